@@ -1,0 +1,102 @@
+"""Every error a user can meet: what was wanted, what came, the remedy, and the exit code of the command line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class StriateError(Exception):
+    """Base of all errors that Striate raises on purpose.
+
+    Args:
+        message: What was wanted and what came; names the file and the field.
+        remedy: What to do about it, one sentence; may be empty where the message says it.
+    """
+
+    exit_code = 70
+    kind = "internal"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class UsageError(StriateError, ValueError):
+    """An argument, flag or field is wrong."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class UnknownNameError(UsageError):
+    """A name is not in its list; the message carries the nearest names."""
+
+    kind = "unknown_name"
+
+    def __init__(self, what: str, name: str, known: Iterable[str], list_them: str = "") -> None:
+        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+        remedy = f"Did you mean {' or '.join(near)}?" if near else ""
+        if list_them:
+            remedy = f"{remedy} {list_them}".strip()
+        super().__init__(f"unknown {what} {name!r}", remedy)
+        self.nearest = tuple(near)
+
+
+class ShapeError(UsageError):
+    """A shape does not fit a layer. Containers add the layer's path on the way out, with `within`."""
+
+    kind = "shape"
+
+    def __init__(self, message: str, remedy: str = "", *, path: str = "") -> None:
+        super().__init__(message, remedy)
+        self.problem = message
+        self.path = path
+        self._name_the_layer()
+
+    def _name_the_layer(self) -> None:
+        self.message = f"{self.path}: {self.problem}" if self.path else self.problem
+        self.args = (self.message,)
+
+    def within(self, name: str) -> "ShapeError":
+        """This error, seen from the parent in which the failing part is called `name`."""
+        self.path = f"{name}.{self.path}" if self.path else name
+        self._name_the_layer()
+        return self
+
+
+class DataError(StriateError, ValueError):
+    """Pictures, labels or a data set are unusable."""
+
+    exit_code = 3
+    kind = "data"
+
+
+class EnvironmentFault(StriateError, OSError):
+    """The machine lacks something: space, a permission, a device, an optional package."""
+
+    exit_code = 4
+    kind = "environment"
+
+
+class NumericError(StriateError, ArithmeticError):
+    """A value that must be finite is not."""
+
+    exit_code = 5
+    kind = "numeric"
+
+
+class InterruptedRun(StriateError):
+    """The run was stopped from outside and can be continued."""
+
+    exit_code = 6
+    kind = "interrupted"
+
+
+class RefusedFileError(StriateError, ValueError):
+    """A file is not what it claims, is damaged, or could carry code."""
+
+    exit_code = 7
+    kind = "refused_file"

@@ -1,0 +1,235 @@
+"""The two ways to join layers: one after the other, and side by side on the same input."""
+
+from __future__ import annotations
+
+import dataclasses
+import keyword
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from striate.core.errors import ShapeError, UsageError
+from striate.networks.layers.base import Cost, Layer, Row, Shape, View, elements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+Merge = Literal["sum", "concat", "multiply", "first"]
+MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first")
+Named = tuple[tuple[str, Layer], ...]
+
+
+def name_children(layers: tuple[Layer, ...], named: dict[str, Layer]) -> Named:
+    """Give each of `layers` its role as a name, numbered where several share it; then the `named` ones."""
+    roles = [layer.role for layer in layers]
+    seen: dict[str, int] = {}
+    children: list[tuple[str, Layer]] = []
+    for layer, role in zip(layers, roles, strict=True):
+        seen[role] = seen.get(role, 0) + 1
+        children.append((f"{role}{seen[role]}" if roles.count(role) > 1 else role, layer))
+    children.extend(named.items())
+    return checked(tuple(children))
+
+
+def checked(children: Named) -> Named:
+    """`children`, if all are layers with distinct names that can stand in a path."""
+    names = set()
+    for name, layer in children:
+        if not isinstance(layer, Layer):
+            raise UsageError(f"{name!r} must be a layer, got {type(layer).__name__}")
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise UsageError(f"a part's name must be an identifier, got {name!r}")
+        if name in names:
+            raise UsageError(f"two parts are called {name!r}", "Give each part its own name: Chain(first=..., second=...).")
+        names.add(name)
+    return children
+
+
+class Container(Layer):
+    """What a chain and a parallel share: named children."""
+
+    children: Named
+
+    def __getitem__(self, path: str) -> Layer:
+        """The part at a dotted `path`."""
+        name, _, rest = path.partition(".")
+        for child_name, child in self.children:
+            if child_name == name:
+                return child[rest] if rest and isinstance(child, Container) else child
+        raise KeyError(path)
+
+    def with_children(self, children: Named) -> Container:
+        """A copy with other children."""
+        raise NotImplementedError
+
+    def to_data(self) -> dict[str, Any]:
+        return {"type": type(self).__name__, "children": [[name, child.to_data()] for name, child in self.children]}
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={child!r}" for name, child in self.children)
+        return f"{type(self).__name__}({parts})"
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} of {len(self.children)}"
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class Chain(Container):
+    """One after the other: `Chain(Conv(32, 3), Activation("relu"))` or, with names, `Chain(stem=..., stage1=...)`."""
+
+    role: ClassVar[str] = "unit"
+    children: Named
+
+    def __init__(self, *layers: Layer, **named: Layer) -> None:
+        object.__setattr__(self, "children", name_children(layers, named))
+
+    def with_children(self, children: Named) -> Chain:
+        return Chain(**dict(checked(children)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for name, child in self.children:
+            try:
+                shape = child.output_shape(shape)
+            except ShapeError as error:
+                raise error.within(name) from None
+        return shape
+
+    def cost(self, shape: Shape) -> Cost:
+        return _sum_of_leaves(self, shape)
+
+    def rows(self, shape: Shape, view: View, path: str = "") -> Iterator[Row]:
+        for name, child in self.children:
+            row = None
+            for row in child.rows(shape, view, f"{path}.{name}" if path else name):
+                yield row
+            if row is not None:  # None: an empty chain
+                shape, view = row.output_shape, row.view
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.joins import ChainModule
+
+        module = ChainModule()
+        for name, child in self.children:
+            try:
+                module.add_module(name, child.build(shape))
+                shape = child.output_shape(shape)
+            except ShapeError as error:
+                raise error.within(name) from None
+        return module
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class Parallel(Container):
+    """Side by side on the same input, then merged: `Parallel(body=..., shortcut=Identity(), merge="sum")`.
+
+    "sum" and "multiply" go element by element, an extent of 1 standing for any (a gate (C, 1, 1) times a map (C, H, W));
+    "concat" joins the channels in the order of the branches; "first" takes the first branch, the others giving only their size.
+    With `crop`, each map larger than the smallest is cut to its size, from place `crop` of each axis on (FCN's skips).
+    """
+
+    role: ClassVar[str] = "split"
+    children: Named
+    merge: Merge
+    crop: int | None
+
+    def __init__(self, *layers: Layer, merge: Merge, crop: int | None = None, **named: Layer) -> None:
+        object.__setattr__(self, "crop", crop)
+        if merge not in MERGES:
+            raise UsageError(f"merge must be one of {', '.join(MERGES)}, got {merge!r}")
+        object.__setattr__(self, "children", name_children(layers, named))
+        object.__setattr__(self, "merge", merge)
+        if not self.children:
+            raise UsageError("a parallel needs at least one branch")
+
+    @property
+    def kind(self) -> str:
+        return self.merge
+
+    def with_children(self, children: Named) -> Parallel:
+        return Parallel(**dict(checked(children)), merge=self.merge, crop=self.crop)
+
+    def to_data(self) -> dict[str, Any]:
+        return {**super().to_data(), "merge": self.merge, **({} if self.crop is None else {"crop": self.crop})}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        shapes = []
+        for name, child in self.children:
+            try:
+                shapes.append(child.output_shape(shape))
+            except ShapeError as error:
+                raise error.within(name) from None
+        return self.merged(shapes)
+
+    def merged(self, shapes: list[Shape]) -> Shape:
+        """The shape of the merged branches."""
+        if self.crop is not None:
+            shapes = self._cropped(shapes, self.crop)
+        if self.merge == "first":
+            return shapes[0]
+        if self.merge == "concat":
+            if any(s[1:] != shapes[0][1:] for s in shapes):
+                raise ShapeError(f"concat needs branches of one size, got {self._listed(shapes)}")
+            return (sum(s[0] for s in shapes), *shapes[0][1:])
+        ranks = {len(s) for s in shapes}
+        merged = tuple(max(extents) for extents in zip(*shapes, strict=False))
+        if len(ranks) > 1 or any(n not in (1, m) for s in shapes for n, m in zip(s, merged, strict=True)):
+            raise ShapeError(f"{self.merge} needs branches of one shape, got {self._listed(shapes)}")
+        return merged
+
+    def _cropped(self, shapes: list[Shape], crop: int) -> list[Shape]:
+        smallest = tuple(map(min, *(s[1:] for s in shapes)))
+        for shape in shapes:
+            if any(m < n < m + crop for n, m in zip(shape[1:], smallest, strict=True)):
+                raise ShapeError(f"cannot cut {smallest} from place {crop} on out of {shape[1:]}: {self._listed(shapes)}")
+        return [(s[0], *smallest) for s in shapes]
+
+    def _listed(self, shapes: list[Shape]) -> str:
+        return ", ".join(f"{name} {shape}" for (name, _), shape in zip(self.children, shapes, strict=True))
+
+    def cost(self, shape: Shape) -> Cost:
+        return _sum_of_leaves(self, shape)
+
+    def rows(self, shape: Shape, view: View, path: str = "") -> Iterator[Row]:
+        shapes, views = [], []
+        for name, child in self.children:
+            row = None
+            for row in child.rows(shape, view, f"{path}.{name}" if path else name):
+                yield row
+            shapes.append(row.output_shape if row else shape)
+            views.append(row.view if row else view)
+        try:
+            merged = self.merged(shapes)
+        except ShapeError as error:
+            raise error.within(path) if path else error from None
+        yield Row(path, self, shape, merged, Cost(activations=elements(merged)), views[0] if self.merge == "first" else _widest(views))
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.joins import ParallelModule
+
+        module = ParallelModule(self.merge, self.crop)
+        for name, child in self.children:
+            try:
+                module.add_module(name, child.build(shape))
+            except ShapeError as error:
+                raise error.within(name) from None
+        return module
+
+
+def _widest(views: list[View]) -> View:
+    """The view with the largest receptive field; one that sees everything through a gate counts only where all do."""
+    through_windows = [view for view in views if not view.whole] or views
+    return max(through_windows, key=lambda view: view.size)
+
+
+def _sum_of_leaves(container: Container, shape: Shape) -> Cost:
+    """The cost of a whole container; its reach is that of a single layer with the same view."""
+    from striate.networks.layers.base import Reach
+
+    params = macs = activations = connections = 0
+    rank = len(shape) - 1
+    view = View.of_input(rank)
+    for row in container.rows(shape, view):
+        params, macs = params + row.cost.params, macs + row.cost.macs
+        activations, connections = activations + row.cost.activations, connections + row.cost.connections
+        view = row.view
+    return Cost(params, macs, activations, connections, Reach(tuple(int(s) for s in view.size), view.stride, view.centre, view.whole))

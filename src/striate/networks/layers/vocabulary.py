@@ -1,0 +1,76 @@
+"""The vocabulary: every layer that a description may use, and its JSON form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from striate.core.errors import RefusedFileError, StriateError
+from striate.networks.layers.activation import Activation
+from striate.networks.layers.base import Layer
+from striate.networks.layers.convolution import Conv
+from striate.networks.layers.dense import Dropout, Flatten, Identity, Linear
+from striate.networks.layers.joins import Chain, Parallel, checked
+from striate.networks.layers.normalization import BatchNorm
+from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
+
+LEAVES: dict[str, type[Layer]] = {
+    leaf.__name__: leaf
+    for leaf in (
+        Activation,
+        BatchNorm,
+        Conv,
+        Dropout,
+        Flatten,
+        GlobalPool,
+        Identity,
+        Linear,
+        Pool,
+        Subsample,
+    )
+}
+MAX_DEPTH = 200  # containers inside containers; the catalogue stays under 20
+
+
+def layer_from_data(data: object, where: str = "root", depth: int = 0) -> Layer:
+    """The layer that `to_data` wrote.
+
+    Raises:
+        RefusedFileError: unknown type, unknown or bad field, or too deep; names the place in the description.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        raise RefusedFileError(f"{where}: a layer must be an object with a type")
+    if depth > MAX_DEPTH:
+        raise RefusedFileError(f"{where}: containers are nested more than {MAX_DEPTH} deep")
+    kind, fields = data["type"], {key: value for key, value in data.items() if key != "type"}
+    try:
+        if kind in ("Chain", "Parallel"):
+            return _container_from_data(kind, fields, where, depth)
+        if kind not in LEAVES:
+            raise RefusedFileError(f"{where}: unknown layer type {kind!r}", f"Known types: Chain, Parallel, {', '.join(LEAVES)}.")
+        return LEAVES[kind](**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "?"
+        raise RefusedFileError(f"{where}: {kind}: field {field}: {first['msg']}, got {first['input']!r}") from None
+    except RefusedFileError:
+        raise
+    except (StriateError, TypeError) as error:
+        raise RefusedFileError(f"{where}: {kind}: {error}") from None
+
+
+def _container_from_data(kind: str, fields: dict[str, Any], where: str, depth: int) -> Layer:
+    expected = {"children"} if kind == "Chain" else {"children", "merge"}
+    children, crop = fields.get("children"), fields.pop("crop", None) if kind == "Parallel" else None
+    if crop is not None and (type(crop) is not int or crop < 0):
+        raise RefusedFileError(f"{where}: crop must be a whole number, got {crop!r}")
+    if set(fields) != expected or not isinstance(children, list):
+        raise RefusedFileError(f"{where}: {kind} must have the fields {', '.join(sorted(expected))}, got {', '.join(sorted(fields))}")
+    named = []
+    for child in children:
+        if not (isinstance(child, list) and len(child) == 2 and isinstance(child[0], str)):
+            raise RefusedFileError(f"{where}: each child must be a pair of a name and a layer")
+        named.append((child[0], layer_from_data(child[1], f"{where}.{child[0]}", depth + 1)))
+    parts = dict(checked(tuple(named)))
+    return Chain(**parts) if kind == "Chain" else Parallel(**parts, merge=fields["merge"], crop=crop)

@@ -1,0 +1,15 @@
+"""Torch modules of the normalizations."""
+
+from __future__ import annotations
+
+from torch import nn
+
+BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d, 4: nn.BatchNorm3d}
+
+
+def build_batch_norm(shape: tuple[int, ...], *, eps: float, momentum: float, scale: bool) -> nn.Module:
+    """Batch normalization over the first axis of `shape`; without `scale`, the shift alone is learned."""
+    module = BATCH_NORMS[len(shape)](shape[0], eps, momentum)
+    if not scale:
+        module.weight.requires_grad_(False)
+    return module

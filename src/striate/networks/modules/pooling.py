@@ -1,0 +1,98 @@
+"""Torch modules of the poolings."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MAX = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+def build_pooling(
+    how: str,
+    kernel: tuple[int, ...],
+    *,
+    stride: tuple[int, ...],
+    pads: tuple[tuple[int, int], ...],
+    ceil_mode: bool,
+    count_padding: bool,
+    tf_same: bool,
+) -> nn.Module:
+    """A pooling of the rank of `kernel`; `pads` are (before, after) for each axis."""
+    rank = len(kernel)
+    if any(before != after for before, after in pads) or tf_same:
+        return AsymmetricPool(how, kernel, stride, pads, count_padding=count_padding, tf_same=tf_same)
+    padding = tuple(before for before, _ in pads)
+    if how == "max":
+        return MAX[rank](kernel, stride, padding, ceil_mode=ceil_mode)  # type: ignore[arg-type]
+    return AVERAGE[rank](kernel, stride, padding, ceil_mode, count_padding)  # type: ignore[arg-type]
+
+
+class AsymmetricPool(nn.Module):
+    """Pooling with other padding before than after an axis, or with TensorFlow's rule for the size that comes."""
+
+    def __init__(
+        self,
+        how: str,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        pads: tuple[tuple[int, int], ...],
+        *,
+        count_padding: bool,
+        tf_same: bool,
+    ) -> None:
+        super().__init__()
+        self.how, self.kernel, self.stride, self.pads = how, kernel, stride, pads
+        self.count_padding, self.tf_same = count_padding, tf_same
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = self.pads
+        if self.tf_same:
+            from striate.networks.layers.convolution import pads_of
+
+            pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel, self.stride, (1,) * len(self.kernel))
+        amounts = [count for pair in reversed(pads) for count in pair]
+        if self.how == "max":
+            return MAX[len(self.kernel)](self.kernel, self.stride)(F.pad(x, amounts, value=float("-inf")))  # type: ignore[arg-type,no-any-return]
+        average = AVERAGE[len(self.kernel)](self.kernel, self.stride)  # type: ignore[arg-type]
+        sums: Tensor = average(F.pad(x, amounts))
+        if self.count_padding:
+            return sums
+        counted: Tensor = average(F.pad(torch.ones_like(x[:1, :1]), amounts))  # share of each window that is not padding
+        return sums / counted
+
+
+class GlobalPoolModule(nn.Module):
+    """Average or maximum over all spatial axes."""
+
+    def __init__(self, how: str, keep_axes: bool) -> None:
+        super().__init__()
+        self.how, self.keep_axes = how, keep_axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.ndim))
+        if self.how == "max":
+            return x.amax(axes, keepdim=self.keep_axes)
+        return x.mean(axes, keepdim=self.keep_axes)
+
+    def extra_repr(self) -> str:
+        return f"{self.how}, keep_axes={self.keep_axes}"
+
+
+class SubsampleModule(nn.Module):
+    """The sum of each window times one coefficient a map, plus one bias a map."""
+
+    def __init__(self, channels: int, kernel: tuple[int, ...]) -> None:
+        super().__init__()
+        self.kernel = kernel
+        bound = 2.4 / prod(kernel)  # the paper's initialisation, 2.4 / fan-in
+        self.weight = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = F.avg_pool2d(x, self.kernel) * prod(self.kernel)  # (N, C, h, w)
+        return sums * self.weight[:, None, None] + self.bias[:, None, None]

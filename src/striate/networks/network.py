@@ -1,0 +1,238 @@
+"""A network: a named description with its input shape, auxiliary heads and source, and everything that follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from striate.core.errors import RefusedFileError, ShapeError, UsageError
+from striate.networks.layers.base import Layer, Row, Shape, View, elements
+from striate.networks.layers.joins import Chain, Container, Parallel
+from striate.networks.layers.vocabulary import layer_from_data
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT_VERSION = 1
+BYTES_PER_NUMBER = 4  # float32
+
+
+class AuxiliaryHead(NamedTuple):
+    """A second classifier used while training: it reads the output of the part at `at`; its loss counts `weight`."""
+
+    at: str
+    head: Layer
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network as data.
+
+    Args:
+        name: The catalogue name or the user's own.
+        input_shape: (C, H, W), (C, L), ... without the batch.
+        root: The description, a chain.
+        heads: Auxiliary classifiers; not part of `params`, `macs` and the table.
+        source: Where the architecture was published.
+        provenance: What edits did to it, one line each.
+    """
+
+    name: str
+    input_shape: Shape
+    root: Chain
+    heads: tuple[AuxiliaryHead, ...] = ()
+    source: str = ""
+    provenance: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.input_shape or any(not isinstance(n, int) or n < 1 for n in self.input_shape):
+            raise UsageError(f"{self.name}: input_shape must be positive whole numbers such as (3, 32, 32), got {self.input_shape}")
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The layer table: one row a leaf and one a merge, in the order of computation.
+
+        Raises:
+            ShapeError: a layer's input does not fit; names the layer's path and both shapes.
+        """
+        return tuple(self.root.rows(self.input_shape, View.of_input(len(self.input_shape) - 1)))
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape that comes out, without the batch: (K,) logits for a classifier."""
+        return self.rows[-1].output_shape if self.rows else self.input_shape
+
+    @property
+    def params(self) -> int:
+        """Trainable numbers, auxiliary heads not counted."""
+        return sum(row.cost.params for row in self.rows)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and matrix products for one sample."""
+        return sum(row.cost.macs for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the same: two a multiply-add."""
+        return 2 * self.macs
+
+    @property
+    def connections(self) -> int:
+        """Weights and biases used, counted once per output place, as LeCun 1998 counts them."""
+        return sum(row.cost.connections for row in self.rows)
+
+    @property
+    def receptive_field(self) -> int | tuple[int, ...]:
+        """The largest receptive field of a convolution or windowed pooling, in input pixels; one number where all axes agree."""
+        sizes = [row.view.size for row in self.rows if not row.view.whole and row.cost.reach is not None]
+        if not sizes:
+            return 1
+        largest = tuple(int(max(axis)) for axis in zip(*sizes, strict=True))
+        return largest[0] if len(set(largest)) == 1 else largest
+
+    @property
+    def training_memory_bytes(self) -> int:
+        """Activations of one sample that training keeps for the backward pass, in float32: the input and each layer's output."""
+        return BYTES_PER_NUMBER * (elements(self.input_shape) + sum(row.cost.activations for row in self.rows))
+
+    @property
+    def inference_memory_bytes(self) -> int:
+        """The most activations of one sample alive at once in inference, in float32: a layer's input, output, and open branches."""
+        return BYTES_PER_NUMBER * _peak_elements(self.root, self.input_shape)
+
+    def build(self, *, heads: bool = False) -> nn.Module:
+        """The torch module with fresh weights: (N, C, H, W) float to (N, K) logits; with `heads`, the auxiliary ones too."""
+        module = self.root.build(self.input_shape)
+        if not heads or not self.heads:
+            return module
+        from striate.networks.modules.heads import NetworkWithHeads
+
+        shapes = self.shapes_at([head.at for head in self.heads])
+        return NetworkWithHeads(module, [(head.at, head.head.build(shapes[head.at]), head.weight) for head in self.heads])
+
+    def shapes_at(self, paths: list[str]) -> dict[str, Shape]:
+        """The output shape of the part at each of `paths`."""
+        shapes = {}
+        for path in paths:
+            ends = [row.output_shape for row in self.rows if row.path == path or row.path.startswith(path + ".")]
+            if not ends:
+                raise UsageError(f"{self.name} has no part {path!r}")
+            shapes[path] = ends[-1]
+        return shapes
+
+    def with_input(self, input_shape: Shape) -> Network:
+        """The same description for another input."""
+        return dataclasses.replace(self, input_shape=tuple(input_shape))
+
+    def smallest_input(self) -> Shape | None:
+        """The smallest square (or cubic) input that fits, found by bisection; None where no size up to 4,096 does."""
+        channels, rank = self.input_shape[0], len(self.input_shape) - 1
+        low, high = 0, 1
+        while not self.fits((channels, *(high,) * rank)):
+            low, high = high, high * 2
+            if high > 4096:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.fits((channels, *(middle,) * rank)) else (middle, high)
+        return (channels, *(high,) * rank)
+
+    def fits(self, input_shape: Shape) -> bool:
+        """Whether every layer can take what comes when `input_shape` goes in."""
+        try:
+            self.root.output_shape(input_shape)
+        except ShapeError:
+            return False
+        return True
+
+    def to_data(self) -> dict[str, Any]:
+        """The network as plain data."""
+        data: dict[str, Any] = {"striate_network": FORMAT_VERSION, "name": self.name, "input_shape": list(self.input_shape)}
+        data["root"] = self.root.to_data()
+        if self.heads:
+            data["heads"] = [{"at": h.at, "head": h.head.to_data(), "weight": h.weight} for h in self.heads]
+        for field in ("source", "provenance"):
+            if getattr(self, field):
+                data[field] = getattr(self, field)
+        return data
+
+    def to_json(self) -> str:
+        """The network as JSON text: nothing but data."""
+        return json.dumps(self.to_data(), allow_nan=False)
+
+    @classmethod
+    def from_data(cls, data: object) -> Network:
+        """The network that `to_data` wrote.
+
+        Raises:
+            RefusedFileError: not such data; names the place.
+        """
+        fields = {"striate_network", "name", "input_shape", "root", "heads", "source", "provenance"}
+        if not isinstance(data, dict) or data.get("striate_network") != FORMAT_VERSION:
+            raise RefusedFileError(f"not a network description of format {FORMAT_VERSION}")
+        if unknown := set(data) - fields:
+            raise RefusedFileError(f"network description: unknown field {sorted(unknown)[0]!r}")
+        root, shape = layer_from_data(data.get("root")), data.get("input_shape")
+        if not isinstance(root, Chain):
+            raise RefusedFileError("network description: root must be a Chain")
+        if not isinstance(shape, list) or not all(type(n) is int and 0 < n <= 2**20 for n in shape):
+            raise RefusedFileError(f"network description: input_shape must be a list of positive whole numbers, got {shape!r}")
+        if not isinstance(data.get("name"), str):
+            raise RefusedFileError("network description: name must be text")
+        return cls(
+            name=data["name"],
+            input_shape=tuple(shape),
+            root=root,
+            heads=tuple(_head_from_data(head) for head in data.get("heads", ())),
+            source=str(data.get("source", "")),
+            provenance=tuple(map(str, data.get("provenance", ()))),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Network:
+        """The network that `to_json` wrote.
+
+        Raises:
+            RefusedFileError: not JSON, or not such data; names the place.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RefusedFileError(f"network description: not JSON: {error}") from None
+        return cls.from_data(data)
+
+    def __str__(self) -> str:
+        from striate.networks.table import layer_table
+
+        return layer_table(self)
+
+
+def _head_from_data(data: object) -> AuxiliaryHead:
+    if not isinstance(data, dict) or set(data) != {"at", "head", "weight"} or not isinstance(data["at"], str):
+        raise RefusedFileError("network description: each of heads must have the fields at, head, weight")
+    if not isinstance(data["weight"], int | float) or not math.isfinite(data["weight"]):
+        raise RefusedFileError(f"network description: a head's weight must be a finite number, got {data['weight']!r}")
+    return AuxiliaryHead(data["at"], layer_from_data(data["head"], f"head at {data['at']}"), float(data["weight"]))
+
+
+def _peak_elements(layer: Layer, shape: Shape) -> int:
+    """The most elements alive while `layer` works on an input of `shape`, that input and the output counted."""
+    if isinstance(layer, Chain):
+        peak = elements(shape)
+        for _, child in layer.children:
+            peak = max(peak, _peak_elements(child, shape))
+            shape = child.output_shape(shape)
+        return peak
+    if isinstance(layer, Parallel):
+        finished, peak = 0, 0
+        for _, child in layer.children:
+            peak = max(peak, finished + _peak_elements(child, shape))
+            is_view = not isinstance(child, Container) and child.cost(shape).activations == 0
+            finished += 0 if is_view else elements(child.output_shape(shape))
+        return max(peak, elements(shape) + finished + elements(layer.output_shape(shape)))
+    return elements(shape) + layer.cost(shape).activations

@@ -1,0 +1,55 @@
+"""The layer table of a network, as text and as records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.networks.network import Network
+
+
+def layer_records(network: Network) -> list[dict[str, Any]]:
+    """One record a layer: path, kind, layer, shapes, params, macs, flops, activations, receptive_field, stride, centre."""
+    return [
+        {
+            "path": row.path,
+            "kind": row.layer.kind,
+            "layer": str(row.layer),
+            "input_shape": list(row.input_shape),
+            "output_shape": list(row.output_shape),
+            "params": row.cost.params,
+            "macs": row.cost.macs,
+            "flops": 2 * row.cost.macs,
+            "activations": row.cost.activations,
+            "receptive_field": None if row.view.whole else list(map(_number, row.view.size)),
+            "stride": list(map(_number, row.view.stride)),
+            "centre": list(map(_number, row.view.centre)),
+        }
+        for row in network.rows
+    ]
+
+
+def _number(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+def layer_table(network: Network) -> str:
+    """The table that `print(network)` shows: part, layer, output, parameters, MACs, receptive field."""
+    lines = [("part", "layer", "output", "params", "MACs", "sees")]
+    for row in network.rows:
+        field = "all" if row.view.whole else "x".join(sorted({f"{_number(size):g}" for size in row.view.size}))
+        output = "x".join(map(str, row.output_shape))
+        lines.append((row.path, str(row.layer), output, _count(row.cost.params), _count(row.cost.macs), field))
+    lines.append(("total", "", "x".join(map(str, network.output_shape)), _count(network.params), _count(network.macs), ""))
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    heading = f"{network.name}   input {'x'.join(map(str, network.input_shape))}"
+    text = [heading]
+    for line in lines:
+        left = (line[i].ljust(widths[i]) for i in (0, 1, 2))
+        right = (line[i].rjust(widths[i]) for i in (3, 4, 5))
+        text.append("  ".join((*left, *right)).rstrip())
+    return "\n".join(text)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
