@@ -216,9 +216,16 @@ class Parallel(Container):
 
 
 def _widest(views: list[View]) -> View:
-    """The view with the largest receptive field; one that sees everything through a gate counts only where all do."""
+    """On each axis, the view with the largest receptive field; one that sees everything through a gate counts only where all do."""
     through_windows = [view for view in views if not view.whole] or views
-    return max(through_windows, key=lambda view: view.size)
+    sizes = [view.size for view in through_windows]
+    widest = [through_windows[along.index(max(along))] for along in zip(*sizes, strict=True)]  # a view for each axis
+    return View(
+        tuple(view.size[axis] for axis, view in enumerate(widest)),
+        tuple(view.stride[axis] for axis, view in enumerate(widest)),
+        tuple(view.centre[axis] for axis, view in enumerate(widest)),
+        through_windows[0].whole,
+    )
 
 
 def _sum_of_leaves(container: Container, shape: Shape) -> Cost:
