@@ -1,0 +1,281 @@
+"""The verbs of the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from striate.apps.cli.output import print_json, print_table, say
+
+app = typer.Typer(
+    name="striate",
+    help="Read a network as a table, train it in minutes, take it apart, ship it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
+DataDir = Annotated[Optional[Path], typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher when it is missing.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+@app.callback(invoke_without_command=True)
+def striate(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Read a network as a table, train it in minutes, take it apart, ship it."""
+    if version:
+        from importlib.metadata import version as installed
+
+        sys.stdout.write(installed("striate") + "\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+@app.command("networks")
+def networks_command(
+    pattern: Annotated[str, typer.Argument(help="Only names that match, such as 'resnet*'.")] = "*",
+    as_json: Json = False,
+) -> None:
+    """List the catalogue: source, parameters, MACs, published accuracy."""
+    import fnmatch
+
+    from striate.core.errors import UnknownNameError
+    from striate.workflows.show import Catalogue, networks
+
+    entries = Catalogue(entry for entry in networks() if fnmatch.fnmatch(entry.name, pattern))
+    if not entries:
+        raise UnknownNameError("network", pattern, [entry.name for entry in networks()], "`striate networks` lists all.")
+    if as_json:
+        print_json(list(entries))
+        return
+    rows = [
+        [e.name, "x".join(map(str, e.input_shape)), f"{e.params:,}", f"{e.macs:,}", str(e.receptive_field), e.published, e.source]
+        for e in entries
+    ]
+    print_table(["network", "input", "parameters", "MACs", "sees", "published", "source"], rows, right={2, 3, 4})
+
+
+@app.command("show")
+def show_command(
+    network: Annotated[str, typer.Argument(help="A name from `striate networks`.")],
+    num_classes: Annotated[Optional[int], typer.Option(min=1, help="Outputs [default: as published].")] = None,
+    in_chans: Annotated[Optional[int], typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
+    img_size: Annotated[Optional[int], typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
+    svg: Annotated[Optional[Path], typer.Option(help="Draw the network into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a network's layer table; draw it with --svg."""
+    from striate.workflows.show import ShowRequest, show
+
+    net, report = show(ShowRequest(network=network, num_classes=num_classes, in_channels=in_chans, input_size=img_size, svg=svg))
+    if as_json:
+        print_json(report)
+        return
+    sys.stdout.write(f"{net}\n\n")
+    megabytes = f"{report.training_memory_bytes / 2**20:,.1f} MiB training, {report.inference_memory_bytes / 2**20:,.1f} MiB inference"
+    summary = [
+        ("source", report.source),
+        ("published", report.published),
+        ("cost", f"{report.params:,} parameters, {report.macs:,} MACs = {report.flops:,} FLOPs (2 a multiply-add)"),
+        ("activations", f"{megabytes}, for one float32 sample"),
+        ("receptive field", str(report.receptive_field)),
+        ("edits", "; ".join(report.provenance)),
+    ]
+    for word, text in summary:
+        if text:
+            sys.stdout.write(f"{word:<16}{text}\n")
+    if report.svg:
+        say(f"drawn: {report.svg}")
+
+
+@app.command("datasets")
+def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
+    """List the named data sets and whether each is on this machine."""
+    from striate.workflows.datasets import datasets
+
+    report = datasets(data_dir)
+    if as_json:
+        print_json(report)
+        return
+    rows = [[e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report]
+    print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3})
+
+
+@app.command("info")
+def info_command(as_json: Json = False) -> None:
+    """Versions, devices, threads, precision support."""
+    from striate.workflows.info import info
+
+    report = info()
+    if as_json:
+        print_json(report)
+        return
+    for word, value in report.items():
+        text = ", ".join(f"{k} {v or '-'}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        sys.stdout.write(f"{word:<14}{text}\n")
+
+
+@app.command("train")
+def train_command(
+    data: Annotated[str, typer.Argument(help="A named set, a folder root/class/*, or an .npz file.")],
+    model: Annotated[Optional[str], typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
+    steps: Annotated[Optional[int], typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
+    batch_size: Annotated[Optional[int], typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
+    lr: Annotated[Optional[float], typer.Option(help="Peak learning rate [default: by the network].")] = None,
+    opt: Annotated[Optional[Literal["sgd", "adam", "adamw"]], typer.Option(help="Optimizer [default: by the network].")] = None,
+    momentum: Annotated[Optional[float], typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
+    weight_decay: Annotated[Optional[float], typer.Option(help="Decay of weights; biases and norms have none.")] = None,
+    sched: Annotated[Optional[Literal["cosine", "step", "constant"]], typer.Option(help="Schedule of the learning rate.")] = None,
+    warmup_epochs: Annotated[Optional[float], typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
+    smoothing: Annotated[Optional[float], typer.Option(min=0, max=1, help="Label smoothing.")] = None,
+    clip_grad: Annotated[Optional[float], typer.Option(help="Largest norm of the gradient.")] = None,
+    patience: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many epochs without a better val accuracy.")] = None,
+    img_size: Annotated[Optional[int], typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
+    fit: Annotated[Optional[Literal["crop", "pad", "stretch"]], typer.Option(help="How a picture of another shape is fitted.")] = None,
+    crop_padding: Annotated[Optional[int], typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
+    flip: Annotated[Optional[bool], typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
+    val_fraction: Annotated[float, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split.")] = 0.1,
+    precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto takes bfloat16 where it is fast.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split.")] = 0,
+    device: Device = "auto",
+    output: Annotated[Optional[Path], typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
+    name: Annotated[Optional[str], typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
+    from striate.apps.cli.progress import show_progress
+    from striate.workflows.train import TrainRequest, train
+
+    request = TrainRequest(
+        data=data,
+        network=model,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=lr,
+        optimizer=opt,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        schedule=sched,
+        warmup_epochs=warmup_epochs,
+        smoothing=smoothing,
+        max_grad_norm=clip_grad,
+        patience=patience,
+        image_size=img_size,
+        fit=fit,
+        crop_padding=crop_padding,
+        flip=flip,
+        val_fraction=val_fraction,
+        precision=precision,
+        compile=compile_,
+        seed=seed,
+        device=device,
+        output=output,
+        name=name,
+        skip_unreadable=skip_unreadable,
+        data_dir=data_dir,
+        download=download,
+    )
+    with show_progress() as watch:
+        report = train(request, watch=watch)
+    if as_json:
+        print_json(report)
+    else:
+        from striate.workflows.train import summary
+
+        sys.stdout.write(summary(report))
+    if report.interrupted:
+        say(f"stopped before its end; {report.run} holds the model so far")
+        raise typer.Exit(6)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="A run folder or a .safetensors model file.")],
+    data: Annotated[Optional[str], typer.Argument(help="Other data than the run's own.")] = None,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    device: Device = "auto",
+    output: Annotated[Optional[Path], typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a split: accuracy, per class, calibration, confusion, worst mistakes."""
+    from striate.workflows.evaluate import EvaluateRequest, evaluate, summary
+
+    report = evaluate(
+        EvaluateRequest(
+            run=run,
+            data=data,
+            split=split,
+            batch_size=batch_size,
+            device=device,
+            output=output,
+            skip_unreadable=skip_unreadable,
+            data_dir=data_dir,
+            download=download,
+        ),
+        say=say,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
+
+
+@app.command("predict")
+def predict_command(
+    run: Annotated[Path, typer.Argument(help="A run folder or a .safetensors model file.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to list.")] = 1,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: Json = False,
+    plot: Annotated[Optional[Path], typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    device: Device = "auto",
+) -> None:
+    """Classify picture files."""
+    from striate.workflows.predict import PredictRequest, predict
+
+    predictions = predict(PredictRequest(run=run, pictures=pictures, top=top, plot=plot, batch_size=batch_size, device=device), say=say)
+    if as_json:
+        sys.stdout.write(predictions.to_json() + "\n")
+    elif as_csv:
+        sys.stdout.write(predictions.to_csv())
+    else:
+        rows = [[p.path, ", ".join(f"{a.class_name} {a.probability:.1%}" for a in p.top)] for p in predictions]
+        print_table(["picture", "answer"], rows, right=set())
+
+
+@app.command("demo")
+def demo_command(
+    output: Annotated[Optional[Path], typer.Option(help="The run folder [default: runs/demo/digits-NNN].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a small network on 1,797 scanned digits, measure it on digits it has not seen, and show what it does."""
+    from striate.apps.cli.progress import show_progress
+    from striate.workflows.demo import DemoRequest, demo, summary
+
+    with show_progress() as watch:
+        report = demo(DemoRequest(output=output), watch=watch)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))

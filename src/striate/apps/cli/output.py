@@ -1,0 +1,49 @@
+"""Showing results and errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.core.errors import StriateError
+
+
+def print_json(report: Any) -> None:
+    """A report as JSON on stdout, and nothing else. Values that are not finite become null."""
+    from pydantic import TypeAdapter
+
+    data = TypeAdapter(type(report)).dump_python(report, mode="json", by_alias=True)
+    sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:  # NaN, infinity
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def say(text: str) -> None:
+    """A line for the person, on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def report_error(error: StriateError, *, as_json: bool) -> int:
+    """The error on stderr, for a person or as JSON; returns the exit code."""
+    if as_json:
+        record = {"error": {"kind": error.kind, "message": error.message, "remedy": error.remedy}}
+        sys.stderr.write(json.dumps(record, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"error: {error.message}\n" + (f"  {error.remedy}\n" if error.remedy else ""))
+    return error.exit_code
+
+
+def print_table(heading: list[str], rows: list[list[str]], right: set[int]) -> None:
+    """A plain table on stdout; the columns of `right` are set right. Lines are never wrapped."""
+    widths = [max(len(row[column]) for row in [heading, *rows]) for column in range(len(heading))]
+    for row in [heading, *rows]:
+        cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

@@ -1,0 +1,67 @@
+"""Progress of a training: a bar on a terminal, one line an epoch elsewhere; both on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from striate.apps.cli.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress, TaskID
+
+    from striate.workflows.train import EpochRow
+
+
+class LineWatch:
+    """Says each epoch in one line."""
+
+    def say(self, text: str) -> None:
+        say(text)
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """An update is done: nothing to say."""
+
+    def epoch(self, row: EpochRow) -> None:
+        say(epoch_line(row))
+
+
+class BarWatch(LineWatch):
+    """Shows the epoch's updates as a bar, and leaves a line an epoch behind."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, markup=False)
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        self.progress.update(self.task, description=f"epoch {epoch}", completed=step, total=num_steps, visible=True)
+
+    def epoch(self, row: EpochRow) -> None:
+        self.say(epoch_line(row))
+
+
+def epoch_line(row: EpochRow) -> str:
+    """One epoch in one line of at most 100 columns."""
+    return (
+        f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  "
+        f"val accuracy {row.val_accuracy:.4f}  {row.images_per_second:,.0f} images/s"
+    )
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[LineWatch]:
+    """The watch for where stderr goes."""
+    if not sys.stderr.isatty():
+        yield LineWatch()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield BarWatch(progress, progress.add_task("starting", total=None, visible=False))

@@ -1,0 +1,224 @@
+"""A trained model: the network's module, its preprocessing and its classes, ready to predict."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
+from striate.core.images import ImageSpec
+from striate.networks.model_file import ModelFile, load_model, save_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.networks.network import Network
+
+Pictures = Sequence[str | PathLike[str]] | np.ndarray
+MODEL_NAME = "best.safetensors"  # of a run folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One class with its probability."""
+
+    class_name: Annotated[str, Field(serialization_alias="class")]
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The answer for one picture; `top` lists the most probable classes, best first."""
+
+    path: str
+    class_name: Annotated[str, Field(serialization_alias="class")]
+    probability: float
+    top: tuple[Answer, ...]
+
+
+class Predictions(Sequence[Prediction]):
+    """The answers for several pictures, in their order."""
+
+    def __init__(self, items: Sequence[Prediction]) -> None:
+        self.items = tuple(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain records: path, class, probability, top."""
+        data: list[dict[str, Any]] = TypeAdapter(tuple[Prediction, ...]).dump_python(self.items, mode="json", by_alias=True)
+        return data
+
+    def to_json(self) -> str:
+        """The records as JSON text."""
+        return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
+
+    def to_rows(self) -> list[list[object]]:
+        """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best."""
+        width = max((len(item.top) for item in self.items), default=1)
+        header: list[object] = ["path", "class", "probability"]
+        for place in range(2, width + 1):
+            header += [f"class{place}", f"probability{place}"]
+        rows = [header]
+        for item in self.items:
+            row: list[object] = [_cell(item.path), _cell(item.class_name), f"{item.probability:.6f}"]
+            for answer in item.top[1:]:
+                row += [_cell(answer.class_name), f"{answer.probability:.6f}"]
+            rows.append(row)
+        return rows
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
+        """The records as CSV text; written to `path` too where one is given."""
+        from striate.core.files import write_atomically
+
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(self.to_rows())
+        if path is not None:
+            write_atomically(Path(path), text.getvalue().encode(errors="surrogateescape"))
+        return text.getvalue()
+
+    def to_pandas(self) -> Any:
+        """The records as a pandas DataFrame.
+
+        Raises:
+            EnvironmentFault: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise EnvironmentFault("to_pandas needs pandas, which is not installed", "Install it: pip install pandas.") from None
+        header, *rows = self.to_rows()
+        return pd.DataFrame(rows, columns=header)
+
+
+def _cell(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+class Model:
+    """A trained classifier: what `striate.load` gives.
+
+    Attributes:
+        module: Maps uint8 images (N, H, W, C) to logits (N, K); in evaluation mode.
+        network: The description that the module was built from.
+        classes: The class names, in the order of the logits.
+        images: Size, fit, channels and normalization of the input.
+        info: What the training kept: data, settings, validation accuracy.
+    """
+
+    def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
+        import torch
+
+        from striate.networks.modules.image import ImageModule
+
+        module = ImageModule(file.module, file.images).eval()
+        self.module: nn.Module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.network: Network = file.network
+        self.classes: tuple[str, ...] = file.classes
+        self.images: ImageSpec = file.images
+        self.info: dict[str, Any] = file.info
+
+    def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+        """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
+
+        In float32, on batches of any size: an image's answer does not depend on its neighbours.
+        """
+        import torch
+
+        from striate.core.modes import evaluation_mode
+
+        wanted = (self.images.height, self.images.width, self.images.channels)
+        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+            raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
+        chunks = []
+        with torch.inference_mode(), evaluation_mode(self.module):
+            for start in range(0, len(images), batch_size):
+                batch = torch.from_numpy(np.array(images[start : start + batch_size]))  # (n, H, W, C), a copy: the source may be read-only
+                logits = self.module(batch.to(self.device)).double()  # (n, K)
+                chunks.append(logits.softmax(1).cpu().numpy())
+        return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
+
+    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
+        """The classes of picture files, or of an array (n, h, w) or (n, h, w, c) of uint8.
+
+        Args:
+            pictures: Paths, decoded and fitted as in training; or an array, fitted likewise.
+            top: How many of the most probable classes to list.
+            batch_size: Pictures held and run at once.
+
+        Raises:
+            DataError: a file cannot be read as a picture, or has another number of channels; names it.
+            UsageError: `top` is below 1.
+        """
+        if top < 1:
+            raise UsageError(f"top must be at least 1, got {top}")
+        if isinstance(pictures, str | PathLike):
+            pictures = [pictures]
+        names = [str(index) for index in range(len(pictures))] if isinstance(pictures, np.ndarray) else [str(p) for p in pictures]
+        items: list[Prediction] = []
+        for start in range(0, len(names), batch_size):
+            stop = start + batch_size
+            probabilities = self.probabilities(self._read(pictures[start:stop]), batch_size=batch_size)
+            items += [self._answer(name, row, top) for name, row in zip(names[start:stop], probabilities, strict=True)]
+        return Predictions(items)
+
+    def read(self, pictures: Pictures) -> np.ndarray:
+        """The pictures as the network sees them: uint8 (N, H, W, C)."""
+        return self._read(pictures)
+
+    def _read(self, pictures: Pictures) -> np.ndarray:
+        from striate.data.decode import decode_image, fit_image
+
+        if isinstance(pictures, np.ndarray):
+            if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
+                raise ShapeError(f"pictures must be uint8 (n, h, w) or (n, h, w, c), got {pictures.dtype} {pictures.shape}")
+            maps = pictures[..., None] if pictures.ndim == 3 else pictures
+            return np.stack([fit_image(array, self.images) for array in maps])
+        with ThreadPoolExecutor() as pool:
+            return np.stack(list(pool.map(lambda path: decode_image(Path(path), self.images), pictures)))
+
+    def _answer(self, name: str, probabilities: np.ndarray, top: int) -> Prediction:
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        answers = tuple(Answer(class_name=self.classes[k], probability=float(probabilities[k])) for k in best)
+        return Prediction(path=name, class_name=answers[0].class_name, probability=answers[0].probability, top=answers)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model file again, at `path`."""
+        state = self.module.get_submodule("network").state_dict()
+        save_model(Path(path), self.network, state, classes=self.classes, images=self.images, info=self.info)
+
+
+def load(source: str | PathLike[str], *, device: str = "cpu") -> Model:
+    """The model of a run folder or of a `.safetensors` file.
+
+    Raises:
+        UsageError: there is no such file or folder.
+        RefusedFileError: the file is not a Striate model, or damaged.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{path}: no such run folder or model file")
+    if path.is_dir():
+        if not (path / MODEL_NAME).is_file():
+            raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
+        path = path / MODEL_NAME
+    return Model(load_model(path), device=device)

@@ -1,0 +1,54 @@
+"""A network with its normalization inside: uint8 pictures in, logits out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from striate.core.images import ImageSpec
+    from striate.networks.modules.heads import NetworkWithHeads
+
+
+class ImageModule(nn.Module):
+    """`network` behind (value / 255 - mean) / std, so that every export carries its preprocessing.
+
+    Maps uint8 images (N, H, W, C) to logits (N, K).
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, network: nn.Module, spec: ImageSpec) -> None:
+        super().__init__()
+        self.network = network
+        std = torch.tensor(spec.std, dtype=torch.float64)
+        scale, offset = 1 / (255 * std), -torch.tensor(spec.mean, dtype=torch.float64) / std
+        self.register_buffer("scale", scale.float().view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("offset", offset.float().view(1, -1, 1, 1), persistent=False)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """The input of the network: (N, C, H, W) in the dtype of its normalization, channels last in memory."""
+        x = images.permute(0, 3, 1, 2).to(self.scale.dtype)  # (N, C, H, W)
+        return torch.addcmul(self.offset, x, self.scale)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.normalized(images))
+        return logits
+
+
+class ImageModuleWithHeads(ImageModule):
+    """The same for a network that trains with auxiliary heads."""
+
+    network: NetworkWithHeads
+
+    @property
+    def head_weights(self) -> tuple[float, ...]:
+        """What the loss of each head counts."""
+        return self.network.head_weights
+
+    def forward_with_heads(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The logits (N, K) and those of each head."""
+        return self.network.forward_with_heads(self.normalized(images))

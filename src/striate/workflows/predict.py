@@ -1,0 +1,56 @@
+"""Predict the classes of picture files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError
+from striate.core.files import write_atomically
+from striate.estimators.model import Predictions, load
+
+MAX_PICTURES_IN_PLOT = 36
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class PredictRequest:
+    """Which model, which pictures."""
+
+    run: Path
+    pictures: list[Path]  # files, or folders of them
+    top: int = 1
+    plot: Path | None = None  # PNG of the pictures with their answers
+    batch_size: int = 128
+    device: str = "auto"
+
+
+def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions:
+    """The classes of the pictures, in the order given; a folder's pictures in the order of their names.
+
+    Raises:
+        DataError: no pictures, or one that cannot be read; names it.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    from striate.core.devices import choose_device
+    from striate.data.folder import picture_files
+
+    model = load(request.run, device=str(choose_device(request.device)))
+    files: list[Path] = []
+    for path in request.pictures:
+        files += picture_files(path) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
+    predictions = model.predict(files, top=request.top, batch_size=request.batch_size)
+    if request.plot is not None:
+        from striate.workflows.pictures import predictions_picture
+
+        shown = predictions.items[:MAX_PICTURES_IN_PLOT]
+        images = model.read([item.path for item in shown])
+        answers = [[(answer.class_name, answer.probability) for answer in item.top] for item in shown]
+        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]))
+        more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
+        say(f"drawn: {request.plot}{more}")
+    return predictions

@@ -1,0 +1,117 @@
+"""Show a network: its table, its totals, its drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import EnvironmentFault
+from striate.core.files import write_atomically
+from striate.networks.catalog import CATALOG, network
+from striate.networks.network import Network
+from striate.networks.table import layer_records
+
+REQUEST = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=REQUEST)
+class ShowRequest:
+    """What to show: a catalogue name, with another number of classes, channels or size where given."""
+
+    network: str
+    num_classes: int | None = None
+    in_channels: int | None = None
+    input_size: int | tuple[int, int] | None = None
+    svg: Path | None = None  # where to write the drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowReport:
+    """A network in numbers; `layers` has one record a row of the table."""
+
+    name: str
+    source: str
+    published: str
+    provenance: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    params: int
+    macs: int
+    flops: int
+    receptive_field: int | tuple[int, ...]
+    training_memory_bytes: int  # activations of one sample, float32
+    inference_memory_bytes: int
+    layers: list[dict[str, Any]]
+    svg: str | None
+
+
+def show(request: ShowRequest) -> tuple[Network, ShowReport]:
+    """The network asked for and its report; writes the drawing where asked.
+
+    Raises:
+        UnknownNameError: no such network.
+        ShapeError: the size does not fit; names the layer.
+        EnvironmentFault: the drawing cannot be written.
+    """
+    net = network(request.network, request.num_classes, request.in_channels, request.input_size)
+    if request.svg is not None:
+        from striate.networks.drawing import draw_svg
+
+        if not request.svg.resolve().parent.is_dir():
+            raise EnvironmentFault(f"{request.svg}: its folder does not exist", "Create it, or choose another --svg file.")
+        write_atomically(request.svg, draw_svg(net).encode())
+    return net, ShowReport(
+        name=net.name,
+        source=net.source,
+        published=CATALOG[net.name].published,
+        provenance=net.provenance,
+        input_shape=net.input_shape,
+        output_shape=net.output_shape,
+        params=net.params,
+        macs=net.macs,
+        flops=net.flops,
+        receptive_field=net.receptive_field,
+        training_memory_bytes=net.training_memory_bytes,
+        inference_memory_bytes=net.inference_memory_bytes,
+        layers=layer_records(net),
+        svg=str(request.svg) if request.svg else None,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """One line of the catalogue."""
+
+    name: str
+    params: int
+    macs: int
+    input_shape: tuple[int, ...]
+    num_classes: int
+    receptive_field: int | tuple[int, ...]
+    source: str
+    published: str
+
+    def __getitem__(self, field: str) -> Any:
+        return getattr(self, field)
+
+
+class Catalogue(list[NetworkEntry]):
+    """The entries of the catalogue, in its order; a name is `in` it when an entry has it."""
+
+    def __contains__(self, item: object) -> bool:
+        return any(entry.name == item for entry in self) if isinstance(item, str) else super().__contains__(item)
+
+
+def networks() -> Catalogue:
+    """The catalogue: each network at its published size with its cost, source and published accuracy."""
+    entries = Catalogue()
+    for name, entry in CATALOG.items():
+        net = network(name)
+        field = net.receptive_field
+        entries.append(
+            NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published)
+        )
+    return entries
