@@ -2,29 +2,40 @@
 
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
+from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
 from striate.networks.layers.convolution import Conv
-from striate.networks.layers.dense import Dropout, Flatten, Identity, Linear
+from striate.networks.layers.dense import Flatten, Identity, Linear
+from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticDepth
 from striate.networks.layers.joins import Chain, Parallel
-from striate.networks.layers.normalization import BatchNorm
+from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
 
 __all__ = [
     "Activation",
     "BatchNorm",
     "Chain",
+    "ChannelLinear",
     "Conv",
     "Cost",
     "Dropout",
     "Flatten",
+    "Gain",
     "GlobalPool",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "Linear",
+    "LocalResponseNorm",
+    "PadChannels",
     "Parallel",
     "Pool",
     "Reach",
     "Row",
     "Shape",
+    "SpatialDropout",
+    "StochasticDepth",
     "Subsample",
     "View",
 ]

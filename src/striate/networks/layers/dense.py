@@ -1,4 +1,4 @@
-"""Layers on vectors: flatten, linear, dropout, identity, and LeNet's radial basis output."""
+"""Layers on vectors: identity, flatten, linear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Probability, Reach, Shape, elements
+from striate.networks.layers.base import LEAF, Cost, Count, Layer, Reach, Shape, elements
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,21 +73,3 @@ class Linear(Layer):
 
         self.output_shape(shape)
         return nn.Linear(shape[-1], self.out_features, self.bias)
-
-
-@dataclass(frozen=True, config=LEAF)
-class Dropout(Layer):
-    """Each element is dropped with probability `p` while training, and the others divided by 1 - p."""
-
-    role: ClassVar[str] = "dropout"
-    p: Probability = 0.5
-
-    @classmethod
-    def keep(cls, probability: float) -> Dropout:
-        """The same layer for those who think of the share that stays: `Dropout.keep(0.75)` drops a quarter."""
-        return cls(1 - probability)
-
-    def build(self, shape: Shape) -> nn.Module:
-        from torch import nn
-
-        return nn.Dropout(self.p)

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Layer
+from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
 from striate.networks.layers.convolution import Conv
-from striate.networks.layers.dense import Dropout, Flatten, Identity, Linear
+from striate.networks.layers.dense import Flatten, Identity, Linear
+from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticDepth
 from striate.networks.layers.joins import Chain, Parallel, checked
-from striate.networks.layers.normalization import BatchNorm
+from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
 
 LEAVES: dict[str, type[Layer]] = {
@@ -20,13 +22,22 @@ LEAVES: dict[str, type[Layer]] = {
     for leaf in (
         Activation,
         BatchNorm,
+        ChannelLinear,
         Conv,
         Dropout,
         Flatten,
+        Gain,
         GlobalPool,
+        GroupNorm,
         Identity,
+        InstanceNorm,
+        LayerNorm,
         Linear,
+        LocalResponseNorm,
+        PadChannels,
         Pool,
+        SpatialDropout,
+        StochasticDepth,
         Subsample,
     )
 }

@@ -1,0 +1,40 @@
+"""Torch modules that work along the channel axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ChannelLinearModule(nn.Linear):
+    """A linear layer over the channels of (N, C, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class GainModule(nn.Module):
+    """A learned constant of `shape`, repeated for each sample of the input, whose values are not used."""
+
+    def __init__(self, shape: tuple[int, ...], init: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full(shape, init))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight.expand(x.shape[0], *self.weight.shape)
+
+
+class PadChannelsModule(nn.Module):
+    """Every `stride`-th place, and `count` maps of zeros behind the last."""
+
+    def __init__(self, count: int, stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.count, self.stride = count, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = tuple(slice(None, None, step) for step in self.stride)
+        return F.pad(x[(slice(None), slice(None), *places)], (0, 0) * len(self.stride) + (0, self.count))
+
+    def extra_repr(self) -> str:
+        return f"{self.count}, stride={self.stride}"
