@@ -9,6 +9,8 @@ from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticD
 from striate.networks.layers.joins import Chain, Parallel
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
+from striate.networks.layers.radial import EuclideanRBF
+from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 __all__ = [
     "Activation",
@@ -16,14 +18,17 @@ __all__ = [
     "Chain",
     "ChannelLinear",
     "Conv",
+    "ConvTranspose",
     "Cost",
     "Dropout",
+    "EuclideanRBF",
     "Flatten",
     "Gain",
     "GlobalPool",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
+    "Interpolate",
     "Layer",
     "LayerNorm",
     "Linear",

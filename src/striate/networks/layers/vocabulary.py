@@ -16,6 +16,8 @@ from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticD
 from striate.networks.layers.joins import Chain, Parallel, checked
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
+from striate.networks.layers.radial import EuclideanRBF
+from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 LEAVES: dict[str, type[Layer]] = {
     leaf.__name__: leaf
@@ -24,13 +26,16 @@ LEAVES: dict[str, type[Layer]] = {
         BatchNorm,
         ChannelLinear,
         Conv,
+        ConvTranspose,
         Dropout,
+        EuclideanRBF,
         Flatten,
         Gain,
         GlobalPool,
         GroupNorm,
         Identity,
         InstanceNorm,
+        Interpolate,
         LayerNorm,
         Linear,
         LocalResponseNorm,
