@@ -43,9 +43,11 @@ class Pool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         extent, kernel, stride, pads = self._window(shape)
         layer = f"pooling with a {by(kernel)} window"
-        floor = window_output(extent, kernel, stride, (1,) * len(kernel), pads, layer)
         if not self.ceil_mode:
-            return (shape[0], *floor)
+            return (shape[0], *window_output(extent, kernel, stride, (1,) * len(kernel), pads, layer))
+        smallest = tuple(max(k - s + 1 - sum(p), 1) for k, s, p in zip(kernel, stride, pads, strict=True))
+        if any(n < m for n, m in zip(extent, smallest, strict=True)):
+            raise ShapeError(f"{layer} needs at least {by(smallest)} places, got {by(extent)}")
         sizes = []
         for n, k, s, (before, after) in zip(extent, kernel, stride, pads, strict=True):
             size = -(-(n + before + after - k) // s) + 1
