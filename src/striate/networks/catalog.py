@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.networks.families import notes
+from striate.networks.families import inception, nin, notes, vgg
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
     from striate.networks.layers import Chain, Shape
 
-RGB_224, RGB_32, GREY_28, GREY_32 = (3, 224, 224), (3, 32, 32), (1, 28, 28), (1, 32, 32)
+RGB_299, RGB_224, RGB_32, GREY_28, GREY_32 = (3, 299, 299), (3, 224, 224), (3, 32, 32), (1, 28, 28), (1, 32, 32)
+VGG = "Simonyan and Zisserman, 2015, arXiv:1409.1556"
 
 
 class Entry(NamedTuple):
@@ -33,6 +35,20 @@ CATALOG: dict[str, Entry] = {
     "cifar_notes":        Entry(notes.cifar_notes, RGB_32, 10, "course notes"),
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),
     "mnist_notes_fixed":  Entry(lambda k: notes.mnist_notes(k, hidden_activation=True), GREY_28, 10, "course notes, with the missing activation"),
+    # LeCun 1998 to Szegedy 2016
+    "nin":                Entry(nin.nin, RGB_224, 1000, "Lin et al., 2014, arXiv:1312.4400"),
+    "nin_cifar":          Entry(nin.nin_cifar, RGB_32, 10, "Lin et al., 2014, arXiv:1312.4400", "91.19 CIFAR-10 with flips, 89.59 without"),
+    "vgg11":              Entry(lambda k: vgg.vgg(k, 11), RGB_224, 1000, VGG, "69.02 top-1, 88.63 top-5 (torchvision)"),
+    "vgg13":              Entry(lambda k: vgg.vgg(k, 13), RGB_224, 1000, VGG, "69.93 top-1, 89.25 top-5 (torchvision)"),
+    "vgg16":              Entry(lambda k: vgg.vgg(k, 16), RGB_224, 1000, VGG, "71.59 top-1, 90.38 top-5 (torchvision)"),
+    "vgg19":              Entry(lambda k: vgg.vgg(k, 19), RGB_224, 1000, VGG, "72.38 top-1, 90.88 top-5 (torchvision)"),
+    "vgg11_bn":           Entry(lambda k: vgg.vgg(k, 11, norm=True), RGB_224, 1000, VGG, "70.37 top-1, 89.81 top-5 (torchvision)"),
+    "vgg13_bn":           Entry(lambda k: vgg.vgg(k, 13, norm=True), RGB_224, 1000, VGG, "71.59 top-1, 90.37 top-5 (torchvision)"),
+    "vgg16_bn":           Entry(lambda k: vgg.vgg(k, 16, norm=True), RGB_224, 1000, VGG, "73.36 top-1, 91.52 top-5 (torchvision)"),
+    "vgg19_bn":           Entry(lambda k: vgg.vgg(k, 19, norm=True), RGB_224, 1000, VGG, "74.22 top-1, 91.84 top-5 (torchvision)"),
+    "bn_inception":       Entry(inception.bn_inception, RGB_224, 1000, "Ioffe and Szegedy, 2015, arXiv:1502.03167", "73.5 top-1, 91.6 top-5"),
+    "bn_inception_paper": Entry(inception.bn_inception_paper, RGB_224, 1000, "Ioffe and Szegedy, 2015, arXiv:1502.03167", "74.8 top-1, 92.2 top-5"),
+    "inception_v3":       Entry(inception.inception_v3, RGB_299, 1000, "Szegedy et al., 2016, arXiv:1512.00567", "77.29 top-1, 93.45 top-5 (torchvision)", inception.inception_v3_heads),
 }
 # fmt: on
 
@@ -74,3 +90,39 @@ def network(
         error.message = f"{name}: {error.message}"
         raise error from None
     return net
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkEntry:
+    """One line of the catalogue."""
+
+    name: str
+    params: int
+    macs: int
+    input_shape: tuple[int, ...]
+    num_classes: int
+    receptive_field: int | tuple[int, ...]
+    source: str
+    published: str
+
+    def __getitem__(self, field: str) -> Any:
+        return getattr(self, field)
+
+
+class Catalogue(list[NetworkEntry]):
+    """The entries of the catalogue, in its order; a name is `in` it when an entry has it."""
+
+    def __contains__(self, item: object) -> bool:
+        return any(entry.name == item for entry in self) if isinstance(item, str) else super().__contains__(item)
+
+
+def networks() -> Catalogue:
+    """The catalogue: each network at its published size with its cost, source and published accuracy."""
+    entries = Catalogue()
+    for name, entry in CATALOG.items():
+        net = network(name)
+        field = net.receptive_field
+        entries.append(
+            NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published)
+        )
+    return entries
