@@ -16,6 +16,8 @@ from striate.networks.layers.vocabulary import layer_from_data
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.networks.layers.activation import ActivationName
+
 FORMAT_VERSION = 1
 BYTES_PER_NUMBER = 4  # float32
 
@@ -88,8 +90,12 @@ class Network:
 
     @property
     def receptive_field(self) -> int | tuple[int, ...]:
-        """The largest receptive field of a convolution or windowed pooling, in input pixels; one number where all axes agree."""
-        sizes = [row.view.size for row in self.rows if not row.view.whole and row.cost.reach is not None]
+        """The largest receptive field of a convolution or windowed pooling, in input pixels; one number where all axes agree.
+
+        Enlarging layers do not count, as in the literature: a fully convolutional VGG-16 sees 404 pixels, whatever enlarges its scores.
+        """
+        windows = [row for row in self.rows if row.cost.reach is not None and min(row.cost.reach.stride, default=1) >= 1]
+        sizes = [row.view.size for row in windows if not row.view.whole]
         if not sizes:
             return 1
         largest = tuple(int(max(axis)) for axis in zip(*sizes, strict=True))
@@ -128,6 +134,24 @@ class Network:
     def with_input(self, input_shape: Shape) -> Network:
         """The same description for another input."""
         return dataclasses.replace(self, input_shape=tuple(input_shape))
+
+    def without(self, what: str) -> Network:
+        """The network without the parts that `what` means: a role, a kind, a name or a path; see `edits.without`."""
+        from striate.networks.edits import without
+
+        return without(self, what)
+
+    def swap(
+        self,
+        *,
+        activation: ActivationName | Layer | None = None,
+        pooling: str | None = None,
+        norm: str | Layer | None = None,
+    ) -> Network:
+        """The network with another activation, pooling or normalization throughout; see `edits.swap`."""
+        from striate.networks.edits import swap
+
+        return swap(self, activation=activation, pooling=pooling, norm=norm)
 
     def smallest_input(self) -> Shape | None:
         """The smallest square (or cubic) input that fits, found by bisection; None where no size up to 4,096 does."""
