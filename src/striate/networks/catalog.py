@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.networks.families import inception, nin, notes, vgg
+from striate.networks.families import alexnet, fcn, googlenet, inception, lenet, nin, notes, vgg
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:
@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 
     from striate.networks.layers import Chain, Shape
 
-RGB_299, RGB_224, RGB_32, GREY_28, GREY_32 = (3, 299, 299), (3, 224, 224), (3, 32, 32), (1, 28, 28), (1, 32, 32)
+RGB_500, RGB_299, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 227, 227), (3, 224, 224), (3, 32, 32)
+GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
+LENET = "LeCun et al., 1998, Proc. IEEE 86"
+NIN = "Lin et al., 2014, arXiv:1312.4400"
 VGG = "Simonyan and Zisserman, 2015, arXiv:1409.1556"
+GOOGLENET = "Szegedy et al., 2015, arXiv:1409.4842"
+BN_INCEPTION = "Ioffe and Szegedy, 2015, arXiv:1502.03167"
+INCEPTION = "Szegedy et al., 2016, arXiv:1512.00567"
+FCN = "Long et al., 2015, arXiv:1411.4038"
 
 
 class Entry(NamedTuple):
@@ -36,8 +43,12 @@ CATALOG: dict[str, Entry] = {
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),
     "mnist_notes_fixed":  Entry(lambda k: notes.mnist_notes(k, hidden_activation=True), GREY_28, 10, "course notes, with the missing activation"),
     # LeCun 1998 to Szegedy 2016
-    "nin":                Entry(nin.nin, RGB_224, 1000, "Lin et al., 2014, arXiv:1312.4400"),
-    "nin_cifar":          Entry(nin.nin_cifar, RGB_32, 10, "Lin et al., 2014, arXiv:1312.4400", "91.19 CIFAR-10 with flips, 89.59 without"),
+    "lenet5":             Entry(lenet.lenet5, GREY_32, 10, LENET, "99.05 MNIST (LeNet-5 as published)"),
+    "lenet5_paper":       Entry(lenet.lenet5_paper, GREY_32, 10, LENET, "99.05 MNIST, 99.2 with distortions"),
+    "alexnet":            Entry(alexnet.alexnet, RGB_224, 1000, "Krizhevsky, 2014, arXiv:1404.5997", "56.52 top-1, 79.07 top-5 (torchvision)"),
+    "alexnet_paper":      Entry(alexnet.alexnet_paper, RGB_227, 1000, "Krizhevsky et al., 2012, NIPS 25", "59.3 top-1, 81.8 top-5"),
+    "nin":                Entry(nin.nin, RGB_224, 1000, NIN),
+    "nin_cifar":          Entry(nin.nin_cifar, RGB_32, 10, NIN, "91.19 CIFAR-10 with flips, 89.59 without"),
     "vgg11":              Entry(lambda k: vgg.vgg(k, 11), RGB_224, 1000, VGG, "69.02 top-1, 88.63 top-5 (torchvision)"),
     "vgg13":              Entry(lambda k: vgg.vgg(k, 13), RGB_224, 1000, VGG, "69.93 top-1, 89.25 top-5 (torchvision)"),
     "vgg16":              Entry(lambda k: vgg.vgg(k, 16), RGB_224, 1000, VGG, "71.59 top-1, 90.38 top-5 (torchvision)"),
@@ -46,9 +57,14 @@ CATALOG: dict[str, Entry] = {
     "vgg13_bn":           Entry(lambda k: vgg.vgg(k, 13, norm=True), RGB_224, 1000, VGG, "71.59 top-1, 90.37 top-5 (torchvision)"),
     "vgg16_bn":           Entry(lambda k: vgg.vgg(k, 16, norm=True), RGB_224, 1000, VGG, "73.36 top-1, 91.52 top-5 (torchvision)"),
     "vgg19_bn":           Entry(lambda k: vgg.vgg(k, 19, norm=True), RGB_224, 1000, VGG, "74.22 top-1, 91.84 top-5 (torchvision)"),
-    "bn_inception":       Entry(inception.bn_inception, RGB_224, 1000, "Ioffe and Szegedy, 2015, arXiv:1502.03167", "73.5 top-1, 91.6 top-5"),
-    "bn_inception_paper": Entry(inception.bn_inception_paper, RGB_224, 1000, "Ioffe and Szegedy, 2015, arXiv:1502.03167", "74.8 top-1, 92.2 top-5"),
-    "inception_v3":       Entry(inception.inception_v3, RGB_299, 1000, "Szegedy et al., 2016, arXiv:1512.00567", "77.29 top-1, 93.45 top-5 (torchvision)", inception.inception_v3_heads),
+    "googlenet":          Entry(googlenet.googlenet, RGB_224, 1000, GOOGLENET, "69.78 top-1, 89.53 top-5 (torchvision)", googlenet.googlenet_heads),
+    "googlenet_paper":    Entry(googlenet.googlenet_paper, RGB_224, 1000, GOOGLENET, "89.93 top-5", googlenet.googlenet_paper_heads),
+    "bn_inception":       Entry(inception.bn_inception, RGB_224, 1000, BN_INCEPTION, "73.5 top-1, 91.6 top-5 (released weights)"),
+    "bn_inception_paper": Entry(inception.bn_inception_paper, RGB_224, 1000, BN_INCEPTION, "74.8 top-1, 92.18 top-5"),
+    "inception_v3":       Entry(inception.inception_v3, RGB_299, 1000, INCEPTION, "77.29 top-1, 93.45 top-5 (torchvision)", inception.inception_v3_heads),
+    "fcn32s_vgg16":       Entry(fcn.fcn32s_vgg16, RGB_500, 21, FCN, "59.4 mean IU, PASCAL VOC 2011"),
+    "fcn16s_vgg16":       Entry(fcn.fcn16s_vgg16, RGB_500, 21, FCN, "62.4 mean IU, PASCAL VOC 2011"),
+    "fcn8s_vgg16":        Entry(fcn.fcn8s_vgg16, RGB_500, 21, FCN, "62.7 mean IU, PASCAL VOC 2011"),
 }
 # fmt: on
 
@@ -89,7 +105,19 @@ def network(
         error.remedy = f"The smallest input of {name} is {' x '.join(map(str, smallest[1:]))}." if smallest else ""
         error.message = f"{name}: {error.message}"
         raise error from None
-    return net
+    return _with_fitting_heads(net)
+
+
+def _with_fitting_heads(net: Network) -> Network:
+    """`net` without the auxiliary heads for which its maps are too small; its provenance says which."""
+    shapes, kept, provenance = net.shapes_at([head.at for head in net.heads]), [], list(net.provenance)
+    for head in net.heads:
+        try:
+            head.head.output_shape(shapes[head.at])
+            kept.append(head)
+        except ShapeError as error:
+            provenance.append(f"left out the auxiliary head at {head.at}: {error.message}")
+    return dataclasses.replace(net, heads=tuple(kept), provenance=tuple(provenance)) if len(kept) < len(net.heads) else net
 
 
 @dataclasses.dataclass(frozen=True)

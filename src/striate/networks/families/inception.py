@@ -103,7 +103,7 @@ def reduction(row: Reduction, unit: Callable[..., Chain]) -> Parallel:
         branch3x3_double=Chain(
             reduce=unit(row.reduce_double, 1), unit1=unit(row.conv_double, 3), unit2=unit(row.conv_double, 3, 2)
         ),
-        branch_pool=Pool("max", 3, stride=2, ceil_mode=True),
+        branch_pool=Pool("max", 3, stride=2, padding="tf_same"),  # on even sizes the released pooling, which does not fit odd ones
         merge="concat",
     )
 
