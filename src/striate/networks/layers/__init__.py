@@ -4,12 +4,16 @@ from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
 from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
 from striate.networks.layers.convolution import Conv
+from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
 from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticDepth
+from striate.networks.layers.forms import asymmetric_conv, depthwise_conv, separable_conv
 from striate.networks.layers.joins import Chain, Parallel
+from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
+from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 __all__ = [
@@ -20,19 +24,24 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Cost",
+    "DeformableConv",
     "Dropout",
+    "Elman",
     "EuclideanRBF",
     "Flatten",
+    "GRU",
     "Gain",
     "GlobalPool",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
     "Interpolate",
+    "LSTM",
     "Layer",
     "LayerNorm",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected",
     "PadChannels",
     "Parallel",
     "Pool",
@@ -42,5 +51,9 @@ __all__ = [
     "SpatialDropout",
     "StochasticDepth",
     "Subsample",
+    "ToSequence",
     "View",
+    "asymmetric_conv",
+    "depthwise_conv",
+    "separable_conv",
 ]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
-from striate.networks.layers.base import LEAF, Cost, Layer, Shape, elements
+from striate.networks.layers.base import Cost, Layer, Shape, elements, leaf
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +31,7 @@ ActivationName = Literal[
 ]
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Activation(Layer):
     """An activation function by name, element by element (softmax: over the channels).
 

@@ -6,12 +6,14 @@ A shape leaves the batch out: an image is (C, H, W), a signal (C, L), a volume (
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, Field
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, ValidationError
 
-from striate.core.errors import ShapeError
+from striate.core.errors import ShapeError, StriateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,37 @@ Padding = Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 LEAF = ConfigDict(extra="forbid", allow_inf_nan=False)
+AnyLeaf = TypeVar("AnyLeaf")
+
+
+@dataclass_transform(frozen_default=True)
+def leaf(cls: type[AnyLeaf]) -> type[AnyLeaf]:
+    """Make `cls` a leaf of the vocabulary: a frozen dataclass with checked fields. A field that is wrong raises UsageError."""
+    record: Any = pydantic.dataclasses.dataclass(frozen=True, config=LEAF)(cls)
+    checked_init = record.__init__
+
+    @functools.wraps(checked_init)
+    def init(self: Any, *args: Any, **fields: Any) -> None:
+        try:
+            checked_init(self, *args, **fields)
+        except ValidationError as error:
+            raise _usage_error(record, error) from None
+
+    record.__init__ = init
+    return cast("type[AnyLeaf]", record)
+
+
+def _usage_error(record: Any, error: ValidationError) -> StriateError:
+    """What was wrong with a field of `record`, named as its author names it."""
+    first = max(error.errors(), key=lambda one: len(one["loc"]))  # the deepest: of a tuple, the entry that is wrong
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, StriateError):
+        return cause
+    names = [field.name for field in dataclasses.fields(record)]
+    place = first["loc"][0]
+    field = names[place] if isinstance(place, int) and place < len(names) else place
+    got = "" if first["type"].startswith("missing") else f", got {first['input']!r}"
+    return UsageError(f"{record.__name__}: {field}: {first['msg']}{got}", f"The fields are {', '.join(names)}.")
 
 
 class Reach(NamedTuple):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic.dataclasses import dataclass
-
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Reach, Shape, Size, elements, per_axis, spatial
+from striate.networks.layers.base import Cost, Count, Layer, Reach, Shape, Size, elements, leaf, per_axis, spatial
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class ChannelLinear(Layer):
     """y = W x + b over the channels at each place: what a 1x1 convolution does, with a weight (out, in) as ConvNeXt stores it."""
 
@@ -36,7 +34,7 @@ class ChannelLinear(Layer):
         return ChannelLinearModule(shape[0], self.out_channels, self.bias)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Gain(Layer):
     """A learned number for each channel, (C, 1, 1) for a map and (F,) for a vector, whatever values come in.
 
@@ -58,7 +56,7 @@ class Gain(Layer):
         return GainModule(self.output_shape(shape), self.init)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class PadChannels(Layer):
     """Every `stride`-th place of each map, and maps of zeros behind the last up to `out_channels`.
 

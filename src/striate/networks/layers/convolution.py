@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from striate.core.errors import ShapeError, UsageError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Padding, Reach, Shape, Size, per_axis, spatial
+from striate.networks.layers.base import Cost, Count, Layer, Padding, Reach, Shape, Size, leaf, per_axis, spatial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +49,7 @@ def by(extent: Shape) -> str:
     return " x ".join(map(str, extent))
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Conv(Layer):
     """Convolution (cross-correlation, as everywhere in the field) of a (C, L), (C, H, W) or (C, D, H, W) input.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic.dataclasses import dataclass
-
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Reach, Shape, elements
+from striate.networks.layers.base import Cost, Count, Layer, Reach, Shape, elements, leaf
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Identity(Layer):
     """What comes in goes out: the plain shortcut."""
 
@@ -28,7 +26,7 @@ class Identity(Layer):
         return nn.Identity()
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Flatten(Layer):
     """All elements in one vector, channel by channel: (C, H, W) to (C H W,)."""
 
@@ -46,7 +44,7 @@ class Flatten(Layer):
         return nn.Flatten()
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Linear(Layer):
     """A fully connected layer: y = W x + b on a vector (F,), or on each step of a sequence (T, F)."""
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic.dataclasses import dataclass
-
-from striate.networks.layers.base import LEAF, Layer, Probability, Shape, spatial
+from striate.networks.layers.base import Layer, Probability, Shape, leaf, spatial
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Dropout(Layer):
     """Each element is dropped with probability `p` while training, and the others divided by 1 - p."""
 
@@ -30,7 +28,7 @@ class Dropout(Layer):
         return nn.Dropout(self.p)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class SpatialDropout(Layer):
     """Each whole map is dropped with probability `p` while training, and the others divided by 1 - p (Tompson et al. 2015)."""
 
@@ -47,7 +45,7 @@ class SpatialDropout(Layer):
         return (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)[len(spatial(shape, "spatial dropout")) - 1](self.p)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class StochasticDepth(Layer):
     """Each sample is dropped as a whole with probability `p` while training, and the others divided by 1 - p.
 

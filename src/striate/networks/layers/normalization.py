@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Shape, elements, spatial
+from striate.networks.layers.base import Cost, Count, Layer, Shape, elements, leaf, spatial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 Epsilon = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class BatchNorm(Layer):
     """Batch normalization: each channel by its mean and variance over the batch, then scale and shift (Ioffe and Szegedy 2015).
 
@@ -37,7 +36,7 @@ class BatchNorm(Layer):
         return build_batch_norm(shape, eps=self.eps, momentum=self.momentum, scale=self.scale)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class GroupNorm(Layer):
     """Each sample by the mean and variance of each group of channels, then scale and shift each channel (Wu and He 2018)."""
 
@@ -60,7 +59,7 @@ class GroupNorm(Layer):
         return nn.GroupNorm(self.groups, shape[0], self.eps)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class LayerNorm(Layer):
     """Each place by the mean and variance over its channels, then scale and shift each channel (Ba et al. 2016).
 
@@ -85,7 +84,7 @@ class LayerNorm(Layer):
         return (ChannelLayerNorm if self.over == "channels" else nn.LayerNorm)(self._width(shape), self.eps)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class InstanceNorm(Layer):
     """Each map of each sample by its own mean and variance (Ulyanov et al. 2016); with `affine`, then scale and shift each channel."""
 
@@ -108,7 +107,7 @@ class InstanceNorm(Layer):
         return INSTANCE_NORMS[len(shape)](shape[0], self.eps, affine=self.affine)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class LocalResponseNorm(Layer):
     """b_i = a_i / (k + alpha sum_j a_j^2)^beta over the `size` channels j around i at the same place.
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Layer, Reach, Shape, Size, elements, per_axis, spatial
+from striate.networks.layers.base import Cost, Layer, Reach, Shape, Size, elements, leaf, per_axis, spatial
 from striate.networks.layers.convolution import PaddingRule, Pads, by, pads_of, window_output
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Pool(Layer):
     """Maximum or average over windows; the stride is the kernel size unless told otherwise.
 
@@ -75,7 +73,7 @@ class Pool(Layer):
         )
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class GlobalPool(Layer):
     """Average or maximum over a whole map: (C, H, W) to (C,), or to (C, 1, 1) with `keep_axes`."""
 
@@ -96,7 +94,7 @@ class GlobalPool(Layer):
         return GlobalPoolModule(self.how, self.keep_axes)
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Subsample(Layer):
     """LeNet-5's sub-sampling: the sum of a window times one coefficient a map, plus one bias a map.
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from striate.core.errors import ShapeError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Shape
+from striate.networks.layers.base import Cost, Count, Layer, Shape, leaf
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class EuclideanRBF(Layer):
     """y_i = sum_j (x_j - w_ij)^2, the squared distance of a vector to a fixed code w_i of +1 and -1 for each class.
 

@@ -6,10 +6,9 @@ from math import gcd, prod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from striate.core.errors import ShapeError, UsageError
-from striate.networks.layers.base import LEAF, Cost, Count, Layer, Padding, Reach, Shape, Size, elements, per_axis, spatial
+from striate.networks.layers.base import Cost, Count, Layer, Padding, Reach, Shape, Size, elements, leaf, per_axis, spatial
 from striate.networks.layers.convolution import by
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 Scale = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class ConvTranspose(Layer):
     """Transposed convolution, the gradient of a convolution: each input place adds a kernel's worth to the output.
 
@@ -98,7 +97,7 @@ def _span(kernel: int, stride: int, dilation: int) -> int:
     return (kernel - 1) // step * step * dilation // stride
 
 
-@dataclass(frozen=True, config=LEAF)
+@leaf
 class Interpolate(Layer):
     """Enlarge or shrink maps to `scale` times their size, rounded down, or to `size`, by the nearest or by linear interpolation.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Layer
 from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
 from striate.networks.layers.convolution import Conv
+from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
 from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticDepth
 from striate.networks.layers.joins import Chain, Parallel, checked
+from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
+from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 LEAVES: dict[str, type[Layer]] = {
@@ -27,23 +28,29 @@ LEAVES: dict[str, type[Layer]] = {
         ChannelLinear,
         Conv,
         ConvTranspose,
+        DeformableConv,
         Dropout,
+        Elman,
         EuclideanRBF,
         Flatten,
+        GRU,
         Gain,
         GlobalPool,
         GroupNorm,
         Identity,
         InstanceNorm,
         Interpolate,
+        LSTM,
         LayerNorm,
         Linear,
         LocalResponseNorm,
+        LocallyConnected,
         PadChannels,
         Pool,
         SpatialDropout,
         StochasticDepth,
         Subsample,
+        ToSequence,
     )
 }
 MAX_DEPTH = 200  # containers inside containers; the catalogue stays under 20
@@ -66,14 +73,10 @@ def layer_from_data(data: object, where: str = "root", depth: int = 0) -> Layer:
         if kind not in LEAVES:
             raise RefusedFileError(f"{where}: unknown layer type {kind!r}", f"Known types: Chain, Parallel, {', '.join(LEAVES)}.")
         return LEAVES[kind](**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "?"
-        raise RefusedFileError(f"{where}: {kind}: field {field}: {first['msg']}, got {first['input']!r}") from None
     except RefusedFileError:
         raise
-    except (StriateError, TypeError) as error:
-        raise RefusedFileError(f"{where}: {kind}: {error}") from None
+    except StriateError as error:
+        raise RefusedFileError(f"{where}: {error.message}", error.remedy) from None
 
 
 def _container_from_data(kind: str, fields: dict[str, Any], where: str, depth: int) -> Layer:

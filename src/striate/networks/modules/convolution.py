@@ -58,7 +58,8 @@ class AsymmetricPadding(nn.modules.conv._ConvNd):
         return F.pad(x, [count for pair in reversed(pads) for count in pair])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.padded(x), self.weight, self.bias)  # type: ignore[operator,no-any-return]
+        convolved: Tensor = self._conv_forward(self.padded(x), self.weight, self.bias)
+        return convolved
 
 
 class AsymmetricConv1d(AsymmetricPadding, nn.Conv1d):
@@ -94,7 +95,9 @@ class PartialConv2d(nn.Conv2d):
     def dense_weight(self) -> Tensor:
         """The kernel (out, in, k_h, k_w), zero where maps are not connected."""
         dense = self.weight.new_zeros(self.out_channels * self.in_channels, *self.kernel_size)
-        return dense.index_copy(0, self.link_places, self.weight).unflatten(0, (self.out_channels, self.in_channels))
+        dense = dense.index_copy(0, self.link_places, self.weight)  # (out * in, k_h, k_w)
+        return dense.view(self.out_channels, self.in_channels, *self.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.dense_weight(), self.bias)
+        convolved: Tensor = self._conv_forward(x, self.dense_weight(), self.bias)
+        return convolved

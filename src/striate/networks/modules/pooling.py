@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MAX = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX: dict[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGE: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 def build_pooling(
@@ -28,8 +32,8 @@ def build_pooling(
         return AsymmetricPool(how, kernel, stride, pads, count_padding=count_padding, tf_same=tf_same)
     padding = tuple(before for before, _ in pads)
     if how == "max":
-        return MAX[rank](kernel, stride, padding, ceil_mode=ceil_mode)  # type: ignore[arg-type]
-    return AVERAGE[rank](kernel, stride, padding, ceil_mode, count_padding)  # type: ignore[arg-type]
+        return MAX[rank](kernel, stride, padding, ceil_mode=ceil_mode)
+    return AVERAGE[rank](kernel, stride, padding, ceil_mode, count_padding)
 
 
 class AsymmetricPool(nn.Module):
@@ -57,8 +61,9 @@ class AsymmetricPool(nn.Module):
             pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel, self.stride, (1,) * len(self.kernel))
         amounts = [count for pair in reversed(pads) for count in pair]
         if self.how == "max":
-            return MAX[len(self.kernel)](self.kernel, self.stride)(F.pad(x, amounts, value=float("-inf")))  # type: ignore[arg-type,no-any-return]
-        average = AVERAGE[len(self.kernel)](self.kernel, self.stride)  # type: ignore[arg-type]
+            largest: Tensor = MAX[len(self.kernel)](self.kernel, self.stride)(F.pad(x, amounts, value=float("-inf")))
+            return largest
+        average = AVERAGE[len(self.kernel)](self.kernel, self.stride)
         sums: Tensor = average(F.pad(x, amounts))
         if self.count_padding:
             return sums
