@@ -204,6 +204,13 @@ def test_an_auxiliary_head_is_edited_too_and_goes_with_the_part_it_reads_from(in
     assert inception.without("heads.mixed").heads == ()
     assert inception.without("heads.mixed").root == inception.root
     assert inception.without("mixed").heads == ()
+    nested = Network(
+        "nested",
+        (3, 9, 11),
+        Chain(stage1=Chain(**dict(inception.root.children[:1])), conv=Conv(7, 1)),
+        (AuxiliaryHead("stage1.mixed", head.head, 0.3),),
+    )
+    assert nested.without("stage1").heads == ()
     assert len(inception.without("branch1x1").heads) == 1
 
 
@@ -269,10 +276,10 @@ def test_groups_divide_the_channels_and_hold_at_least_two(channels: int, groups:
 def test_the_provenance_says_what_was_done_to_which_parts(residual: Network) -> None:
     edited = residual.without("dropout").swap(activation="tanh")
 
+    first, second = "stem.act, stage1.block1.add.body.unit1.act, stage1.block1.act", "stage2.block2.add.body.unit1.act, stage2.block2.act"
     assert edited.provenance == (
         "without dropout: removed 1 part (head.dropout)",
-        'with activation Activation("tanh"): replaced 7 parts (stem.act, stage1.block1.add.body.unit1.act, stage1.block1.act, '
-        "..., stage2.block2.add.body.unit1.act, stage2.block2.act)",
+        f'with activation Activation("tanh"): replaced 7 parts ({first}, ..., {second})',
     )
     assert Network.from_json(edited.to_json()).provenance == edited.provenance
 
