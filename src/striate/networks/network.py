@@ -98,7 +98,7 @@ class Network:
         sizes = [row.view.size for row in windows if not row.view.whole]
         if not sizes:
             return 1
-        largest = tuple(int(max(axis)) for axis in zip(*sizes, strict=True))
+        largest = tuple(math.ceil(max(axis)) for axis in zip(*sizes, strict=True))
         return largest[0] if len(set(largest)) == 1 else largest
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from striate.core.errors import UsageError
 from striate.networks.layers.base import Cost, Layer, Shape, elements, leaf
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Activation(Layer):
     name: ActivationName
     slope: float | None = None
     per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.slope is not None and self.name not in ("leaky_relu", "prelu"):
+            raise UsageError(f"slope belongs to leaky_relu and prelu, not to {self.name}")
+        if self.per_channel and self.name != "prelu":
+            raise UsageError(f"per_channel belongs to prelu, not to {self.name}")
 
     @property
     def kind(self) -> str:

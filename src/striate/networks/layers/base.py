@@ -66,9 +66,9 @@ class Reach(NamedTuple):
     With r, j, c the receptive field, stride and centre before the layer: r + (kernel - 1) j, stride * j, c + shift * j after it.
     """
 
-    kernel: tuple[int, ...]  # input places between the first and the last that one output place sees
+    kernel: tuple[float, ...]  # input places from the first to the last that one output place sees, at most
     stride: tuple[float, ...]  # input places from one output place to the next; 1/2 where the layer doubles the size
-    shift: tuple[float, ...]  # input places from place 0 to the centre of what output place 0 sees
+    shift: tuple[float, ...]  # input places from place 0 to the centre of what output place 0 sees; enlarging: the mean over places
     whole: bool = False  # every output place sees the whole input
 
     @classmethod
@@ -117,8 +117,10 @@ class View(NamedTuple):
 
     def through(self, reach: Reach | None) -> View:
         """The view after a layer with `reach`."""
-        if reach is None or len(reach.kernel) != len(self.size):
+        if reach is None:
             return self
+        if len(reach.kernel) != len(self.size):  # the layer works on other axes than the image's
+            return self._replace(whole=self.whole or reach.whole)
         axes = range(len(self.size))
         return View(
             tuple(self.size[a] + (reach.kernel[a] - 1) * self.stride[a] for a in axes),

@@ -67,8 +67,14 @@ class Conv(Layer):
     connections: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.connections is not None and (self.groups != 1 or len(self.connections) != self.out_channels):
-            raise UsageError(f"connections must list the inputs of each of {self.out_channels} output maps, with groups=1")
+        table = self.connections
+        if table is None:
+            return
+        if self.groups != 1 or len(table) != self.out_channels:
+            raise UsageError(f"connections must list the inputs of each of {self.out_channels} output maps, with groups=1, got {len(table)}")
+        for output, inputs in enumerate(table):
+            if not inputs or min(inputs) < 0 or len(set(inputs)) != len(inputs):
+                raise UsageError(f"connections of output map {output} must be one or more distinct input maps from 0 on, got {inputs}")
 
     def _window(self, shape: Shape) -> tuple[Shape, Shape, Shape, Shape, Pads]:
         extent = spatial(shape, "convolution")
@@ -82,10 +88,17 @@ class Conv(Layer):
         extent, kernel, stride, dilation, pads = self._window(shape)
         if shape[0] % self.groups or self.out_channels % self.groups:
             raise ShapeError(f"groups={self.groups} must divide {shape[0]} input and {self.out_channels} output channels")
-        if self.connections is not None and max(map(max, self.connections)) >= shape[0]:
-            raise ShapeError(f"connections name input map {max(map(max, self.connections))}, but there are {shape[0]}")
+        if self.connections is not None:
+            self._check_connections(shape, pads)
         layer = f"convolution with a {by(kernel)} kernel" + (f" dilated by {by(dilation)}" if max(dilation) > 1 else "")
         return (self.out_channels, *window_output(extent, kernel, stride, dilation, pads, layer))
+
+    def _check_connections(self, shape: Shape, pads: Pads) -> None:
+        last = max(map(max, self.connections or ()))
+        if last >= shape[0]:
+            raise ShapeError(f"connections name input map {last}, but there are {shape[0]} maps, 0 to {shape[0] - 1}, in {shape}")
+        if len(shape) != 3 or self.padding == "tf_same" or any(before != after for before, after in pads):
+            raise ShapeError(f"connections need a shape (C, H, W) and as much padding before as after, got {shape} and {self.padding!r}")
 
     def links(self, in_channels: int) -> int:
         """How many pairs of an input and an output map are connected."""

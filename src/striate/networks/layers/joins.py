@@ -201,7 +201,9 @@ class Parallel(Container):
             merged = self.merged(shapes)
         except ShapeError as error:
             raise error.within(path) if path else error from None
-        yield Row(path, self, shape, merged, Cost(activations=elements(merged)), views[0] if self.merge == "first" else _widest(views))
+        if self.crop is not None:
+            views = [_cut(view, whole, part, self.crop) for view, whole, part in zip(views, shapes, self._cropped(shapes, self.crop), strict=True)]
+        yield Row(path, self, shape, merged, Cost(activations=elements(merged)), views[0] if self.merge == "first" else _union(views))
 
     def build(self, shape: Shape) -> nn.Module:
         from striate.networks.modules.joins import ParallelModule
@@ -215,17 +217,20 @@ class Parallel(Container):
         return module
 
 
-def _widest(views: list[View]) -> View:
-    """On each axis, the view with the largest receptive field; one that sees everything through a gate counts only where all do."""
-    through_windows = [view for view in views if not view.whole] or views
-    sizes = [view.size for view in through_windows]
-    widest = [through_windows[along.index(max(along))] for along in zip(*sizes, strict=True)]  # a view for each axis
-    return View(
-        tuple(view.size[axis] for axis, view in enumerate(widest)),
-        tuple(view.stride[axis] for axis, view in enumerate(widest)),
-        tuple(view.centre[axis] for axis, view in enumerate(widest)),
-        through_windows[0].whole,
-    )
+def _cut(view: View, whole: Shape, part: Shape, start: int) -> View:
+    """The view of a map `whole`, after cutting `part` out of it from place `start` on, along the axes on which they differ."""
+    starts = (start if n > m else 0 for n, m in zip(whole[1:], part[1:], strict=True))
+    return view._replace(centre=tuple(c + s * j for c, s, j in zip(view.centre, starts, view.stride, strict=True)))
+
+
+def _union(views: list[View]) -> View:
+    """What branches see together; one that sees everything, such as a gate, counts only where all do."""
+    windowed = [view for view in views if not view.whole] or views
+    lows = [tuple(c - (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]
+    highs = [tuple(c + (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]
+    low, high = tuple(map(min, *lows, lows[0])), tuple(map(max, *highs, highs[0]))
+    size = tuple(b - a + 1 for a, b in zip(low, high, strict=True))
+    return View(size, windowed[0].stride, tuple((a + b) / 2 for a, b in zip(low, high, strict=True)), windowed[0].whole)
 
 
 def _sum_of_leaves(container: Container, shape: Shape) -> Cost:
@@ -239,4 +244,4 @@ def _sum_of_leaves(container: Container, shape: Shape) -> Cost:
         params, macs = params + row.cost.params, macs + row.cost.macs
         activations, connections = activations + row.cost.activations, connections + row.cost.connections
         view = row.view
-    return Cost(params, macs, activations, connections, Reach(tuple(int(s) for s in view.size), view.stride, view.centre, view.whole))
+    return Cost(params, macs, activations, connections, Reach(view.size, view.stride, view.centre, view.whole))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from striate.core.errors import ShapeError
+from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers.base import Cost, Layer, Reach, Shape, Size, elements, leaf, per_axis, spatial
 from striate.networks.layers.convolution import PaddingRule, Pads, by, pads_of, window_output
 
@@ -28,6 +28,10 @@ class Pool(Layer):
     padding: PaddingRule = 0
     ceil_mode: bool = False
     count_padding: bool = True
+
+    def __post_init__(self) -> None:
+        if self.ceil_mode and self.padding in ("same", "tf_same"):
+            raise UsageError(f"pooling takes ceil_mode with padding as a number, not with {self.padding!r}, which sets the size itself")
 
     def _window(self, shape: Shape) -> tuple[Shape, Shape, Shape, Pads]:
         extent = spatial(shape, "pooling")
