@@ -17,7 +17,7 @@ def info() -> dict[str, Any]:
     """
     import torch
 
-    from striate.core.devices import precision_support
+    from striate.core.devices import device_report
 
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
@@ -26,7 +26,7 @@ def info() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": _memory_bytes(),
-        **precision_support(),
+        **device_report(),
     }
 
 

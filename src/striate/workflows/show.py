@@ -79,39 +79,3 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
         layers=layer_records(net),
         svg=str(request.svg) if request.svg else None,
     )
-
-
-@dataclass(frozen=True)
-class NetworkEntry:
-    """One line of the catalogue."""
-
-    name: str
-    params: int
-    macs: int
-    input_shape: tuple[int, ...]
-    num_classes: int
-    receptive_field: int | tuple[int, ...]
-    source: str
-    published: str
-
-    def __getitem__(self, field: str) -> Any:
-        return getattr(self, field)
-
-
-class Catalogue(list[NetworkEntry]):
-    """The entries of the catalogue, in its order; a name is `in` it when an entry has it."""
-
-    def __contains__(self, item: object) -> bool:
-        return any(entry.name == item for entry in self) if isinstance(item, str) else super().__contains__(item)
-
-
-def networks() -> Catalogue:
-    """The catalogue: each network at its published size with its cost, source and published accuracy."""
-    entries = Catalogue()
-    for name, entry in CATALOG.items():
-        net = network(name)
-        field = net.receptive_field
-        entries.append(
-            NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published)
-        )
-    return entries

@@ -50,7 +50,7 @@ def networks_command(
     import fnmatch
 
     from striate.core.errors import UnknownNameError
-    from striate.workflows.show import Catalogue, networks
+    from striate.networks.catalog import Catalogue, networks
 
     entries = Catalogue(entry for entry in networks() if fnmatch.fnmatch(entry.name, pattern))
     if not entries:

@@ -1,0 +1,61 @@
+"""Striate: read a convolutional network as a table, train it in minutes, take it apart, ship it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate import estimators, networks
+    from striate.estimators.classifier import ImageClassifier
+    from striate.estimators.model import Model, Prediction, Predictions, load
+    from striate.networks.catalog import network
+    from striate.networks.network import Network
+    from striate.workflows.evaluate import EvaluateReport
+    from striate.workflows.face import evaluate, predict, train
+    from striate.workflows.train import TrainReport
+
+__all__ = [
+    "EvaluateReport",
+    "ImageClassifier",
+    "Model",
+    "Network",
+    "Prediction",
+    "Predictions",
+    "TrainReport",
+    "estimators",
+    "evaluate",
+    "load",
+    "network",
+    "networks",
+    "predict",
+    "train",
+]
+
+# Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
+HOMES = {
+    "EvaluateReport": "striate.workflows.evaluate",
+    "ImageClassifier": "striate.estimators.classifier",
+    "Model": "striate.estimators.model",
+    "Network": "striate.networks.network",
+    "Prediction": "striate.estimators.model",
+    "Predictions": "striate.estimators.model",
+    "TrainReport": "striate.workflows.train",
+    "evaluate": "striate.workflows.face",
+    "load": "striate.estimators.model",
+    "network": "striate.networks.catalog",
+    "predict": "striate.workflows.face",
+    "train": "striate.workflows.face",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("estimators", "networks"):
+        return importlib.import_module(f"striate.{name}")
+    if name not in HOMES:
+        raise AttributeError(f"module 'striate' has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,66 @@
+"""Choosing the device to compute on, and what it supports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from striate.core.errors import EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is CUDA where there is one, else MPS, else the CPU.
+
+    Raises:
+        UsageError: no such kind of device.
+        EnvironmentFault: this machine has not got it.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"unknown device {name!r}", "Use auto, cpu, cuda, cuda:1 or mps.")
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available[device.type]:
+        raise EnvironmentFault(f"device {name}: this machine has none", "`striate info` lists its devices; use --device auto.")
+    return device
+
+
+def is_bfloat16_fast(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 faster than float32: CUDA from Ampere on, CPUs with AVX512_BF16 or AMX."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def device_report() -> dict[str, Any]:
+    """The devices of this machine and the precision that is fast on each; JSON-able."""
+    import torch
+
+    devices: dict[str, str] = {"cpu": _precision(torch.device("cpu"))}
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            device = torch.device("cuda", index)
+            devices[str(device)] = f"{torch.cuda.get_device_name(device)}, {_precision(device)}"
+    if torch.backends.mps.is_available():
+        devices["mps"] = _precision(torch.device("mps"))
+    return {"devices": devices}
+
+
+def _precision(device: torch.device) -> str:
+    return "float32 and fast bfloat16" if is_bfloat16_fast(device) else "float32"

@@ -1,0 +1,1 @@
+"""Training any module on any batches: settings, losses, optimizers, schedules, the step, the loop."""

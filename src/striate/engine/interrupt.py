@@ -1,0 +1,42 @@
+"""Ending a training on a signal at a step boundary."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+
+class StopRequest:
+    """Whether someone asked to stop."""
+
+    asked = False
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Within, SIGINT and SIGTERM ask to stop; a second SIGINT raises KeyboardInterrupt at once.
+
+    Outside the main thread, where Python delivers no signals, nothing is changed.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if request.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
