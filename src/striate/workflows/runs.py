@@ -1,0 +1,94 @@
+"""Run folders: `runs/<verb>/<name>-NNN/` with the merged configuration, the environment, the classes and the metrics."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+
+
+def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
+    """Make the folder of a new run: `output`, or the next free `runs/<verb>/<name>-NNN`.
+
+    Raises:
+        UsageError: `output` exists and is not an empty folder; nothing in it is touched.
+        EnvironmentFault: the folder cannot be made, or not written to.
+    """
+    if output is not None:
+        if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+            raise UsageError(f"{output}: exists already", "Choose another --output, or move the old run away.")
+        folder = output
+        _make(folder, exist_ok=True)
+    else:
+        parent = Path("runs") / verb
+        _make(parent, exist_ok=True)
+        safe = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "run"
+        number = 1 + max((int(p.name[len(safe) + 1 :]) for p in parent.glob(f"{safe}-[0-9][0-9][0-9]*") if p.name[len(safe) + 1 :].isdigit()), default=0)
+        while True:  # another run may take the number at the same time: mkdir decides
+            folder = parent / f"{safe}-{number:03d}"
+            if not folder.exists():
+                try:
+                    _make(folder, exist_ok=False)
+                    break
+                except FileExistsError:
+                    pass
+            number += 1
+    if not os.access(folder, os.W_OK):
+        raise cannot_write(folder, PermissionError(13, "Permission denied"))
+    return folder
+
+
+def _make(folder: Path, *, exist_ok: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        if not exist_ok:
+            raise
+        raise UsageError(f"{folder}: exists already and is not a folder", "Choose another --output.") from None
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
+    """Plain data as YAML, in its order."""
+    write_atomically(path, yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True).encode())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Plain data as JSON."""
+    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    """One row an epoch, with the names of the first row's fields as the header."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The `config.yaml` of a run folder.
+
+    Raises:
+        DataError: it is missing or not a mapping.
+    """
+    path = run / "config.yaml"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot read the run's configuration: {error}", "Name the data set too.") from None
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: not a configuration", "Name the data set too.")
+    return data
