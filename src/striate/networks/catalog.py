@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.networks.families import alexnet, fcn, googlenet, inception, lenet, nin, notes, vgg
+from striate.networks.families import compact, alexnet, fcn, googlenet, inception, lenet, nin, notes, vgg
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Entry(NamedTuple):
 
 # fmt: off
 CATALOG: dict[str, Entry] = {
+    # a small network for small pictures
+    "compact_cnn":        Entry(compact.compact_cnn, RGB_32, 10, "Striate's own, after VGG and batch normalization"),
     # the networks of the notes
     "cifar_notes":        Entry(notes.cifar_notes, RGB_32, 10, "course notes"),
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),

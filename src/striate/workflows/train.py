@@ -246,22 +246,23 @@ def run(
     rows: list[EpochRow] = []
     best: EpochRow | None = None
     interrupted = False
-    for event in fit_images(fitting, train_set, val_set):
+    training = fit_images(fitting, train_set, val_set)
+    for event in training.events:
         if event.row is None:
             watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
             continue
         rows.append(event.row)
-        write_metrics(folder / "metrics.csv", [dataclasses.asdict(row) for row in rows])
+        write_metrics(folder / "metrics.csv", [row._asdict() for row in rows])
         if event.is_best:
             best = event.row
             extra = {"data": source.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "seed": fitting.settings.seed}
-            save_model(folder / MODEL_NAME, fitting.network, event.state, classes=fitting.classes, images=fitting.images, info=extra)
+            save_model(folder / MODEL_NAME, fitting.network, training.state(), classes=fitting.classes, images=fitting.images, info=extra)
         watch.epoch(event.row)
         interrupted = event.interrupted
     if best is None:
         raise UsageError("nothing was trained")
     (folder / "report").mkdir(exist_ok=True)
-    curves_picture([dataclasses.asdict(row) for row in rows], folder / "report" / "curves.png")
+    curves_picture([row._asdict() for row in rows], folder / "report" / "curves.png")
     return TrainReport(
         run=str(folder),
         network=fitting.network.name,

@@ -1,0 +1,1 @@
+"""Labelled pictures: named sets, folders and arrays; decoding, splits and whole-batch augmentation."""

@@ -1,0 +1,43 @@
+"""Fetching a published file, only when asked for, checked before it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from striate.core.errors import EnvironmentFault, RefusedFileError
+from striate.core.files import cannot_write, write_atomically
+
+TIMEOUT_S = 60
+MAX_BYTES = 2 * 2**30
+
+
+def fetch(url: str, path: Path, *, md5: str) -> None:
+    """Fetch `url` into `path`; a file that is there already and right stays as it is.
+
+    Raises:
+        EnvironmentFault: the network or the publisher does not answer.
+        RefusedFileError: the content is not what was published; nothing is kept.
+    """
+    if path.is_file() and _md5(path.read_bytes()) == md5:
+        return
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the table of named sets
+            data = response.read(MAX_BYTES)
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise EnvironmentFault(f"{url}: cannot be fetched: {reason}", f"Fetch it by hand and put it at {path}.") from None
+    if _md5(data) != md5:
+        raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Fetch it by hand and put it at {path}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from error
+    write_atomically(path, data)
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,160 @@
+"""CIFAR's published batches are pickles; this reads the arrays in them without ever running what a pickle can ask for.
+
+The opcodes are interpreted one by one from an allow-list. The only call that is known builds a NumPy array of uint8; every other
+global name, and every opcode that the batches do not use, is refused. Nothing is imported or called by name.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import RefusedFileError
+
+MAX_BYTES = 400_000_000
+
+
+class _Mark:
+    """The bottom of an open tuple, list or dict on the stack."""
+
+
+class _Array:
+    """The array that is being built; its bytes come with its state."""
+
+    value: np.ndarray | None = None
+
+    def set_state(self, state: object) -> None:
+        if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[1], tuple) and isinstance(state[4], bytes)):
+            raise RefusedFileError("an array's state is not as NumPy writes it")
+        _, shape, dtype, fortran, data = state
+        if dtype != "uint8" or fortran or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise RefusedFileError("only C-ordered uint8 arrays are read")
+        if int(np.prod(shape, dtype=np.int64)) != len(data):
+            raise RefusedFileError(f"an array of shape {shape} has {len(data)} bytes")
+        self.value = np.frombuffer(data, np.uint8).reshape(shape)
+
+
+RECONSTRUCT, NDARRAY, DTYPE = "reconstruct", "ndarray", "dtype"
+GLOBALS = {
+    "numpy.core.multiarray _reconstruct": RECONSTRUCT,
+    "numpy _reconstruct": RECONSTRUCT,
+    "numpy ndarray": NDARRAY,
+    "numpy dtype": DTYPE,
+}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+LITERALS = (
+    "INT BININT BININT1 BININT2 LONG LONG1 SHORT_BINSTRING BINSTRING STRING BINBYTES SHORT_BINBYTES BINUNICODE SHORT_BINUNICODE UNICODE".split()
+)
+
+
+def arrays_of_pickle(data: bytes) -> dict[str, Any]:
+    """The dict of a CIFAR batch: names to uint8 arrays, lists of numbers, and text.
+
+    Raises:
+        RefusedFileError: the pickle does anything but build such a dict.
+    """
+    if len(data) > MAX_BYTES:
+        raise RefusedFileError(f"{len(data):,} bytes are more than a batch has")
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "STOP":
+                break
+            _step(opcode.name, argument, stack, memo)
+        top = stack.pop()
+    except (ValueError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RefusedFileError(f"not a batch as it was published: {error}") from None
+    if not isinstance(top, dict):
+        raise RefusedFileError("not a batch as it was published: it holds no dict")
+    return {_text(key): _plain(value) for key, value in top.items()}
+
+
+def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+    """Do what one opcode of the allow-list says."""
+    if name in ("PROTO", "FRAME"):
+        return
+    if name in CONSTANTS:
+        stack.append(CONSTANTS[name])
+    elif name in LITERALS:
+        stack.append(argument.encode("latin-1") if name in ("STRING", "BINSTRING", "SHORT_BINSTRING") else argument)
+    elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+        stack.append({} if name == "EMPTY_DICT" else [])
+    elif name == "MARK":
+        stack.append(_Mark())
+    elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+        memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
+    elif name in ("GET", "BINGET", "LONG_BINGET"):
+        stack.append(memo[argument])
+    elif name == "GLOBAL":
+        if argument not in GLOBALS:
+            raise RefusedFileError(f"the pickle names {argument!r}, which is never called")
+        stack.append(GLOBALS[argument])
+    elif name in ("TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS"):
+        _close(name, stack)
+    elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        count = int(name[-1])
+        stack[-count:] = [tuple(stack[-count:])]
+    elif name == "APPEND":
+        item = stack.pop()
+        stack[-1].append(item)
+    elif name == "SETITEM":
+        value, key = stack.pop(), stack.pop()
+        stack[-1][key] = value
+    elif name == "REDUCE":
+        arguments, function = stack.pop(), stack.pop()
+        stack.append(_call(function, arguments))
+    elif name == "BUILD":
+        state = stack.pop()
+        if isinstance(stack[-1], _Array):
+            stack[-1].set_state(state)
+        elif stack[-1] != "uint8":  # the state of a uint8 dtype says nothing more
+            raise RefusedFileError("the pickle sets the state of something that is not an array")
+    else:
+        raise RefusedFileError(f"the pickle uses {name}, which the published batches do not")
+
+
+def _close(name: str, stack: list[Any]) -> None:
+    """Gather the items above the last mark."""
+    start = max(place for place, item in enumerate(stack) if isinstance(item, _Mark))
+    items = stack[start + 1 :]
+    del stack[start:]
+    if name in ("TUPLE", "LIST"):
+        stack.append(tuple(items) if name == "TUPLE" else items)
+    elif name == "APPENDS":
+        stack[-1].extend(items)
+    else:
+        pairs = dict(zip(items[::2], items[1::2], strict=True))
+        if name == "DICT":
+            stack.append(pairs)
+        else:
+            stack[-1].update(pairs)
+
+
+def _call(function: object, arguments: object) -> Any:
+    """The two calls that are known: an empty array, and the dtype of bytes."""
+    if function == RECONSTRUCT and isinstance(arguments, tuple) and arguments[:1] == (NDARRAY,):
+        return _Array()
+    if function == DTYPE and isinstance(arguments, tuple) and arguments[:1] in ((b"u1",), ("u1",)):
+        return "uint8"
+    raise RefusedFileError("the pickle calls something else than NumPy's array of uint8")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise RefusedFileError("a key of the batch is not text")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, _Array):
+        if value.value is None:
+            raise RefusedFileError("an array has no content")
+        return value.value
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value

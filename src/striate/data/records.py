@@ -1,0 +1,113 @@
+"""What the room hands on: an opened data set, and a decoded split of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.core.images import ImageSpec
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split, decoded.
+
+    Attributes:
+        name: The data set's name.
+        split: train, val or test.
+        images: (N, H, W, C) uint8; may be a read-only memory map.
+        labels: (N,) int64, indices into `classes`.
+        classes: The class names, in the order of the training split.
+        paths: One name a picture: its file, or such as `mnist/test/00017`.
+    """
+
+    name: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> ImageSet:
+        """The pictures at `indices`, in that order."""
+        paths = tuple(self.paths[i] for i in indices)
+        return ImageSet(self.name, self.split, self.images[indices], self.labels[indices], self.classes, paths)
+
+
+class Part(NamedTuple):
+    """One split before decoding: its labels and names, and a function that decodes it to a spec (None: as it is)."""
+
+    labels: np.ndarray  # (N,) int64
+    paths: tuple[str, ...]
+    images: Callable[[ImageSpec | None], np.ndarray]  # -> (N, H, W, C) uint8
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """An opened data set; nothing is decoded before `read`.
+
+    Attributes:
+        name: A short name for run folders.
+        classes: The class names of the training split.
+        channels: 1 where all pictures are grey, else 3 (or what the arrays have).
+        image_size: (H, W) where all pictures have one size, else None.
+        parts: The splits that there are.
+        notes: What the user should be told about the reading.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    image_size: tuple[int, int] | None
+    parts: Mapping[str, Callable[[], Part]] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are, of train, val and test."""
+        return tuple(split for split in SPLITS if split in self.parts)
+
+    def num_images(self, split: str) -> int:
+        """How many pictures a split has."""
+        return len(self._part(split).labels)
+
+    def class_counts(self, split: str) -> dict[str, int]:
+        """How many pictures of each class a split has."""
+        counts = Counter(self._part(split).labels.tolist())
+        return {name: counts.get(index, 0) for index, name in enumerate(self.classes)}
+
+    def read(self, split: str, *, spec: ImageSpec | None = None) -> ImageSet:
+        """Decode a split to `spec`'s size, fit and channels; without a spec, as the pictures are.
+
+        Raises:
+            DataError: there is no such split, a picture cannot be read, or without a spec the sizes differ.
+        """
+        part = self._part(split)
+        return ImageSet(self.name, split, part.images(spec), part.labels, self.classes, part.paths)
+
+    def _part(self, split: str) -> Part:
+        if split not in self.parts:
+            raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another --split.")
+        return self.parts[split]()
+
+
+def checked_classes(name: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes, if a classifier can be trained on them.
+
+    Raises:
+        DataError: fewer than two.
+    """
+    if len(classes) < 2:
+        raise DataError(f"{name}: a classifier needs at least two classes, got {', '.join(classes) or 'none'}", "Add a folder for each class.")
+    return tuple(classes)

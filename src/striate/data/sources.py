@@ -1,0 +1,44 @@
+"""Opening data: a named set, a folder, an `.npz` file, or a pair of arrays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.data.arrays import open_arrays, open_npz
+from striate.data.folder import open_folder
+from striate.data.named import NAMED, open_named
+from striate.data.records import DataSource
+
+
+def open_data(spec: Any, *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False) -> DataSource:
+    """The data set that `spec` names; nothing is decoded yet.
+
+    Args:
+        spec: A named set (`mnist`), a path of a folder or `.npz` file, or a pair of arrays (X, y).
+        data_dir: Where named sets lie; $STRIATE_DATA or ~/.cache/striate/data by default.
+        download: Fetch a named set from its publisher when it is missing.
+        skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
+
+    Raises:
+        UnknownNameError: neither a named set nor a path that exists.
+        DataError: missing, unreadable or unusable; names the file and the remedy.
+    """
+    if isinstance(spec, tuple) and len(spec) == 2:
+        return open_arrays({"train": spec}, "arrays")
+    if not isinstance(spec, str | os.PathLike):
+        raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
+    if isinstance(spec, str) and spec in NAMED:
+        return open_named(spec, data_dir, download=download)
+    path = Path(spec)
+    if path.is_dir():
+        return open_folder(path, skip_unreadable=skip_unreadable)
+    if path.is_file():
+        if path.suffix != ".npz":
+            raise DataError(f"{path}: a data file must be an .npz file", "Give a folder of pictures, an .npz file, or a named set.")
+        return open_npz(path)
+    if isinstance(spec, str) and os.sep not in spec and "." not in spec:
+        raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
+    raise DataError(f"{path}: no such folder or file", "Give a folder of pictures, an .npz file, or a named set.")
