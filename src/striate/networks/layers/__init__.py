@@ -17,6 +17,8 @@ from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Activation",
     "BatchNorm",
     "Chain",
@@ -29,14 +31,12 @@ __all__ = [
     "Elman",
     "EuclideanRBF",
     "Flatten",
-    "GRU",
     "Gain",
     "GlobalPool",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
     "Interpolate",
-    "LSTM",
     "Layer",
     "LayerNorm",
     "Linear",

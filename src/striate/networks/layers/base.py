@@ -49,7 +49,8 @@ def leaf(cls: type[AnyLeaf]) -> type[AnyLeaf]:
 
 def _usage_error(record: Any, error: ValidationError) -> StriateError:
     """What was wrong with a field of `record`, named as its author names it."""
-    first = max(error.errors(), key=lambda one: len(one["loc"]))  # the deepest: of a tuple, the entry that is wrong
+    # Of a union's errors, the one about a wrong entry of a tuple or a wrong word says most.
+    first = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "literal_error" and isinstance(one["input"], str)))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, StriateError):
         return cause

@@ -71,7 +71,9 @@ class Conv(Layer):
         if table is None:
             return
         if self.groups != 1 or len(table) != self.out_channels:
-            raise UsageError(f"connections must list the inputs of each of {self.out_channels} output maps, with groups=1, got {len(table)}")
+            raise UsageError(
+                f"connections must list the inputs of each of {self.out_channels} output maps, with groups=1, got {len(table)}"
+            )
         for output, inputs in enumerate(table):
             if not inputs or min(inputs) < 0 or len(set(inputs)) != len(inputs):
                 raise UsageError(f"connections of output map {output} must be one or more distinct input maps from 0 on, got {inputs}")

@@ -21,7 +21,7 @@ Named = tuple[tuple[str, Layer], ...]
 
 def name_children(layers: tuple[Layer, ...], named: dict[str, Layer]) -> Named:
     """Give each of `layers` its role as a name, numbered where several share it; then the `named` ones."""
-    roles = [layer.role for layer in layers]
+    roles = [layer.role if isinstance(layer, Layer) else "part" for layer in layers]
     seen: dict[str, int] = {}
     children: list[tuple[str, Layer]] = []
     for layer, role in zip(layers, roles, strict=True):
@@ -202,7 +202,10 @@ class Parallel(Container):
         except ShapeError as error:
             raise error.within(path) if path else error from None
         if self.crop is not None:
-            views = [_cut(view, whole, part, self.crop) for view, whole, part in zip(views, shapes, self._cropped(shapes, self.crop), strict=True)]
+            views = [
+                _cut(view, whole, part, self.crop)
+                for view, whole, part in zip(views, shapes, self._cropped(shapes, self.crop), strict=True)
+            ]
         yield Row(path, self, shape, merged, Cost(activations=elements(merged)), views[0] if self.merge == "first" else _union(views))
 
     def build(self, shape: Shape) -> nn.Module:

@@ -84,9 +84,7 @@ class Elman(Recurrent):
     def _cells(self, features: int) -> nn.RNNBase:
         from torch import nn
 
-        return nn.RNN(
-            features, self.hidden_size, self.num_layers, self.activation, batch_first=True, bidirectional=self.bidirectional
-        )
+        return nn.RNN(features, self.hidden_size, self.num_layers, self.activation, batch_first=True, bidirectional=self.bidirectional)
 
 
 @leaf
