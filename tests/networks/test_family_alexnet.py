@@ -14,9 +14,7 @@ from striate.networks.catalog import network
 from striate.networks.layers import Conv
 
 
-@pytest.mark.parametrize(
-    ("name", "params", "macs"), [("alexnet", 61_100_840, 714_188_480), ("alexnet_paper", 60_965_224, 724_406_816)]
-)
+@pytest.mark.parametrize(("name", "params", "macs"), [("alexnet", 61_100_840, 714_188_480), ("alexnet_paper", 60_965_224, 724_406_816)])
 @pytest.mark.row("003-51")
 def test_alexnet_has_about_60_million_parameters(name: str, params: int, macs: int) -> None:
     net = network(name)

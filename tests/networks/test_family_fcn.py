@@ -29,7 +29,9 @@ def test_each_layer_of_fcn8s_has_the_size_that_follows_from_100_pixels_of_paddin
     deep = "fuse3.deep.fuse4.deep"
 
     assert net.macs == 181_529_034_048
-    assert {path: (rows[path].output_shape, rows[path].cost.macs) for path in rows if "pool" in path or "score" in path or "up" in path} == {
+    assert {
+        path: (rows[path].output_shape, rows[path].cost.macs) for path in rows if "pool" in path or "score" in path or "up" in path
+    } == {
         "stage1.pool": ((64, 349, 349), 0),
         "stage2.pool": ((128, 175, 175), 0),
         "stage3.pool": ((256, 88, 88), 0),

@@ -113,7 +113,9 @@ def test_every_large_convolution_of_a_module_has_a_bottleneck_before_it() -> Non
 
 
 @pytest.mark.parametrize("size", [(95, 64), pytest.param((224, 224), marks=pytest.mark.slow)])
-def test_googlenet_gives_torchvisions_logits_with_torchvisions_weights(size: tuple[int, int], peer_difference: Callable[..., float]) -> None:
+def test_googlenet_gives_torchvisions_logits_with_torchvisions_weights(
+    size: tuple[int, int], peer_difference: Callable[..., float]
+) -> None:
     net = network("googlenet", num_classes=17, input_size=size)
     assert peer_difference(net, torchvision.models.googlenet, num_classes=17, aux_logits=False, init_weights=False) == 0
 

@@ -10,9 +10,7 @@ from striate.networks.catalog import network
 from striate.networks.layers import Conv
 
 
-@pytest.mark.parametrize(
-    ("name", "params", "macs"), [("nin_cifar", 966_986, 222_486_528), ("nin", 7_595_176, 1_100_188_800)]
-)
+@pytest.mark.parametrize(("name", "params", "macs"), [("nin_cifar", 966_986, 222_486_528), ("nin", 7_595_176, 1_100_188_800)])
 def test_nin_has_the_parameters_and_macs_of_its_authors_models(name: str, params: int, macs: int) -> None:
     net = network(name)
 
@@ -52,7 +50,17 @@ def test_the_maps_of_nin_shrink_as_in_the_authors_models() -> None:
 def test_nin_cifar_is_the_chain_of_plain_torch_layers() -> None:
     """The authors' Caffe model written out; pooling 32 by 3 x 3 windows with stride 2 gives 16 places because Caffe rounds up."""
     torch.manual_seed(0)
-    sizes = [(3, 192, 5), (192, 160, 1), (160, 96, 1), (96, 192, 5), (192, 192, 1), (192, 192, 1), (192, 192, 3), (192, 192, 1), (192, 7, 1)]
+    sizes = [
+        (3, 192, 5),
+        (192, 160, 1),
+        (160, 96, 1),
+        (96, 192, 5),
+        (192, 192, 1),
+        (192, 192, 1),
+        (192, 192, 3),
+        (192, 192, 1),
+        (192, 7, 1),
+    ]
     layers: list[nn.Module] = []
     for index, (in_channels, out_channels, kernel) in enumerate(sizes):
         layers += [nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), nn.ReLU()]

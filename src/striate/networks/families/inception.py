@@ -88,9 +88,7 @@ def module(row: Module, unit: Callable[..., Chain]) -> Parallel:
     return Parallel(
         branch1x1=unit(row.conv1x1, 1),
         branch3x3=Chain(reduce=unit(row.reduce3x3, 1), unit=unit(row.conv3x3, 3)),
-        branch3x3_double=Chain(
-            reduce=unit(row.reduce_double, 1), unit1=unit(row.conv_double, 3), unit2=unit(row.conv_double, 3)
-        ),
+        branch3x3_double=Chain(reduce=unit(row.reduce_double, 1), unit1=unit(row.conv_double, 3), unit2=unit(row.conv_double, 3)),
         branch_pool=Chain(pool=Pool(row.pool, 3, stride=1, padding=1, ceil_mode=True), project=unit(row.project, 1)),
         merge="concat",
     )
@@ -100,9 +98,7 @@ def reduction(row: Reduction, unit: Callable[..., Chain]) -> Parallel:
     """3 x 3, twice 3 x 3, and pooled, all with stride 2."""
     return Parallel(
         branch3x3=Chain(reduce=unit(row.reduce3x3, 1), unit=unit(row.conv3x3, 3, 2)),
-        branch3x3_double=Chain(
-            reduce=unit(row.reduce_double, 1), unit1=unit(row.conv_double, 3), unit2=unit(row.conv_double, 3, 2)
-        ),
+        branch3x3_double=Chain(reduce=unit(row.reduce_double, 1), unit1=unit(row.conv_double, 3), unit2=unit(row.conv_double, 3, 2)),
         branch_pool=Pool("max", 3, stride=2, padding="tf_same"),  # on even sizes the released pooling, which does not fit odd ones
         merge="concat",
     )

@@ -2,7 +2,8 @@
 
 Source: LeCun, Bottou, Bengio and Haffner, 1998, "Gradient-based learning applied to document recognition", section II.B, Table I.
 Departs from the source: `lenet5_paper` gives negated distances, so that the largest output is the answer, and its output codes are
-redrawn by hand; other numbers of classes get random codes. `lenet5` connects all maps in C3, averages where the paper has trainable sub-sampling, and ends in a linear layer.
+redrawn by hand; other numbers of classes get random codes. `lenet5` connects all maps in C3, averages where the paper has trainable
+sub-sampling, and ends in a linear layer; its tanh is plain.
 Known size: 60,000 trainable parameters and 340,908 connections (paper); 61,706 parameters and 416,520 MACs (modern), at 32 x 32.
 """
 
