@@ -13,7 +13,9 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
+from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec
+from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
@@ -206,10 +208,12 @@ def with_statistics(network: Network, fit: Fit, train_set: ImageSet) -> ImageSpe
 
 def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
     """Everything the run was made with, merged: plain data."""
-    data = str(request.data) if isinstance(request.data, str | Path) else "arrays"
+    data = "arrays"
+    if isinstance(request.data, str | Path):
+        data = request.data if request.data in NAMED else str(Path(request.data).resolve())
     return {
         "data": data,
-        "data_dir": str(request.data_dir) if request.data_dir else None,
+        "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
         "val_fraction": request.val_fraction,
         "skip_unreadable": request.skip_unreadable,
         "network": fitting.network.name,
@@ -262,7 +266,7 @@ def run(
     if best is None:
         raise UsageError("nothing was trained")
     (folder / "report").mkdir(exist_ok=True)
-    curves_picture([row._asdict() for row in rows], folder / "report" / "curves.png")
+    write_atomically(folder / "report" / "curves.png", curves_picture([row._asdict() for row in rows]))
     return TrainReport(
         run=str(folder),
         network=fitting.network.name,

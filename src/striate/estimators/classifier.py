@@ -1,0 +1,172 @@
+"""A convolutional classifier behind scikit-learn's `fit` and `predict`."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from striate.core.errors import DataError, ShapeError
+from striate.core.images import ImageSpec
+from striate.data.arrays import as_images, as_labels
+from striate.data.batches import Augmentation
+from striate.data.decode import fit_image
+from striate.data.records import ImageSet
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import Fitting, fit_images
+from striate.estimators.model import Model
+from striate.networks.catalog import network as catalog_network
+from striate.networks.model_file import ModelFile
+from striate.networks.network import Network
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """Train a network on pictures in memory.
+
+    Args:
+        network: A name of the catalogue, or a Network with an output for each class.
+        epochs: Passes over the pictures.
+        batch_size: Pictures an update.
+        learning_rate: Peak rate of the schedule; None takes 0.1 a batch of 128 with SGD, 0.001 with Adam and AdamW.
+        optimizer: "sgd", "adam" or "adamw"; None takes sgd for networks with normalization layers, else adamw.
+        weight_decay: Decay of the weights; None takes 5e-4 with SGD, 1e-2 with AdamW.
+        crop_padding: Pixels of random shift.
+        flip: Whether to mirror pictures at random.
+        precision: "auto", "float32" or "bfloat16".
+        device: "auto", "cpu", "cuda" or "mps".
+        random_state: Seed of weights, order, augmentation and dropout.
+
+    Attributes:
+        classes_: The labels, sorted; as they came.
+        n_features_in_: Numbers a picture.
+        model_: The trained `striate.Model`; `model_.save(path)` writes a model file.
+        history_: One record an epoch.
+
+    Example:
+        >>> import numpy as np
+        >>> X = np.zeros((40, 8, 8), np.uint8); X[20:, :, 4:] = 255
+        >>> y = np.array(["left"] * 20 + ["right"] * 20)
+        >>> clf = ImageClassifier(network="compact_cnn", epochs=3, batch_size=10).fit(X, y)
+        >>> clf.predict(X[[0, 39]]).tolist()
+        ['left', 'right']
+    """
+
+    def __init__(
+        self,
+        network: str | Network = "compact_cnn",
+        *,
+        epochs: int = 10,
+        batch_size: int = 128,
+        learning_rate: float | None = None,
+        optimizer: str | None = None,
+        weight_decay: float | None = None,
+        crop_padding: int = 0,
+        flip: bool = False,
+        precision: str = "auto",
+        device: str = "auto",
+        random_state: int | None = 0,
+    ) -> None:
+        self.network = network
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.crop_padding = crop_padding
+        self.flip = flip
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on pictures X and labels y (n,), whole numbers or text.
+
+        X is (n, h, w) or (n, h, w, c), uint8 or floats in [0, 1]; pictures of another size than the network takes are padded or scaled.
+
+        Raises:
+            DataError: bad shapes, dtypes or ranges, or a single class.
+            UsageError: an unknown network, or a bad setting.
+        """
+        images = as_images(X, "X")
+        labels = as_labels(y, len(images), "y")
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(f"y has one class, {self.classes_[0]!r}; a classifier needs at least two")
+        network = self._described(images)
+        spec = self._spec(network, images)
+        fitted = np.stack([fit_image(image, spec) for image in images])
+        names = tuple(map(str, self.classes_))
+        paths = tuple(map(str, range(len(images))))
+        fitting = Fitting(
+            network=network,
+            images=spec,
+            classes=names,
+            settings=self._settings(network),
+            augmentation=Augmentation(crop_padding=self.crop_padding, flip=self.flip),
+        )
+        training = fit_images(fitting, ImageSet("arrays", "train", fitted, numbers.astype(np.int64), names, paths), None)
+        self.history_ = [event.row._asdict() for event in training.events if event.row is not None]
+        self.n_features_in_ = int(np.prod(images.shape[1:]))
+        self._shape = images.shape[1:]
+        module = network.build().eval()
+        module.load_state_dict(training.state())
+        self.model_ = Model(ModelFile(network, module, names, spec, {"data": "arrays", "epochs": len(self.history_)}))
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The class probabilities (n, K), columns in the order of `classes_`."""
+        check_is_fitted(self)
+        images = as_images(X, "X")
+        if images.shape[1:] != self._shape:
+            raise ShapeError(f"X has pictures of shape {images.shape[1:]}, the classifier was fitted to {self._shape}")
+        return self.model_.probabilities(self.model_.read(images))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of each picture."""
+        best: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        return best
+
+    def _described(self, images: np.ndarray) -> Network:
+        height, width, channels = images.shape[1:]
+        if isinstance(self.network, Network):
+            return self.network
+        native = catalog_network(self.network)
+        size = (height, width) if native.fits((channels, height, width)) else None
+        return catalog_network(self.network, num_classes=len(self.classes_), in_channels=channels, input_size=size)
+
+    def _spec(self, network: Network, images: np.ndarray) -> ImageSpec:
+        channels, height, width = network.input_shape
+        pixels = images.reshape(-1, images.shape[3]) / 255
+        mean, std = pixels.mean(0), np.maximum(pixels.std(0), 1 / 255)
+        if len(mean) != channels:
+            mean, std = np.repeat(mean, channels), np.repeat(std, channels)
+        return ImageSpec(height=height, width=width, channels=channels, mean=tuple(mean.tolist()), std=tuple(std.tolist()), fit="pad")
+
+    def _settings(self, network: Network) -> TrainSettings:
+        normalized = any(row.layer.role == "norm" for row in network.rows)
+        optimizer = self.optimizer or ("sgd" if normalized else "adamw")
+        rate = self.learning_rate
+        if rate is None:
+            rate = 0.1 * self.batch_size / 128 if optimizer == "sgd" else 1e-3
+        decay = self.weight_decay
+        if decay is None:
+            decay = {"sgd": 5e-4, "adam": 0.0, "adamw": 1e-2}[optimizer]
+        seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else self.random_state
+        return TrainSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimizer=optimizer,  # type: ignore[arg-type]  # checked by the settings
+            learning_rate=rate,
+            weight_decay=decay,
+            precision=self.precision,  # type: ignore[arg-type]
+            device=self.device,
+            seed=seed,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags

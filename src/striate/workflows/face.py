@@ -1,0 +1,69 @@
+"""The Python face of the verbs: the same requests, written as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from striate.core.errors import UsageError
+from striate.estimators.model import Model, Pictures, Predictions, load
+from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
+from striate.workflows.evaluate import evaluate as evaluate_request
+from striate.workflows.recipes import usage_error
+from striate.workflows.train import TrainReport, TrainRequest, Watch
+from striate.workflows.train import train as train_request
+
+
+def train(data: Any, *, network: Any = None, watch: Watch | None = None, **fields: Any) -> TrainReport:
+    """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
+
+    Args:
+        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
+        network: A name of the catalogue or a Network; chosen by the data when left out.
+        watch: Who follows the training; nobody by default.
+        **fields: The other fields of `TrainRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.train.train` raises.
+    """
+    return train_request(_request(TrainRequest, data=data, network=network, **fields), watch=watch)
+
+
+def evaluate(model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any) -> EvaluateReport:
+    """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        data: What to measure on; the run's own data when left out.
+        split: train, val or test.
+        **fields: The other fields of `EvaluateRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.evaluate.evaluate` raises.
+    """
+    return evaluate_request(_request(EvaluateRequest, run=model, data=data, split=split, **fields))
+
+
+def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1) -> Predictions:
+    """The classes of picture files, of a folder's pictures, or of an array of pictures."""
+    from striate.data.folder import picture_files
+
+    loaded = model if isinstance(model, Model) else load(model)
+    if isinstance(pictures, str | PathLike):
+        pictures = picture_files(Path(pictures)) if Path(pictures).is_dir() else [pictures]
+    return loaded.predict(pictures, top=top)
+
+
+def _request(kind: Any, **fields: Any) -> Any:
+    """A request, with pydantic's complaint as one of ours."""
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise usage_error(error) from None
+
+
+__all__: Sequence[str] = ("evaluate", "predict", "train")
