@@ -40,8 +40,8 @@ COLORS = {  # role of the layer that a box is about -> name of its colour
     "conv": "convolution",
     "local": "convolution",
     "pool": "pooling",
-    "linear": "dense",
-    "rbf": "dense",
+    "linear": "fully connected",
+    "rbf": "fully connected",
     "norm": "normalization, activation",
     "act": "normalization, activation",
     "resize": "resizing",
@@ -59,6 +59,7 @@ class Box:
     shape: Shape = field(compare=False)
     names: tuple[str, ...] = field(compare=False, default=())
     times: int = 1
+    narrow: bool = field(compare=False, default=False)  # words on two lines
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ def sketch(network: Network) -> list[Band]:
     for run in runs(found):
         names = tuple(name for part, _ in run for name in part)
         first, last = run[0][1], run[-1][1]
-        node = first if len(run) == 1 else Frame(f"{len(run)} alike", first, len(run), _told(first, last))
-        title = names[0] if len(names) == 1 or isinstance(first, Box) else f"{names[0]} … {names[-1]}"
+        node = first if len(run) == 1 else Frame("", first, len(run), _told(first, last))
+        title = names[0] if isinstance(first, Box) else _from_to(names)
         spent = [cost.get(name, (0, 0)) for name in names]
         bands.append(Band(title, node, sum(params for params, _ in spent), sum(macs for _, macs in spent)))
     return bands
@@ -174,9 +175,9 @@ def _nodes(chain: Chain, shape: Shape, framed: bool) -> list[Node]:
     several = len(named) > 1
     nodes: list[Node] = []
     for run in runs(named):
-        (name, first), (last_name, last) = run[0], run[-1]
+        (name, first), (_, last) = run[0], run[-1]
         if len(run) > 1:
-            nodes.append(Frame(f"{name} … {last_name}", first, len(run), _told(first, last)))
+            nodes.append(Frame(_from_to([name for name, _ in run]), first, len(run), _told(first, last)))
         elif framed and several and not isinstance(first, Box):
             nodes.append(Frame(name, first))
         else:
@@ -200,16 +201,25 @@ def _has_branches(layer: Layer) -> bool:
     return isinstance(layer, Chain) and any(_has_branches(child) for _, child in layer.children)
 
 
+def _from_to(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
+
+
 def runs(named: Sequence[tuple[Name, Node]]) -> Iterator[list[tuple[Name, Node]]]:
-    """Equal nodes in a row together; boxes alone, since `boxes` counts them itself."""
+    """Equal nodes with branches in a row together, the others alone: `boxes` has counted equal boxes."""
     run: list[tuple[Name, Node]] = []
     for name, node in named:
-        if run and (isinstance(node, Box) or node != run[-1][1]):
+        if run and (not is_split(node) or node != run[-1][1]):
             yield run
             run = []
         run.append((name, node))
     if run:
         yield run
+
+
+def is_split(node: Node) -> bool:
+    """Whether `node` has branches."""
+    return isinstance(node, Split | Frame) or (isinstance(node, Stack) and any(map(is_split, node.nodes)))
 
 
 def _told(first: Node, last: Node) -> Shape | None:
@@ -225,15 +235,12 @@ def _shape_out(node: Node) -> Shape | None:
 
 
 def boxes(leaves: Sequence[Step]) -> Iterator[Box]:
-    """A box for each layer that is not a mere hint. Hints go to the layer before them; those in front, to a convolution after them."""
+    """A box for each layer that is not a mere hint, and one for equal boxes in a row."""
     groups: list[list[Step]] = []
     for leaf in leaves:
-        if leaf.layer.role == "identity":
-            continue
-        joins = bool(groups) and (leaf.layer.role in HINTS or (_hints_only(groups[-1]) and leaf.layer.role in ("conv", "linear")))
-        if joins:
+        if leaf.layer.role != "identity" and groups and _joins(leaf, groups[-1]):
             groups[-1].append(leaf)
-        else:
+        elif leaf.layer.role != "identity":
             groups.append([leaf])
     held: Box | None = None
     for group in groups:
@@ -248,8 +255,12 @@ def boxes(leaves: Sequence[Step]) -> Iterator[Box]:
         yield held
 
 
-def _hints_only(group: list[Step]) -> bool:
-    return all(leaf.layer.role in HINTS for leaf in group)
+def _joins(leaf: Step, group: list[Step]) -> bool:
+    """Whether a leaf is told in the box of those before it: hints are; a convolution is after hints alone (pre-activation)."""
+    hints = [step.layer.role in HINTS for step in group]
+    if leaf.layer.role in HINTS:
+        return all(hints) or not (hints[0] and leaf.layer.role == "norm")  # a second normalization opens the next pre-activated layer
+    return all(hints) and leaf.layer.role in ("conv", "linear")
 
 
 def _box(group: list[Step]) -> Box:
