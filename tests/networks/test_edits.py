@@ -306,7 +306,7 @@ def test_an_unknown_name_gives_the_nearest(inception: Network, residual: Network
         residual.without("stage1.block2")
     with pytest.raises(UnknownNameError, match="unknown activation 'tanhh'\nDid you mean tanh"):
         residual.swap(activation="tanhh")  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match="unknown pooling 'average'\n.*Poolings are: avg, max"):
+    with pytest.raises(UnknownNameError, match=r"unknown pooling 'average'\n.*Poolings are: avg, max"):
         residual.swap(pooling="average")
     with pytest.raises(UnknownNameError, match="unknown normalization 'groups'\nDid you mean group"):
         residual.swap(norm="groups")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FONT = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 TITLE = 18  # font size in pixels
+TIED = "\u00a0"  # a space at which no line is broken
 PAPER, INK, FAINT, LINE = "#ffffff", "#1d2733", "#5b6673", "#6b7785"
 BAND_FILL, FRAME_FILL, FRAME_LINE = "#f3f5f8", "#e8ecf1", "#c3ccd6"
 COLORS = {  # what boxes are about -> fill, outline
@@ -218,21 +219,21 @@ def _caption(network: Network, width: float, ink: list[str]) -> float:
     ink.append(_text(PAD, 28, network.name, TITLE, weight="bold"))
     field = network.receptive_field
     sees = "×".join(map(str, field)) if isinstance(field, tuple) else "×".join([str(field)] * (len(network.input_shape) - 1))
-    cost = f"{network.params:,} parameters · {network.macs:,} MACs · receptive field {sees or 'all'}"
+    cost = f"{network.params:,} parameters · {network.macs:,} MACs · receptive{TIED}field{TIED}{sees or 'all'}"
     heads = [f"{head.at} (loss × {head.weight:g})" for head in network.heads]
     notes = [cost, network.source, f"While training, also a classifier at {' and '.join(heads)}" if heads else "", *network.provenance]
     y = 34.0
-    for note in notes:
+    for note in filter(None, notes):
         for line in _wrapped(note, width - 2 * PAD, TEXT):
             y += 16
-            ink.append(_text(PAD, y, line, TEXT, color=FAINT))
+            ink.append(_text(PAD, y, line.replace(TIED, " "), TEXT, color=FAINT))
     return y + 14
 
 
 def _wrapped(text: str, width: float, size: int) -> list[str]:
     """`text` in lines that are no wider than `width`, broken between words."""
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         if lines and text_width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
