@@ -44,7 +44,11 @@ FORMULAS = {
 }
 
 
-@pytest.mark.row("000-12", "001-4", "002-19", "003-38", "003-42")
+@pytest.mark.row("000-12")
+@pytest.mark.row("001-4")
+@pytest.mark.row("002-19")
+@pytest.mark.row("003-38")
+@pytest.mark.row("003-42")
 @pytest.mark.parametrize("name", FORMULAS)
 def test_each_activation_is_its_formula(name):
     x = torch.tensor([-7.0, -3.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.5, 7.0], dtype=F64)
@@ -109,7 +113,8 @@ class TestSoftmax:
         distances = [float((self.softmax(logits / t) - torch.tensor([[0.0, 1, 0]])).abs().max()) for t in (1, 0.3, 0.1, 0.01)]
         assert distances == sorted(distances, reverse=True) and distances[-1] < 1e-6
 
-    @pytest.mark.row("001-3", "001-2")
+    @pytest.mark.row("001-3")
+    @pytest.mark.row("001-2")
     def test_with_cross_entropy_its_gradient_is_p_minus_y(self):
         logits = torch.tensor([[2.0, -8.0, 0.5]], dtype=F64, requires_grad=True)
         (-self.softmax(logits)[0, 1].log()).backward()
@@ -122,7 +127,8 @@ class TestSoftmax:
         torch.testing.assert_close(self.softmax(logits).sum(1), torch.ones(2, 4, 5))
 
 
-@pytest.mark.row("000-12", "001-18")
+@pytest.mark.row("000-12")
+@pytest.mark.row("001-18")
 def test_two_linear_layers_in_a_row_are_one():
     torch.manual_seed(0)
     first, second = Linear(16).build((7,)).double(), Linear(4).build((16,)).double()
@@ -169,7 +175,7 @@ def test_errors_say_what_fits():
         Activation("relu", slope=0.1)
     with pytest.raises(UsageError, match="per_channel belongs to prelu, not to relu"):
         Activation("relu", per_channel=True)
-    with pytest.raises(UsageError, match="Activation: name: Input should be 'identity', .* got 'swish'"):
+    with pytest.raises(UsageError, match=r"Activation: name: Input should be 'identity', .* got 'swish'"):
         Activation("swish")
     with pytest.raises(ShapeError, match=r"a radial basis output needs a vector \(F,\), got \(4, 5\)") as caught:
         EuclideanRBF(10).output_shape((4, 5))

@@ -31,7 +31,8 @@ def brute_force_size(n: int, k: int, s: int, p: int, d: int) -> int:
     return sum(1 for start in range(0, n + 2 * p, s) if start + d * (k - 1) < n + 2 * p)
 
 
-@pytest.mark.row("000-9", "004-3")
+@pytest.mark.row("000-9")
+@pytest.mark.row("004-3")
 def test_the_output_size_is_the_number_of_places_where_the_window_fits():
     tried = 0
     for n, k, s, p, d in product(range(1, 12), range(1, 6), range(1, 5), range(4), range(1, 4)):
@@ -46,7 +47,9 @@ def test_the_output_size_is_the_number_of_places_where_the_window_fits():
     assert tried > 1500
 
 
-@pytest.mark.row("000-9", "001-10", "002-10")
+@pytest.mark.row("000-9")
+@pytest.mark.row("001-10")
+@pytest.mark.row("002-10")
 @pytest.mark.parametrize(
     ("n", "k", "s", "p", "expected"),
     [(227, 11, 4, 0, 55), (224, 11, 4, 0, 54), (224, 11, 4, 2, 55), (32, 5, 1, 0, 28), (224, 7, 2, 3, 112), (28, 5, 1, 2, 28)],
@@ -56,7 +59,8 @@ def test_published_sizes(n, k, s, p, expected):
     assert Conv(96, k, stride=s, padding=p).output_shape((3, n, n + 4 * s)) == (96, expected, expected + 4)
 
 
-@pytest.mark.row("002-10", "004-3")
+@pytest.mark.row("002-10")
+@pytest.mark.row("004-3")
 def test_padding_rules():
     for n, k, s in product(range(1, 17), range(1, 8), range(1, 5)):
         assert Conv(1, k, padding="same").output_shape((1, n)) == (1, n)
@@ -85,7 +89,8 @@ def test_tensorflow_padding_follows_the_size_that_comes():
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("000-11", "003-4")
+@pytest.mark.row("000-11")
+@pytest.mark.row("003-4")
 def test_convolution_is_an_inner_product_at_each_place_summed_over_channels():
     layer, x = Conv(5, (2, 3)), images(2, 3, 6, 8)
     module = built(layer, (3, 6, 8))
@@ -141,7 +146,9 @@ def test_discrete_convolution_is_the_sum_of_anti_diagonals_of_the_outer_product(
     assert result.tolist() == [0, 1, 2.5, 4, 1.5] == np.convolve([1, 2, 3], [0, 1, 0.5]).tolist()
 
 
-@pytest.mark.row("000-7", "000-13", "003-17")
+@pytest.mark.row("000-7")
+@pytest.mark.row("000-13")
+@pytest.mark.row("003-17")
 def test_parameters_by_hand():
     assert Conv(64, 3).cost((3, 8, 9)).params == 3 * 3 * 3 * 64 + 64
     assert Conv(6, (2, 5), groups=2, bias=False).cost((4, 8, 9)).params == 2 * 5 * (4 // 2) * 6
@@ -182,10 +189,12 @@ def test_partial_connection_is_convolution_with_a_masked_kernel():
 
     torch.testing.assert_close(module(x), F.conv2d(x, dense * mask[:, :, None, None], module.bias), rtol=0, atol=1e-12)
     assert int(mask.sum()) == 60
+    assert module.weight.abs().min() > 0, "each link starts with weights of its own"
     assert layer.cost((6, 14, 14)).connections == 151_600
 
 
-@pytest.mark.row("003-55", "002-10")
+@pytest.mark.row("003-55")
+@pytest.mark.row("002-10")
 def test_a_1x1_convolution_is_a_linear_layer_at_each_pixel():
     """6 x 6 x 32: 1,152 multiply-adds for each filter."""
     layer, x = Conv(10, 1), images(2, 32, 6, 7)
@@ -251,7 +260,8 @@ def test_asymmetric_convolutions_equal_the_square_one_exactly_for_rank_1_kernels
     assert asymmetric_conv(3, 3).output_shape((2, 5, 6)) == (3, 5, 6)
 
 
-@pytest.mark.row("004-12", "003-27")
+@pytest.mark.row("004-12")
+@pytest.mark.row("003-27")
 def test_depthwise_and_separable_convolution():
     x, shape = images(2, 4, 7, 9), (4, 7, 9)
     module = built(depthwise_conv(4, 3), shape)
@@ -273,7 +283,8 @@ def test_dilation_is_a_kernel_with_zeros_between():
     torch.testing.assert_close(module(x), F.conv2d(x, stuffed, module.bias), rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("004-12", "003-28")
+@pytest.mark.row("004-12")
+@pytest.mark.row("003-28")
 def test_groups_are_a_block_diagonal_kernel_and_convolutions_side_by_side():
     x, module = images(2, 4, 6, 7), built(Conv(6, 3, groups=2), (4, 6, 7))
     dense = torch.zeros(6, 4, 3, 3, dtype=F64)
@@ -312,7 +323,8 @@ def test_a_shifted_image_gives_a_shifted_map():
     torch.testing.assert_close(module(here)[:, :, 3:, 2:], module(there)[:, :, :-3, :-2], rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("000-8", "003-4")
+@pytest.mark.row("000-8")
+@pytest.mark.row("003-4")
 def test_a_locally_connected_layer_with_equal_weights_everywhere_is_a_convolution():
     shape, x = (3, 7, 9), images(2, 3, 7, 9)
     for options in ({}, {"stride": (2, 1), "padding": 1}, {"padding": "tf_same", "stride": 2}):
@@ -411,7 +423,8 @@ class TestBackward:
 
 
 class TestTransposed:
-    @pytest.mark.row("000-16", "002-10")
+    @pytest.mark.row("000-16")
+    @pytest.mark.row("002-10")
     def test_it_doubles_the_size(self):
         assert ConvTranspose(3, 4, stride=2, padding=1).output_shape((5, 4, 6)) == (3, 8, 12)
         assert ConvTranspose(3, 2, stride=2).output_shape((5, 4, 6)) == (3, 8, 12)

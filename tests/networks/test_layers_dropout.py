@@ -9,7 +9,9 @@ from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers import Dropout, SpatialDropout, StochasticDepth
 
 
-@pytest.mark.row("001-15", "002-8", "001-8")
+@pytest.mark.row("001-15")
+@pytest.mark.row("002-8")
+@pytest.mark.row("001-8")
 def test_p_drops_and_keep_is_for_those_who_think_the_other_way():
     assert Dropout.keep(0.75) == Dropout(0.25)
     torch.manual_seed(0)
@@ -28,7 +30,8 @@ def test_the_gradient_passes_where_the_value_passed():
     assert torch.equal(x.grad, (output != 0) / 0.6)
 
 
-@pytest.mark.row("002-8", "001-19")
+@pytest.mark.row("002-8")
+@pytest.mark.row("001-19")
 def test_in_evaluation_nothing_is_dropped():
     x = torch.randn(4, 3, 5, 6)
     for layer in (Dropout(0.5), SpatialDropout(0.5), StochasticDepth(0.5)):

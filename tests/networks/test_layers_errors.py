@@ -76,7 +76,7 @@ FIELDS = (
         lambda: Conv(1, 3, connections=((1, 1),)),
         "connections of output map 0 must be one or more distinct input maps from 0 on, got (1, 1)",
     ),
-    (lambda: Interpolate(), "interpolation needs either scale or size, got scale=None and size=None"),
+    (Interpolate, "interpolation needs either scale or size, got scale=None and size=None"),
     (lambda: Interpolate(2, 5), "interpolation needs either scale or size, got scale=2.0 and size=5"),
     (lambda: Interpolate(float("nan")), "Interpolate: scale: "),
 )

@@ -34,7 +34,8 @@ def by_hand(how: str, x: Tensor, k: int, s: int, size: int, before: int, count_p
     return torch.stack(values)
 
 
-@pytest.mark.row("000-14", "001-11")
+@pytest.mark.row("000-14")
+@pytest.mark.row("001-11")
 @pytest.mark.parametrize("how", ["max", "avg"])
 @pytest.mark.parametrize("count_padding", [True, False])
 def test_pooling_equals_a_loop_over_windows(how, count_padding):
@@ -73,7 +74,8 @@ def test_mean_pooling_is_a_depthwise_convolution_with_equal_weights():
     torch.testing.assert_close(Pool("avg", 3).build((3, 6, 9))(x), F.conv2d(x, kernel, stride=3, groups=3), rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("000-14", "004-11")
+@pytest.mark.row("000-14")
+@pytest.mark.row("004-11")
 def test_a_shift_by_one_pixel_changes_pooled_features_less():
     scene = F.avg_pool2d(images(8, 1, 35, 35), 3, 1)  # smooth, as pictures are
     here, there = scene[:, :, :, :-1], scene[:, :, :, 1:]
@@ -145,7 +147,8 @@ def test_global_pooling_is_mean_and_maximum_over_the_map_and_saves_the_first_den
     assert (dense, GlobalPool().cost((512, 7, 7)).params) == (7 * 7 * 512 * 4096, 0)
 
 
-@pytest.mark.row("003-16", "003-27")
+@pytest.mark.row("003-16")
+@pytest.mark.row("003-27")
 def test_lenet_sub_sampling_weighs_the_sum_of_each_window():
     """S2: 12 parameters, 5,880 connections (LeCun 1998, section II.B)."""
     x, layer = images(2, 6, 28, 28), Subsample(2)

@@ -37,7 +37,8 @@ def elman_by_loop(x: Tensor, weights: tuple[Tensor, Tensor, Tensor], f=torch.tan
     return torch.stack(states, 1)
 
 
-@pytest.mark.row("003-29", "003-47")
+@pytest.mark.row("003-29")
+@pytest.mark.row("003-47")
 def test_elman_is_the_loop():
     x = sequences(2, *SHAPE)
     module = built(Elman(4, return_sequence=True))
