@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import sys
 
+import typer
+
 from striate.apps.cli.commands import app
 from striate.apps.cli.output import report_error
 
 __all__ = ["app", "main"]
 
 
+WrongCall: type[Exception] = typer.BadParameter.__mro__[2]  # any complaint about the flags; typer does not export its name
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from striate.core.errors import StriateError
+    from striate.core.errors import StriateError, UsageError
 
     words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
     try:
-        app(words, standalone_mode=True)
+        sys.exit(app(words, standalone_mode=False))
+    except WrongCall as error:
+        if not as_json:
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        sys.exit(report_error(UsageError(error.format_message(), "See --help."), as_json=True))  # type: ignore[attr-defined]
     except StriateError as error:
-        sys.exit(report_error(error, as_json="--json" in words))
+        sys.exit(report_error(error, as_json=as_json))
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped\n")
         sys.exit(6)

@@ -1,0 +1,236 @@
+"""The main job on real pictures: train leaves a run folder, evaluate measures it, predict uses it, in this process and in another."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import striate
+from striate.core.errors import DataError, NumericError, RefusedFileError, UsageError
+from striate.data.sources import open_data
+from striate.workflows.train import Silence, TrainRequest, train
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    """A run on the embedded digits, long enough to know them."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    report = striate.train("digits", network="compact_cnn", epochs=4, output=folder)
+    return folder, report
+
+
+@pytest.fixture(scope="module")
+def picture_folder(tmp_path_factory):
+    """Two classes of 12 x 10 pictures that differ in colour, with a test split in which one class is missing."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 4)):
+        for name, colour in (("green", (30, 200, 40)), ("red", (200, 30, 40))):
+            if (split, name) == ("test", "green"):
+                continue
+            (root / split / name).mkdir(parents=True)
+            for index in range(count):
+                noise = rng.integers(0, 30, (12, 10, 3))
+                Image.fromarray((np.array(colour) + noise).astype(np.uint8)).save(root / split / name / f"{index}.png")
+    return root
+
+
+def test_a_run_folder_holds_what_the_design_names(digits_run):
+    folder, report = digits_run
+
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "env.json", "classes.json", "metrics.csv", "best.safetensors", "report"}
+    assert json.loads((folder / "classes.json").read_text()) == list("0123456789")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["network"] == "compact_cnn"
+    assert config["settings"]["epochs"] == 4
+    with (folder / "metrics.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    wanted = {"epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate", "seconds", "images_per_second"}
+    assert wanted <= set(rows[0])
+    best = max(float(row["val_accuracy"]) for row in rows)
+    assert report.val.accuracy == pytest.approx(best)
+    with Image.open(folder / "report" / "curves.png") as picture:
+        assert picture.size[0] > 300
+    assert report.run == str(folder)
+
+
+def test_the_digits_are_learned_and_evaluate_agrees_with_counting_by_hand(digits_run):
+    folder, _ = digits_run
+    test = open_data("digits").read("test")
+
+    report = striate.evaluate(folder, split="test")
+    answers = striate.load(folder).predict(test.images)
+
+    right = sum(answer.class_name == str(label) for answer, label in zip(answers, test.labels, strict=True))
+    assert report.accuracy == pytest.approx(right / len(test))
+    assert report.accuracy > 0.93
+    assert report.num_images == len(test) == 359
+    for name in ("confusion.csv", "confusion.png", "classes.csv", "predictions.csv", "mistakes.png", "measures.json"):
+        assert (folder / "report" / "evaluate-test" / name).stat().st_size > 100
+    with (folder / "report" / "evaluate-test" / "predictions.csv").open() as lines:
+        assert len(list(csv.reader(lines))) == 360
+
+
+def test_val_is_divided_again_as_the_training_divided_it(digits_run):
+    folder, report = digits_run
+
+    assert striate.evaluate(folder, split="val").accuracy == pytest.approx(report.val.accuracy)
+
+
+def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
+    folder, _ = digits_run
+    shutil.copy(folder / "best.safetensors", tmp_path / "model.safetensors")
+    test = open_data("digits").read("test")
+    for index in range(3):
+        Image.fromarray(test.images[index, ..., 0]).save(tmp_path / f"{index}.png")
+    here = striate.load(folder).predict(test.images[:3])
+
+    command = [sys.executable, "-m", "striate", "predict", "model.safetensors", ".", "--top", "2", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    there = json.loads(done.stdout)
+    assert [item["path"] for item in there] == ["0.png", "1.png", "2.png"]
+    assert [item["class"] for item in there] == [item.class_name for item in here]
+    assert [item["probability"] for item in there] == pytest.approx([item.probability for item in here], abs=1e-6)
+    assert len(there[0]["top"]) == 2
+
+
+def test_a_picture_gets_the_same_answer_alone_and_in_any_batch(digits_run):
+    model = striate.load(digits_run[0])
+    images = open_data("digits").read("test").images[:50]
+
+    together = model.probabilities(images)
+    alone = np.concatenate([model.probabilities(images[i : i + 1]) for i in range(50)])
+    in_sevens = model.probabilities(images, batch_size=7)
+
+    np.testing.assert_allclose(alone, together, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(in_sevens, together, rtol=0, atol=2e-6)
+    assert (alone.argmax(1) == together.argmax(1)).all()
+
+
+def test_predicting_leaves_the_random_numbers_and_the_mode_alone(digits_run):
+    import torch
+
+    model = striate.load(digits_run[0])
+    before = torch.get_rng_state()
+
+    model.predict(open_data("digits").read("test").images[:2])
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not model.module.training
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    files = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        striate.train("digits", network="compact_cnn", steps=3, seed=seed, output=tmp_path / name)
+        files.append((tmp_path / name / "best.safetensors").read_bytes())
+
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+
+
+def test_steps_trains_exactly_so_many_updates(tmp_path):
+    report = striate.train("digits", network="compact_cnn", steps=7, batch_size=300, output=tmp_path / "run")
+
+    assert report.steps == 7
+    assert report.epochs == 2  # 5 batches of 300 cover 1,295 pictures
+
+
+def test_a_split_without_some_classes_is_scored_by_name(picture_folder, tmp_path):
+    report = striate.train(picture_folder, network="compact_cnn", epochs=6, output=tmp_path / "run")
+
+    measured = striate.evaluate(report.run, split="test")
+
+    assert measured.num_images == 4
+    assert measured.classes["red"].support == 4
+    assert measured.classes["green"].support == 0
+    assert measured.accuracy == 1.0
+
+
+def test_a_class_that_the_model_does_not_know_is_an_error(digits_run, picture_folder):
+    with pytest.raises(DataError, match=r"class 'green', 'red' is not known to the model"):
+        striate.evaluate(digits_run[0], picture_folder, split="test")
+
+
+def test_a_coloured_picture_is_refused_by_a_model_of_grey_ones(digits_run, picture_folder):
+    path = picture_folder / "train" / "red" / "0.png"
+
+    with pytest.raises(DataError, match=r"0\.png: has 3 channels, the model takes 1"):
+        striate.load(digits_run[0]).predict([path])
+
+
+def test_an_existing_run_folder_is_not_touched(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match="exists already"):
+        striate.train("digits", network="compact_cnn", steps=1, output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_runs_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    reports = [striate.train("digits", network="compact_cnn", steps=1) for _ in range(2)]
+
+    assert [report.run for report in reports] == [str(Path("runs/train") / f"digits-compact_cnn-00{i}") for i in (1, 2)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_nothing_bad(tmp_path):
+    with pytest.raises(NumericError, match=r"the loss is not finite at step \d+"):
+        striate.train("digits", network="mnist_notes_fixed", image_size=28, optimizer="sgd", learning_rate=1e6, epochs=1, precision="float32", output=tmp_path / "run")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_network_with_other_outputs_than_classes_is_refused(tmp_path):
+    net = striate.network("compact_cnn", num_classes=7, in_channels=1, input_size=8)
+
+    with pytest.raises(UsageError, match=r"outputs of shape \(7,\), but digits has 10 classes"):
+        striate.train("digits", network=net, output=tmp_path / "run")
+
+
+def test_an_unknown_field_is_refused_by_name():
+    with pytest.raises(UsageError, match="epoch"):
+        striate.train("digits", epoch=3)
+
+
+def test_auxiliary_heads_train_with_the_network_and_stay_out_of_the_model_file(tmp_path):
+    """GoogLeNet's heads are parts of the loss, not of the model: the file holds the network's parameters alone."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 255, (6, 96, 96, 3), dtype=np.uint8), np.array([0, 1, 0, 1, 0, 1])
+
+    report = train(TrainRequest(data=(X, y), network="googlenet", image_size=96, steps=1, batch_size=2, output=tmp_path / "run"), watch=Silence())
+
+    model = striate.load(report.run)
+    assert sum(p.numel() for p in model.module.parameters()) == model.network.params
+    assert len(model.network.heads) == 2
+
+
+def test_ctrl_c_leaves_a_usable_run_and_says_so(tmp_path):
+    """A real process is sent a real SIGINT after its first epoch."""
+    command = [sys.executable, "-m", "striate", "train", "digits", "--model", "compact_cnn", "--epochs", "5000", "--output", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+
+    assert process.returncode == 6
+    assert "stopped before its end" in rest
+    assert striate.evaluate(tmp_path / "run", split="test").accuracy > 0.3
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(RefusedFileError, match=r"holds no best\.safetensors"):
+        striate.load(tmp_path)
