@@ -1,0 +1,99 @@
+"""What tests of every room share: the pictures on this machine, golden files, and the rows that tests show."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROWS: dict[str, str] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files of tests/golden with what the tests got")
+    parser.addoption("--rows", action="store_true", help="run nothing; print each row of tests/rows.toml with the tests that show it")
+
+
+# ---- rows
+
+
+def rows_of(item: pytest.Item) -> list[str]:
+    """The ids that a test's `row` marks name, one or several to a mark."""
+    return [row for mark in item.iter_markers("row") for row in mark.args]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        unknown = [row for row in rows_of(item) if row not in ROWS]
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid}: no row {', '.join(unknown)} in tests/rows.toml; mark a row that is there, or add it")
+    if any(item.get_closest_marker("gpu") for item in items):
+        skip_without_gpu(items)
+
+
+def skip_without_gpu(items: list[pytest.Item]) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="this machine has no CUDA device"))
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """With --rows, print the table in place of running the tests."""
+    if not session.config.option.rows or session.testsfailed:
+        return None
+    shown: dict[str, dict[str, None]] = {row: {} for row in ROWS}  # a dict for each row: an ordered set
+    for item in session.items:
+        for row in rows_of(item):
+            shown[row][item.nodeid.split("[")[0]] = None
+    print()
+    for row, tests in shown.items():
+        print(f"{row:6}  {ROWS[row]}")
+        for test in tests:
+            print(f"        {test}")
+    missing = [row for row, tests in shown.items() if not tests]
+    print(f"\n{len(ROWS) - len(missing)} of {len(ROWS)} rows are shown by a test.", "Not yet:" if missing else "")
+    for row in missing:
+        print(f"{row:6}  {ROWS[row]}")
+    return True
+
+
+# ---- fixtures
+
+
+@pytest.fixture
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder with data sets as they are published: STRIATE_DATA, or ~/.cache/striate/data.
+
+    `@pytest.mark.needs("MNIST/raw", ...)` skips the test unless each of these is in it.
+    """
+    folder = Path(os.environ.get("STRIATE_DATA") or "~/.cache/striate/data").expanduser()
+    wanted = [folder, *(folder / path for mark in request.node.iter_markers("needs") for path in mark.args)]
+    absent = [str(path) for path in wanted if not path.exists()]
+    if absent:
+        pytest.skip(f"not on this machine: {', '.join(absent)}; put it there or set STRIATE_DATA")
+    return folder
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with a file of tests/golden: `golden("networks/lenet5.txt", text)`. --update-golden writes the file."""
+
+    def compare(name: str, text: str) -> None:
+        path = HERE / "golden" / name
+        if request.config.option.update_golden:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        if text != expected:
+            lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), f"tests/golden/{name}", "this run", lineterm="")
+            pytest.fail("\n".join([*lines, "If the change is meant, run pytest --update-golden and say why in the commit."]), pytrace=False)
+
+    return compare
