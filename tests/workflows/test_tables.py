@@ -1,0 +1,81 @@
+"""The CSV files of an evaluation, read back with the csv module."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate.core.errors import EnvironmentFault, UsageError
+from striate.workflows.measures import measure
+from striate.workflows.tables import spreadsheet_cell, write_classes_csv, write_confusion_csv, write_predictions_csv
+
+CLASSES = ("cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma")
+PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.4, 0.2], [0.1, 0.65, 0.25], [1.0, 0.0, 0.0]])
+LABELS = np.array([0, 1, 1, 0])
+
+
+def read(path: Path) -> list[list[str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file, strict=True))
+
+
+def test_the_confusion_table_has_true_classes_as_rows(tmp_path: Path) -> None:
+    write_confusion_csv(tmp_path / "confusion.csv", measure(PROBS, LABELS, CLASSES))
+
+    assert read(tmp_path / "confusion.csv") == [
+        ["true \\ predicted", "cat", '\'=cmd|" /C calc"!A0', "two\nlines, and a comma"],
+        ["cat", "2", "0", "0"],
+        ['\'=cmd|" /C calc"!A0', "1", "1", "0"],
+        ["two\nlines, and a comma", "0", "0", "0"],
+    ]
+
+
+def test_the_class_table_leaves_the_unknown_empty(tmp_path: Path) -> None:
+    """Wilson's limits of 2 of 3 and of 2 of 2, from scipy, to six digits."""
+    write_classes_csv(tmp_path / "classes.csv", measure(PROBS, LABELS, CLASSES))
+
+    header, cat, _, absent = read(tmp_path / "classes.csv")
+    rates = [f"{rate}{limit}" for rate in ("precision", "recall", "f1") for limit in ("", "_low", "_high")]
+    assert header == ["class", *rates, "support", "predicted"]
+    assert cat[:7] == ["cat", "0.666667", "0.20766", "0.938508", "1", "0.34238", "1"]
+    assert cat[7] == "0.8" and cat[10:] == ["2", "3"]
+    assert absent == ["two\nlines, and a comma", *[""] * 9, "0", "0"]
+
+
+def test_the_prediction_table_has_one_row_an_image(tmp_path: Path) -> None:
+    """Ties keep the classes' order; names are safe in a spreadsheet; bytes that are no text survive."""
+    names = ["a.png", "-1.png", "line\rbreak.png", "bad\udcff.png"]
+
+    write_predictions_csv(tmp_path / "predictions.csv", names, PROBS, LABELS, CLASSES, top=2)
+
+    formula = '\'=cmd|" /C calc"!A0'
+    assert read(tmp_path / "predictions.csv") == [
+        ["path", "label", "class", "probability", "correct", "label_probability", "class2", "probability2"],
+        ["a.png", "cat", "cat", "0.7", "true", "0.7", formula, "0.2"],
+        ["'-1.png", formula, "cat", "0.4", "false", "0.4", formula, "0.4"],
+        ["line\rbreak.png", formula, formula, "0.65", "true", "0.65", "two\nlines, and a comma", "0.25"],
+        ["bad\udcff.png", "cat", "cat", "1", "true", "1", formula, "0"],
+    ]
+    assert b"bad\xff.png" in (tmp_path / "predictions.csv").read_bytes()
+
+
+def test_the_prediction_table_needs_a_name_an_image(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names must have 4 entries, one a row of probs, got 1"):
+        write_predictions_csv(tmp_path / "predictions.csv", ["a.png"], PROBS, LABELS, CLASSES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_in_a_folder_that_is_gone_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match=r"gone.confusion\.csv: cannot write"):
+        write_confusion_csv(tmp_path / "gone" / "confusion.csv", measure(PROBS, LABELS, CLASSES))
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_a_cell_is_never_a_formula(start: str) -> None:
+    assert spreadsheet_cell(f"{start}1+1") == f"'{start}1+1"
+    assert spreadsheet_cell(f"1{start}1") == f"1{start}1"
+    assert spreadsheet_cell("") == ""
