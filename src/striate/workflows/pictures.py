@@ -1,0 +1,350 @@
+"""Results as pictures. Every function returns the bytes of a PNG file, the same bytes for the same data.
+
+Drawn with matplotlib's Figure objects: pyplot, its windows and the user's style settings are not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.core.errors import ShapeError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 120
+RIGHT, WRONG, TRAIN, VAL = "#222222", "#b3261e", "#7a7a7a", "#1f5fa8"
+# Tried in this order for characters that the first has not; those not installed are left out.
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "WenQuanYi Zen Hei")
+
+
+def confusion_picture(confusion: Sequence[Sequence[int]] | np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix") -> bytes:
+    """A confusion matrix: colour is the share of the true class, the numbers are images, written where they fit.
+
+    Args:
+        confusion: (K, K) counts; row = true class, column = predicted class.
+        classes: K names.
+        title: First line; the counts and the accuracy follow in the second.
+
+    Raises:
+        ShapeError: `confusion` is not (K, K).
+    """
+    counts = np.asarray(confusion)
+    num_classes = len(classes)
+    if counts.shape != (num_classes, num_classes):
+        raise ShapeError(f"confusion must have shape ({num_classes}, {num_classes}), a row and a column a class, got {counts.shape}")
+    support = counts.sum(1, keepdims=True)
+    shares = np.ma.masked_where(np.broadcast_to(support == 0, counts.shape), 100 * counts / np.maximum(support, 1))  # (K, K), %
+    cell = min(max(5 / num_classes, 0.115), 0.8) if num_classes <= 100 else 11.5 / num_classes  # inches
+    side = cell * num_classes
+
+    with _drawing():
+        from matplotlib.colors import PowerNorm
+
+        figure, axes = _panel(side, side)
+        colours = axes.imshow(shares, cmap=_blues(), norm=PowerNorm(0.5, 0, 100), interpolation="nearest")  # the root shows rare mistakes
+        _name_classes(axes, classes, cell)
+        _write_counts(axes, counts, shares, cell)
+        total, correct = int(counts.sum()), int(counts.trace())
+        accuracy = f", accuracy {100 * correct / total:.2f} %" if total else ""
+        empty = ", grey: no images of the class" if total and not support.all() else ""
+        heading = f"{_heading(title)}\n{total:,} {'image' if total == 1 else 'images'}{accuracy}{empty}"
+        axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
+        width = figure.get_figwidth()
+        bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.12 / width, 1)), ticks=[0, 1, 5, 10, 25, 50, 75, 100])
+        bar.set_label("share of the true class (%)", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+        return _png(figure)
+
+
+def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training") -> bytes:
+    """The course of a training: losses, accuracy and learning rate by epoch.
+
+    Args:
+        rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`
+            (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or None or "" where there is none.
+        title: The heading.
+
+    Raises:
+        UsageError: no rows, or a cell that is not a number; names it.
+    """
+    if not rows:
+        raise UsageError("no epochs to draw: metrics has no rows")
+    epochs = _column(rows, "epoch")
+    columns = {name: _column(rows, name) for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")}
+    seen = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    panels = [kind for kind in ("loss", "accuracy", "learning_rate") if any(name.endswith(kind) for name in seen)]
+    if not panels:
+        raise UsageError("nothing to draw: metrics has neither losses, accuracies nor learning rates")
+
+    with _drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        heights = [1.0 if kind == "learning_rate" else 2.3 for kind in panels]
+        figure = Figure(figsize=(6.4, sum(heights) + 0.9), dpi=DPI, layout="constrained")
+        figure.suptitle(_heading(title), fontsize=11, parse_math=False)
+        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
+        for axes, kind in zip(grid[:, 0], panels, strict=True):
+            _draw_curves(axes, kind, epochs, seen)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        return _png(figure)
+
+
+def mistakes_picture(
+    images: np.ndarray,
+    true: Sequence[str],
+    predicted: Sequence[str],
+    probabilities: Sequence[float] | np.ndarray,
+    *,
+    num_mistakes: int,
+    num_images: int,
+) -> bytes:
+    """Wrongly answered images in the order given (see `most_confident_mistakes`), each with the answer and the truth.
+
+    Args:
+        images: (n, H, W, C) uint8; n may be 0.
+        true: n class names.
+        predicted: n class names.
+        probabilities: (n,) of the predicted classes.
+        num_mistakes: All mistakes on the split, of which `images` shows the first.
+        num_images: All images of the split.
+
+    Raises:
+        ShapeError, UsageError: the arguments do not fit each other.
+    """
+    _check_lengths(images, true=true, predicted=predicted, probabilities=probabilities)
+    if num_mistakes == 0:
+        return montage(images, title=f"No mistakes among {num_images:,} images")
+    shown = "all" if len(images) == num_mistakes else f"the {len(images)} most confident"
+    captions = [
+        f"{_short(said)}  {_percent(probability)}\nis {_short(label)}"
+        for said, label, probability in zip(predicted, true, probabilities, strict=True)
+    ]
+    heading = f"Mistakes: {num_mistakes:,} of {num_images:,} images ({shown})\nEach with the answer, its probability, and what it is"
+    return montage(images, captions, title=heading, wrong=[True] * len(images))
+
+
+def predictions_picture(
+    images: np.ndarray, answers: Sequence[Sequence[tuple[str, float]]], names: Sequence[str], *, title: str = "Predictions"
+) -> bytes:
+    """Pictures with their answers: under each its name and the classes with their probabilities, best first, at most five.
+
+    Args:
+        images: (n, H, W, C) uint8.
+        answers: n lists of (class, probability).
+        names: n file names.
+        title: The heading.
+
+    Raises:
+        ShapeError, UsageError: the arguments do not fit each other.
+    """
+    _check_lengths(images, answers=answers, names=names)
+    captions = [
+        "\n".join([_short(name), *(f"{_short(answer)}  {_percent(probability)}" for answer, probability in best[:5])])
+        for name, best in zip(names, answers, strict=True)
+    ]
+    return montage(images, captions, title=title)
+
+
+def montage(
+    images: np.ndarray, captions: Sequence[str] = (), *, title: str, columns: int | None = None, wrong: Sequence[bool] = ()
+) -> bytes:
+    """Images in a grid, row by row, each above its caption.
+
+    Args:
+        images: (n, H, W, C) uint8: C = 1 grey, 3 colour; for any other C the mean of the channels is shown. n may be 0.
+        captions: n texts of one or more lines, or none.
+        title: The heading.
+        columns: Images in a row; by default as many as make the picture a little wider than high.
+        wrong: n flags, or none; a flagged image is framed and its caption red.
+
+    Raises:
+        ShapeError: `images` has another shape or type.
+        UsageError: another number of captions or flags than images, or fewer than one column.
+    """
+    _check_lengths(images, **{name: part for name, part in {"captions": captions, "wrong": wrong}.items() if len(part)})
+    if columns is not None and columns < 1:
+        raise UsageError(f"columns must be at least 1, got {columns}")
+    num_images, height, width = images.shape[:3]
+    columns = columns or max(1, min(num_images, max(3, math.ceil(math.sqrt(1.4 * num_images)))))
+    rows = math.ceil(num_images / columns)
+    texts = [_plain(text) for text in captions]
+    lines = [text.split("\n") for text in texts]
+    num_lines, longest = max(map(len, lines), default=0), max((len(line) for text in lines for line in text), default=0)
+
+    # All in inches: a box for the image, as wide as the captions and photographs need, and a cell with caption and gap around it.
+    box_width = max(0.85, min(width / DPI, 1.6), min(0.066 * longest, 1.95))
+    box_height = min(max(box_width * height / width, 0.35), 2 * box_width)
+    across, down = box_width + 0.12, box_height + 0.155 * num_lines + 0.12
+    scale = min(box_width / width, box_height / height)
+    with _drawing():
+        figure, axes = _panel(columns * across, max(rows * down, 0.2))
+        axes.set(xlim=(0, columns * across), ylim=(min(-rows * down, -0.2), 0))
+        axes.axis("off")
+        for i in range(num_images):
+            middle, top = (i % columns) * across + box_width / 2, -(i // columns) * down
+            flagged = bool(len(wrong)) and bool(wrong[i])
+            _show(axes, images[i], middle, top - box_height / 2, scale, framed=flagged)
+            if texts:
+                colour = WRONG if flagged else RIGHT
+                place = (middle, top - box_height - 0.05)
+                axes.text(*place, texts[i], ha="center", va="top", fontsize=7.5, linespacing=1.15, color=colour, parse_math=False)
+        axes.text(0, 0.12, _heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
+        return _png(figure)
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """matplotlib's own defaults and fonts that are installed, whatever the user's settings; theirs come back afterwards."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # a box is drawn in its place
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["font.family"] = [font for font in FONTS if font in installed]
+        yield
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    tight = None if figure.get_layout_engine() else "tight"
+    figure.savefig(file, format="png", bbox_inches=tight, pad_inches=0.15, facecolor="white", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure that its axes fill, sizes in inches; what stands outside is added when it is saved."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    return figure, figure.add_axes((0, 0, 1, 1))
+
+
+def _blues() -> Any:
+    """White to dark blue; grey where there is nothing to show."""
+    import matplotlib
+
+    return matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd")
+
+
+def _name_classes(axes: Axes, classes: Sequence[str], cell: float) -> None:
+    """Class names on both axes, every n-th where there are too many to read."""
+    every = math.ceil(0.115 / cell - 1e-9)
+    places = range(0, len(classes), every)
+    names = [_short(classes[k], 24) for k in places]
+    size = min(9.0, max(5.5, 72 * cell * every * 0.75))
+    longest = max(len(name) for name in names) * 0.65 * size / 72  # inches, about
+    axes.set_xticks(list(places), names, fontsize=size, rotation=0 if longest < cell * every else 90, parse_math=False)
+    axes.set_yticks(list(places), names, fontsize=size, parse_math=False)
+    axes.tick_params(length=2)
+    some = "" if every == 1 else f" (one in {every} named)"
+    axes.set_xlabel(f"predicted class{some}", fontsize=10)
+    axes.set_ylabel(f"true class{some}", fontsize=10)
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ma.MaskedArray[Any, Any], cell: float) -> None:
+    """Counts other than 0 in their cells, if the longest fits in readable size."""
+    digits = len(f"{int(counts.max()):,}")
+    size = min(10.0, 72 * 0.85 * cell / (0.65 * digits), 72 * 0.6 * cell)
+    if size < 5.5:
+        return
+    for true, predicted in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if shares[true, predicted] > 35 else "black"  # the darker half of the map, which goes by the root
+        axes.text(predicted, true, f"{counts[true, predicted]:,}", ha="center", va="center", fontsize=size, color=colour)
+
+
+def _draw_curves(axes: Axes, kind: str, epochs: np.ndarray, seen: Mapping[str, np.ndarray]) -> None:
+    scale = 100 if kind == "accuracy" else 1
+    mark = "o" if len(epochs) <= 40 else ""
+    for name, colour in ((f"train_{kind}", TRAIN), (f"val_{kind}", VAL), (kind, RIGHT)):
+        if name in seen:
+            label = name.split("_")[0]
+            axes.plot(epochs, scale * seen[name], color=colour, marker=mark, markersize=3.5, linewidth=1.5, label=label)
+    finite = np.concatenate([values[np.isfinite(values)] for name, values in seen.items() if name.endswith(kind)])
+    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if kind == "learning_rate":
+        axes.set_ylabel("learning rate")
+        axes.set_ylim(0, 1.1 * finite.max() if finite.max() > 0 else 1)
+        return
+    axes.legend(frameon=False, fontsize=9)
+    if kind == "loss":
+        wide = finite.min() > 0 and finite.max() > 20 * finite.min()
+        if wide:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylabel("loss (nats, log scale)" if wide else "loss (nats)")
+        return
+    axes.set_ylabel("accuracy (%)")
+    if "val_accuracy" in seen:
+        best = int(np.nanargmax(seen["val_accuracy"]))
+        axes.set_title(f"best val accuracy {100 * seen['val_accuracy'][best]:.2f} % in epoch {epochs[best]:g}", fontsize=9, loc="left")
+
+
+def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: float, *, framed: bool) -> None:
+    """Draw (H, W, C) uint8 with `scale` inches a pixel around a point; enlarged in whole squares, reduced smoothly."""
+    from matplotlib.patches import Rectangle
+
+    height, width = (scale * side for side in image.shape[:2])
+    left, bottom = middle - width / 2, centre - height / 2
+    shown = image if image.shape[2] == 3 else image.mean(2)  # (H, W, 3) or (H, W)
+    interpolation = "nearest" if scale * DPI >= 1 else "hanning"
+    extent = (left, left + width, bottom, bottom + height)
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation=interpolation, extent=extent, aspect="auto")
+    colour, line = (WRONG, 1.6) if framed else ("#bbbbbb", 0.6)
+    axes.add_patch(Rectangle((left, bottom), width, height, fill=False, clip_on=False, edgecolor=colour, linewidth=line))
+
+
+def _check_lengths(images: np.ndarray, **parts: Sequence[Any] | np.ndarray) -> None:
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+        raise ShapeError(f"images must be uint8 of shape (n, H, W, C), got {images.dtype} {images.shape}")
+    for name, part in parts.items():
+        if len(part) != len(images):
+            raise UsageError(f"{name} must have {len(images)} entries, one an image, got {len(part)}")
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """(number of rows,) float64; not-a-number where a row has none."""
+    values = []
+    for place, row in enumerate(rows, start=1):
+        cell = row.get(name)
+        try:
+            values.append(math.nan if cell is None or cell == "" else float(cell))
+        except ValueError:
+            raise UsageError(f"metrics: {name} of row {place} must be a number, got {cell!r}") from None
+    return np.array(values)
+
+
+def _percent(probability: float) -> str:
+    """A probability in percent; never rounded up to certainty."""
+    return f"{100 * probability:.1f} %" if probability < 0.9995 or probability == 1 else "> 99.9 %"
+
+
+def _short(name: str, longest: int = 20) -> str:
+    """A name cut in its middle, since long names differ at their ends."""
+    name = _plain(name).replace("\n", " ")
+    keep = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[: longest - 1 - keep]}…{name[-keep:]}"
+
+
+def _heading(title: str) -> str:
+    return "\n".join(_short(line, 90) for line in title.split("\n"))
+
+
+def _plain(text: str) -> str:
+    """Text without characters that cannot be drawn; line breaks stay."""
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
