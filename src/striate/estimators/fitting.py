@@ -43,9 +43,9 @@ class FittingRun(NamedTuple):
 
     def state(self) -> dict[str, Tensor]:
         """The weights of the described network, auxiliary heads left out."""
-        network = self.module.network
-        state: dict[str, Tensor] = (network.network if isinstance(self.module, ImageModuleWithHeads) else network).state_dict()
-        return state
+        if isinstance(self.module, ImageModuleWithHeads):
+            return self.module.network.network.state_dict()
+        return self.module.network.state_dict()
 
 
 def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) -> FittingRun:

@@ -128,8 +128,7 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         raise RefusedFileError(f"{path}: not a safetensors file, or cut short ({len(data):,} bytes)", remedy)
     try:
         outer = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
-        metadata = outer["__metadata__"]["striate"] if isinstance(outer, dict) else None
-        header = json.loads(metadata, object_pairs_hook=_no_duplicates)
+        header = json.loads(outer["__metadata__"]["striate"], object_pairs_hook=_no_duplicates)
     except (KeyError, TypeError):
         raise RefusedFileError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.") from None
     except (ValueError, RecursionError) as error:
@@ -162,7 +161,7 @@ def _digest(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

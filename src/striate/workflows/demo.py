@@ -44,7 +44,8 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     """
     watch = watch or Silence()
     folder = new_run_folder("demo", "digits", request.output)
-    trained = train(TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder), watch=watch)
+    training = TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder)
+    trained = train(training, watch=watch)
     tested = evaluate(EvaluateRequest(run=folder, split="test"), say=watch.say)
 
     model = load(folder)
@@ -62,7 +63,8 @@ def summary(report: DemoReport) -> str:
     run, test = report.train.run, report.test
     wrong = round((1 - test.accuracy) * test.num_images)
     return (
-        f"\n{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits in {report.train.seconds:.1f} s.\n"
+        f"\n{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits "
+        f"in {report.train.seconds:.1f} s.\n"
         f"Of {test.num_images} digits it has not seen it names {test.num_images - wrong} right: accuracy {test.accuracy:.4f}.\n\n"
         f"its answers     {report.picture}\n"
         f"its mistakes    {test.output}/mistakes.png\n"

@@ -152,13 +152,15 @@ def summary(report: EvaluateReport) -> str:
     lines = [
         f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures",
         f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
-        f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}   log loss {report.log_loss:.4f}   ECE {report.ece:.4f}",
+        f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
+        f"log loss {report.log_loss:.4f}   expected calibration error {report.ece:.4f}",
         "",
     ]
     width = max(5, *(len(name) for name in report.classes))
     lines.append(f"{'class':<{width}}  precision  recall      F1  pictures")
     for name, item in report.classes.items():
-        values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{w}}" for value, w in ((item.precision, 9), (item.recall, 6), (item.f1, 6)))
+        shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
+        values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
         lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}"]

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from striate.core.errors import UsageError
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
@@ -33,7 +32,9 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
     return train_request(_request(TrainRequest, data=data, network=network, **fields), watch=watch)
 
 
-def evaluate(model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any) -> EvaluateReport:
+def evaluate(
+    model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any
+) -> EvaluateReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
     Args:

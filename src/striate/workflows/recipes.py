@@ -76,10 +76,7 @@ def usage_error(error: ValueError) -> UsageError:
 
 def augmentation_for(source: DataSource, images: ImageSpec, request: TrainRequest) -> Augmentation:
     """Random shifts by an eighth of the picture (small grey ones: 1 pixel), and mirroring where that keeps the class."""
-    if source.channels == 1:
-        shift = 1
-    else:
-        shift = max(images.height, images.width) // 8
+    shift = 1 if source.channels == 1 else max(images.height, images.width) // 8
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
     return Augmentation(
         crop_padding=shift if request.crop_padding is None else request.crop_padding,

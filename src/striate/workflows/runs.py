@@ -33,7 +33,8 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
         parent = Path("runs") / verb
         _make(parent, exist_ok=True)
         safe = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "run"
-        number = 1 + max((int(p.name[len(safe) + 1 :]) for p in parent.glob(f"{safe}-[0-9][0-9][0-9]*") if p.name[len(safe) + 1 :].isdigit()), default=0)
+        endings = [path.name[len(safe) + 1 :] for path in parent.iterdir() if path.name.startswith(f"{safe}-")]
+        number = 1 + max((int(ending) for ending in endings if ending.isdigit()), default=0)
         while True:  # another run may take the number at the same time: mkdir decides
             folder = parent / f"{safe}-{number:03d}"
             if not folder.exists():

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec
@@ -129,6 +130,7 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     """
     watch = watch or Silence()
     started = time.monotonic()
+    choose_device(request.device)  # before anything is made
     source = open_data(request.data, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable)
     for note in source.notes:
         watch.say(note)
@@ -151,15 +153,15 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
 def plan_network(request: TrainRequest, source: DataSource) -> tuple[Network, Fit]:
     """The network for the data's classes, channels and size, and how pictures are fitted to it."""
     classes = len(source.classes)
-    size: int | tuple[int, int] | None = request.image_size
+    size: int | tuple[int, ...] | None = request.image_size
     if isinstance(request.network, Network):
         net = request.network
         if net.output_shape != (classes,):
             raise UsageError(f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {classes} classes")
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
-        if size is not None:
-            net = net.with_input((net.input_shape[0], size, size))
+        if request.image_size is not None:
+            net = net.with_input((net.input_shape[0], request.image_size, request.image_size))
             net.root.output_shape(net.input_shape)
     else:
         name = request.network or network_for(source)
@@ -190,7 +192,8 @@ def read_train_and_val(
     if "val" in source.splits:
         return train_set, source.read("val", spec=spec)
     train_set, val_set = split_train_val(train_set, fraction=request.val_fraction, seed=request.seed)
-    say(f"no val split: {len(val_set):,} of the {len(train_set) + len(val_set):,} training pictures are held out, stratified, seed {request.seed}")
+    total = len(train_set) + len(val_set)
+    say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {request.seed}")
     return train_set, val_set
 
 
@@ -228,13 +231,15 @@ def chosen(fitting: Fitting, source: DataSource, train_set: ImageSet, val_set: I
     """What is about to be trained, in a few lines."""
     net, settings, spec, augmentation = fitting.network, fitting.settings, fitting.images, fitting.augmentation
     length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+    schedule = (
+        f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
+    )
     changes = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
     return "\n".join(
         (
             f"data      {source.name}: {len(train_set):,} train, {len(val_set):,} val, {len(source.classes)} classes",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
-            f"training  {length}, batch {settings.batch_size}, {settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), "
-            f"weight decay {settings.weight_decay:g}",
+            f"training  {length}, batch {settings.batch_size}, {schedule}",
             f"pictures  {spec.fit}; augmentation: {', '.join(filter(None, changes)) or 'none'}",
             f"run       {folder}",
         )
@@ -259,7 +264,7 @@ def run(
         write_metrics(folder / "metrics.csv", [row._asdict() for row in rows])
         if event.is_best:
             best = event.row
-            extra = {"data": source.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "seed": fitting.settings.seed}
+            extra = {"data": source.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
             save_model(folder / MODEL_NAME, fitting.network, training.state(), classes=fitting.classes, images=fitting.images, info=extra)
         watch.epoch(event.row)
         interrupted = event.interrupted

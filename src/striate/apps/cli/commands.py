@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
-DataDir = Annotated[Optional[Path], typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
+DataDir = Annotated[Path | None, typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher when it is missing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
@@ -43,7 +43,7 @@ def striate(
 
 @app.command("networks")
 def networks_command(
-    pattern: Annotated[str, typer.Argument(help="Only names that match, such as 'resnet*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'resnet*'.")] = "*",
     as_json: Json = False,
 ) -> None:
     """List the catalogue: source, parameters, MACs, published accuracy."""
@@ -67,11 +67,11 @@ def networks_command(
 
 @app.command("show")
 def show_command(
-    network: Annotated[str, typer.Argument(help="A name from `striate networks`.")],
-    num_classes: Annotated[Optional[int], typer.Option(min=1, help="Outputs [default: as published].")] = None,
-    in_chans: Annotated[Optional[int], typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
-    img_size: Annotated[Optional[int], typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
-    svg: Annotated[Optional[Path], typer.Option(help="Draw the network into this SVG file.")] = None,
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`.")],
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs [default: as published].")] = None,
+    in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the network into this SVG file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print a network's layer table; draw it with --svg."""
@@ -107,7 +107,9 @@ def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
     if as_json:
         print_json(report)
         return
-    rows = [[e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report]
+    rows = [
+        [e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report
+    ]
     print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3})
 
 
@@ -127,31 +129,31 @@ def info_command(as_json: Json = False) -> None:
 
 @app.command("train")
 def train_command(
-    data: Annotated[str, typer.Argument(help="A named set, a folder root/class/*, or an .npz file.")],
-    model: Annotated[Optional[str], typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
-    steps: Annotated[Optional[int], typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
-    batch_size: Annotated[Optional[int], typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
-    lr: Annotated[Optional[float], typer.Option(help="Peak learning rate [default: by the network].")] = None,
-    opt: Annotated[Optional[Literal["sgd", "adam", "adamw"]], typer.Option(help="Optimizer [default: by the network].")] = None,
-    momentum: Annotated[Optional[float], typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
-    weight_decay: Annotated[Optional[float], typer.Option(help="Decay of weights; biases and norms have none.")] = None,
-    sched: Annotated[Optional[Literal["cosine", "step", "constant"]], typer.Option(help="Schedule of the learning rate.")] = None,
-    warmup_epochs: Annotated[Optional[float], typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
-    smoothing: Annotated[Optional[float], typer.Option(min=0, max=1, help="Label smoothing.")] = None,
-    clip_grad: Annotated[Optional[float], typer.Option(help="Largest norm of the gradient.")] = None,
-    patience: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many epochs without a better val accuracy.")] = None,
-    img_size: Annotated[Optional[int], typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
-    fit: Annotated[Optional[Literal["crop", "pad", "stretch"]], typer.Option(help="How a picture of another shape is fitted.")] = None,
-    crop_padding: Annotated[Optional[int], typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
-    flip: Annotated[Optional[bool], typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
+    model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: by the network].")] = None,
+    opt: Annotated[Literal["sgd", "adam", "adamw"] | None, typer.Option(help="Optimizer [default: by the network].")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decay of weights; biases and norms have none.")] = None,
+    sched: Annotated[Literal["cosine", "step", "constant"] | None, typer.Option(help="Schedule of the learning rate.")] = None,
+    warmup_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
+    smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Label smoothing.")] = None,
+    clip_grad: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better val accuracy.")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
+    fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How a picture of another shape is fitted.")] = None,
+    crop_padding: Annotated[int | None, typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
     val_fraction: Annotated[float, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split.")] = 0.1,
     precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto takes bfloat16 where it is fast.")] = "auto",
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split.")] = 0,
     device: Device = "auto",
-    output: Annotated[Optional[Path], typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
-    name: Annotated[Optional[str], typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -206,12 +208,12 @@ def train_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    run: Annotated[Path, typer.Argument(help="A run folder or a .safetensors model file.")],
-    data: Annotated[Optional[str], typer.Argument(help="Other data than the run's own.")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
     device: Device = "auto",
-    output: Annotated[Optional[Path], typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -242,12 +244,12 @@ def evaluate_command(
 
 @app.command("predict")
 def predict_command(
-    run: Annotated[Path, typer.Argument(help="A run folder or a .safetensors model file.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or folders of them.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     as_json: Json = False,
-    plot: Annotated[Optional[Path], typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
     device: Device = "auto",
 ) -> None:
@@ -266,7 +268,7 @@ def predict_command(
 
 @app.command("demo")
 def demo_command(
-    output: Annotated[Optional[Path], typer.Option(help="The run folder [default: runs/demo/digits-NNN].")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/demo/digits-NNN].")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a small network on 1,797 scanned digits, measure it on digits it has not seen, and show what it does."""

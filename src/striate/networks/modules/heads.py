@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class NetworkWithHeads(nn.Module):
     """`network` and the heads that read from inside it. Called, it gives the logits of the network alone."""
 
+    network: nn.Module
     head_weights: tuple[float, ...]
 
     def __init__(self, network: nn.Module, heads: Sequence[tuple[str, nn.Module, float]]) -> None:

@@ -1,0 +1,135 @@
+"""The scikit-learn face: clone, cross-validation, labels as they came, and scikit-learn's own checks."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import (
+    check_estimator_cloneable,
+    check_estimator_repr,
+    check_get_params_invariance,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+)
+
+import striate
+from striate.core.errors import DataError, ShapeError
+from striate.data.sources import open_data
+from striate.estimators.classifier import ImageClassifier
+
+
+@pytest.fixture(scope="module")
+def digits():
+    split = open_data("digits").read("train")
+    return split.images[:600], split.labels[:600]
+
+
+def test_the_digits_are_learned_and_score_agrees_with_predict(digits):
+    X, y = digits
+
+    clf = ImageClassifier(network="compact_cnn", epochs=4, batch_size=32).fit(X[:450], y[:450])
+
+    assert clf.score(X[450:], y[450:]) == (clf.predict(X[450:]) == y[450:]).mean() > 0.85
+    np.testing.assert_allclose(clf.predict_proba(X[:5]).sum(1), 1)
+    assert [row["epoch"] for row in clf.history_] == [1, 2, 3, 4]
+
+
+def test_labels_come_back_as_they_came(digits):
+    X, y = digits
+    words = np.array(["even", "odd"])[y % 2]
+
+    clf = ImageClassifier(epochs=1, batch_size=64).fit(X[:200, :, :, 0], words[:200])
+
+    assert clf.classes_.tolist() == ["even", "odd"]
+    assert set(clf.predict(X[:20, :, :, 0])) <= {"even", "odd"}
+
+
+def test_a_clone_has_the_same_settings_and_gives_the_same_answers(digits):
+    X, y = digits
+    clf = ImageClassifier(epochs=1, random_state=5)
+
+    first = clf.fit(X[:100], y[:100]).predict_proba(X[:7])
+    again = clone(clf).fit(X[:100], y[:100]).predict_proba(X[:7])
+
+    np.testing.assert_array_equal(first, again)
+
+
+def test_cross_validation_of_scikit_learn_works_on_it(digits):
+    X, y = digits
+
+    scores = cross_val_score(ImageClassifier(epochs=3, batch_size=32), X, y, cv=2)
+
+    assert scores.shape == (2,)
+    assert scores.min() > 0.5
+
+
+def test_lenet5_takes_smaller_pictures_by_padding_them():
+    """28 x 28 pictures lie in the middle of LeNet-5's 32 x 32, as MNIST does in the paper."""
+    X = np.zeros((12, 28, 28), np.uint8)
+    X[::2, :14] = 255
+    y = np.arange(12) % 2
+
+    clf = striate.ImageClassifier(network="lenet5", epochs=1).fit(X, y)
+
+    assert clf.model_.network.input_shape == (1, 32, 32)
+    seen = clf.model_.read(X[:1])[0, :, :, 0]
+    assert seen[:2].max() == seen[-2:].max() == 0
+    np.testing.assert_array_equal(seen[2:30, 2:30], X[0])
+
+
+def test_the_model_of_a_classifier_is_saved_and_loaded(digits, tmp_path):
+    X, y = digits
+    clf = ImageClassifier(epochs=1).fit(X[:100], y[:100])
+
+    clf.model_.save(tmp_path / "model.safetensors")
+    model = striate.load(tmp_path / "model.safetensors")
+
+    np.testing.assert_array_equal(model.probabilities(X[:9]), clf.predict_proba(X[:9]))
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "words"),
+    [
+        (np.zeros((4, 8, 8), np.uint8), [1, 1, 1, 1], DataError, "y has one class"),
+        (np.zeros((4, 8, 8), np.uint8), [1, 2, 1], DataError, "3 labels for 4 pictures"),
+        (np.zeros((4, 64), np.uint8), [1, 2, 1, 2], DataError, r"X must be pictures \(n, h, w\)"),
+        (np.full((4, 8, 8), 7.0), [1, 2, 1, 2], DataError, "floats from 7 to 7"),
+        (np.full((4, 8, 8), np.nan), [1, 2, 1, 2], DataError, "floats in"),
+        (np.zeros((4, 8, 8), np.int64), [1, 2, 1, 2], DataError, "got int64"),
+    ],
+)
+def test_bad_pictures_and_labels_are_refused_in_words(X, y, error, words):
+    with pytest.raises(error, match=words):
+        ImageClassifier(epochs=1).fit(X, y)
+
+
+def test_pictures_of_another_shape_are_refused_when_predicting(digits):
+    X, y = digits
+    clf = ImageClassifier(epochs=1).fit(X[:60], y[:60])
+
+    with pytest.raises(ShapeError, match=r"pictures of shape \(9, 8, 1\), the classifier was fitted to \(8, 8, 1\)"):
+        clf.predict(np.zeros((2, 9, 8), np.uint8))
+
+
+@pytest.mark.parametrize("check", [check_no_attributes_set_in_init, check_parameters_default_constructible, check_estimator_cloneable, check_get_params_invariance, check_set_params, check_estimator_repr])
+def test_the_checks_of_scikit_learn_that_need_no_table_of_numbers_pass(check):
+    check("ImageClassifier", ImageClassifier())
+
+
+def test_predicting_before_fitting_is_scikit_learns_error():
+    with pytest.raises(NotFittedError):
+        ImageClassifier().predict(np.zeros((1, 8, 8), np.uint8))
+
+
+def test_fitting_changes_neither_the_settings_nor_the_data(digits):
+    X, y = digits[0][:60].copy(), digits[1][:60].copy()
+    X.flags.writeable = y.flags.writeable = False
+    clf = ImageClassifier(epochs=1)
+    before = clf.get_params()
+
+    clf.fit(X, y)
+
+    assert clf.get_params() == before
+    np.testing.assert_array_equal(X, digits[0][:60])
