@@ -59,10 +59,10 @@ def test_a_clone_has_the_same_settings_and_gives_the_same_answers(digits):
 def test_cross_validation_of_scikit_learn_works_on_it(digits):
     X, y = digits
 
-    scores = cross_val_score(ImageClassifier(epochs=3, batch_size=32), X, y, cv=2)
+    scores = cross_val_score(ImageClassifier(epochs=3, batch_size=32), X[:300], y[:300], cv=2)
 
     assert scores.shape == (2,)
-    assert scores.min() > 0.5
+    assert scores.min() > 0.3
 
 
 def test_lenet5_takes_smaller_pictures_by_padding_them():

@@ -125,8 +125,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each picture."""
-        best: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
-        return best
+        best = self.predict_proba(X).argmax(1)
+        labels: np.ndarray = self.classes_[best]
+        return labels
 
     def _described(self, images: np.ndarray) -> Network:
         height, width, channels = images.shape[1:]
