@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.networks.layers import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from striate.networks.layers import Shape
     from striate.networks.network import AuxiliaryHead, Network
 
+PoolingName = Literal["max", "avg"]
 LONG_WORDS = {"activation": "act", "normalization": "norm", "pooling": "pool"}  # for the roles
 NORMS: dict[str, Callable[[int], Layer]] = {  # number of channels -> layer
     "batch": lambda _: BatchNorm(),
@@ -84,7 +85,7 @@ def swap(
     network: Network,
     *,
     activation: ActivationName | Layer | None = None,
-    pooling: str | None = None,
+    pooling: PoolingName | None = None,
     norm: str | Layer | None = None,
 ) -> Network:
     """`network` with every layer of a role replaced.
@@ -144,7 +145,7 @@ def select(network: Network, what: str) -> list[Part]:
         raise UsageError(f"{network.name} has no {what}", f"Its layers are: {', '.join(has)}.")
     names = {part.path.rpartition(".")[2] for part in everything}
     known = words | names | ({part.path for part in everything} if "." in what else set())
-    raise UnknownNameError("part", what, known, f"{network.name} has {', '.join(sorted(names))}.")
+    raise UnknownNameError("part", what, known, "`striate show` lists the parts of a network.")
 
 
 def _is_called(part: Part, word: str) -> bool:
@@ -172,8 +173,8 @@ def _idle_depths(network: Network, gone: Collection[str]) -> Iterator[str]:
     """The stochastic depths of bodies that stand alone once `gone` is gone: they would drop the whole signal."""
     for part in parts(network):
         if isinstance(part.layer, Parallel) and part.layer.merge == "sum":
-            left = [(name, child) for name, child in part.layer.children if f"{part.path}.{name}" not in gone]
-            if len(left) == 1 < len(part.layer.children):
+            left = [(name, child) for name, child in part.layer.branches if f"{part.path}.{name}" not in gone]
+            if len(left) == 1 < len(part.layer.branches):
                 yield from _depths(left[0][1], f"{part.path}.{left[0][0]}")
 
 
@@ -210,13 +211,15 @@ def _all_lines(network: Network) -> Iterator[Line]:
 
 
 def _lines(layer: Layer, path: str) -> Iterator[Line]:
-    """Chains inside chains as one line; then the lines of each branch of each parallel on it."""
+    """Chains inside chains as one line; then the lines of each branch of each parallel on it, each with what the branches share before."""
     line = list(_line(layer, path))
     yield line
     for place, part in line:
         if isinstance(part, Parallel):
-            for name, branch in part.children:
-                yield from _lines(branch, f"{place}.{name}")
+            shared = [step for name, child in part.children if name == part.trunk for step in _line(child, f"{place}.{name}")]
+            for name, branch in part.branches:
+                first, *others = _lines(branch, f"{place}.{name}")
+                yield from ([*shared, *first], *others)
 
 
 def _line(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
@@ -249,19 +252,19 @@ def _gates(network: Network) -> Iterator[str]:
     """The sigmoids that close a branch of a product."""
     for part in parts(network):
         if isinstance(part.layer, Parallel) and part.layer.merge == "multiply":
-            for name, branch in part.layer.children:
+            for name, branch in part.layer.branches:
                 for path, layer in list(_line(branch, f"{part.path}.{name}"))[-1:]:
                     if layer.kind in ("sigmoid", "hard_sigmoid"):
                         yield path
 
 
-def _swap_pooling(network: Network, how: str) -> Network:
-    if how not in ("max", "avg"):
-        raise UnknownNameError("pooling", how, ("max", "avg"), "Poolings are: avg, max.")
+def _swap_pooling(network: Network, how: PoolingName) -> Network:
+    if how not in get_args(PoolingName):
+        raise UnknownNameError("pooling", how, get_args(PoolingName), "Poolings are: max, avg.")
     new: dict[str, Layer] = {}
     for part in parts(network):
         if isinstance(part.layer, Subsample):
-            new[part.path] = Pool("max" if how == "max" else "avg", part.layer.kernel_size)
+            new[part.path] = Pool(how, part.layer.kernel_size)
         elif isinstance(part.layer, Pool) and part.layer.how != how:
             new[part.path] = dataclasses.replace(part.layer, how=how)
     return _swapped(network, "pooling", how, new)
@@ -319,7 +322,8 @@ def _edited(network: Network, edit: str, gone: Collection[str], new: dict[str, L
         _input_shapes(edited)
     except ShapeError as error:
         error.message = f"{network.name} {edit}: {error.message}"
-        error.remedy = error.remedy or "The parts that stay must still fit together: select fewer parts, or more."
+        fewer, other = "The parts that stay must still fit together: select fewer parts, or more.", "Choose another layer to put there."
+        error.remedy = error.remedy or (fewer if gone else other)
         raise error from None
     return edited
 
@@ -334,7 +338,7 @@ def _rewritten(layer: Layer, path: str, gone: Collection[str], new: dict[str, La
     for name, child in layer.children:
         place = f"{path}.{name}"
         edited = _rewritten(child, place, gone, new)
-        if edited is None and place not in gone and isinstance(layer, Parallel):
+        if edited is None and place not in gone and isinstance(layer, Parallel) and name != layer.trunk:
             edited = Identity()  # a branch that was emptied still hands its input on
         if edited is not None:
             kept.append((name, edited))
@@ -342,8 +346,8 @@ def _rewritten(layer: Layer, path: str, gone: Collection[str], new: dict[str, La
         return layer
     if not kept:
         return None
-    if isinstance(layer, Parallel) and len(kept) == 1:
-        return Chain(**dict(kept))
+    if isinstance(layer, Parallel) and sum(name != layer.trunk for name, _ in kept) < 2:
+        return Chain(**dict(sorted(kept, key=lambda child: child[0] != layer.trunk)))  # the trunk runs first, wherever it stands
     return layer.with_children(tuple(kept))
 
 

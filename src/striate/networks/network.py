@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from striate.core.errors import RefusedFileError, ShapeError, UsageError
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
@@ -145,7 +145,7 @@ class Network:
         self,
         *,
         activation: ActivationName | Layer | None = None,
-        pooling: str | None = None,
+        pooling: Literal["max", "avg"] | None = None,
         norm: str | Layer | None = None,
     ) -> Network:
         """The network with another activation, pooling or normalization throughout; see `edits.swap`."""
@@ -254,7 +254,9 @@ def _peak_elements(layer: Layer, shape: Shape) -> int:
         return peak
     if isinstance(layer, Parallel):
         finished, peak = 0, 0
-        for _, child in layer.children:
+        if layer.trunk is not None:
+            peak, shape = _peak_elements(dict(layer.children)[layer.trunk], shape), layer.into_branches(shape)
+        for _, child in layer.branches:
             peak = max(peak, finished + _peak_elements(child, shape))
             is_view = not isinstance(child, Container) and child.cost(shape).activations == 0
             finished += 0 if is_view else elements(child.output_shape(shape))

@@ -21,7 +21,7 @@ Named = tuple[tuple[str, Layer], ...]
 
 def name_children(layers: tuple[Layer, ...], named: dict[str, Layer]) -> Named:
     """Give each of `layers` its role as a name, numbered where several share it; then the `named` ones."""
-    roles = [layer.role if isinstance(layer, Layer) else "part" for layer in layers]
+    roles = [getattr(layer, "role", "part") for layer in layers]
     seen: dict[str, int] = {}
     children: list[tuple[str, Layer]] = []
     for layer, role in zip(layers, roles, strict=True):
@@ -125,35 +125,58 @@ class Parallel(Container):
     "sum" and "multiply" go element by element, an extent of 1 standing for any (a gate (C, 1, 1) times a map (C, H, W));
     "concat" joins the channels in the order of the branches; "first" takes the first branch, the others giving only their size.
     With `crop`, each map larger than the smallest is cut to its size, from place `crop` of each axis on (FCN's skips).
+    The child that `trunk` names runs first, and the branches read what comes out of it (the normalization that a pre-activation body
+    shares with its shortcut); its place among the children decides only where its weights stand, as other libraries order them.
     """
 
     role: ClassVar[str] = "split"
     children: Named
     merge: Merge
     crop: int | None
+    trunk: str | None
 
-    def __init__(self, *layers: Layer, merge: Merge, crop: int | None = None, **named: Layer) -> None:
+    def __init__(self, *layers: Layer, merge: Merge, crop: int | None = None, trunk: str | None = None, **named: Layer) -> None:
         object.__setattr__(self, "crop", crop)
+        object.__setattr__(self, "trunk", trunk)
         if merge not in MERGES:
             raise UsageError(f"merge must be one of {', '.join(MERGES)}, got {merge!r}")
         object.__setattr__(self, "children", name_children(layers, named))
         object.__setattr__(self, "merge", merge)
         if not self.children:
             raise UsageError("a parallel needs at least one branch")
+        if trunk is not None and (trunk not in dict(self.children) or len(self.children) == 1):
+            names = ", ".join(name for name, _ in self.children)
+            raise UsageError(f"trunk must name a child that has branches beside it, got {trunk!r} of {names}")
 
     @property
     def kind(self) -> str:
         return self.merge
 
+    @property
+    def branches(self) -> Named:
+        """The children that are merged: all but the trunk."""
+        return tuple((name, child) for name, child in self.children if name != self.trunk)
+
     def with_children(self, children: Named) -> Parallel:
-        return Parallel(**dict(checked(children)), merge=self.merge, crop=self.crop)
+        trunk = self.trunk if self.trunk in dict(children) else None
+        return Parallel(**dict(checked(children)), merge=self.merge, crop=self.crop, trunk=trunk)
 
     def to_data(self) -> dict[str, Any]:
-        return {**super().to_data(), "merge": self.merge, **({} if self.crop is None else {"crop": self.crop})}
+        chosen = {"crop": self.crop, "trunk": self.trunk}
+        return {**super().to_data(), "merge": self.merge, **{name: value for name, value in chosen.items() if value is not None}}
+
+    def into_branches(self, shape: Shape) -> Shape:
+        """What the branches read when `shape` goes in."""
+        if self.trunk is None:
+            return shape
+        try:
+            return dict(self.children)[self.trunk].output_shape(shape)
+        except ShapeError as error:
+            raise error.within(self.trunk) from None
 
     def output_shape(self, shape: Shape) -> Shape:
-        shapes = []
-        for name, child in self.children:
+        shape, shapes = self.into_branches(shape), []
+        for name, child in self.branches:
             try:
                 shapes.append(child.output_shape(shape))
             except ShapeError as error:
@@ -184,14 +207,18 @@ class Parallel(Container):
         return [(s[0], *smallest) for s in shapes]
 
     def _listed(self, shapes: list[Shape]) -> str:
-        return ", ".join(f"{name} {shape}" for (name, _), shape in zip(self.children, shapes, strict=True))
+        return ", ".join(f"{name} {shape}" for (name, _), shape in zip(self.branches, shapes, strict=True))
 
     def cost(self, shape: Shape) -> Cost:
         return _sum_of_leaves(self, shape)
 
     def rows(self, shape: Shape, view: View, path: str = "") -> Iterator[Row]:
         shapes, views = [], []
-        for name, child in self.children:
+        if self.trunk is not None:
+            for line in dict(self.children)[self.trunk].rows(shape, view, f"{path}.{self.trunk}" if path else self.trunk):
+                yield line
+                shape, view = line.output_shape, line.view
+        for name, child in self.branches:
             row = None
             for row in child.rows(shape, view, f"{path}.{name}" if path else name):
                 yield row
@@ -211,10 +238,10 @@ class Parallel(Container):
     def build(self, shape: Shape) -> nn.Module:
         from striate.networks.modules.joins import ParallelModule
 
-        module = ParallelModule(self.merge, self.crop)
+        module, inner = ParallelModule(self.merge, self.crop, self.trunk), self.into_branches(shape)
         for name, child in self.children:
             try:
-                module.add_module(name, child.build(shape))
+                module.add_module(name, child.build(shape if name == self.trunk else inner))
             except ShapeError as error:
                 raise error.within(name) from None
         return module

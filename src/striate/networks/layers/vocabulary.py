@@ -81,9 +81,12 @@ def layer_from_data(data: object, where: str = "root", depth: int = 0) -> Layer:
 
 def _container_from_data(kind: str, fields: dict[str, Any], where: str, depth: int) -> Layer:
     expected = {"children"} if kind == "Chain" else {"children", "merge"}
-    children, crop = fields.get("children"), fields.pop("crop", None) if kind == "Parallel" else None
+    children = fields.get("children")
+    crop, trunk = (fields.pop("crop", None), fields.pop("trunk", None)) if kind == "Parallel" else (None, None)
     if crop is not None and (type(crop) is not int or crop < 0):
         raise RefusedFileError(f"{where}: crop must be a whole number, got {crop!r}")
+    if trunk is not None and not isinstance(trunk, str):
+        raise RefusedFileError(f"{where}: trunk must be the name of a child, got {trunk!r}")
     if set(fields) != expected or not isinstance(children, list):
         raise RefusedFileError(f"{where}: {kind} must have the fields {', '.join(sorted(expected))}, got {', '.join(sorted(fields))}")
     named = []
@@ -92,4 +95,4 @@ def _container_from_data(kind: str, fields: dict[str, Any], where: str, depth: i
             raise RefusedFileError(f"{where}: each child must be a pair of a name and a layer")
         named.append((child[0], layer_from_data(child[1], f"{where}.{child[0]}", depth + 1)))
     parts = dict(checked(tuple(named)))
-    return Chain(**parts) if kind == "Chain" else Parallel(**parts, merge=fields["merge"], crop=crop)
+    return Chain(**parts) if kind == "Chain" else Parallel(**parts, merge=fields["merge"], crop=crop, trunk=trunk)

@@ -11,14 +11,16 @@ class ChainModule(nn.Sequential):
 
 
 class ParallelModule(nn.Module):
-    """All children on the same input, merged by sum, concatenation of channels, or product."""
+    """All children on the same input, merged by sum, concatenation of channels, or product; a trunk works on that input first."""
 
-    def __init__(self, merge: str, crop: int | None = None) -> None:
+    def __init__(self, merge: str, crop: int | None = None, trunk: str | None = None) -> None:
         super().__init__()
-        self.merge_by, self.crop = merge, crop
+        self.merge_by, self.crop, self.trunk = merge, crop, trunk
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs: list[Tensor] = [branch(x) for branch in self.children()]
+        if self.trunk is not None:
+            x = getattr(self, self.trunk)(x)
+        outputs: list[Tensor] = [branch(x) for name, branch in self.named_children() if name != self.trunk]
         if self.crop is not None:
             outputs = _cut_to_smallest(outputs, self.crop)
         if self.merge_by == "first":
