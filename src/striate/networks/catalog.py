@@ -6,7 +6,27 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.networks.families import compact, alexnet, fcn, googlenet, inception, lenet, nin, notes, vgg
+from striate.networks.families import (
+    alexnet,
+    compact,
+    convnext,
+    densenet,
+    efficientnet,
+    fcn,
+    googlenet,
+    inception,
+    lenet,
+    mobilenet,
+    nin,
+    notes,
+    resnet,
+    resnet_cifar,
+    resnet_keras,
+    resnetv2,
+    resnext,
+    unet,
+    vgg,
+)
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:
@@ -14,7 +34,7 @@ if TYPE_CHECKING:
 
     from striate.networks.layers import Chain, Shape
 
-RGB_500, RGB_299, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 227, 227), (3, 224, 224), (3, 32, 32)
+RGB_500, RGB_299, RGB_256, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 256, 256), (3, 227, 227), (3, 224, 224), (3, 32, 32)
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
 LENET = "LeCun et al., 1998, Proc. IEEE 86"
 NIN = "Lin et al., 2014, arXiv:1312.4400"
@@ -23,6 +43,11 @@ GOOGLENET = "Szegedy et al., 2015, arXiv:1409.4842"
 BN_INCEPTION = "Ioffe and Szegedy, 2015, arXiv:1502.03167"
 INCEPTION = "Szegedy et al., 2016, arXiv:1512.00567"
 FCN = "Long et al., 2015, arXiv:1411.4038"
+RESNET = "He et al., 2016, arXiv:1512.03385"
+PREACT = "He et al., 2016, arXiv:1603.05027"
+KERAS = "Keras cifar10_resnet example, after He et al., 2016, "
+RESNEXT = "Xie et al., 2017, arXiv:1611.05431"
+DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
 class Entry(NamedTuple):
@@ -67,6 +92,61 @@ CATALOG: dict[str, Entry] = {
     "fcn32s_vgg16":       Entry(fcn.fcn32s_vgg16, RGB_500, 21, FCN, "59.4 mean IU, PASCAL VOC 2011"),
     "fcn16s_vgg16":       Entry(fcn.fcn16s_vgg16, RGB_500, 21, FCN, "62.4 mean IU, PASCAL VOC 2011"),
     "fcn8s_vgg16":        Entry(fcn.fcn8s_vgg16, RGB_500, 21, FCN, "62.7 mean IU, PASCAL VOC 2011"),
+    # residual networks, for ImageNet
+    "resnet18":                 Entry(lambda k: resnet.resnet(k, 18), RGB_224, 1000, RESNET, "69.76 top-1, 89.08 top-5 (torchvision)"),
+    "resnet34":                 Entry(lambda k: resnet.resnet(k, 34), RGB_224, 1000, RESNET, "73.31 top-1, 91.42 top-5 (torchvision)"),
+    "resnet50":                 Entry(lambda k: resnet.resnet(k, 50), RGB_224, 1000, RESNET, "76.13 top-1, 92.86 top-5 (torchvision)"),
+    "resnet101":                Entry(lambda k: resnet.resnet(k, 101), RGB_224, 1000, RESNET, "77.37 top-1, 93.55 top-5 (torchvision)"),
+    "resnet152":                Entry(lambda k: resnet.resnet(k, 152), RGB_224, 1000, RESNET, "78.31 top-1, 94.05 top-5 (torchvision)"),
+    "resnet50_paper":           Entry(lambda k: resnet.resnet_paper(k, 50), RGB_224, 1000, RESNET, "75.3 top-1, 92.2 top-5 (released weights, one crop)"),
+    "resnet101_paper":          Entry(lambda k: resnet.resnet_paper(k, 101), RGB_224, 1000, RESNET, "76.4 top-1, 92.9 top-5 (released weights, one crop)"),
+    "resnet152_paper":          Entry(lambda k: resnet.resnet_paper(k, 152), RGB_224, 1000, RESNET, "77.0 top-1, 93.3 top-5 (released weights, one crop)"),
+    "resnetv2_50":              Entry(resnetv2.resnetv2_50, RGB_224, 1000, PREACT),
+    "resnext50_32x4d":          Entry(lambda k: resnext.resnext(k, 50, 4), RGB_224, 1000, RESNEXT, "77.62 top-1, 93.70 top-5 (torchvision)"),
+    "resnext101_32x8d":         Entry(lambda k: resnext.resnext(k, 101, 8), RGB_224, 1000, RESNEXT, "79.31 top-1, 94.53 top-5 (torchvision)"),
+    # residual networks, for CIFAR
+    "resnet20_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 20), RGB_32, 10, RESNET, "91.25 CIFAR-10"),
+    "resnet32_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 32), RGB_32, 10, RESNET, "92.49 CIFAR-10"),
+    "resnet44_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 44), RGB_32, 10, RESNET, "92.83 CIFAR-10"),
+    "resnet56_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 56), RGB_32, 10, RESNET, "93.03 CIFAR-10"),
+    "resnet110_cifar":          Entry(lambda k: resnet_cifar.resnet_cifar(k, 110), RGB_32, 10, RESNET, "93.57 CIFAR-10"),
+    "resnet1202_cifar":         Entry(lambda k: resnet_cifar.resnet_cifar(k, 1202), RGB_32, 10, RESNET, "92.07 CIFAR-10"),
+    "resnet20_cifar_b":         Entry(lambda k: resnet_cifar.resnet_cifar(k, 20, "project"), RGB_32, 10, RESNET),
+    "resnet32_cifar_b":         Entry(lambda k: resnet_cifar.resnet_cifar(k, 32, "project"), RGB_32, 10, RESNET),
+    "resnet44_cifar_b":         Entry(lambda k: resnet_cifar.resnet_cifar(k, 44, "project"), RGB_32, 10, RESNET),
+    "resnet56_cifar_b":         Entry(lambda k: resnet_cifar.resnet_cifar(k, 56, "project"), RGB_32, 10, RESNET),
+    "resnet110_cifar_b":        Entry(lambda k: resnet_cifar.resnet_cifar(k, 110, "project"), RGB_32, 10, RESNET),
+    "plain20_cifar":            Entry(lambda k: resnet_cifar.resnet_cifar(k, 20, "none"), RGB_32, 10, RESNET),
+    "plain56_cifar":            Entry(lambda k: resnet_cifar.resnet_cifar(k, 56, "none"), RGB_32, 10, RESNET),
+    "preact_resnet110_cifar":   Entry(lambda k: resnet_cifar.preact_resnet_cifar(k, 110), RGB_32, 10, PREACT, "93.63 CIFAR-10"),
+    "preact_resnet164_cifar":   Entry(lambda k: resnet_cifar.preact_bottleneck_resnet_cifar(k, 164), RGB_32, 10, PREACT, "94.54 CIFAR-10"),
+    "preact_resnet1001_cifar":  Entry(lambda k: resnet_cifar.preact_bottleneck_resnet_cifar(k, 1001), RGB_32, 10, PREACT, "95.08 CIFAR-10, 95.38 with batches of 64"),
+    "resnet20_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 20), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.16 CIFAR-10 (the example's header)"),
+    "resnet32_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 32), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.46 CIFAR-10 (the example's header)"),
+    "resnet44_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 44), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.50 CIFAR-10 (the example's header)"),
+    "resnet56_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 56), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.71 CIFAR-10 (the example's header)"),
+    "resnet110_keras":          Entry(lambda k: resnet_keras.resnet_keras(k, 110), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.65 CIFAR-10 (the example's header)"),
+    "resnet20v2_keras":         Entry(lambda k: resnet_keras.resnetv2_keras(k, 20), RGB_32, 10, KERAS + "arXiv:1603.05027"),
+    "resnet29v2_keras":         Entry(lambda k: resnet_keras.resnetv2_keras(k, 29), RGB_32, 10, KERAS + "arXiv:1603.05027"),
+    "resnet56v2_keras":         Entry(lambda k: resnet_keras.resnetv2_keras(k, 56), RGB_32, 10, KERAS + "arXiv:1603.05027", "93.01 CIFAR-10 (the example's header)"),
+    "resnet110v2_keras":        Entry(lambda k: resnet_keras.resnetv2_keras(k, 110), RGB_32, 10, KERAS + "arXiv:1603.05027", "93.15 CIFAR-10 (the example's header)"),
+    "resnet164v2_keras":        Entry(lambda k: resnet_keras.resnetv2_keras(k, 164), RGB_32, 10, KERAS + "arXiv:1603.05027"),
+    "resnet1001v2_keras":       Entry(lambda k: resnet_keras.resnetv2_keras(k, 1001), RGB_32, 10, KERAS + "arXiv:1603.05027"),
+    # densely connected networks
+    "densenet121":              Entry(lambda k: densenet.densenet(k, 121), RGB_224, 1000, DENSENET, "74.43 top-1, 91.97 top-5 (torchvision)"),
+    "densenet169":              Entry(lambda k: densenet.densenet(k, 169), RGB_224, 1000, DENSENET, "75.60 top-1, 92.81 top-5 (torchvision)"),
+    "densenet201":              Entry(lambda k: densenet.densenet(k, 201), RGB_224, 1000, DENSENET, "76.90 top-1, 93.37 top-5 (torchvision)"),
+    "densenet_40_12":           Entry(lambda k: densenet.densenet_cifar(k, 40, 12), RGB_32, 10, DENSENET, "94.76 CIFAR-10 with augmentation, 93.00 without"),
+    "densenet_100_12":          Entry(lambda k: densenet.densenet_cifar(k, 100, 12), RGB_32, 10, DENSENET, "95.90 CIFAR-10 with augmentation, 94.23 without"),
+    "densenet_bc_40_12":        Entry(lambda k: densenet.densenet_bc_cifar(k, 40, 12), RGB_32, 10, DENSENET),
+    "densenet_bc_100_12":       Entry(lambda k: densenet.densenet_bc_cifar(k, 100, 12), RGB_32, 10, DENSENET, "95.49 CIFAR-10 with augmentation"),
+    "densenet_bc_250_24":       Entry(lambda k: densenet.densenet_bc_cifar(k, 250, 24), RGB_32, 10, DENSENET, "96.38 CIFAR-10 with augmentation"),
+    "densenet_bc_190_40":       Entry(lambda k: densenet.densenet_bc_cifar(k, 190, 40), RGB_32, 10, DENSENET, "96.54 CIFAR-10 with augmentation"),
+    # what is used today
+    "mobilenet_v2":             Entry(mobilenet.mobilenet_v2, RGB_224, 1000, "Sandler et al., 2018, arXiv:1801.04381", "71.88 top-1, 90.29 top-5 (torchvision)"),
+    "efficientnet_b0":          Entry(efficientnet.efficientnet_b0, RGB_224, 1000, "Tan and Le, 2019, arXiv:1905.11946", "77.69 top-1, 93.53 top-5 (torchvision)"),
+    "convnext_tiny":            Entry(convnext.convnext_tiny, RGB_224, 1000, "Liu et al., 2022, arXiv:2201.03545", "82.52 top-1, 96.15 top-5 (torchvision)"),
+    "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),
 }
 # fmt: on
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Identity, Layer, Parallel
-from striate.networks.layers.activation import ActivationName
+from typing import TYPE_CHECKING
 
+from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Identity, Layer, Linear, Parallel, Pool
+from striate.networks.layers.activation import ActivationName
 from striate.networks.layers.base import Size
 from striate.networks.layers.convolution import PaddingRule
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def conv_act(out_channels: int, kernel_size: Size, *, stride: int = 1, padding: PaddingRule = 0, groups: int = 1, act: ActivationName = "relu") -> Chain:
+
+def conv_act(
+    out_channels: int, kernel_size: Size, *, stride: int = 1, padding: PaddingRule = 0, groups: int = 1, act: ActivationName = "relu"
+) -> Chain:
     """A convolution with bias and an activation."""
     return Chain(conv=Conv(out_channels, kernel_size, stride=stride, padding=padding, groups=groups), act=Activation(act))
 
@@ -37,3 +43,52 @@ def conv_norm(
 def residual(body: Layer, shortcut: Layer | None = None) -> Parallel:
     """`body` plus its own input, or plus `shortcut` of it."""
     return Parallel(body=body, shortcut=shortcut or Identity(), merge="sum")
+
+
+def bottleneck(width: int, out_channels: int, *, stride: int = 1, groups: int = 1, stride_first: bool = False) -> Chain:
+    """1 x 1 to `width` channels, 3 x 3, 1 x 1 to `out_channels`; the stride is in the 3 x 3 or, with `stride_first`, in the first 1 x 1."""
+    first, second = (stride, 1) if stride_first else (1, stride)
+    return Chain(
+        reduce=conv_norm(width, 1, stride=first),
+        unit=conv_norm(width, 3, stride=second, groups=groups),
+        expand=conv_norm(out_channels, 1, act=None),
+    )
+
+
+def projection(out_channels: int, stride: int) -> Chain:
+    """The shortcut where shapes change, option B: 1 x 1 and batch normalization."""
+    return conv_norm(out_channels, 1, stride=stride, act=None)
+
+
+def blocks_with_act(blocks: Sequence[Layer]) -> Chain:
+    """A stage: residual blocks, with ReLU after each sum."""
+    parts: dict[str, Layer] = {}
+    for i, block in enumerate(blocks, 1):
+        parts |= {f"block{i}": block, f"act{i}": Activation("relu")}
+    return Chain(**parts)
+
+
+def quartering_stem() -> Chain:
+    """A 7 x 7 convolution and a maximum pooling, which together quarter the size: (64, 56, 56) of a 224 x 224 image."""
+    return Chain(**dict(conv_norm(64, 7, stride=2).children), pool=Pool("max", 3, stride=2, padding=1))
+
+
+def average_head(num_classes: int) -> Chain:
+    """The average of each map, and a linear classifier."""
+    return Chain(pool=GlobalPool("avg"), linear=Linear(num_classes))
+
+
+def preact_conv(out_channels: int, kernel_size: int, *, stride: int = 1) -> Chain:
+    """Batch normalization and ReLU before a convolution."""
+    conv = Conv(out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
+    return Chain(norm=BatchNorm(), act=Activation("relu"), conv=conv)
+
+
+def preact_residual(*units: Chain, shortcut: Conv | None = None) -> Parallel:
+    """A body of preact_convs, plus its input or, through the projection `shortcut`, plus its input after its first norm and ReLU."""
+    body = {f"unit{i}": unit for i, unit in enumerate(units, 1)}
+    if shortcut is None:
+        return residual(Chain(**body))
+    (_, norm), (_, act), (_, conv) = units[0].children
+    body["unit1"] = Chain(conv=conv)
+    return Parallel(shortcut=shortcut, preact=Chain(norm=norm, act=act), body=Chain(**body), merge="sum", trunk="preact")
