@@ -1,0 +1,260 @@
+"""The command line: results on stdout, talk on stderr, one clear error with its exit code for each wrong input."""
+
+import csv
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.apps.cli import main
+from striate.data.sources import open_data
+
+
+@pytest.fixture
+def run_striate(capsys):
+    """Run the command line in this process: gives exit code, stdout and stderr."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    striate.train("digits", network="compact_cnn", steps=40, batch_size=64, output=folder)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """root/{a,b}/*.png, six each, 9 x 8 pixels in colour."""
+    rng = np.random.default_rng(1)
+    for name in "ab":
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(6):
+            Image.fromarray(rng.integers(0, 255, (9, 8, 3), dtype=np.uint8)).save(tmp_path / "pictures" / name / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+def test_help_comes_without_torch():
+    code = "import sys; sys.argv = ['striate', '--help']\nfrom striate.apps.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules), 'heavy imports'"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for verb in ("train", "evaluate", "predict", "show", "networks", "datasets", "info", "demo"):
+        assert verb in done.stdout
+
+
+def test_show_prints_the_table_of_the_sheet(run_striate):
+    code, out, _ = run_striate("show", "cifar_notes")
+
+    assert code == 0
+    assert "24,522 parameters, 3,838,976 MACs = 7,677,952 FLOPs" in out
+    assert "block3.pool" in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_show_as_json_has_the_fields_that_scripts_rely_on(run_striate):
+    _, out, err = run_striate("show", "cifar_notes", "--num-classes", 7, "--json")
+
+    report = json.loads(out)
+    assert report["name"] == "cifar_notes"
+    assert report["input_shape"] == [3, 32, 32]
+    assert report["output_shape"] == [7]
+    assert (report["macs"], report["flops"]) == (3_837_440, 7_674_880)
+    assert report["receptive_field"] == 22
+    assert {"path", "kind", "output_shape", "params", "macs"} <= set(report["layers"][0])
+    assert sum(layer["params"] for layer in report["layers"]) == report["params"]
+    assert err == ""
+
+
+def test_show_draws_an_svg(run_striate, tmp_path):
+    import xml.etree.ElementTree as ET
+
+    code, _, _ = run_striate("show", "lenet5", "--svg", tmp_path / "lenet5.svg")
+
+    assert code == 0
+    assert ET.parse(tmp_path / "lenet5.svg").getroot().tag.endswith("svg")
+
+
+def test_networks_lists_the_catalogue(run_striate):
+    _, out, _ = run_striate("networks", "*notes*", "--json")
+
+    entries = {entry["name"]: entry for entry in json.loads(out)}
+    assert set(entries) == {"cifar_notes", "mnist_notes", "mnist_notes_fixed"}
+    assert entries["mnist_notes"]["params"] == 1_669_002
+    assert {"macs", "input_shape", "source"} <= set(entries["mnist_notes"])
+
+
+def test_datasets_says_what_is_here(run_striate, tmp_path):
+    _, out, _ = run_striate("datasets", "--data-dir", tmp_path, "--json")
+
+    here = {entry["name"]: entry["present"] for entry in json.loads(out)}
+    assert here == {name: name == "digits" for name in ("digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "svhn")}
+
+
+def test_info_says_versions_devices_threads_and_precision(run_striate):
+    import torch
+
+    _, out, _ = run_striate("info", "--json")
+
+    report = json.loads(out)
+    assert report["versions"]["torch"] == torch.__version__.partition("+")[0] or report["versions"]["torch"] == torch.__version__
+    assert report["threads"] == torch.get_num_threads()
+    assert "float32" in report["devices"]["cpu"]
+
+
+def test_train_evaluate_and_predict_talk_on_stderr_and_answer_on_stdout(run_striate, tmp_path):
+    code, out, err = run_striate("train", "digits", "--model", "compact_cnn", "--steps", 5, "--output", tmp_path / "run", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["run"] == str(tmp_path / "run")
+    assert set(report["val"]) == {"accuracy", "loss"}
+    assert report["steps"] == 5
+    assert "no val split: 143 of the 1,438" in err
+    assert sum(line.startswith("epoch") for line in err.splitlines()) == 1
+    assert "\r" not in err
+
+    code, out, _ = run_striate("evaluate", tmp_path / "run", "--json")
+    report = json.loads(out)
+    wanted = "split num_images accuracy accuracy_interval top5_accuracy balanced_accuracy macro_f1 log_loss ece classes".split()
+    assert set(wanted) <= set(report)
+    assert report["split"] == "test"
+    assert set(report["classes"]) == set("0123456789")
+
+    code, out, _ = run_striate("evaluate", tmp_path / "run", "--split", "val")
+    assert "95 % interval" in out
+
+
+def test_predict_gives_csv_json_and_a_picture(run_striate, run_folder, tmp_path):
+    test = open_data("digits").read("test")
+    for index in range(3):
+        Image.fromarray(test.images[index, ..., 0]).save(tmp_path / f"digit {index}.png")
+    (tmp_path / ".hidden.png").write_text("not a picture")
+
+    _, out, err = run_striate("predict", run_folder, tmp_path, "--top", 3, "--csv", "--plot", tmp_path / "answers.png")
+
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["path", "class", "probability", "class2", "probability2", "class3", "probability3"]
+    assert [Path(row[0]).name for row in rows[1:]] == ["digit 0.png", "digit 1.png", "digit 2.png"]
+    assert sum(map(float, rows[1][2::2])) <= 1.000001
+    with Image.open(tmp_path / "answers.png") as picture:
+        assert min(picture.size) > 100
+    assert "drawn" in err
+
+    _, out, _ = run_striate("predict", run_folder, tmp_path / "digit 1.png", "--json")
+    (answer,) = json.loads(out)
+    assert answer["class"] == rows[2][1]
+    assert answer["probability"] == pytest.approx(float(rows[2][2]), abs=1e-5)
+
+
+def wrong_inputs():
+    """(words of the command line, exit code, words of the error); {pictures}, {run} and {tmp} are filled in."""
+    return [
+        ("train mnits", 2, "unknown data set 'mnits'|Did you mean mnist"),
+        ("train digits --model lenet50", 2, "unknown network 'lenet50'|Did you mean lenet5"),
+        ("train digits --model compact_cnn --img-size 3", 2, "compact_cnn: stage3.pool|The smallest input of compact_cnn is 4 x 4"),
+        ("train {tmp}/nowhere", 3, "nowhere: no such folder or file"),
+        ("train {tmp}/empty", 3, "empty: no pictures"),
+        ("train {tmp}/one", 3, "at least two classes, got only"),
+        ("train {tmp}/cut", 3, "cut.png|cannot be read|--skip-unreadable"),
+        ("train {tmp}/stray", 3, "class 'c' is not in the training split"),
+        ("train {pictures} --output {run}", 2, "exists already"),
+        ("train digits --opt lbfgs2", 2, "--opt|sgd"),
+        ("train digits --lr nan", 2, "learning_rate"),
+        ("train digits --lr 0", 2, "learning_rate: input should be greater than 0"),
+        ("train digits --batch-size 0", 2, "--batch-size|-b"),
+        ("train digits --colour red", 2, "--colour"),
+        ("train digits --device tpu", 2, "unknown device 'tpu'"),
+        ("train mnist --data-dir {tmp}", 3, "mnist is not on this machine|--download"),
+        ("show vgg16 --img-size 31", 2, "vgg16: stage5.pool|The smallest input of vgg16 is 32 x 32"),
+        ("show nothing_like_it_at_all", 2, "unknown network"),
+        ("evaluate {tmp}/nowhere", 2, "no such run folder or model file"),
+        ("evaluate {run} --split test --data-dir {tmp} mnist", 3, "mnist is not on this machine"),
+        ("evaluate {tmp}/model.pt digits", 7, "pickle or PyTorch archive"),
+        ("evaluate {tmp}/short.safetensors digits", 7, "short.safetensors"),
+        ("predict {run} {tmp}/nowhere.png", 3, "nowhere.png"),
+        ("predict {run} {tmp}/empty", 3, "no pictures"),
+        ("predict {run} {pictures}/a/0.png", 3, "0.png: has 3 channels, the model takes 1"),
+        ("predict {run} {pictures}/a/0.png --top 0", 2, "--top"),
+        ("fly", 2, "fly"),
+    ]
+
+
+@pytest.mark.parametrize(("command", "code", "words"), wrong_inputs(), ids=[command for command, *_ in wrong_inputs()])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_wrong_input_is_one_clear_error_with_its_exit_code(command, code, words, as_json, run_striate, run_folder, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one" / "only").mkdir(parents=True)
+    picture = (pictures / "a" / "0.png").read_bytes()
+    (tmp_path / "one" / "only" / "0.png").write_bytes(picture)
+    for name, data in (("a/0.png", picture), ("a/1.png", picture), ("b/cut.png", picture[:150]), ("b/0.png", picture)):
+        (tmp_path / "cut" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cut" / name).write_bytes(data)
+    for name in ("train/a", "train/b", "val/a", "val/c"):
+        (tmp_path / "stray" / name).mkdir(parents=True)
+        (tmp_path / "stray" / name / "0.png").write_bytes(picture)
+    (tmp_path / "model.pt").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "short.safetensors").write_bytes((run_folder / "best.safetensors").read_bytes()[:-100])
+    before = {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()}
+
+    filled = [word.format(tmp=tmp_path, run=run_folder, pictures=pictures) for word in command.split()]
+    got, out, err = run_striate(*filled, *(["--json"] if as_json else []))
+
+    assert got == code, err
+    assert out == ""
+    assert "Traceback" not in err
+    if as_json:
+        error = json.loads(err.splitlines()[-1])["error"]
+        assert set(error) == {"kind", "message", "remedy"}
+        err = f"{error['message']} {error['remedy']}"
+    for word in words.split("|"):
+        assert word in err
+    assert not (tmp_path / "runs").exists()
+    assert {path: path.read_bytes() for path in run_folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_is_said_with_the_file_and_the_older_model_stays(tmp_path):
+    """A real file system of 600 KB: the second training does not fit beside the first."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let us mount a file system")
+    try:
+        command = [sys.executable, "-m", "striate", "train", "digits", "--model", "compact_cnn", "--steps", "2", "--output"]
+        first = subprocess.run([*command, disk / "first"], capture_output=True, text=True, check=False)
+        assert first.returncode == 0, first.stderr
+        (disk / "filler").write_bytes(bytes(600_000 - 600_000 % 4096))
+        second = subprocess.run([*command, disk / "second"], capture_output=True, text=True, check=False)
+        assert second.returncode == 4, second.stderr
+        assert "no space left on the device" in second.stderr
+        assert "best.safetensors" in second.stderr
+        assert not list((disk / "second").glob(".*tmp*"))
+        assert striate.load(disk / "first").classes == tuple("0123456789")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_reader_that_goes_away_ends_it_quietly():
+    done = subprocess.run(f"{sys.executable} -m striate networks | head -1", shell=True, capture_output=True, text=True, check=False)
+
+    assert done.stdout.startswith("network")
+    assert done.stderr == ""
