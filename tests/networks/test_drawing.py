@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,14 +22,21 @@ from striate.networks.layers import (
     Activation,
     BatchNorm,
     Chain,
+    ChannelLinear,
     Conv,
     ConvTranspose,
     Dropout,
     Flatten,
+    Gain,
     GlobalPool,
+    GroupNorm,
     Identity,
+    InstanceNorm,
+    Interpolate,
     Layer,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     PadChannels,
     Parallel,
     Pool,
@@ -142,12 +150,26 @@ def nested_network() -> Network:
     return Network("nested & <odd>", (4, 24, 16), root, (AuxiliaryHead("wide", Chain(pool=GlobalPool(), linear=Linear(7)), 0.3),))
 
 
-BY_HAND = {"residual": residual_network(4), "dense": dense_network(), "nested": nested_network()}
+def shared_network() -> Network:
+    """A pre-activation block whose shortcut reads the normalized input too."""
+    body = Chain(conv1=Conv(8, 3, padding=1), norm=BatchNorm(), act=Activation("relu"), conv2=Conv(8, 3, padding=1))
+    opening = Chain(norm=BatchNorm(), act=Activation("relu"))
+    block = Parallel(shortcut=Conv(8, 1), opening=opening, body=body, merge="sum", trunk="opening")
+    return Network("shared", (3, 6, 9), Chain(block1=block, head=Chain(pool=GlobalPool(), linear=Linear(5))))
+
+
+BY_HAND = {"shared": shared_network(), "residual": residual_network(4), "dense": dense_network(), "nested": nested_network()}
 NAMES = sorted(set(CATALOG) | set(BY_HAND))
 
 
+@cache
 def described(name: str) -> Network:
     return BY_HAND[name] if name in BY_HAND else network(name)
+
+
+@cache
+def drawing_of(name: str) -> str:
+    return draw_svg(described(name))
 
 
 def test_a_chain_reads_from_input_to_output() -> None:
@@ -228,10 +250,11 @@ def first_word(word: str) -> str:
 def test_every_layer_of_the_table_is_in_the_drawing_as_often_as_in_the_network(name: str) -> None:
     net = described(name)
 
-    shown = sum((drawn(band.node) for band in sketch(net)), Counter())
+    bands = sketch(net)
+    shown = sum((drawn(band.node) for band in bands), Counter())
 
     kinds = Counter(row.layer.kind for row in net.rows)
-    merges = sum(1 for row in net.rows if isinstance(row.layer, Parallel) and len(row.layer.children) > 1)
+    merges = sum(1 for row in net.rows if isinstance(row.layer, Parallel) and len(row.layer.branches) > 1)
     convolutions = sum(count for kind, count in kinds.items() if kind.startswith("conv"))
     assert shown["merge"] == merges
     assert shown["conv"] == convolutions
@@ -240,13 +263,13 @@ def test_every_layer_of_the_table_is_in_the_drawing_as_often_as_in_the_network(n
     assert shown["SiLU"] == kinds["silu"]
     layers = sum(count for kind, count in kinds.items() if kind not in ("identity", "sum", "concat", "multiply", "first"))
     assert sum(shown.values()) - shown["merge"] == layers
-    assert sum(band.params for band in sketch(net)) == net.params
-    assert sum(band.macs for band in sketch(net)) == net.macs
+    assert sum(band.params for band in bands) == net.params
+    assert sum(band.macs for band in bands) == net.macs
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_that_is_written_meets_anything_else_or_leaves_the_picture(name: str) -> None:
-    svg = draw_svg(described(name))
+    svg = drawing_of(name)
     (_, picture), *rest = rectangles(svg)
     written = texts(svg)
 
@@ -262,7 +285,7 @@ def test_nothing_that_is_written_meets_anything_else_or_leaves_the_picture(name:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_boxes_do_not_overlap_and_hold_their_words(name: str) -> None:
-    svg = draw_svg(described(name))
+    svg = drawing_of(name)
     grounds = {"#ffffff": 22, "#f3f5f8": 10**9, "#e8ecf1": 10**9}  # paper, band, frame: what boxes may lie on
     boxes = [area for fill, area in rectangles(svg)[1:] if fill not in grounds or (fill == "#ffffff" and area.bottom - area.top <= 24)]
     boxes.sort(key=lambda area: area.top)
@@ -279,7 +302,7 @@ def test_boxes_do_not_overlap_and_hold_their_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words_are_never_wider_than_they_are_reckoned(name: str) -> None:
-    for text in words(draw_svg(described(name))):
+    for text in words(drawing_of(name)):
         assert FONTS[False].getlength(text) / 100 <= text_width(text, 1), text
         assert FONTS[True].getlength(text) / 100 <= BOLD * text_width(text, 1), text
 
@@ -330,6 +353,35 @@ def test_signals_and_vectors_are_drawn_too() -> None:
 
     assert {"5 conv 4 /2", "4 × 18", "input 2 × 40", "flatten · linear 3"} <= set(words(draw_svg(signal)))
     assert "linear 3" in words(draw_svg(Network("vector", (7,), Chain(linear=Linear(3)))))
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (Conv(8, (1, 7), padding="same"), "1×7 conv 8"),
+        (Conv(8, 3, groups=4), "3×3 depthwise conv 8"),
+        (Conv(8, 3, groups=2, dilation=2), "3×3 conv 8 in 2 groups dilated 2"),
+        (Conv(2, 3, connections=((0, 1), (2, 3)), stride=(2, 1)), "3×3 conv 2 partly connected /2×1"),
+        (ConvTranspose(6, 4, stride=2), "4×4 transposed conv 6 up 2"),
+        (Pool("max", 3, stride=1), "3×3 max pool"),
+        (Pool("avg", 2), "2×2 average pool /2"),
+        (GlobalPool("max"), "global max pool"),
+        (Interpolate(scale=2, mode="bilinear"), "interpolate bilinear up 2"),
+        (LocalResponseNorm(), "LRN"),
+        (GroupNorm(2), "GN"),
+        (LayerNorm(), "LN"),
+        (InstanceNorm(), "IN"),
+        (Activation("hard_swish"), "hard swish"),
+        (Activation("leaky_relu"), "leaky ReLU"),
+        (Dropout(0.3), "dropout 0.3"),
+        (StochasticDepth(0.3), "drop path"),
+        (PadChannels(8, 2), "pad channels 8 /2"),
+        (Gain(), "gain"),
+        (ChannelLinear(9), "channel linear 9"),
+    ],
+)
+def test_each_layer_is_said_in_few_words(layer: Layer, said: str) -> None:
+    assert said in words(draw_svg(Network("one", (4, 12, 15), Chain(layer=layer))))
 
 
 def test_drawing_does_not_wait_for_torch() -> None:

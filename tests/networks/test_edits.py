@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -163,6 +165,38 @@ def test_without_norm_in_a_pre_activation_body_gives_both_convolutions_a_bias(pr
     ]
 
 
+def shared_norm() -> Network:
+    """A pre-activation block with a projection that reads the normalized input too; input 4 x 6 x 7."""
+    body = Chain(conv1=Conv(8, 3, padding=1, bias=False), norm=BatchNorm(), act=Activation("relu"), conv2=Conv(8, 3, padding=1, bias=False))
+    opening = Chain(norm=BatchNorm(), act=Activation("relu"))
+    block = Parallel(shortcut=Conv(8, 1, bias=False), opening=opening, body=body, merge="sum", trunk="opening")
+    return Network("shared", (4, 6, 7), Chain(block1=block, pool=GlobalPool(), linear=Linear(5)))
+
+
+def test_a_body_without_its_shortcut_keeps_what_both_shared_in_front() -> None:
+    net = shared_norm()
+    plain = net.without("shortcut")
+
+    runs(plain)
+    block = plain.root["block1"]
+    assert isinstance(block, Chain)
+    assert [name for name, _ in block.children] == ["opening", "body"]
+    assert plain.params == net.params - 4 * 8
+
+
+def test_a_shared_norm_that_goes_gives_the_convolutions_of_all_branches_a_bias() -> None:
+    bare = shared_norm().without("norm")
+
+    runs(bare)
+    convolutions = {part.path for part in parts(bare) if isinstance(part.layer, Conv) and part.layer.bias}
+    assert convolutions == {"block1.shortcut", "block1.body.conv1", "block1.body.conv2"}
+    assert bare.root["block1.opening"] == Chain(act=Activation("relu"))
+    emptied = shared_norm().without("opening")
+    runs(emptied)
+    assert isinstance(emptied.root["block1"], Parallel)
+    assert emptied.root["block1"].trunk is None
+
+
 def test_without_dropout_changes_nothing_in_evaluation(residual: Network) -> None:
     torch.manual_seed(0)
     bare = residual.without("dropout")
@@ -298,7 +332,9 @@ def test_an_edit_that_matches_nothing_is_an_error(inception: Network, residual: 
 
 
 def test_an_unknown_name_gives_the_nearest(inception: Network, residual: Network) -> None:
-    with pytest.raises(UnknownNameError, match="unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1.*\? `striate show` lists the parts"
+    ):
         inception.without("branch7x7")
     with pytest.raises(UnknownNameError, match="Did you mean shortcut"):
         residual.without("shortcuts")
@@ -306,7 +342,7 @@ def test_an_unknown_name_gives_the_nearest(inception: Network, residual: Network
         residual.without("stage1.block2")
     with pytest.raises(UnknownNameError, match="unknown activation 'tanhh'\nDid you mean tanh"):
         residual.swap(activation="tanhh")  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match=r"unknown pooling 'average'\n.*Poolings are: avg, max"):
+    with pytest.raises(UnknownNameError, match=r"unknown pooling 'average'\n.*Poolings are: max, avg"):
         residual.swap(pooling="average")
     with pytest.raises(UnknownNameError, match="unknown normalization 'groups'\nDid you mean group"):
         residual.swap(norm="groups")
@@ -318,6 +354,26 @@ def test_parts_that_no_longer_fit_are_named_with_the_edit(residual: Network) -> 
     )
     with pytest.raises(ShapeError, match=message):
         residual.without("stage2.block1.add.body.unit1")
+    with pytest.raises(ShapeError, match=r"residual with norm .*: stem.norm: group normalization .*\n.*Choose another layer to put there"):
+        residual.swap(norm=GroupNorm(4))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CATALOG if not re.search(r"\d{4}", name)))  # thousand-layer nets say nothing new
+def test_every_network_of_the_catalogue_fits_together_without_what_it_has(name: str) -> None:
+    """Each edit that finds something leaves a network with as many outputs, which its own JSON describes."""
+    net = network(name)
+    roles = {part.layer.role for part in parts(net)}
+
+    edited = [net.without(role) for role in ("norm", "dropout", "drop") if role in roles]
+    edited += [net.swap(norm=kind) for kind in ("group", "layer") if "norm" in roles]
+    edited += [net.swap(activation="elu"), net.swap(activation="elu").swap(activation="gelu")] if "act" in roles else []
+    if any(isinstance(part.parent, Parallel) and part.path.endswith("shortcut") for part in parts(net)):
+        edited.append(net.without("shortcut"))
+
+    for other in edited:
+        assert other.output_shape == net.output_shape
+        assert Network.from_json(other.to_json()) == other
+        assert other != net
 
 
 @pytest.mark.row("002-12")

@@ -134,14 +134,16 @@ def extent(node: Node) -> Extent:
 def branch_places(split: Split, rooms: Sequence[Extent]) -> list[float]:
     """How far right of the line that enters each branch stands.
 
-    Straight on runs the one branch that is no wire, or the first of a sum or product. Branches of a concatenation stand centred.
+    Straight on runs the one branch that is no wire, or the tallest of a sum or product. Branches of a concatenation stand centred.
     """
     places, edge = [], 0.0
     for room in rooms:
         places.append(edge + room.left)
         edge += room.left + room.right + ASIDE
     parts = [index for index, branch in enumerate(split.branches) if not isinstance(branch, Wire)]
-    straight = parts[0] if len(parts) == 1 or (parts and split.words[0] != "concat") else None
+    straight = None
+    if len(parts) == 1 or (parts and split.words[0] != "concat"):
+        straight = max(parts, key=lambda index: rooms[index].height)
     axis = (edge - ASIDE) / 2 if straight is None else places[straight]
     return [place - axis for place in places]
 

@@ -147,11 +147,12 @@ def sketch(network: Network) -> list[Band]:
 def node_of(layer: Layer, shape: Shape, *, framed: bool = False) -> Node:
     """What to draw for `layer` when `shape` comes in; with `framed`, its parts that have branches get their names."""
     if isinstance(layer, Parallel):
-        if len(layer.children) == 1:
-            return node_of(layer.children[0][1], shape)
-        merged = layer.output_shape(shape)
-        branches = tuple(node_of(branch, shape) for _, branch in layer.children)
-        return Split(branches, (MERGES[layer.merge],), merged if layer.merge == "concat" or merged != shape else None)
+        shared = tuple(node_of(child, shape) for name, child in layer.children if name == layer.trunk)
+        inner, merged = layer.into_branches(shape), layer.output_shape(shape)
+        branches = tuple(node_of(branch, inner) for _, branch in layer.branches)
+        told = merged if layer.merge == "concat" or merged != shape else None
+        split = Split(branches, (MERGES[layer.merge],), told) if len(branches) > 1 else branches[0]
+        return Stack((*shared, split)) if shared else split
     nodes = _nodes(layer, shape, framed) if isinstance(layer, Chain) else list(boxes([Step("", layer, shape)]))
     return Wire() if not nodes else nodes[0] if len(nodes) == 1 else Stack(tuple(nodes))
 
@@ -299,7 +300,9 @@ def _words(leaf: Step) -> tuple[str, ...]:
     if (dilation := values.get("dilation", 1)) != 1:
         words.append(f"dilated {_by(dilation, rank, same='{}')}")
     if kind == "interpolate":
-        words.append(f"{values['mode']} " + (f"up {values['scale']}" if values["scale"] is not None else f"to {values['size']}"))
+        extent = values["size"] if values["scale"] is None else values["scale"]
+        axes = "×".join(f"{n:g}" for n in (extent if isinstance(extent, tuple) else (extent,)))
+        words.append(f"{values['mode']} {'to' if values['scale'] is None else 'up'} {axes}")
     return (" ".join(words),)
 
 
