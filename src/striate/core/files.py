@@ -24,9 +24,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         sync_directory(path.parent)
     except OSError as error:
+        raise cannot_write(path, error, needed_bytes=len(data)) from error
+    finally:  # after an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise cannot_write(path, error, needed_bytes=len(data)) from error
 
 
 def sync_directory(directory: Path) -> None:
@@ -36,6 +37,9 @@ def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
     finally:
         os.close(descriptor)
 

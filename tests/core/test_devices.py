@@ -1,0 +1,88 @@
+"""The device that is named, or the best there is; what it supports."""
+
+import pytest
+import torch
+
+from striate.core.devices import choose_device, device_report, is_bfloat16_fast
+from striate.core.errors import EnvironmentFault, UsageError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A stand-in for a machine with so many GPUs, with or without Apple's."""
+
+    def make(*, cuda: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return make
+
+
+@pytest.mark.parametrize(("cuda", "mps", "expected"), [(0, False, "cpu"), (0, True, "mps"), (1, False, "cuda"), (2, True, "cuda")])
+def test_auto_takes_cuda_then_mps_then_the_processor(machine, cuda, mps, expected):
+    machine(cuda=cuda, mps=mps)
+
+    assert choose_device("auto").type == expected
+
+
+def test_a_device_can_be_named_by_number(machine):
+    machine(cuda=2)
+
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "tpu", "cuda:one", "", "meta", "cuda:-1"])
+def test_an_unknown_device_names_the_ones_there_are(machine, name):
+    machine(cuda=1)
+
+    with pytest.raises(UsageError) as error:
+        choose_device(name)
+
+    assert str(error.value) == f"unknown device {name!r}\nUse auto, cpu, cuda, cuda:1 or mps."
+
+
+@pytest.mark.parametrize(("name", "cuda"), [("cuda", 0), ("cuda:1", 1), ("mps", 1)])
+def test_a_device_that_this_machine_lacks_is_a_fault_of_the_environment(machine, name, cuda):
+    machine(cuda=cuda)
+
+    with pytest.raises(EnvironmentFault) as error:
+        choose_device(name)
+
+    assert str(error.value) == f"device {name}: this machine has none\n`striate info` lists its devices; use --device auto."
+
+
+@pytest.mark.parametrize(("avx512", "amx", "expected"), [(False, False, False), (True, False, True), (False, True, True)])
+def test_a_processor_is_fast_in_bfloat16_with_avx512_bf16_or_amx(monkeypatch, avx512, amx, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+
+    assert is_bfloat16_fast(torch.device("cpu")) is expected
+    assert device_report()["devices"]["cpu"] == ("float32 and fast bfloat16" if expected else "float32")
+
+
+def test_a_torch_without_the_probes_counts_as_slow(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+
+    assert not is_bfloat16_fast(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_is_fast_in_bfloat16_from_ampere_on(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+
+    assert is_bfloat16_fast(torch.device("cuda")) is expected
+
+
+def test_the_report_names_each_gpu(machine, monkeypatch):
+    machine(cuda=2, mps=True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device.index}")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7 + device.index, 0))
+
+    devices = device_report()["devices"]
+
+    assert devices["cuda:0"] == "Card 0, float32"
+    assert devices["cuda:1"] == "Card 1, float32 and fast bfloat16"
+    assert devices["mps"] == "float32"
