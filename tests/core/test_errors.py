@@ -42,7 +42,7 @@ def test_the_remedy_stands_on_a_line_of_its_own():
 
 
 def test_an_unknown_name_gives_the_nearest_ones():
-    error = UnknownNameError("network", "resnet81", ["vgg16", "resnet18", "alexnet"], "`striate networks` lists all.")
+    error = UnknownNameError("network", "resnet81", ["vgg16", "resnet18", "mnist_notes"], "`striate networks` lists all.")
 
     assert str(error) == "unknown network 'resnet81'\nDid you mean resnet18? `striate networks` lists all."
     assert error.nearest == ("resnet18",)

@@ -22,11 +22,15 @@ def old_file(tmp_path):
     return path
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def test_a_file_is_replaced_as_a_whole(old_file):
     write_atomically(old_file, b"new content")
 
     assert old_file.read_bytes() == b"new content"
-    assert os.listdir(old_file.parent) == ["best.safetensors"]
+    assert names(old_file.parent) == ["best.safetensors"]
 
 
 def test_the_new_file_is_on_the_disk_before_it_gets_its_name(old_file, monkeypatch):
@@ -48,11 +52,11 @@ def test_the_old_file_stays_when_the_disk_fails(old_file, monkeypatch, call, num
 
     monkeypatch.setattr(os, call, fail)
 
-    with pytest.raises(EnvironmentFault, match="best.safetensors"):
+    with pytest.raises(EnvironmentFault, match=r"best\.safetensors"):
         write_atomically(old_file, b"new")
 
     assert old_file.read_bytes() == b"old"
-    assert os.listdir(old_file.parent) == ["best.safetensors"]
+    assert names(old_file.parent) == ["best.safetensors"]
 
 
 def test_an_interrupt_leaves_the_old_file_and_nothing_beside_it(old_file, monkeypatch):
@@ -65,7 +69,7 @@ def test_an_interrupt_leaves_the_old_file_and_nothing_beside_it(old_file, monkey
         write_atomically(old_file, b"new")
 
     assert old_file.read_bytes() == b"old"
-    assert os.listdir(old_file.parent) == ["best.safetensors"]
+    assert names(old_file.parent) == ["best.safetensors"]
 
 
 def test_no_space_says_how_much_is_free_and_how_much_is_needed(tmp_path):
