@@ -200,7 +200,7 @@ class Network:
         if not isinstance(data, dict) or data.get("striate_network") != FORMAT_VERSION:
             raise RefusedFileError(f"not a network description of format {FORMAT_VERSION}")
         if unknown := set(data) - fields:
-            raise RefusedFileError(f"network description: unknown field {sorted(unknown)[0]!r}")
+            raise RefusedFileError(f"network description: unknown field {min(unknown)!r}")
         root, shape = layer_from_data(data.get("root")), data.get("input_shape")
         if not isinstance(root, Chain):
             raise RefusedFileError("network description: root must be a Chain")
