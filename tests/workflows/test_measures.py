@@ -148,6 +148,29 @@ def test_a_faultless_result_keeps_an_interval_below_one() -> None:
         assert high == 1 and 0.7 < low < 0.95
 
 
+def test_intervals_of_means_add_distances_in_squares() -> None:
+    """Two classes by hand, from scipy's intervals: recalls 8 of 10 and 5 of 6, Jaccard 8 of 11 and 5 of 8; F1 shares its errors."""
+
+    def limits(successes: int, trials: int) -> np.ndarray:
+        interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+        return np.array([interval.low, interval.high])
+
+    labels, answers = np.divmod(np.repeat(np.arange(4), [8, 2, 1, 5]), 2)
+
+    measures = measure(np.eye(2)[answers], labels, "ab")
+
+    recalls = [(8 / 10, limits(8, 10)), (5 / 6, limits(5, 6))]
+    f1s = [(2 * j / (1 + j), 2 * ends / (1 + ends)) for j, ends in ((8 / 11, limits(8, 11)), (5 / 8, limits(5, 8)))]
+    for parts, times, value, interval in (
+        (recalls, 1, measures.balanced_accuracy, measures.balanced_accuracy_interval),
+        (f1s, 2, measures.macro_f1, measures.macro_f1_interval),
+    ):
+        mean = (parts[0][0] + parts[1][0]) / 2
+        low, high = np.hypot(parts[0][1] - parts[0][0], parts[1][1] - parts[1][0]) / 2 * np.sqrt(times)
+        assert value == pytest.approx(mean, abs=1e-12)
+        assert interval == pytest.approx((mean - low, min(1, mean + high)), abs=1e-12)
+
+
 def test_intervals_of_means_hold_the_true_value() -> None:
     """Drawn from a known law, the 95 % intervals hold its balanced accuracy and macro F1 nearly so often."""
     rng = np.random.default_rng(11)

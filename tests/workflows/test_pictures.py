@@ -61,6 +61,8 @@ def test_a_confusion_picture_tells_counts_and_accuracy(drawn: list[Figure]) -> N
     assert "lenet5 on pets\n1,243 images, accuracy 99.84 %, grey: no images of the class" in texts
     for word in ("7", "2", "1,234", "cat", "dog", "eel", "true class", "predicted class", "share of the true class (%)"):
         assert word in texts
+    assert [text.get_position() for text in drawn[-1].axes[0].texts if text.get_text() == "2"] == [(1, 0)]  # x: predicted, y: true
+    assert drawn[-1].axes[1].get_ylim() == (0, 100)  # the colour bar
     assert (pixels(png) == (221, 221, 221)).all(-1).sum() > 1000  # the grey row
 
 
@@ -165,6 +167,19 @@ def test_tiny_images_are_enlarged_in_whole_squares() -> None:
     assert green[1] > red[1] + 20 and orange[0] > red[0] + 20  # as in the array: right is right, down is down
 
 
+def test_a_montage_is_read_row_by_row() -> None:
+    """Seven grey images in three columns lie in reading order."""
+    values = [30, 60, 90, 120, 150, 180, 210]
+    images = np.array(values, np.uint8)[:, None, None, None] * np.ones((1, 6, 9, 1), np.uint8)
+
+    image = pixels(montage(images, title="t", columns=3))
+
+    centres = [np.argwhere((image == value).all(-1)).mean(0) for value in values]  # (row, column)
+    order = sorted(range(7), key=lambda i: (round(centres[i][0] / 20), centres[i][1]))
+    assert order == list(range(7))
+    assert np.ptp([centres[i][1] for i in (0, 3, 6)]) < 2
+
+
 def test_grey_is_grey_and_other_channels_are_averaged() -> None:
     grey = pixels(montage(np.full((1, 4, 7, 1), 77, np.uint8), title="t"))
     two = np.full((1, 4, 7, 2), 50, np.uint8)
@@ -253,6 +268,7 @@ def test_pictures_do_not_depend_on_the_users_settings_and_leave_them_alone() -> 
         assert matplotlib.rcParams["font.size"] == 30
 
     assert first == second
+    assert all("Software" not in Image.open(io.BytesIO(png)).info for png in first)  # which would change with every release
 
 
 def test_importing_the_pictures_loads_no_plotting_library_and_drawing_no_pyplot() -> None:

@@ -301,10 +301,10 @@ def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: fl
 
     height, width = (scale * side for side in image.shape[:2])
     left, bottom = middle - width / 2, centre - height / 2
-    shown = image if image.shape[2] == 3 else image.mean(2)  # (H, W, 3) or (H, W)
+    shown = image if image.shape[2] == 3 else image.mean(2, keepdims=True).round().astype(np.uint8).repeat(3, axis=2)  # (H, W, 3)
     interpolation = "nearest" if scale * DPI >= 1 else "hanning"
     extent = (left, left + width, bottom, bottom + height)
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation=interpolation, extent=extent, aspect="auto")
+    axes.imshow(shown, interpolation=interpolation, extent=extent, aspect="auto")
     colour, line = (WRONG, 1.6) if framed else ("#bbbbbb", 0.6)
     axes.add_patch(Rectangle((left, bottom), width, height, fill=False, clip_on=False, edgecolor=colour, linewidth=line))
 
