@@ -54,3 +54,14 @@ def peer_difference() -> Callable[..., float]:
         return float((logits - expected).abs().max())
 
     return difference
+
+
+@pytest.fixture
+def part_cost() -> Callable[[Network, str], tuple[int, int]]:
+    """Parameters and MACs of all rows under a part of a network."""
+
+    def cost(network: Network, part: str) -> tuple[int, int]:
+        rows = [row for row in network.rows if row.path.startswith(part + ".")]
+        return sum(row.cost.params for row in rows), sum(row.cost.macs for row in rows)
+
+    return cost
