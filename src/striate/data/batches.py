@@ -1,7 +1,7 @@
 """Batches with augmentation as whole-batch tensor operations: no Python per sample.
 
-Order and augmentation are pure functions of (seed, epoch, sample index): they depend neither on the batch size (augmentation) nor on
-what was drawn before, so a run can be continued anywhere.
+Order and augmentation are pure functions of (seed, epoch, sample index): neither the batch size nor what was drawn before changes
+what happens to a picture, so a run can be continued anywhere.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from striate.core.errors import UsageError
 from striate.core.seeds import mixed
 from striate.data.records import ImageSet
 
+PadMode = Literal["zero", "reflect"]
 MAX_BYTES_ON_DEVICE = 4 * 2**30  # a training set up to this size moves to the GPU as a whole
-SHIFT_DRAW, FLIP_DRAW = 1, 2  # which of a sample's random numbers
+ORDER_DRAW, SHIFT_DRAW, FLIP_DRAW = 0, 1, 2  # which of a sample's random numbers
 
 
 class Batch(NamedTuple):
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # (N, H, W, C) uint8
     labels: Tensor  # (N,) int64
-    indices: Tensor  # (N,) int64, places in the image set
+    indices: Tensor  # (N,) int64 on the CPU, places in the image set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +42,25 @@ class Augmentation:
     """
 
     crop_padding: int = 0
-    pad_mode: Literal["zero", "reflect"] = "zero"
+    pad_mode: PadMode = "zero"
     flip: bool = False
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
             raise UsageError(f"crop_padding must not be negative, got {self.crop_padding}")
+        if self.pad_mode not in ("zero", "reflect"):
+            raise UsageError(f"pad_mode must be 'zero' or 'reflect', got {self.pad_mode!r}")
 
 
 def random_bits(seed: int, epoch: int, draw: int, indices: Tensor) -> Tensor:
-    """(N,) int64 in [0, 2**31): one random number for each sample index (SplitMix64's mixing, vectorised)."""
-    state = indices.to(torch.int64) * -7046029254386353131 + _signed(mixed(seed, epoch, draw))  # wraps around, as it should
-    state = (state ^ _shifted(state, 30)) * -4658895280553007687
-    state = (state ^ _shifted(state, 27)) * -7723592293110705685
-    return _shifted(state ^ _shifted(state, 31), 33)
+    """(N,) int64 in [0, 2**63): one random number for each sample index.
 
-
-def _signed(number: int) -> int:
-    return number - 2**64 if number >= 2**63 else number
+    Source: SplitMix64 (Steele, Lea and Flood, 2014), with the state that (seed, epoch, draw) mix to; int64 wraps around as uint64 does.
+    """
+    state = (indices.to(torch.int64) + 1) * -7046029254386353131 + mixed(seed, epoch, draw)  # 0x9E3779B97F4A7C15
+    state = (state ^ _shifted(state, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9
+    state = (state ^ _shifted(state, 27)) * -7723592293110705685  # 0x94D049BB133111EB
+    return _shifted(state ^ _shifted(state, 31), 1)
 
 
 def _shifted(values: Tensor, places: int) -> Tensor:
@@ -71,7 +72,7 @@ class Batches:
     """The batches of an image set, epoch by epoch.
 
     Each picture comes exactly once an epoch. A last batch of a single picture, which batch normalization cannot take, joins the batch
-    before it.
+    before it. Pictures stay uint8; a set of up to 4 GiB moves to a GPU once, as a whole.
     """
 
     def __init__(
@@ -86,15 +87,17 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-        self.set, self.batch_size, self.seed, self.shuffle = images, batch_size, seed, shuffle
         self.augmentation = augmentation or Augmentation()
+        height, width = images.images.shape[1:3]
+        if self.augmentation.pad_mode == "reflect" and self.augmentation.crop_padding >= min(height, width):
+            message = f"crop_padding {self.augmentation.crop_padding} mirrors more than a picture of {height} x {width} has"
+            raise UsageError(message, "Choose less, or pad_mode='zero'.")
+        self.set, self.batch_size, self.seed, self.shuffle = images, batch_size, seed, shuffle
         self.device = torch.device(device)
-        self.in_memory = not isinstance(images.images, np.memmap)
-        if self.in_memory:
-            self.images = torch.from_numpy(np.require(images.images, requirements=["C", "W"]))
-        self.labels = torch.from_numpy(np.asarray(images.labels, np.int64)).to(self.device)
-        if self.in_memory and self.device.type != "cpu" and self.images.nbytes <= MAX_BYTES_ON_DEVICE:
-            self.images = self.images.to(self.device)
+        self.labels = torch.from_numpy(np.array(images.labels, np.int64)).to(self.device)
+        self.on_device: Tensor | None = None  # the whole set
+        if self.device.type != "cpu" and not isinstance(images.images, np.memmap) and images.images.nbytes <= MAX_BYTES_ON_DEVICE:
+            self.on_device = torch.from_numpy(np.require(images.images, requirements=["C", "W"])).to(self.device)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.set), self.batch_size)
@@ -105,8 +108,7 @@ class Batches:
         places = torch.arange(len(self.set))
         if not self.shuffle:
             return places
-        generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
-        return torch.randperm(len(self.set), generator=generator)
+        return torch.from_numpy(np.argsort(random_bits(self.seed, epoch, ORDER_DRAW, places).numpy(), kind="stable"))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
@@ -118,9 +120,9 @@ class Batches:
             yield Batch(self.augmented(images, indices, epoch), self.labels[indices.to(self.device)], indices)
 
     def _rows(self, indices: Tensor) -> Tensor:
-        if not self.in_memory:
-            return torch.from_numpy(self.set.images[indices.numpy()]).to(self.device)
-        return self.images[indices.to(self.images.device)].to(self.device)
+        if self.on_device is not None:
+            return self.on_device.index_select(0, indices.to(self.device))
+        return torch.from_numpy(self.set.images[indices.numpy()]).to(self.device)  # NumPy waits for no other thread
 
     def augmented(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """`images` (N, H, W, C) of the samples `indices`, changed as `epoch` has it."""
@@ -130,22 +132,35 @@ class Batches:
             span = 2 * pad + 1
             images = shifted_crops(images, bits % span, (bits // span) % span, pad, self.augmentation.pad_mode)
         if self.augmentation.flip:
-            mirrored = (random_bits(self.seed, epoch, FLIP_DRAW, indices) & 1).bool().to(images.device)
-            images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
+            mirrored = (random_bits(self.seed, epoch, FLIP_DRAW, indices) & 1).bool()
+            images = flipped(images, mirrored)
         return images
 
 
-def shifted_crops(images: Tensor, top: Tensor, left: Tensor, pad: int, mode: Literal["zero", "reflect"]) -> Tensor:
+def flipped(images: Tensor, mirrored: Tensor) -> Tensor:
+    """uint8 (N, H, W, C) with those pictures mirrored left to right for which `mirrored` (N,) is true."""
+    places = mirrored.nonzero().view(-1).to(images.device)
+    return images.index_copy(0, places, images.index_select(0, places).flip(2))
+
+
+def shifted_crops(images: Tensor, top: Tensor, left: Tensor, pad: int, mode: PadMode) -> Tensor:
     """Pad uint8 (N, H, W, C) by `pad` on all sides and cut (H, W) out of each at its own `top`, `left` (N,) in [0, 2 pad]."""
     count, height, width, channels = images.shape
-    if mode == "zero":
-        padded = F.pad(images, (0, 0, pad, pad, pad, pad))
-    else:
-        padded = F.pad(images.permute(0, 3, 1, 2).float(), (pad,) * 4, mode="reflect").to(torch.uint8).permute(0, 2, 3, 1)
+    padded = torch.nn.functional.pad(images, (0, 0, pad, pad, pad, pad))
+    if mode == "reflect":
+        _mirror_edges(padded, 2, pad)
+        _mirror_edges(padded, 1, pad)
     row_bytes = width * channels
-    flat = padded.contiguous().view(-1)
+    flat = padded.view(-1)
     windows = flat.as_strided((flat.numel() - row_bytes + 1, row_bytes), (1, 1))  # every run of one output row's bytes
     device = images.device
     rows = torch.arange(count, device=device)[:, None] * (height + 2 * pad) + top.to(device)[:, None] + torch.arange(height, device=device)
     starts = (rows * (width + 2 * pad) + left.to(device)[:, None]) * channels  # (N, H)
     return windows.index_select(0, starts.view(-1)).view(count, height, width, channels)
+
+
+def _mirror_edges(padded: Tensor, axis: int, pad: int) -> None:
+    """Fill the first and last `pad` places of `axis` with what lies inside, mirrored; the edge itself is not repeated."""
+    size = padded.shape[axis]
+    padded.narrow(axis, 0, pad).copy_(padded.narrow(axis, pad + 1, pad).flip(axis))
+    padded.narrow(axis, size - pad, pad).copy_(padded.narrow(axis, size - 2 * pad - 1, pad).flip(axis))
