@@ -27,6 +27,7 @@ from striate.networks.families import (
     unet,
     vgg,
 )
+from striate.networks.layers.convolution import by
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:
@@ -184,10 +185,24 @@ def network(
         net.root.output_shape(shape)
     except ShapeError as error:
         smallest = net.smallest_input()
-        error.remedy = f"The smallest input of {name} is {' x '.join(map(str, smallest[1:]))}." if smallest else ""
+        error.remedy = f"The smallest input of {name} is {by(smallest[1:])}. {_sizes_nearby(net)}".rstrip() if smallest else ""
         error.message = f"{name}: {error.message}"
         raise error from None
     return _with_fitting_heads(net)
+
+
+def _sizes_nearby(net: Network) -> str:
+    """Where `net` takes some sizes and not others between them: the nearest smaller and larger ones that fit."""
+    channels, *extent = net.input_shape
+    found = []
+    for step in (-1, 1):
+        nearest = [
+            next((n for n in range(size, max(size + 64 * step, 0), step) if net.fits((channels, *(n,) * len(extent)))), 0)
+            for size in extent
+        ]
+        if all(nearest):
+            found.append(by(tuple(nearest)))
+    return f"Sizes nearby that fit: {', '.join(found)}." if len(found) == 2 else ""
 
 
 def _with_fitting_heads(net: Network) -> Network:
@@ -232,7 +247,5 @@ def networks() -> Catalogue:
     for name, entry in CATALOG.items():
         net = network(name)
         field = net.receptive_field
-        entries.append(
-            NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published)
-        )
+        entries.append(NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published))
     return entries
