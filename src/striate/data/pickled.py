@@ -29,14 +29,18 @@ class _Array:
         if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[1], tuple) and isinstance(state[4], bytes)):
             raise RefusedFileError("an array's state is not as NumPy writes it")
         _, shape, dtype, fortran, data = state
-        if dtype != "uint8" or fortran or not all(isinstance(n, int) and n >= 0 for n in shape):
+        if dtype is not UINT8 or fortran or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise RefusedFileError("only C-ordered uint8 arrays are read")
         if int(np.prod(shape, dtype=np.int64)) != len(data):
             raise RefusedFileError(f"an array of shape {shape} has {len(data)} bytes")
         self.value = np.frombuffer(data, np.uint8).reshape(shape)
 
 
-RECONSTRUCT, NDARRAY, DTYPE = "reconstruct", "ndarray", "dtype"
+class _Known:
+    """What a known global name, or a dtype of uint8, stands for; no text of the file equals it."""
+
+
+RECONSTRUCT, NDARRAY, DTYPE, UINT8 = _Known(), _Known(), _Known(), _Known()
 GLOBALS = {
     "numpy.core.multiarray _reconstruct": RECONSTRUCT,
     "numpy _reconstruct": RECONSTRUCT,
@@ -44,9 +48,9 @@ GLOBALS = {
     "numpy dtype": DTYPE,
 }
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-LITERALS = (
-    "INT BININT BININT1 BININT2 LONG LONG1 SHORT_BINSTRING BINSTRING STRING BINBYTES SHORT_BINBYTES BINUNICODE SHORT_BINUNICODE UNICODE".split()
-)
+NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1")
+TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINBYTES", "SHORT_BINBYTES")
+OLD_TEXTS = ("STRING", "BINSTRING", "SHORT_BINSTRING")  # Python 2's, which are bytes
 
 
 def arrays_of_pickle(data: bytes) -> dict[str, Any]:
@@ -78,8 +82,10 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         return
     if name in CONSTANTS:
         stack.append(CONSTANTS[name])
-    elif name in LITERALS:
-        stack.append(argument.encode("latin-1") if name in ("STRING", "BINSTRING", "SHORT_BINSTRING") else argument)
+    elif name in NUMBERS or name in TEXTS:
+        stack.append(argument)
+    elif name in OLD_TEXTS:
+        stack.append(argument.encode("latin-1"))
     elif name in ("EMPTY_DICT", "EMPTY_LIST"):
         stack.append({} if name == "EMPTY_DICT" else [])
     elif name == "MARK":
@@ -94,15 +100,21 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         stack.append(GLOBALS[argument])
     elif name in ("TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS"):
         _close(name, stack)
-    elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+    else:
+        _join(name, stack)
+
+
+def _join(name: str, stack: list[Any]) -> None:
+    """Do what an opcode says that takes a fixed number of items off the stack."""
+    if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
         count = int(name[-1])
         stack[-count:] = [tuple(stack[-count:])]
     elif name == "APPEND":
         item = stack.pop()
-        stack[-1].append(item)
+        _the(list, stack).append(item)
     elif name == "SETITEM":
         value, key = stack.pop(), stack.pop()
-        stack[-1][key] = value
+        _the(dict, stack)[key] = value
     elif name == "REDUCE":
         arguments, function = stack.pop(), stack.pop()
         stack.append(_call(function, arguments))
@@ -110,7 +122,7 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         state = stack.pop()
         if isinstance(stack[-1], _Array):
             stack[-1].set_state(state)
-        elif stack[-1] != "uint8":  # the state of a uint8 dtype says nothing more
+        elif stack[-1] is not UINT8:  # the state of a uint8 dtype says nothing more
             raise RefusedFileError("the pickle sets the state of something that is not an array")
     else:
         raise RefusedFileError(f"the pickle uses {name}, which the published batches do not")
@@ -124,21 +136,29 @@ def _close(name: str, stack: list[Any]) -> None:
     if name in ("TUPLE", "LIST"):
         stack.append(tuple(items) if name == "TUPLE" else items)
     elif name == "APPENDS":
-        stack[-1].extend(items)
+        _the(list, stack).extend(items)
     else:
         pairs = dict(zip(items[::2], items[1::2], strict=True))
         if name == "DICT":
             stack.append(pairs)
         else:
-            stack[-1].update(pairs)
+            _the(dict, stack).update(pairs)
+
+
+def _the(kind: type, stack: list[Any]) -> Any:
+    """The list or dict on top of the stack."""
+    if not isinstance(stack[-1], kind):
+        raise RefusedFileError(f"the pickle changes a {type(stack[-1]).__name__} as if it were a {kind.__name__}")
+    return stack[-1]
 
 
 def _call(function: object, arguments: object) -> Any:
     """The two calls that are known: an empty array, and the dtype of bytes."""
-    if function == RECONSTRUCT and isinstance(arguments, tuple) and arguments[:1] == (NDARRAY,):
-        return _Array()
-    if function == DTYPE and isinstance(arguments, tuple) and arguments[:1] in ((b"u1",), ("u1",)):
-        return "uint8"
+    if isinstance(arguments, tuple) and arguments:
+        if function is RECONSTRUCT and arguments[0] is NDARRAY:
+            return _Array()
+        if function is DTYPE and arguments[0] in (b"u1", "u1"):
+            return UINT8
     raise RefusedFileError("the pickle calls something else than NumPy's array of uint8")
 
 
@@ -157,4 +177,8 @@ def _plain(value: object) -> Any:
         return value.value
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    return value
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str | bytes | int) for item in value):
+        return [item.decode("latin-1") if isinstance(item, bytes) else item for item in value]
+    raise RefusedFileError("the batch holds something else than arrays, text and lists of numbers and text")

@@ -1,0 +1,223 @@
+"""CIFAR's batches are pickles: their arrays are read, and nothing that a pickle can ask for ever happens."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from striate.core.errors import RefusedFileError
+from striate.data import pickled
+from striate.data.pickled import arrays_of_pickle
+
+ALARMS = ("os.system", "subprocess.Popen", "exec", "import", "open", "socket.connect", "os.remove", "pickle.find_class")
+_heard: list[str] | None = None
+
+
+def _listen(event: str, _arguments: Any) -> None:
+    if _heard is not None and event in ALARMS:
+        _heard.append(event)
+
+
+@contextmanager
+def no_deeds() -> Iterator[None]:
+    """Nothing is started, opened, imported or called by name inside; an audit hook hears it."""
+    global _heard  # noqa: PLW0603
+    if not hasattr(sys, "_striate_test_hook"):
+        sys.addaudithook(_listen)  # cannot be taken off again: it is added once, and listens only in here
+        sys._striate_test_hook = True  # type: ignore[attr-defined]
+    codecs.lookup("raw-unicode-escape")  # Python itself imports this one at its first use
+    _heard = heard = []
+    try:
+        yield
+    finally:
+        _heard = None
+    assert heard == []
+
+
+class Deed:
+    """Pickles as a call of `function` with `arguments`."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def python2_batch(rows: int = 3) -> bytes:
+    """A batch as Python 2 and NumPy 1 wrote it: protocol 2, byte strings, the array's bytes in its state."""
+    pixels = np.arange(rows * 4, dtype=np.uint8)
+    labels = b"".join(b"K" + bytes([n]) for n in range(rows))
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    state = b"(K\x01K" + bytes([rows]) + b"K\x04\x86" + dtype + b"\x89U" + bytes([rows * 4]) + pixels.tobytes() + b"tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R" + state
+    return b"\x80\x02}(U\x04data" + array + b"U\x06labels](" + labels + b"eU\x0bbatch_labelU\x05helloU\x09filenames](U\x01aU\x01beu."
+
+
+def test_a_batch_as_python_2_wrote_it_is_read():
+    """By hand: three rows of four bytes, labels 0, 1, 2, two names."""
+    with no_deeds():
+        content = arrays_of_pickle(python2_batch())
+
+    np.testing.assert_array_equal(content["data"], [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
+    assert content["data"].dtype == np.uint8
+    assert content["labels"] == [0, 1, 2]
+    assert content["batch_label"] == "hello"
+
+
+@pytest.mark.needs("cifar-10-batches-py/test_batch")
+@pytest.mark.parametrize("batch", ["data_batch_3", "test_batch", "batches.meta"])
+def test_published_batches_read_as_pickle_reads_them(data_dir: Path, batch: str):
+    data = (data_dir / "cifar-10-batches-py" / batch).read_bytes()
+    with no_deeds():
+        ours = arrays_of_pickle(data)
+    theirs = pickle.loads(data, encoding="latin1")
+
+    assert set(ours) == set(theirs)
+    for key, value in theirs.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(ours[key], value)
+        elif isinstance(value, list):
+            assert list(ours[key]) == value
+        else:
+            assert ours[key] == value
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda canary: Deed(os.system, f"touch {canary}"),
+        lambda canary: {"data": Deed(os.system, f"touch {canary}")},
+        lambda canary: {"data": [[({"deep": Deed(os.system, f"touch {canary}")},)]]},
+        lambda canary: {Deed(os.mkdir, str(canary)): 1},
+        lambda canary: Deed(eval, f"open({str(canary)!r}, 'w')"),
+        lambda canary: Deed(exec, f"open({str(canary)!r}, 'w')"),
+        lambda canary: Deed(open, str(canary), "w"),
+        lambda canary: Deed(__import__, "this"),
+        lambda canary: Deed(np.memmap, str(canary), "u1", "w+", 0, (9,)),
+        lambda canary: {"data": np.array([Deed(os.system, f"touch {canary}")], dtype=object)},
+        lambda canary: {"data": np.arange(3.0)},
+        lambda canary: {"data": Path(canary)},
+    ],
+)  # fmt: skip
+def test_a_pickle_that_asks_for_a_call_is_refused_and_nothing_happens(make: Any, protocol: int, tmp_path: Path):
+    canary = tmp_path / "canary"
+    data = pickle.dumps(make(canary), protocol)
+
+    with no_deeds(), pytest.raises(RefusedFileError) as caught:
+        arrays_of_pickle(data)
+
+    assert caught.value.exit_code == 7
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["posix system", "os system", "builtins eval", "__builtin__ eval", "numpy load", "numpy.core.multiarray scalar", "nt system"]
+)
+def test_a_name_outside_the_list_is_refused_by_name(name: str):
+    module, function = name.split()
+    data = b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"U\x01a\x85R."
+
+    with no_deeds(), pytest.raises(RefusedFileError, match=f"{module} {function}"):
+        arrays_of_pickle(data)
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("STACK_GLOBAL", b"\x80\x04\x8c\x05posix\x8c\x06system\x93."),
+        ("INST", b"(S'true'\niposix\nsystem\n."),
+        ("OBJ", b"(cposix\nsystem\nU\x04trueo."),
+        ("PERSID", b"Pname\n."),
+        ("BINPERSID", b"U\x01aQ."),
+        ("EXT1", b"\x80\x02\x82\x01."),
+        ("NEWOBJ", b"\x80\x02cnumpy\nndarray\n)\x81."),
+        ("NEXT_BUFFER", b"\x80\x05\x97."),
+        ("EMPTY_SET", b"\x80\x04\x8f."),
+        ("BYTEARRAY8", b"\x80\x05\x96" + struct.pack("<Q", 3) + b"abc."),
+    ],
+)
+def test_opcodes_that_the_batches_do_not_use_are_refused(what: str, data: bytes):
+    with no_deeds(), pytest.raises(RefusedFileError):
+        arrays_of_pickle(data)
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("text in the place of the array's maker", b"\x80\x02U\x0breconstructU\x07ndarray\x85R."),
+        ("append to a number", b"\x80\x02K\x01K\x02a."),
+        ("append many to a number", b"\x80\x02K\x01(K\x02K\x03e."),
+        ("set an item of a number", b"\x80\x02K\x01K\x02K\x03s."),
+        ("update a number", b"\x80\x02K\x01(K\x02K\x03u."),
+        ("a list as a key", b"\x80\x02}]K\x01s."),
+        ("an odd number of items", b"\x80\x02}(K\x01u."),
+        ("no mark", b"\x80\x02}K\x01u."),
+        ("nothing on the stack", b"\x80\x02."),
+        ("a memo that was never put", b"\x80\x02h\x05."),
+        ("state of a list", b"\x80\x02]K\x01b."),
+        ("a list in place of a dict", b"\x80\x02]."),
+        ("a mark as a value", b"\x80\x02}U\x01a(s."),
+        ("a number as a key", b"\x80\x02}K\x01K\x02s."),
+        ("an array without content", b"\x80\x02}U\x01acnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87Rs."),
+        ("no opcodes", b""),
+        ("text", b"<html>not found</html>"),
+        ("a length beyond the file", b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"abc."),
+        ("a negative length", b"T\xff\xff\xff\xffabc."),
+    ],
+)
+def test_a_malformed_pickle_is_refused(what: str, data: bytes):
+    with no_deeds(), pytest.raises(RefusedFileError):
+        arrays_of_pickle(data)
+
+
+def test_a_batch_cut_short_anywhere_is_refused():
+    data = python2_batch()
+    for length in range(len(data)):
+        with pytest.raises(RefusedFileError):
+            arrays_of_pickle(data[:length])
+
+
+def test_a_flipped_bit_gives_arrays_or_a_refusal_and_nothing_else():
+    data = python2_batch()
+    with no_deeds():
+        for place in range(len(data)):
+            for bit in range(8):
+                changed = bytearray(data)
+                changed[place] ^= 1 << bit
+                try:
+                    arrays_of_pickle(bytes(changed))
+                except RefusedFileError:
+                    continue
+
+
+def test_an_array_whose_shape_does_not_fit_its_bytes_is_refused():
+    data = python2_batch(3).replace(b"K\x03K\x04\x86", b"K\x05K\x04\x86")
+    with pytest.raises(RefusedFileError, match="12 bytes"):
+        arrays_of_pickle(data)
+
+
+def test_lists_that_share_lists_are_not_copied():
+    """Sixty doublings by reference: a reader that copied would need 2**60 items."""
+    lists: list[Any] = []
+    for _ in range(60):
+        lists = [lists, lists]
+    with pytest.raises(RefusedFileError, match="something else than arrays"):
+        arrays_of_pickle(pickle.dumps({"a": lists}, 2))
+
+
+def test_more_bytes_than_a_batch_has_are_refused_unread(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pickled, "MAX_BYTES", 10)
+    with pytest.raises(RefusedFileError, match="bytes are more than a batch has"):
+        arrays_of_pickle(python2_batch())
