@@ -1,4 +1,4 @@
-"""Borrowing a module's evaluation mode."""
+"""Borrowing a module's mode."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """`model` in evaluation mode; on leaving, each of its parts gets its own mode back.
-
-    A part that was frozen in evaluation mode inside a training model stays frozen.
-    """
+def kept_modes(model: nn.Module) -> Iterator[nn.Module]:
+    """`model`; on leaving, each of its parts is in the mode, training or evaluation, that it came in."""
     modes = [(part, part.training) for part in model.modules()]
-    model.eval()
     try:
         yield model
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in evaluation mode; on leaving, each of its parts gets its own mode back.
+
+    A part that was frozen in evaluation mode inside a training model stays frozen.
+    """
+    with kept_modes(model):
+        yield model.eval()

@@ -29,15 +29,15 @@ def torch_seed(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """torch's randomness from `seed`; on leaving, the generators of the CPU and of `device` are as they were."""
     import torch
 
-    on_cuda = device is not None and device.type == "cuda"
+    cuda = device if device is not None and device.type == "cuda" else None
     state = torch.get_rng_state()
-    cuda_state = torch.cuda.get_rng_state(device) if on_cuda else None
+    cuda_state = torch.cuda.get_rng_state(cuda) if cuda is not None else None
     torch.default_generator.manual_seed(seed)
-    if on_cuda:
+    if cuda is not None:
         torch.cuda.manual_seed(seed)
     try:
         yield
     finally:
         torch.set_rng_state(state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state, device)
+        if cuda is not None and cuda_state is not None:
+            torch.cuda.set_rng_state(cuda_state, cuda)

@@ -6,7 +6,8 @@ import contextlib
 import ctypes
 import os
 import sys
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from torch import nn
 
@@ -31,7 +32,24 @@ def tune_allocator() -> bool:
     except AttributeError:
         return False  # another C library than glibc
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 256 * 2**20))
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
+    accepted = [mallopt(parameter, value) == 1 for parameter, value in settings]
+    return all(accepted)
+
+
+class Slot(NamedTuple):
+    """A place in a sequence."""
+
+    sequence: nn.Sequential
+    name: str
+
+    @property
+    def part(self) -> nn.Module | None:
+        """What stands there."""
+        return self.sequence._modules[self.name]
+
+    def put(self, part: nn.Module) -> None:
+        """Let `part` stand there."""
+        self.sequence._modules[self.name] = part
 
 
 @contextlib.contextmanager
@@ -39,29 +57,47 @@ def pool_before_activation(model: nn.Module) -> Iterator[int]:
     """Within, each ReLU followed by a maximum pooling in a plain sequence runs after it; gives how many pairs were swapped.
 
     The larger of two numbers stays the larger after a ReLU, so values and gradients are equal bit for bit, and the ReLU works on a
-    quarter of the places. Names and state dict keys stay as they are.
+    quarter of the places. Neither has a state, so the state dict stays as it is.
+
+    A sequence counts when it runs as a whole: the model itself, a subclass of nn.Sequential that keeps its forward, and what stands
+    inside one that counts. A bare nn.Sequential inside a module with a forward of its own may be read place by place, and a model
+    with auxiliary heads is read from inside: both are left alone.
     """
-    swapped: list[tuple[nn.Sequential, dict[str, nn.Module | None]]] = []
-    pairs = 0
-    for part in list(model.modules()):
-        if not isinstance(part, nn.Sequential) or type(part).forward is not nn.Sequential.forward:
-            continue
-        names = list(part._modules)
-        for place in range(len(names) - 1):
-            first, second = part._modules[names[place]], part._modules[names[place + 1]]
-            if type(first) is nn.ReLU and isinstance(second, MAX_POOLS) and not second.return_indices:
-                names[place], names[place + 1] = names[place + 1], names[place]
-                pairs += 1
-        if names != list(part._modules):
-            swapped.append((part, dict(part._modules)))
-            _reorder(part, {name: part._modules[name] for name in names})
+    swapped: list[tuple[Slot, nn.Module, Slot, nn.Module]] = []
+    for first, second in _pairs(model):
+        relu, pool = first.part, second.part
+        if type(relu) is nn.ReLU and isinstance(pool, MAX_POOLS) and type(pool) in MAX_POOLS and not pool.return_indices:
+            first.put(pool)
+            second.put(relu)
+            swapped.append((first, relu, second, pool))
     try:
-        yield pairs
+        yield len(swapped)
     finally:
-        for part, order in swapped:
-            _reorder(part, order)
+        for first, relu, second, pool in reversed(swapped):
+            first.put(relu)
+            second.put(pool)
 
 
-def _reorder(part: nn.Sequential, order: dict[str, nn.Module | None]) -> None:
-    part._modules.clear()
-    part._modules.update(order)
+def _pairs(model: nn.Module) -> list[tuple[Slot, Slot]]:
+    """All pairs of places of which the second takes what the first gives, and nothing else does."""
+    if hasattr(model, "forward_with_heads"):
+        return []
+    sequences = [part for _, part in model.named_modules(remove_duplicate=False) if _is_sequence(part)]
+    if len(set(map(id, sequences))) < len(sequences):
+        return []  # one that is used twice has two followers
+    inside = {id(child) for part in sequences for child in part.children()}
+    whole = [part for part in sequences if id(part) not in inside and (part is model or type(part) is not nn.Sequential)]
+    return [pair for part in whole for pair in pairwise(_slots(part))]
+
+
+def _is_sequence(part: nn.Module | None) -> TypeGuard[nn.Sequential]:
+    return isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
+
+
+def _slots(sequence: nn.Sequential) -> Iterator[Slot]:
+    """The places of `sequence` and of the sequences in it, in the order in which they run."""
+    for name, part in sequence._modules.items():
+        if _is_sequence(part):
+            yield from _slots(part)
+        else:
+            yield Slot(sequence, name)

@@ -6,11 +6,10 @@ consumed, in the order written there.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +17,14 @@ from torch.nn import functional as F
 
 from striate.core.devices import choose_device, is_bfloat16_fast
 from striate.core.errors import DataError, NumericError
-from striate.core.modes import evaluation_mode
+from striate.core.modes import evaluation_mode, kept_modes
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.accelerate import pool_before_activation, tune_allocator
 from striate.engine.interrupt import stop_on_signals
 from striate.engine.optimizers import optimizer_of
-from striate.engine.schedules import schedule_of
+from striate.engine.schedules import Schedule, schedule_of
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Batch, train_step
+from striate.engine.step import Batch, StepResult, train_step
 
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
 
@@ -62,8 +61,8 @@ class FitEvent(NamedTuple):
     step_in_epoch: int
     steps_in_epoch: int
     row: EpochRow | None = None
-    is_best: bool = False  # the model is better on the validation set than after every epoch before
-    interrupted: bool = False  # this is the last event, because a signal asked to stop
+    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy, then by loss
+    interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
 
 
 def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype | None:
@@ -72,8 +71,35 @@ def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype |
     return torch.bfloat16 if fast or settings.precision == "bfloat16" else None
 
 
+class Tally:
+    """An epoch's sums so far. They stay on the device until they are asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's has no float64
+        self.loss = torch.zeros((), device=device, dtype=exact)
+        self.correct = torch.zeros((), device=device, dtype=torch.int64)
+        self.seen = self.steps = 0
+
+    def add(self, result: StepResult, num_images: int) -> None:
+        """Count one update."""
+        self.loss += result.loss
+        self.correct += result.correct
+        self.seen += num_images
+        self.steps += 1
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether each loss was; waits for the device."""
+        return math.isfinite(self.loss.item())
+
+
 def fit(model: nn.Module, train_batches: Batches, settings: TrainSettings, *, val_batches: Batches | None = None) -> Iterator[FitEvent]:
-    """Train `model` in place; its mode is training between the first event and the last, then as it was.
+    """Train `model` in place.
+
+    A model that comes in evaluation mode trains in training mode; one that comes in training mode keeps the modes of its parts, so
+    that a frozen batch norm stays frozen. After the last event each part is in the mode that it came in.
+
+    SIGINT and SIGTERM end the training after the update under way: the epoch so far is validated and yielded as interrupted.
 
     Args:
         model: Maps `batch.images` to logits (N, K); on the device of the batches.
@@ -92,74 +118,78 @@ def fit(model: nn.Module, train_batches: Batches, settings: TrainSettings, *, va
         raise DataError("no training pictures")
     device = choose_device(settings.device)
     num_steps = settings.steps or settings.epochs * len(train_batches)
-    schedule = schedule_of(settings, num_steps, len(train_batches))
-    tune_allocator()
-    if settings.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = optimizer_of(settings, model)
-    stepped = torch.compile(model) if settings.compile else model
-
-    def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing)
-
-    was_training = model.training
-    best_score, best_epoch = (-1.0, -math.inf), 0
-    with stop_on_signals() as stop, contextlib.ExitStack() as cleanup:
-        cleanup.callback(model.train, was_training)
-        cleanup.enter_context(pool_before_activation(model))
-        step, epoch = 0, 0
-        while step < num_steps and not stop.asked:
-            epoch += 1
+    update = updater(model, settings, device, schedule_of(settings, num_steps, len(train_batches)))
+    best_score, best_epoch = (-math.inf, -math.inf), 0
+    with stop_on_signals() as stop, kept_modes(model), pool_before_activation(model):
+        if not model.training:
             model.train()
+        step, epoch, ended = 0, 0, False
+        while not ended:
+            epoch += 1
             started = time.perf_counter()
-            loss_sum = torch.zeros((), device=device, dtype=torch.float64)
-            correct = torch.zeros((), device=device, dtype=torch.int64)
-            seen, in_epoch, steps_in_epoch, rate = 0, 0, min(len(train_batches), num_steps - step), 0.0
+            tally = Tally(device)
+            steps_in_epoch = min(len(train_batches), num_steps - step)
             for batch in train_batches.epoch(epoch):
-                rate = settings.learning_rate * schedule(step)
-                step, in_epoch = step + 1, in_epoch + 1
-                with torch_seed(mixed(settings.seed, step), device):  # dropout does not depend on what came before
-                    result = train_step(
-                        stepped,
-                        batch,
-                        optimizer,
-                        loss_fn=loss_fn,
-                        learning_rate=rate,
-                        max_grad_norm=settings.max_grad_norm,
-                        autocast=precision_of(settings, device),
-                    )
-                loss_sum += result.loss
-                correct += result.correct
-                seen += len(batch.labels)
-                if (device.type == "cpu" or step % CHECK_EVERY == 0) and not torch.isfinite(loss_sum):
+                step += 1
+                result, rate = update(batch, step)
+                tally.add(result, len(batch.labels))
+                if (device.type == "cpu" or step % CHECK_EVERY == 0) and not tally.is_finite:
                     raise _not_finite(step, rate)
-                yield FitEvent(epoch, step, in_epoch, steps_in_epoch)
-                if stop.asked or in_epoch == steps_in_epoch:
+                yield FitEvent(epoch, step, tally.steps, steps_in_epoch)
+                if stop.asked or tally.steps == steps_in_epoch:
                     break
-            if not torch.isfinite(loss_sum):
+            if not tally.is_finite:
                 raise _not_finite(step, rate)
             seconds = time.perf_counter() - started
             val_loss, val_accuracy = validate(model, val_batches) if val_batches is not None else (math.nan, math.nan)
             if val_batches is not None and not math.isfinite(val_loss):
                 raise _not_finite(step, rate)
-            score = (val_accuracy, -val_loss)
-            is_best = val_batches is None or score >= best_score
+            is_best = val_batches is None or (val_accuracy, -val_loss) > best_score
             if is_best:
-                best_score, best_epoch = score, epoch
+                best_score, best_epoch = (val_accuracy, -val_loss), epoch
             row = EpochRow(
                 epoch=epoch,
                 step=step,
-                train_loss=float(loss_sum) / in_epoch,
-                train_accuracy=int(correct) / seen,
+                train_loss=tally.loss.item() / tally.steps,
+                train_accuracy=tally.correct.item() / tally.seen,
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
                 learning_rate=rate,
                 seconds=round(seconds, 4),
-                images_per_second=round(seen / seconds, 1),
+                images_per_second=round(tally.seen / seconds, 1),
             )
-            yield FitEvent(epoch, step, in_epoch, steps_in_epoch, row, is_best, interrupted=stop.asked)
-            if settings.patience is not None and epoch - best_epoch >= settings.patience:
-                break
+            exhausted = step == num_steps or (settings.patience is not None and epoch - best_epoch >= settings.patience)
+            interrupted = stop.asked and not exhausted
+            ended = exhausted or interrupted
+            yield FitEvent(epoch, step, tally.steps, steps_in_epoch, row, is_best, interrupted)
+
+
+def updater(
+    model: nn.Module, settings: TrainSettings, device: torch.device, schedule: Schedule
+) -> Callable[[Batch, int], tuple[StepResult, float]]:
+    """A function that updates `model` on a batch as step t (from 1), and gives what the step tells and its learning rate.
+
+    What is random in the step, such as dropout, depends on the seed and t alone.
+    """
+    tune_allocator()
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+    optimizer = optimizer_of(settings, model)
+    stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
+    autocast = precision_of(settings, device)
+
+    def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing)
+
+    def update(batch: Batch, step: int) -> tuple[StepResult, float]:
+        rate = settings.learning_rate * schedule(step - 1)
+        with torch_seed(mixed(settings.seed, step), device):
+            result = train_step(
+                stepped, batch, optimizer, loss_fn=loss_fn, learning_rate=rate, max_grad_norm=settings.max_grad_norm, autocast=autocast
+            )
+        return result, rate
+
+    return update
 
 
 def _not_finite(step: int, rate: float) -> NumericError:

@@ -1,11 +1,12 @@
 """Optimizers, step for step equal to torch's.
 
-They are written on torch's multi-tensor operations because the first use of `torch.optim` imports the compiler, which takes longer
-than training the first epochs of a small network.
+They call torch's fused kernels directly, because the first use of `torch.optim` imports the compiler, which takes longer than training
+the first epochs of a small network.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,16 +19,16 @@ from striate.engine.settings import TrainSettings
 class Group(NamedTuple):
     """Parameters that share their decay."""
 
+    name: str
     params: list[nn.Parameter]
     weight_decay: float
 
 
 class Optimizer:
-    """What the three share: groups of parameters, and the number of steps done."""
+    """What the three share: groups of parameters, each of one dtype on one device as the fused kernels need it."""
 
     def __init__(self, groups: Iterable[Group]) -> None:
-        self.groups = [group for group in groups if group.params]
-        self.steps_done = 0
+        self.groups = [part for group in groups for part in _by_dtype(group)]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -38,24 +39,41 @@ class Optimizer:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Update each parameter that has a gradient."""
-        self.steps_done += 1
         for group in self.groups:
             params = [param for param in group.params if param.grad is not None]
             if params:
-                grads = [param.grad for param in params if param.grad is not None]
-                self.update(params, grads, learning_rate, group.weight_decay)
+                self.update(params, [_gradient(param) for param in params], learning_rate, group.weight_decay)
 
     def update(self, params: list[nn.Parameter], grads: list[Tensor], learning_rate: float, weight_decay: float) -> None:
         """One step of one group."""
         raise NotImplementedError
 
-    def _state(self, name: str, params: list[nn.Parameter]) -> list[Tensor]:
-        """The tensors called `name` that belong to `params`, zero at first."""
-        memory: dict[nn.Parameter, Tensor] = self.__dict__.setdefault(name, {})
-        for param in params:
-            if param not in memory:
-                memory[param] = torch.zeros_like(param)
-        return [memory[param] for param in params]
+
+def _by_dtype(group: Group) -> list[Group]:
+    parts: dict[tuple[torch.dtype, torch.device], list[nn.Parameter]] = defaultdict(list)
+    for param in group.params:
+        parts[param.dtype, param.device].append(param)
+    return [group._replace(params=params) for params in parts.values()]
+
+
+def _gradient(param: nn.Parameter) -> Tensor:
+    """The gradient laid out in memory as its parameter is: the kernels go through both as through one line of numbers."""
+    grad = param.grad
+    if grad is None or grad.stride() != param.stride():
+        grad = torch.empty_like(param).copy_(torch.zeros_like(param) if grad is None else grad)
+    return grad
+
+
+class Memory(dict[nn.Parameter, Tensor]):
+    """One tensor for each parameter, zero at first."""
+
+    def __missing__(self, param: nn.Parameter) -> Tensor:
+        self[param] = torch.zeros_like(param)
+        return self[param]
+
+    def of(self, params: list[nn.Parameter]) -> list[Tensor]:
+        """The tensors of `params`."""
+        return [self[param] for param in params]
 
 
 class SGD(Optimizer):
@@ -66,17 +84,22 @@ class SGD(Optimizer):
 
     def __init__(self, groups: Iterable[Group], *, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(groups)
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum, self.nesterov = momentum, nesterov and momentum > 0
+        self.velocities = Memory()
 
     def update(self, params: list[nn.Parameter], grads: list[Tensor], learning_rate: float, weight_decay: float) -> None:
-        if weight_decay:
-            grads = list(torch._foreach_add(grads, list(params), alpha=weight_decay))
-        if self.momentum:
-            velocities = self._state("velocity", params)
-            torch._foreach_mul_(velocities, self.momentum)
-            torch._foreach_add_(velocities, grads)
-            grads = list(torch._foreach_add(grads, velocities, alpha=self.momentum)) if self.nesterov else velocities
-        torch._foreach_add_(params, grads, alpha=-learning_rate)
+        torch._fused_sgd_(
+            list(params),
+            grads,
+            self.velocities.of(params) if self.momentum else [],
+            weight_decay=weight_decay,
+            momentum=self.momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=self.nesterov,
+            maximize=False,
+            is_first_step=False,  # a velocity of zero gives what a first step without one would
+        )
 
 
 class Adam(Optimizer):
@@ -87,24 +110,35 @@ class Adam(Optimizer):
     Source: Kingma and Ba, 2015, arXiv:1412.6980; Loshchilov and Hutter, 2019, arXiv:1711.05101.
     """
 
-    def __init__(self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, decoupled: bool = False) -> None:
+    def __init__(
+        self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, decoupled: bool = False
+    ) -> None:
         super().__init__(groups)
         self.betas, self.eps, self.decoupled = betas, eps, decoupled
+        self.means, self.squares = Memory(), Memory()
+        self.steps_done: dict[nn.Parameter, int] = defaultdict(int)  # of each parameter: one without a gradient stands still
 
     def update(self, params: list[nn.Parameter], grads: list[Tensor], learning_rate: float, weight_decay: float) -> None:
-        if weight_decay and self.decoupled:
-            torch._foreach_mul_(params, 1 - learning_rate * weight_decay)
-        elif weight_decay:
-            grads = list(torch._foreach_add(grads, list(params), alpha=weight_decay))
-        beta1, beta2 = self.betas
-        means, squares = self._state("mean", params), self._state("square", params)
-        torch._foreach_lerp_(means, grads, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_div_(roots, (1 - beta2**self.steps_done) ** 0.5)
-        torch._foreach_add_(roots, self.eps)
-        torch._foreach_addcdiv_(params, means, roots, -learning_rate / (1 - beta1**self.steps_done))
+        for param in params:
+            self.steps_done[param] += 1
+        counts = [self.steps_done[param] for param in params]
+        steps = {count: torch.tensor(float(count), device=params[0].device) for count in set(counts)}
+        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        kernel(
+            list(params),
+            grads,
+            self.means.of(params),
+            self.squares.of(params),
+            [],
+            [steps[count] for count in counts],
+            lr=learning_rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def optimizer_of(settings: TrainSettings, model: nn.Module) -> Optimizer:
@@ -112,7 +146,7 @@ def optimizer_of(settings: TrainSettings, model: nn.Module) -> Optimizer:
     trainable = [param for param in model.parameters() if param.requires_grad]
     decayed = [param for param in trainable if param.ndim > 1 or settings.decay_all]
     kept = [param for param in trainable if not (param.ndim > 1 or settings.decay_all)]
-    groups = (Group(decayed, settings.weight_decay), Group(kept, 0.0))
+    groups = (Group("decayed", decayed, settings.weight_decay), Group("kept", kept, 0.0))
     if settings.optimizer == "sgd":
         return SGD(groups, momentum=settings.momentum, nesterov=settings.nesterov)
     return Adam(groups, decoupled=settings.optimizer == "adamw")

@@ -27,11 +27,11 @@ class TrainSettings:
     decay_all: bool = False  # decay biases and norms too
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    step_at: tuple[Share, ...] = (0.5, 0.75)  # of the training: where the step schedule multiplies by `step_gamma`
+    step_at: tuple[Share, ...] = (0.5, 0.75)  # of the updates after the warm-up: where the step schedule multiplies by `step_gamma`
     step_gamma: Positive = 0.1
     smoothing: Share = 0.0
     max_grad_norm: Positive | None = None
-    patience: Count | None = None  # epochs without a better val accuracy before stopping
+    patience: Count | None = None  # epochs without a better one, as validation has it, before stopping
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
     compile: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,17 +46,17 @@ def train_step(
     A model with `forward_with_heads` and `head_weights` trains on loss + sum of weight_i times the loss of head i.
     """
     device = batch.images.device.type
+    heads: tuple[Tensor, ...] = ()
+    weights: tuple[float, ...] = ()
     with torch.autocast(device, autocast or torch.bfloat16, enabled=autocast is not None):
-        heads: tuple[Tensor, ...] = ()
         if hasattr(model, "forward_with_heads"):
-            logits, heads = model.forward_with_heads(batch.images)  # (N, K), each (N, K)
+            logits, heads = cast("Any", model).forward_with_heads(batch.images)  # (N, K), each (N, K)
+            weights = cast("Any", model).head_weights
         else:
             logits = model(batch.images)  # (N, K)
     loss = loss_fn(logits.float() if autocast else logits, batch.labels)
-    if heads:
-        weights: tuple[float, ...] = model.head_weights  # type: ignore[assignment]
-        for weight, head in zip(weights, heads, strict=True):
-            loss = loss + weight * loss_fn(head.float() if autocast else head, batch.labels)
+    for weight, head in zip(weights, heads, strict=True):
+        loss = loss + weight * loss_fn(head.float() if autocast else head, batch.labels)
 
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -64,5 +64,6 @@ def train_step(
     if max_grad_norm is not None:
         grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
     optimizer.step(learning_rate)
-    correct = (logits.detach().argmax(1) == batch.labels).sum()
+    labels = batch.labels.argmax(1) if batch.labels.is_floating_point() else batch.labels  # (N,)
+    correct = (logits.detach().argmax(1) == labels).sum()
     return StepResult(loss.detach(), correct, grad_norm)

@@ -1,0 +1,259 @@
+"""Each optimizer equals torch's, step for step, and does what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.engine.optimizers import SGD, Adam, Group, Optimizer, optimizer_of
+from striate.engine.settings import TrainSettings
+
+
+def quadratic(p: Tensor) -> Tensor:
+    """A bowl a hundred times steeper along y."""
+    return (p[0] ** 2 + 100 * p[1] ** 2) / 2
+
+
+def beale(p: Tensor) -> Tensor:
+    """Beale, 1958: its minimum is at (3, 0.5)."""
+    x, y = p[0], p[1]
+    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
+
+
+def saddle(p: Tensor) -> Tensor:
+    """x^2 - y^2."""
+    return p[0] ** 2 - p[1] ** 2
+
+
+SURFACES: dict[Callable[[Tensor], Tensor], tuple[float, float]] = {quadratic: (2.0, 1.0), beale: (1.0, 1.2), saddle: (1.0, 1e-3)}
+PAIRS: dict[str, tuple[Callable[[list[Group]], Optimizer], Callable[[list[dict[str, Any]]], torch.optim.Optimizer]]] = {
+    "sgd": (SGD, lambda groups: torch.optim.SGD(groups, lr=1.0)),
+    "momentum": (lambda groups: SGD(groups, momentum=0.9), lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9)),
+    "nesterov": (
+        lambda groups: SGD(groups, momentum=0.9, nesterov=True),
+        lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True),
+    ),
+    "adam": (Adam, lambda groups: torch.optim.Adam(groups, lr=1.0)),
+    "adamw": (lambda groups: Adam(groups, decoupled=True), lambda groups: torch.optim.AdamW(groups, lr=1.0)),
+}
+
+
+def parameter(*values: float) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(values, dtype=torch.float64))
+
+
+def one_group(param: nn.Parameter, weight_decay: float = 0.0) -> list[Group]:
+    return [Group("all", [param], weight_decay)]
+
+
+def descend(surface: Callable[[Tensor], Tensor], optimizer: Optimizer, param: nn.Parameter, rates: list[float]) -> list[Tensor]:
+    """The places after each step."""
+    places = []
+    for rate in rates:
+        optimizer.zero_grad()
+        surface(param).backward()
+        optimizer.step(rate)
+        places.append(param.detach().clone())
+    return places
+
+
+def descend_with_torch(
+    surface: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, param: nn.Parameter, rates: list[float]
+) -> list[Tensor]:
+    places = []
+    for rate in rates:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        surface(param).backward()
+        optimizer.step()
+        places.append(param.detach().clone())
+    return places
+
+
+@pytest.mark.row("002-22")
+@pytest.mark.parametrize("weight_decay", [0.0, 0.03])
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_each_equals_torch_step_for_step(kind, surface, weight_decay):
+    """To 1e-10 in float64, over 40 steps of changing rates."""
+    make_ours, make_theirs = PAIRS[kind]
+    ours, theirs = parameter(*SURFACES[surface]), parameter(*SURFACES[surface])
+    rates = [0.004 * (1 + step % 3) for step in range(40)]
+
+    places = descend(surface, make_ours(one_group(ours, weight_decay)), ours, rates)
+
+    peer = make_theirs([{"params": [theirs], "weight_decay": weight_decay}])
+    expected = descend_with_torch(surface, peer, theirs, rates)
+    torch.testing.assert_close(torch.stack(places), torch.stack(expected), rtol=0, atol=1e-10)
+    assert (places[-1] - torch.tensor(SURFACES[surface])).abs().max() > 0.01, "it should have moved"
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_a_model_with_two_groups_and_parts_that_pause_equals_torch(kind):
+    """One part never has a gradient, one only in every third step; a kernel lies channels-last, its gradient once does not."""
+    make_ours, make_theirs = PAIRS[kind]
+    models = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Linear(5, 2), nn.Linear(3, 3)]).double()
+        models.append(model.to(memory_format=torch.channels_last))
+    ours, theirs = models
+    groups = [Group("decayed", [ours[0].weight, ours[1].weight, ours[2].weight], 0.1), Group("kept", [ours[0].bias, ours[1].bias], 0.0)]
+    optimizer = make_ours(groups)
+    peer = make_theirs(
+        [
+            {"params": [theirs[0].weight, theirs[1].weight, theirs[2].weight], "weight_decay": 0.1},
+            {"params": [theirs[0].bias, theirs[1].bias], "weight_decay": 0.0},
+        ]
+    )
+    generator = torch.Generator().manual_seed(1)
+
+    for step in range(12):
+        images, rows = torch.randn(2, 3, 5, 6, generator=generator).double(), torch.randn(7, 5, generator=generator).double()
+        for model in models:
+            loss = model[0](images).square().mean()
+            if step % 3 == 2:
+                loss = loss + model[1](rows).square().mean()
+            model.zero_grad()
+            loss.backward()
+            if step == 5:
+                model[0].weight.grad = model[0].weight.grad.contiguous()
+        optimizer.step(0.01)
+        for group in peer.param_groups:
+            group["lr"] = 0.01
+        peer.step()
+
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-10, msg=name)
+    assert torch.equal(ours[2].weight, models[1][2].weight)
+
+
+@pytest.mark.row("001-6")
+def test_adams_first_step_is_the_rate_against_the_sign_of_the_gradient():
+    """With both moments corrected for their start at 0, m_hat / sqrt(s_hat) = g / |g|, whatever the size of g."""
+    param = parameter(1.0, -2.0, 3.0)
+    optimizer = Adam(one_group(param))
+    param.grad = torch.tensor([1e-3, -50.0, 7.0], dtype=torch.float64)
+
+    optimizer.step(0.1)
+
+    torch.testing.assert_close(param.detach(), torch.tensor([1 - 0.1, -2 + 0.1, 3 - 0.1], dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+@pytest.mark.row("000-6")
+def test_momentum_needs_a_quarter_of_plain_descents_steps_on_a_bad_bowl():
+    """Condition number 100: plain descent at its best rate 2 / (1 + 100) shrinks by 99/101 a step, momentum at its best by 9/11."""
+    plain, heavy = parameter(1.0, 1.0), parameter(1.0, 1.0)
+    beta = (9 / 11) ** 2
+
+    slow = descend(quadratic, SGD(one_group(plain)), plain, [2 / 101] * 2000)
+    quick = descend(quadratic, SGD(one_group(heavy), momentum=beta), heavy, [4 / 121] * 2000)
+
+    steps = [next(step for step, place in enumerate(run, 1) if place.norm() < 1e-6) for run in (slow, quick)]
+    assert steps[0] == pytest.approx(6 * 2.302585 / 0.020001, rel=0.05)  # ln(1e6) / -ln(99/101)
+    assert steps[1] * 4 <= steps[0]
+
+
+@pytest.mark.row("000-6")
+def test_momentum_crosses_a_small_bump_that_stops_plain_descent():
+    """A parabola with a Gaussian bump on its flank: the local minimum before the bump holds plain descent."""
+
+    def bumpy(p: Tensor) -> Tensor:
+        return p[0] ** 2 / 2 + 0.8 * torch.exp(-((p[0] - 1) ** 2) / 0.02)
+
+    plain, heavy = parameter(3.0), parameter(3.0)
+
+    stuck = descend(bumpy, SGD(one_group(plain)), plain, [0.002] * 4000)[-1]
+    through = descend(bumpy, SGD(one_group(heavy), momentum=0.95), heavy, [0.002] * 4000)[-1]
+
+    assert 1.1 < float(stuck[0]) < 1.5
+    assert abs(float(through[0])) < 0.01
+
+
+def test_plain_descent_stays_on_the_ridge_of_a_saddle_and_noise_with_momentum_leaves():
+    on_ridge, shaken = parameter(1.0, 0.0), parameter(1.0, 0.0)
+    generator = torch.Generator().manual_seed(0)
+
+    def shaken_saddle(p: Tensor) -> Tensor:
+        return saddle(p) + 1e-6 * (torch.randn(2, generator=generator, dtype=torch.float64) * p).sum()
+
+    stays = descend(saddle, SGD(one_group(on_ridge)), on_ridge, [0.05] * 200)[-1]
+    leaves = descend(shaken_saddle, SGD(one_group(shaken), momentum=0.9), shaken, [0.05] * 200)[-1]
+
+    assert float(stays[1]) == 0
+    assert abs(float(stays[0])) < 1e-6
+    assert abs(float(leaves[1])) > 1
+
+
+@pytest.mark.row("001-8")
+def test_l2_is_decay_for_plain_descent_but_not_for_adam():
+    """A term decay/2 |w|^2 in the loss; Adam divides its gradient by the size of the whole gradient, AdamW does not."""
+
+    def steps(make: Callable[[list[Group]], Optimizer], *, decay: float, in_loss: float) -> Tensor:
+        param = parameter(2.0, 1.0)
+        return descend(lambda p: beale(p) / 100 + in_loss / 2 * p.square().sum(), make(one_group(param, decay)), param, [0.01] * 20)[-1]
+
+    adamw = PAIRS["adamw"][0]
+    torch.testing.assert_close(steps(SGD, decay=0.1, in_loss=0), steps(SGD, decay=0, in_loss=0.1), rtol=0, atol=1e-12)
+    torch.testing.assert_close(steps(Adam, decay=0.1, in_loss=0), steps(Adam, decay=0, in_loss=0.1), rtol=0, atol=1e-12)
+    assert (steps(adamw, decay=0.1, in_loss=0) - steps(Adam, decay=0.1, in_loss=0)).abs().max() > 1e-3
+
+
+@pytest.mark.row("001-8")
+def test_decoupled_decay_shrinks_each_weight_by_the_same_share():
+    """With a gradient of 0 a step is w (1 - rate decay)."""
+    param = parameter(2.0, -0.5)
+    param.grad = torch.zeros_like(param)
+
+    Adam(one_group(param, 0.1), decoupled=True).step(0.01)
+
+    torch.testing.assert_close(param.detach(), torch.tensor([2.0, -0.5], dtype=torch.float64) * (1 - 0.001), rtol=0, atol=1e-15)
+
+
+@pytest.mark.row("000-21")
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_biases_and_norms_are_not_decayed_unless_asked_and_groups_have_names(decay_all):
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3))
+    model[2].bias.requires_grad_(False)
+
+    optimizer = optimizer_of(TrainSettings(optimizer="adam", weight_decay=0.25, decay_all=decay_all), model)
+
+    found = {group.name: (group.weight_decay, [id(param) for param in group.params]) for group in optimizer.groups}
+    weights, others = [model[0].weight, model[2].weight], [model[0].bias, model[1].weight, model[1].bias]
+    if decay_all:
+        assert found == {"decayed": (0.25, [id(param) for param in list(model.parameters())[:-1]])}
+    else:
+        assert found == {"decayed": (0.25, list(map(id, weights))), "kept": (0.0, list(map(id, others)))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "fields"),
+    [
+        (TrainSettings(optimizer="sgd", momentum=0.8, nesterov=False), SGD, {"momentum": 0.8, "nesterov": False}),
+        (TrainSettings(optimizer="sgd", momentum=0.0, nesterov=True), SGD, {"momentum": 0.0, "nesterov": False}),
+        (TrainSettings(optimizer="adam"), Adam, {"decoupled": False, "betas": (0.9, 0.999), "eps": 1e-8}),
+        (TrainSettings(optimizer="adamw"), Adam, {"decoupled": True}),
+    ],
+)
+def test_the_settings_choose_the_optimizer(settings, kind, fields):
+    optimizer = optimizer_of(settings, nn.Linear(3, 2))
+
+    assert type(optimizer) is kind
+    assert {name: getattr(optimizer, name) for name in fields} == fields
+
+
+def test_parameters_of_two_dtypes_are_updated_apart():
+    params = [nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in (torch.float32, torch.float64)]
+    optimizer = Adam([Group("all", params, 0.0)])
+    for param in params:
+        param.grad = torch.full_like(param, 2.0)
+
+    optimizer.step(0.1)
+
+    for param in params:
+        torch.testing.assert_close(param.detach().double(), torch.full((3,), 0.9, dtype=torch.float64), rtol=0, atol=1e-6)
