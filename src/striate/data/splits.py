@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,7 +15,8 @@ from striate.data.records import ImageSet
 def split_train_val(images: ImageSet, *, fraction: float = 0.1, seed: int = 0) -> tuple[ImageSet, ImageSet]:
     """Hold out `fraction` of each class for validation, at least one picture of each.
 
-    The choice is a function of (seed, the pictures' names): it does not depend on the order of the files.
+    The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the
+    place of the folder changes it.
 
     Raises:
         UsageError: `fraction` is not between 0 and 1.
@@ -21,18 +24,29 @@ def split_train_val(images: ImageSet, *, fraction: float = 0.1, seed: int = 0) -
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
-    held_out = held_out_places(images.labels, images.paths, images.classes, fraction=fraction, seed=seed)
+    held_out = held_out_places(images.labels, names_below(images.paths), images.classes, fraction=fraction, seed=seed)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     return train, ImageSet(val.name, "val", val.images, val.labels, val.classes, val.paths)
 
 
-def held_out_places(labels: np.ndarray, paths: tuple[str, ...], classes: tuple[str, ...], *, fraction: float, seed: int) -> np.ndarray:
+def names_below(paths: Sequence[str]) -> list[str]:
+    """The paths seen from the folder that all of them share, with forward slashes."""
+    paths = [os.path.normpath(path) for path in paths]
+    try:
+        shared = os.path.commonpath(paths)
+    except ValueError:  # relative and absolute ones, or several drives
+        shared = ""
+    return [path.removeprefix(shared).replace(os.sep, "/").lstrip("/") for path in paths]
+
+
+def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, fraction: float, seed: int) -> np.ndarray:
     """(N,) bool: for each class, the `fraction` of pictures whose names have the smallest hash with the seed."""
     held_out = np.zeros(len(labels), bool)
     for index, name in enumerate(classes):
         places = np.flatnonzero(labels == index)
         if len(places) < 2:
-            raise DataError(f"class {name!r} has {len(places)} training pictures; at least 2 are needed to hold one out", "Add pictures of it.")
+            pictures = "1 training picture" if len(places) == 1 else "no training pictures"
+            raise DataError(f"class {name!r} has {pictures}; at least 2 are needed to hold one out", "Add pictures of it.")
         count = min(max(1, round(len(places) * fraction)), len(places) - 1)
         ranked = sorted(places, key=lambda place: _hash(seed, paths[place]))
         held_out[ranked[:count]] = True

@@ -1,0 +1,75 @@
+"""Validation splits: stratified, seeded, and independent of the order and the place of the files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate.core.errors import DataError, UsageError
+from striate.data.records import ImageSet
+from striate.data.splits import split_train_val
+
+
+def image_set(counts: tuple[int, ...], root: str = "photos") -> ImageSet:
+    """`counts` pictures of each class; the pixels of picture k say k."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    images = np.arange(len(labels)).astype(np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
+    classes = tuple(f"class{k}" for k in range(len(counts)))
+    paths = tuple(os.path.join(root, classes[label], f"{place}.jpg") for place, label in enumerate(labels))  # noqa: PTH118
+    return ImageSet("photos", "train", images, labels, classes, paths)
+
+
+def names(images: ImageSet) -> set[str]:
+    return {Path(path).name for path in images.paths}
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"), [(0.1, (4, 2, 1, 1)), (0.5, (20, 10, 2, 1)), (0.25, (10, 5, 1, 1)), (0.99, (39, 19, 2, 1))]
+)
+def test_each_class_gives_its_share_and_keeps_one(fraction: float, expected: tuple[int, ...]):
+    """40, 20, 3 and 2 pictures: the share of each is rounded, at least 1, and at least 1 stays. round(1.5) is 2."""
+    images = image_set((40, 20, 3, 2))
+    train, val = split_train_val(images, fraction=fraction)
+    assert tuple(np.bincount(val.labels)) == expected
+    assert tuple(np.bincount(train.labels) + np.bincount(val.labels)) == (40, 20, 3, 2)
+    assert (train.split, val.split) == ("train", "val")
+    assert names(train).isdisjoint(names(val)) and names(train) | names(val) == names(images)
+
+
+def test_pictures_labels_and_names_stay_together():
+    images = image_set((30, 20))
+    for part in split_train_val(images, fraction=0.3, seed=5):
+        for pixels, label, path in zip(part.images, part.labels, part.paths, strict=True):
+            number = int(Path(path).stem)
+            assert (pixels == number).all() and label == images.labels[number] and path == images.paths[number]
+
+
+def test_the_split_depends_on_the_seed_and_not_on_the_order_of_the_files():
+    images = image_set((60, 50))
+    mixed = images.take(np.random.default_rng(1).permutation(110))
+    _, val = split_train_val(images, seed=1)
+    assert names(split_train_val(mixed, seed=1)[1]) == names(val)
+    assert names(split_train_val(images, seed=2)[1]) != names(val)
+
+
+@pytest.mark.parametrize("root", ["./photos", "/data/photos", "../elsewhere/deep/er", "/data/photos/train", "ph\udcffotos", "a b/ü"])
+def test_the_split_does_not_depend_on_where_the_folder_lies(root: str):
+    """Training may name a folder by a relative path, evaluation by an absolute one, on another machine."""
+    expected = names(split_train_val(image_set((30, 30)))[1])
+    assert names(split_train_val(image_set((30, 30), root))[1]) == expected
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_share_outside_0_and_1_is_refused(fraction: float):
+    with pytest.raises(UsageError, match=r"must lie between 0 and 1, got"):
+        split_train_val(image_set((5, 5)), fraction=fraction)
+
+
+def test_a_class_with_one_picture_is_named():
+    with pytest.raises(DataError, match=r"class 'class1' has 1 training picture") as caught:
+        split_train_val(image_set((5, 1)))
+    assert caught.value.exit_code == 3
+    assert "Add pictures of it" in caught.value.remedy
