@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError, RefusedFileError
-from striate.data.named import fitted
+from striate.data.fitting import fit_images
 from striate.data.records import DataSource, Part, checked_classes
 
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
@@ -63,7 +63,7 @@ def open_arrays(splits: dict[str, tuple[Any, Any]], name: str) -> DataSource:
     images = {split: as_images(x, f"{name}: {KEYS[split][0]}") for split, (x, _) in splits.items()}
     raw = {split: as_labels(y, len(images[split]), f"{name}: {KEYS[split][1]}") for split, (_, y) in splits.items()}
     values = np.unique(raw["train"])
-    classes = checked_classes(name, [str(value) for value in values])
+    classes = checked_classes(name, [str(value) for value in values], "Give labels of two classes or more.")
     parts = {}
     for split, labels in raw.items():
         unknown = sorted({str(label) for label in labels} - set(classes))
@@ -71,7 +71,7 @@ def open_arrays(splits: dict[str, tuple[Any, Any]], name: str) -> DataSource:
             raise DataError(f"{name}: {KEYS[split][1]} has class {', '.join(unknown[:5])}, which y_train has not")
         numbers = np.searchsorted(values, labels).astype(np.int64)
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(labels)))
-        parts[split] = partial(Part, numbers, paths, partial(fitted, images[split]))
+        parts[split] = partial(Part, numbers, paths, partial(fit_images, images[split]))
     shapes = {array.shape[1:] for array in images.values()}
     if len({shape[2] for shape in shapes}) != 1:
         raise DataError(f"{name}: the splits differ in their number of channels: {sorted(shapes)}")
@@ -97,7 +97,10 @@ def open_npz(path: Path) -> DataSource:
         raise DataError(f"{path}: cannot be read as .npz: {error}") from None
     missing = [key for key in KEYS["train"] if key not in content]
     if missing:
-        raise DataError(f"{path}: has no {' and no '.join(missing)}; it holds {', '.join(content) or 'nothing'}", "Save the arrays as x_train, y_train, x_test, y_test.")
+        raise DataError(
+            f"{path}: has no {' and no '.join(missing)}; it holds {', '.join(content) or 'nothing'}",
+            "Save the arrays as x_train, y_train, x_test, y_test.",
+        )
     splits = {}
     for split, (x, y) in KEYS.items():
         if (x in content) != (y in content):

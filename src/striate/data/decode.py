@@ -2,49 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
+import struct
+import threading
 import warnings
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
+from striate.data.fitting import fit_image
+
+__all__ = ["PictureHeader", "decode_image", "fit_image", "picture_header"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
+GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
+
+# What Pillow's readers raise on damaged content.
+DAMAGE = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error, MemoryError,
+    NotImplementedError,
+)  # fmt: skip
+
+ORIENTATION = 0x0112  # the EXIF field: how the camera was held
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class PictureHeader(NamedTuple):
+    """What a file says of its picture before it is decoded."""
+
+    height: int  # upright
+    width: int
+    channels: int  # 1 for a grey picture, else 3
 
 
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over white, fitted to `spec`.
 
+    Grey values of 16 bits are divided by 257; colours of 16 bits lose their lower 8. Animations and files of several pages give their
+    first picture. Colour profiles are not applied. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
+    eighth, never at less than twice that size, which saves most of the time.
+
     Args:
-        source: A file, or the bytes of one. Animations and multi-page files give their first picture.
+        source: A file, or the bytes of one.
         spec: Size, fit and channels to bring it to; None leaves the size, and gives 1 channel for a grey picture, else 3.
         name: What errors call it; the path by default.
 
     Raises:
         DataError: not a picture of a known format, damaged, cut short, too large, or coloured where `spec` has 1 channel; names it.
     """
-    shown = name or (repr(bytes(source[:8])) if isinstance(source, bytes) else str(source))
-    try:
-        data = source if isinstance(source, bytes) else _read(Path(source))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata; the pixels decide
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_header(image)
-                pixels = _pixels(image)
-    except DataError as error:
-        raise DataError(f"{shown}: {error.message}", error.remedy) from None
-    except UnidentifiedImageError:
-        raise DataError(f"{shown}: not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"{shown}: cannot be read as a picture: {error}", REMEDY) from None
+    shown = name or (f"picture of {len(source):,} bytes" if isinstance(source, bytes) else str(source))
+    with _opened(source, shown) as image:
+        if spec is not None:
+            side = 2 * max(spec.height, spec.width)
+            image.draft(None, (side, side))
+        pixels = _pixels(image)
     if spec is None:
         return pixels
     try:
@@ -53,94 +84,112 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
 
 
-REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
+def picture_header(path: str | PathLike[str]) -> PictureHeader:
+    """Size and channels of a picture from the first bytes of its file; damage further on is not seen.
+
+    Raises:
+        DataError: not a picture of a known format, or too large; names it.
+    """
+    with _opened(path, str(path)) as image:
+        height, width = image.size[::-1]
+        if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
+            height, width = width, height
+        return PictureHeader(height, width, 1 if image.mode in GREY_MODES else 3)
 
 
-def _read(path: Path) -> bytes:
+@contextlib.contextmanager
+def _opened(source: str | PathLike[str] | bytes, shown: str) -> Iterator[Image.Image]:
+    """The picture, header read and checked; every way in which it can be wrong becomes a DataError that names it."""
+    try:
+        with _silence, _file(source) as file, Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE or min(width, height) < 1:
+                limits = f"more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} a side"
+                raise DataError(f"{width} x {height} pixels is {limits}", "Scale the picture down.")
+            yield image
+    except DataError as error:
+        raise DataError(f"{shown}: {error.message}", error.remedy) from None
+    except Image.DecompressionBombError:  # Pillow's own limit, in files that claim even more
+        raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in all", "Scale the picture down.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{shown}: not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
+    except DAMAGE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{shown}: cannot be read as a picture: {reason}", REMEDY) from None
+
+
+def _file(source: str | PathLike[str] | bytes) -> io.BytesIO | io.BufferedReader:
     """The bytes of a regular file; a pipe or device is refused before it can block."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = Path(source)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise DataError("not a regular file", REMEDY)
-    return path.read_bytes()
+    if status.st_size > MAX_BYTES:
+        raise DataError(f"{status.st_size:,} bytes are more than a picture has", REMEDY)
+    if status.st_size == 0:
+        raise DataError("the file is empty", REMEDY)
+    return path.open("rb")
 
 
-def _check_header(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE or min(width, height) < 1:
-        raise DataError(f"{width} x {height} pixels is more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} a side", "Scale the picture down.")
+class _Silence:
+    """Pillow's warnings about odd metadata are ignored while any thread is inside: the pixels decide.
+
+    `warnings.catch_warnings` alone is not safe where several threads enter and leave.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.saved = warnings.catch_warnings()
+                self.saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.saved.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; 1 where it is absent, broken or unknown."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except DAMAGE:
+        return 1
+    return value if value in TURNS else 1
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
     """The whole picture, upright, as uint8 (H, W, 1 or 3)."""
     image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(np.asarray(image))[..., None]
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        flat = Image.alpha_composite(white, rgba).convert("L" if image.mode in ("LA", "La") else "RGB")
+    turn = TURNS.get(_orientation(image))
+    upright: Image.Image = image if turn is None else image.transpose(turn)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return _eight_bits(np.asarray(upright), image)[..., None]
+    target = "L" if upright.mode in GREY_MODES else "RGB"
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(target)
     else:
-        flat = image.convert("L" if image.mode in GREY_MODES else "RGB")
+        flat = upright.convert(target)
     pixels = np.asarray(flat)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16 bits divided by 257, so that nothing is clipped; values that fit in 8 bits stay."""
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 65535:
-        raise DataError("its grey values do not lie in 0..65535", REMEDY)
-    if values.dtype.kind != "f" and values.dtype.itemsize == 2 or numbers.max() > 255:
-        numbers = numbers / 257
-    return np.rint(numbers).astype(np.uint8)
-
-
-def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """uint8 (h, w, c) brought to `spec`: its channels, then its size by its fit (antialiased bilinear).
-
-    A grey picture is repeated over 3 channels. With "pad", a picture that is smaller on both sides by at most a quarter keeps its
-    pixels and is padded with black (28 x 28 in 32 x 32, as LeNet-5 takes MNIST).
-
-    Raises:
-        DataError: the picture has colours and `spec` has 1 channel, or another number of channels than `spec`.
-    """
-    pixels = _with_channels(pixels, spec.channels)
-    height, width = pixels.shape[:2]
-    if (height, width) == (spec.height, spec.width):
-        return pixels
-    if spec.fit == "stretch":
-        return _resized(pixels, spec.height, spec.width)
-    ratios = spec.height / height, spec.width / width
-    if spec.fit == "crop":
-        scale = max(ratios)
-        pixels = _resized(pixels, max(spec.height, round(height * scale)), max(spec.width, round(width * scale)))
-        top, left = (pixels.shape[0] - spec.height) // 2, (pixels.shape[1] - spec.width) // 2
-        return pixels[top : top + spec.height, left : left + spec.width]
-    scale = 1.0 if 1 <= min(ratios) and max(ratios) <= 1.25 else min(ratios)
-    if scale != 1:
-        pixels = _resized(pixels, max(1, min(spec.height, round(height * scale))), max(1, min(spec.width, round(width * scale))))
-    padded = np.zeros((spec.height, spec.width, spec.channels), np.uint8)
-    top, left = (spec.height - pixels.shape[0]) // 2, (spec.width - pixels.shape[1]) // 2
-    padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return padded
-
-
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    found = pixels.shape[2]
-    if found == channels:
-        return pixels
-    if found == 1:
-        return np.repeat(pixels, channels, axis=2)
-    if channels == 1 and found == 3 and (pixels == pixels[..., :1]).all():
-        return pixels[..., :1]  # a grey picture saved as colour
-    raise DataError(f"has {found} channels, the model takes {channels}", "Convert the picture, or use a model trained on such pictures.")
-
-
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Antialiased bilinear scaling of uint8 (h, w, c)."""
-    if pixels.shape[2] in (1, 3):
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        scaled = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        return scaled[..., None] if scaled.ndim == 2 else scaled
-    planes = [_resized(pixels[..., c : c + 1], height, width) for c in range(pixels.shape[2])]
-    return np.concatenate(planes, axis=2)
+def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Grey values of 16 bits divided by 257, so that nothing is clipped."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise DataError("grey values of 32 bits have no known range", "Save the picture with 8 or 16 bits.")
+    return np.rint(values.astype(np.float32) / 257).astype(np.uint8)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import tempfile
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
-from striate.data.decode import GREY_MODES, decode_image
+from striate.data.decode import PictureHeader, decode_image, picture_header
+from striate.data.fitting import with_channels
+from striate.data.packing import room_for
 from striate.data.records import DataSource, Part, checked_classes
 
 SYNONYMS = {
@@ -28,129 +32,228 @@ SYNONYMS = {
 }
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
-SHOWN = 5  # files named in one message
-SHARE_OF_MEMORY = 0.25  # decoded pictures beyond this share of the machine's memory lie in a file
+SHOWN = 5  # names in one message
+
+T = TypeVar("T")
+
+
+class Listing(NamedTuple):
+    """The files of one split."""
+
+    path: Path
+    pictures: dict[str, list[Path]]  # of each class
+    others: list[Path]  # files that are not pictures by their endings, or lie in no class folder
 
 
 def picture_files(folder: Path) -> list[Path]:
     """The pictures below `folder` by their names' endings, hidden files left out, in the byte order of their names."""
-    found = []
-    for directory, subfolders, names in os.walk(folder):
+    return _files(folder)[0]
+
+
+def open_folder(root: Path, *, skip_unreadable: bool = False) -> DataSource:
+    """The pictures of a folder.
+
+    The subfolders are splits when one of them is called train (or training) and has subfolders itself; else each is a class. The
+    classes are those of the training split, in the order of their names' bytes; another split may lack some, and may not have others.
+    Hidden files and files with other endings are left out; folders inside a class folder belong to the class. The files are only
+    looked into here; they are decoded when a split is read. With `skip_unreadable` they are decoded here once more.
+
+    Raises:
+        DataError: no pictures, one class, a class without pictures, a class that the training split has not, or, unless
+            `skip_unreadable`, a file that is not a picture; names them.
+    """
+    splits, notes = _splits(root)
+    listings = {split: _listing(path) for split, path in splits.items()}
+    classes = _checked(root, listings)
+    for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
+        notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
+    if others := [path for listing in listings.values() for path in listing.others]:
+        notes.append(f"{_count(others)} ignored, by the ending of the name or outside a class folder: {_some(others)}")
+
+    paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
+    headers, bad = _in_threads(_whole_header if skip_unreadable else picture_header, paths)
+    if bad and not skip_unreadable:
+        raise unreadable(bad)
+    if bad:
+        notes.append(f"{_count(bad)} unreadable and left out: {_some(bad)}")
+    if gone := [name for name, files in listings["train"].pictures.items() if not any(path in headers for path in files)]:
+        raise unreadable(bad, f"; no picture is left of class {_names(gone)}")
+
+    sizes = {(header.height, header.width) for header in headers.values()}
+    channels = max(header.channels for header in headers.values())
+    parts: dict[str, Callable[[], Part]] = {}
+    for split, listing in listings.items():
+        pairs = [(path, k) for k, name in enumerate(classes) for path in listing.pictures.get(name, ()) if path in headers]
+        files = [path for path, _ in pairs]
+        part = Part(np.array([k for _, k in pairs], np.int64), tuple(map(str, files)), partial(decode_all, files, channels))
+        parts[split] = partial(_same, part)
+    return DataSource(root.resolve().name, classes, channels, sizes.pop() if len(sizes) == 1 else None, parts, tuple(notes))
+
+
+def _same(part: Part) -> Part:
+    return part
+
+
+def _splits(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folders of the splits, by split, and what to tell of them; `root` itself is the training split when there are none."""
+    subfolders = _subfolders(root)
+    named = [path for path in subfolders if path.name.lower() in SYNONYMS and _subfolders(path)]
+    splits: dict[str, Path] = {}
+    for path in named:
+        split = SYNONYMS[path.name.lower()]
+        if split in splits:
+            raise DataError(f"{root}: both {splits[split].name}/ and {path.name}/ are a {split} split", "Keep one of them.")
+        splits[split] = path
+    if not splits:
+        return {"train": root}, []
+    if "train" not in splits:
+        have = ", ".join(f"{path.name}/" for path in named)
+        raise DataError(f"{root}: has {have} but no train/", f"Put the training pictures in {root / 'train'}/CLASS/.")
+    notes = [f"{path.name}/ is read as the {split} split" for split, path in splits.items() if path.name != split]
+    others = [path.name for path in subfolders if path not in named]
+    if others:
+        notes.append(f"not a split, ignored: {', '.join(f'{name}/' for name in others[:SHOWN])}")
+    return splits, notes
+
+
+def _listing(split: Path) -> Listing:
+    """The pictures of each class folder of a split."""
+    listing = Listing(split, {}, [path for path in _entries(split) if path.is_file()])
+    for folder in _subfolders(split):
+        name = unicodedata.normalize("NFC", folder.name)  # one name has two spellings in Unicode, and systems differ in it
+        if name in listing.pictures:
+            raise DataError(f"{split}: two folders are called {name!r}, in two Unicode spellings", "Merge or rename them.")
+        if any("\udc80" <= letter <= "\udcff" for letter in name):
+            raise DataError(f"{split}: the folder name {os.fsencode(name)!r} is not UTF-8", "Rename the folder.")
+        listing.pictures[name], others = _files(folder)
+        listing.others.extend(others)
+    return listing
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures below `folder`, and the other files, both sorted."""
+
+    def cannot_list(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}", "Check its permissions.")
+
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for directory, subfolders, names in os.walk(folder, onerror=cannot_list):
         subfolders[:] = [name for name in subfolders if not _ignored(name)]
-        found += [Path(directory) / name for name in names if not _ignored(name) and name.lower().endswith(EXTENSIONS)]
-    return sorted(found, key=os.fsencode)
+        for name in names:
+            if not _ignored(name):
+                (pictures if name.lower().endswith(EXTENSIONS) else others).append(Path(directory) / name)
+    return sorted(pictures, key=os.fsencode), sorted(others, key=os.fsencode)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted((path for path in folder.iterdir() if not _ignored(path.name)), key=lambda path: os.fsencode(path.name))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}", "Check its permissions.") from None
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir()]
 
 
 def _ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in IGNORED
 
 
-def open_folder(root: Path, *, skip_unreadable: bool = False) -> DataSource:
-    """The pictures of a folder.
-
-    The subfolders are splits when one of them is called train (or training); else each is a class. The classes are those of the
-    training split, in alphabetical order; another split may lack some, and may not have others.
-
-    Raises:
-        DataError: no pictures, one class, a class without pictures, a class that the training split has not, or, unless
-            `skip_unreadable`, a file that cannot be decoded; names them.
-    """
-    subfolders = {p.name: p for p in sorted(root.iterdir(), key=os.fsencode) if p.is_dir() and not _ignored(p.name)}
-    splits = {SYNONYMS[name.lower()]: path for name, path in subfolders.items() if name.lower() in SYNONYMS}
-    if "train" not in splits:
-        splits = {"train": root}
-    notes = [f"{path.name}/ is read as {split}" for split, path in splits.items() if path != root and path.name != split]
-    others = sorted(set(subfolders) - {path.name for path in splits.values()}) if splits["train"] != root else []
-    if others:
-        notes.append(f"not a split, ignored: {', '.join(others[:SHOWN])}")
-
-    files = {split: _files_by_class(path) for split, path in splits.items()}
-    classes = tuple(files["train"])
-    if not any(files["train"].values()):
-        raise DataError(f"{root}: no pictures", f"Put them in {root}/CLASS/; endings: {' '.join(EXTENSIONS)}.")
-    if empty := [name for name, paths in files["train"].items() if not paths]:
-        raise DataError(f"{splits['train']}: no pictures of class {', '.join(map(repr, empty[:SHOWN]))}", "Add pictures, or remove the folder.")
-    classes = checked_classes(str(root), classes)
-    for split, by_class in files.items():
-        unknown = [name for name, paths in by_class.items() if paths and name not in classes]
+def _checked(root: Path, listings: dict[str, Listing]) -> tuple[str, ...]:
+    """The classes of the training split, if a classifier can be trained on them and the other splits keep to them."""
+    train = listings["train"]
+    if not any(train.pictures.values()):
+        here = sum(path.name.lower().endswith(EXTENSIONS) for path in train.others)
+        loose = f" in class folders; {here:,} lie outside of one" if here else ""
+        raise DataError(f"{root}: no pictures{loose}", f"Put them in {train.path}/CLASS/; endings: {' '.join(EXTENSIONS)}.")
+    if empty := [name for name, paths in train.pictures.items() if not paths]:
+        raise DataError(f"{train.path}: no pictures of class {_names(empty)}", "Add pictures, or remove the folder.")
+    classes = checked_classes(str(train.path), tuple(train.pictures), "Add a folder of pictures for each class.")
+    for listing in listings.values():
+        unknown = [name for name, paths in listing.pictures.items() if paths and name not in classes]
         if unknown:
-            names = ", ".join(map(repr, unknown[:SHOWN]))
-            remedy = f"Rename the folder, or add the class to {splits['train'].name}/. Known: {', '.join(classes[:20])}."
-            raise DataError(f"{splits[split]}: class {names} is not in the training split", remedy)
-
-    heads = {path: _head(path) for by_class in files.values() for paths in by_class.values() for path in paths}
-    bad = [path for path, head in heads.items() if head is None]
-    if bad and not skip_unreadable:
-        raise _unreadable(bad)
-    if bad:
-        notes.append(f"{len(bad)} unreadable files left out: {', '.join(map(str, bad[:SHOWN]))}{' ...' if len(bad) > SHOWN else ''}")
-    good = [head for head in heads.values() if head is not None]
-    if not good:
-        raise _unreadable(bad)
-    sizes = {head[:2] for head in good}
-    parts = {}
-    for split, by_class in files.items():
-        paths = tuple(path for name in classes for path in by_class.get(name, ()) if heads[path] is not None)
-        labels = np.array([k for k, name in enumerate(classes) for path in by_class.get(name, ()) if heads[path] is not None], np.int64)
-        parts[split] = cache(partial(Part, labels, tuple(map(str, paths)), cache(partial(decode_all, paths))))
-    channels = 1 if all(head[2] in GREY_MODES for head in good) else 3
-    return DataSource(root.resolve().name, classes, channels, sizes.pop() if len(sizes) == 1 else None, parts, tuple(notes))
+            remedy = f"Rename the folder, or add the class to {train.path.name}/. Known: {', '.join(classes[:20])}."
+            raise DataError(f"{listing.path}: class {_names(unknown)} is not in the training split", remedy)
+    return classes
 
 
-def _files_by_class(split: Path) -> dict[str, list[Path]]:
-    folders = [path for path in split.iterdir() if path.is_dir() and not _ignored(path.name)]
-    return {path.name: picture_files(path) for path in sorted(folders, key=lambda path: os.fsencode(path.name))}
+def _whole_header(path: Path) -> PictureHeader:
+    """The header of a picture that decodes to its end."""
+    decode_image(path)
+    return picture_header(path)
 
 
-def _unreadable(bad: list[Path]) -> DataError:
+def _in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[Path, T], dict[Path, DataError]]:
+    """`work` of each file, done by several threads, and the errors of those files that have one; in the order of `paths`."""
+
+    def attempt(path: Path) -> tuple[Path, T | DataError]:
+        try:
+            return path, work(path)
+        except DataError as error:
+            return path, error
+
+    done: dict[Path, T] = {}
+    failed: dict[Path, DataError] = {}
+    with ThreadPoolExecutor() as pool:
+        for path, result in pool.map(attempt, paths):
+            if isinstance(result, DataError):
+                failed[path] = result
+            else:
+                done[path] = result
+    return done, failed
+
+
+def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     """The error that names the files, with the reason of the first."""
-    try:
-        decode_image(bad[0])
-        reason = ""
-    except (DataError, OSError) as error:
-        reason = f" ({error.message.partition(': ')[2] if isinstance(error, DataError) else error})"
-    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    count = "1 file" if len(bad) == 1 else f"{len(bad)} files"
+    first, error = next(iter(bad.items()))
+    reason = error.message.removeprefix(f"{first}: ")
     remedy = "Remove or repair them, or leave them out with --skip-unreadable."
-    return DataError(f"{count} cannot be read as pictures: {', '.join(map(str, bad[:SHOWN]))}{more}{reason}", remedy)
+    return DataError(f"{_count(bad)} cannot be read as pictures: {_some(bad)} ({reason}){more}", remedy)
 
 
-def _head(path: Path) -> tuple[int, int, str] | None:
-    """Height, width and mode of a picture that decodes whole, else None."""
-    try:
-        pixels = decode_image(path)
-    except DataError:
-        return None
-    return (pixels.shape[0], pixels.shape[1], "L" if pixels.shape[2] == 1 else "RGB")
+def _some(names: Collection[object]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(str, itertools.islice(names, SHOWN))) + more
 
 
-def decode_all(paths: Iterable[Path], spec: ImageSpec | None) -> np.ndarray:
-    """All pictures as uint8 (N, H, W, C), decoded by several threads; as a memory map where they are large.
+def _names(names: list[str]) -> str:
+    return _some([repr(name) for name in names])
+
+
+def _count(paths: Collection[Path]) -> str:
+    return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
+
+
+def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None) -> np.ndarray:
+    """All pictures as uint8 (N, H, W, C), decoded by several threads into `room_for` them.
+
+    Args:
+        paths: The files.
+        channels: What they get without a spec.
+        spec: What they are brought to; None keeps their size.
 
     Raises:
-        DataError: without a spec, the pictures differ in size.
+        DataError: files cannot be read (all are named), or without a spec the pictures differ in size.
     """
-    files = list(paths)
     if spec is None:
-        arrays = [decode_image(path) for path in files]
-        shapes = {array.shape for array in arrays}
-        if len(shapes) != 1:
-            raise DataError(f"the pictures have {len(shapes)} different sizes", "Give an --img-size.")
-        return np.stack(arrays)
-    packed = _array((len(files), spec.height, spec.width, spec.channels))
-    with ThreadPoolExecutor() as pool:
-        for index, pixels in enumerate(pool.map(lambda path: decode_image(path, spec), files)):
-            packed[index] = pixels
+        headers, bad = _in_threads(picture_header, paths)
+        if bad:
+            raise unreadable(bad)
+        sizes = {(header.height, header.width) for header in headers.values()}
+        if len(sizes) != 1:
+            raise DataError(f"the pictures have {len(sizes):,} different sizes", "Give an --img-size.")
+        shape: tuple[int, ...] = (len(paths), *sizes.pop(), channels)
+    else:
+        shape = (len(paths), spec.height, spec.width, spec.channels)
+    packed = room_for(shape)
+    places = {path: place for place, path in enumerate(paths)}
+
+    def pack(path: Path) -> None:
+        packed[places[path]] = decode_image(path, spec) if spec else with_channels(decode_image(path), channels)
+
+    _, bad = _in_threads(pack, paths)
+    if bad:
+        raise unreadable(bad)
     return packed
-
-
-def _array(shape: tuple[int, ...]) -> np.ndarray:
-    """Room for uint8 of `shape`: in memory, or in a nameless temporary file where that would take too much of it."""
-    size = int(np.prod(shape, dtype=np.int64))
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):
-        memory = 8 * 2**30
-    if size <= memory * SHARE_OF_MEMORY:
-        return np.empty(shape, np.uint8)
-    return np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)  # noqa: SIM115  # it lives as long as the map

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.core.errors import DataError, RefusedFileError, UnknownNameError
-from striate.core.images import ImageSpec
-from striate.data.decode import fit_image
+from striate.data.fitting import fit_images
+from striate.data.packing import data_directory
 from striate.data.pickled import MAX_BYTES, arrays_of_pickle
 from striate.data.records import DataSource, Part
 from striate.data.splits import held_out_places
@@ -54,7 +53,7 @@ def _idx_files(*md5s: str) -> tuple[PublishedFile, ...]:
 
 
 NAMED: dict[str, NamedSet] = {
-    "digits": NamedSet("scanned digits, 8 x 8, of scikit-learn (embedded)", 1437, 360, 10, (8, 8, 1), (), "", ()),
+    "digits": NamedSet("scanned digits, 8 x 8, of scikit-learn (embedded)", 1438, 359, 10, (8, 8, 1), (), "", ()),
     "mnist": NamedSet(
         "handwritten digits (LeCun, Cortes and Burges, 1998)",
         60_000,
@@ -128,7 +127,10 @@ NAMED: dict[str, NamedSet] = {
         (32, 32, 3),
         ("SVHN", "svhn", "."),
         "http://ufldl.stanford.edu/housenumbers/",
-        (PublishedFile("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"), PublishedFile("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3")),
+        (
+            PublishedFile("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
+            PublishedFile("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+        ),
     ),
 }
 CIFAR_BATCHES = {  # MD5 of each file inside the archives
@@ -142,11 +144,6 @@ CIFAR_BATCHES = {  # MD5 of each file inside the archives
     "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
     "meta": "7973b15100ade9c7d40fb424638fde48",
 }
-
-
-def data_directory(data_dir: Path | None) -> Path:
-    """Where named sets lie: `data_dir`, else $STRIATE_DATA, else ~/.cache/striate/data."""
-    return data_dir or Path(os.environ.get("STRIATE_DATA") or "~/.cache/striate/data").expanduser()
 
 
 def is_present(name: str, data_dir: Path | None = None) -> bool:
@@ -197,16 +194,9 @@ def _source(name: str, classes: tuple[str, ...], load: Callable[[str], tuple[np.
     def part(split: str) -> Part:
         images, labels = load(split)
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(labels)))
-        return Part(labels.astype(np.int64), paths, partial(fitted, images))
+        return Part(labels.astype(np.int64), paths, partial(fit_images, images))
 
     return DataSource(name, classes, channels, (height, width), {split: partial(part, split) for split in ("train", "test")})
-
-
-def fitted(images: np.ndarray, spec: ImageSpec | None) -> np.ndarray:
-    """Each of `images` (N, H, W, C) brought to `spec`."""
-    if spec is None or images.shape[1:] == (spec.height, spec.width, spec.channels):
-        return images
-    return np.stack([fit_image(image, spec) for image in images])
 
 
 def _digits() -> DataSource:
@@ -331,7 +321,7 @@ def _cifar_source(name: str, read: Callable[[str], bytes], batches: dict[str, li
         labels = np.concatenate([np.asarray(part[labels_key.decode()]) for part in parts])
         return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
 
-    classes = CIFAR10
+    classes: tuple[str, ...] = CIFAR10
     if name == "cifar100":
         names = content("meta")["fine_label_names"]
         classes = tuple(text.decode() if isinstance(text, bytes) else str(text) for text in _items(names))
@@ -363,7 +353,9 @@ def _svhn(name: str, directory: Path) -> DataSource | None:
         except (OSError, ValueError, KeyError, TypeError, MatReadError) as error:
             raise DataError(f"{path}: cannot be read: {error}", "Fetch the file again.") from None
         if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
-            raise DataError(f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", "Fetch the file again.")
+            raise DataError(
+                f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", "Fetch the file again."
+            )
         return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels.astype(np.int64) % 10
 
     return _source(name, DIGITS, load)

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
+from striate.data.packing import take_rows
 
 SPLITS = ("train", "val", "test")
 
@@ -23,7 +24,7 @@ class ImageSet:
     Attributes:
         name: The data set's name.
         split: train, val or test.
-        images: (N, H, W, C) uint8; may be a read-only memory map.
+        images: (N, H, W, C) uint8; may be a memory map, and is not to be written to.
         labels: (N,) int64, indices into `classes`.
         classes: The class names, in the order of the training split.
         paths: One name a picture: its file, or such as `mnist/test/00017`.
@@ -39,10 +40,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> ImageSet:
-        """The pictures at `indices`, in that order."""
-        paths = tuple(self.paths[i] for i in indices)
-        return ImageSet(self.name, self.split, self.images[indices], self.labels[indices], self.classes, paths)
+    def take(self, indices: np.ndarray | Sequence[int]) -> ImageSet:
+        """The pictures at `indices` (n,) whole numbers, in that order."""
+        places = np.asarray(indices, np.int64)
+        paths = tuple(self.paths[place] for place in places)
+        return ImageSet(self.name, self.split, take_rows(self.images, places), self.labels[places], self.classes, paths)
 
 
 class Part(NamedTuple):
@@ -98,16 +100,17 @@ class DataSource:
 
     def _part(self, split: str) -> Part:
         if split not in self.parts:
-            raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another --split.")
+            raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another split.")
         return self.parts[split]()
 
 
-def checked_classes(name: str, classes: Sequence[str]) -> tuple[str, ...]:
+def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str, ...]:
     """The classes, if a classifier can be trained on them.
 
     Raises:
         DataError: fewer than two.
     """
     if len(classes) < 2:
-        raise DataError(f"{name}: a classifier needs at least two classes, got {', '.join(classes) or 'none'}", "Add a folder for each class.")
+        found = f"only {classes[0]!r}" if classes else "none"
+        raise DataError(f"{name}: a classifier needs at least two classes, got {found}", remedy)
     return tuple(classes)

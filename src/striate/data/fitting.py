@@ -1,0 +1,99 @@
+"""Bringing decoded pictures to a network's size and channels; files and arrays alike go through here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from striate.core.errors import DataError
+from striate.core.images import ImageSpec
+from striate.data.packing import room_for
+
+UNSCALED_GROWTH = 1.25  # with "pad", pictures that are smaller by no more than this keep their pixels
+CHUNK = 256  # pictures a thread takes at a time
+
+
+def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """uint8 (h, w, c) brought to `spec`: its channels, then its size by its fit (antialiased bilinear).
+
+    A grey picture is repeated over 3 channels. "crop" takes the largest centred part that has the wanted proportions. With "pad", a
+    picture that is smaller on both sides by at most a quarter of its size keeps its pixels and is padded with black (28 x 28 in
+    32 x 32, as LeNet-5 takes MNIST); on odd remainders the extra line is below or right.
+
+    Raises:
+        DataError: the picture has colours and `spec` has 1 channel, or another number of channels than `spec`.
+    """
+    pixels = with_channels(pixels, spec.channels)
+    height, width = pixels.shape[:2]
+    wanted = spec.height, spec.width
+    if (height, width) == wanted:
+        return pixels
+    if spec.fit == "stretch":
+        return _resized(pixels, wanted, (0, 0, width, height))
+    ratios = spec.height / height, spec.width / width
+    if spec.fit == "crop":
+        scale = max(ratios)
+        return _centre(pixels, wanted) if scale == 1 else _resized(pixels, wanted, _centred_box(height, width, spec, scale))
+    scale = 1.0 if min(ratios) >= 1 and max(ratios) <= UNSCALED_GROWTH else min(ratios)
+    if scale != 1:
+        inner = max(1, min(spec.height, round(height * scale))), max(1, min(spec.width, round(width * scale)))
+        pixels = _resized(pixels, inner, (0, 0, width, height))
+    padded = np.zeros((*wanted, spec.channels), np.uint8)
+    _centre(padded, pixels.shape[:2])[:] = pixels
+    return padded
+
+
+def fit_images(images: np.ndarray, spec: ImageSpec | None) -> np.ndarray:
+    """Each of `images` (N, h, w, c) brought to `spec` as `fit_image` does; as they are without one."""
+    if spec is None or images.shape[1:] == (spec.height, spec.width, spec.channels):
+        return images
+    fitted = room_for((len(images), spec.height, spec.width, spec.channels))
+
+    def fit_chunk(start: int) -> None:
+        for index in range(start, min(start + CHUNK, len(images))):
+            fitted[index] = fit_image(images[index], spec)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(fit_chunk, range(0, len(images), CHUNK)))
+    return fitted
+
+
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 (h, w, c) with `channels` channels: grey is repeated, and a grey picture saved in colour becomes one channel.
+
+    Raises:
+        DataError: neither of the two.
+    """
+    found = pixels.shape[2]
+    if found == channels:
+        return pixels
+    if found == 1:
+        return np.repeat(pixels, channels, axis=2)
+    if channels == 1 and found == 3 and (pixels == pixels[..., :1]).all():
+        return pixels[..., :1]
+    remedy = "Convert the picture, or use a model trained on such pictures."
+    raise DataError(f"has {found} channels, {channels} {'is' if channels == 1 else 'are'} wanted", remedy)
+
+
+def _centre(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The centre of `pixels` of `size` (height, width): a view."""
+    top, left = (pixels.shape[0] - size[0]) // 2, (pixels.shape[1] - size[1]) // 2
+    return pixels[top : top + size[0], left : left + size[1]]
+
+
+def _centred_box(height: int, width: int, spec: ImageSpec, scale: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the centred part that fills `spec` when scaled."""
+    down, across = max(0.0, (height - spec.height / scale) / 2), max(0.0, (width - spec.width / scale) / 2)
+    return across, down, width - across, height - down
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    """The part `box` of uint8 (h, w, c) at `size`, antialiased bilinear."""
+    if pixels.shape[2] not in (1, 3):
+        planes = [_resized(pixels[..., channel : channel + 1], size, box) for channel in range(pixels.shape[2])]
+        return np.concatenate(planes, axis=2)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    scaled = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=box))
+    return scaled[..., None] if scaled.ndim == 2 else scaled

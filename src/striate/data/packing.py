@@ -1,0 +1,71 @@
+"""Room for decoded pictures: in memory, or in a file where they would take too much of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.files import cannot_write
+
+SHARE_OF_MEMORY = 0.25  # an array beyond this share of the machine's memory lies in a file
+ROWS_AT_A_TIME = 1024
+
+
+def data_directory(data_dir: Path | None = None) -> Path:
+    """Where named sets and packed pictures lie: `data_dir`, else $STRIATE_DATA, else ~/.cache/striate/data."""
+    return Path(data_dir or os.environ.get("STRIATE_DATA") or "~/.cache/striate/data").expanduser()
+
+
+def room_for(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of uint8, to be filled.
+
+    One that takes more than a quarter of the machine's memory is a map of a nameless file in `packed/` of the data directory, whose
+    space is claimed here and given back when the array goes, also after a crash.
+
+    Raises:
+        EnvironmentFault: no space for that file.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    if size <= memory_bytes() * SHARE_OF_MEMORY:
+        return np.empty(shape, np.uint8)
+    folder = data_directory() / "packed"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _claim(file.fileno(), folder, size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise cannot_write(folder / "pictures", error, needed_bytes=size) from error
+
+
+def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """The rows `indices` of `images`; those of a file go to a file, so that they never fill the memory."""
+    if not isinstance(images, np.memmap):
+        return images[indices]
+    taken = room_for((len(indices), *images.shape[1:]))
+    for start in range(0, len(indices), ROWS_AT_A_TIME):
+        taken[start : start + ROWS_AT_A_TIME] = images[indices[start : start + ROWS_AT_A_TIME]]
+    return taken
+
+
+def memory_bytes() -> int:
+    """This machine's memory; 8 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return 8 * 2**30
+
+
+def _claim(descriptor: int, folder: Path, size: int) -> None:
+    """Make the file `size` bytes long with its space set aside: a full disk under a map would end the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(descriptor, size)
