@@ -74,7 +74,7 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1 and found == 3 and (pixels == pixels[..., :1]).all():
         return pixels[..., :1]
     remedy = "Convert the picture, or use a model trained on such pictures."
-    raise DataError(f"has {found} channels, {channels} {'is' if channels == 1 else 'are'} wanted", remedy)
+    raise DataError(f"has {found} channels, the model takes {channels}", remedy)
 
 
 def _centre(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -38,7 +38,8 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             _claim(file.fileno(), folder, size)
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            packed: np.ndarray = np.memmap(file, np.uint8, "r+", shape=shape)
+            return packed
     except OSError as error:
         raise cannot_write(folder / "pictures", error, needed_bytes=size) from error
 

@@ -48,7 +48,7 @@ def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[
             pictures = "1 training picture" if len(places) == 1 else "no training pictures"
             raise DataError(f"class {name!r} has {pictures}; at least 2 are needed to hold one out", "Add pictures of it.")
         count = min(max(1, round(len(places) * fraction)), len(places) - 1)
-        ranked = sorted(places, key=lambda place: _hash(seed, paths[place]))
+        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
         held_out[ranked[:count]] = True
     return held_out
 
