@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device, is_bfloat16_fast
-from striate.core.errors import DataError, NumericError
+from striate.core.errors import DataError, NumericError, UsageError
 from striate.core.modes import evaluation_mode, kept_modes
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.accelerate import pool_before_activation, tune_allocator
@@ -111,11 +111,14 @@ def fit(model: nn.Module, train_batches: Batches, settings: TrainSettings, *, va
         An event after each update, and one with a row after each epoch.
 
     Raises:
-        NumericError: the loss is NaN or Inf; names the update. The weights may be ruined; what was saved before is not.
-        DataError: there are no training batches.
+        NumericError: the loss or a weight is NaN or Inf; names the update. The weights may be ruined; what was saved before is not.
+        DataError: there are no training or no validation batches, or fewer come than there should be.
+        UsageError: each parameter of the model is frozen.
     """
     if len(train_batches) == 0:
         raise DataError("no training pictures")
+    if val_batches is not None and len(val_batches) == 0:
+        raise DataError("no validation pictures")
     device = choose_device(settings.device)
     num_steps = settings.steps or settings.epochs * len(train_batches)
     update = updater(model, settings, device, schedule_of(settings, num_steps, len(train_batches)))
@@ -138,8 +141,12 @@ def fit(model: nn.Module, train_batches: Batches, settings: TrainSettings, *, va
                 yield FitEvent(epoch, step, tally.steps, steps_in_epoch)
                 if stop.asked or tally.steps == steps_in_epoch:
                     break
+            else:
+                raise DataError(f"epoch {epoch} has {tally.steps} batches, but {len(train_batches)} were promised")
             if not tally.is_finite:
                 raise _not_finite(step, rate)
+            if (name := first_not_finite(model)) is not None:
+                raise _not_finite(step, rate, f"the weight {name}")
             seconds = time.perf_counter() - started
             val_loss, val_accuracy = validate(model, val_batches) if val_batches is not None else (math.nan, math.nan)
             if val_batches is not None and not math.isfinite(val_loss):
@@ -173,8 +180,12 @@ def updater(
     """
     tune_allocator()
     if settings.channels_last:
-        model.to(memory_format=torch.channels_last)
+        for weight in model.parameters():
+            if weight.ndim == 4:  # convolutions of images; torch has another name for those of volumes
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     optimizer = optimizer_of(settings, model)
+    if not optimizer.groups:
+        raise UsageError("the network has nothing to train: each of its parameters is frozen", "Freeze fewer parts.")
     stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
     autocast = precision_of(settings, device)
 
@@ -192,9 +203,14 @@ def updater(
     return update
 
 
-def _not_finite(step: int, rate: float) -> NumericError:
+def first_not_finite(model: nn.Module) -> str | None:
+    """The name of a parameter that holds NaN or Inf: a saturated activation can hide one from every loss."""
+    return next((name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()), None)
+
+
+def _not_finite(step: int, rate: float, what: str = "the loss") -> NumericError:
     remedy = "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
-    return NumericError(f"the loss is not finite at step {step} (learning rate {rate:g})", remedy)
+    return NumericError(f"{what} is not finite at step {step} (learning rate {rate:g})", remedy)
 
 
 def validate(model: nn.Module, batches: Batches) -> tuple[float, float]:
