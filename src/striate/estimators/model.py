@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Pictures = Sequence[str | PathLike[str]] | np.ndarray
 MODEL_NAME = "best.safetensors"  # of a run folder
+GROUP = 8  # images that run together on the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,8 @@ class Model:
     def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
         """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
-        In float32, on batches of any size: an image's answer does not depend on its neighbours.
+        In float32. On the CPU the network always runs on groups of 8, the last one filled up: the order in which a sum is taken
+        depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company.
         """
         import torch
 
@@ -149,11 +151,15 @@ class Model:
         wanted = (self.images.height, self.images.width, self.images.channels)
         if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
             raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
+        size = GROUP if self.device.partition(":")[0] == "cpu" else batch_size
         chunks = []
         with torch.inference_mode(), evaluation_mode(self.module):
-            for start in range(0, len(images), batch_size):
-                batch = torch.from_numpy(np.array(images[start : start + batch_size]))  # (n, H, W, C), a copy: the source may be read-only
-                logits = self.module(batch.to(self.device)).double()  # (n, K)
+            for start in range(0, len(images), size):
+                group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
+                count = len(group)
+                if count < size:
+                    group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
+                logits = self.module(torch.from_numpy(group).to(self.device))[:count].double()  # (n, K)
                 chunks.append(logits.softmax(1).cpu().numpy())
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
 
