@@ -59,7 +59,7 @@ def test_a_clone_has_the_same_settings_and_gives_the_same_answers(digits):
 def test_cross_validation_of_scikit_learn_works_on_it(digits):
     X, y = digits
 
-    scores = cross_val_score(ImageClassifier(epochs=3, batch_size=32), X[:300], y[:300], cv=2)
+    scores = cross_val_score(ImageClassifier(epochs=5, batch_size=32), X[:400], y[:400], cv=2)
 
     assert scores.shape == (2,)
     assert scores.min() > 0.3
@@ -113,7 +113,17 @@ def test_pictures_of_another_shape_are_refused_when_predicting(digits):
         clf.predict(np.zeros((2, 9, 8), np.uint8))
 
 
-@pytest.mark.parametrize("check", [check_no_attributes_set_in_init, check_parameters_default_constructible, check_estimator_cloneable, check_get_params_invariance, check_set_params, check_estimator_repr])
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_no_attributes_set_in_init,
+        check_parameters_default_constructible,
+        check_estimator_cloneable,
+        check_get_params_invariance,
+        check_set_params,
+        check_estimator_repr,
+    ],
+)
 def test_the_checks_of_scikit_learn_that_need_no_table_of_numbers_pass(check):
     check("ImageClassifier", ImageClassifier())
 

@@ -154,7 +154,8 @@ def sealed(path, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda header, _: header.update(network=small_network(width=5).to_data()), r"conv\.weight is \(4, 2, 3, 3\) instead of \(5, 2, 3, 3\)|needs"),
+        (lambda header, _: header.update(network=small_network(width=5).to_data()), r"needs \d+ parameters"),
+        (lambda header, _: header.update(network=small_network(width=3).to_data()), r"conv\.weight is \(4, 2, 3, 3\) instead of"),
         (lambda header, _: header.update(network=small_network(width=10**6).to_data()), "the description needs"),
         (lambda header, _: header.update(classes=["ant", "bee"]), "3 outputs for 2 classes"),
         (lambda header, _: header.update(classes=["ant", "bee", "bee"]), "distinct names"),

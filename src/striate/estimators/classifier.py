@@ -48,7 +48,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         >>> import numpy as np
         >>> X = np.zeros((40, 8, 8), np.uint8); X[20:, :, 4:] = 255
         >>> y = np.array(["left"] * 20 + ["right"] * 20)
-        >>> clf = ImageClassifier(network="compact_cnn", epochs=3, batch_size=10).fit(X, y)
+        >>> clf = ImageClassifier(network="compact_cnn", epochs=8, batch_size=10).fit(X, y)
         >>> clf.predict(X[[0, 39]]).tolist()
         ['left', 'right']
     """

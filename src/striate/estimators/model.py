@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.tables import csv_text, spreadsheet_cell
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
@@ -79,9 +78,9 @@ class Predictions(Sequence[Prediction]):
             header += [f"class{place}", f"probability{place}"]
         rows = [header]
         for item in self.items:
-            row: list[object] = [_cell(item.path), _cell(item.class_name), f"{item.probability:.6f}"]
+            row: list[object] = [spreadsheet_cell(item.path), spreadsheet_cell(item.class_name), f"{item.probability:.6f}"]
             for answer in item.top[1:]:
-                row += [_cell(answer.class_name), f"{answer.probability:.6f}"]
+                row += [spreadsheet_cell(answer.class_name), f"{answer.probability:.6f}"]
             rows.append(row)
         return rows
 
@@ -89,11 +88,11 @@ class Predictions(Sequence[Prediction]):
         """The records as CSV text; written to `path` too where one is given."""
         from striate.core.files import write_atomically
 
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(self.to_rows())
+        header, *rows = self.to_rows()
+        text = csv_text(header, rows)
         if path is not None:
-            write_atomically(Path(path), text.getvalue().encode(errors="surrogateescape"))
-        return text.getvalue()
+            write_atomically(Path(path), text.encode(errors="surrogateescape"))
+        return text
 
     def to_pandas(self) -> Any:
         """The records as a pandas DataFrame.
@@ -107,11 +106,6 @@ class Predictions(Sequence[Prediction]):
             raise EnvironmentFault("to_pandas needs pandas, which is not installed", "Install it: pip install pandas.") from None
         header, *rows = self.to_rows()
         return pd.DataFrame(rows, columns=header)
-
-
-def _cell(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 class Model:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,9 +9,8 @@ import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
+from striate.core.tables import csv_text, spreadsheet_cell
 from striate.workflows.measures import Measures, checked
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_confusion_csv(path: Path, measures: Measures) -> None:
@@ -80,19 +77,9 @@ def write_predictions_csv(
     _write(path, header, rows)
 
 
-def spreadsheet_cell(text: str) -> str:
-    """`text`, after an apostrophe where a spreadsheet would take it for a formula and run it."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _six(number: float) -> str:
     return f"{number:.6g}"
 
 
 def _write(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    lines = []
-    for row in (header, *rows):
-        line = io.StringIO(newline="")
-        csv.writer(line, lineterminator="\r\n").writerow(row)  # up to Python 3.12 a cell is quoted only for line breaks that are named here
-        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
-    write_atomically(path, "".join(lines).encode(errors="surrogateescape"))  # file names may hold bytes that are no text
+    write_atomically(path, csv_text(header, rows).encode(errors="surrogateescape"))  # file names may hold bytes that are no text
