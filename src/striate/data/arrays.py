@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from striate.core.errors import DataError, RefusedFileError
+from striate.core.errors import DataError
 from striate.data.fitting import fit_images
+from striate.data.published import npz_arrays
 from striate.data.records import DataSource, Part, checked_classes
 
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
@@ -26,7 +26,10 @@ def as_images(values: Any, name: str) -> np.ndarray:
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
-        raise DataError(f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {np.shape(values)}")
+        raise DataError(f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {np.shape(values)}", "Reshape it.")
+    if array.shape[1] in (1, 3) and array.shape[3] > 4:
+        message = f"{name} must be pictures (n, h, w, c), got shape {array.shape}, which looks like (n, c, h, w)"
+        raise DataError(message, "Move the channels last: X.transpose(0, 2, 3, 1).")
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype.kind != "f":
@@ -47,36 +50,58 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
         array = array[:, 0]
     if array.ndim == 2 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all() and (array.sum(1) == 1).all():
         array = array.argmax(1)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
+        array = array.astype(str)
     if array.ndim != 1 or array.dtype.kind not in "iuUb":
-        raise DataError(f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}")
+        message = f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}"
+        raise DataError(message, "Convert it: y.astype(int), or one-hot rows of 0 and 1.")
     if len(array) != count:
-        raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures")
+        raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label a picture.")
     return array
 
 
-def open_arrays(splits: dict[str, tuple[Any, Any]], name: str) -> DataSource:
+def open_arrays(splits: dict[str, tuple[Any, Any]], name: str, fields: dict[str, tuple[str, str]] | None = None) -> DataSource:
     """A source of arrays: split -> (X, y). The classes are the sorted labels of the training split.
+
+    Args:
+        splits: The arrays; at least of train.
+        name: What the source, and its pictures, are called.
+        fields: What errors call the arrays of each split; Keras' keys by default.
 
     Raises:
         DataError: bad shapes, one class, or a label in another split that the training split has not.
     """
-    images = {split: as_images(x, f"{name}: {KEYS[split][0]}") for split, (x, _) in splits.items()}
-    raw = {split: as_labels(y, len(images[split]), f"{name}: {KEYS[split][1]}") for split, (_, y) in splits.items()}
-    values = np.unique(raw["train"])
-    classes = checked_classes(name, [str(value) for value in values], "Give labels of two classes or more.")
+    words = {split: tuple(f"{name}: {field}" for field in pair) for split, pair in (fields or KEYS).items()}
+    images = {split: as_images(x, words[split][0]) for split, (x, _) in splits.items()}
+    labels = {split: as_labels(y, len(images[split]), words[split][1]) for split, (_, y) in splits.items()}
+    classes = checked_classes(
+        words["train"][1], [str(value) for value in np.unique(labels["train"])], "Give labels of two classes or more."
+    )
     parts = {}
-    for split, labels in raw.items():
-        unknown = sorted({str(label) for label in labels} - set(classes))
-        if unknown:
-            raise DataError(f"{name}: {KEYS[split][1]} has class {', '.join(unknown[:5])}, which y_train has not")
-        numbers = np.searchsorted(values, labels).astype(np.int64)
-        paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(labels)))
+    for split, values in labels.items():
+        numbers = numbered(values, classes, words[split][1])
+        paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(values)))
         parts[split] = partial(Part, numbers, paths, partial(fit_images, images[split]))
-    shapes = {array.shape[1:] for array in images.values()}
+    shapes = sorted({array.shape[1:] for array in images.values()})
     if len({shape[2] for shape in shapes}) != 1:
-        raise DataError(f"{name}: the splits differ in their number of channels: {sorted(shapes)}")
+        raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Bring them to one.")
     height, width, channels = images["train"].shape[1:]
     return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts)
+
+
+def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndarray:
+    """The labels (n,) int64 as places in `classes`, mapped by name.
+
+    Raises:
+        DataError: a label is not among them; names the field.
+    """
+    values, places = np.unique(labels, return_inverse=True)
+    names = [str(value) for value in values]
+    if unknown := [value for value in names if value not in classes]:
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+        remedy = f"Known: {', '.join(classes[:20])}."
+        raise DataError(f"{name} has class {', '.join(map(repr, unknown[:5]))}{more}, which the training labels have not", remedy)
+    return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
 
 
 def open_npz(path: Path) -> DataSource:
@@ -86,15 +111,7 @@ def open_npz(path: Path) -> DataSource:
         DataError: not such a file; names the key.
         RefusedFileError: it holds Python objects, which only pickle could read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in file.files}
-    except ValueError as error:
-        if "pickle" in str(error).lower():
-            raise RefusedFileError(f"{path}: holds Python objects, which only pickle can read", "Save plain number arrays.") from None
-        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
-    except (OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
+    content = npz_arrays(path)
     missing = [key for key in KEYS["train"] if key not in content]
     if missing:
         raise DataError(
@@ -104,7 +121,7 @@ def open_npz(path: Path) -> DataSource:
     splits = {}
     for split, (x, y) in KEYS.items():
         if (x in content) != (y in content):
-            raise DataError(f"{path}: {x} and {y} must come together")
+            raise DataError(f"{path}: {x} and {y} must come together", "Save both, or neither.")
         if x in content:
             splits[split] = (content[x], content[y])
     return open_arrays(splits, path.stem)

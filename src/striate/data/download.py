@@ -26,10 +26,13 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         return
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the table of named sets
+            announced = response.headers.get("Content-Length")
             data = response.read(MAX_BYTES)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise EnvironmentFault(f"{url}: cannot be fetched: {reason}", f"Fetch it by hand and put it at {path}.") from None
+    if announced and len(data) < min(int(announced), MAX_BYTES):
+        raise EnvironmentFault(f"{url}: the connection ended after {len(data):,} of {int(announced):,} bytes", "Try again.")
     if _md5(data) != md5:
         raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Fetch it by hand and put it at {path}.")
     try:

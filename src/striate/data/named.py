@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import tarfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +12,14 @@ import numpy as np
 from striate.core.errors import DataError, RefusedFileError, UnknownNameError
 from striate.data.fitting import fit_images
 from striate.data.packing import data_directory
-from striate.data.pickled import MAX_BYTES, arrays_of_pickle
+from striate.data.published import REMEDY, read_cifar, read_cifar_classes, read_idx, read_npz, read_svhn
 from striate.data.records import DataSource, Part
 from striate.data.splits import held_out_places
 
 DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+KMNIST_ARRAYS = ("kmnist-train-imgs.npz", "kmnist-train-labels.npz", "kmnist-test-imgs.npz", "kmnist-test-labels.npz")
 KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
@@ -45,6 +41,7 @@ class NamedSet(NamedTuple):
     folders: tuple[str, ...]  # where its files may lie under the data directory
     url: str  # of the publisher's folder; empty where nothing is downloaded
     files: tuple[PublishedFile, ...]
+    licence: str  # as its publisher states it
 
 
 def _idx_files(*md5s: str) -> tuple[PublishedFile, ...]:
@@ -53,7 +50,7 @@ def _idx_files(*md5s: str) -> tuple[PublishedFile, ...]:
 
 
 NAMED: dict[str, NamedSet] = {
-    "digits": NamedSet("scanned digits, 8 x 8, of scikit-learn (embedded)", 1438, 359, 10, (8, 8, 1), (), "", ()),
+    "digits": NamedSet("scanned digits, 8 x 8, of scikit-learn (embedded)", 1438, 359, 10, (8, 8, 1), (), "", (), "CC BY 4.0"),
     "mnist": NamedSet(
         "handwritten digits (LeCun, Cortes and Burges, 1998)",
         60_000,
@@ -68,6 +65,7 @@ NAMED: dict[str, NamedSet] = {
             "9fb629c4189551a2d022fa330f9573f3",
             "ec29112dd5afa0611ce80d1b7f02629c",
         ),
+        "none stated",
     ),
     "fashion_mnist": NamedSet(
         "articles of clothing (Xiao, Rasul and Vollgraf, 2017)",
@@ -76,13 +74,14 @@ NAMED: dict[str, NamedSet] = {
         10,
         (28, 28, 1),
         ("FashionMNIST/raw", "fashion_mnist", "fashion-mnist", "FashionMNIST"),
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         _idx_files(
             "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
             "25c81989df183df01b3e8a0aad5dffbe",
             "bef4ecab320f06d8554ea6380940ec79",
             "bb300cfdad3c16e7a12a480ee83cd310",
         ),
+        "MIT",
     ),
     "kmnist": NamedSet(
         "cursive Japanese characters (Clanuwat et al., 2018)",
@@ -91,13 +90,14 @@ NAMED: dict[str, NamedSet] = {
         10,
         (28, 28, 1),
         ("KMNIST/raw", "kmnist", "KMNIST"),
-        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         _idx_files(
             "bdb82020997e1d708af4cf47b453dcf7",
             "e144d726b3acfaa3e44228e80efcd344",
             "5c965bf0a639b31b8f53240b1b52f4d7",
             "7320c461ea6c1c855c0b718fb2a4b134",
         ),
+        "CC BY-SA 4.0",
     ),
     "cifar10": NamedSet(
         "small colour pictures (Krizhevsky, 2009)",
@@ -108,6 +108,7 @@ NAMED: dict[str, NamedSet] = {
         ("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10", "."),
         "https://www.cs.toronto.edu/~kriz/",
         (PublishedFile("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
+        "none stated; asks for citation",
     ),
     "cifar100": NamedSet(
         "small colour pictures of 100 classes (Krizhevsky, 2009)",
@@ -118,6 +119,7 @@ NAMED: dict[str, NamedSet] = {
         ("cifar-100-python", "cifar100/cifar-100-python", "cifar100", "."),
         "https://www.cs.toronto.edu/~kriz/",
         (PublishedFile("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
+        "none stated; asks for citation",
     ),
     "svhn": NamedSet(
         "street view house numbers, cropped digits (Netzer et al., 2011)",
@@ -126,23 +128,13 @@ NAMED: dict[str, NamedSet] = {
         10,
         (32, 32, 3),
         ("SVHN", "svhn", "."),
-        "http://ufldl.stanford.edu/housenumbers/",
+        "https://ufldl.stanford.edu/housenumbers/",
         (
             PublishedFile("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
             PublishedFile("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
         ),
+        "non-commercial use only",
     ),
-}
-CIFAR_BATCHES = {  # MD5 of each file inside the archives
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-    "train": "16019d7e3df5f24257cddd939b257f8d",
-    "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-    "meta": "7973b15100ade9c7d40fb424638fde48",
 }
 
 
@@ -150,7 +142,7 @@ def is_present(name: str, data_dir: Path | None = None) -> bool:
     """Whether the files of a named set are on this machine."""
     try:
         open_named(name, data_dir)
-    except DataError:
+    except (DataError, RefusedFileError):
         return False
     return True
 
@@ -193,10 +185,22 @@ def _source(name: str, classes: tuple[str, ...], load: Callable[[str], tuple[np.
     @cache
     def part(split: str) -> Part:
         images, labels = load(split)
+        _check(name, split, images, labels, len(classes))
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(labels)))
         return Part(labels.astype(np.int64), paths, partial(fit_images, images))
 
     return DataSource(name, classes, channels, (height, width), {split: partial(part, split) for split in ("train", "test")})
+
+
+def _check(name: str, split: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """The files hold what the set is known for; also a part of it will do."""
+    shape = NAMED[name].image_shape
+    if images.dtype != np.uint8 or images.shape[1:] != shape or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"{name}: pictures must be uint8 (n, {', '.join(map(str, shape))}), got {images.dtype} {images.shape}", REMEDY)
+    if len(images) != len(labels) or not len(labels):
+        raise DataError(f"{name}: the {split} files hold {len(images):,} pictures and {len(labels):,} labels", REMEDY)
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(f"{name}: the {split} labels must be 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}", REMEDY)
 
 
 def _digits() -> DataSource:
@@ -220,45 +224,27 @@ def _digits() -> DataSource:
 
 
 def _idx(name: str, directory: Path) -> DataSource | None:
-    """MNIST and its kin: four idx files, gzipped or not."""
+    """MNIST and its kin: four idx files, gzipped or not; KMNIST also as four `.npz` files."""
     classes = {"mnist": DIGITS, "fashion_mnist": FASHION, "kmnist": KUZUSHIJI}[name]
     found: dict[str, Path] = {}
-    for folder in NAMED[name].folders:
-        for file in NAMED[name].files:
-            plain = file.name.removesuffix(".gz")
-            for path in (directory / folder / file.name, directory / folder / plain):
-                if file.name not in found and path.is_file():
-                    found[file.name] = path
+    for folder in (directory / folder for folder in NAMED[name].folders):
+        for file, arrays in zip(NAMED[name].files, KMNIST_ARRAYS, strict=True):
+            kinds = (file.name, file.name.removesuffix(".gz"), arrays if name == "kmnist" else file.name)
+            path = next((folder / kind for kind in kinds if (folder / kind).is_file()), None)
+            if path is not None:
+                found.setdefault(file.name, path)
     if len(found) < len(NAMED[name].files):
         return None
     train_images, train_labels, test_images, test_labels = (found[file.name] for file in NAMED[name].files)
 
+    def read(path: Path, rank: int) -> np.ndarray:
+        return read_npz(path) if path.suffix == ".npz" else read_idx(path, rank=rank)
+
     def load(split: str) -> tuple[np.ndarray, np.ndarray]:
         images, labels = (train_images, train_labels) if split == "train" else (test_images, test_labels)
-        return read_idx(images, rank=3)[..., None], read_idx(labels, rank=1)
+        return read(images, 3)[..., None], read(labels, 1)
 
     return _source(name, classes, load)
-
-
-def read_idx(path: Path, *, rank: int) -> np.ndarray:
-    """The uint8 array of an idx file (LeCun's format), gzipped or not.
-
-    Raises:
-        DataError: cut short, not idx, or of another rank; names the file.
-    """
-    remedy = "Fetch the file again."
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz" or data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}", remedy) from None
-    if len(data) < 4 + 4 * rank or data[:4] != bytes((0, 0, 8, rank)):
-        raise DataError(f"{path}: not an idx file of uint8 with {rank} axes", remedy)
-    shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(rank))
-    if len(data) != 4 + 4 * rank + int(np.prod(shape, dtype=np.int64)):
-        raise DataError(f"{path}: has {len(data):,} bytes, which does not fit its shape {shape}", remedy)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
 def _cifar(name: str, directory: Path) -> DataSource | None:
@@ -266,96 +252,21 @@ def _cifar(name: str, directory: Path) -> DataSource | None:
     batches = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
     if name == "cifar100":
         batches = {"train": ["train"], "test": ["test"]}
-    wanted = [batch for group in batches.values() for batch in group] + (["meta"] if name == "cifar100" else [])
-    archive = NAMED[name].files[0].name
-    for folder in (directory / folder for folder in NAMED[name].folders):
-        read: Callable[[str], bytes] | None = None
-        if all((folder / batch).is_file() for batch in wanted):
-            read = partial(_bytes_in, folder)
-        elif (folder / archive).is_file():
-            read = partial(_member, folder / archive, tuple(wanted))
-        if read is not None:
-            return _cifar_source(name, read, batches, folder)
-    return None
-
-
-def _bytes_in(folder: Path, batch: str) -> bytes:
-    return (folder / batch).read_bytes()
-
-
-def _member(archive: Path, wanted: tuple[str, ...], batch: str) -> bytes:
-    """One batch out of the archive, read without unpacking anything to disk."""
-    batches = _members(archive, wanted)
-    if batch not in batches:
-        raise DataError(f"{archive}: holds no {batch}", "Fetch the archive again.")
-    return batches[batch]
-
-
-@cache
-def _members(archive: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:
-    batches = {}
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name.rsplit("/", 1)[-1]
-                file = tar.extractfile(member) if member.isfile() and name in wanted and member.size <= MAX_BYTES else None
-                if file is not None:
-                    batches[name] = file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive}: cannot be read: {error}", "Fetch the archive again.") from None
-    return batches
-
-
-def _cifar_source(name: str, read: Callable[[str], bytes], batches: dict[str, list[str]], folder: Path) -> DataSource:
-    labels_key = b"labels" if name == "cifar10" else b"fine_labels"
-
-    def content(batch: str) -> dict[str, object]:
-        data = read(batch)
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != CIFAR_BATCHES[batch]:
-            raise RefusedFileError(f"{folder / batch}: not the batch that was published (its MD5 differs)", "Fetch the data set again.")
-        return arrays_of_pickle(data)
-
-    def load(split: str) -> tuple[np.ndarray, np.ndarray]:
-        parts = [content(batch) for batch in batches[split]]
-        pixels = np.concatenate([np.asarray(part["data"]) for part in parts])  # (N, 3072), channel by channel
-        labels = np.concatenate([np.asarray(part[labels_key.decode()]) for part in parts])
-        return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
-
-    classes: tuple[str, ...] = CIFAR10
-    if name == "cifar100":
-        names = content("meta")["fine_label_names"]
-        classes = tuple(text.decode() if isinstance(text, bytes) else str(text) for text in _items(names))
-    return _source(name, classes, load)
-
-
-def _items(value: object) -> Iterable[object]:
-    if not isinstance(value, list | tuple):
-        raise RefusedFileError("the class names of the batch are not a list")
-    return value
+    wanted = [*batches["train"], *batches["test"], *(["meta"] if name == "cifar100" else [])]
+    folders = [directory / folder for folder in NAMED[name].folders]
+    place = next((folder for folder in folders if all((folder / batch).is_file() for batch in wanted)), None)
+    archives = (folder / NAMED[name].files[0].name for folder in folders)
+    place = place or next((archive for archive in archives if archive.is_file()), None)
+    if place is None:
+        return None
+    labels_key = "labels" if name == "cifar10" else "fine_labels"
+    classes = CIFAR10 if name == "cifar10" else read_cifar_classes(place)
+    return _source(name, classes, lambda split: read_cifar(place, batches[split], labels_key))
 
 
 def _svhn(name: str, directory: Path) -> DataSource | None:
-    """SVHN's cropped digits: MATLAB files with X (32, 32, 3, N) and y (N, 1), in which 10 stands for the digit 0."""
+    """SVHN's cropped digits: two MATLAB files."""
     for folder in (directory / folder for folder in NAMED[name].folders):
         if all((folder / file.name).is_file() for file in NAMED[name].files):
-            break
-    else:
-        return None
-
-    def load(split: str) -> tuple[np.ndarray, np.ndarray]:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-
-        path = folder / f"{split}_32x32.mat"
-        try:
-            content = loadmat(io.BytesIO(path.read_bytes()), variable_names=["X", "y"])
-            images, labels = content["X"], content["y"].reshape(-1)
-        except (OSError, ValueError, KeyError, TypeError, MatReadError) as error:
-            raise DataError(f"{path}: cannot be read: {error}", "Fetch the file again.") from None
-        if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
-            raise DataError(
-                f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", "Fetch the file again."
-            )
-        return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels.astype(np.int64) % 10
-
-    return _source(name, DIGITS, load)
+            return _source(name, DIGITS, lambda split, folder=folder: read_svhn(folder / f"{split}_32x32.mat"))  # type: ignore[misc]
+    return None

@@ -47,7 +47,7 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
 def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """The rows `indices` of `images`; those of a file go to a file, so that they never fill the memory."""
     if not isinstance(images, np.memmap):
-        return images[indices]
+        return np.take(images, indices, axis=0)
     taken = room_for((len(indices), *images.shape[1:]))
     for start in range(0, len(indices), ROWS_AT_A_TIME):
         taken[start : start + ROWS_AT_A_TIME] = images[indices[start : start + ROWS_AT_A_TIME]]

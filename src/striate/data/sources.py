@@ -13,7 +13,9 @@ from striate.data.named import NAMED, open_named
 from striate.data.records import DataSource
 
 
-def open_data(spec: Any, *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False) -> DataSource:
+def open_data(
+    spec: str | os.PathLike[str] | tuple[Any, Any], *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False
+) -> DataSource:
     """The data set that `spec` names; nothing is decoded yet.
 
     Args:
@@ -27,17 +29,20 @@ def open_data(spec: Any, *, data_dir: Path | None = None, download: bool = False
         DataError: missing, unreadable or unusable; names the file and the remedy.
     """
     if isinstance(spec, tuple) and len(spec) == 2:
-        return open_arrays({"train": spec}, "arrays")
+        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")})
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
         return open_named(spec, data_dir, download=download)
-    path = Path(spec)
+    path = Path(spec).expanduser()
     if path.is_dir():
         return open_folder(path, skip_unreadable=skip_unreadable)
     if path.is_file():
-        if path.suffix != ".npz":
-            raise DataError(f"{path}: a data file must be an .npz file", "Give a folder of pictures, an .npz file, or a named set.")
+        if path.suffix.lower() != ".npz":
+            raise DataError(
+                f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
+                "Give a folder of pictures, an .npz file, or a named set.",
+            )
         return open_npz(path)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")

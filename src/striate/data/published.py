@@ -1,0 +1,162 @@
+"""Files as the named sets' publishers offer them: idx, CIFAR's python batches, SVHN's MATLAB files, KMNIST's arrays."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import DataError, RefusedFileError
+from striate.data.pickled import MAX_BYTES, arrays_of_pickle
+
+REMEDY = "Remove the file and fetch it again, for instance with --download."
+CIFAR_BATCHES = {  # MD5 of each file inside the archives
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "train": "16019d7e3df5f24257cddd939b257f8d",
+    "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+    "meta": "7973b15100ade9c7d40fb424638fde48",
+}
+
+
+def read_idx(path: Path, *, rank: int) -> np.ndarray:
+    """The uint8 array of an idx file (LeCun's format), gzipped or not.
+
+    Raises:
+        DataError: cut short, not idx, or of another rank; names the file.
+    """
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}", REMEDY) from None
+    if len(data) < 4 + 4 * rank or data[:4] != bytes((0, 0, 8, rank)):
+        raise DataError(f"{path}: not an idx file of uint8 with {rank} axes", REMEDY)
+    shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(rank))
+    if len(data) != 4 + 4 * rank + int(np.prod(shape, dtype=np.int64)):
+        raise DataError(f"{path}: has {len(data):,} bytes, which does not fit its shape {shape}", REMEDY)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def read_npz(path: Path) -> np.ndarray:
+    """The one array of an `.npz` file, as KMNIST has them.
+
+    Raises:
+        DataError: not such a file; names it.
+        RefusedFileError: it holds Python objects.
+    """
+    content = npz_arrays(path)
+    if len(content) != 1:
+        raise DataError(f"{path}: must hold one array, holds {', '.join(content) or 'none'}", REMEDY)
+    return next(iter(content.values()))
+
+
+def npz_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name.
+
+    Raises:
+        DataError: not an `.npz` file, or damaged; names it.
+        RefusedFileError: it holds Python objects, which only pickle could read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise RefusedFileError(f"{path}: holds Python objects, which only pickle can read", "Save plain number arrays.") from None
+        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
+    except (AttributeError, TypeError):  # a single array, as np.save writes it
+        raise DataError(f"{path}: holds a single array, not an .npz archive of named ones", "Save it with numpy.savez.") from None
+
+
+def read_cifar(place: Path, batches: Sequence[str], labels_key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 32, 32, 3) uint8 and labels (N,) of published batches, in their order.
+
+    Args:
+        place: The folder that holds the batches, or the publisher's tar.gz.
+        batches: Their names.
+        labels_key: "labels" for CIFAR-10, "fine_labels" for CIFAR-100.
+
+    Raises:
+        DataError: one is missing, or the archive is damaged.
+        RefusedFileError: one is not as it was published.
+    """
+    contents = _cifar_contents(place, batches)
+    pixels = np.concatenate([np.asarray(content["data"]) for content in contents])  # (N, 3072), channel by channel
+    labels = np.concatenate([np.asarray(content[labels_key]) for content in contents])
+    return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
+
+
+def read_cifar_classes(place: Path) -> tuple[str, ...]:
+    """The names of CIFAR-100's fine classes."""
+    (content,) = _cifar_contents(place, ["meta"])
+    return tuple(map(str, content["fine_label_names"]))
+
+
+def _cifar_contents(place: Path, batches: Sequence[str]) -> list[dict[str, Any]]:
+    """The batches, each read only after its checksum was found right."""
+    data = _batches_in_archive(place, batches) if place.is_file() else _batches_in_folder(place, batches)
+    for batch in batches:
+        if hashlib.md5(data[batch], usedforsecurity=False).hexdigest() != CIFAR_BATCHES[batch]:
+            raise RefusedFileError(f"{place / batch}: not the batch that was published (its MD5 differs)", REMEDY)
+    return [arrays_of_pickle(data[batch]) for batch in batches]
+
+
+def _batches_in_folder(folder: Path, batches: Sequence[str]) -> dict[str, bytes]:
+    try:
+        return {batch: (folder / batch).read_bytes() for batch in batches}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}", REMEDY) from None
+
+
+def _batches_in_archive(archive: Path, batches: Sequence[str]) -> dict[str, bytes]:
+    """The batches out of the tar.gz; nothing is unpacked to disk."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                name = member.name.rsplit("/", 1)[-1]
+                file = tar.extractfile(member) if member.isfile() and name in batches and member.size <= MAX_BYTES else None
+                if file is not None:
+                    found[name] = file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{archive}: cannot be read: {error}", REMEDY) from None
+    if missing := [batch for batch in batches if batch not in found]:
+        raise DataError(f"{archive}: holds no {', '.join(missing)}", REMEDY)
+    return found
+
+
+def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 32, 32, 3) uint8 and labels (N,) of a MATLAB file with X (32, 32, 3, N) and y (N, 1), in which 10 stands for digit 0.
+
+    Raises:
+        DataError: not such a file, or damaged; names it.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(io.BytesIO(path.read_bytes()), variable_names=["X", "y"])
+        images, labels = np.asarray(content["X"]), np.asarray(content["y"]).reshape(-1)
+    except KeyError as error:
+        raise DataError(f"{path}: holds no {error}; X and y are wanted", REMEDY) from None
+    except (OSError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error, MatReadError) as error:
+        raise DataError(f"{path}: cannot be read: {error}", REMEDY) from None
+    if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
+        raise DataError(f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", REMEDY)
+    return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels.astype(np.int64) % 10
