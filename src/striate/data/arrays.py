@@ -22,7 +22,7 @@ def as_images(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: another shape, dtype or range; names the field.
     """
-    array = np.asarray(values)
+    array = _as_array(values, name, "Bring all pictures to one size.")
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
@@ -45,7 +45,7 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     Raises:
         DataError: another shape or dtype, or not one label a picture; names the field.
     """
-    array = np.asarray(values)
+    array = _as_array(values, name, "Give one whole number or one text a picture.")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all() and (array.sum(1) == 1).all():
@@ -58,6 +58,13 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     if len(array) != count:
         raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label a picture.")
     return array
+
+
+def _as_array(values: Any, name: str, remedy: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{name} is not one array: its items differ in shape", remedy) from None
 
 
 def open_arrays(splits: dict[str, tuple[Any, Any]], name: str, fields: dict[str, tuple[str, str]] | None = None) -> DataSource:

@@ -71,17 +71,21 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
         DataError: not an `.npz` file, or damaged; names it.
         RefusedFileError: it holds Python objects, which only pickle could read.
     """
+    remedy = "Save the arrays again, with numpy.savez."
     try:
+        if not zipfile.is_zipfile(path):  # a single array, a pickle, text, or cut short
+            raise zipfile.BadZipFile("not a whole archive of named arrays")
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            content = {key: file[key] for key in file.files}
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise RefusedFileError(f"{path}: holds Python objects, which only pickle can read", "Save plain number arrays.") from None
-        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as .npz: {error}") from None
-    except (AttributeError, TypeError):  # a single array, as np.save writes it
-        raise DataError(f"{path}: holds a single array, not an .npz archive of named ones", "Save it with numpy.savez.") from None
+        raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, MemoryError) as error:
+        raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
+    if others := [key for key, value in content.items() if not isinstance(value, np.ndarray)]:
+        raise DataError(f"{path}: cannot be read as .npz: {', '.join(others)} is no array", remedy)
+    return content
 
 
 def read_cifar(place: Path, batches: Sequence[str], labels_key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -35,9 +35,10 @@ def open_data(
     if isinstance(spec, str) and spec in NAMED:
         return open_named(spec, data_dir, download=download)
     path = Path(spec).expanduser()
-    if path.is_dir():
+    is_folder, is_file = _kind(path)
+    if is_folder:
         return open_folder(path, skip_unreadable=skip_unreadable)
-    if path.is_file():
+    if is_file:
         if path.suffix.lower() != ".npz":
             raise DataError(
                 f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
@@ -47,3 +48,11 @@ def open_data(
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     raise DataError(f"{path}: no such folder or file", "Give a folder of pictures, an .npz file, or a named set.")
+
+
+def _kind(path: Path) -> tuple[bool, bool]:
+    """Whether `path` is a folder, and whether it is a file."""
+    try:
+        return path.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long, a folder on the way that may not be entered
+        raise DataError(f"{path}: cannot be opened: {error.strerror}", "Check the path and its permissions.") from None

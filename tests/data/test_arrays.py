@@ -1,0 +1,309 @@
+"""Arrays: a pair (X, y), and `.npz` files with Keras' keys; nothing in them is ever run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from striate.core.errors import DataError, RefusedFileError, UnknownNameError, UsageError
+from striate.core.images import ImageSpec
+from striate.data.arrays import as_images, as_labels
+from striate.data.decode import fit_image
+from striate.data.sources import open_data
+
+
+def pictures(count: int, height: int = 5, width: int = 7, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, height, width, channels), dtype=np.uint8)
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+# ---- a pair of arrays
+
+
+def test_a_pair_of_arrays_is_a_training_split():
+    X, y = pictures(6), np.array([3, 1, 1, 7, 3, 3])
+    source = open_data((X, y))
+    images = source.read("train")
+    assert source.classes == ("1", "3", "7") and source.splits == ("train",)
+    assert source.channels == 3 and source.image_size == (5, 7)
+    np.testing.assert_array_equal(images.images, X)
+    assert images.labels.tolist() == [1, 0, 0, 2, 1, 1] and images.labels.dtype == np.int64
+    assert source.class_counts("train") == {"1": 2, "3": 3, "7": 1}
+    assert len(set(images.paths)) == 6
+
+
+def test_grey_pictures_may_lack_their_channel_axis():
+    X = pictures(4, channels=1)
+    np.testing.assert_array_equal(open_data((X[..., 0], [0, 1, 0, 1])).read("train").images, X)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_from_0_to_1_become_the_nearest_of_256_values(dtype: Any):
+    """k / 255 comes back as k for every k."""
+    values = np.arange(256)
+    X = (values / 255).astype(dtype).reshape(8, 4, 8)
+    np.testing.assert_array_equal(as_images(X, "X")[..., 0], values.reshape(8, 4, 8))
+    assert as_images(np.array([[[0.5019, 0.5021]]]), "X").ravel().tolist() == [128, 128]  # 127.98 and 128.04
+
+
+@pytest.mark.parametrize(
+    "y", [["b", "a", "b", "c"], np.array(["b", "a", "b", "c"], object), np.array([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+          np.array([[0.0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]), np.array([[5], [2], [5], [9]], np.int8),
+          np.array([5, 2, 5, 9], np.uint16)]
+)  # fmt: skip
+def test_labels_are_numbers_text_or_one_hot_rows(y: Any):
+    assert open_data((pictures(4), y)).read("train").labels.tolist() == [1, 0, 1, 2]
+
+
+def test_numbers_are_ordered_as_numbers():
+    assert open_data((pictures(4), [10, 9, 2, 100])).classes == ("2", "9", "10", "100")
+
+
+def test_yes_and_no_are_two_classes():
+    source = open_data((pictures(3), np.array([True, False, True])))
+    assert source.classes == ("False", "True") and source.read("train").labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (np.zeros((4, 35), np.uint8), r"pictures \(n, h, w\) or \(n, h, w, c\), got shape \(4, 35\)"),
+        (np.zeros((0, 5, 7), np.uint8), r"got shape \(0, 5, 7\)"),
+        (np.zeros((4, 5, 0), np.uint8), r"got shape \(4, 5, 0\)"),
+        (np.zeros((2, 2, 5, 7, 3), np.uint8), r"got shape"),
+        (np.zeros((4, 5, 7), np.int64), r"uint8, or floats in \[0, 1\], got int64"),
+        (np.zeros((4, 5, 7), np.uint16), r"got uint16"),
+        (np.zeros((4, 5, 7), complex), r"got complex128"),
+        (np.full((4, 5, 7), 255.0), r"got floats from 255 to 255"),
+        (np.full((4, 5, 7), -0.1), r"got floats from -0.1 to -0.1"),
+        (np.full((4, 5, 7), np.nan), r"uint8, or floats in \[0, 1\], got .*(nan|not finite)"),
+        (np.array([[[None, 1]]] * 4, object), r"got object"),
+        ([np.zeros((5, 7)), np.zeros((6, 7)), np.zeros((5, 7)), np.zeros((5, 7))], r"X is not one array: its items differ in shape"),
+        ("four", r"got shape"),
+    ],
+)  # fmt: skip
+def test_what_is_no_array_of_pictures_is_refused(X: Any, words: str):
+    with pytest.raises(DataError, match=words) as caught:
+        open_data((X, [0, 1, 0, 1]))
+    assert caught.value.exit_code == 3
+    assert "x_train" in caught.value.message or "X" in caught.value.message
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([0, 1, 0], r"has 3 labels for 4 pictures"),
+        ([0.5, 1.5, 0.5, 1.5], r"one whole number or one text a picture"),
+        (np.zeros((4, 3)), r"one whole number or one text a picture"),
+        (np.array([[1, 1], [0, 1], [1, 0], [1, 0]]), r"one whole number or one text a picture"),
+        ([[0], [1, 2], [0], [1]], r"is not one array: its items differ in shape"),
+        ([None, 1, 0, 1], r"one whole number or one text a picture"),
+        (7, r"one whole number or one text a picture"),
+    ],
+)  # fmt: skip
+def test_what_is_not_one_label_a_picture_is_refused(y: Any, words: str):
+    with pytest.raises(DataError, match=words) as caught:
+        as_labels(y, 4, "y")
+    assert caught.value.message.startswith("y ") and caught.value.remedy
+
+
+def test_one_class_is_refused():
+    with pytest.raises(DataError, match="at least two classes, got only '3'"):
+        open_data((pictures(4), [3, 3, 3, 3]))
+
+
+def test_arrays_are_fitted_picture_by_picture_as_files_are():
+    X = pictures(5)
+    spec = ImageSpec(height=9, width=4, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="crop")
+    images = open_data((X, [0, 1, 0, 1, 1])).read("train", spec=spec).images
+    np.testing.assert_array_equal(images, np.stack([fit_image(x, spec) for x in X]))
+
+
+def test_the_users_array_is_never_written_to():
+    X = pictures(6)
+    X.flags.writeable = False
+    images = open_data((X, [0, 1] * 3)).read("train")
+    np.testing.assert_array_equal(images.take([4, 2]).images, X[[4, 2]])
+
+
+# ---- .npz
+
+
+def test_an_npz_file_with_keras_keys_has_up_to_three_splits(tmp_path: Path):
+    X = pictures(9)
+    path = npz(
+        tmp_path / "shapes.npz",
+        x_train=X[:4],
+        y_train=[0, 1, 2, 1],
+        x_test=X[4:6],
+        y_test=[2, 0],
+        x_val=X[6:] / 255,
+        y_val=[1, 1, 0],
+        more=[1],
+    )
+    source = open_data(str(path))
+    assert source.name == "shapes" and source.splits == ("train", "val", "test") and source.classes == ("0", "1", "2")
+    np.testing.assert_array_equal(source.read("val").images, X[6:])
+    np.testing.assert_array_equal(source.read("test").images, X[4:6])
+    assert source.read("test").labels.tolist() == [2, 0]
+
+
+def test_a_compressed_file_and_an_ending_in_capitals_are_read(tmp_path: Path):
+    np.savez_compressed(tmp_path / "a.npz", x_train=pictures(2), y_train=["u", "v"])
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    assert open_data(tmp_path / "A.NPZ").classes == ("u", "v")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x_train": pictures(2)}, r"has no y_train; it holds x_train"),
+        ({"images": pictures(2), "labels": [0, 1]}, r"has no x_train and no y_train; it holds .*"),
+        ({}, r"has no x_train and no y_train; it holds nothing"),
+        ({"x_train": pictures(2), "y_train": [0, 1], "x_test": pictures(2)}, r"x_test and y_test must come together"),
+        ({"x_train": pictures(2), "y_train": [0, 1], "y_val": [0]}, r"x_val and y_val must come together"),
+        (
+            {"x_train": pictures(2), "y_train": [0, 1], "x_val": pictures(1), "y_val": [2]},
+            r"y_val has class '2', which the training labels have not",
+        ),
+        (
+            {"x_train": pictures(2), "y_train": [0, 1], "x_val": pictures(1), "y_val": ["a"]},
+            r"y_val has class 'a', which the training labels have not",
+        ),
+        ({"x_train": pictures(2), "y_train": [0, 1], "x_test": pictures(1, channels=1), "y_test": [0]}, r"number of channels"),
+        ({"x_train": pictures(2), "y_train": [0]}, r"y_train has 1 labels? for 2 pictures"),
+        ({"x_train": pictures(2).astype(int), "y_train": [0, 1]}, r"x_train must be uint8"),
+    ],
+)
+def test_what_an_npz_file_lacks_is_said_by_its_key(arrays: dict[str, Any], words: str, tmp_path: Path):
+    path = npz(tmp_path / "data.npz", **arrays)
+    with pytest.raises(DataError, match=words) as caught:
+        open_data(path)
+    assert caught.value.exit_code == 3 and "data" in caught.value.message and caught.value.remedy
+
+
+def test_labels_of_another_split_are_matched_by_name(tmp_path: Path):
+    """Numbers in one split, the same as text in another."""
+    path = npz(tmp_path / "a.npz", x_train=pictures(3), y_train=[10, 9, 2], x_test=pictures(3), y_test=["2", "10", "9"])
+    assert open_data(path).read("test").labels.tolist() == [0, 2, 1]
+
+
+class Canary:
+    """Touches a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_python_objects_are_refused_and_never_unpickled(tmp_path: Path):
+    canary = tmp_path / "canary"
+    objects = np.array([Canary(canary), Canary(canary)], dtype=object)
+    path = npz(tmp_path / "a.npz", x_train=pictures(2), y_train=objects)
+    with pytest.raises(RefusedFileError, match="holds Python objects") as caught:
+        open_data(path)
+    assert caught.value.exit_code == 7 and str(path) in caught.value.message and caught.value.remedy
+
+    path.write_bytes(pickle.dumps(Canary(canary)))
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz"):
+        open_data(path)
+    assert not canary.exists()
+
+
+def test_damaged_files_are_named(tmp_path: Path):
+    whole = npz(tmp_path / "whole.npz", x_train=pictures(20), y_train=[0, 1] * 10).read_bytes()
+    path = tmp_path / "cut.npz"
+    for part in range(20):
+        path.write_bytes(whole[: len(whole) * part // 20])
+        with pytest.raises(DataError, match=r"cut\.npz: cannot be read") as caught:
+            open_data(path)
+        assert caught.value.remedy
+    changed = bytearray(whole)
+    changed[400] ^= 1  # inside the pixels: the archive's checksum tells
+    path.write_bytes(changed)
+    with pytest.raises(DataError, match=r"cut\.npz: cannot be read"):
+        open_data(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"<html>404</html>"])
+def test_what_is_no_npz_file_is_named(content: bytes, tmp_path: Path):
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz"):
+        open_data(path)
+
+
+def test_a_single_array_and_a_zip_of_text_are_named(tmp_path: Path):
+    path = tmp_path / "a.npz"
+    with path.open("wb") as file:
+        np.save(file, pictures(2))
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: not a whole archive"):
+        open_data(path)
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", b"text")
+        archive.writestr("y_train.npy", b"text")
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: x_train, y_train is no array"):
+        open_data(path)
+
+
+def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path):
+    """300 TB in 200 bytes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**11, 32, 32, 3)})
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", file.getvalue() + b"\0" * 50)
+        archive.writestr("y_train.npy", b"")
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read"):
+        open_data(path)
+
+
+# ---- what opens
+
+
+def test_a_name_that_is_nothing_gives_the_nearest_names():
+    with pytest.raises(UnknownNameError, match="unknown data set 'cifra10'") as caught:
+        open_data("cifra10")
+    assert caught.value.exit_code == 2
+    assert "Did you mean cifar10" in caught.value.remedy and "./photos" in caught.value.remedy
+
+
+@pytest.mark.parametrize("path", ["./photos", "no/such/folder", "missing.npz", "x\0y/z"])
+def test_a_path_that_is_nothing_is_named(path: str):
+    with pytest.raises(DataError, match="no such folder or file") as caught:
+        open_data(path)
+    assert caught.value.exit_code == 3 and caught.value.remedy
+
+
+def test_a_path_that_is_too_long_is_named():
+    with pytest.raises(DataError, match="a/b: cannot be opened: File name too long"):
+        open_data("a" * 5000 + "/b")
+
+
+def test_a_file_that_is_no_data_set_is_named(tmp_path: Path):
+    path = tmp_path / "labels.csv"
+    path.write_text("a,b")
+    with pytest.raises(DataError, match=r"labels\.csv: a data file must be an \.npz file") as caught:
+        open_data(path)
+    assert "named set" in caught.value.remedy
+
+
+@pytest.mark.parametrize("data", [7, None, [1, 2], (1, 2, 3), {"x": 1}])
+def test_other_things_are_no_data(data: Any):
+    with pytest.raises(UsageError, match=r"a name, a path, or a pair of arrays \(X, y\), got"):
+        open_data(data)
