@@ -1,0 +1,89 @@
+"""Decoded pictures that would take too much memory lie in a file, from reading to batches, and leave nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from striate.core.errors import EnvironmentFault
+from striate.core.images import ImageSpec
+from striate.data import packing
+from striate.data.batches import Augmentation, Batches
+from striate.data.packing import data_directory, room_for, take_rows
+from striate.data.sources import open_data
+from striate.data.splits import split_train_val
+
+SPEC = ImageSpec(height=6, width=10, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="pad")
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine on which 400 bytes are more than a quarter of the memory; its data directory."""
+    monkeypatch.setattr(packing, "memory_bytes", lambda: 1600)
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_a_quarter_of_the_memory_is_the_limit(little_memory: Path):
+    assert not isinstance(room_for((20, 20)), np.memmap)
+    assert isinstance(room_for((401,)), np.memmap)
+
+
+def test_the_file_has_no_name_and_its_space_is_set_aside(little_memory: Path):
+    packed = room_for((1 << 20,))
+    packed[:] = 7
+    assert list((little_memory / "packed").iterdir()) == []  # nothing to clean up, also after a crash
+    assert packed[-1] == 7
+
+
+def test_a_full_disk_is_said_before_anything_is_decoded(little_memory: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(descriptor: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(EnvironmentFault, match=r"packed.*no space left on the device.* and 9,000 bytes are needed"):
+        room_for((30, 300))
+
+
+def test_rows_of_a_file_go_to_a_file(little_memory: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "ROWS_AT_A_TIME", 4)
+    images = room_for((30, 3, 5, 2))
+    images[:] = np.arange(30, dtype=np.uint8)[:, None, None, None]
+    order = np.array([29, 3, 3, 17, 0, 8, 5, 11, 12, 13, 14, 15, 20, 21, 22])
+
+    taken = take_rows(images, order)
+
+    assert isinstance(taken, np.memmap)
+    assert np.array_equal(taken[:, 2, 4, 1], order)
+
+
+def test_a_folder_read_into_a_file_gives_the_batches_that_memory_gives(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    folder = make_folder({f"{name}/{index}.png": None for name in ("cat", "dog") for index in range(9)})
+    images = open_data(folder).read("train", spec=SPEC)
+    monkeypatch.setattr(packing, "memory_bytes", lambda: 1600)
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "data"))
+    packed = open_data(folder).read("train", spec=SPEC)
+
+    assert isinstance(packed.images, np.memmap) and not isinstance(images.images, np.memmap)
+    for one, other in zip(split_train_val(images, fraction=0.3), split_train_val(packed, fraction=0.3), strict=True):
+        assert one.paths == other.paths
+        augmentation = Augmentation(crop_padding=2, flip=True)
+        batches, maps = (Batches(part, 4, seed=5, shuffle=True, augmentation=augmentation) for part in (one, other))
+        for batch, expected in zip(maps.epoch(2), batches.epoch(2), strict=True):
+            assert torch.equal(batch.images, expected.images) and torch.equal(batch.labels, expected.labels)
+
+
+def test_the_data_directory_is_the_argument_then_the_variable_then_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "here"))
+    assert data_directory(tmp_path / "there") == tmp_path / "there"
+    assert data_directory() == tmp_path / "here"
+    monkeypatch.delenv("STRIATE_DATA")
+    assert data_directory() == Path.home() / ".cache/striate/data"
