@@ -208,7 +208,7 @@ def _in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[
 def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     """The error that names the files, with the reason of the first."""
     first, error = next(iter(bad.items()))
-    reason = error.message.removeprefix(f"{first}: ")
+    reason = error.message.removeprefix(f"{first}: ").removeprefix("cannot be read as a picture: ")
     remedy = "Remove or repair them, or leave them out with --skip-unreadable."
     return DataError(f"{_count(bad)} cannot be read as pictures: {_some(bad)} ({reason}){more}", remedy)
 
