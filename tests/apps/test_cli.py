@@ -141,6 +141,18 @@ def test_train_evaluate_and_predict_talk_on_stderr_and_answer_on_stdout(run_stri
     assert "95 % interval" in out
 
 
+def test_set_reaches_every_setting_and_the_run_keeps_it(run_striate, tmp_path):
+    import yaml
+
+    words = ["--set", "settings.nesterov=false", "--set", "settings.step_at=[0.3, 0.6]", "--set", "augmentation.pad_mode=reflect"]
+    run_striate("train", "digits", "--model", "compact_cnn", "--steps", 1, *words, "--output", tmp_path / "run")
+
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["settings"]["nesterov"] is False
+    assert config["settings"]["step_at"] == [0.3, 0.6]
+    assert config["augmentation"]["pad_mode"] == "reflect"
+
+
 def test_predict_gives_csv_json_and_a_picture(run_striate, run_folder, tmp_path):
     test = open_data("digits").read("test")
     for index in range(3):
@@ -180,6 +192,10 @@ def wrong_inputs():
         ("train digits --lr 0", 2, "learning_rate: input should be greater than 0"),
         ("train digits --batch-size 0", 2, "--batch-size|-b"),
         ("train digits --colour red", 2, "--colour"),
+        ("train digits --set settings.nestrov=false", 2, "unknown name in --set settings 'nestrov'|Did you mean nesterov"),
+        ("train digits --set setings.nesterov=false", 2, "unknown group of --set 'setings'|settings"),
+        ("train digits --set settings.momentum=2", 2, "momentum: input should be less than 1"),
+        ("train digits --set nesterov", 2, "must be NAME=VALUE"),
         ("train digits --device tpu", 2, "unknown device 'tpu'"),
         ("train mnist --data-dir {tmp}", 3, "mnist is not on this machine|--download"),
         ("show vgg16 --img-size 31", 2, "vgg16: stage5.pool|The smallest input of vgg16 is 32 x 32"),

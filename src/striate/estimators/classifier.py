@@ -15,7 +15,7 @@ from striate.data.batches import Augmentation
 from striate.data.decode import fit_image
 from striate.data.records import ImageSet
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, fit_images
+from striate.estimators.fitting import Fitting, default_settings, fit_images
 from striate.estimators.model import Model
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
@@ -29,9 +29,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         network: A name of the catalogue, or a Network with an output for each class.
         epochs: Passes over the pictures.
         batch_size: Pictures an update.
-        learning_rate: Peak rate of the schedule; None takes 0.1 a batch of 128 with SGD, 0.001 with Adam and AdamW.
-        optimizer: "sgd", "adam" or "adamw"; None takes sgd for networks with normalization layers, else adamw.
-        weight_decay: Decay of the weights; None takes 5e-4 with SGD, 1e-2 with AdamW.
+        learning_rate: Peak rate of the schedule; None leaves it to `default_settings`, like the next two.
+        optimizer: "sgd", "adam" or "adamw".
+        weight_decay: Decay of the weights; biases and norms have none.
         crop_padding: Pixels of random shift.
         flip: Whether to mirror pictures at random.
         precision: "auto", "float32" or "bfloat16".
@@ -103,7 +103,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             network=network,
             images=spec,
             classes=names,
-            settings=self._settings(network),
+            settings=self._settings(network, len(images)),
             augmentation=Augmentation(crop_padding=self.crop_padding, flip=self.flip),
         )
         training = fit_images(fitting, ImageSet("arrays", "train", fitted, numbers.astype(np.int64), names, paths), None)
@@ -145,25 +145,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             mean, std = np.repeat(mean, channels), np.repeat(std, channels)
         return ImageSpec(height=height, width=width, channels=channels, mean=tuple(mean.tolist()), std=tuple(std.tolist()), fit="pad")
 
-    def _settings(self, network: Network) -> TrainSettings:
-        normalized = any(row.layer.role == "norm" for row in network.rows)
-        optimizer = self.optimizer or ("sgd" if normalized else "adamw")
-        rate = self.learning_rate
-        if rate is None:
-            rate = 0.1 * self.batch_size / 128 if optimizer == "sgd" else 1e-3
-        decay = self.weight_decay
-        if decay is None:
-            decay = {"sgd": 5e-4, "adam": 0.0, "adamw": 1e-2}[optimizer]
+    def _settings(self, network: Network, num_train: int) -> TrainSettings:
         seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else self.random_state
-        return TrainSettings(
+        chosen = {"optimizer": self.optimizer, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        return default_settings(
+            network,
+            num_train,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            optimizer=optimizer,  # type: ignore[arg-type]  # checked by the settings
-            learning_rate=rate,
-            weight_decay=decay,
-            precision=self.precision,  # type: ignore[arg-type]
+            precision=self.precision,
             device=self.device,
             seed=seed,
+            **{name: value for name, value in chosen.items() if value is not None},
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
@@ -33,6 +33,25 @@ class Fitting:
     classes: tuple[str, ...]
     settings: TrainSettings
     augmentation: Augmentation
+
+
+def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:
+    """The `chosen` settings, completed by what suits the network and the number of pictures.
+
+    With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch.
+    Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
+    """
+    batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
+    chosen.setdefault("epochs", 10 if num_train >= 20_000 else 20 if num_train >= 5_000 else 30)
+    normalized = any(row.layer.role == "norm" for row in network.rows)
+    optimizer = chosen.setdefault("optimizer", "sgd" if normalized else "adamw")
+    if optimizer == "sgd":
+        chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * batch_size / 128)
+        chosen.setdefault("weight_decay", 5e-4)
+    else:
+        chosen.setdefault("learning_rate", 5e-3 if network.params < 200_000 else 1e-3)
+        chosen.setdefault("weight_decay", 1e-2 if optimizer == "adamw" else 0.0)
+    return TrainSettings(**chosen)
 
 
 class FittingRun(NamedTuple):

@@ -7,12 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
-from striate.workflows.recipes import usage_error
+from striate.workflows.recipes import with_checked_fields
 from striate.workflows.train import TrainReport, TrainRequest, Watch
 from striate.workflows.train import train as train_request
 
@@ -29,7 +27,7 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.train.train` raises.
     """
-    return train_request(_request(TrainRequest, data=data, network=network, **fields), watch=watch)
+    return train_request(with_checked_fields(TrainRequest, data=data, network=network, **fields), watch=watch)
 
 
 def evaluate(
@@ -46,7 +44,7 @@ def evaluate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluate.evaluate` raises.
     """
-    return evaluate_request(_request(EvaluateRequest, run=model, data=data, split=split, **fields))
+    return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
 
 
 def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1) -> Predictions:
@@ -57,14 +55,6 @@ def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathL
     if isinstance(pictures, str | PathLike):
         pictures = picture_files(Path(pictures)) if Path(pictures).is_dir() else [pictures]
     return loaded.predict(pictures, top=top)
-
-
-def _request(kind: Any, **fields: Any) -> Any:
-    """A request, with pydantic's complaint as one of ours."""
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        raise usage_error(error) from None
 
 
 __all__: Sequence[str] = ("evaluate", "predict", "train")

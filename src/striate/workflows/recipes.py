@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from striate.core.errors import UsageError
+from pydantic import ValidationError
+
+from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.data.records import DataSource
 from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import default_settings
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
@@ -16,24 +21,9 @@ if TYPE_CHECKING:
 
 SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
-SETTINGS = (  # fields of a request that override a setting of the same name
-    "epochs",
-    "steps",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "warmup_epochs",
-    "smoothing",
-    "max_grad_norm",
-    "patience",
-    "precision",
-    "compile",
-    "seed",
-    "device",
-)
+GROUPS = ("settings", "augmentation")  # of --set
+Record = TypeVar("Record")
+SETTINGS = [field.name for field in dataclasses.fields(TrainSettings)]
 
 
 def network_for(source: DataSource) -> str:
@@ -42,34 +32,44 @@ def network_for(source: DataSource) -> str:
 
 
 def settings_for(network: Network, num_train: int, request: TrainRequest) -> TrainSettings:
-    """The settings of a training, the request's own first.
+    """The settings of a training: what the request says, then its `--set settings.*`, then the defaults of the network.
 
-    With normalization layers: SGD with Nesterov momentum 0.9, peak rate 0.1 a batch of 128 (scaled with the batch). Without: AdamW
-    with peak rate 0.005. Both with one epoch of warm-up, then a cosine to 0.
+    Raises:
+        UsageError: a value is out of range, or no setting has the name.
     """
-    chosen: dict[str, Any] = {name: getattr(request, name) for name in SETTINGS if getattr(request, name) is not None}
-    batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
-    chosen.setdefault("epochs", 10 if num_train >= 20_000 else 20 if num_train >= 5_000 else 30)
-    normalized = any(row.layer.role == "norm" for row in network.rows)
-    chosen.setdefault("optimizer", "sgd" if normalized else "adamw")
-    if chosen["optimizer"] == "sgd":
-        chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * batch_size / 128)
-        chosen.setdefault("weight_decay", 5e-4)
-    else:
-        chosen.setdefault("learning_rate", 5e-3 if network.params < 200_000 else 1e-3)
-        chosen.setdefault("weight_decay", 1e-2 if chosen["optimizer"] == "adamw" else 0.0)
+    named = {name: getattr(request, name, None) for name in SETTINGS}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    return with_checked_fields(default_settings, network, num_train, **chosen, **overrides(request, "settings", SETTINGS))
+
+
+def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:
+    """The values of `--set GROUP.NAME=VALUE`.
+
+    Raises:
+        UnknownNameError: another group, or no such name in it; gives the nearest.
+    """
+    found = {}
+    for key, value in request.set.items():
+        head, _, name = key.partition(".")
+        if head not in GROUPS:
+            raise UnknownNameError("group of --set", head, GROUPS, f"The groups are {' and '.join(GROUPS)}.")
+        if head == group:
+            if name not in known:
+                raise UnknownNameError(f"name in --set {group}", name, known, f"Known: {', '.join(known)}.")
+            found[name] = value
+    return found
+
+
+def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
+    """What `make` gives, with pydantic's complaint about a field as one of ours."""
     try:
-        return TrainSettings(**chosen)
-    except ValueError as error:
+        return make(*arguments, **fields)
+    except ValidationError as error:
         raise usage_error(error) from None
 
 
-def usage_error(error: ValueError) -> UsageError:
-    """A pydantic error about a setting, as an error about the flag."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return UsageError(str(error))
+def usage_error(error: ValidationError) -> UsageError:
+    """A pydantic error about a field, as an error about the flag."""
     first = error.errors()[0]
     return UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, got {first['input']!r}")
 
@@ -78,7 +78,9 @@ def augmentation_for(source: DataSource, images: ImageSpec, request: TrainReques
     """Random shifts by an eighth of the picture (small grey ones: 1 pixel), and mirroring where that keeps the class."""
     shift = 1 if source.channels == 1 else max(images.height, images.width) // 8
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
-    return Augmentation(
-        crop_padding=shift if request.crop_padding is None else request.crop_padding,
-        flip=mirrors if request.flip is None else request.flip,
-    )
+    chosen = {
+        "crop_padding": shift if request.crop_padding is None else request.crop_padding,
+        "flip": mirrors if request.flip is None else request.flip,
+    }
+    known = [field.name for field in dataclasses.fields(Augmentation)]
+    return with_checked_fields(Augmentation, **{**chosen, **overrides(request, "augmentation", known)})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
@@ -62,6 +62,7 @@ class TrainRequest:
     output: Path | None = None
     name: str | None = None
     skip_unreadable: bool = False
+    set: dict[str, Any] = Field(default_factory=dict)  # more settings: "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
 

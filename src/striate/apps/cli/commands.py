@@ -155,6 +155,10 @@ def train_command(
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as settings.step_gamma=0.5."),
+    ] = None,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -190,6 +194,7 @@ def train_command(
         output=output,
         name=name,
         skip_unreadable=skip_unreadable,
+        set=assignments(set_ or []),
         data_dir=data_dir,
         download=download,
     )
@@ -204,6 +209,24 @@ def train_command(
     if report.interrupted:
         say(f"stopped before its end; {report.run} holds the model so far")
         raise typer.Exit(6)
+
+
+def assignments(words: list[str]) -> dict[str, object]:
+    """The values of `--set NAME=VALUE`, read as YAML reads them: numbers, true and false, lists, text."""
+    import yaml
+
+    from striate.core.errors import UsageError
+
+    values = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"--set {word}: must be NAME=VALUE", "For example --set settings.step_gamma=0.5.")
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {word}: the value cannot be read: {error}") from None
+    return values
 
 
 @app.command("evaluate")
