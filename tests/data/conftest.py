@@ -38,6 +38,39 @@ def encode() -> Callable[..., bytes]:
     return encoded
 
 
+def python2_pickle(value: Any) -> bytes:
+    """`value` as Python 2 and NumPy 1 pickled it: protocol 2, byte strings, an array's bytes in its state. CIFAR's batches are so."""
+
+    def number(n: int) -> bytes:
+        return b"K" + bytes([n]) if 0 <= n < 256 else b"J" + n.to_bytes(4, "little", signed=True)
+
+    def text(content: bytes) -> bytes:
+        return (b"U" + bytes([len(content)]) if len(content) < 256 else b"T" + len(content).to_bytes(4, "little")) + content
+
+    def array(values: np.ndarray) -> bytes:
+        shape = b"(" + b"".join(map(number, values.shape)) + b"t"
+        dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|") + b"NNN" + 2 * number(-1) + b"K\x00tb"
+        start = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
+        return start + b"(K\x01" + shape + dtype + b"\x89" + text(values.tobytes()) + b"tb"
+
+    def item(one: Any) -> bytes:
+        if isinstance(one, np.ndarray):
+            return array(one)
+        if isinstance(one, dict):
+            return b"}(" + b"".join(item(key) + item(content) for key, content in one.items()) + b"u"
+        if isinstance(one, list):
+            return b"](" + b"".join(map(item, one)) + b"e"
+        return number(one) if isinstance(one, int) else text(one.encode())
+
+    return b"\x80\x02" + item(value) + b"."
+
+
+@pytest.fixture
+def pickle_of_python_2() -> Callable[[Any], bytes]:
+    """`pickle_of_python_2(value)`: a dict of uint8 arrays, lists, numbers and text as CIFAR's batches hold it."""
+    return python2_pickle
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
     """`make_folder({"train/cat/1.png": None, ...})`: a folder of files; None stands for a small picture, other values are bytes."""

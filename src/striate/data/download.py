@@ -13,13 +13,14 @@ from striate.core.files import cannot_write, write_atomically
 
 TIMEOUT_S = 60
 MAX_BYTES = 2 * 2**30
+REMEDY = "Free some space, check the permissions, or name another folder with --data-dir."
 
 
 def fetch(url: str, path: Path, *, md5: str) -> None:
     """Fetch `url` into `path`; a file that is there already and right stays as it is.
 
     Raises:
-        EnvironmentFault: the network or the publisher does not answer.
+        EnvironmentFault: the network or the publisher does not answer, or there is no room for the file.
         RefusedFileError: the content is not what was published; nothing is kept.
     """
     if path.is_file() and _md5(path.read_bytes()) == md5:
@@ -28,6 +29,9 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the table of named sets
             announced = response.headers.get("Content-Length")
             data = response.read(MAX_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise EnvironmentFault(f"{url}: cannot be fetched: {error.code} {error.reason}", f"Fetch it by hand and put it at {path}.") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise EnvironmentFault(f"{url}: cannot be fetched: {reason}", f"Fetch it by hand and put it at {path}.") from None
@@ -37,9 +41,11 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Fetch it by hand and put it at {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    except EnvironmentFault as error:
+        raise EnvironmentFault(error.message, REMEDY) from error
     except OSError as error:
-        raise cannot_write(path.parent, error) from error
-    write_atomically(path, data)
+        raise EnvironmentFault(cannot_write(path.parent, error).message, REMEDY) from error
 
 
 def _md5(data: bytes) -> str:
