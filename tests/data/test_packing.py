@@ -48,7 +48,14 @@ def test_a_full_disk_is_said_before_anything_is_decoded(little_memory: Path, mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(EnvironmentFault, match=r"packed.*no space left on the device.* and 9,000 bytes are needed"):
+    with pytest.raises(EnvironmentFault, match=r"packed.*no space left on the device.* and 9,000 bytes are needed") as caught:
+        room_for((30, 300))
+    assert "STRIATE_DATA" in caught.value.remedy
+
+
+def test_a_folder_for_packed_pictures_that_cannot_be_made_is_named(little_memory: Path):
+    little_memory.write_bytes(b"a file in the way")
+    with pytest.raises(EnvironmentFault, match="packed/pictures: cannot write"):
         room_for((30, 300))
 
 

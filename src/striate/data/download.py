@@ -31,7 +31,8 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
             data = response.read(MAX_BYTES)
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
-        raise EnvironmentFault(f"{url}: cannot be fetched: {error.code} {error.reason}", f"Fetch it by hand and put it at {path}.") from None
+        answer = f"{error.code} {error.reason}"
+        raise EnvironmentFault(f"{url}: cannot be fetched: {answer}", f"Fetch it by hand and put it at {path}.") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise EnvironmentFault(f"{url}: cannot be fetched: {reason}", f"Fetch it by hand and put it at {path}.") from None

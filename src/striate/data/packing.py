@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.core.errors import EnvironmentFault
 from striate.core.files import cannot_write
 
 SHARE_OF_MEMORY = 0.25  # an array beyond this share of the machine's memory lies in a file
@@ -41,7 +42,8 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
             packed: np.ndarray = np.memmap(file, np.uint8, "r+", shape=shape)
             return packed
     except OSError as error:
-        raise cannot_write(folder / "pictures", error, needed_bytes=size) from error
+        message = cannot_write(folder / "pictures", error, needed_bytes=size).message
+        raise EnvironmentFault(message, "Free some space, or let STRIATE_DATA name a folder on a larger disk.") from error
 
 
 def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
