@@ -138,3 +138,13 @@ def test_pictures_that_fit_already_are_not_copied():
     images = noise(4, 9, 14, 1)
     assert fit_images(images, None) is images
     assert fit_images(images, spec_of(9, 14, 1, "crop")) is images
+
+
+@pytest.mark.parametrize(("size", "unscaled"), [(28, True), (30, True), (35, True), (36, False), (56, False)])
+def test_a_quarter_more_is_padded_and_beyond_is_scaled(size: int, unscaled: bool):
+    pixels = np.random.default_rng(1).integers(1, 256, (28, 28, 1), dtype=np.uint8)
+    got = fit_image(pixels, spec_of(size, size, 1, "pad"))
+    edge = (size - 28) // 2
+    assert got.shape == (size, size, 1)
+    assert np.array_equal(got[edge : edge + 28, edge : edge + 28], pixels) == unscaled
+    assert (np.count_nonzero(got) == 28 * 28) == unscaled

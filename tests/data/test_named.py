@@ -18,7 +18,6 @@ import pytest
 from striate.core.errors import DataError, RefusedFileError, UnknownNameError
 from striate.core.images import ImageSpec
 from striate.data import published
-from striate.data.decode import fit_image
 from striate.data.named import CIFAR10, NAMED, is_present, open_named
 from striate.data.published import read_idx
 from striate.data.sources import open_data
@@ -368,71 +367,3 @@ def test_the_table_of_sets_is_whole():
             assert all(len(bytes.fromhex(file.md5)) == 16 for file in entry.files)
             assert len(entry.files) == {"svhn": 2, "cifar10": 1, "cifar100": 1}.get(name, 4)
     assert (NAMED["svhn"].num_train, NAMED["svhn"].num_test) == (73_257, 26_032)
-
-
-# ---- fit_image on arrays
-
-
-def spec(height: int, width: int, channels: int, fit: Any) -> ImageSpec:
-    return ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-
-
-def test_channels_are_repeated_or_reduced_only_where_nothing_is_lost():
-    grey = np.random.default_rng(0).integers(0, 256, (4, 6, 1), dtype=np.uint8)
-    np.testing.assert_array_equal(fit_image(grey, spec(4, 6, 3, "crop")), np.repeat(grey, 3, 2))
-    np.testing.assert_array_equal(fit_image(np.repeat(grey, 3, 2), spec(4, 6, 1, "crop")), grey)
-    colour = np.repeat(grey, 3, 2)
-    colour[2, 3, 1] ^= 1
-    with pytest.raises(DataError, match="has 3 channels, the model takes 1") as caught:
-        fit_image(colour, spec(4, 6, 1, "crop"))
-    assert "Convert the picture" in caught.value.remedy
-    with pytest.raises(DataError, match="has 4 channels, the model takes 3"):
-        fit_image(np.dstack([colour, grey]), spec(4, 6, 3, "crop"))
-
-
-def area_mean(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Means of equal blocks, for whole factors: what antialiased scaling comes near to on smooth pictures."""
-    h, w, c = pixels.shape
-    return pixels.reshape(height, h // height, width, w // width, c).mean((1, 3))
-
-
-@pytest.mark.parametrize(
-    ("shape", "fit", "box"),
-    [
-        ((40, 60), "stretch", (0, 40, 0, 60)),
-        ((40, 80), "crop", (0, 40, 10, 70)),  # the middle 40 x 60
-        ((90, 60), "crop", (25, 65, 0, 60)),
-    ],
-)
-def test_large_pictures_are_scaled_or_cut_out_of_the_middle(shape: tuple[int, int], fit: str, box: tuple[int, int, int, int], picture: Any):
-    pixels = picture(*shape)
-    got = fit_image(pixels, spec(10, 15, 3, fit))
-    expected = area_mean(pixels[box[0] : box[1], box[2] : box[3]], 10, 15)
-    assert np.abs(got - expected)[1:-1, 1:-1].max() <= 2 and np.abs(got - expected).max() <= 4
-
-
-def test_padding_keeps_the_proportions_and_the_rest_is_black(picture: Any):
-    pixels = picture(40, 80) // 2 + 20
-    got = fit_image(pixels, spec(20, 20, 3, "pad"))
-    assert (got[:5] == 0).all() and (got[15:] == 0).all() and (got[5:15] > 0).all()
-    assert np.abs(got[5:15] - area_mean(pixels, 10, 20))[1:-1, 1:-1].max() <= 2
-
-
-@pytest.mark.parametrize(("size", "unscaled"), [(28, True), (30, True), (35, True), (36, False), (56, False)])
-def test_a_quarter_more_is_padded_and_beyond_is_scaled(size: int, unscaled: bool):
-    pixels = np.random.default_rng(1).integers(1, 256, (28, 28, 1), dtype=np.uint8)
-    got = fit_image(pixels, spec(size, size, 1, "pad"))
-    edge = (size - 28) // 2
-    assert got.shape == (size, size, 1)
-    assert np.array_equal(got[edge : edge + 28, edge : edge + 28], pixels) == unscaled
-    assert (np.count_nonzero(got) == 28 * 28) == unscaled
-
-
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 500), (500, 1), (2, 2), (7, 9)])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_every_size_can_be_fitted(fit: str, height: int, width: int, channels: int):
-    pixels = np.full((height, width, channels), 77, np.uint8)
-    got = fit_image(pixels, spec(5, 11, channels, fit))
-    assert got.shape == (5, 11, channels) and got.dtype == np.uint8
-    assert set(np.unique(got)) <= ({0, 77} if fit == "pad" else {77})
