@@ -182,7 +182,7 @@ def network(
         raise UsageError(f"{name}: num_classes, in_channels and input_size must be at least 1, got {classes}, {shape[0]} and {shape[1:]}")
     net = Network(name, shape, entry.root(classes), entry.heads(classes) if entry.heads else (), entry.source)
     try:
-        net.root.output_shape(shape)
+        net.rows  # noqa: B018  # computed once, kept: it raises where a size does not fit
     except ShapeError as error:
         smallest = net.smallest_input()
         error.remedy = f"The smallest input of {name} is {by(smallest[1:])}. {_sizes_nearby(net)}".rstrip() if smallest else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers.base import Cost, Count, Layer, Padding, Reach, Shape, Size, leaf, per_axis, spatial
@@ -49,6 +50,35 @@ def by(extent: Shape) -> str:
     return " x ".join(map(str, extent))
 
 
+class Window(NamedTuple):
+    """A convolution's window on an input of one extent, axis by axis."""
+
+    extent: Shape
+    kernel: Shape
+    stride: Shape
+    dilation: Shape
+    pads: Pads
+    output: Shape
+    reach: Reach
+
+
+@lru_cache(maxsize=1024)  # a deep network asks for few different ones, thousands of times
+def window_of(extent: Shape, kernel_size: Size, stride: Size, padding: PaddingRule, dilation: Size) -> Window:
+    """The window that a convolution's fields mean for an input of `extent`.
+
+    Raises:
+        ShapeError: a field lists another number of axes, or the window is larger than the padded input.
+    """
+    kernel, steps, gaps = (
+        per_axis(value, len(extent), what) for value, what in ((kernel_size, "kernel_size"), (stride, "stride"), (dilation, "dilation"))
+    )
+    pads = pads_of(padding, extent, kernel, steps, gaps)
+    layer = f"convolution with a {by(kernel)} kernel" + (f" dilated by {by(gaps)}" if max(gaps) > 1 else "")
+    output = window_output(extent, kernel, steps, gaps, pads, layer)
+    effective = tuple(d * (k - 1) + 1 for d, k in zip(gaps, kernel, strict=True))
+    return Window(extent, kernel, steps, gaps, pads, output, Reach.of_window(effective, steps, tuple(before for before, _ in pads)))
+
+
 @leaf
 class Conv(Layer):
     """Convolution (cross-correlation, as everywhere in the field) of a (C, L), (C, H, W) or (C, D, H, W) input.
@@ -78,22 +108,16 @@ class Conv(Layer):
             if not inputs or min(inputs) < 0 or len(set(inputs)) != len(inputs):
                 raise UsageError(f"connections of output map {output} must be one or more distinct input maps from 0 on, got {inputs}")
 
-    def _window(self, shape: Shape) -> tuple[Shape, Shape, Shape, Shape, Pads]:
-        extent = spatial(shape, "convolution")
-        kernel, stride, dilation = (
-            per_axis(value, len(extent), what)
-            for value, what in ((self.kernel_size, "kernel_size"), (self.stride, "stride"), (self.dilation, "dilation"))
-        )
-        return extent, kernel, stride, dilation, pads_of(self.padding, extent, kernel, stride, dilation)
+    def _window(self, shape: Shape) -> Window:
+        return window_of(spatial(shape, "convolution"), self.kernel_size, self.stride, self.padding, self.dilation)
 
     def output_shape(self, shape: Shape) -> Shape:
-        extent, kernel, stride, dilation, pads = self._window(shape)
+        window = self._window(shape)
         if shape[0] % self.groups or self.out_channels % self.groups:
             raise ShapeError(f"groups={self.groups} must divide {shape[0]} input and {self.out_channels} output channels")
         if self.connections is not None:
-            self._check_connections(shape, pads)
-        layer = f"convolution with a {by(kernel)} kernel" + (f" dilated by {by(dilation)}" if max(dilation) > 1 else "")
-        return (self.out_channels, *window_output(extent, kernel, stride, dilation, pads, layer))
+            self._check_connections(shape, window.pads)
+        return (self.out_channels, *window.output)
 
     def _check_connections(self, shape: Shape, pads: Pads) -> None:
         last = max(map(max, self.connections or ()))
@@ -109,24 +133,22 @@ class Conv(Layer):
         return in_channels // self.groups * self.out_channels
 
     def cost(self, shape: Shape) -> Cost:
-        _, kernel, stride, dilation, pads = self._window(shape)
-        output_shape = self.output_shape(shape)
-        places, biases = prod(output_shape[1:]), self.out_channels * self.bias
-        weights = prod(kernel) * self.links(shape[0])
-        effective = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+        window = self._window(shape)
+        places, biases = prod(window.output), self.out_channels * self.bias
+        weights = prod(window.kernel) * self.links(shape[0])
         return Cost(
             params=weights + biases,
             macs=places * weights,
             activations=places * self.out_channels,
             connections=places * (weights + biases),
-            reach=Reach.of_window(effective, stride, tuple(before for before, _ in pads)),
+            reach=window.reach,
         )
 
     def build(self, shape: Shape) -> nn.Module:
         from striate.networks.modules.convolution import build_convolution
 
         self.output_shape(shape)
-        _, kernel, stride, dilation, pads = self._window(shape)
+        _, kernel, stride, dilation, pads, *_ = self._window(shape)
         return build_convolution(
             shape[0],
             self.out_channels,
