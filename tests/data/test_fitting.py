@@ -9,6 +9,7 @@ import pytest
 
 from striate.core.errors import DataError
 from striate.core.images import Fit, ImageSpec
+from striate.data import fitting
 from striate.data.fitting import fit_image, fit_images
 
 
@@ -125,13 +126,16 @@ def test_other_channels_are_refused(found: int, wanted: int):
     assert caught.value.remedy == "Convert the picture, or use a model trained on such pictures."
 
 
+@pytest.mark.parametrize("in_threads", [False, True])
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
-def test_many_pictures_are_fitted_as_each_alone(fit: Fit):
-    images = noise(600, 9, 14, 1)
+def test_many_pictures_are_fitted_as_each_alone(fit: Fit, in_threads: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fitting, "SMALL", 0 if in_threads else 10_000)
+    monkeypatch.setattr(fitting, "CHUNK", 8)
+    images = noise(30, 9, 14, 1)
     spec = spec_of(11, 8, 3, fit)
     fitted = fit_images(images, spec)
-    assert fitted.shape == (600, 11, 8, 3)
-    assert all(np.array_equal(fitted[k], fit_image(images[k], spec)) for k in range(600))
+    assert fitted.shape == (30, 11, 8, 3)
+    assert all(np.array_equal(fitted[k], fit_image(images[k], spec)) for k in range(30))
 
 
 def test_pictures_that_fit_already_are_not_copied():

@@ -13,6 +13,7 @@ from striate.data.packing import room_for
 
 UNSCALED_GROWTH = 1.25  # with "pad", pictures that are smaller by no more than this keep their pixels
 CHUNK = 256  # pictures a thread takes at a time
+SMALL = 128 * 128  # pixels: pictures below this are scaled faster than threads hand over to each other
 
 
 def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
@@ -55,8 +56,13 @@ def fit_images(images: np.ndarray, spec: ImageSpec | None) -> np.ndarray:
         for index in range(start, min(start + CHUNK, len(images))):
             fitted[index] = fit_image(images[index], spec)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(fit_chunk, range(0, len(images), CHUNK)))
+    starts = range(0, len(images), CHUNK)
+    if max(images.shape[1] * images.shape[2], spec.height * spec.width) < SMALL:
+        for start in starts:
+            fit_chunk(start)
+    else:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(fit_chunk, starts))
     return fitted
 
 
