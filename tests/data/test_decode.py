@@ -330,6 +330,20 @@ def test_odd_metadata_warns_nobody_and_filters_stay_as_they_were(picture: Pixels
     assert list(warnings.filters) == filters
 
 
+def test_pillows_warnings_are_silent_until_the_last_thread_has_left():
+    def warn() -> None:
+        warnings.warn_explicit("odd metadata", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+
+    with decode._silence:
+        with decode._silence:
+            warn()
+        warn()
+        with pytest.raises(UserWarning):  # only Pillow's
+            warnings.warn("mine", stacklevel=1)
+    with pytest.raises(UserWarning):
+        warn()
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
 def test_flipped_bits_give_a_picture_or_a_named_error_and_nothing_else(kind: str, picture: Pixels, encode: Encode):
     rng = np.random.default_rng(3)
