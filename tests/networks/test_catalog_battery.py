@@ -34,10 +34,10 @@ def smallest_size(net: Network) -> int:
 
 
 RUN = [pytest.param(name, marks=() if is_light(name) else pytest.mark.slow) for name in CATALOG]
-LEARN = [  # small ones quickly, the others except those of over 30 million parameters or 1,000 rows, which would take minutes
+LEARN = [  # the deepest and largest are left out: a hundred updates of theirs take minutes, and every block of theirs is in a smaller one
     pytest.param(name, marks=() if network(name).params < 700_000 and is_light(name) else pytest.mark.slow)
     for name in CATALOG
-    if network(name).params < 32_000_000 and len(network(name).rows) < 1000
+    if network(name).params < 12_000_000 and len(network(name).rows) < 280
 ]
 
 
@@ -172,8 +172,14 @@ def test_every_parameter_gets_a_gradient(built: Built) -> None:
 
 @pytest.mark.parametrize("name", LEARN)
 def test_one_batch_can_be_learned(name: str) -> None:
-    """The loss on three images of three classes falls to a third."""
+    """The loss on three images of three classes falls to a third.
+
+    `googlenet_paper` starts with He's weights: torch's own are too small for 22 layers without normalization.
+    """
     _, module, images = build(name)
+    for layer in module.modules() if name == "googlenet_paper" else ():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     optimizer = torch.optim.Adam(module.train().parameters(), lr=1e-3)
     losses: list[float] = []
     while not losses or (losses[-1] > losses[0] / 3 and len(losses) < 100):
