@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from striate.core.devices import choose_device, device_report, is_bfloat16_fast
+from striate.core.devices import choose_device, device_report, is_bfloat16_fast, processor_maker
 from striate.core.errors import EnvironmentFault, UsageError
 
 
@@ -53,13 +53,43 @@ def test_a_device_that_this_machine_lacks_is_a_fault_of_the_environment(machine,
     assert str(error.value) == f"device {name}: this machine has none\n`striate info` lists its devices; use --device auto."
 
 
-@pytest.mark.parametrize(("avx512", "amx", "expected"), [(False, False, False), (True, False, True), (False, True, True)])
-def test_a_processor_is_fast_in_bfloat16_with_avx512_bf16_or_amx(monkeypatch, avx512, amx, expected):
+@pytest.mark.parametrize(
+    ("avx512", "amx", "maker", "expected"),
+    [
+        (False, False, "AuthenticAMD", False),
+        (True, False, "AuthenticAMD", True),
+        (True, False, "GenuineIntel", False),
+        (True, True, "GenuineIntel", True),
+        (True, False, "", False),
+    ],
+)
+def test_a_processor_is_fast_in_bfloat16_with_amx_or_as_amds_with_avx512(monkeypatch, avx512, amx, maker, expected):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("striate.core.devices.processor_maker", lambda: maker)
 
     assert is_bfloat16_fast(torch.device("cpu")) is expected
     assert device_report()["devices"]["cpu"] == ("float32 and fast bfloat16" if expected else "float32")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "expected"),
+    [
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\n", "", "AuthenticAMD"),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\n", "aarch64", "aarch64"),
+        (None, "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD", "AuthenticAMD"),
+        (None, "arm", "arm"),
+    ],
+    ids=["Linux", "Linux on Arm", "Windows", "macOS"],
+)
+def test_the_maker_of_the_processor_is_what_the_system_says(monkeypatch, tmp_path, cpuinfo, processor, expected):
+    file = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    monkeypatch.setattr("striate.core.devices.Path", lambda _: file)
+    monkeypatch.setattr("platform.processor", lambda: processor)
+
+    assert processor_maker() == expected
 
 
 def test_a_torch_without_the_probes_counts_as_slow(monkeypatch):

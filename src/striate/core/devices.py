@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import EnvironmentFault, UsageError
@@ -38,14 +41,27 @@ def choose_device(name: str) -> torch.device:
 
 
 def is_bfloat16_fast(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 faster than float32: CUDA from Ampere on, CPUs with AVX512_BF16 or AMX."""
+    """Whether `device` multiplies bfloat16 faster than float32: CUDA from Ampere on, CPUs with AMX, AMD's with AVX512_BF16.
+
+    Intel's without AMX run AVX512_BF16 at half the speed of float32; `docs/log.md` has the numbers.
+    """
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    has_amx, has_avx512 = (getattr(torch.cpu, probe, lambda: False)() for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return has_amx or (has_avx512 and processor_maker() == "AuthenticAMD")
+
+
+def processor_maker() -> str:
+    """What the processor calls its maker, such as GenuineIntel; empty where the system does not tell."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("vendor_id"):
+                return line.partition(":")[2].strip()
+    return platform.processor().rpartition(", ")[2]  # Windows: "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD"
 
 
 def device_report() -> dict[str, Any]:
