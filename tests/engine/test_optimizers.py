@@ -248,6 +248,7 @@ def test_the_settings_choose_the_optimizer(settings, kind, fields):
 
 
 def test_parameters_of_two_dtypes_are_updated_apart():
+    """CUDA's kernels take one dtype at a time."""
     params = [nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in (torch.float32, torch.float64)]
     optimizer = Adam([Group("all", params, 0.0)])
     for param in params:
@@ -255,5 +256,6 @@ def test_parameters_of_two_dtypes_are_updated_apart():
 
     optimizer.step(0.1)
 
+    assert [[param.dtype for param in group.params] for group in optimizer.groups] == [[torch.float32], [torch.float64]]
     for param in params:
         torch.testing.assert_close(param.detach().double(), torch.full((3,), 0.9, dtype=torch.float64), rtol=0, atol=1e-6)

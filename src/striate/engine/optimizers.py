@@ -25,7 +25,7 @@ class Group(NamedTuple):
 
 
 class Optimizer:
-    """What the three share: groups of parameters, each of one dtype on one device as the fused kernels need it."""
+    """What the three share: groups of parameters, each of one dtype on one device, as CUDA's kernels need it."""
 
     def __init__(self, groups: Iterable[Group]) -> None:
         self.groups = [part for group in groups for part in _by_dtype(group)]
