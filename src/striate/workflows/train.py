@@ -82,6 +82,7 @@ class TrainReport:
     run: str
     network: str
     data: str
+    splits: tuple[str, ...]  # that the data has of its own
     params: int
     num_train: int
     num_val: int
@@ -277,6 +278,7 @@ def run(
         run=str(folder),
         network=fitting.network.name,
         data=source.name,
+        splits=source.splits,
         params=fitting.network.params,
         num_train=len(train_set),
         num_val=len(val_set),
@@ -292,9 +294,10 @@ def run(
 
 def summary(report: TrainReport) -> str:
     """The report for a person."""
+    split = "test" if "test" in report.splits else "val"
     return (
         f"{report.network} on {report.data}: val accuracy {report.val.accuracy:.4f}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
         f"of {report.epochs}), {report.seconds:.1f} s\n"
         f"run: {report.run}\n"
-        f"next: striate evaluate {report.run} --split test\n"
+        f"next: striate evaluate {report.run} --split {split}\n"
     )
