@@ -1,9 +1,13 @@
 """The device that is named, or the best there is; what it supports."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from striate.core.devices import choose_device, device_report, is_bfloat16_fast, processor_maker
+from striate.core.devices import choose_device, device_report, is_bfloat16_fast, processor_maker, wait_briefly
 from striate.core.errors import EnvironmentFault, UsageError
 
 
@@ -116,3 +120,39 @@ def test_the_report_names_each_gpu(machine, monkeypatch):
     assert devices["cuda:0"] == "Card 0, float32"
     assert devices["cuda:1"] == "Card 1, float32 and fast bfloat16"
     assert devices["mps"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_waiting_threads_spin_briefly_unless_the_user_says_how_long(monkeypatch, before, after):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+        if name in before:
+            monkeypatch.setenv(name, before[name])
+
+    wait_briefly()
+
+    assert {name: os.environ[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in os.environ} == after
+
+
+def test_the_command_line_sets_the_wait_before_torch_is_imported():
+    script = """
+import os, sys
+from striate.apps.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    print("torch" in sys.modules, os.environ.get("GOMP_SPINCOUNT"))
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+
+    assert run.stdout.splitlines()[-1] == "False 10000"

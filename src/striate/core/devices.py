@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,17 @@ def processor_maker() -> str:
             if line.startswith("vendor_id"):
                 return line.partition(":")[2].strip()
     return platform.processor().rpartition(", ")[2]  # Windows: "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD"
+
+
+def wait_briefly() -> None:
+    """Let threads that wait for each other go to sleep after some tens of microseconds, so that whoever they wait for gets the core.
+
+    GNU OpenMP, which torch computes with on Linux, spins for some 20 ms by default. Beside another busy program that made training
+    10 to 20 times slower; `docs/log.md` has the numbers. It reads GOMP_SPINCOUNT when torch is imported: call this before. A value
+    that the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def device_report() -> dict[str, Any]:

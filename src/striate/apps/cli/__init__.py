@@ -21,8 +21,10 @@ WrongCall: type[Exception] = typer.BadParameter.__mro__[2]  # any complaint abou
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    from striate.core.devices import wait_briefly
     from striate.core.errors import StriateError, UsageError
 
+    wait_briefly()
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
     try:
