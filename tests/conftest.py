@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
 HERE = Path(__file__).parent
 ROWS: dict[str, str] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
 
