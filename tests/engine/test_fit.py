@@ -265,7 +265,6 @@ def test_modes_come_back_and_a_frozen_norm_stays_frozen(make_batches, make_model
     assert [part.training for part in model] == [True, False, True, True, True, True, True]
 
 
-@pytest.mark.row("001-7")
 def test_a_model_in_evaluation_mode_trains_its_norms_and_is_given_back_in_evaluation_mode(make_batches, make_model):
     """The running statistics move in training only: once by 0.1 towards the mean and the unbiased variance of the batch."""
     model, batches = make_model().eval(), make_batches(1)

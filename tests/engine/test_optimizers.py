@@ -75,7 +75,6 @@ def descend_with_torch(
     return places
 
 
-@pytest.mark.row("002-22")
 @pytest.mark.parametrize("weight_decay", [0.0, 0.03])
 @pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("kind", PAIRS)
