@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 
@@ -189,12 +190,15 @@ def test_a_tuned_allocator_keeps_the_memory_of_the_last_step():
     """Counted in a process of its own: five more steps fault hardly a page, where they would fault thousands."""
 
     def page_faults(how: str) -> tuple[str, int]:
-        words = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout.split()
+        surroundings = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc's first value, which it raises at its own whim else
+        command = [sys.executable, "-c", FAULTS, how]
+        words = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=True).stdout.split()
         return words[0], int(words[1])
 
     (done, tuned), (_, untouched) = page_faults("tuned"), page_faults("untouched")
     if done == "False":
         pytest.skip("this C library has no mallopt")
 
-    assert untouched > 1000
+    if untouched <= 1000:
+        pytest.skip("this machine keeps freed memory without being asked, or maps it in large pages: there is nothing to compare with")
     assert tuned < untouched / 20
