@@ -144,11 +144,21 @@ def test_train_evaluate_and_predict_talk_on_stderr_and_answer_on_stdout(run_stri
 def test_set_reaches_every_setting_and_the_run_keeps_it(run_striate, tmp_path):
     import yaml
 
-    words = ["--set", "settings.nesterov=false", "--set", "settings.step_at=[0.3, 0.6]", "--set", "augmentation.pad_mode=reflect"]
+    words = [
+        "--set",
+        "settings.nesterov=false",
+        "--set",
+        "settings.seed=3",
+        "--set",
+        "settings.step_at=[0.3, 0.6]",
+        "--set",
+        "augmentation.pad_mode=reflect",
+    ]
     run_striate("train", "digits", "--model", "compact_cnn", "--steps", 1, *words, "--output", tmp_path / "run")
 
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["settings"]["nesterov"] is False
+    assert config["settings"]["seed"] == 3
     assert config["settings"]["step_at"] == [0.3, 0.6]
     assert config["augmentation"]["pad_mode"] == "reflect"
 

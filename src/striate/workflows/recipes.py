@@ -39,7 +39,7 @@ def settings_for(network: Network, num_train: int, request: TrainRequest) -> Tra
     """
     named = {name: getattr(request, name, None) for name in SETTINGS}
     chosen = {name: value for name, value in named.items() if value is not None}
-    return with_checked_fields(default_settings, network, num_train, **chosen, **overrides(request, "settings", SETTINGS))
+    return with_checked_fields(default_settings, network, num_train, **{**chosen, **overrides(request, "settings", SETTINGS)})
 
 
 def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:
