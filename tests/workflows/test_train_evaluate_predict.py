@@ -87,6 +87,12 @@ def test_val_is_divided_again_as_the_training_divided_it(digits_run):
     assert striate.evaluate(folder, split="val").accuracy == pytest.approx(report.val.accuracy)
 
 
+def test_val_is_divided_by_the_seed_of_the_request_whatever_seed_trains(tmp_path):
+    report = striate.train("digits", network="compact_cnn", steps=20, seed=1, set={"settings.seed": 2}, output=tmp_path / "run")
+
+    assert striate.evaluate(tmp_path / "run", split="val").log_loss == pytest.approx(report.val.loss, rel=1e-4)
+
+
 def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
     folder, _ = digits_run
     shutil.copy(folder / "best.safetensors", tmp_path / "model.safetensors")

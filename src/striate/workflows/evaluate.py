@@ -113,7 +113,7 @@ def read_split(source: DataSource, split: str, model: Model, config: dict[str, A
         known = ", ".join(model.classes[:20])
         raise DataError(f"{source.name}: class {', '.join(map(repr, unknown[:5]))} is not known to the model", f"It knows {known}.")
     if "val" not in source.splits and split in ("train", "val"):
-        fraction, seed = config.get("val_fraction", 0.1), config.get("settings", {}).get("seed", 0)
+        fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
         train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
         say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
         images = train if split == "train" else val

@@ -220,6 +220,7 @@ def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
         "data": data,
         "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
         "val_fraction": request.val_fraction,
+        "val_seed": request.seed,  # of the division into train and val; --set may give the training another
         "skip_unreadable": request.skip_unreadable,
         "network": fitting.network.name,
         "num_classes": len(fitting.classes),
