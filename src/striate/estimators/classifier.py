@@ -15,7 +15,7 @@ from striate.data.batches import Augmentation
 from striate.data.decode import fit_image
 from striate.data.records import ImageSet
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, default_settings, fit_images
+from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images
 from striate.estimators.model import Model
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
@@ -139,11 +139,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def _spec(self, network: Network, images: np.ndarray) -> ImageSpec:
         channels, height, width = network.input_shape
-        pixels = images.reshape(-1, images.shape[3]) / 255
-        mean, std = pixels.mean(0), np.maximum(pixels.std(0), 1 / 255)
-        if len(mean) != channels:
-            mean, std = np.repeat(mean, channels), np.repeat(std, channels)
-        return ImageSpec(height=height, width=width, channels=channels, mean=tuple(mean.tolist()), std=tuple(std.tolist()), fit="pad")
+        mean, std = channel_statistics(images)
+        if len(mean) == 1:  # a grey picture is repeated over the network's channels
+            mean, std = mean * channels, std * channels
+        return ImageSpec(height=height, width=width, channels=channels, mean=mean, std=std, fit="pad")
 
     def _settings(self, network: Network, num_train: int) -> TrainSettings:
         seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else self.random_state

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
 from striate.core.seeds import mixed, torch_seed
@@ -53,6 +55,14 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
         chosen.setdefault("learning_rate", 5e-3 if network.params < 200_000 else 1e-3)
         chosen.setdefault("weight_decay", 1e-2 if optimizer == "adamw" else 0.0)
     return TrainSettings(**chosen)
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel of uint8 images (N, H, W, C), as shares of 255; a deviation is at least 1/255."""
+    pixels = images.reshape(-1, images.shape[3])  # (pixels, C)
+    mean = pixels.mean(0, dtype=np.float64) / 255
+    std = np.maximum(pixels.std(0, dtype=np.float64) / 255, 1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 class FittingRun(NamedTuple):

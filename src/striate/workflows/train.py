@@ -20,7 +20,7 @@ from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
-from striate.estimators.fitting import EpochRow, Fitting, fit_images
+from striate.estimators.fitting import EpochRow, Fitting, channel_statistics, fit_images
 from striate.estimators.model import MODEL_NAME
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import save_model
@@ -203,12 +203,8 @@ def with_statistics(network: Network, fit: Fit, train_set: ImageSet) -> ImageSpe
     """The preprocessing with the mean and deviation of each channel over (at most 10,000 evenly spaced) training pictures."""
     channels, height, width = network.input_shape
     step = max(1, len(train_set) // 10_000)
-    pixels = np.asarray(train_set.images[::step]).reshape(-1, channels)  # (pixels, C)
-    mean = pixels.mean(0, dtype=np.float64) / 255
-    std = np.maximum(pixels.std(0, dtype=np.float64) / 255, 1 / 255)
-    rounded = (tuple(round(float(value), 4) for value in values) for values in (mean, std))
-    mean_words, std_words = rounded
-    return ImageSpec(height=height, width=width, channels=channels, mean=mean_words, std=std_words, fit=fit)
+    mean, std = (tuple(round(value, 4) for value in values) for values in channel_statistics(np.asarray(train_set.images[::step])))
+    return ImageSpec(height=height, width=width, channels=channels, mean=mean, std=std, fit=fit)
 
 
 def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
