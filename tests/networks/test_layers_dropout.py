@@ -38,6 +38,15 @@ def test_in_evaluation_nothing_is_dropped():
         assert torch.equal(layer.build((3, 5, 6)).eval()(x), x)
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_neighbours_are_dropped_independently(p):
+    torch.manual_seed(0)
+    dropped = Dropout(p).build((7, 9)).train()(torch.ones(4000, 7, 9)).flatten() == 0
+    both = (dropped[1:] & dropped[:-1]).float().mean()
+    assert abs(float(dropped.float().mean()) - p) < 0.005
+    assert abs(float(both) - p * p) < 0.005
+
+
 @pytest.mark.row("004-14")
 def test_dropout_averages_exponentially_many_networks():
     """Over all 2^n masks, a linear unit's mean output is that of the whole unit."""

@@ -23,9 +23,9 @@ class Dropout(Layer):
         return cls(1 - probability)
 
     def build(self, shape: Shape) -> nn.Module:
-        from torch import nn
+        from striate.networks.modules.dropout import DropoutModule
 
-        return nn.Dropout(self.p)
+        return DropoutModule(self.p)
 
 
 @leaf
