@@ -27,6 +27,8 @@ class Group(NamedTuple):
 class Optimizer:
     """What the three share: groups of parameters, each of one dtype on one device, as CUDA's kernels need it."""
 
+    needs_closure = False  # whether `step` computes the gradient itself, by calling a function
+
     def __init__(self, groups: Iterable[Group]) -> None:
         self.groups = [part for group in groups for part in _by_dtype(group)]
 
