@@ -20,7 +20,7 @@ from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
 
-__all__ = ["PictureHeader", "decode_image", "fit_image", "picture_header"]
+__all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
@@ -95,6 +95,22 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
         if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
             height, width = width, height
         return PictureHeader(height, width, 1 if image.mode in GREY_MODES else 3)
+
+
+def decode_mask(path: str | PathLike[str]) -> np.ndarray:
+    """The numbers of a PNG file as uint8 (H, W): the indices of a palette, grey values of up to 8 bits.
+
+    Raises:
+        DataError: not a PNG file, damaged, cut short, too large, in colour, or with 16 bits; names it.
+    """
+    with _opened(path, str(path)) as image:
+        if image.format != "PNG":
+            raise DataError(f"a mask must be a PNG file, got {image.format}", "Save the class indices without loss, as PNG.")
+        if image.mode not in ("P", "L", "1"):
+            what = {"RGB": "colours", "RGBA": "colours", "LA": "transparency"}.get(image.mode, "16 bits")
+            remedy = "Save one class index a pixel: a PNG file with a palette, or grey with 8 bits."
+            raise DataError(f"a mask must hold class indices, got a picture with {what} (mode {image.mode})", remedy)
+        return np.array(image, np.uint8)  # of "1": 0 and 1
 
 
 @contextlib.contextmanager

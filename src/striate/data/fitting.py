@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from striate.data.packing import room_for
 
 UNSCALED_GROWTH = 1.25  # with "pad", pictures that are smaller by no more than this keep their pixels
 CHUNK = 256  # pictures a thread takes at a time
+IGNORED = 255  # in a mask: a pixel that has no class
 SMALL = 128 * 128  # pixels: pictures below this are scaled faster than threads hand over to each other
 
 
@@ -31,19 +33,63 @@ def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     wanted = spec.height, spec.width
     if (height, width) == wanted:
         return pixels
+    box, top, left, inner = placement(height, width, spec)
+    across, down, right, bottom = box
+    same = inner == (bottom - down, right - across)
+    part = pixels[int(down) : int(bottom), int(across) : int(right)] if same else _resized(pixels, inner, box)
+    if inner == wanted:
+        return part
+    padded = np.zeros((*wanted, spec.channels), np.uint8)
+    padded[top : top + inner[0], left : left + inner[1]] = part
+    return padded
+
+
+class Placement(NamedTuple):
+    """Which part of a picture comes where in what a network sees of it."""
+
+    box: tuple[float, float, float, float]  # left, top, right and bottom of the part, in pixels of the picture
+    top: int  # of the place that it fills
+    left: int
+    size: tuple[int, int]  # (h, w) of that place
+
+
+def placement(height: int, width: int, spec: ImageSpec) -> Placement:
+    """What `spec` does with a picture of `height` x `width`; where the part has the size of its place, its limits are whole."""
+    wanted = spec.height, spec.width
+    everything = (0.0, 0.0, float(width), float(height))
     if spec.fit == "stretch":
-        return _resized(pixels, wanted, (0, 0, width, height))
+        return Placement(everything, 0, 0, wanted)
     ratios = spec.height / height, spec.width / width
     if spec.fit == "crop":
         scale = max(ratios)
-        return _centre(pixels, wanted) if scale == 1 else _resized(pixels, wanted, _centred_box(height, width, spec, scale))
+        if scale == 1:
+            down, across = (height - spec.height) // 2, (width - spec.width) // 2
+            return Placement((across, down, across + spec.width, down + spec.height), 0, 0, wanted)
+        return Placement(_centred_box(height, width, spec, scale), 0, 0, wanted)
     scale = 1.0 if min(ratios) >= 1 and max(ratios) <= UNSCALED_GROWTH else min(ratios)
-    if scale != 1:
-        inner = max(1, min(spec.height, round(height * scale))), max(1, min(spec.width, round(width * scale)))
-        pixels = _resized(pixels, inner, (0, 0, width, height))
-    padded = np.zeros((*wanted, spec.channels), np.uint8)
-    _centre(padded, pixels.shape[:2])[:] = pixels
-    return padded
+    inner = max(1, min(spec.height, round(height * scale))), max(1, min(spec.width, round(width * scale)))
+    return Placement(everything, (spec.height - inner[0]) // 2, (spec.width - inner[1]) // 2, inner)
+
+
+def fit_mask(mask: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    """Class indices (h, w) brought to `spec`'s size as `fit_image` brings their picture: each the nearest one, padding IGNORED."""
+    box, top, left, size = placement(*mask.shape, spec)
+    rows = (np.floor(box[1] + (np.arange(size[0]) + 0.5) * (box[3] - box[1]) / size[0])).astype(np.intp)  # of the pixels' centres
+    columns = (np.floor(box[0] + (np.arange(size[1]) + 0.5) * (box[2] - box[0]) / size[1])).astype(np.intp)
+    fitted = np.full((spec.height, spec.width), IGNORED, mask.dtype)
+    fitted[top : top + size[0], left : left + size[1]] = mask[np.ix_(rows, columns)]
+    return fitted
+
+
+def unfit_mask(mask: np.ndarray, spec: ImageSpec, size: tuple[int, int]) -> np.ndarray:
+    """Class indices of what a network saw, brought back to the picture's own `size` (h, w): what the network did not see is IGNORED."""
+    box, top, left, inner = placement(*size, spec)
+    rows = np.floor((np.arange(size[0]) + 0.5 - box[1]) * inner[0] / (box[3] - box[1])).astype(np.intp)
+    columns = np.floor((np.arange(size[1]) + 0.5 - box[0]) * inner[1] / (box[2] - box[0])).astype(np.intp)
+    seen_rows, seen_columns = (rows >= 0) & (rows < inner[0]), (columns >= 0) & (columns < inner[1])
+    whole = np.full(size, IGNORED, mask.dtype)
+    whole[np.ix_(seen_rows, seen_columns)] = mask[np.ix_(top + rows[seen_rows], left + columns[seen_columns])]
+    return whole
 
 
 def fit_images(images: np.ndarray, spec: ImageSpec | None) -> np.ndarray:
@@ -81,12 +127,6 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return pixels[..., :1]
     remedy = "Convert the picture, or use a model trained on such pictures."
     raise DataError(f"has {found} channels, the model takes {channels}", remedy)
-
-
-def _centre(pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """The centre of `pixels` of `size` (height, width): a view."""
-    top, left = (pixels.shape[0] - size[0]) // 2, (pixels.shape[1] - size[1]) // 2
-    return pixels[top : top + size[0], left : left + size[1]]
 
 
 def _centred_box(height: int, width: int, spec: ImageSpec, scale: float) -> tuple[float, float, float, float]:

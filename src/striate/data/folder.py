@@ -62,20 +62,20 @@ def open_folder(root: Path, *, skip_unreadable: bool = False) -> DataSource:
         DataError: no pictures, one class, a class without pictures, a class that the training split has not, or, unless
             `skip_unreadable`, a file that is not a picture; names them.
     """
-    splits, notes = _splits(root)
+    splits, notes = split_folders(root)
     listings = {split: _listing(path) for split, path in splits.items()}
     classes = _checked(root, listings)
     for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
         notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
     if others := [path for listing in listings.values() for path in listing.others]:
-        notes.append(f"{_count(others)} ignored, by the ending of the name or outside a class folder: {_some(others)}")
+        notes.append(f"{count_of(others)} ignored, by the ending of the name or outside a class folder: {some(others)}")
 
     paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
-    headers, bad = _in_threads(_whole_header if skip_unreadable else picture_header, paths)
+    headers, bad = in_threads(_whole_header if skip_unreadable else picture_header, paths)
     if bad and not skip_unreadable:
         raise unreadable(bad)
     if bad:
-        notes.append(f"{_count(bad)} unreadable and left out: {_some(bad)}")
+        notes.append(f"{count_of(bad)} unreadable and left out: {some(bad)}")
     if gone := [name for name, files in listings["train"].pictures.items() if not any(path in headers for path in files)]:
         raise unreadable(bad, f"; no picture is left of class {_names(gone)}")
 
@@ -94,7 +94,7 @@ def _same(part: Part) -> Part:
     return part
 
 
-def _splits(root: Path) -> tuple[dict[str, Path], list[str]]:
+def split_folders(root: Path, inside: str = "CLASS") -> tuple[dict[str, Path], list[str]]:
     """The folders of the splits, by split, and what to tell of them; `root` itself is the training split when there are none."""
     subfolders = _subfolders(root)
     named = [path for path in subfolders if path.name.lower() in SYNONYMS and _subfolders(path)]
@@ -108,7 +108,7 @@ def _splits(root: Path) -> tuple[dict[str, Path], list[str]]:
         return {"train": root}, []
     if "train" not in splits:
         have = ", ".join(f"{path.name}/" for path in named)
-        raise DataError(f"{root}: has {have} but no train/", f"Put the training pictures in {root / 'train'}/CLASS/.")
+        raise DataError(f"{root}: has {have} but no train/", f"Put the training pictures in {root / 'train'}/{inside}/.")
     notes = [f"{path.name}/ is read as the {split} split" for split, path in splits.items() if path.name != split]
     others = [path.name for path in subfolders if path not in named]
     if others:
@@ -185,7 +185,7 @@ def _whole_header(path: Path) -> PictureHeader:
     return picture_header(path)
 
 
-def _in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[Path, T], dict[Path, DataError]]:
+def in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[Path, T], dict[Path, DataError]]:
     """`work` of each file, done by several threads, and the errors of those files that have one; in the order of `paths`."""
 
     def attempt(path: Path) -> tuple[Path, T | DataError]:
@@ -210,19 +210,21 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     first, error = next(iter(bad.items()))
     reason = error.message.removeprefix(f"{first}: ").removeprefix("cannot be read as a picture: ")
     remedy = "Remove or repair them, or leave them out with --skip-unreadable."
-    return DataError(f"{_count(bad)} cannot be read as pictures: {_some(bad)} ({reason}){more}", remedy)
+    return DataError(f"{count_of(bad)} cannot be read as pictures: {some(bad)} ({reason}){more}", remedy)
 
 
-def _some(names: Collection[object]) -> str:
+def some(names: Collection[object]) -> str:
+    """The first few, and how many more."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(map(str, itertools.islice(names, SHOWN))) + more
 
 
 def _names(names: list[str]) -> str:
-    return _some([repr(name) for name in names])
+    return some([repr(name) for name in names])
 
 
-def _count(paths: Collection[Path]) -> str:
+def count_of(paths: Collection[Path]) -> str:
+    """How many files, in words."""
     return "1 file" if len(paths) == 1 else f"{len(paths):,} files"
 
 
@@ -238,7 +240,7 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None) -> 
         DataError: files cannot be read (all are named), or without a spec the pictures differ in size.
     """
     if spec is None:
-        headers, bad = _in_threads(picture_header, paths)
+        headers, bad = in_threads(picture_header, paths)
         if bad:
             raise unreadable(bad)
         sizes = {(header.height, header.width) for header in headers.values()}
@@ -253,7 +255,7 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None) -> 
     def pack(path: Path) -> None:
         packed[places[path]] = decode_image(path, spec) if spec else with_channels(decode_image(path), channels)
 
-    _, bad = _in_threads(pack, paths)
+    _, bad = in_threads(pack, paths)
     if bad:
         raise unreadable(bad)
     return packed

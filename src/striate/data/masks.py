@@ -1,0 +1,300 @@
+"""Pictures with a class for each pixel: `root/{images,masks}/*`, or `root/{train,val,test}/{images,masks}/*`.
+
+A mask is a PNG file with the name of its picture, as large as it, with a palette or grey: each pixel holds the index of its class, or 255
+where it has none. `root/classes.txt` names the classes, one a line; without it they are called by their numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from striate.core.errors import DataError, UsageError
+from striate.core.images import ImageSpec
+from striate.data.batches import Augmentation, Batch, Batches
+from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
+from striate.data.fitting import IGNORED, fit_mask
+from striate.data.folder import count_of, in_threads, picture_files, some, split_folders, unreadable
+from striate.data.packing import room_for, take_rows
+from striate.data.records import SPLITS, ImageSet, checked_classes
+from striate.data.splits import held_out_places, names_below
+
+MOVES = ("crop_padding", "pad_mode", "flip")  # augmentations that move a picture and its mask alike
+
+
+@dataclass(frozen=True)
+class MaskedSet:
+    """One split, decoded.
+
+    Attributes:
+        name: The data set's name.
+        split: train, val or test.
+        packed: (N, H, W, C + 1) uint8: the channels of the picture, then 255 - class, so that padding with zeros pads the mask with 255.
+        classes: The class names.
+        paths: The picture files.
+    """
+
+    name: str
+    split: str
+    packed: np.ndarray
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def images(self) -> np.ndarray:
+        """(N, H, W, C) uint8, a view."""
+        return self.packed[..., :-1]
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(N, H, W) uint8: class indices, 255 where a pixel has none."""
+        masks: np.ndarray = IGNORED - self.packed[..., -1]
+        return masks
+
+    def take(self, indices: np.ndarray) -> MaskedSet:
+        """The pictures at `indices` (n,) whole numbers, in that order."""
+        return dataclasses.replace(self, packed=take_rows(self.packed, indices), paths=tuple(self.paths[i] for i in indices))
+
+
+class Pair(NamedTuple):
+    """A picture and its mask."""
+
+    picture: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """An opened folder of pictures and masks; pictures are decoded by `read`.
+
+    Attributes:
+        name: A short name for run folders.
+        classes: The class names.
+        channels: 1 where all pictures are grey, else 3.
+        image_size: (H, W) where all pictures have one size, else None.
+        pairs: The files of each split.
+        notes: What the user should be told about the reading.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    image_size: tuple[int, int] | None
+    pairs: Mapping[str, Sequence[Pair]] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are, of train, val and test."""
+        return tuple(split for split in SPLITS if split in self.pairs)
+
+    def read(self, split: str, *, spec: ImageSpec) -> MaskedSet:
+        """Decode a split, pictures and masks brought to `spec`.
+
+        Raises:
+            DataError: there is no such split, or a file cannot be read, or a mask holds the index of no class; names it.
+        """
+        if split not in self.pairs:
+            raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another split.")
+        pairs = self.pairs[split]
+        packed = room_for((len(pairs), spec.height, spec.width, spec.channels + 1))
+        places = {pair.picture: place for place, pair in enumerate(pairs)}
+        masks = dict(pairs)
+
+        def pack(picture: Path) -> None:
+            row = packed[places[picture]]
+            row[..., :-1] = decode_image(picture, spec)
+            row[..., -1] = IGNORED - fit_mask(checked_mask(masks[picture], len(self.classes)), spec)
+
+        _, bad = in_threads(pack, list(places))
+        if bad:
+            raise next(iter(bad.values()))
+        return MaskedSet(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
+
+
+def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
+    """The pictures and masks of a folder.
+
+    The files are only looked into here, but for the training masks where no classes.txt tells how many classes there are, and for all
+    pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so.
+
+    Raises:
+        DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, or
+            a file that cannot be read; names it.
+    """
+    folders, notes = split_folders(root, "{images,masks}") if not (root / "images").is_dir() else ({"train": root}, [])
+    pairs = {split: _paired(folder, notes) for split, folder in folders.items()}
+    for split in [split for split, found in pairs.items() if not found and split != "train"]:
+        notes.append(f"{folders[split].name}/images/ holds no pictures, ignored")
+        del pairs[split]
+    if not pairs["train"]:
+        remedy = f"Put pictures in {folders['train'] / 'images'}/ and their masks, as PNG with the same names, in masks/ beside it."
+        raise DataError(f"{folders['train']}: no pictures in images/", remedy)
+
+    pictures = [pair.picture for found in pairs.values() for pair in found]
+    headers, bad = in_threads(_whole_header if skip_unreadable else picture_header, pictures)
+    if bad and not skip_unreadable:
+        raise unreadable(bad)
+    if bad:
+        notes.append(f"{count_of(bad)} unreadable and left out: {some(bad)}")
+        pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
+        if not pairs["train"]:
+            raise unreadable(bad, "; no picture is left")
+    _check_masks(pairs, headers)
+
+    classes = _class_names(root) or _numbers(pairs["train"])
+    sizes = {(header.height, header.width) for header in headers.values()}
+    channels = max(header.channels for header in headers.values())
+    size = sizes.pop() if len(sizes) == 1 else None
+    return MaskSource(root.resolve().name, classes, channels, size, pairs, tuple(notes))
+
+
+def _paired(folder: Path, notes: list[str]) -> list[Pair]:
+    """The pictures of images/ with their masks of masks/; tells of masks without a picture."""
+    images, masks = folder / "images", folder / "masks"
+    if not images.is_dir():
+        return []
+    pictures = picture_files(images)
+    by_mask: dict[Path, Path] = {}
+    for picture in pictures:
+        mask = (masks / picture.relative_to(images)).with_suffix(".png")
+        if mask in by_mask:
+            raise DataError(f"{by_mask[mask]} and {picture.name} would share the mask {mask}", "Rename one of them, and give it a mask.")
+        by_mask[mask] = picture
+    there = set(picture_files(masks)) if masks.is_dir() else set()
+    if missing := [mask for mask in by_mask if mask not in there]:
+        stems = {other.with_suffix(".png"): other for other in there}
+        other = f"; {stems[missing[0]].name} is not a PNG file" if missing[0] in stems else ""
+        message = f"{count_of(missing)} missing: {some(missing)}, the mask of {by_mask[missing[0]].name}{other}"
+        raise DataError(message, "Give each picture of images/ a mask in masks/: a PNG file with the same name.")
+    if spare := sorted(there - set(by_mask)):
+        notes.append(f"{count_of(spare)} in masks/ without a picture, ignored: {some(spare)}")
+    return [Pair(picture, mask) for mask, picture in by_mask.items()]
+
+
+def _whole_header(path: Path) -> PictureHeader:
+    decode_image(path)
+    return picture_header(path)
+
+
+def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, PictureHeader]) -> None:
+    """Each mask is as large as its picture."""
+    found = {pair.mask: pair.picture for pairs_of_split in pairs.values() for pair in pairs_of_split}
+    masks, bad = in_threads(picture_header, list(found))
+    if bad:
+        raise next(iter(bad.values()))
+    for mask, header in masks.items():
+        picture = headers[found[mask]]
+        if (header.height, header.width) != (picture.height, picture.width):
+            message = f"{mask}: has {header.height} x {header.width} pixels, but its picture {found[mask].name} has"
+            raise DataError(f"{message} {picture.height} x {picture.width}", "Draw the mask in the picture's own size.")
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    """The names of classes.txt; none where there is no such file."""
+    path = root / "classes.txt"
+    if not path.is_file():
+        return ()
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}", "Write one class name a line, in UTF-8.") from None
+    for number, name in enumerate(names, 1):
+        if not name or name in names[: number - 1]:
+            problem = f"{name!r} stands there twice" if name else "no name"
+            raise DataError(f"{path}, line {number}: {problem}", "Write the name of each class once, one a line: index 0 first.")
+    if len(names) > IGNORED:
+        raise DataError(f"{path}: {len(names)} classes; a mask can tell {IGNORED}", "255 is kept for pixels without a class.")
+    return checked_classes(str(path), names, "Write one class name a line, the background's too.")
+
+
+def _numbers(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Numbers as names, up to the largest class index of the masks."""
+    largest, bad = in_threads(_largest, [pair.mask for pair in pairs])
+    if bad:
+        raise next(iter(bad.values()))
+    names = [str(index) for index in range(max(largest.values()) + 1)]
+    return checked_classes(str(pairs[0].mask.parent), names, "Draw masks with at least the indices 0 and 1, or add a classes.txt.")
+
+
+def _largest(path: Path) -> int:
+    mask = decode_mask(path)
+    return max((int(index) for index in np.unique(mask) if index != IGNORED), default=-1)
+
+
+def checked_mask(path: Path, num_classes: int) -> np.ndarray:
+    """The mask (H, W) uint8 of a file, each pixel the index of one of `num_classes` classes, or 255.
+
+    Raises:
+        DataError: it cannot be read, has colours, or holds another number; names the file and the pixel.
+    """
+    mask = decode_mask(path)
+    wrong = np.argwhere((mask >= num_classes) & (mask != IGNORED))
+    if len(wrong):
+        row, column = wrong[0]
+        message = f"{path}: {len(wrong):,} pixels hold the index of no class, such as {mask[row, column]} at row {row}, column {column}"
+        raise DataError(
+            f"{message}; there are {num_classes} classes", f"Use 0 to {num_classes - 1}, and 255 for no class; or add to classes.txt."
+        )
+    return mask
+
+
+def split_masked(images: MaskedSet, *, fraction: float, seed: int) -> tuple[MaskedSet, MaskedSet]:
+    """Hold out `fraction` of the pictures for validation, at least one: a function of the seed and the pictures' names.
+
+    Raises:
+        UsageError: `fraction` is not between 0 and 1.
+        DataError: there are fewer than two pictures.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
+    if len(images) < 2:
+        raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
+    one_class = np.zeros(len(images), np.int64)
+    held_out = held_out_places(one_class, names_below(images.paths), ("picture",), fraction=fraction, seed=seed)
+    return images.take(np.flatnonzero(~held_out)), dataclasses.replace(images.take(np.flatnonzero(held_out)), split="val")
+
+
+class MaskBatches:
+    """The batches of a set of pictures with masks, epoch by epoch; labels are (N, H, W) int64, 255 where a pixel has none.
+
+    A picture and its mask are shifted and mirrored together: they are layers of one array.
+
+    Raises:
+        UsageError: the augmentation changes something else than places.
+    """
+
+    def __init__(
+        self,
+        images: MaskedSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        augmentation = augmentation or Augmentation()
+        untouched = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
+        if augmentation != untouched:
+            others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(untouched, f.name)]
+            raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"There are {', '.join(MOVES)}.")
+        layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
+        self.layers = Batches(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
+        for packed, _, indices in self.layers.epoch(epoch, start):
+            yield Batch(packed[..., :-1], (IGNORED - packed[..., -1]).long(), indices)
