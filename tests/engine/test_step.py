@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.engine.optimizers import SGD, Group
-from striate.engine.step import train_step
+from striate.engine.step import StepRule, train_step
 
 
 def plain_sgd(model: nn.Module) -> SGD:
@@ -49,7 +49,7 @@ def test_the_loss_is_minus_log_softmax_of_the_label_and_the_hits_are_counted_bef
     by_hand = [(row.exp().sum().log() - row[label]).item() for row, label in zip(logits, batch.labels, strict=True)]
     right = sum(max(range(3), key=row.tolist().__getitem__) == label for row, label in zip(logits, batch.labels.tolist(), strict=True))
 
-    result = train_step(model, batch, plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=0.1)
+    result = train_step(model, batch, plain_sgd(model), StepRule(loss_fn=F.cross_entropy), 0.1)
 
     assert result.loss.item() == pytest.approx(sum(by_hand) / 7, abs=1e-12)
     assert result.correct.item() == right
@@ -65,7 +65,7 @@ def test_the_update_is_the_rate_against_the_gradient_by_hand(make_batches):
     batch = batch._replace(images=batch.images.double())
     errors = model(batch.images).softmax(1).detach() - F.one_hot(batch.labels, 3)  # (N, K)
 
-    train_step(model, batch, plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=0.1)
+    train_step(model, batch, plain_sgd(model), StepRule(loss_fn=F.cross_entropy), 0.1)
 
     torch.testing.assert_close(model.weight.detach(), before - 0.1 * errors.T @ batch.images / 7, rtol=0, atol=1e-12)
 
@@ -78,7 +78,7 @@ def test_heads_add_their_share_to_the_loss_and_to_the_gradient(make_batches):
     gradients = torch.autograd.grad(expected, list(model.parameters()))
     before = [param.detach().clone() for param in model.parameters()]
 
-    result = train_step(model, batch, plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=0.1)
+    result = train_step(model, batch, plain_sgd(model), StepRule(loss_fn=F.cross_entropy), 0.1)
 
     torch.testing.assert_close(result.loss, expected.detach())
     for param, old, gradient in zip(model.parameters(), before, gradients, strict=True):
@@ -88,7 +88,7 @@ def test_heads_add_their_share_to_the_loss_and_to_the_gradient(make_batches):
 def test_the_mode_is_left_as_it_is(make_batches, make_model):
     for training in (True, False):
         model = make_model().train(training)
-        train_step(model, batch_of(make_batches), plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=0.1)
+        train_step(model, batch_of(make_batches), plain_sgd(model), StepRule(loss_fn=F.cross_entropy), 0.1)
 
         assert all(part.training is training for part in model.modules())
 
@@ -100,7 +100,7 @@ def test_gradients_are_cut_to_the_norm_that_is_asked_and_the_norm_before_is_told
     )
     before = torch.cat([param.detach().flatten().clone() for param in model.parameters()])
 
-    result = train_step(model, batch, plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=1.0, max_grad_norm=0.01)
+    result = train_step(model, batch, plain_sgd(model), StepRule(loss_fn=F.cross_entropy, max_grad_norm=0.01), 1.0)
 
     moved = torch.cat([param.detach().flatten() for param in model.parameters()]) - before
     torch.testing.assert_close(result.grad_norm, whole.norm())
@@ -125,7 +125,7 @@ def test_products_are_in_bfloat16_only_when_asked_and_the_loss_never(make_batche
     model = DtypeOfProducts()
 
     result = train_step(
-        model, batch_of(make_batches, features=6), plain_sgd(model), loss_fn=F.cross_entropy, learning_rate=0.1, autocast=autocast
+        model, batch_of(make_batches, features=6), plain_sgd(model), StepRule(loss_fn=F.cross_entropy, autocast=autocast), 0.1
     )
 
     assert model.seen == dtype
@@ -139,8 +139,8 @@ def test_labels_may_be_shares_of_classes(make_batches):
     models[1].load_state_dict(models[0].state_dict())
     shares = F.one_hot(batch.labels, 3).float()
 
-    by_index = train_step(models[0], batch, plain_sgd(models[0]), loss_fn=F.cross_entropy, learning_rate=0.1)
-    by_share = train_step(models[1], batch._replace(labels=shares), plain_sgd(models[1]), loss_fn=F.cross_entropy, learning_rate=0.1)
+    by_index = train_step(models[0], batch, plain_sgd(models[0]), StepRule(loss_fn=F.cross_entropy), 0.1)
+    by_share = train_step(models[1], batch._replace(labels=shares), plain_sgd(models[1]), StepRule(loss_fn=F.cross_entropy), 0.1)
 
     torch.testing.assert_close(by_share.loss, by_index.loss)
     assert by_share.correct == by_index.correct

@@ -24,7 +24,7 @@ from striate.engine.interrupt import stop_on_signals
 from striate.engine.optimizers import optimizer_of
 from striate.engine.schedules import Schedule, schedule_of
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Batch, StepResult, train_step
+from striate.engine.step import Batch, StepResult, StepRule, train_step
 
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
 
@@ -192,12 +192,12 @@ def updater(
     def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing)
 
+    rule = StepRule(loss_fn=loss_fn, max_grad_norm=settings.max_grad_norm, autocast=autocast)
+
     def update(batch: Batch, step: int) -> tuple[StepResult, float]:
         rate = settings.learning_rate * schedule(step - 1)
         with torch_seed(mixed(settings.seed, step), device):
-            result = train_step(
-                stepped, batch, optimizer, loss_fn=loss_fn, learning_rate=rate, max_grad_norm=settings.max_grad_norm, autocast=autocast
-            )
+            result = train_step(stepped, batch, optimizer, rule, rate)
         return result, rate
 
     return update

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -45,20 +46,36 @@ class LossNotFiniteError(ArithmeticError):
     """The loss of a batch is NaN or Inf; nothing was updated."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRule:
+    """How an update is computed; the same for each of a training.
+
+    Attributes:
+        loss_fn: Mean loss of outputs and targets.
+        hits_fn: How many outputs are right, by their targets.
+        max_grad_norm: L2 norm over all parameters that the gradient is cut to.
+        autocast: The dtype of convolutions and products; None for that of the weights.
+        stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
+        before_update: Called between the gradient and the update, after the gradient was cut.
+    """
+
+    loss_fn: Loss
+    hits_fn: Loss = hits_of_classes
+    max_grad_norm: float | None = None
+    autocast: torch.dtype | None = None
+    stop_at_not_finite: bool = False
+    before_update: Callable[[], None] | None = None
+
+
 def train_step(
     model: nn.Module,
     batch: Batch,
     optimizer: Optimizer,
-    *,
-    loss_fn: Loss,
+    rule: StepRule,
     learning_rate: float,
-    hits_fn: Loss = hits_of_classes,
-    max_grad_norm: float | None = None,
-    autocast: torch.dtype | None = None,
+    *,
     parts: int = 1,
-    before_update: Callable[[], None] | None = None,
     randomness: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-    stop_at_not_finite: bool = False,
 ) -> StepResult:
     """Update `model` in place on one batch. Its mode (training or evaluation) is left as it is.
 
@@ -68,55 +85,48 @@ def train_step(
         model: Maps `batch.images` to outputs.
         batch: One batch.
         optimizer: Updates the weights.
-        loss_fn: Mean loss of outputs and targets.
-        hits_fn: How many of outputs are right, by their targets.
+        rule: How the update is computed.
         learning_rate: Of this update.
-        max_grad_norm: L2 norm over all parameters that the gradient is cut to.
-        autocast: The dtype of convolutions and products; None for that of the weights.
         parts: The batch is computed in so many parts, one after the other, to need less memory. The gradient is that of the mean over
             the whole batch; batch normalization sees the parts.
-        before_update: Called between the gradient and the update, before clipping.
         randomness: What each computation of the gradient runs in.
-        stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
 
     Raises:
-        LossNotFiniteError: it is, with `stop_at_not_finite`.
+        LossNotFiniteError: the loss is NaN or Inf, and `rule` stops at that; nothing is updated.
     """
     first: list[tuple[Tensor, Tensor]] = []  # an optimizer may compute the gradient again and again
+    norms: list[Tensor] = []
 
     def compute_gradient() -> Tensor:
         optimizer.zero_grad()
         with randomness():
-            loss, correct = _gradient(model, batch, loss_fn, hits_fn, autocast, parts, stop_at_not_finite)
+            loss, correct = _gradient(model, batch, rule, parts)
         first.append((loss, correct))
-        if before_update is not None:
-            before_update()
+        if rule.max_grad_norm is not None:
+            norms.append(nn.utils.clip_grad_norm_(model.parameters(), rule.max_grad_norm))
+        if rule.before_update is not None:
+            rule.before_update()
         return loss
 
-    grad_norm = None
     if optimizer.needs_closure:
         optimizer.step(learning_rate, closure=compute_gradient)
     else:
         compute_gradient()
-        if max_grad_norm is not None:
-            grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
         optimizer.step(learning_rate)
-    return StepResult(*first[0], grad_norm)
+    return StepResult(*first[0], norms[0] if norms else None)
 
 
-def _gradient(
-    model: nn.Module, batch: Batch, loss_fn: Loss, hits_fn: Loss, autocast: torch.dtype | None, parts: int, stop_at_not_finite: bool
-) -> tuple[Tensor, Tensor]:
+def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int) -> tuple[Tensor, Tensor]:
     """Add the gradient of the batch's mean loss to the parameters; gives that loss and the number of hits."""
     losses, hits = [], []
     for images, labels, share in _parts(batch, parts):
-        loss, outputs = _loss(model, images, labels, loss_fn, autocast)
-        if stop_at_not_finite and not torch.isfinite(loss):
+        loss, outputs = _loss(model, images, labels, rule.loss_fn, rule.autocast)
+        if rule.stop_at_not_finite and not torch.isfinite(loss):
             raise LossNotFiniteError
         scaled = loss if share == 1 else loss * share
         scaled.backward()  # type: ignore[no-untyped-call]
         losses.append(scaled.detach())
-        hits.append(hits_fn(outputs.detach(), labels))
+        hits.append(rule.hits_fn(outputs.detach(), labels))
     return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
 
 
