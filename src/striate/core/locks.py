@@ -1,0 +1,118 @@
+"""One process at a time in a run folder: a lock that dies with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import stat
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from striate.core.errors import EnvironmentFault
+from striate.core.files import cannot_write
+from striate.core.sealed import is_alive
+
+LOCK = "run.lock"
+OPENED = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # follow no link, wait for no pipe
+SECONDS_FOR_THE_NAME = 1.0  # that the loser waits until the winner has written who it is
+
+_open_here: set[int] = set()  # descriptors of locks that this process holds
+
+
+def _forget_in_child() -> None:
+    """A child made by fork shares the lock: let go of its copy, so that the lock dies with the parent."""
+    for descriptor in _open_here:
+        os.close(descriptor)
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+class RunLock:
+    """Holds `folder/run.lock` from its making until `release`, the end of a `with`, or the end of the process, however it comes.
+
+    Raises:
+        EnvironmentFault: another process holds it, which the message names with its machine and start; or the file cannot be locked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LOCK
+        try:
+            self._descriptor = os.open(self.path, OPENED, 0o666)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise EnvironmentFault(f"{self.path}: not a plain file", "Move it away, or choose another --output.")
+            if not _locked(self._descriptor, self.path):
+                remedy = "Wait until it is done, stop it, or choose another --output."
+                raise EnvironmentFault(f"{folder}: another run is at work in this folder: {self._holder()}", remedy)
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "started": datetime.now().astimezone().isoformat(timespec="seconds")}
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, (json.dumps(owner) + "\n").encode())
+        except OSError as error:
+            os.close(self._descriptor)
+            if isinstance(error, EnvironmentFault):
+                raise
+            raise cannot_write(self.path, error) from error
+        _open_here.add(self._descriptor)
+
+    def release(self) -> None:
+        """Let others in. The file stays: removing it would let two in at once."""
+        if self._descriptor in _open_here:
+            _open_here.discard(self._descriptor)
+            with contextlib.suppress(OSError):  # a full disk must not keep the lock
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def _holder(self) -> str:
+        """Who holds the lock, in words; the winner writes it directly after locking."""
+        end = time.monotonic() + SECONDS_FOR_THE_NAME
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                owner = json.loads(os.read(self._descriptor, 1000))
+                pid, host, started = int(owner["pid"]), str(owner["host"]), str(owner["started"])
+                if host != socket.gethostname() or is_alive(pid):  # else it is what the last holder left
+                    return f"process {pid} on {host}, since {started}"
+            time.sleep(0.01)
+        return "a process that has not said which"
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Whether the lock is ours now.
+
+    Raises:
+        EnvironmentFault: the file system cannot lock.
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(descriptor, 1_000_000, os.SEEK_SET)  # past what is read: Windows locks reading too
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            return False
+        message = f"{path}: cannot lock: {error.strerror or error}"
+        raise EnvironmentFault(message, "Choose an --output on a disk that can lock files.") from error
+    return True
