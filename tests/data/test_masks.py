@@ -15,7 +15,8 @@ from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.data.decode import decode_mask
 from striate.data.fitting import fit_image, fit_mask, unfit_mask
-from striate.data.masks import MaskBatches, MaskedSet, open_masks, split_masked
+from striate.data.masks import MaskBatches, MaskedSet, open_masks
+from striate.data.splits import split_train_val
 
 HEIGHT, WIDTH = 6, 9
 Encode = Callable[..., bytes]
@@ -58,9 +59,21 @@ def test_a_folder_gives_pictures_masks_and_numbered_classes(folder: Path) -> Non
     assert (source.name, source.classes, source.channels) == ("scenes", ("0", "1", "2"), 3)
     assert (source.image_size, source.splits, source.notes) == ((HEIGHT, WIDTH), ("train",), ())
     assert data.images.shape == (2, HEIGHT, WIDTH, 3)
-    np.testing.assert_array_equal(data.masks, [stripes(), stripes()[:, ::-1]])
-    np.testing.assert_array_equal(data.images[..., 1], np.where(data.masks == 255, 255, data.masks * 50))
+    np.testing.assert_array_equal(data.labels, [stripes(), stripes()[:, ::-1]])
+    np.testing.assert_array_equal(data.images[..., 1], np.where(data.labels == 255, 255, data.labels * 50))
     assert [Path(path).name for path in data.paths] == ["a.png", "b.png"]
+
+
+def test_classes_are_counted_in_pixels_and_pictures_of_one_size_need_no_spec(folder: Path) -> None:
+    source = open_masks(folder)
+
+    assert source.num_images("train") == 2
+    assert source.class_counts("train") == {"0": 36, "1": 36, "2": 34}
+    np.testing.assert_array_equal(source.read("train").labels[0], stripes())
+    write(folder / "images" / "c.png", np.zeros((2, 3, 3), np.uint8))
+    write(folder / "masks" / "c.png", np.zeros((2, 3), np.uint8))
+    with pytest.raises(DataError, match="scenes: the pictures have different sizes"):
+        open_masks(folder).read("train")
 
 
 def test_a_palette_gives_its_indices_not_its_colours(folder: Path) -> None:
@@ -90,7 +103,7 @@ def test_splits_go_by_their_synonyms_and_classes_by_their_names(folder: Path) ->
     assert source.classes == ("ground", "disc", "rectangle", "car")
     assert (source.splits, source.image_size) == (("train", "val"), None)
     assert sorted(source.notes) == ["Dev/ is read as the val split", "training/ is read as the train split"]
-    assert source.read("val", spec=spec_of(4, 5)).masks.shape == (1, 4, 5)
+    assert source.read("val", spec=spec_of(4, 5)).labels.shape == (1, 4, 5)
     with pytest.raises(DataError, match="scenes has no test split; it has train, val"):
         source.read("test", spec=spec_of(4, 5))
 
@@ -277,7 +290,7 @@ def striped(count: int = 7) -> MaskedSet:
     """Noise masks of classes 0 to 6, each picture being its mask times 30 in two channels."""
     masks = np.random.default_rng(2).integers(0, 7, (count, HEIGHT, WIDTH)).astype(np.uint8)
     packed = np.stack([masks * 30, masks * 30, 255 - masks], -1)
-    return MaskedSet("noise", "train", packed, tuple("0123456"), tuple(f"images/{i}.png" for i in range(count)))
+    return MaskedSet.unpacked("noise", "train", packed, tuple("0123456"), tuple(f"images/{i}.png" for i in range(count)))
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation(flip=True), Augmentation(crop_padding=2, flip=True)])
@@ -291,7 +304,7 @@ def test_a_mask_moves_with_its_picture(augmentation: Augmentation | None) -> Non
         assert (batch.images[..., 0][inside] == 30 * batch.labels[inside]).all()
         assert (batch.images[..., 0][~inside] == 0).all()
         padded += int((~inside).sum())
-        moved += int((batch.labels.numpy() != striped().masks[batch.indices.numpy()]).sum())
+        moved += int((batch.labels.numpy() != striped().labels[batch.indices.numpy()]).sum())
         seen += batch.indices.tolist()
 
     assert sorted(seen) == list(range(7))
@@ -307,14 +320,14 @@ def test_mirrored_padding_has_classes() -> None:
 
 def test_the_held_out_pictures_do_not_depend_on_their_order() -> None:
     data = striped(10)
-    train, val = split_masked(data, fraction=0.3, seed=4)
-    _, again = split_masked(data.take(np.arange(10)[::-1]), fraction=0.3, seed=4)
+    train, val = split_train_val(data, fraction=0.3, seed=4)
+    _, again = split_train_val(data.take(np.arange(10)[::-1]), fraction=0.3, seed=4)
 
     assert (len(train), len(val), val.split) == (7, 3, "val")
     assert set(train.paths) | set(val.paths) == set(data.paths)
     assert set(again.paths) == set(val.paths)
-    np.testing.assert_array_equal(val.masks, data.masks[[data.paths.index(path) for path in val.paths]])
+    np.testing.assert_array_equal(val.labels, data.labels[[data.paths.index(path) for path in val.paths]])
     with pytest.raises(DataError, match="noise has 1 training picture; at least 2 are needed"):
-        split_masked(data.take(np.array([0])), fraction=0.3, seed=4)
+        split_train_val(data.take(np.array([0])), fraction=0.3, seed=4)
     with pytest.raises(UsageError, match=r"must lie between 0 and 1, got 1\.5"):
-        split_masked(data, fraction=1.5, seed=4)
+        split_train_val(data, fraction=1.5, seed=4)

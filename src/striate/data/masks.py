@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,50 +20,35 @@ from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
-from striate.data.fitting import IGNORED, fit_mask
+from striate.data.fitting import IGNORED, fit_mask, with_channels
 from striate.data.folder import count_of, in_threads, picture_files, some, split_folders, unreadable
 from striate.data.packing import room_for, take_rows
-from striate.data.records import SPLITS, ImageSet, checked_classes
-from striate.data.splits import held_out_places, names_below
+from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
 
 MOVES = ("crop_padding", "pad_mode", "flip")  # augmentations that move a picture and its mask alike
 
 
 @dataclass(frozen=True)
-class MaskedSet:
-    """One split, decoded.
+class MaskedSet(ImageSet):
+    """One split, decoded; `labels` are masks (N, H, W) uint8: class indices, 255 where a pixel has none.
 
     Attributes:
-        name: The data set's name.
-        split: train, val or test.
         packed: (N, H, W, C + 1) uint8: the channels of the picture, then 255 - class, so that padding with zeros pads the mask with 255.
-        classes: The class names.
-        paths: The picture files.
+            `images` is a view of it.
     """
 
-    name: str
-    split: str
-    packed: np.ndarray
-    classes: tuple[str, ...]
-    paths: tuple[str, ...]
+    packed: np.ndarray = field(repr=False)
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @classmethod
+    def unpacked(cls, name: str, split: str, packed: np.ndarray, classes: tuple[str, ...], paths: tuple[str, ...]) -> MaskedSet:
+        """The set that `packed` holds."""
+        return cls(name, split, packed[..., :-1], IGNORED - packed[..., -1], classes, paths, packed)
 
-    @property
-    def images(self) -> np.ndarray:
-        """(N, H, W, C) uint8, a view."""
-        return self.packed[..., :-1]
-
-    @property
-    def masks(self) -> np.ndarray:
-        """(N, H, W) uint8: class indices, 255 where a pixel has none."""
-        masks: np.ndarray = IGNORED - self.packed[..., -1]
-        return masks
-
-    def take(self, indices: np.ndarray) -> MaskedSet:
+    def take(self, indices: np.ndarray | Sequence[int]) -> MaskedSet:
         """The pictures at `indices` (n,) whole numbers, in that order."""
-        return dataclasses.replace(self, packed=take_rows(self.packed, indices), paths=tuple(self.paths[i] for i in indices))
+        places = np.asarray(indices, np.int64)
+        paths = tuple(self.paths[place] for place in places)
+        return MaskedSet.unpacked(self.name, self.split, take_rows(self.packed, places), self.classes, paths)
 
 
 class Pair(NamedTuple):
@@ -73,52 +59,68 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MaskSource:
+class MaskSource(DataSource):
     """An opened folder of pictures and masks; pictures are decoded by `read`.
 
     Attributes:
-        name: A short name for run folders.
-        classes: The class names.
-        channels: 1 where all pictures are grey, else 3.
-        image_size: (H, W) where all pictures have one size, else None.
         pairs: The files of each split.
-        notes: What the user should be told about the reading.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    channels: int
-    image_size: tuple[int, int] | None
-    pairs: Mapping[str, Sequence[Pair]] = field(repr=False)
-    notes: tuple[str, ...] = ()
+    pairs: Mapping[str, Sequence[Pair]] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def splits(self) -> tuple[str, ...]:
         """The splits that there are, of train, val and test."""
         return tuple(split for split in SPLITS if split in self.pairs)
 
-    def read(self, split: str, *, spec: ImageSpec) -> MaskedSet:
-        """Decode a split, pictures and masks brought to `spec`.
+    def num_images(self, split: str) -> int:
+        """How many pictures a split has."""
+        return len(self.of(split))
+
+    def class_counts(self, split: str) -> dict[str, int]:
+        """How many pixels of each class a split has; reads its masks."""
+        masks = self._masks(self.of(split))
+        counts = sum((np.bincount(mask[mask != IGNORED], minlength=len(self.classes)) for mask in masks), np.zeros(1, np.int64))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    def _masks(self, pairs: Sequence[Pair]) -> Iterator[np.ndarray]:
+        return (checked_mask(pair.mask, len(self.classes)) for pair in pairs)
+
+    def of(self, split: str) -> Sequence[Pair]:
+        """The files of a split.
 
         Raises:
-            DataError: there is no such split, or a file cannot be read, or a mask holds the index of no class; names it.
+            DataError: there is no such split.
         """
         if split not in self.pairs:
             raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another split.")
-        pairs = self.pairs[split]
-        packed = room_for((len(pairs), spec.height, spec.width, spec.channels + 1))
+        return self.pairs[split]
+
+    def read(self, split: str, *, spec: ImageSpec | None = None) -> MaskedSet:
+        """Decode a split, pictures and masks brought to `spec`; without a spec, as the pictures are.
+
+        Raises:
+            DataError: there is no such split, a file cannot be read, a mask holds the index of no class, or without a spec the sizes
+                differ; names it.
+        """
+        pairs = self.of(split)
+        shape = (spec.height, spec.width) if spec is not None else self.image_size
+        if shape is None:
+            raise DataError(f"{self.name}: the pictures have different sizes", "Give an --img-size.")
+        packed = room_for((len(pairs), *shape, (spec.channels if spec is not None else self.channels) + 1))
         places = {pair.picture: place for place, pair in enumerate(pairs)}
         masks = dict(pairs)
 
         def pack(picture: Path) -> None:
             row = packed[places[picture]]
-            row[..., :-1] = decode_image(picture, spec)
-            row[..., -1] = IGNORED - fit_mask(checked_mask(masks[picture], len(self.classes)), spec)
+            pixels, mask = decode_image(picture, spec), checked_mask(masks[picture], len(self.classes))
+            row[..., :-1] = pixels if spec is not None else with_channels(pixels, self.channels)
+            row[..., -1] = IGNORED - (mask if spec is None else fit_mask(mask, spec))
 
         _, bad = in_threads(pack, list(places))
         if bad:
             raise next(iter(bad.values()))
-        return MaskedSet(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
+        return MaskedSet.unpacked(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
 
 
 def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
@@ -155,7 +157,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
-    return MaskSource(root.resolve().name, classes, channels, size, pairs, tuple(notes))
+    return MaskSource(root.resolve().name, classes, channels, size, {}, tuple(notes), pairs)
 
 
 def _paired(folder: Path, notes: list[str]) -> list[Pair]:
@@ -248,24 +250,8 @@ def checked_mask(path: Path, num_classes: int) -> np.ndarray:
     return mask
 
 
-def split_masked(images: MaskedSet, *, fraction: float, seed: int) -> tuple[MaskedSet, MaskedSet]:
-    """Hold out `fraction` of the pictures for validation, at least one: a function of the seed and the pictures' names.
-
-    Raises:
-        UsageError: `fraction` is not between 0 and 1.
-        DataError: there are fewer than two pictures.
-    """
-    if not 0 < fraction < 1:
-        raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
-    if len(images) < 2:
-        raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
-    one_class = np.zeros(len(images), np.int64)
-    held_out = held_out_places(one_class, names_below(images.paths), ("picture",), fraction=fraction, seed=seed)
-    return images.take(np.flatnonzero(~held_out)), dataclasses.replace(images.take(np.flatnonzero(held_out)), split="val")
-
-
-class MaskBatches:
-    """The batches of a set of pictures with masks, epoch by epoch; labels are (N, H, W) int64, 255 where a pixel has none.
+class MaskBatches(Batches):
+    """The batches of a set of pictures with masks; labels are (N, H, W) int64, 255 where a pixel has none.
 
     A picture and its mask are shifted and mirrored together: they are layers of one array.
 
@@ -284,17 +270,14 @@ class MaskBatches:
         device: torch.device | str = "cpu",
     ) -> None:
         augmentation = augmentation or Augmentation()
-        untouched = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
-        if augmentation != untouched:
-            others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(untouched, f.name)]
+        moves = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
+        if augmentation != moves:
+            others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
             raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"There are {', '.join(MOVES)}.")
         layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
-        self.layers = Batches(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device)
-
-    def __len__(self) -> int:
-        return len(self.layers)
+        super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
-        for packed, _, indices in self.layers.epoch(epoch, start):
+        for packed, _, indices in super().epoch(epoch, start):
             yield Batch(packed[..., :-1], (IGNORED - packed[..., -1]).long(), indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
@@ -13,20 +14,25 @@ from striate.data.records import ImageSet
 
 
 def split_train_val(images: ImageSet, *, fraction: float = 0.1, seed: int = 0) -> tuple[ImageSet, ImageSet]:
-    """Hold out `fraction` of each class for validation, at least one picture of each.
+    """Hold out `fraction` of each class for validation, at least one picture of each; of pictures with masks, `fraction` of all.
 
     The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the
     place of the folder changes it.
 
     Raises:
         UsageError: `fraction` is not between 0 and 1.
-        DataError: a class has fewer than two pictures; names it.
+        DataError: a class has fewer than two pictures, and names it; or there are fewer than two at all.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
-    held_out = held_out_places(images.labels, names_below(images.paths), images.classes, fraction=fraction, seed=seed)
+    labels, classes = images.labels, images.classes
+    if labels.ndim > 1:  # not one class a picture
+        if len(images) < 2:
+            raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
+        labels, classes = np.zeros(len(images), np.int64), ("picture",)
+    held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
-    return train, ImageSet(val.name, "val", val.images, val.labels, val.classes, val.paths)
+    return train, dataclasses.replace(val, split="val")
 
 
 def names_below(paths: Sequence[str]) -> list[str]:

@@ -1,15 +1,15 @@
 """What a segmentation is worth against the true masks, all from one table of pixels.
 
-With n_ij the number of pixels of class i that were given class j, t_i = sum_j n_ij those of class i, and u_i = t_i + sum_j n_ji - n_ii those
-of class i, or given it, or both:
+With n_ij the number of pixels of class i that were given class j, t_i = sum_j n_ij those of class i, and
+u_i = t_i + sum_j n_ji - n_ii those of class i, or given it, or both:
 
     pixel accuracy               sum_i n_ii / sum_i t_i
     mean accuracy                mean over i of n_ii / t_i
     mean IU                      mean over i of n_ii / u_i
     frequency weighted IU        sum_i t_i n_ii / u_i / sum_k t_k
 
-Pixels without a class (255 in a mask) count nowhere. A class without pixels has no accuracy, one that was not given either has no IU, and the
-means leave it out.
+Pixels without a class (255 in a mask) count nowhere. A class without pixels has no accuracy, one that was not given either has no IU,
+and the means leave it out.
 
 Source: Long, Shelhamer and Darrell, 2015, arXiv:1411.4038, section 5.
 """
