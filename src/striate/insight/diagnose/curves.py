@@ -1,0 +1,114 @@
+"""What is wrong by the course of losses and accuracies over the epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from striate.insight.diagnose.records import Finding
+
+ENOUGH = 5  # epochs, before curves tell anything
+LAST = 3  # epochs that must show it
+GAP = 0.15  # between the accuracies in training and validation
+FALLEN = 0.05  # validation accuracy below its best
+LEARNED = 0.9  # training accuracy of a network that has learned its pictures
+UNDER = 0.5  # of the loss of a guess
+
+
+class Curves(NamedTuple):
+    """Columns of `metrics.csv`, one value an epoch; NaN where there is none."""
+
+    train_loss: list[float]
+    val_loss: list[float]
+    train_accuracy: list[float]
+    val_accuracy: list[float]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Curves:
+        """The columns of `rows`, whose cells are numbers, their text, or nothing."""
+        return cls(*([_number(row.get(name)) for row in rows] for name in cls._fields))
+
+    @property
+    def gained(self) -> float | None:
+        """The share of the first epoch's training loss that is gone; None before the second epoch."""
+        losses = self.train_loss
+        return 1 - min(losses) / losses[0] if len(losses) > 1 and losses[0] > 0 else None
+
+
+def _number(cell: Any) -> float:
+    return math.nan if cell is None or cell == "" else float(cell)
+
+
+def curve_findings(curves: Curves, num_classes: int | None) -> list[Finding]:
+    """What the curves tell, after enough epochs."""
+    if len(curves.train_loss) < ENOUGH or not all(map(math.isfinite, curves.train_loss + curves.val_loss)):
+        return []
+    return [*_memorised(curves), *_over(curves), *(_under(curves, num_classes) if num_classes else ())]
+
+
+def _memorised(curves: Curves) -> list[Finding]:
+    """Networks learn what pictures have in common first, and wrong labels, one by one, later.
+
+    Source: Arpit et al., 2017, arXiv:1706.05394v2, section 4.
+    """
+    accuracy = _smooth(curves.val_accuracy)
+    best = max(range(len(accuracy)), key=accuracy.__getitem__)
+    fallen, risen = accuracy[best] - accuracy[-1], curves.train_accuracy[-1] - curves.train_accuracy[best]
+    if not (fallen >= FALLEN and risen >= 2 * FALLEN and curves.train_accuracy[-1] > accuracy[best] and best + 1 < len(accuracy)):
+        return []
+    return [
+        Finding(
+            kind="label_noise",
+            severity="warning",
+            where="",
+            evidence=round(fallen, 4),
+            unit="validation accuracy lost since its best epoch",
+            message=f"from epoch {best + 1} on, accuracy rises by {100 * risen:.0f} points in training, and falls by {100 * fallen:.0f} in val",
+            cause="What is learned last helps on no other picture: most likely wrong labels are learned by heart.",
+            remedy=f"--smoothing 0.1 --epochs {best + 1}, and look at the training pictures that the model contradicts",
+        )
+    ]
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Each value with its neighbours: the mean of three."""
+    return [sum(part) / len(part) for place in range(len(values)) if (part := values[max(0, place - 1) : place + 2])]
+
+
+def _over(curves: Curves) -> list[Finding]:
+    gap = min(train - val for train, val in zip(curves.train_accuracy[-LAST:], curves.val_accuracy[-LAST:], strict=True))
+    worse = curves.val_loss[-1] / min(curves.val_loss)
+    if curves.train_accuracy[-1] < LEARNED or not gap >= GAP:
+        return []
+    return [
+        Finding(
+            kind="overfitting",
+            severity="note",
+            where="",
+            evidence=round(gap, 4),
+            unit="accuracy in training - in validation",
+            message=f"accuracy is {100 * gap:.0f} points higher in training than in validation, whose loss is {worse:.2f} times its least",
+            cause="The network knows its training pictures by heart: too few of them, or too many weights.",
+            remedy="more pictures, more augmentation, or --weight-decay",
+        )
+    ]
+
+
+def _under(curves: Curves, num_classes: int) -> list[Finding]:
+    guess = math.log(num_classes)
+    share = min(curves.train_loss) / guess
+    if share < UNDER or min(curves.val_loss) / guess < UNDER:
+        return []
+    return [
+        Finding(
+            kind="underfitting",
+            severity="note",
+            where="",
+            evidence=round(share, 4),
+            unit="training loss / that of a guess",
+            message=f"the training loss is still {100 * share:.0f} % of what a guess has",
+            cause="The network is too small for these pictures, or was trained too briefly.",
+            remedy="more --epochs, or a larger --model",
+        )
+    ]

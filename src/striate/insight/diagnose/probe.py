@@ -1,0 +1,236 @@
+"""A probe that watches a model while it trains, and changes nothing.
+
+It looks at few updates. Before one of these it hangs hooks on the parts of the model and copies the weights; after it, it reads what
+the hooks saw and takes them off again. Between them the model is as it was. No random number is drawn and no mode is touched, so a
+training gives the same bits with and without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.insight.diagnose.records import Finding, LayerSample, Sample
+from striate.insight.diagnose.rules import judge
+from striate.networks.modules.activation import ScaledTanh
+
+EARLY = (2, 5, 10, 20)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
+SLICE = 32  # samples of a batch that the numbers of a layer's outputs are taken from
+REMEMBERED = 3  # samples over which a unit must be silent to count as dead
+RELUS = (nn.ReLU, nn.ReLU6)
+RANGES: dict[type[nn.Module], tuple[float, float]] = {nn.Sigmoid: (0, 1), nn.Tanh: (-1, 1), ScaledTanh: (-1.7159, 1.7159)}
+SETTLED = 200  # updates after which running statistics are held to be what they should be, however slow
+NEAR = 0.01  # of its range: where an output counts as saturated
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Probe:
+    """Watches a model that trains: `with probe.watch(model): ...`, and `probe.after_step(...)` after each update.
+
+    Attributes:
+        samples: What was seen so far.
+    """
+
+    def __init__(self, *, every: int = 50, num_classes: int | None = None, inside: bool = True) -> None:
+        """Look at each `every`-th update and some of the first.
+
+        Args:
+            every: Updates from one look to the next.
+            num_classes: Of a classifier, which says what loss a guess has.
+            inside: Hang hooks on the parts; without them (a compiled model) only weights and time are looked at.
+        """
+        self.every, self.num_classes, self.inside = every, num_classes, inside
+        self.samples: list[Sample] = []
+        self._said: set[str] = set()
+        self._model: nn.Module | None = None
+        self._look: _Look | None = None
+        self._silent: dict[str, deque[Tensor]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+
+    @contextlib.contextmanager
+    def watch(self, model: nn.Module) -> Iterator[Probe]:
+        """Look at `model` until the end of the block. Each of its parts is as it was afterwards."""
+        self._model = model
+        try:
+            yield self
+        finally:
+            self._stop()
+            self._model = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether update `step` is one to look at."""
+        return step in EARLY or step % self.every == 0
+
+    def after_step(self, step: int, loss: Tensor | float | None = None, learning_rate: float | None = None) -> Sample | None:
+        """Tell that update `step` is done; gives what was seen of it, if it was looked at.
+
+        Args:
+            step: Updates since the start, from 1.
+            loss: Of the update; a tensor is waited for only where the update was looked at.
+            learning_rate: Of the update.
+        """
+        sample = None
+        if self._look is not None:
+            sample = self._look.sample(step, loss.item() if isinstance(loss, Tensor) else loss, learning_rate, self._silent)
+            self._stop()
+            self.samples.append(sample)
+        if self._model is not None and self.is_due(step + 1):
+            self._look = _Look(self._model, inside=self.inside)
+        return sample
+
+    def _stop(self) -> None:
+        if self._look is not None:
+            self._look.close()
+            self._look = None
+
+    def findings(self, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+        """What is wrong by what was seen so far, and by the epochs in `rows` (as in `metrics.csv`)."""
+        return judge(self.samples, rows, num_classes=self.num_classes)
+
+    def news(self, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+        """The findings of kinds that were not given before."""
+        found = [finding for finding in self.findings(rows) if finding.kind not in self._said]
+        self._said.update(finding.kind for finding in found)
+        self._said.update(kind for finding in found for kind in finding.consequences)
+        return found
+
+
+class _Look:
+    """The hooks and copies of one update."""
+
+    def __init__(self, model: nn.Module, *, inside: bool) -> None:
+        self.parts = {path: part for path, part in model.named_modules() if not any(part.children())}
+        self.before = {path: weight.detach().clone() for path, weight in _weights(self.parts) if weight.requires_grad}
+        self.seen: dict[str, dict[str, Tensor]] = {}  # in the order of computing; tensors stay on the device
+        self.silent: dict[str, Tensor] = {}
+        self.signals: dict[str, Tensor] = {}
+        self.handles = [model.register_forward_pre_hook(self._begin)] if inside else []
+        if inside:
+            self.handles += [part.register_forward_hook(self._after(path)) for path, part in self.parts.items()]
+        self.began: float | None = None
+        self.armed = time.perf_counter()
+
+    def close(self) -> None:
+        """Take the hooks off."""
+        for handle in self.handles:
+            handle.remove()
+
+    def _begin(self, _model: nn.Module, _inputs: Any) -> None:
+        if self.began is None:
+            self.began = time.perf_counter()
+
+    def _after(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def after(part: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if not torch.is_grad_enabled() or not isinstance(output, Tensor) or output.ndim < 2:
+                return  # a validation in between, or what has no units
+            with torch.no_grad():
+                self._read(path, part, inputs, output.detach()[:SLICE])
+            if path in self.before and output.requires_grad:
+                output.register_hook(self._signal(path, len(output)))  # type: ignore[no-untyped-call]
+
+        return after
+
+    def _read(self, path: str, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        seen = self.seen.setdefault(path, {})
+        finite = torch.isfinite(output).all() if output.is_floating_point() else torch.ones((), dtype=torch.bool, device=output.device)
+        seen["finite"] = finite | ~_all_finite(inputs)
+        units = output.movedim(-1 if isinstance(part, nn.Linear) else 1, 0).flatten(1)  # (units, places)
+        if isinstance(part, RELUS):
+            silent = (units <= 0).all(1)  # (units,)
+            self.silent[path] = silent & self.silent[path] if path in self.silent else silent
+        elif type(part) in RANGES:
+            low, high = RANGES[type(part)]
+            margin = NEAR * (high - low)
+            seen["saturated"] = ((output < low + margin) | (output > high - margin)).float().mean()
+        elif isinstance(part, BATCH_NORMS) and part.running_mean is not None and part.running_var is not None:
+            seen |= self._norm(part, inputs[0].detach()[:SLICE])
+        elif _weight(part) is not None and units.shape[1] > 1:
+            wide, size = units.amax(1) - units.amin(1), units.abs().amax()
+            seen["constant"] = (wide <= 1e-6 * size).float().mean()
+
+    def _norm(self, part: Any, inputs: Tensor) -> dict[str, Tensor]:
+        """How far the batch is from the running statistics."""
+        variance, mean = torch.var_mean(inputs.float(), [0, *range(2, inputs.ndim)])  # (C,), (C,)
+        running_mean, running_var = part.running_mean.float(), part.running_var.float()
+        deviation = (running_var + part.eps).sqrt()
+        drift, spread = ((mean - running_mean).abs() / deviation).median(), ((variance + part.eps) / (running_var + part.eps)).median()
+        if part.training and part.num_batches_tracked is not None:  # running statistics that are still on their way tell nothing
+            settled = min(5 / part.momentum, SETTLED) if part.momentum else SETTLED
+            unknown = torch.full((), math.nan, device=mean.device)
+            drift, spread = (torch.where(part.num_batches_tracked >= settled, value, unknown) for value in (drift, spread))
+        return {"drift": drift, "spread": spread}
+
+    def _signal(self, path: str, count: int) -> Callable[[Tensor], None]:
+        def read(gradient: Tensor) -> None:
+            part = gradient.detach()[:SLICE].float()
+            self.signals[path] = part.flatten(1).norm(dim=1).square().mean().sqrt() * count  # the loss is a mean over the batch
+
+        return read
+
+    def sample(self, step: int, loss: float | None, learning_rate: float | None, remembered: dict[str, deque[Tensor]]) -> Sample:
+        """What was seen, as numbers."""
+        if torch.cuda.is_available() and any(weight.is_cuda for weight in self.before.values()):
+            torch.cuda.synchronize()
+        ended = time.perf_counter()
+        for path, silent in self.silent.items():
+            remembered[path].append(silent)
+            self.seen[path]["dead"] = torch.stack([mask for mask in remembered[path] if mask.shape == silent.shape]).all(0).float().mean()
+        for path, weight in _weights(self.parts):
+            if path in self.before:
+                seen = self.seen.setdefault(path, {})
+                before = self.before[path]
+                seen["update_ratio"] = (weight.detach() - before).norm() / before.norm()  # NaN or Inf of zero weights: left out
+                seen["alike"] = share_alike(self.parts[path])
+        for path, signal in self.signals.items():
+            self.seen[path]["signal"] = signal
+        wait = (self.began - self.armed) / (ended - self.armed) if self.began is not None else None
+        layers = tuple(_layer(path, seen) for path, seen in self.seen.items())
+        return Sample(step=step, layers=layers, learning_rate=learning_rate, loss=loss, wait_share=wait)
+
+
+def share_alike(part: nn.Module) -> Tensor:
+    """(), the share of a layer's units whose weights and bias equal those of another unit, up to rounding."""
+    weight = _weight(part)
+    if weight is None or len(weight) < 2:
+        return torch.zeros(())
+    rows = weight.detach().flatten(1).float()  # (units, weights)
+    bias = getattr(part, "bias", None)
+    if isinstance(bias, Tensor) and bias.shape == (len(rows),):
+        rows = torch.cat([rows, bias.detach().float()[:, None]], 1)
+    mixed = rows @ torch.cos(torch.arange(1.0, rows.shape[1] + 1, device=rows.device) ** 2)  # (units,): one number for each
+    order = mixed.argsort()
+    near = (rows[order[1:]] - rows[order[:-1]]).abs().amax(1) <= 1e-5 * rows.abs().amax()  # (units - 1,): as the next one
+    alike = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    alike[1:] |= near
+    alike[:-1] |= near
+    return alike.float().mean()
+
+
+def _weight(part: nn.Module) -> Tensor | None:
+    """The weights (units, ...) of a layer that multiplies by some."""
+    weight = getattr(part, "weight", None)
+    return weight if isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(part, nn.Embedding) else None
+
+
+def _weights(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
+    for path, part in parts.items():
+        weight = _weight(part)
+        if weight is not None:
+            yield path, weight
+
+
+def _all_finite(inputs: tuple[Any, ...]) -> Tensor:
+    tensors = [value for value in inputs if isinstance(value, Tensor) and value.is_floating_point()]
+    return torch.stack([torch.isfinite(value.detach()[:SLICE]).all() for value in tensors]).all() if tensors else torch.tensor(True)
+
+
+def _layer(path: str, seen: Mapping[str, Tensor]) -> LayerSample:
+    values = {name: value.item() for name, value in seen.items()}
+    finite = bool(values.pop("finite", True))
+    return LayerSample(path=path, finite=finite, **{name: value for name, value in values.items() if value - value == 0})

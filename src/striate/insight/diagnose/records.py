@@ -1,0 +1,81 @@
+"""What a probe saw of a training, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+from pydantic.dataclasses import dataclass
+
+Severity = Literal["error", "warning", "note"]
+Kind = Literal[
+    "not_finite",
+    "symmetric_units",
+    "learning_rate_too_high",
+    "learning_rate_too_low",
+    "uneven_updates",
+    "dead_relu",
+    "saturated",
+    "constant_units",
+    "vanishing_gradient",
+    "exploding_gradient",
+    "batch_norm_drift",
+    "label_noise",
+    "overfitting",
+    "underfitting",
+    "loader_bound",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSample:
+    """One part of a network during one update; None where a part has no such number."""
+
+    path: str
+    finite: bool = True  # its output, where its inputs were
+    signal: float | None = None  # of a layer with weights: |dL_n/d output_n|, root mean square over the samples n, L_n their own loss
+    update_ratio: float | None = None  # |change of the weights| / |weights|, L2
+    alike: float | None = None  # share of units whose weights and bias equal another unit's
+    constant: float | None = None  # share of units with the same output at every place of every sample
+    dead: float | None = None  # of a ReLU: share of units that were positive nowhere in the last samples
+    saturated: float | None = None  # of a sigmoid or tanh: share of outputs within 1 % of the range's ends
+    drift: float | None = None  # of a batch norm: |batch mean - running mean| / running deviation, the median channel
+    spread: float | None = None  # of a batch norm: batch variance / running variance, the median channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What was seen of one update; the layers in the order in which they computed."""
+
+    step: int  # updates since the start, this one counted
+    layers: tuple[LayerSample, ...]
+    learning_rate: float | None = None
+    loss: float | None = None  # nats
+    wait_share: float | None = None  # of the time of the update: from the end of the one before until the model began to compute
+
+
+class Evidence(NamedTuple):
+    """The number that a finding rests on."""
+
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, or worth knowing."""
+
+    kind: Kind
+    severity: Severity
+    where: str  # path of a part; empty for the training as a whole
+    evidence: float
+    unit: str  # of the evidence
+    message: str  # the evidence in a sentence
+    cause: str
+    remedy: str  # one thing to try
+    consequences: tuple[Kind, ...] = ()  # other kinds that were seen too, and that this one explains
+    picture: str | None = None  # file name in the report
+
+    def __str__(self) -> str:
+        place = f" at {self.where}" if self.where else ""
+        return f"{self.kind.replace('_', ' ')}{place}: {self.message}. {self.cause} Try: {self.remedy}"

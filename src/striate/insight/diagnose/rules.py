@@ -1,0 +1,353 @@
+"""What is wrong by what a probe saw and by the epochs: one function for each kind of finding, and what explains what.
+
+The thresholds stand together at the top. They were set so that ten healthy trainings of different networks stay below each of them
+and planted faults above.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from striate.insight.diagnose.curves import Curves, curve_findings
+from striate.insight.diagnose.records import KINDS, Evidence, Finding, Kind, LayerSample, Sample
+
+AT_ONCE = 3  # samples in a row that must show a state of the network before it is said
+DEAD = 0.6  # share of a layer's units
+SATURATED = 0.5  # share of a layer's outputs
+CONSTANT = 0.3  # share of a layer's units
+ALIKE = 0.3  # share of a layer's units
+VANISHING = 1e-4  # signal of the first quarter of the layers / that of the last
+EXPLODING = 1e3  # the same, and the signal itself: nats for a change of an output by 1
+DEEP = 4  # layers with weights, from which on the signal is looked at by depth
+MEAN_DRIFT = 1.5  # running deviations
+SPREAD_DRIFT = 6.0  # factor between the variances, either way
+HIGH_RATIO, LOW_RATIO = 0.3, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
+UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
+LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
+WAITING = 0.5  # share of the time
+
+# A finding is explained by another of the kinds named after it, which then says so among its consequences.
+EXPLAINED_BY: dict[Kind, tuple[Kind, ...]] = {
+    "learning_rate_too_high": ("not_finite",),
+    "learning_rate_too_low": ("symmetric_units", "dead_relu", "saturated", "vanishing_gradient", "constant_units"),
+    "uneven_updates": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "vanishing_gradient", "exploding_gradient"),
+    "dead_relu": ("not_finite", "symmetric_units", "learning_rate_too_high"),
+    "saturated": ("not_finite", "symmetric_units", "learning_rate_too_high", "exploding_gradient"),
+    "constant_units": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "saturated", "vanishing_gradient"),
+    "vanishing_gradient": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "saturated", "constant_units"),
+    "exploding_gradient": ("not_finite", "learning_rate_too_high"),
+    "batch_norm_drift": ("not_finite", "learning_rate_too_high"),
+    "symmetric_units": ("not_finite",),
+    "overfitting": ("label_noise", "batch_norm_drift", "learning_rate_too_high"),
+    "underfitting": tuple(kind for kind in KINDS if kind not in ("underfitting", "overfitting", "loader_bound")),
+}
+
+
+def judge(samples: Sequence[Sample], rows: Sequence[Mapping[str, Any]] = (), *, num_classes: int | None = None) -> list[Finding]:
+    """What is wrong with a training, the gravest first; empty where nothing is.
+
+    Args:
+        samples: What a probe saw, in the order of the updates.
+        rows: One mapping an epoch, as in `metrics.csv`.
+        num_classes: Of a classifier; None where the loss is no cross-entropy.
+    """
+    curves = Curves.of(rows)
+    found = [*_states(samples), *_rates(samples, curves), *_waiting(samples), *curve_findings(curves, num_classes)]
+    return _explained(found)
+
+
+def _explained(found: Iterable[Finding]) -> list[Finding]:
+    """The findings that no other explains, one of a kind; each names those that it explains."""
+    first = {finding.kind: finding for finding in reversed(list(found))}
+    kept = {kind: finding for kind, finding in first.items() if not any(cause in first for cause in EXPLAINED_BY.get(kind, ()))}
+    for kind in first.keys() - kept.keys():
+        cause = next((cause for cause in EXPLAINED_BY[kind] if cause in kept), None)
+        if cause is not None:
+            kept[cause] = replace(kept[cause], consequences=(*kept[cause].consequences, kind))
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(kept.values(), key=lambda finding: (order[finding.severity], KINDS.index(finding.kind)))
+
+
+# ---- the network's state
+
+
+def _states(samples: Sequence[Sample]) -> list[Finding]:
+    broken = next(((sample, layer) for sample in samples for layer in sample.layers if not layer.finite), None)
+    found = [_not_finite(*broken)] if broken else []
+    last = samples[-AT_ONCE:]
+    if len(last) < AT_ONCE:
+        return found
+    for find in (_alike, _dead, _saturated, _constant, _depth, _drift):
+        found += find(last)
+    return found
+
+
+def _not_finite(sample: Sample, layer: LayerSample) -> Finding:
+    return Finding(
+        kind="not_finite",
+        severity="error",
+        where=layer.path,
+        evidence=float(sample.step),
+        unit="step",
+        message=f"its output is NaN or Inf at step {sample.step}, and its inputs are not",
+        cause="Numbers outgrew their type, or a function was asked outside of where it is defined.",
+        remedy="--clip-grad 1, or a smaller --lr",
+    )
+
+
+def _worst(samples: Sequence[Sample], name: str, threshold: float) -> tuple[LayerSample, Evidence] | None:
+    """The first layer, in the order of computing, that is at `threshold` or above in each sample, with its last share."""
+    by_path = [{layer.path: getattr(layer, name) for layer in sample.layers} for sample in samples]
+    for layer in samples[-1].layers:
+        values = [seen.get(layer.path) for seen in by_path]
+        if all(value is not None and value >= threshold for value in values):
+            return layer, Evidence(float(getattr(layer, name)), "share")
+    return None
+
+
+def _share(samples: Sequence[Sample], name: str, threshold: float, kind: Kind, *, message: str, cause: str, remedy: str) -> list[Finding]:
+    worst = _worst(samples, name, threshold)
+    if worst is None:
+        return []
+    layer, evidence = worst
+    return [
+        Finding(
+            kind=kind,
+            severity="warning",
+            where=layer.path,
+            evidence=round(evidence.value, 4),
+            unit=evidence.unit,
+            message=message.format(percent=f"{100 * evidence.value:.0f} %"),
+            cause=cause,
+            remedy=remedy,
+        )
+    ]
+
+
+def _alike(samples: Sequence[Sample]) -> list[Finding]:
+    return _share(
+        samples,
+        "alike",
+        ALIKE,
+        "symmetric_units",
+        message="{percent} of its units have the weights of another unit",
+        cause="Units that begin equal get equal gradients and stay equal, so that many count as one.",
+        remedy="--set settings.init=he",
+    )
+
+
+def _dead(samples: Sequence[Sample]) -> list[Finding]:
+    return _share(
+        samples,
+        "dead",
+        DEAD,
+        "dead_relu",
+        message="{percent} of its units were positive for no picture",
+        cause="A ReLU that is never positive has no gradient: an update that was too large, or a bias far below zero, pushed it there.",
+        remedy="--lr at a third, or a leaky_relu network",
+    )
+
+
+def _saturated(samples: Sequence[Sample]) -> list[Finding]:
+    return _share(
+        samples,
+        "saturated",
+        SATURATED,
+        "saturated",
+        message="{percent} of its outputs lie at an end of their range",
+        cause="There the slope is nearly zero and little gradient comes through: the weights before it are too large.",
+        remedy="--set settings.init=xavier",
+    )
+
+
+def _constant(samples: Sequence[Sample]) -> list[Finding]:
+    return _share(
+        samples,
+        "constant",
+        CONSTANT,
+        "constant_units",
+        message="{percent} of its units give the same for every picture",
+        cause="Their weights are zero or their inputs never change: they carry nothing.",
+        remedy="--set settings.init=he",
+    )
+
+
+def _depth(samples: Sequence[Sample]) -> list[Finding]:
+    """Vanishing and exploding gradients: the signal near the input against that near the output."""
+    ends = [signal_ends(sample) for sample in samples]
+    pairs = [pair for pair in ends if pair is not None]
+    if len(pairs) < len(samples):
+        return []
+    ratios = [first / max(last, 1e-30) for first, last in pairs]
+    if max(ratios) > VANISHING and not (min(ratios) >= EXPLODING and min(first for first, _ in pairs) >= EXPLODING):
+        return []
+    where = next(layer.path for layer in samples[-1].layers if layer.signal is not None)
+    if max(ratios) <= VANISHING:
+        return [
+            Finding(
+                kind="vanishing_gradient",
+                severity="warning",
+                where=where,
+                evidence=ratios[-1],
+                unit="signal near the input / near the output",
+                message=f"the gradient that reaches it is {ratios[-1]:.1e} of the one near the output",
+                cause="Each layer passes on less than it gets, so that the first ones hardly learn.",
+                remedy="a network with batch norm or shortcuts, or --set settings.init=he",
+            )
+        ]
+    return [
+        Finding(
+            kind="exploding_gradient",
+            severity="warning",
+            where=where,
+            evidence=ratios[-1],
+            unit="signal near the input / near the output",
+            message=f"the gradient that reaches it is {ratios[-1]:.1e} times the one near the output",
+            cause="Each layer passes on more than it gets: the weights are too large for the depth.",
+            remedy="--clip-grad 1, or --set settings.init=he",
+        )
+    ]
+
+
+def signal_ends(sample: Sample) -> tuple[float, float] | None:
+    """The median signal of the first quarter of the layers with weights and of the last; None where there are too few layers."""
+    signals = [layer.signal for layer in sample.layers if layer.signal is not None]
+    if len(signals) < DEEP:
+        return None
+    quarter = max(1, len(signals) // 4)
+    return median(signals[:quarter]), median(signals[-quarter:])
+
+
+def _drift(samples: Sequence[Sample]) -> list[Finding]:
+    def off(layer: LayerSample) -> float | None:
+        """How many times over its threshold."""
+        if layer.drift is None or layer.spread is None:
+            return None
+        factor = max(layer.spread, 1 / max(layer.spread, 1e-12))
+        return max(layer.drift / MEAN_DRIFT, math.log(factor) / math.log(SPREAD_DRIFT))
+
+    by_path = [{layer.path: off(layer) for layer in sample.layers} for sample in samples]
+    for layer in samples[-1].layers:
+        values = [seen.get(layer.path) for seen in by_path]
+        if all(value is not None and value >= 1 for value in values):
+            by_mean = (layer.drift or 0.0) >= MEAN_DRIFT
+            value, unit = (layer.drift, "running deviations") if by_mean else (layer.spread, "batch variance / running variance")
+            what = (
+                "the batches' mean is {:.2g} deviations from the running one"
+                if by_mean
+                else "batches have {:.2g} times the running variance"
+            )
+            return [
+                Finding(
+                    kind="batch_norm_drift",
+                    severity="warning",
+                    where=layer.path,
+                    evidence=float(value or 0.0),
+                    unit=unit,
+                    message=what.format(value),
+                    cause="In evaluation the running statistics are used, and they are not those that the network trained with.",
+                    remedy="a larger momentum of the batch norm, or a larger --batch-size",
+                )
+            ]
+    return []
+
+
+# ---- the size of the updates
+
+
+def update_ratio(sample: Sample) -> float | None:
+    """|change of the weights| / |weights| of the median layer."""
+    ratios = [layer.update_ratio for layer in sample.layers if layer.update_ratio is not None]
+    return median(ratios) if ratios else None
+
+
+def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
+    ratios = [(sample, ratio) for sample in samples if (ratio := update_ratio(sample)) is not None]
+    found: list[Finding] = []
+    if len(ratios) >= 2:
+        pairs = pairwise(ratios)
+        high = next((b for a, b in pairs if min(a[1], b[1]) >= HIGH_RATIO), None)
+        if high is not None:
+            found.append(_too_high(*high))
+    if len(ratios) >= AT_ONCE:
+        sample, ratio = max(ratios, key=lambda pair: pair[1])
+        gained = curves.gained
+        if ratio < LOW_RATIO and (gained is None or gained < LITTLE):
+            found.append(_too_low(sample, ratio))
+        found += _uneven([sample for sample, _ in ratios][-AT_ONCE:])
+    return found
+
+
+def _too_high(sample: Sample, ratio: float) -> Finding:
+    return Finding(
+        kind="learning_rate_too_high",
+        severity="error",
+        where="",
+        evidence=ratio,
+        unit="|change of the weights| / |weights| of an update",
+        message=f"update {sample.step} changes the weights by {100 * ratio:.0f} % of their size, where about 0.1 % is healthy",
+        cause="Each update throws away what the ones before it learned.",
+        remedy=f"--lr {sample.learning_rate / 10:.2g}" if sample.learning_rate else "--lr at a tenth",
+    )
+
+
+def _too_low(sample: Sample, ratio: float) -> Finding:
+    return Finding(
+        kind="learning_rate_too_low",
+        severity="warning",
+        where="",
+        evidence=ratio,
+        unit="|change of the weights| / |weights| of an update",
+        message=f"an update changes the weights by {100 * ratio:.1e} % of their size, where about 0.1 % is healthy",
+        cause="At this pace the training ends before it has learned much.",
+        remedy=f"--lr {sample.learning_rate * 100:.2g}" if sample.learning_rate else "--lr a hundred times larger",
+    )
+
+
+def _uneven(samples: Sequence[Sample]) -> list[Finding]:
+    """A layer whose updates are far from the others', in each of the samples."""
+    by_path = [{layer.path: layer.update_ratio for layer in sample.layers if layer.update_ratio is not None} for sample in samples]
+    for path in by_path[-1]:
+        if any(path not in seen or len(seen) < 3 for seen in by_path):
+            continue
+        factors = [seen[path] / max(median(ratio for other, ratio in seen.items() if other != path), 1e-30) for seen in by_path]
+        slow, fast = max(factors) <= 1 / UNEVEN, min(factors) >= UNEVEN
+        if slow or fast:
+            times = f"{factors[-1]:.2g} times the others'"
+            return [
+                Finding(
+                    kind="uneven_updates",
+                    severity="warning",
+                    where=path,
+                    evidence=factors[-1],
+                    unit="its |change| / |weights| over that of the median layer",
+                    message=f"its updates are {times}, in proportion to its weights",
+                    cause="It learns at another pace than the rest: its learning rate or the scale of its weights is off.",
+                    remedy="one learning rate for all layers (no layer_rates), or --opt adamw",
+                )
+            ]
+    return []
+
+
+def _waiting(samples: Sequence[Sample]) -> list[Finding]:
+    shares = [sample.wait_share for sample in samples if sample.wait_share is not None]
+    if len(shares) < AT_ONCE or median(shares) < WAITING:
+        return []
+    share = median(shares)
+    return [
+        Finding(
+            kind="loader_bound",
+            severity="note",
+            where="",
+            evidence=round(share, 4),
+            unit="share of the time",
+            message=f"{100 * share:.0f} % of an update's time goes by before the network has its batch",
+            cause="Reading and changing pictures takes longer than training on them.",
+            remedy="smaller picture files, less augmentation, or more --workers",
+        )
+    ]
