@@ -73,7 +73,7 @@ def placement(height: int, width: int, spec: ImageSpec) -> Placement:
 
 def fit_mask(mask: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Class indices (h, w) brought to `spec`'s size as `fit_image` brings their picture: each the nearest one, padding IGNORED."""
-    box, top, left, size = placement(*mask.shape, spec)
+    box, top, left, size = placement(mask.shape[0], mask.shape[1], spec)
     rows = (np.floor(box[1] + (np.arange(size[0]) + 0.5) * (box[3] - box[1]) / size[0])).astype(np.intp)  # of the pixels' centres
     columns = (np.floor(box[0] + (np.arange(size[1]) + 0.5) * (box[2] - box[0]) / size[1])).astype(np.intp)
     fitted = np.full((spec.height, spec.width), IGNORED, mask.dtype)
@@ -83,7 +83,7 @@ def fit_mask(mask: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 def unfit_mask(mask: np.ndarray, spec: ImageSpec, size: tuple[int, int]) -> np.ndarray:
     """Class indices of what a network saw, brought back to the picture's own `size` (h, w): what the network did not see is IGNORED."""
-    box, top, left, inner = placement(*size, spec)
+    box, top, left, inner = placement(size[0], size[1], spec)
     rows = np.floor((np.arange(size[0]) + 0.5 - box[1]) * inner[0] / (box[3] - box[1])).astype(np.intp)
     columns = np.floor((np.arange(size[1]) + 0.5 - box[0]) * inner[1] / (box[2] - box[0])).astype(np.intp)
     seen_rows, seen_columns = (rows >= 0) & (rows < inner[0]), (columns >= 0) & (columns < inner[1])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -44,11 +44,11 @@ class MaskedSet(ImageSet):
         """The set that `packed` holds."""
         return cls(name, split, packed[..., :-1], IGNORED - packed[..., -1], classes, paths, packed)
 
-    def take(self, indices: np.ndarray | Sequence[int]) -> MaskedSet:
+    def take(self, indices: np.ndarray | Sequence[int]) -> Self:
         """The pictures at `indices` (n,) whole numbers, in that order."""
         places = np.asarray(indices, np.int64)
-        paths = tuple(self.paths[place] for place in places)
-        return MaskedSet.unpacked(self.name, self.split, take_rows(self.packed, places), self.classes, paths)
+        packed, paths = take_rows(self.packed, places), tuple(self.paths[place] for place in places)
+        return dataclasses.replace(self, packed=packed, images=packed[..., :-1], labels=self.labels[places], paths=paths)
 
 
 class Pair(NamedTuple):

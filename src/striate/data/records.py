@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -40,11 +41,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray | Sequence[int]) -> ImageSet:
+    def take(self, indices: np.ndarray | Sequence[int]) -> Self:
         """The pictures at `indices` (n,) whole numbers, in that order."""
         places = np.asarray(indices, np.int64)
         paths = tuple(self.paths[place] for place in places)
-        return ImageSet(self.name, self.split, take_rows(self.images, places), self.labels[places], self.classes, paths)
+        return dataclasses.replace(self, images=take_rows(self.images, places), labels=self.labels[places], paths=paths)
 
 
 class Part(NamedTuple):

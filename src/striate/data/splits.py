@@ -6,14 +6,17 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from striate.core.errors import DataError, UsageError
 from striate.data.records import ImageSet
 
+Images = TypeVar("Images", bound=ImageSet)
 
-def split_train_val(images: ImageSet, *, fraction: float = 0.1, seed: int = 0) -> tuple[ImageSet, ImageSet]:
+
+def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> tuple[Images, Images]:
     """Hold out `fraction` of each class for validation, at least one picture of each; of pictures with masks, `fraction` of all.
 
     The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the

@@ -26,13 +26,16 @@ RIGHT, WRONG, TRAIN, VAL = "#222222", "#b3261e", "#7a7a7a", "#1f5fa8"
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "WenQuanYi Zen Hei")
 
 
-def confusion_picture(confusion: Sequence[Sequence[int]] | np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix") -> bytes:
+def confusion_picture(
+    confusion: Sequence[Sequence[int]] | np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix", noun: str = "image"
+) -> bytes:
     """A confusion matrix: colour is the share of the true class, the numbers are images, written where they fit.
 
     Args:
         confusion: (K, K) counts; row = true class, column = predicted class.
         classes: K names.
         title: First line; the counts and the accuracy follow in the second.
+        noun: What is counted.
 
     Raises:
         ShapeError: `confusion` is not (K, K).
@@ -55,8 +58,8 @@ def confusion_picture(confusion: Sequence[Sequence[int]] | np.ndarray, classes: 
         _write_counts(axes, counts, shares, cell)
         total, correct = int(counts.sum()), int(counts.trace())
         accuracy = f", accuracy {100 * correct / total:.2f} %" if total else ""
-        empty = ", grey: no images of the class" if total and not support.all() else ""
-        heading = f"{_heading(title)}\n{total:,} {'image' if total == 1 else 'images'}{accuracy}{empty}"
+        empty = f", grey: no {noun}s of the class" if total and not support.all() else ""
+        heading = f"{_heading(title)}\n{total:,} {noun if total == 1 else noun + 's'}{accuracy}{empty}"
         axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
         width = figure.get_figwidth()
         bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.12 / width, 1)), ticks=[0, 1, 5, 10, 25, 50, 75, 100])
@@ -158,7 +161,13 @@ def predictions_picture(
 
 
 def montage(
-    images: np.ndarray, captions: Sequence[str] = (), *, title: str, columns: int | None = None, wrong: Sequence[bool] = ()
+    images: np.ndarray,
+    captions: Sequence[str] = (),
+    *,
+    title: str,
+    columns: int | None = None,
+    wrong: Sequence[bool] = (),
+    legend: Mapping[str, tuple[float, float, float]] | None = None,
 ) -> bytes:
     """Images in a grid, row by row, each above its caption.
 
@@ -168,6 +177,7 @@ def montage(
         title: The heading.
         columns: Images in a row; by default as many as make the picture a little wider than high.
         wrong: n flags, or none; a flagged image is framed and its caption red.
+        legend: Below the images: names with their colours, red, green and blue in [0, 1].
 
     Raises:
         ShapeError: `images` has another shape or type.
@@ -201,6 +211,8 @@ def montage(
                 place = (middle, top - box_height - 0.05)
                 axes.text(*place, texts[i], ha="center", va="top", fontsize=7.5, linespacing=1.15, color=colour, parse_math=False)
         axes.text(0, 0.12, _heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
+        if legend:
+            _explain(axes, legend, width=columns * across)
         return _png(figure)
 
 
@@ -307,6 +319,20 @@ def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: fl
     axes.imshow(shown, interpolation=interpolation, extent=extent, aspect="auto")
     colour, line = (WRONG, 1.6) if framed else ("#bbbbbb", 0.6)
     axes.add_patch(Rectangle((left, bottom), width, height, fill=False, clip_on=False, edgecolor=colour, linewidth=line))
+
+
+def _explain(axes: Axes, legend: Mapping[str, tuple[float, float, float]], width: float) -> None:
+    """Names with their colours below the axes, as many in a row as `width` inches hold."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(facecolor=colour, edgecolor="#555555", linewidth=0.5) for colour in legend.values()]
+    names = [_short(name) for name in legend]
+    each = 0.45 + 0.075 * max(map(len, names))  # inches
+    columns = max(1, min(len(names), int(width / each)))
+    box = axes.legend(patches, names, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.2, ncols=columns, fontsize=8)
+    box.set_frame_on(False)
+    for text in box.get_texts():
+        text.set_parse_math(False)
 
 
 def _check_lengths(images: np.ndarray, **parts: Sequence[Any] | np.ndarray) -> None:

@@ -11,9 +11,10 @@ from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.workflows.measures import Measures, checked
+from striate.workflows.segment_measures import SegmentMeasures
 
 
-def write_confusion_csv(path: Path, measures: Measures) -> None:
+def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> None:
     """The confusion matrix: a row a true class, a column a predicted class, both named.
 
     Raises:
@@ -22,6 +23,19 @@ def write_confusion_csv(path: Path, measures: Measures) -> None:
     names = [spreadsheet_cell(name) for name in measures.classes]
     rows = ([name, *counts] for name, counts in zip(names, measures.confusion_matrix, strict=True))
     _write(path, ["true \\ predicted", *names], rows)
+
+
+def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
+    """One row a class: its accuracy and IU over the pixels, and its counts; a cell is empty where nothing can be said.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    rows = [
+        [spreadsheet_cell(name), *("" if value is None else _six(value) for value in (one.accuracy, one.iu)), one.pixels, one.predicted]
+        for name, one in measures.classes.items()
+    ]
+    _write(path, ["class", "accuracy", "iu", "pixels", "predicted"], rows)
 
 
 def write_classes_csv(path: Path, measures: Measures) -> None:

@@ -1,0 +1,142 @@
+"""A trained model that gives a class to each pixel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.core.errors import ShapeError
+from striate.core.tables import csv_text, spreadsheet_cell
+
+if TYPE_CHECKING:
+    from striate.estimators.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """The answer for one picture.
+
+    Attributes:
+        path: Its file, or its place in an array.
+        shares: Of the pixels that the network sees, the share that got each class.
+        mask: (H, W) uint8 of the picture's own size: class indices; 255 where the network does not see the picture ("crop").
+        mask_file: Where the mask was written.
+    """
+
+    path: str
+    shares: dict[str, float]
+    mask: np.ndarray = field(repr=False)
+    mask_file: str | None = None
+
+    @property
+    def top(self) -> list[tuple[str, float]]:
+        """The classes that there are, with their shares, largest first."""
+        return sorted(((name, share) for name, share in self.shares.items() if share > 0), key=lambda item: -item[1])
+
+
+class Segmentations(Sequence[Segmentation]):
+    """The answers for several pictures, in their order."""
+
+    def __init__(self, items: Sequence[Segmentation], classes: Sequence[str]) -> None:
+        self.items, self.classes = tuple(items), tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        return iter(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def with_files(self, files: Sequence[Path]) -> Segmentations:
+        """The same, saying where each mask was written."""
+        return Segmentations([replace(item, mask_file=str(file)) for item, file in zip(self.items, files, strict=True)], self.classes)
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain records: path, height, width, mask (the file), classes (share of the pixels of each)."""
+        records = []
+        for item in self.items:
+            height, width = item.mask.shape
+            records.append({"path": item.path, "height": height, "width": width, "mask": item.mask_file, "classes": item.shares})
+        return records
+
+    def to_json(self) -> str:
+        """The records as JSON text."""
+        return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
+        """The records as CSV text, a column a class; written to `path` too where one is given."""
+        from striate.core.files import write_atomically
+
+        header: list[object] = ["path", "height", "width", "mask", *map(spreadsheet_cell, self.classes)]
+        rows: list[list[object]] = [
+            [spreadsheet_cell(item.path), *item.mask.shape, item.mask_file or "", *(f"{share:.6f}" for share in item.shares.values())]
+            for item in self.items
+        ]
+        text = csv_text(header, rows)
+        if path is not None:
+            write_atomically(Path(path), text.encode(errors="surrogateescape"))
+        return text
+
+
+def labels_pixels(model: Model) -> bool:
+    """Whether `model` gives a class to each pixel, and not to each picture."""
+    return len(model.network.output_shape) > 1
+
+
+def segment(model: Model, images: np.ndarray, *, batch_size: int = 16) -> np.ndarray:
+    """The class of each pixel (N, H, W) uint8 of uint8 images (N, H, W, C) of the model's own size.
+
+    In float32. On the CPU one picture at a time, which gives it the same answer alone and in any company.
+
+    Raises:
+        ShapeError: `images` has another shape or type.
+    """
+    import torch
+
+    from striate.core.modes import evaluation_mode
+
+    wanted = (model.images.height, model.images.width, model.images.channels)
+    if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
+        raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
+    size = 1 if model.device.partition(":")[0] == "cpu" else batch_size
+    answers = np.empty(images.shape[:3], np.uint8)
+    with torch.inference_mode(), evaluation_mode(model.module):
+        for start in range(0, len(images), size):
+            group = np.array(images[start : start + size])  # a copy: the source may be read-only, or a view
+            logits = model.module(torch.from_numpy(group).to(model.device))  # (n, K, H, W)
+            answers[start : start + size] = logits.argmax(1).cpu().numpy()
+    return answers
+
+
+def segment_pictures(model: Model, pictures: Sequence[str | PathLike[str]] | np.ndarray, *, batch_size: int = 16) -> Segmentations:
+    """The masks of picture files, or of an array (n, h, w) or (n, h, w, c) of uint8, each in its picture's own size.
+
+    Raises:
+        DataError: a file cannot be read as a picture, or has another number of channels; names it.
+    """
+    from striate.data.decode import picture_header
+    from striate.data.fitting import unfit_mask
+
+    items = []
+    for start in range(0, len(pictures), batch_size):
+        some = pictures[start : start + batch_size]
+        answers = segment(model, model.read(some), batch_size=batch_size)
+        for place, (answer, picture) in enumerate(zip(answers, some, strict=True), start):
+            if isinstance(picture, np.ndarray):
+                name, size = str(place), (picture.shape[0], picture.shape[1])
+            else:
+                header = picture_header(picture)
+                name, size = str(picture), (header.height, header.width)
+            mask = unfit_mask(answer, model.images, size)
+            counts = np.bincount(mask[mask != 255], minlength=len(model.classes))
+            shares = dict(zip(model.classes, (counts / max(1, counts.sum())).tolist(), strict=True))
+            items.append(Segmentation(path=name, shares=shares, mask=mask))
+    return Segmentations(items, model.classes)
