@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
 from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
 from striate.core.seeds import mixed, torch_seed
 from striate.data.batches import Augmentation, Batches
+from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
-from striate.engine.fit import EpochRow, FitEvent, fit
+from striate.engine.fit import EpochRow, FitEvent, Training, fit
 from striate.engine.settings import TrainSettings
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
@@ -69,13 +71,14 @@ class FittingRun(NamedTuple):
     """A training under way: consume `events`; `module` holds the weights as they are now."""
 
     module: ImageModule
-    events: Iterator[FitEvent]
+    loop: Training
+    events: Iterator[FitEvent]  # of `loop`
 
     def state(self) -> dict[str, Tensor]:
-        """The weights of the described network, auxiliary heads left out."""
-        if isinstance(self.module, ImageModuleWithHeads):
-            return self.module.network.network.state_dict()
-        return self.module.network.state_dict()
+        """The weights that are validated and kept, of the described network, auxiliary heads left out; copies."""
+        with self.loop.kept_weights():
+            network = self.module.network.network if isinstance(self.module, ImageModuleWithHeads) else self.module.network
+            return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) -> FittingRun:
@@ -86,14 +89,27 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) 
         network = fitting.network.build(heads=True)
     wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
     module = wrapper(network, fitting.images).to(device)
-    train_batches = Batches(
+    train_batches = batches_of(
         train_set, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=fitting.augmentation, device=device
     )
-    val_batches = Batches(val_set, VAL_BATCH_SIZE, device=device) if val_set is not None else None
-    events = fit(module, train_batches, settings, val_batches=val_batches)
+    val_batches = batches_of(val_set, VAL_BATCH_SIZE, device=device) if val_set is not None else None
+    loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set))
+    events: Iterator[FitEvent] = loop
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
         events = on_one_thread(events)
-    return FittingRun(module, events)
+    return FittingRun(module, loop, events)
+
+
+def class_counts(images: ImageSet) -> Tensor | None:
+    """(K,) how many pictures each class has; None where a picture has no single class."""
+    if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":
+        return None
+    return torch.from_numpy(np.bincount(images.labels, minlength=len(images.classes)))
+
+
+def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
+    """The batches of pictures, with their masks where they have some."""
+    return MaskBatches(images, batch_size, **options) if isinstance(images, MaskedSet) else Batches(images, batch_size, **options)
 
 
 def on_one_thread(events: Iterator[FitEvent]) -> Iterator[FitEvent]:
@@ -102,8 +118,6 @@ def on_one_thread(events: Iterator[FitEvent]) -> Iterator[FitEvent]:
     The operations of a tiny step last some microseconds. Two threads that meet at the end of each gain a quarter on a machine that
     does nothing else, and run twenty times slower than one where another program takes a core away now and then.
     """
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

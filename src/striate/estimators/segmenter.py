@@ -35,7 +35,7 @@ class Segmentation:
     mask_file: str | None = None
 
     @property
-    def top(self) -> list[tuple[str, float]]:
+    def largest(self) -> list[tuple[str, float]]:
         """The classes that there are, with their shares, largest first."""
         return sorted(((name, share) for name, share in self.shares.items() if share > 0), key=lambda item: -item[1])
 

@@ -18,9 +18,12 @@ from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
 from striate.estimators.model import Model, load
+from striate.estimators.segmenter import labels_pixels
 from striate.workflows.measures import Measures, measure, most_confident_mistakes
 from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.runs import read_config, write_json
+from striate.workflows.segment import SegmentReport, evaluate_masks
+from striate.workflows.segment import summary as segment_summary
 from striate.workflows.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 
 MAX_MISTAKES = 36  # shown in the picture
@@ -51,7 +54,7 @@ class EvaluateReport(Measures):
     output: str | None
 
 
-def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport:
+def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport:
     """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes.
 
     Raises:
@@ -62,14 +65,24 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
     model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     run = None if isinstance(request.run, Model) else Path(request.run)
     config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
+    if labels_pixels(model):
+        return evaluate_masks(
+            model,
+            _data(request, config),
+            request.split,
+            name=str(run) if run is not None else model.network.name,
+            output=output,
+            config=config,
+            skip_unreadable=request.skip_unreadable or bool(config.get("skip_unreadable")),
+            say=say,
+        )
     source = _open(request, config)
     for note in source.notes:
         say(note)
     images = read_split(source, request.split, model, config, say)
     probabilities = model.probabilities(images.images, batch_size=request.batch_size)
     measures = measure(probabilities, images.labels, model.classes)
-
-    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
     if output is not None:
         _write(output, measures, probabilities, images, model)
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
@@ -91,10 +104,15 @@ def _plain(report: EvaluateReport) -> Any:
     return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
 
 
-def _open(request: EvaluateRequest, config: dict[str, Any]) -> DataSource:
+def _data(request: EvaluateRequest, config: dict[str, Any]) -> Any:
     data = request.data if request.data is not None else config.get("data")
     if data is None or data == "arrays":
         raise UsageError("the model does not tell its data", "Name the data set: striate evaluate MODEL DATA.")
+    return data
+
+
+def _open(request: EvaluateRequest, config: dict[str, Any]) -> DataSource:
+    data = _data(request, config)
     data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
     skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
     return open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
@@ -145,8 +163,10 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
     write_atomically(output / "mistakes.png", picture)
 
 
-def summary(report: EvaluateReport) -> str:
+def summary(report: EvaluateReport | SegmentReport) -> str:
     """The report for a person."""
+    if isinstance(report, SegmentReport):
+        return segment_summary(report)
     low, high = report.accuracy_interval
     top5 = f"   top-5 {report.top5_accuracy:.4f}" if report.top5_accuracy is not None else ""
     lines = [

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from striate.estimators.model import Model, Pictures, Predictions, load
+from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
 from striate.workflows.recipes import with_checked_fields
+from striate.workflows.segment import SegmentReport
 from striate.workflows.train import TrainReport, TrainRequest, Watch
 from striate.workflows.train import train as train_request
 
@@ -32,7 +34,7 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
 
 def evaluate(
     model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any
-) -> EvaluateReport:
+) -> EvaluateReport | SegmentReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
     Args:
@@ -47,14 +49,14 @@ def evaluate(
     return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
 
 
-def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1) -> Predictions:
-    """The classes of picture files, of a folder's pictures, or of an array of pictures."""
+def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1) -> Predictions | Segmentations:
+    """The classes of picture files, of a folder's pictures, or of an array of pictures; their masks, by a model that labels pixels."""
     from striate.data.folder import picture_files
 
     loaded = model if isinstance(model, Model) else load(model)
     if isinstance(pictures, str | PathLike):
         pictures = picture_files(Path(pictures)) if Path(pictures).is_dir() else [pictures]
-    return loaded.predict(pictures, top=top)
+    return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 
 __all__: Sequence[str] = ("evaluate", "predict", "train")

@@ -8,9 +8,11 @@ from pathlib import Path
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError
+from striate.core.errors import DataError, UsageError
 from striate.core.files import write_atomically
 from striate.estimators.model import Predictions, load
+from striate.estimators.segmenter import Segmentations, labels_pixels
+from striate.workflows.segment import predict_masks
 
 MAX_PICTURES_IN_PLOT = 36
 
@@ -23,15 +25,17 @@ class PredictRequest:
     pictures: list[Path]  # files, or folders of them
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
+    output: Path | None = None  # folder for the masks of a model that gives a class to each pixel
     batch_size: int = 128
     device: str = "auto"
 
 
-def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions:
+def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions | Segmentations:
     """The classes of the pictures, in the order given; a folder's pictures in the order of their names.
 
     Raises:
         DataError: no pictures, or one that cannot be read; names it.
+        UsageError: masks are to be written, but the model gives none.
         RefusedFileError: the model file is damaged or not a model.
     """
     from striate.core.devices import choose_device
@@ -43,6 +47,10 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         files += picture_files(path) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
+    if labels_pixels(model):
+        return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
+    if request.output is not None:
+        raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave --output out.")
     predictions = model.predict(files, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
         from striate.workflows.pictures import predictions_picture
@@ -54,3 +62,10 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
         say(f"drawn: {request.plot}{more}")
     return predictions
+
+
+def answer_rows(predictions: Predictions | Segmentations) -> list[list[str]]:
+    """For each picture its name and, in words, its classes: the most probable ones, or those of its pixels."""
+    if isinstance(predictions, Segmentations):
+        return [[item.path, ", ".join(f"{name} {share:.1%}" for name, share in item.largest)] for item in predictions]
+    return [[item.path, ", ".join(f"{answer.class_name} {answer.probability:.1%}" for answer in item.top)] for item in predictions]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
+from striate.data.masks import MaskSource
 from striate.data.records import DataSource
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
@@ -27,7 +28,9 @@ SETTINGS = [field.name for field in dataclasses.fields(TrainSettings)]
 
 
 def network_for(source: DataSource) -> str:
-    """The catalogue's choice for pictures of this size: `compact_cnn` for small ones, `resnet18` for photos."""
+    """The catalogue's choice for pictures of this size: `compact_cnn` for small ones, `resnet18` for photos, `unet` with masks."""
+    if isinstance(source, MaskSource):
+        return "unet"
     return "compact_cnn" if source.image_size is not None and max(source.image_size) <= SMALL_PICTURE else "resnet18"
 
 
@@ -77,7 +80,7 @@ def usage_error(error: ValidationError) -> UsageError:
 def augmentation_for(source: DataSource, images: ImageSpec, request: TrainRequest) -> Augmentation:
     """Random shifts by an eighth of the picture (small grey ones: 1 pixel), and mirroring where that keeps the class."""
     shift = 1 if source.channels == 1 else max(images.height, images.width) // 8
-    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
+    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None or isinstance(source, MaskSource)
     chosen = {
         "crop_padding": shift if request.crop_padding is None else request.crop_padding,
         "flip": mirrors if request.flip is None else request.flip,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -13,18 +14,26 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.images import Fit
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.data.masks import MaskedSet, MaskSource, open_masks
 from striate.data.splits import split_train_val
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
+from striate.networks.catalog import network as catalog_network
+from striate.networks.network import Network
 from striate.workflows.overlays import mask_png, overlays_picture
 from striate.workflows.pictures import confusion_picture
+from striate.workflows.recipes import network_for
 from striate.workflows.runs import write_json
 from striate.workflows.segment_measures import SegmentMeasures, measure_pixels, pixel_confusion
 from striate.workflows.tables import write_confusion_csv, write_regions_csv
 
+if TYPE_CHECKING:
+    from striate.workflows.train import TrainRequest
+
 MAX_SHOWN = 12  # pictures in one plot
+PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +47,56 @@ class SegmentReport(SegmentMeasures):
     output: str | None
 
 
+def open_masked(data: Any, *, skip_unreadable: bool = False) -> MaskSource:
+    """The folder of pictures and masks that `data` names.
+
+    Raises:
+        UsageError: it is no path of a folder.
+        DataError: as `open_masks`.
+    """
+    if not isinstance(data, str | PathLike) or not Path(data).expanduser().is_dir():
+        shown = data if isinstance(data, str | PathLike) else type(data).__name__
+        remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
+        raise UsageError(f"{shown}: no such folder of pictures and masks", remedy)
+    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable)
+
+
+def plan_pixel_network(request: TrainRequest, source: MaskSource) -> tuple[Network, Fit]:
+    """The network that gives the data's classes to each pixel, and how pictures are fitted to it.
+
+    Raises:
+        UsageError: the network gives something else, or takes other channels.
+    """
+    classes, size = len(source.classes), request.image_size
+    if isinstance(request.network, Network):
+        net = request.network if size is None else request.network.with_input((request.network.input_shape[0], size, size))
+        if net.input_shape[0] != source.channels and source.channels != 1:
+            raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
+    else:
+        name = request.network or network_for(source)
+        shape = (size, size) if size is not None else native_size(name, source)
+        net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=shape)
+    if net.output_shape != (classes, *net.input_shape[1:]):
+        message = f"{net.name} gives {net.output_shape} for a picture, wanted a score of each of {classes} classes for each pixel"
+        raise UsageError(f"{message}, {(classes, *net.input_shape[1:])}", f"Networks that give one: {', '.join(PIXEL_NETWORKS)}.")
+    return net, request.fit or ("stretch" if source.image_size == net.input_shape[1:] else "pad")
+
+
+def native_size(name: str, source: MaskSource) -> tuple[int, int] | None:
+    """The pictures' own size where they have one, made larger until the network takes it; None for the network's published size."""
+    if source.image_size is None:
+        return None
+    own = catalog_network(name)
+    for multiple in (1, 2, 4, 8, 16, 32):
+        height, width = (-(-side // multiple) * multiple for side in source.image_size)
+        if own.fits((own.input_shape[0], height, width)):
+            return height, width
+    return None
+
+
 def evaluate_masks(
     model: Model,
-    data: str | Path,
+    data: Any,
     split: str,
     *,
     name: str,
@@ -66,7 +122,7 @@ def evaluate_masks(
     Raises:
         DataError: no such split, unreadable files, or classes that the model does not know.
     """
-    source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable)
+    source = open_masked(data, skip_unreadable=skip_unreadable)
     for note in source.notes:
         say(note)
     images = read_masked_split(source, split, model, config, say)
@@ -173,7 +229,7 @@ def predict_masks(
     if plot is not None:
         shown = found.items[:MAX_SHOWN]
         images = model.read([item.path for item in shown])
-        captions = [text for item in shown for text in (Path(item.path).name, _largest(item.top))]
+        captions = [text for item in shown for text in (Path(item.path).name, _shares(item.largest[:2]))]
         masks = segment(model, images)
         write_atomically(plot, overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks"))
         more = f" (the first {len(shown)} of {len(found)})" if len(shown) < len(found) else ""
@@ -199,5 +255,5 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
     return found.with_files(names)
 
 
-def _largest(top: Sequence[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in top[:2])
+def _shares(largest: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in largest)

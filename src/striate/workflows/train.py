@@ -4,48 +4,62 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec
+from striate.core.locks import RunLock
+from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
-from striate.data.sources import open_data
-from striate.data.splits import split_train_val
-from striate.estimators.fitting import EpochRow, Fitting, channel_statistics, fit_images
-from striate.estimators.model import MODEL_NAME
+from striate.engine.checkpoints import Checkpoint, CheckpointStore
+from striate.engine.schedules import extended
+from striate.engine.settings import OptimizerName, ScheduleName, TrainSettings
+from striate.estimators.fitting import EpochRow, Fitting, channel_statistics
 from striate.networks.catalog import network as catalog_network
-from striate.networks.model_file import save_model
 from striate.networks.network import Network
+from striate.workflows.continuing import (
+    Plan,
+    asked_of,
+    config_and_network,
+    fingerprint,
+    open_source,
+    plan_of_run,
+    read_train_and_val,
+    refuse_changes,
+    warn_of_other_conditions,
+)
 from striate.workflows.info import info
-from striate.workflows.recipes import augmentation_for, network_for, settings_for
-from striate.workflows.runs import new_run_folder, write_json, write_metrics, write_yaml
+from striate.workflows.recipes import augmentation_for, network_for, settings_for, with_checked_fields
+from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, run
+from striate.workflows.runs import new_run_folder, write_json, write_yaml
+from striate.workflows.segment import plan_pixel_network
 
-__all__ = ["EpochRow", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
+__all__ = ["Silence", "EpochRow", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class TrainRequest:
     """What to train on what. None leaves a choice to the defaults, which say what they chose."""
 
-    data: Any  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
+    data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, or a Network
-    epochs: int | None = None
+    task: Literal["classify", "segment"] | None = None  # segment: a class for each pixel, of a folder of images/ and masks/
+    epochs: int | str | None = None  # "+20" extends the run of `resume`
     steps: int | None = None  # exactly this many updates instead
     batch_size: int | None = None
     learning_rate: float | None = None
-    optimizer: Literal["sgd", "adam", "adamw"] | None = None
+    optimizer: OptimizerName | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: Literal["cosine", "step", "constant"] | None = None
+    schedule: ScheduleName | None = None
     warmup_epochs: float | None = None
     smoothing: float | None = None
     max_grad_norm: float | None = None
@@ -59,6 +73,12 @@ class TrainRequest:
     compile: bool = False
     seed: int = 0
     device: str = "auto"
+    resume: Path | None = None  # the run folder to go on with; then all else comes from there
+    checkpoint_every: int | None = None  # updates between two checkpoints; None lets the time decide
+    accumulate: int | None = None
+    ema: float | None = None
+    freeze: tuple[str, ...] | None = None
+    deterministic: bool = False
     output: Path | None = None
     name: str | None = None
     skip_unreadable: bool = False
@@ -95,32 +115,6 @@ class TrainReport:
     interrupted: bool
 
 
-class Watch(Protocol):
-    """Who follows a training."""
-
-    def say(self, text: str) -> None:
-        """A line for the person."""
-
-    def step(self, epoch: int, step: int, num_steps: int) -> None:
-        """Update `step` of `num_steps` of `epoch` is done."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """An epoch is done."""
-
-
-class Silence:
-    """Follows nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def step(self, epoch: int, step: int, num_steps: int) -> None:
-        """Nothing."""
-
-    def epoch(self, row: EpochRow) -> None:
-        """Nothing."""
-
-
 def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     """Train a network as `request` says; the run folder holds the model after each better epoch.
 
@@ -133,27 +127,110 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     watch = watch or Silence()
     started = time.monotonic()
     choose_device(request.device)  # before anything is made
-    source = open_data(request.data, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable)
+    if request.resume is not None:
+        return resumed(request, request.resume, watch, started)
+    plan = planned(request, watch)
+    folder = new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
+    with RunLock(folder):
+        write_yaml(folder / "config.yaml", plan.config)
+        write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
+        write_json(folder / "env.json", info())
+        write_json(folder / "classes.json", list(plan.source.classes))
+        watch.say(chosen(plan, folder))
+        return finished(plan, folder, run(plan, folder, watch, every=request.checkpoint_every), started)
+
+
+def planned(request: TrainRequest, watch: Watch) -> Plan:
+    """The training that `request` asks for, its pictures read."""
+    source = open_source(
+        request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable
+    )
     for note in source.notes:
         watch.say(note)
     network, fit = plan_network(request, source)
-    train_set, val_set = read_train_and_val(request, source, network, fit, watch.say)
-    spec = with_statistics(network, fit, train_set)
-    settings = settings_for(network, len(train_set), request)
-    augmentation = augmentation_for(source, spec, request)
-    fitting = Fitting(network=network, images=spec, classes=source.classes, settings=settings, augmentation=augmentation)
+    channels, height, width = network.input_shape
+    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
+    train_set, val_set = read_train_and_val(source, spec, request.val_fraction, request.seed, watch.say)
+    spec = with_statistics(spec, train_set)
+    fitting = Fitting(
+        network=network,
+        images=spec,
+        classes=source.classes,
+        settings=settings_for(network, len(train_set), request),
+        augmentation=augmentation_for(source, spec, request),
+    )
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting))
 
-    folder = new_run_folder("train", request.name or f"{source.name}-{network.name}", request.output)
-    config = configuration(request, fitting)
-    write_yaml(folder / "config.yaml", config)
-    write_json(folder / "env.json", info())
-    write_json(folder / "classes.json", list(source.classes))
-    watch.say(chosen(fitting, source, train_set, val_set, folder))
-    return run(fitting, train_set, val_set, source, folder, watch, started)
+
+def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -> TrainReport:
+    """Go on with the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
+
+    With `epochs` "+N", a run is extended by N epochs.
+
+    Raises:
+        UsageError: a setting or the data differs from the checkpoint's, or the run is done and not to be extended.
+        RefusedFileError: there is no checkpoint, or none is whole.
+        EnvironmentFault: another process is at work in the folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
+    with RunLock(folder):
+        start = CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest()
+        if start is None:
+            raise RefusedFileError(f"{folder}: holds no checkpoint to go on from", "Start the run again in a new folder.")
+        kept, config = start.state["config"], config_and_network(folder)[0]
+        refuse_changes(folder, kept, config)
+        refuse_changes(folder, kept, asked_of(request, config))
+        plan = plan_of_run(folder, watch.say, data=request.data, data_dir=request.data_dir, settings=extension(request, start, folder))
+        if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
+            raise UsageError(f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint", "Start a new run.")
+        warn_of_other_conditions(start.state["conditions"], watch.say)
+        if plan.config != config:
+            write_yaml(folder / "config.yaml", plan.config)
+        watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
+        return finished(plan, folder, run(plan, folder, watch, start=start, every=request.checkpoint_every), started)
+
+
+def extension(request: TrainRequest, start: Checkpoint, folder: Path) -> TrainSettings | None:
+    """The settings of a run that is extended; None where it is not.
+
+    Raises:
+        UsageError: `epochs` is not "+N", or the run is done and not extended.
+    """
+    settings = with_checked_fields(TrainSettings, **start.state["config"]["settings"])
+    if request.epochs is None or request.epochs == settings.epochs:
+        if start.state["done"]:
+            raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
+        return None
+    if not isinstance(request.epochs, str):
+        raise UsageError(f"{folder}: has {settings.epochs} epochs, --epochs says {request.epochs}", "Extend a run with --epochs +N.")
+    return extended(settings, added_epochs(request.epochs))
+
+
+def added_epochs(text: str) -> int:
+    """N of "+N".
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not (text.startswith("+") and text[1:].isdigit() and int(text[1:]) > 0):
+        raise UsageError(f"--epochs {text}: must be a number, or +N with --resume", "For example --epochs 20, or --resume RUN --epochs +20.")
+    return int(text[1:])
+
+
+def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> TrainReport:
+    """The curves drawn, and the report."""
+    from striate.workflows.pictures import curves_picture
+
+    (folder / "report").mkdir(exist_ok=True)
+    write_atomically(folder / "report" / "curves.png", curves_picture([row._asdict() for row in outcome.rows]))
+    return report_of(plan, folder, outcome, time.monotonic() - started)
 
 
 def plan_network(request: TrainRequest, source: DataSource) -> tuple[Network, Fit]:
     """The network for the data's classes, channels and size, and how pictures are fitted to it."""
+    if isinstance(source, MaskSource):
+        return plan_pixel_network(request, source)
     classes = len(source.classes)
     size: int | tuple[int, ...] | None = request.image_size
     if isinstance(request.network, Network):
@@ -184,27 +261,11 @@ def default_size(name: str, source: DataSource, *, named: bool) -> int | tuple[i
     return None
 
 
-def read_train_and_val(
-    request: TrainRequest, source: DataSource, network: Network, fit: Fit, say: Callable[[str], None]
-) -> tuple[ImageSet, ImageSet]:
-    """The decoded training and validation splits; without a val split a stratified, seeded one is made and said."""
-    channels, height, width = network.input_shape
-    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-    train_set = source.read("train", spec=spec)
-    if "val" in source.splits:
-        return train_set, source.read("val", spec=spec)
-    train_set, val_set = split_train_val(train_set, fraction=request.val_fraction, seed=request.seed)
-    total = len(train_set) + len(val_set)
-    say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {request.seed}")
-    return train_set, val_set
-
-
-def with_statistics(network: Network, fit: Fit, train_set: ImageSet) -> ImageSpec:
-    """The preprocessing with the mean and deviation of each channel over (at most 10,000 evenly spaced) training pictures."""
-    channels, height, width = network.input_shape
+def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
+    """`spec` with the mean and deviation of each channel over (at most 10,000 evenly spaced) training pictures."""
     step = max(1, len(train_set) // 10_000)
     mean, std = (tuple(round(value, 4) for value in values) for values in channel_statistics(np.asarray(train_set.images[::step])))
-    return ImageSpec(height=height, width=width, channels=channels, mean=mean, std=std, fit=fit)
+    return dataclasses.replace(spec, mean=mean, std=std)
 
 
 def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
@@ -214,6 +275,7 @@ def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
         data = request.data if request.data in NAMED else str(Path(request.data).resolve())
     return {
         "data": data,
+        "task": request.task,
         "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
         "val_fraction": request.val_fraction,
         "val_seed": request.seed,  # of the division into train and val; --set may give the training another
@@ -226,8 +288,9 @@ def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
     }
 
 
-def chosen(fitting: Fitting, source: DataSource, train_set: ImageSet, val_set: ImageSet, folder: Path) -> str:
+def chosen(plan: Plan, folder: Path) -> str:
     """What is about to be trained, in a few lines."""
+    fitting, source = plan.fitting, plan.source
     net, settings, spec, augmentation = fitting.network, fitting.settings, fitting.images, fitting.augmentation
     length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
     schedule = (
@@ -236,7 +299,7 @@ def chosen(fitting: Fitting, source: DataSource, train_set: ImageSet, val_set: I
     changes = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
     return "\n".join(
         (
-            f"data      {source.name}: {len(train_set):,} train, {len(val_set):,} val, {len(source.classes)} classes",
+            f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {len(source.classes)} classes",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
             f"training  {length}, batch {settings.batch_size}, {schedule}",
             f"pictures  {spec.fit}; augmentation: {', '.join(filter(None, changes)) or 'none'}",
@@ -245,47 +308,23 @@ def chosen(fitting: Fitting, source: DataSource, train_set: ImageSet, val_set: I
     )
 
 
-def run(
-    fitting: Fitting, train_set: ImageSet, val_set: ImageSet, source: DataSource, folder: Path, watch: Watch, started: float
-) -> TrainReport:
-    """Fit, and write what each epoch gives into `folder`."""
-    from striate.workflows.pictures import curves_picture
-
-    rows: list[EpochRow] = []
-    best: EpochRow | None = None
-    interrupted = False
-    training = fit_images(fitting, train_set, val_set)
-    for event in training.events:
-        if event.row is None:
-            watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
-            continue
-        rows.append(event.row)
-        write_metrics(folder / "metrics.csv", [row._asdict() for row in rows])
-        if event.is_best:
-            best = event.row
-            extra = {"data": source.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
-            save_model(folder / MODEL_NAME, fitting.network, training.state(), classes=fitting.classes, images=fitting.images, info=extra)
-        watch.epoch(event.row)
-        interrupted = event.interrupted
-    if best is None:
-        raise UsageError("nothing was trained")
-    (folder / "report").mkdir(exist_ok=True)
-    write_atomically(folder / "report" / "curves.png", curves_picture([row._asdict() for row in rows]))
+def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> TrainReport:
+    """What a training came to."""
     return TrainReport(
         run=str(folder),
-        network=fitting.network.name,
-        data=source.name,
-        splits=source.splits,
-        params=fitting.network.params,
-        num_train=len(train_set),
-        num_val=len(val_set),
-        epochs=len(rows),
-        steps=rows[-1].step,
-        seconds=round(time.monotonic() - started, 3),
-        images_per_second=round(float(np.median([row.images_per_second for row in rows])), 1),
-        best_epoch=best.epoch,
-        val=ValScore(accuracy=best.val_accuracy, loss=best.val_loss),
-        interrupted=interrupted,
+        network=plan.fitting.network.name,
+        data=plan.source.name,
+        splits=plan.source.splits,
+        params=plan.fitting.network.params,
+        num_train=len(plan.train_set),
+        num_val=len(plan.val_set),
+        epochs=outcome.rows[-1].epoch,
+        steps=outcome.step,
+        seconds=round(seconds, 3),
+        images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows])), 1),
+        best_epoch=outcome.best.epoch,
+        val=ValScore(accuracy=outcome.best.val_accuracy, loss=outcome.best.val_loss),
+        interrupted=outcome.interrupted,
     )
 
 

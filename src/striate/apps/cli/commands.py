@@ -131,6 +131,10 @@ def info_command(as_json: Json = False) -> None:
 def train_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
     model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
+    task: Annotated[
+        Literal["classify", "segment"] | None,
+        typer.Option(help="segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
@@ -170,6 +174,7 @@ def train_command(
     request = TrainRequest(
         data=data,
         network=model,
+        task=task,
         epochs=epochs,
         steps=steps,
         batch_size=batch_size,
@@ -273,20 +278,21 @@ def predict_command(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
-    from striate.workflows.predict import PredictRequest, predict
+    from striate.workflows.predict import PredictRequest, answer_rows, predict
 
-    predictions = predict(PredictRequest(run=run, pictures=pictures, top=top, plot=plot, batch_size=batch_size, device=device), say=say)
+    request = PredictRequest(run=run, pictures=pictures, top=top, plot=plot, output=output, batch_size=batch_size, device=device)
+    predictions = predict(request, say=say)
     if as_json:
         sys.stdout.write(predictions.to_json() + "\n")
     elif as_csv:
         sys.stdout.write(predictions.to_csv())
     else:
-        rows = [[p.path, ", ".join(f"{a.class_name} {a.probability:.1%}" for a in p.top)] for p in predictions]
-        print_table(["picture", "answer"], rows, right=set())
+        print_table(["picture", "answer"], answer_rows(predictions), right=set())
 
 
 @app.command("demo")
