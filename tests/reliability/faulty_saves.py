@@ -26,10 +26,10 @@ CALLS = frozenset(
 )
 
 
-def at_point(k: int, act: Callable[[str], None], work: Callable[[], Any], *, returns: bool = True) -> int:
-    """Run `work` and call `act` with the name of the call at its k-th point, from 1; how many points were passed.
+def at_point(k: int, act: Callable[[str], None], work: Callable[[], Any], *, returns: bool = True) -> None:
+    """Run `work` and call `act` with the name of the call at its k-th point, from 1.
 
-    With k = 0 the points are only counted. `act` may end the process, or raise in place of the call.
+    `act` may end the process, or raise in place of the call.
     """
     passed = 0
 
@@ -47,7 +47,6 @@ def at_point(k: int, act: Callable[[str], None], work: Callable[[], Any], *, ret
         work()
     finally:
         sys.setprofile(None)
-    return passed
 
 
 def files(step: int) -> list[tuple[str, bytes]]:
