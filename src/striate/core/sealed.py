@@ -23,7 +23,6 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST_BYTES = 1_000_000
 POINTER = "latest"
-KEPT = 2  # folders of a series, verified
 TEMPORARY = re.compile(r"\..+\.tmp-(\d+)")  # the names that this module and `files` write under, with the process that does
 PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -192,13 +191,13 @@ class SealedSeries:
         return None
 
     def _remove_older_than(self, newest: str) -> None:
+        """Remove all but the newest and the newest other one that is good; nothing, where no other is."""
         others = sorted((name for name in self._names() if name != newest), key=self._order, reverse=True)
-        kept = 1
-        for name in others:
-            if kept < KEPT and (name in self._good or self._damage(name) is None):
-                kept += 1
-            else:
-                self._remove(name)
+        second = next((name for name in others if name in self._good or self._damage(name) is None), None)
+        if second is not None:
+            for name in others:
+                if name != second:
+                    self._remove(name)
 
     def _remove(self, name: str) -> None:
         """Rename first, so that a kill in the middle leaves a leftover and not half a folder."""
@@ -246,6 +245,7 @@ def _probe(directory: Path) -> None:
     """Make `directory` and try to write in it, so that a fault shows before the work and not after it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        sync_directory(directory.parent)
         inside = directory.resolve().is_relative_to(directory.parent.resolve())
     except FileExistsError:
         raise EnvironmentFault(f"{directory}: exists and is not a folder", "Move it away, or choose another --output.") from None
