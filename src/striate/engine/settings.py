@@ -28,7 +28,9 @@ ScheduleName = Literal[
     "triangular",
     "plateau",
 ]
-InitName = Literal["default", "zero", "constant", "normal", "uniform", "xavier", "he", "orthogonal", "dirac", "lsuv"]
+InitName = Literal[
+    "default", "zero", "constant", "normal", "uniform", "xavier", "xavier_normal", "he", "he_uniform", "orthogonal", "dirac", "lsuv"
+]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

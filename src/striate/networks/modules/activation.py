@@ -47,5 +47,7 @@ class Step(nn.Module):
 class ScaledTanh(nn.Module):
     """A tanh(S x) with A = 1.7159 and S = 2/3, so that f(1) = 1 and f(-1) = -1 (LeCun 1998, appendix A)."""
 
+    gain = 1.0  # of the weights before it, which it keeps the variance of
+
     def forward(self, x: Tensor) -> Tensor:
         return 1.7159 * torch.tanh(x * (2 / 3))

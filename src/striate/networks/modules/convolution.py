@@ -92,6 +92,13 @@ class PartialConv2d(nn.Conv2d):
         self.weight = nn.Parameter(dense[places].clone())  # (links, k_h, k_w)
         self.register_buffer("link_places", places, persistent=False)
 
+    def kernels(self) -> list[tuple[Tensor, float, float]]:
+        """The weights (1, 1, inputs, k_h, k_w) of each output map with their fan-in and mean fan-out, for whoever draws them anew."""
+        size, links = self.weight[0].numel(), torch.bincount(self.link_places // self.in_channels, minlength=self.out_channels)
+        fan_out = len(self.weight) * size / self.in_channels
+        parts: tuple[Tensor, ...] = torch.split(self.weight, links.tolist())
+        return [(part[None, None], part.numel(), fan_out) for part in parts if len(part)]
+
     def dense_weight(self) -> Tensor:
         """The kernel (out, in, k_h, k_w), zero where maps are not connected."""
         dense = self.weight.new_zeros(self.out_channels * self.in_channels, *self.kernel_size)

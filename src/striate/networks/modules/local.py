@@ -31,6 +31,11 @@ class LocallyConnectedModule(nn.Module):
         self.weight = nn.Parameter(torch.empty(places, out_channels, input_shape[0], *kernel).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(places, out_channels).uniform_(-bound, bound)) if bias else None
 
+    def kernels(self) -> list[tuple[Tensor, float, float]]:
+        """The weights (blocks, out, in, ...) with their fan-in and fan-out, for whoever draws them anew."""
+        _, out_channels, in_channels, *kernel = self.weight.shape
+        return [(self.weight, in_channels * prod(kernel), out_channels * prod(kernel))]
+
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.input_shape:
             raise ShapeError(f"this locally connected layer fits {self.input_shape} only, got {tuple(x.shape[1:])}")
