@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from striate.insight.diagnose.records import Finding
 
-ENOUGH = 5  # epochs, before curves tell anything
+ENOUGH = 8  # epochs, before curves tell anything
 LAST = 3  # epochs that must show it
 GAP = 0.15  # between the accuracies in training and validation
 FALLEN = 0.05  # validation accuracy below its best
@@ -40,11 +40,12 @@ def _number(cell: Any) -> float:
     return math.nan if cell is None or cell == "" else float(cell)
 
 
-def curve_findings(curves: Curves, num_classes: int | None) -> list[Finding]:
-    """What the curves tell, after enough epochs."""
-    if len(curves.train_loss) < ENOUGH or not all(map(math.isfinite, curves.train_loss + curves.val_loss)):
+def curve_findings(curves: Curves, num_classes: int | None, *, finished: bool) -> list[Finding]:
+    """What the curves tell, after enough epochs; of a finished training, whether it learned too little too."""
+    if not all(map(math.isfinite, curves.train_loss + curves.val_loss)):
         return []
-    return [*_memorised(curves), *_over(curves), *(_under(curves, num_classes) if num_classes else ())]
+    found = [*_memorised(curves), *_over(curves)] if len(curves.train_loss) >= ENOUGH else []
+    return [*found, *_under(curves, num_classes)] if finished and num_classes and len(curves.train_loss) >= LAST else found
 
 
 def _memorised(curves: Curves) -> list[Finding]:
@@ -55,8 +56,9 @@ def _memorised(curves: Curves) -> list[Finding]:
     accuracy = _smooth(curves.val_accuracy)
     best = max(range(len(accuracy)), key=accuracy.__getitem__)
     fallen, risen = accuracy[best] - accuracy[-1], curves.train_accuracy[-1] - curves.train_accuracy[best]
-    if not (fallen >= FALLEN and risen >= 2 * FALLEN and curves.train_accuracy[-1] > accuracy[best] and best + 1 < len(accuracy)):
+    if not (fallen >= FALLEN and risen >= 2 * FALLEN):
         return []
+    course = f"accuracy rises by {100 * risen:.0f} points in training, and falls by {100 * fallen:.0f} in validation"
     return [
         Finding(
             kind="label_noise",
@@ -64,7 +66,7 @@ def _memorised(curves: Curves) -> list[Finding]:
             where="",
             evidence=round(fallen, 4),
             unit="validation accuracy lost since its best epoch",
-            message=f"from epoch {best + 1} on, accuracy rises by {100 * risen:.0f} points in training, and falls by {100 * fallen:.0f} in val",
+            message=f"from epoch {best + 1} on, {course}",
             cause="What is learned last helps on no other picture: most likely wrong labels are learned by heart.",
             remedy=f"--smoothing 0.1 --epochs {best + 1}, and look at the training pictures that the model contradicts",
         )

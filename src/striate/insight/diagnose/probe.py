@@ -21,12 +21,13 @@ from striate.insight.diagnose.records import Finding, LayerSample, Sample
 from striate.insight.diagnose.rules import judge
 from striate.networks.modules.activation import ScaledTanh
 
-EARLY = (2, 5, 10, 20)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
+EARLY = (1, 2, 5, 10, 20)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
 SLICE = 32  # samples of a batch that the numbers of a layer's outputs are taken from
 REMEMBERED = 3  # samples over which a unit must be silent to count as dead
 RELUS = (nn.ReLU, nn.ReLU6)
 RANGES: dict[type[nn.Module], tuple[float, float]] = {nn.Sigmoid: (0, 1), nn.Tanh: (-1, 1), ScaledTanh: (-1.7159, 1.7159)}
-SETTLED = 200  # updates after which running statistics are held to be what they should be, however slow
+SLOW = 0.005  # momentum of a batch norm below which it may never arrive
+SETTLED = 200  # updates after which running statistics count all the same
 NEAR = 0.01  # of its range: where an output counts as saturated
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -38,15 +39,16 @@ class Probe:
         samples: What was seen so far.
     """
 
-    def __init__(self, *, every: int = 50, num_classes: int | None = None, inside: bool = True) -> None:
+    def __init__(self, *, every: int = 50, num_classes: int | None = None, inside: bool = True, updating: bool = True) -> None:
         """Look at each `every`-th update and some of the first.
 
         Args:
             every: Updates from one look to the next.
             num_classes: Of a classifier, which says what loss a guess has.
             inside: Hang hooks on the parts; without them (a compiled model) only weights and time are looked at.
+            updating: The weights are updated between two steps; else nothing is said of the size of updates.
         """
-        self.every, self.num_classes, self.inside = every, num_classes, inside
+        self.every, self.num_classes, self.inside, self.updating = every, num_classes, inside, updating
         self.samples: list[Sample] = []
         self._said: set[str] = set()
         self._model: nn.Module | None = None
@@ -56,7 +58,7 @@ class Probe:
     @contextlib.contextmanager
     def watch(self, model: nn.Module) -> Iterator[Probe]:
         """Look at `model` until the end of the block. Each of its parts is as it was afterwards."""
-        self._model = model
+        self._model, self._look = model, _Look(model, inside=self.inside, timed=False)  # nobody knows when the first update begins
         try:
             yield self
         finally:
@@ -77,11 +79,13 @@ class Probe:
         """
         sample = None
         if self._look is not None:
-            sample = self._look.sample(step, loss.item() if isinstance(loss, Tensor) else loss, learning_rate, self._silent)
+            sample = self._look.sample(
+                step, loss.item() if isinstance(loss, Tensor) else loss, learning_rate, self._silent, updating=self.updating
+            )
             self._stop()
             self.samples.append(sample)
         if self._model is not None and self.is_due(step + 1):
-            self._look = _Look(self._model, inside=self.inside)
+            self._look = _Look(self._model, inside=self.inside, timed=True)
         return sample
 
     def _stop(self) -> None:
@@ -89,13 +93,13 @@ class Probe:
             self._look.close()
             self._look = None
 
-    def findings(self, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+    def findings(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
         """What is wrong by what was seen so far, and by the epochs in `rows` (as in `metrics.csv`)."""
-        return judge(self.samples, rows, num_classes=self.num_classes)
+        return judge(self.samples, rows, num_classes=self.num_classes, finished=finished)
 
-    def news(self, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+    def news(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
         """The findings of kinds that were not given before."""
-        found = [finding for finding in self.findings(rows) if finding.kind not in self._said]
+        found = [finding for finding in self.findings(rows, finished=finished) if finding.kind not in self._said]
         self._said.update(finding.kind for finding in found)
         self._said.update(kind for finding in found for kind in finding.consequences)
         return found
@@ -104,7 +108,7 @@ class Probe:
 class _Look:
     """The hooks and copies of one update."""
 
-    def __init__(self, model: nn.Module, *, inside: bool) -> None:
+    def __init__(self, model: nn.Module, *, inside: bool, timed: bool) -> None:
         self.parts = {path: part for path, part in model.named_modules() if not any(part.children())}
         self.before = {path: weight.detach().clone() for path, weight in _weights(self.parts) if weight.requires_grad}
         self.seen: dict[str, dict[str, Tensor]] = {}  # in the order of computing; tensors stay on the device
@@ -114,7 +118,7 @@ class _Look:
         if inside:
             self.handles += [part.register_forward_hook(self._after(path)) for path, part in self.parts.items()]
         self.began: float | None = None
-        self.armed = time.perf_counter()
+        self.timed, self.armed = timed, time.perf_counter()
 
     def close(self) -> None:
         """Take the hooks off."""
@@ -155,16 +159,21 @@ class _Look:
             seen["constant"] = (wide <= 1e-6 * size).float().mean()
 
     def _norm(self, part: Any, inputs: Tensor) -> dict[str, Tensor]:
-        """How far the batch is from the running statistics."""
+        """How far a batch is from the running statistics: of normal distributions with mean m and variance v,
+
+            KL(batch | running) = (v_b / v_r - 1 - log(v_b / v_r) + (m_b - m_r)^2 / v_r) / 2    nats
+
+        of the median channel, less what chance alone gives: 2 / N of N independent samples.
+        """
         variance, mean = torch.var_mean(inputs.float(), [0, *range(2, inputs.ndim)])  # (C,), (C,)
-        running_mean, running_var = part.running_mean.float(), part.running_var.float()
-        deviation = (running_var + part.eps).sqrt()
-        drift, spread = ((mean - running_mean).abs() / deviation).median(), ((variance + part.eps) / (running_var + part.eps)).median()
+        running_mean, running_variance = part.running_mean.float(), part.running_var.float() + part.eps
+        ratio = (variance + part.eps) / running_variance
+        distance = (ratio - 1 - ratio.log() + (mean - running_mean).square() / running_variance) / 2  # (C,)
+        drift = (distance.median() - 2 / len(inputs)).clamp(min=0)
         if part.training and part.num_batches_tracked is not None:  # running statistics that are still on their way tell nothing
-            settled = min(5 / part.momentum, SETTLED) if part.momentum else SETTLED
-            unknown = torch.full((), math.nan, device=mean.device)
-            drift, spread = (torch.where(part.num_batches_tracked >= settled, value, unknown) for value in (drift, spread))
-        return {"drift": drift, "spread": spread}
+            settled = 5 / part.momentum if part.momentum is not None and part.momentum >= SLOW else SETTLED
+            drift = torch.where(part.num_batches_tracked >= settled, drift, math.nan)
+        return {"drift": drift}
 
     def _signal(self, path: str, count: int) -> Callable[[Tensor], None]:
         def read(gradient: Tensor) -> None:
@@ -173,7 +182,9 @@ class _Look:
 
         return read
 
-    def sample(self, step: int, loss: float | None, learning_rate: float | None, remembered: dict[str, deque[Tensor]]) -> Sample:
+    def sample(
+        self, step: int, loss: float | None, learning_rate: float | None, remembered: dict[str, deque[Tensor]], *, updating: bool
+    ) -> Sample:
         """What was seen, as numbers."""
         if torch.cuda.is_available() and any(weight.is_cuda for weight in self.before.values()):
             torch.cuda.synchronize()
@@ -185,11 +196,12 @@ class _Look:
             if path in self.before:
                 seen = self.seen.setdefault(path, {})
                 before = self.before[path]
-                seen["update_ratio"] = (weight.detach() - before).norm() / before.norm()  # NaN or Inf of zero weights: left out
+                if updating:
+                    seen["update_ratio"] = (weight.detach() - before).norm() / before.norm()  # NaN or Inf of zero weights: left out
                 seen["alike"] = share_alike(self.parts[path])
         for path, signal in self.signals.items():
             self.seen[path]["signal"] = signal
-        wait = (self.began - self.armed) / (ended - self.armed) if self.began is not None else None
+        wait = (self.began - self.armed) / (ended - self.armed) if self.timed and self.began is not None else None
         layers = tuple(_layer(path, seen) for path, seen in self.seen.items())
         return Sample(step=step, layers=layers, learning_rate=learning_rate, loss=loss, wait_share=wait)
 

@@ -39,8 +39,7 @@ class LayerSample:
     constant: float | None = None  # share of units with the same output at every place of every sample
     dead: float | None = None  # of a ReLU: share of units that were positive nowhere in the last samples
     saturated: float | None = None  # of a sigmoid or tanh: share of outputs within 1 % of the range's ends
-    drift: float | None = None  # of a batch norm: |batch mean - running mean| / running deviation, the median channel
-    spread: float | None = None  # of a batch norm: batch variance / running variance, the median channel
+    drift: float | None = None  # of a batch norm: nats from the batch's statistics to the running ones, the median channel
 
 
 @dataclass(frozen=True, kw_only=True)

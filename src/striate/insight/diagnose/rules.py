@@ -24,40 +24,44 @@ ALIKE = 0.3  # share of a layer's units
 VANISHING = 1e-4  # signal of the first quarter of the layers / that of the last
 EXPLODING = 1e3  # the same, and the signal itself: nats for a change of an output by 1
 DEEP = 4  # layers with weights, from which on the signal is looked at by depth
-MEAN_DRIFT = 1.5  # running deviations
-SPREAD_DRIFT = 6.0  # factor between the variances, either way
-HIGH_RATIO, LOW_RATIO = 0.3, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
+DRIFT = 0.1  # nats; below 0.02 is usual
+HIGH_RATIO, LOW_RATIO = 0.25, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
 UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
 LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
 WAITING = 0.5  # share of the time
 
+BAD_STATES: tuple[Kind, ...] = ("not_finite", "symmetric_units", "dead_relu", "saturated", "vanishing_gradient", "exploding_gradient")
+
 # A finding is explained by another of the kinds named after it, which then says so among its consequences.
 EXPLAINED_BY: dict[Kind, tuple[Kind, ...]] = {
     "learning_rate_too_high": ("not_finite",),
-    "learning_rate_too_low": ("symmetric_units", "dead_relu", "saturated", "vanishing_gradient", "constant_units"),
-    "uneven_updates": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "vanishing_gradient", "exploding_gradient"),
-    "dead_relu": ("not_finite", "symmetric_units", "learning_rate_too_high"),
-    "saturated": ("not_finite", "symmetric_units", "learning_rate_too_high", "exploding_gradient"),
-    "constant_units": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "saturated", "vanishing_gradient"),
-    "vanishing_gradient": ("not_finite", "symmetric_units", "learning_rate_too_high", "dead_relu", "saturated", "constant_units"),
+    "symmetric_units": ("not_finite", "learning_rate_too_high"),
     "exploding_gradient": ("not_finite", "learning_rate_too_high"),
+    "dead_relu": ("not_finite", "learning_rate_too_high", "symmetric_units"),
+    "saturated": ("not_finite", "learning_rate_too_high", "symmetric_units", "exploding_gradient"),
+    "constant_units": ("not_finite", "learning_rate_too_high", "symmetric_units", "dead_relu", "saturated", "vanishing_gradient"),
+    "vanishing_gradient": ("not_finite", "learning_rate_too_high", "symmetric_units", "dead_relu", "saturated"),
     "batch_norm_drift": ("not_finite", "learning_rate_too_high"),
-    "symmetric_units": ("not_finite",),
+    "learning_rate_too_low": (*BAD_STATES, "constant_units"),
+    "uneven_updates": (*BAD_STATES, "learning_rate_too_high", "constant_units"),
     "overfitting": ("label_noise", "batch_norm_drift", "learning_rate_too_high"),
     "underfitting": tuple(kind for kind in KINDS if kind not in ("underfitting", "overfitting", "loader_bound")),
 }
 
 
-def judge(samples: Sequence[Sample], rows: Sequence[Mapping[str, Any]] = (), *, num_classes: int | None = None) -> list[Finding]:
+def judge(
+    samples: Sequence[Sample], rows: Sequence[Mapping[str, Any]] = (), *, num_classes: int | None = None, finished: bool = True
+) -> list[Finding]:
     """What is wrong with a training, the gravest first; empty where nothing is.
 
     Args:
         samples: What a probe saw, in the order of the updates.
         rows: One mapping an epoch, as in `metrics.csv`.
         num_classes: Of a classifier; None where the loss is no cross-entropy.
+        finished: Whether the training has ended, so that it can be said that it learned too little.
     """
     curves = Curves.of(rows)
-    found = [*_states(samples), *_rates(samples, curves), *_waiting(samples), *curve_findings(curves, num_classes)]
+    found = [*_states(samples), *_rates(samples, curves), *_waiting(samples), *curve_findings(curves, num_classes, finished=finished)]
     return _explained(found)
 
 
@@ -66,8 +70,7 @@ def _explained(found: Iterable[Finding]) -> list[Finding]:
     first = {finding.kind: finding for finding in reversed(list(found))}
     kept = {kind: finding for kind, finding in first.items() if not any(cause in first for cause in EXPLAINED_BY.get(kind, ()))}
     for kind in first.keys() - kept.keys():
-        cause = next((cause for cause in EXPLAINED_BY[kind] if cause in kept), None)
-        if cause is not None:
+        for cause in [cause for cause in EXPLAINED_BY[kind] if cause in kept][:1]:
             kept[cause] = replace(kept[cause], consequences=(*kept[cause].consequences, kind))
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(kept.values(), key=lambda finding: (order[finding.severity], KINDS.index(finding.kind)))
@@ -224,37 +227,22 @@ def signal_ends(sample: Sample) -> tuple[float, float] | None:
 
 
 def _drift(samples: Sequence[Sample]) -> list[Finding]:
-    def off(layer: LayerSample) -> float | None:
-        """How many times over its threshold."""
-        if layer.drift is None or layer.spread is None:
-            return None
-        factor = max(layer.spread, 1 / max(layer.spread, 1e-12))
-        return max(layer.drift / MEAN_DRIFT, math.log(factor) / math.log(SPREAD_DRIFT))
-
-    by_path = [{layer.path: off(layer) for layer in sample.layers} for sample in samples]
-    for layer in samples[-1].layers:
-        values = [seen.get(layer.path) for seen in by_path]
-        if all(value is not None and value >= 1 for value in values):
-            by_mean = (layer.drift or 0.0) >= MEAN_DRIFT
-            value, unit = (layer.drift, "running deviations") if by_mean else (layer.spread, "batch variance / running variance")
-            what = (
-                "the batches' mean is {:.2g} deviations from the running one"
-                if by_mean
-                else "batches have {:.2g} times the running variance"
-            )
-            return [
-                Finding(
-                    kind="batch_norm_drift",
-                    severity="warning",
-                    where=layer.path,
-                    evidence=float(value or 0.0),
-                    unit=unit,
-                    message=what.format(value),
-                    cause="In evaluation the running statistics are used, and they are not those that the network trained with.",
-                    remedy="a larger momentum of the batch norm, or a larger --batch-size",
-                )
-            ]
-    return []
+    worst = _worst(samples, "drift", DRIFT)
+    if worst is None:
+        return []
+    layer, evidence = worst
+    return [
+        Finding(
+            kind="batch_norm_drift",
+            severity="warning",
+            where=layer.path,
+            evidence=evidence.value,
+            unit="nats from the batch's statistics to the running ones",
+            message=f"its running statistics are {evidence.value:.2g} nats from a batch's, where less than 0.02 is usual",
+            cause="Evaluation uses the running statistics, and they are not those that the network trains with.",
+            remedy="a larger momentum of the batch norm, a larger --batch-size, or a smaller --lr",
+        )
+    ]
 
 
 # ---- the size of the updates
@@ -271,7 +259,7 @@ def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
     found: list[Finding] = []
     if len(ratios) >= 2:
         pairs = pairwise(ratios)
-        high = next((b for a, b in pairs if min(a[1], b[1]) >= HIGH_RATIO), None)
+        high = next((b for a, b in pairs if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None)
         if high is not None:
             found.append(_too_high(*high))
     if len(ratios) >= AT_ONCE:
