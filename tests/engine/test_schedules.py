@@ -201,6 +201,9 @@ def test_an_extended_run_goes_on_as_if_it_had_been_planned_so():
 def test_a_run_that_was_planned_in_updates_is_extended_by_updates():
     assert extended(TrainSettings(steps=50), 2, 7).steps == 64
 
+    with pytest.raises(UsageError, match=r"planned as 50 steps, which cannot be extended by epochs"):
+        extended(TrainSettings(steps=50), 2)
+
 
 def test_extending_by_nothing_is_an_error():
     with pytest.raises(UsageError, match=r"extended by 1 epoch or more, got 0"):

@@ -187,7 +187,7 @@ def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -
     return Schedule(shapes[settings.schedule](), warmup)
 
 
-def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int) -> TrainSettings:
+def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int | None = None) -> TrainSettings:
     """The settings of a finished run that goes on for `extra_epochs` more.
 
     The rule: the updates that were made keep their rates, and each added one has the rate that it would have had in a run which was
@@ -198,13 +198,15 @@ def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int) -
     Args:
         settings: Of the finished run.
         extra_epochs: At least 1.
-        steps_per_epoch: Of the training set; for a run that was planned in updates.
+        steps_per_epoch: Of the training set; needed for a run that was planned in updates.
 
     Raises:
-        UsageError: `extra_epochs` is less than 1.
+        UsageError: `extra_epochs` is less than 1, or the run was planned in updates and `steps_per_epoch` is None.
     """
     if extra_epochs < 1:
         raise UsageError(f"a run can be extended by 1 epoch or more, got {extra_epochs}", "For example --epochs +20.")
     if settings.steps is not None:
+        if steps_per_epoch is None:
+            raise UsageError(f"the run was planned as {settings.steps} steps, which cannot be extended by epochs", "Start a new run.")
         return dataclasses.replace(settings, steps=settings.steps + extra_epochs * steps_per_epoch)
     return dataclasses.replace(settings, epochs=settings.epochs + extra_epochs)
