@@ -29,13 +29,13 @@ def pixels(png: bytes) -> np.ndarray:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were drawn, last one last."""
     figures: list[Figure] = []
-    save = pictures._png
+    save = pictures.png_bytes
 
     def keep(figure: Figure) -> bytes:
         figures.append(figure)
         return save(figure)
 
-    monkeypatch.setattr(pictures, "_png", keep)
+    monkeypatch.setattr(pictures, "png_bytes", keep)
     return figures
 
 
@@ -107,9 +107,9 @@ def test_any_class_name_can_be_drawn(name: str) -> None:
 
 
 def test_long_names_keep_both_ends() -> None:
-    assert pictures._short("American Staffordshire Terrier, blue", 20) == "American S…ier, blue"
-    assert len(pictures._short("x" * 99, 24)) == 24
-    assert pictures._short("exactly twenty chars", 20) == "exactly twenty chars"
+    assert pictures.short_name("American Staffordshire Terrier, blue", 20) == "American S…ier, blue"
+    assert len(pictures.short_name("x" * 99, 24)) == 24
+    assert pictures.short_name("exactly twenty chars", 20) == "exactly twenty chars"
 
 
 def test_curves_have_units_and_whole_epochs(drawn: list[Figure]) -> None:

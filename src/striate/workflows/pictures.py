@@ -49,7 +49,7 @@ def confusion_picture(
     cell = min(max(5 / num_classes, 0.115), 0.8) if num_classes <= 100 else 11.5 / num_classes  # inches
     side = cell * num_classes
 
-    with _drawing():
+    with drawing():
         from matplotlib.colors import PowerNorm
 
         figure, axes = _panel(side, side)
@@ -65,7 +65,7 @@ def confusion_picture(
         bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.12 / width, 1)), ticks=[0, 1, 5, 10, 25, 50, 75, 100])
         bar.set_label("share of the true class (%)", fontsize=9)
         bar.ax.tick_params(labelsize=8)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training") -> bytes:
@@ -88,7 +88,7 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
     if not panels:
         raise UsageError("nothing to draw: metrics has neither losses, accuracies nor learning rates")
 
-    with _drawing():
+    with drawing():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
@@ -101,7 +101,7 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def mistakes_picture(
@@ -131,7 +131,7 @@ def mistakes_picture(
         return montage(images, title=f"No mistakes among {num_images:,} images")
     shown = "all" if len(images) == num_mistakes else f"the {len(images)} most confident"
     captions = [
-        f"{_short(said)}  {_percent(probability)}\nis {_short(label)}"
+        f"{short_name(said)}  {_percent(probability)}\nis {short_name(label)}"
         for said, label, probability in zip(predicted, true, probabilities, strict=True)
     ]
     heading = f"Mistakes: {num_mistakes:,} of {num_images:,} images ({shown})\nEach with the answer, its probability, and what it is"
@@ -154,7 +154,7 @@ def predictions_picture(
     """
     _check_lengths(images, answers=answers, names=names)
     captions = [
-        "\n".join([_short(name), *(f"{_short(answer)}  {_percent(probability)}" for answer, probability in best[:5])])
+        "\n".join([short_name(name), *(f"{short_name(answer)}  {_percent(probability)}" for answer, probability in best[:5])])
         for name, best in zip(names, answers, strict=True)
     ]
     return montage(images, captions, title=title)
@@ -198,7 +198,7 @@ def montage(
     box_height = min(max(box_width * height / width, 0.35), 2 * box_width)
     across, down = box_width + 0.12, box_height + 0.155 * num_lines + 0.12
     scale = min(box_width / width, box_height / height)
-    with _drawing():
+    with drawing():
         figure, axes = _panel(columns * across, max(rows * down, 0.2))
         axes.set(xlim=(0, columns * across), ylim=(min(-rows * down, -0.2), 0))
         axes.axis("off")
@@ -213,11 +213,11 @@ def montage(
         axes.text(0, 0.12, _heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
         if legend:
             _explain(axes, legend, width=columns * across)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 @contextlib.contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """matplotlib's own defaults and fonts that are installed, whatever the user's settings; theirs come back afterwards."""
     import matplotlib
     from matplotlib import font_manager
@@ -230,7 +230,8 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file, without a date."""
     file = io.BytesIO()
     tight = None if figure.get_layout_engine() else "tight"
     figure.savefig(file, format="png", bbox_inches=tight, pad_inches=0.15, facecolor="white", metadata={"Software": None})
@@ -256,7 +257,7 @@ def _name_classes(axes: Axes, classes: Sequence[str], cell: float) -> None:
     """Class names on both axes, every n-th where there are too many to read."""
     every = math.ceil(0.115 / cell - 1e-9)
     places = range(0, len(classes), every)
-    names = [_short(classes[k], 24) for k in places]
+    names = [short_name(classes[k], 24) for k in places]
     size = min(9.0, max(5.5, 72 * cell * every * 0.75))
     longest = max(len(name) for name in names) * 0.65 * size / 72  # inches, about
     axes.set_xticks(list(places), names, fontsize=size, rotation=0 if longest < cell * every else 90, parse_math=False)
@@ -326,7 +327,7 @@ def _explain(axes: Axes, legend: Mapping[str, tuple[float, float, float]], width
     from matplotlib.patches import Patch
 
     patches = [Patch(facecolor=colour, edgecolor="#555555", linewidth=0.5) for colour in legend.values()]
-    names = [_short(name) for name in legend]
+    names = [short_name(name) for name in legend]
     each = 0.45 + 0.075 * max(map(len, names))  # inches
     columns = max(1, min(len(names), int(width / each)))
     box = axes.legend(patches, names, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.2, ncols=columns, fontsize=8)
@@ -360,7 +361,7 @@ def _percent(probability: float) -> str:
     return f"{100 * probability:.1f} %" if probability < 0.9995 or probability == 1 else "> 99.9 %"
 
 
-def _short(name: str, longest: int = 20) -> str:
+def short_name(name: str, longest: int = 20) -> str:
     """A name cut in its middle, since long names differ at their ends."""
     name = _plain(name).replace("\n", " ")
     keep = (longest - 1) // 2
@@ -368,7 +369,7 @@ def _short(name: str, longest: int = 20) -> str:
 
 
 def _heading(title: str) -> str:
-    return "\n".join(_short(line, 90) for line in title.split("\n"))
+    return "\n".join(short_name(line, 90) for line in title.split("\n"))
 
 
 def _plain(text: str) -> str:
