@@ -310,3 +310,25 @@ def demo_command(
         print_json(report)
     else:
         sys.stdout.write(summary(report))
+
+
+@app.command("diagnose")
+def diagnose_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
+    batches: Annotated[int, typer.Option(min=3, help="Training batches that the model computes again.")] = 8,
+    device: Device = "auto",
+    output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/diagnose].")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a training: gradients, dead units, learning rate, curves, labels, loading."""
+    from striate.workflows.diagnose import DiagnoseRequest, diagnose, summary
+
+    request = DiagnoseRequest(run=run, data=data, batches=batches, device=device, output=output, data_dir=data_dir, download=download)
+    report = diagnose(request, say=say)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
