@@ -235,11 +235,13 @@ def test_a_linear_layer_fitted_with_cross_entropy_is_scikit_learns_logistic_regr
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
     X = rng.normal(size=(90, 2)) + np.array([[0.0, 1.0], [1.0, -0.5], [-1.0, -0.5]])[labels]
-    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X, labels).predict_proba(X)
+    theirs = LogisticRegression(C=np.inf, solver="newton-cg", tol=1e-12, max_iter=1000).fit(X, labels).predict_proba(X)
 
     model = nn.Linear(2, 3).double()
     features, targets = torch.from_numpy(X), torch.from_numpy(labels)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-16, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

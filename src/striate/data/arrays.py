@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.targets import Task
 from striate.data.fitting import fit_images
 from striate.data.published import npz_arrays
 from striate.data.records import DataSource, Part, checked_classes
+from striate.data.targets import as_label_sets, as_numbers, task_of
 
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 
@@ -67,33 +69,70 @@ def _as_array(values: Any, name: str, remedy: str) -> np.ndarray:
         raise DataError(f"{name} is not one array: its items differ in shape", remedy) from None
 
 
-def open_arrays(splits: dict[str, tuple[Any, Any]], name: str, fields: dict[str, tuple[str, str]] | None = None) -> DataSource:
+def open_arrays(
+    splits: dict[str, tuple[Any, Any]],
+    name: str,
+    fields: dict[str, tuple[str, str]] | None = None,
+    *,
+    task: Task | None = None,
+    names: Any = None,
+) -> DataSource:
     """A source of arrays: split -> (X, y). The classes are the sorted labels of the training split.
 
     Args:
         splits: The arrays; at least of train.
         name: What the source, and its pictures, are called.
         fields: What errors call the arrays of each split; Keras' keys by default.
+        task: What the targets are for; None tells it from the training split's (`task_of`).
+        names: What the columns of numbers or of labels are called; "y", or their places, by default.
 
     Raises:
         DataError: bad shapes, one class, or a label in another split that the training split has not.
     """
     words = {split: tuple(f"{name}: {field}" for field in pair) for split, pair in (fields or KEYS).items()}
     images = {split: as_images(x, words[split][0]) for split, (x, _) in splits.items()}
-    labels = {split: as_labels(y, len(images[split]), words[split][1]) for split, (_, y) in splits.items()}
-    classes = checked_classes(
-        words["train"][1], [str(value) for value in np.unique(labels["train"])], "Give labels of two classes or more."
-    )
+    task = task or task_of(splits["train"][1])
+    labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
+    if task == "classify":
+        classes = checked_classes(
+            words["train"][1], [str(value) for value in np.unique(labels["train"])], "Give labels of two classes or more."
+        )
+        labels = {split: numbered(values, classes, words[split][1]) for split, values in labels.items()}
+    else:
+        classes = _column_names(labels, words, task, names)
     parts = {}
     for split, values in labels.items():
-        numbers = numbered(values, classes, words[split][1])
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(values)))
-        parts[split] = partial(Part, numbers, paths, partial(fit_images, images[split]))
+        parts[split] = partial(Part, values, paths, partial(fit_images, images[split]))
     shapes = sorted({array.shape[1:] for array in images.values()})
     if len({shape[2] for shape in shapes}) != 1:
         raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Bring them to one.")
     height, width, channels = images["train"].shape[1:]
-    return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts)
+    return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts, task=task)
+
+
+def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
+    if task == "classify":
+        return as_labels(values, count, name)
+    if task == "segment":
+        raise DataError(f"{name}: arrays cannot be used with --task segment", "Give a folder of images/ and masks/.")
+    return as_numbers(values, count, name) if task == "regression" else as_label_sets(values, count, name)
+
+
+def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...]], task: Task, names: Any) -> tuple[str, ...]:
+    """What the columns of the targets are called, if all splits have the same number of them."""
+    columns = labels["train"].shape[1]
+    for split, values in labels.items():
+        if values.shape[1] != columns:
+            message = f"{words[split][1]} has {values.shape[1]} columns, but the training split has {columns}"
+            raise DataError(message, "Give the same targets for each split.")
+    if names is None:
+        single = "y" if columns == 1 else None
+        return (single,) if single else tuple(f"y{k}" if task == "regression" else str(k) for k in range(columns))
+    given = tuple(str(name) for name in np.asarray(names).reshape(-1))
+    if len(given) != columns or len(set(given)) != columns:
+        raise DataError(f"y_names must be {columns} different names, a column of the targets each, got {', '.join(given)}")
+    return given
 
 
 def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndarray:
@@ -111,8 +150,10 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndar
     return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
 
 
-def open_npz(path: Path) -> DataSource:
+def open_npz(path: Path, *, task: Task | None = None) -> DataSource:
     """The arrays of an `.npz` file: x_train, y_train, and x_test, y_test, x_val, y_val where it has them.
+
+    Where the targets are numbers or sets of labels, y_names may name their columns.
 
     Raises:
         DataError: not such a file; names the key.
@@ -131,4 +172,4 @@ def open_npz(path: Path) -> DataSource:
             raise DataError(f"{path}: {x} and {y} must come together", "Save both, or neither.")
         if x in content:
             splits[split] = (content[x], content[y])
-    return open_arrays(splits, path.stem)
+    return open_arrays(splits, path.stem, task=task, names=content.get("y_names"))

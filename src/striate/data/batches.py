@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     """Some pictures."""
 
     images: Tensor  # (N, H, W, C) uint8
-    labels: Tensor  # (N,) int64
+    labels: Tensor  # (N,) int64; or (N, K) float32 targets
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
 
 
@@ -94,7 +94,8 @@ class Batches:
             raise UsageError(message, "Choose less, or pad_mode='zero'.")
         self.set, self.batch_size, self.seed, self.shuffle = images, batch_size, seed, shuffle
         self.device = torch.device(device)
-        self.labels = torch.from_numpy(np.array(images.labels, np.int64)).to(self.device)
+        is_number = images.labels.dtype.kind == "f"
+        self.labels = torch.from_numpy(np.array(images.labels, np.float32 if is_number else np.int64)).to(self.device)
         self.on_device: Tensor | None = None  # the whole set
         if self.device.type != "cpu" and not isinstance(images.images, np.memmap) and images.images.nbytes <= MAX_BYTES_ON_DEVICE:
             self.on_device = torch.from_numpy(np.require(images.images, requirements=["C", "W"])).to(self.device)

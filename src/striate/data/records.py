@@ -13,6 +13,7 @@ import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
+from striate.core.targets import Task
 from striate.data.packing import take_rows
 
 SPLITS = ("train", "val", "test")
@@ -26,7 +27,7 @@ class ImageSet:
         name: The data set's name.
         split: train, val or test.
         images: (N, H, W, C) uint8; may be a memory map, and is not to be written to.
-        labels: (N,) int64, indices into `classes`.
+        labels: (N,) int64, indices into `classes`; or (N, K) float64, numbers or sets of labels of the K `classes`.
         classes: The class names, in the order of the training split.
         paths: One name a picture: its file, or such as `mnist/test/00017`.
     """
@@ -51,7 +52,7 @@ class ImageSet:
 class Part(NamedTuple):
     """One split before decoding: its labels and names, and a function that decodes it to a spec (None: as it is)."""
 
-    labels: np.ndarray  # (N,) int64
+    labels: np.ndarray  # (N,) int64, or (N, K) float64
     paths: tuple[str, ...]
     images: Callable[[ImageSpec | None], np.ndarray]  # -> (N, H, W, C) uint8
 
@@ -67,6 +68,7 @@ class DataSource:
         image_size: (H, W) where all pictures have one size, else None.
         parts: The splits that there are.
         notes: What the user should be told about the reading.
+        task: What the labels are for; of numbers and of sets of labels, `classes` are the names of the columns.
     """
 
     name: str
@@ -75,6 +77,7 @@ class DataSource:
     image_size: tuple[int, int] | None
     parts: Mapping[str, Callable[[], Part]] = field(repr=False)
     notes: tuple[str, ...] = ()
+    task: Task = "classify"
 
     @cached_property
     def splits(self) -> tuple[str, ...]:

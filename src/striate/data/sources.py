@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
 from striate.data.folder import open_folder
 from striate.data.named import NAMED, open_named
@@ -14,7 +15,12 @@ from striate.data.records import DataSource
 
 
 def open_data(
-    spec: str | os.PathLike[str] | tuple[Any, Any], *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False
+    spec: str | os.PathLike[str] | tuple[Any, Any],
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    task: Task | None = None,
 ) -> DataSource:
     """The data set that `spec` names; nothing is decoded yet.
 
@@ -23,20 +29,24 @@ def open_data(
         data_dir: Where named sets lie; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
+        task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
         DataError: missing, unreadable or unusable; names the file and the remedy.
+        UsageError: the data has classes, but another task is wanted.
     """
     if isinstance(spec, tuple) and len(spec) == 2:
-        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")})
+        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task)
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
+        _refuse_task(spec, task)
         return open_named(spec, data_dir, download=download)
     path = Path(spec).expanduser()
     is_folder, is_file = _kind(path)
     if is_folder:
+        _refuse_task(path, task)
         return open_folder(path, skip_unreadable=skip_unreadable)
     if is_file:
         if path.suffix.lower() != ".npz":
@@ -44,10 +54,15 @@ def open_data(
                 f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
                 "Give a folder of pictures, an .npz file, or a named set.",
             )
-        return open_npz(path)
+        return open_npz(path, task=task)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     raise DataError(f"{path}: no such folder or file", "Give a folder of pictures, an .npz file, or a named set.")
+
+
+def _refuse_task(data: object, task: Task | None) -> None:
+    if task not in (None, "classify"):
+        raise UsageError(f"{data}: has one class a picture, which --task {task} cannot use", "Give an .npz file, or arrays (X, y).")
 
 
 def _kind(path: Path) -> tuple[bool, bool]:

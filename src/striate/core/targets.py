@@ -1,0 +1,32 @@
+"""What a network answers when it is not one class a picture: a record that data, models and exports share."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import UsageError
+
+Task = Literal["classify", "regression", "multilabel", "segment"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TargetSpec:
+    """What the outputs of a network mean; it travels inside the model file.
+
+    "multilabel": output k is the log-odds that label k is there. "regression": output k times `std` plus `mean` is the number k, in the
+    user's units, so that the network itself learns numbers of mean 0 and deviation 1.
+    """
+
+    task: Literal["regression", "multilabel"]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or (self.task == "multilabel") != (not self.mean):
+            raise UsageError(f"{self.task} targets cannot have {len(self.mean)} means and {len(self.std)} deviations")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std, default=1) <= 0:
+            raise UsageError(f"the mean of targets must be finite and std positive, got {self.mean} and {self.std}")
