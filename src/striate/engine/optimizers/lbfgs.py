@@ -46,7 +46,7 @@ class LBFGS(Optimizer):
             raise UsageError("lbfgs computes the gradient several times a step", "Pass the function that does so as `closure`.")
 
         def decayed_loss() -> float:
-            loss = float(closure())
+            loss = float(closure().detach())
             with torch.no_grad():
                 for group in self.groups:
                     for param in group.params:
