@@ -157,7 +157,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
-    return MaskSource(root.resolve().name, classes, channels, size, {}, tuple(notes), pairs)
+    return MaskSource(root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs)
 
 
 def _paired(folder: Path, notes: list[str]) -> list[Pair]:
