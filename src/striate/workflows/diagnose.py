@@ -1,4 +1,4 @@
-"""Say what is wrong with a training: while it runs, and afterwards from its run folder."""
+"""Say what is wrong with a training, from its run folder."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
@@ -27,18 +27,17 @@ from striate.data.sources import open_data
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import FitEvent, FittingRun
 from striate.estimators.model import MODEL_NAME, Model, load
 from striate.insight.diagnose import Finding, Sample, judge
 from striate.insight.diagnose.probe import Probe
 from striate.workflows.evaluate import read_split
 from striate.workflows.evidence import curves_evidence, gradient_evidence, shares_evidence
+from striate.workflows.probing import HISTORY, counts_in_nats, read_history
 from striate.workflows.runs import read_config, write_json
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
-HISTORY = "probe.jsonl"  # what the probe saw while the run trained
 NOT_FINITE = Path("report") / "not-finite.npz"  # the batch at which a run stopped
 SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
@@ -71,66 +70,6 @@ class DiagnoseReport:
     looks: int  # updates that the probe saw while the run trained
     batches: int  # computed again
     output: str
-
-
-# ---- while training
-
-
-def watched(
-    training: FittingRun, settings: TrainSettings, num_classes: int, folder: Path, say: Callable[[str], None]
-) -> Iterator[FitEvent]:
-    """The events of `training`; what is wrong is said once, as soon as it shows, and what was seen goes into `folder`."""
-    probe = Probe(num_classes=num_classes if counts_in_nats(settings) else None, inside=not settings.compile)
-    rows: list[dict[str, Any]] = []
-    with probe.watch(training.module):
-        try:
-            for event in training.events:
-                yield event
-                if event.row is not None:
-                    rows.append(event.row._asdict())
-                    write_history(folder / HISTORY, probe.samples)
-                elif probe.after_step(event.step, learning_rate=settings.learning_rate) is None:
-                    continue
-                for finding in probe.news(rows):
-                    say(f"{finding.severity}: {finding}")
-        finally:
-            if probe.samples:
-                write_history(folder / HISTORY, probe.samples)
-    for finding in probe.news(rows, finished=True):
-        say(f"{finding.severity}: {finding}")
-
-
-def counts_in_nats(settings: TrainSettings) -> bool:
-    """Whether the loss of a guess among K classes is log K."""
-    return settings.loss in ("cross_entropy", "nll")
-
-
-def write_history(path: Path, samples: Sequence[Sample]) -> None:
-    """One sample a line, as JSON."""
-    adapter = TypeAdapter(Sample)
-    write_atomically(path, b"".join(adapter.dump_json(sample, exclude_none=True) + b"\n" for sample in samples))
-
-
-def read_history(path: Path) -> list[Sample]:
-    """The samples of a run; none where it was trained without a probe.
-
-    Raises:
-        DataError: the file is damaged; names the line.
-    """
-    if not path.is_file():
-        return []
-    adapter, samples = TypeAdapter(Sample), []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            samples.append(adapter.validate_json(line))
-        except ValidationError as error:
-            raise DataError(
-                f"{path}: line {number} is not a sample: {error.errors()[0]['msg']}", "Remove the file to do without."
-            ) from None
-    return samples
-
-
-# ---- afterwards
 
 
 def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _text: None) -> DiagnoseReport:

@@ -75,7 +75,7 @@ class Probe:
         Args:
             step: Updates since the start, from 1.
             loss: Of the update; a tensor is waited for only where the update was looked at.
-            learning_rate: Of the update.
+            learning_rate: That the schedule has at its peak.
         """
         sample = None
         if self._look is not None:

@@ -48,7 +48,7 @@ class Sample:
 
     step: int  # updates since the start, this one counted
     layers: tuple[LayerSample, ...]
-    learning_rate: float | None = None
+    learning_rate: float | None = None  # that the schedule has at its peak
     loss: float | None = None  # nats
     wait_share: float | None = None  # of the time of the update: from the end of the one before until the model began to compute
 

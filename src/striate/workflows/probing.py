@@ -1,0 +1,81 @@
+"""A probe beside a training: what is wrong is said as soon as it shows, and what was seen stays in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from striate.core.errors import DataError
+from striate.core.files import write_atomically
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun
+from striate.insight.diagnose import Finding, Sample
+from striate.insight.diagnose.probe import Probe
+
+HISTORY = "probe.jsonl"  # of a run folder: what the probe saw, one look a line
+
+
+def watched(
+    training: FittingRun, fitting: Fitting, rows: Sequence[EpochRow], folder: Path, say: Callable[[str], None]
+) -> Iterator[FitEvent]:
+    """The events of `training`. Each kind of finding is said once; the training gives the same bits as without.
+
+    Args:
+        training: What is watched.
+        fitting: What it was made of.
+        rows: The epochs so far; the caller appends to it at each event that ends one.
+        folder: The run folder.
+        say: Takes a line for the person.
+    """
+    settings = fitting.settings
+    probe = Probe(num_classes=len(fitting.classes) if counts_in_nats(settings) else None, inside=not settings.compile)
+    path = folder / HISTORY
+    probe.samples += [sample for sample in read_history(path) if sample.step <= training.loop.step]  # of a run that is continued
+
+    def tell(found: Sequence[Finding]) -> None:
+        for finding in found:
+            say(f"{finding.severity}: {finding}")
+
+    with probe.watch(training.module):
+        try:
+            for event in training.events:
+                yield event
+                if event.row is not None:
+                    write_history(path, probe.samples)
+                elif probe.after_step(event.step, learning_rate=settings.learning_rate) is None:
+                    continue
+                tell(probe.news([row._asdict() for row in rows]))
+        finally:
+            write_history(path, probe.samples)
+    tell(probe.news([row._asdict() for row in rows], finished=True))
+
+
+def counts_in_nats(settings: TrainSettings) -> bool:
+    """Whether the loss of a guess among K classes is log K."""
+    return settings.loss in ("cross_entropy", "nll")
+
+
+def write_history(path: Path, samples: Sequence[Sample]) -> None:
+    """One sample a line, as JSON."""
+    adapter = TypeAdapter(Sample)
+    write_atomically(path, b"".join(adapter.dump_json(sample, exclude_none=True) + b"\n" for sample in samples))
+
+
+def read_history(path: Path) -> list[Sample]:
+    """The samples of a run; none where it was trained without a probe.
+
+    Raises:
+        DataError: the file is damaged; names the line.
+    """
+    if not path.is_file():
+        return []
+    adapter, samples = TypeAdapter(Sample), []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            samples.append(adapter.validate_json(line))
+        except ValidationError as error:
+            message = f"{path}: line {number} is not a sample: {error.errors()[0]['msg']}"
+            raise DataError(message, "Remove the file to do without it.") from None
+    return samples
