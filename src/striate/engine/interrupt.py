@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
 
 class StopRequest:
     """Whether someone asked to stop."""
@@ -20,8 +22,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within, SIGINT and SIGTERM ask to stop; a second SIGINT raises KeyboardInterrupt at once.
+    """Within, SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; a second SIGINT raises KeyboardInterrupt at once.
 
+    SIGHUP comes when a terminal closes, SIGUSR1 from schedulers of clusters before the time is up. A signal that is ignored on entry,
+    as nohup sets SIGHUP, stays ignored.
     Outside the main thread, where Python delivers no signals, nothing is changed.
     """
     request = StopRequest()
@@ -34,7 +38,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request.asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield request
     finally:
