@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,9 +13,11 @@ import torch
 from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
 from striate.core.seeds import mixed, torch_seed
+from striate.core.targets import TargetSpec
 from striate.data.batches import Augmentation, Batches
 from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
+from striate.data.targets import standardized
 from striate.engine.fit import EpochRow, FitEvent, Training, fit
 from striate.engine.settings import TrainSettings
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
@@ -38,6 +41,7 @@ class Fitting:
     classes: tuple[str, ...]
     settings: TrainSettings
     augmentation: Augmentation
+    targets: TargetSpec | None = None  # what the outputs mean where they are no classes
 
 
 def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:
@@ -90,9 +94,14 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) 
     wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
     module = wrapper(network, fitting.images).to(device)
     train_batches = batches_of(
-        train_set, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=fitting.augmentation, device=device
+        as_learned(train_set, fitting.targets),
+        settings.batch_size,
+        seed=settings.seed,
+        shuffle=True,
+        augmentation=fitting.augmentation,
+        device=device,
     )
-    val_batches = batches_of(val_set, VAL_BATCH_SIZE, device=device) if val_set is not None else None
+    val_batches = batches_of(as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
     loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set))
     events: Iterator[FitEvent] = loop
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
@@ -110,6 +119,11 @@ def class_counts(images: ImageSet) -> Tensor | None:
 def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
     """The batches of pictures, with their masks where they have some."""
     return MaskBatches(images, batch_size, **options) if isinstance(images, MaskedSet) else Batches(images, batch_size, **options)
+
+
+def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:
+    """The same pictures, with their numbers brought to mean 0 and deviation 1."""
+    return dataclasses.replace(images, labels=standardized(images.labels, targets)) if targets is not None else images
 
 
 def on_one_thread(events: Iterator[FitEvent]) -> Iterator[FitEvent]:

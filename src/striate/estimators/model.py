@@ -16,6 +16,8 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.targets import TargetSpec
+from striate.estimators.estimates import Estimates, sigmoid
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
@@ -112,28 +114,45 @@ class Model:
     """A trained classifier: what `striate.load` gives.
 
     Attributes:
-        module: Maps uint8 images (N, H, W, C) to logits (N, K); in evaluation mode.
+        module: Maps uint8 images (N, H, W, C) to logits (N, K), or to numbers in the user's units; in evaluation mode.
         network: The description that the module was built from.
-        classes: The class names, in the order of the logits.
+        classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
         images: Size, fit, channels and normalization of the input.
         info: What the training kept: data, settings, validation accuracy.
+        targets: What the outputs mean where they are no classes; else None.
     """
 
     def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
         import torch
 
-        from striate.networks.modules.image import ImageModule
+        from striate.networks.modules.image import ImageModule, ImageModuleOfNumbers
 
-        module = ImageModule(file.module, file.images).eval()
-        self.module: nn.Module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = ImageModule(file.module, file.images)
+        if file.targets is not None and file.targets.task == "regression":
+            module = ImageModuleOfNumbers(file.module, file.images, file.targets)
+        self.module: nn.Module = module.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.network: Network = file.network
         self.classes: tuple[str, ...] = file.classes
         self.images: ImageSpec = file.images
         self.info: dict[str, Any] = file.info
+        self.targets: TargetSpec | None = file.targets
 
     def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
         """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
+
+        Those of labels that do not exclude each other, each for itself, where the model was trained so.
+
+        Raises:
+            UsageError: the model gives numbers, not classes.
+        """
+        if self.targets is not None and self.targets.task == "regression":
+            raise UsageError("the model gives numbers, which have no probabilities", "Use model.outputs, or model.predict.")
+        outputs = self.outputs(images, batch_size=batch_size)
+        return sigmoid(outputs) if self.targets is not None else softmax(outputs)
+
+    def outputs(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+        """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
         In float32. On the CPU the network always runs on groups of 8, the last one filled up: the order in which a sum is taken
         depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company.
@@ -153,12 +172,12 @@ class Model:
                 count = len(group)
                 if count < size:
                     group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
-                logits = self.module(torch.from_numpy(group).to(self.device))[:count].double()  # (n, K)
-                chunks.append(logits.softmax(1).cpu().numpy())
+                outputs = self.module(torch.from_numpy(group).to(self.device))[:count]  # (n, K)
+                chunks.append(outputs.double().cpu().numpy())
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
 
-    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
-        """The classes of picture files, or of an array (n, h, w) or (n, h, w, c) of uint8.
+    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates:
+        """What the model answers to picture files, or to an array (n, h, w) or (n, h, w, c) of uint8: classes, labels or numbers.
 
         Args:
             pictures: Paths, decoded and fitted as in training; or an array, fitted likewise.
@@ -169,17 +188,48 @@ class Model:
             DataError: a file cannot be read as a picture, or has another number of channels; names it.
             UsageError: `top` is below 1.
         """
+        if self.targets is not None:
+            return self.estimate(pictures, batch_size=batch_size)
+        return self.classify(pictures, top=top, batch_size=batch_size)
+
+    def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
+        """The classes of pictures; arguments and errors as of `predict`.
+
+        Raises:
+            UsageError: the model gives no classes.
+        """
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
+        if self.targets is not None:
+            raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
+        items: list[Prediction] = []
+        for names, images in self._groups(pictures, batch_size):
+            probabilities = self.probabilities(images, batch_size=batch_size)
+            items += [self._answer(name, row, top) for name, row in zip(names, probabilities, strict=True)]
+        return Predictions(items)
+
+    def estimate(self, pictures: Pictures, *, batch_size: int = 128) -> Estimates:
+        """The numbers, or the labels, of pictures; arguments and errors as of `predict`.
+
+        Raises:
+            UsageError: the model gives a class a picture.
+        """
+        if self.targets is None:
+            raise UsageError("the model gives one class a picture, not numbers or labels", "Use model.predict.")
+        names: list[str] = []
+        rows = [np.zeros((0, len(self.classes)))]
+        for group, images in self._groups(pictures, batch_size):
+            names += group
+            rows.append(self.outputs(images, batch_size=batch_size))
+        return Estimates.of_outputs(names, np.concatenate(rows), self.classes, self.targets)
+
+    def _groups(self, pictures: Pictures, size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The pictures as the network sees them, so many at a time, with their names."""
         if isinstance(pictures, str | PathLike):
             pictures = [pictures]
         names = [str(index) for index in range(len(pictures))] if isinstance(pictures, np.ndarray) else [str(p) for p in pictures]
-        items: list[Prediction] = []
-        for start in range(0, len(names), batch_size):
-            stop = start + batch_size
-            probabilities = self.probabilities(self._read(pictures[start:stop]), batch_size=batch_size)
-            items += [self._answer(name, row, top) for name, row in zip(names[start:stop], probabilities, strict=True)]
-        return Predictions(items)
+        for start in range(0, len(names), size):
+            yield names[start : start + size], self._read(pictures[start : start + size])
 
     def read(self, pictures: Pictures) -> np.ndarray:
         """The pictures as the network sees them: uint8 (N, H, W, C)."""
@@ -204,7 +254,14 @@ class Model:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file again, at `path`."""
         state = self.module.get_submodule("network").state_dict()
-        save_model(Path(path), self.network, state, classes=self.classes, images=self.images, info=self.info)
+        save_model(Path(path), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The class probabilities (N, K) of logits (N, K)."""
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
+    return shares
 
 
 def load(source: str | PathLike[str], *, device: str = "cpu") -> Model:

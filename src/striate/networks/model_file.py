@@ -1,7 +1,7 @@
 """Model files: safetensors with the description, the classes and the preprocessing as JSON in the metadata. Numbers and names only.
 
-A file holds one metadata entry, `striate`: format, network, classes, images (the ImageSpec), info, and the SHA-256 of all that and
-of the tensors, so that a damaged or edited file is refused.
+A file holds one metadata entry, `striate`: format, network, classes, images (the ImageSpec), info, targets (a TargetSpec, where the
+outputs are not classes), and the SHA-256 of all that and of the tensors, so that a damaged or edited file is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from striate.core.errors import NumericError, RefusedFileError, StriateError
 from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
+from striate.core.targets import TargetSpec
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
@@ -28,17 +29,28 @@ MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 
 class ModelFile(NamedTuple):
-    """What a model file says: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode."""
+    """What a model file says: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode.
+
+    `targets` says what the outputs mean where they are no classes; `classes` are then the names of the outputs.
+    """
 
     network: Network
     module: nn.Module
     classes: tuple[str, ...]
     images: ImageSpec
     info: dict[str, Any]
+    targets: TargetSpec | None = None
 
 
 def save_model(
-    path: Path, network: Network, state: dict[str, Tensor], *, classes: tuple[str, ...], images: ImageSpec, info: dict[str, Any]
+    path: Path,
+    network: Network,
+    state: dict[str, Tensor],
+    *,
+    classes: tuple[str, ...],
+    images: ImageSpec,
+    info: dict[str, Any],
+    targets: TargetSpec | None = None,
 ) -> None:
     """Write a model file at `path`, whole or not at all.
 
@@ -49,6 +61,7 @@ def save_model(
         classes: The class names in the order of the logits.
         images: The preprocessing.
         info: What else to keep about the training; JSON-able.
+        targets: What the outputs mean where they are no classes.
 
     Raises:
         NumericError: a tensor holds NaN or Inf; nothing is written.
@@ -67,6 +80,8 @@ def save_model(
         "images": TypeAdapter(ImageSpec).dump_python(images, mode="json"),
         "info": info,
     }
+    if targets is not None:
+        header["targets"] = TypeAdapter(TargetSpec).dump_python(targets, mode="json")
     header["sha256"] = _digest(header, tensors)
     write_atomically(path, safetensors.torch.save(tensors, {"striate": json.dumps(header, allow_nan=False)}))
 
@@ -96,17 +111,20 @@ def load_model(path: Path) -> ModelFile:
         network = Network.from_data(header["network"])
         images = TypeAdapter(ImageSpec).validate_python(header["images"])
         classes = _classes(header["classes"])
+        targets = TypeAdapter(TargetSpec).validate_python(header["targets"]) if "targets" in header else None
         outputs = network.output_shape[0]
     except ValidationError as error:
         first = error.errors()[0]
-        raise RefusedFileError(f"{path}: images: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise RefusedFileError(f"{path}: images or targets: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except StriateError as error:
         raise RefusedFileError(f"{path}: {error.message}") from None
     if outputs != len(classes):
         raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(classes)} classes")
+    if targets is not None and targets.mean and len(targets.mean) != outputs:
+        raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(targets.mean)} targets")
     if (images.channels, images.height, images.width) != network.input_shape:
         raise RefusedFileError(f"{path}: images of {images.channels, images.height, images.width} for an input of {network.input_shape}")
-    return ModelFile(network, _built(path, network, tensors), classes, images, dict(header["info"]))
+    return ModelFile(network, _built(path, network, tensors), classes, images, dict(header["info"]), targets)
 
 
 def _read(path: Path) -> bytes:
@@ -135,7 +153,7 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         raise RefusedFileError(f"{path}: damaged header: {error}", remedy) from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise RefusedFileError(f"{path}: written in another format than {FORMAT}", "Read it with the version of Striate that wrote it.")
-    if set(header) != FIELDS or not isinstance(header["info"], dict):
+    if set(header) - {"targets"} != FIELDS or not isinstance(header["info"], dict):
         raise RefusedFileError(f"{path}: the description must have the fields {', '.join(sorted(FIELDS))}")
     return header
 

@@ -51,7 +51,7 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     model = load(folder)
     shown = open_data("digits").read("test", spec=model.images)
     images = shown.images[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]
-    answers = [[(item.class_name, item.probability)] for item in model.predict(images)]
+    answers = [[(item.class_name, item.probability)] for item in model.classify(images)]
     names = [f"a {shown.classes[label]}" for label in shown.labels[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]]
     picture = folder / "report" / "answers.png"
     write_atomically(picture, predictions_picture(images, answers, names, title="Digits the network has not seen, and its answers"))

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
@@ -49,8 +50,10 @@ def evaluate(
     return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
 
 
-def predict(model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1) -> Predictions | Segmentations:
-    """The classes of picture files, of a folder's pictures, or of an array of pictures; their masks, by a model that labels pixels."""
+def predict(
+    model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1
+) -> Predictions | Segmentations | Estimates:
+    """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array."""
     from striate.data.folder import picture_files
 
     loaded = model if isinstance(model, Model) else load(model)

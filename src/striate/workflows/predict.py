@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import write_atomically
+from striate.estimators.estimates import Estimates
 from striate.estimators.model import Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels
 from striate.workflows.segment import predict_masks
@@ -30,12 +31,12 @@ class PredictRequest:
     device: str = "auto"
 
 
-def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions | Segmentations:
-    """The classes of the pictures, in the order given; a folder's pictures in the order of their names.
+def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions | Segmentations | Estimates:
+    """The classes, masks, numbers or labels of the pictures, in the order given; a folder's pictures in the order of their names.
 
     Raises:
         DataError: no pictures, or one that cannot be read; names it.
-        UsageError: masks are to be written, but the model gives none.
+        UsageError: masks are to be written, or a plot drawn, but the model gives none.
         RefusedFileError: the model file is damaged or not a model.
     """
     from striate.core.devices import choose_device
@@ -51,7 +52,11 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
     if request.output is not None:
         raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave --output out.")
-    predictions = model.predict(files, top=request.top, batch_size=request.batch_size)
+    if model.targets is not None:
+        if request.plot is not None:
+            raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave --plot out.")
+        return model.estimate(files, batch_size=request.batch_size)
+    predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
         from striate.workflows.pictures import predictions_picture
 
@@ -64,8 +69,10 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     return predictions
 
 
-def answer_rows(predictions: Predictions | Segmentations) -> list[list[str]]:
-    """For each picture its name and, in words, its classes: the most probable ones, or those of its pixels."""
+def answer_rows(predictions: Predictions | Segmentations | Estimates) -> list[list[str]]:
+    """For each picture its name and, in words, its classes, the most probable ones or those of its pixels; or its numbers or labels."""
+    if isinstance(predictions, Estimates):
+        return [[item.path, item.words] for item in predictions]
     if isinstance(predictions, Segmentations):
         return [[item.path, ", ".join(f"{name} {share:.1%}" for name, share in item.largest)] for item in predictions]
     return [[item.path, ", ".join(f"{answer.class_name} {answer.probability:.1%}" for answer in item.top)] for item in predictions]

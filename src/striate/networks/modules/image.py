@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from striate.core.images import ImageSpec
+    from striate.core.targets import TargetSpec
     from striate.networks.modules.heads import NetworkWithHeads
 
 
@@ -37,6 +38,21 @@ class ImageModule(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(self.normalized(images))
         return logits
+
+
+class ImageModuleOfNumbers(ImageModule):
+    """The same for a network that learned numbers of mean 0 and deviation 1: gives them in the user's units, (N, K)."""
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, network: nn.Module, spec: ImageSpec, targets: TargetSpec) -> None:
+        super().__init__(network, spec)
+        self.register_buffer("target_mean", torch.tensor(targets.mean).float(), persistent=False)
+        self.register_buffer("target_std", torch.tensor(targets.std).float(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.addcmul(self.target_mean, super().forward(images), self.target_std)
 
 
 class ImageModuleWithHeads(ImageModule):
