@@ -25,7 +25,7 @@ from striate.data.folder import count_of, in_threads, picture_files, some, split
 from striate.data.packing import room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
 
-MOVES = ("crop_padding", "pad_mode", "flip")  # augmentations that move a picture and its mask alike
+MOVES = ("crop_padding", "pad_mode", "flip", "flip_mode")  # augmentations that move a picture and its mask alike
 
 
 @dataclass(frozen=True)
