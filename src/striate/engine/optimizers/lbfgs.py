@@ -88,7 +88,7 @@ class LBFGS(Optimizer):
         if not state:
             return
         known = {f"lbfgs.{name}" for name in (*TENSORS, *COUNTS)}
-        length = sum(key.startswith("lbfgs.ro.") for key in state)
+        length = max(sum(key.startswith(f"lbfgs.{name}.") for key in state) for name in LISTS)
         known |= {f"lbfgs.{name}.{index}" for name in LISTS for index in range(length)}
         for key in sorted(known ^ set(state)):
             raise unfit(f"{key} is missing" if key in known else f"{key} belongs to another optimizer")
