@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 
 Fit = Literal["crop", "pad", "stretch"]
+Normalization = Literal["dataset", "per_image", "min_max"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -18,10 +19,15 @@ class ImageSpec:
     """Size, fit, channels and normalization of a network's input; it travels inside the model file.
 
     A picture is brought to `height` x `width` pixels and `channels` channels as uint8 (H, W, C); inside the model
-    each channel becomes (value / 255 - mean) / std.
+    its values are normalized.
 
     `fit`: "crop" scales the shorter side and cuts the centre out; "pad" scales the longer side and pads with black; "stretch"
     scales both sides.
+
+    `normalization`: "dataset" makes each channel (value / 255 - mean) / std with the training set's `mean` and `std`; "per_image" makes
+    each picture (value - m) / max(s, 1 / sqrt(N)), with m and s the mean and the deviation of its own N values of 0 to 255 over all
+    channels, as TensorFlow's per_image_standardization does; "min_max" makes its least value 0 and its largest 1. A constant picture
+    becomes 0 in the latter two.
     """
 
     height: int
@@ -30,6 +36,7 @@ class ImageSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: Fit = "crop"
+    normalization: Normalization = "dataset"
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1 or self.channels < 1:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ImageModule(nn.Module):
-    """`network` behind (value / 255 - mean) / std, so that every export carries its preprocessing.
+    """`network` behind its normalization, as `ImageSpec` defines it, so that every export carries its preprocessing.
 
     Maps uint8 images (N, H, W, C) to logits (N, K).
     """
@@ -25,6 +25,7 @@ class ImageModule(nn.Module):
     def __init__(self, network: nn.Module, spec: ImageSpec) -> None:
         super().__init__()
         self.network = network
+        self.normalization = spec.normalization
         std = torch.tensor(spec.std, dtype=torch.float64)
         scale, offset = 1 / (255 * std), -torch.tensor(spec.mean, dtype=torch.float64) / std
         self.register_buffer("scale", scale.float().view(1, -1, 1, 1), persistent=False)
@@ -33,6 +34,10 @@ class ImageModule(nn.Module):
     def normalized(self, images: Tensor) -> Tensor:
         """The input of the network: (N, C, H, W) in the dtype of its normalization, channels last in memory."""
         x = images.permute(0, 3, 1, 2).to(self.scale.dtype)  # (N, C, H, W)
+        if self.normalization == "per_image":
+            return standardized(x)
+        if self.normalization == "min_max":
+            return stretched(x)
         return torch.addcmul(self.offset, x, self.scale)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -53,6 +58,25 @@ class ImageModuleOfNumbers(ImageModule):
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.addcmul(self.target_mean, super().forward(images), self.target_std)
+
+
+def standardized(x: Tensor) -> Tensor:
+    """Each picture of (..., C, H, W) as (x - mean) / max(deviation, 1 / sqrt(its number of values)).
+
+    The deviation is that of all values of a picture (divided by their number). It is computed in float32 or better.
+    """
+    values = x if x.dtype == torch.float64 else x.float()
+    count = values.shape[-3] * values.shape[-2] * values.shape[-1]
+    centred = values - values.amin((-3, -2, -1), keepdim=True)  # first, so that the mean of little contrast is not rounded
+    centred = centred - centred.mean((-3, -2, -1), keepdim=True)
+    deviation = centred.square().mean((-3, -2, -1), keepdim=True).sqrt()
+    return (centred / deviation.clamp(min=count**-0.5)).to(x.dtype)
+
+
+def stretched(x: Tensor) -> Tensor:
+    """Each picture of (..., C, H, W) with its least value at 0 and its largest at 1; a constant one is 0."""
+    low, high = x.amin((-3, -2, -1), keepdim=True), x.amax((-3, -2, -1), keepdim=True)
+    return (x - low) / torch.where(high > low, high - low, torch.ones_like(low))
 
 
 class ImageModuleWithHeads(ImageModule):
