@@ -1,0 +1,38 @@
+"""Trainings that are killed at random moments, or stopped by signals, and gone on with, end like one that was left in peace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="forks and sends signals")]
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+
+
+def counts(*words: str) -> dict:
+    run = subprocess.run([sys.executable, str(PROGRAM), "--json", *words], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""  # it says there which run differs, and in what
+    return json.loads(run.stdout)
+
+
+def test_twenty_runs_that_are_killed_at_random_end_equal_to_the_bit():
+    kills = counts("--runs", "20", "--signals", "0")["kills"]
+
+    assert kills["equal"] == kills["runs"] == 20
+    assert kills["kills"] >= 20
+
+
+def test_each_signal_ends_a_run_so_that_it_can_be_gone_on_with_to_the_bit():
+    signals = counts("--runs", "0", "--signals", "2")["signals"]
+
+    assert set(signals) == {"SIGTERM", "SIGINT", "SIGINT twice", "SIGHUP", "SIGUSR1"}
+    for kind, found in signals.items():
+        assert found["equal"] == found["runs"] == 2, kind
+        if kind != "SIGINT twice":
+            assert found["exit_6"] >= 1, kind  # on a busy machine, a signal may come when the run is over
