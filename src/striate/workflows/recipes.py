@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -15,16 +17,21 @@ from striate.data.masks import MaskSource
 from striate.data.records import DataSource
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
+from striate.networks.catalog import networks
 from striate.networks.network import Network
+from striate.workflows.recipe_book import RECIPES, SMALL_PICTURE, Recipe
+from striate.workflows.recipe_files import read_recipe_file
 
 if TYPE_CHECKING:
     from striate.workflows.train import TrainRequest
 
-SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
 GROUPS = ("settings", "augmentation")  # of --set
+FIND = "find"  # in place of a learning rate
+ARRAYS = "arrays"  # in place of data that has no name
 Record = TypeVar("Record")
-SETTINGS = [field.name for field in dataclasses.fields(TrainSettings)]
+SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
+AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
 def network_for(source: DataSource) -> str:
@@ -34,15 +41,119 @@ def network_for(source: DataSource) -> str:
     return "compact_cnn" if source.image_size is not None and max(source.image_size) <= SMALL_PICTURE else "resnet18"
 
 
-def settings_for(network: Network, num_train: int, request: TrainRequest) -> TrainSettings:
-    """The settings of a training: what the request says, then its `--set settings.*`, then the defaults of the network.
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What `--recipe` says: weaker than a flag, stronger than a default; and what a file says is stronger than the recipe it names."""
+
+    recipe: Callable[[Network, int], Recipe] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)  # of a run's config.yaml: its data, network and pictures
+    folder: Path | None = None  # of the file
+
+    def augmentation_of(self, network: Network, num_train: int) -> Augmentation | None:
+        """The recipe's augmentation, where there is a recipe."""
+        return self.recipe(network, num_train).augmentation if self.recipe is not None else None
+
+
+NO_CHOICES = Choices()
+
+
+def choices_of(recipe: str | Path | None) -> Choices:
+    """What a recipe's name or a recipe file says.
+
+    Raises:
+        UnknownNameError: no recipe has the name, or a name in the file is not known; gives the nearest.
+        UsageError: there is no such file, or a value is not of its kind.
+        RefusedFileError: the file holds more than plain data.
+    """
+    if recipe is None:
+        return NO_CHOICES
+    if recipe in RECIPES:
+        return Choices(recipe=RECIPES[str(recipe)])
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        raise unknown_recipe(str(recipe))
+    content = read_recipe_file(path)
+    name = content.pop("recipe", None)
+    if name is not None and name not in RECIPES:
+        raise unknown_recipe(str(name))
+    return Choices(
+        recipe=RECIPES[name] if name is not None else None,
+        settings=content.pop("settings"),
+        augmentation=content.pop("augmentation"),
+        others=content,
+        folder=path.parent,
+    )
+
+
+def unknown_recipe(name: str) -> UnknownNameError:
+    """The error for a recipe that there is not."""
+    return UnknownNameError("recipe", name, RECIPES, f"Known: {', '.join(RECIPES)}, or a YAML file.")
+
+
+def settings_for(network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES) -> TrainSettings:
+    """The settings of a training: the request's `--set settings.*` over its flags, its recipe file, its recipe, and the defaults.
+
+    With `--lr find`, the rate is that of the recipe or the default until it is found.
 
     Raises:
         UsageError: a value is out of range, or no setting has the name.
     """
+    chosen = chosen_settings(request, choices)
+    if chosen.get("learning_rate") == FIND:
+        del chosen["learning_rate"]
+    if choices.recipe is not None:
+        base: TrainSettings = choices.recipe(network, num_train).settings
+        return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
+    return with_checked_fields(default_settings, network, num_train, **chosen)
+
+
+def finds_rate(request: TrainRequest) -> bool:
+    """Whether the learning rate is to be found by a range test."""
+    return bool(chosen_settings(request, choices_of(request.recipe)).get("learning_rate") == FIND)
+
+
+def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
+    """What the recipe file, the flags and `--set` say, the later over the earlier; who names epochs wants them, not steps."""
     named = {name: getattr(request, name, None) for name in SETTINGS}
-    chosen = {name: value for name, value in named.items() if value is not None}
-    return with_checked_fields(default_settings, network, num_train, **{**chosen, **overrides(request, "settings", SETTINGS)})
+    flags = {name: value for name, value in named.items() if value is not None}
+    chosen: dict[str, Any] = {}
+    for layer in (choices.settings, flags, overrides(request, "settings", SETTINGS)):
+        if "epochs" in layer and "steps" not in layer:
+            chosen["steps"] = None
+        chosen |= layer
+    return chosen
+
+
+def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
+    """The request with what it leaves open and the `config.yaml` of a run says: data, network, pictures and their division.
+
+    Raises:
+        UsageError: a value is not of its kind.
+        RefusedFileError: the network's description beside the file is damaged.
+    """
+    others, fields = choices.others, {}
+    if request.data is None and others.get("data", ARRAYS) != ARRAYS:
+        fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
+        fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
+    weaker = {"task": others.get("task"), "val_fraction": others.get("val_fraction"), "seed": others.get("val_seed")}
+    if request.network is None and "network" in others:
+        network, images = network_of_run(others["network"], choices.folder), others["images"]
+        square = isinstance(network, str) and images.get("height") == images.get("width")
+        weaker |= {"network": network, "fit": images.get("fit"), "image_size": images.get("height") if square else None}
+    fields |= {name: value for name, value in weaker.items() if value is not None and getattr(request, name) is None}
+    if "seed" in fields and choices.settings.get("seed", fields["seed"]) != fields["seed"]:
+        fields["set"] = {"settings.seed": choices.settings["seed"], **request.set}
+    return with_checked_fields(lambda **filled: dataclasses.replace(request, **filled), **fields)
+
+
+def network_of_run(name: Any, folder: Path | None) -> str | Network:
+    """The name, where the catalogue has it; else the description that the run keeps beside its configuration."""
+    path = (folder or Path()) / "network.json"
+    if name in {entry.name for entry in networks()} or not path.is_file():
+        return str(name)
+    return Network.from_json(path.read_text(encoding="utf-8"))
 
 
 def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:
@@ -77,13 +188,29 @@ def usage_error(error: ValidationError) -> UsageError:
     return UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, got {first['input']!r}")
 
 
-def augmentation_for(source: DataSource, images: ImageSpec, request: TrainRequest) -> Augmentation:
-    """Random shifts by an eighth of the picture (small grey ones: 1 pixel), and mirroring where that keeps the class."""
-    shift = 1 if source.channels == 1 else max(images.height, images.width) // 8
-    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None or isinstance(source, MaskSource)
+def augmentation_for(
+    source: DataSource, images: ImageSpec, request: TrainRequest, choices: Choices = NO_CHOICES, base: Augmentation | None = None
+) -> Augmentation:
+    """The augmentation of a training: the request's `--set augmentation.*` over its flags, its recipe file, its recipe, and the defaults.
+
+    The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
+    mirrored, by default and by a recipe: those of folders, and of some named sets.
+
+    Args:
+        source: Where the pictures come from.
+        images: How they are fitted.
+        request: What was asked for.
+        choices: What the recipe file says.
+        base: What the recipe says.
+    """
+    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
+    if base is None:
+        base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
+    flags = {"crop_padding": request.crop_padding, "flip": request.flip}
     chosen = {
-        "crop_padding": shift if request.crop_padding is None else request.crop_padding,
-        "flip": mirrors if request.flip is None else request.flip,
+        "flip": base.flip and mirrors,
+        **choices.augmentation,
+        **{name: value for name, value in flags.items() if value is not None},
+        **overrides(request, "augmentation", AUGMENTATIONS),
     }
-    known = [field.name for field in dataclasses.fields(Augmentation)]
-    return with_checked_fields(Augmentation, **{**chosen, **overrides(request, "augmentation", known)})
+    return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)

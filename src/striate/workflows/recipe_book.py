@@ -1,0 +1,229 @@
+"""Recipes: how published networks were trained, as settings and augmentation for any network and number of pictures.
+
+What a recipe says in numbers is as published. What it cannot know is said beside each as a departure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striate.data.batches import Augmentation
+from striate.engine.settings import TrainSettings
+from striate.networks.layers import BatchNorm, Conv, Linear
+from striate.networks.network import Network
+
+SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as those of CIFAR are
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: a whole configuration."""
+
+    settings: TrainSettings
+    augmentation: Augmentation
+
+
+def notes(_network: Network, _num_train: int) -> Recipe:
+    """Adam at a constant rate of 0.001 for 2,000 updates of 128 pictures, which are left as they are.
+
+    Source: the convolutional network of the TensorFlow tutorials of 2017 and 2018 on MNIST, whose numbers the notes took.
+    """
+    settings = TrainSettings(
+        steps=2000,
+        batch_size=128,
+        optimizer="adam",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_epochs=0.0,
+    )
+    return Recipe(settings, Augmentation())
+
+
+def alexnet_2012(network: Network, _num_train: int) -> Recipe:
+    """SGD with momentum for 90 epochs; the rate is divided by 10 up to three times, when the validation loss stops falling.
+
+    Departs from the source: a division comes after 5 epochs without a lower loss, where the authors decided by hand; crops are cut out
+    of the picture padded with its mirror image, where theirs had 256 of 224 pixels; no bias starts at 1.
+
+    Source: Krizhevsky, Sutskever and Hinton, 2012, sections 4.1 and 5.
+    """
+    settings = TrainSettings(
+        epochs=90,
+        batch_size=128,
+        optimizer="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=5e-4,
+        schedule="plateau",
+        step_gamma=0.1,
+        min_factor=1e-3,
+        plateau_epochs=5,
+        warmup_epochs=0.0,
+        init="normal",
+        init_scale=0.01,
+    )
+    shift = _shift(network, 16 / 224)
+    return Recipe(settings, Augmentation(crop_padding=shift, pad_mode="reflect", flip=True))
+
+
+def resnet_2015(network: Network, _num_train: int) -> Recipe:
+    """SGD with momentum; for small pictures 64,000 updates of 128 with two divisions by 10, else 120 epochs of 256.
+
+    Small pictures: the rate of 0.1 is divided at 1/2 and 3/4 of 182 epochs, which are the 64,000 updates on 45,000 pictures; networks of
+    100 weight layers and more warm up for an epoch. Others: 0.1, divided when the validation loss stops falling, for 120 epochs, which
+    are the 600,000 updates on ImageNet.
+
+    Departs from the source: the warm-up is a straight line, where it was 0.01 for some 400 updates; biases and norms do not decay; a
+    division comes after 5 epochs without a lower loss; large pictures are shifted by up to an eighth, where they were scaled too.
+
+    Source: He, Zhang, Ren and Sun, 2016, arXiv:1512.03385, sections 3.4 and 4.2.
+    """
+    common = TrainSettings(
+        optimizer="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=1e-4,
+        step_gamma=0.1,
+        warmup_epochs=0.0,
+        init="he",
+    )
+    if _is_small(network):
+        deep = weight_layers(network) >= 100
+        settings = dataclasses.replace(
+            common, epochs=182, batch_size=128, schedule="multi_step", step_at=(0.5, 0.75), warmup_epochs=1.0 if deep else 0.0
+        )
+    else:
+        settings = dataclasses.replace(common, epochs=120, batch_size=256, schedule="plateau", plateau_epochs=5)
+    return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+
+
+def densenet_2017(network: Network, _num_train: int) -> Recipe:
+    """SGD with Nesterov momentum; for small pictures 300 epochs of batches of 64, else 90 of 256.
+
+    The rate of 0.1 is divided by 10 at 1/2 and 3/4 of the training of small pictures, and after 30 and 60 epochs with others.
+
+    Departs from the source: biases and norms do not decay; large pictures are shifted by up to an eighth, where they were scaled too.
+
+    Source: Huang, Liu, van der Maaten and Weinberger, 2017, arXiv:1608.06993, section 4.2.
+    """
+    common = TrainSettings(
+        optimizer="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-4,
+        step_gamma=0.1,
+        warmup_epochs=0.0,
+        init="he",
+    )
+    if _is_small(network):
+        settings = dataclasses.replace(common, epochs=300, batch_size=64, schedule="multi_step", step_at=(0.5, 0.75))
+    else:
+        settings = dataclasses.replace(common, epochs=90, batch_size=256, schedule="step", step_every=30.0)
+    return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+
+
+def modern(network: Network, _num_train: int) -> Recipe:
+    """With batch normalization, the bag of tricks; without, AdamW as ConvNeXt was trained. Both warm up and follow a cosine.
+
+    Bag of tricks: SGD with Nesterov momentum, 0.1 for a batch of 256, 5 epochs of warm-up, smoothing 0.1, no decay of biases and norms,
+    mix-up with alpha 0.2, 200 epochs. ConvNeXt: AdamW, 0.004 for a batch of 4,096 (in proportion: 0.00025 for 256), decay 0.05, 20 epochs
+    of warm-up, smoothing 0.1, mix-up 0.8, cut-mix 1.0, erasing 0.25, 300 epochs.
+
+    Departs from the sources: batches of 256 throughout; no RandAugment, no stochastic depth beyond the network's own, no mean of weights.
+
+    Source: He et al., 2019, arXiv:1812.01187, sections 3 to 5; Liu et al., 2022, arXiv:2201.03545, table 5.
+    """
+    common = TrainSettings(batch_size=256, schedule="cosine", smoothing=0.1)
+    shift = _shift(network, 1 / 8)
+    if any(isinstance(row.layer, BatchNorm) for row in network.rows):
+        settings = dataclasses.replace(
+            common, epochs=200, optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, warmup_epochs=5.0
+        )
+        return Recipe(settings, Augmentation(crop_padding=shift, flip=True))
+    settings = dataclasses.replace(
+        common, epochs=300, optimizer="adamw", learning_rate=4e-3 / 16, betas=(0.9, 0.999), weight_decay=0.05, warmup_epochs=20.0
+    )
+    return Recipe(settings, Augmentation(crop_padding=shift, flip=True))
+
+
+def fast(_network: Network, num_train: int) -> Recipe:
+    """A high accuracy in ten epochs: large steps in one cycle, with smoothed labels.
+
+    SGD with Nesterov momentum 0.85, and per batch of 1,024 a peak rate of 11.5 / (1 + 1 / (1 - 0.85)) = 1.5; each update takes
+    0.0153 / (1 + 1 / (1 - 0.85)) = 0.2 % off the weights at that rate; smoothing 0.2; shifts of 2 pixels into a mirrored border. The
+    batch is 1,024 where 20,000 pictures or more make at least 20 of them, and smaller for fewer; the rate in proportion.
+
+    Departs from the source: one cycle in place of its triangle; none of what its own network brings: whitening, scaled biases, mean of
+    weights. For networks with batch normalization: without it, rates like these diverge.
+
+    Source: Jordan, 2024, arXiv:2404.00498, section 3; the cycle: Smith and Topin, 2018, arXiv:1708.07120.
+    """
+    batch_size = 1024 if num_train >= 20_000 else 256 if num_train >= 5_000 else 64
+    each = 1 + 1 / (1 - 0.85)
+    peak = 11.5 / each * batch_size / 1024
+    settings = TrainSettings(
+        epochs=10,
+        batch_size=batch_size,
+        optimizer="sgd",
+        learning_rate=peak,
+        momentum=0.85,
+        nesterov=True,
+        weight_decay=0.0153 / 11.5,
+        smoothing=0.2,
+        schedule="one_cycle",
+        warmup_epochs=0.0,
+    )
+    return Recipe(settings, Augmentation(crop_padding=2, pad_mode="reflect", flip=True))
+
+
+def default_dnn(_network: Network, _num_train: int) -> Recipe:
+    """A textbook's defaults for deep networks: He's weights, Nesterov momentum, early stopping, a rate that waits for the loss.
+
+    The rate is halved after 5 epochs without a lower validation loss, and training ends after 10 without a better model. Activation
+    (ReLU, or Swish when deep) and batch normalization (when deep) are the network's: see `Network.swap`.
+
+    Departs from the source: its table names no numbers; the rate, the batch and the patience are those of its examples.
+
+    Source: Géron, Hands-On Machine Learning, 3rd edition, 2022, chapter 11, "Default DNN configuration".
+    """
+    settings = TrainSettings(
+        epochs=100,
+        batch_size=32,
+        optimizer="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-4,
+        schedule="plateau",
+        step_gamma=0.5,
+        plateau_epochs=5,
+        patience=10,
+        warmup_epochs=0.0,
+        init="he",
+    )
+    return Recipe(settings, Augmentation())
+
+
+RECIPES: dict[str, Callable[[Network, int], Recipe]] = {
+    recipe.__name__: recipe for recipe in (notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn)
+}
+
+
+def weight_layers(network: Network) -> int:
+    """Convolutions and linear layers, counted as papers count depth; projections of shortcuts left out."""
+    return sum(isinstance(row.layer, Conv | Linear) and "shortcut" not in row.path for row in network.rows)
+
+
+def _is_small(network: Network) -> bool:
+    return max(network.input_shape[1:]) <= SMALL_PICTURE
+
+
+def _shift(network: Network, share: float) -> int:
+    """Pixels: `share` of the longer side."""
+    return round(max(network.input_shape[1:]) * share)

@@ -1,0 +1,210 @@
+"""Recipes have their publications' numbers, and flags are stronger than a file, a file than a recipe, a recipe than the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+import striate
+from striate.core.errors import UnknownNameError, UsageError
+from striate.core.images import ImageSpec
+from striate.data.batches import Augmentation
+from striate.engine.schedules import schedule_of
+from striate.workflows.recipe_book import RECIPES, weight_layers
+from striate.workflows.recipes import augmentation_for, choices_of, finds_rate, settings_for
+from striate.workflows.train import TrainRequest
+
+SMALL = striate.network("resnet20_cifar")
+LARGE = striate.network("resnet18")
+SPEC = ImageSpec(height=32, width=32, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="stretch")
+
+
+def request(**fields):
+    return TrainRequest(data="digits", **fields)
+
+
+def source(name: str, image_size=(32, 32), channels=3):
+    return SimpleNamespace(name=name, image_size=image_size, channels=channels)
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def rates(settings, num_train):
+    """The learning rate of each update."""
+    each = num_train // settings.batch_size
+    total = settings.steps or settings.epochs * each
+    factor = schedule_of(settings, total, each)
+    return [settings.learning_rate * factor(step) for step in range(total)]
+
+
+# ---- what was published
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_recipe_is_for_any_network_and_says_its_source(name):
+    for network, num_train in ((SMALL, 50_000), (LARGE, 300), (striate.network("lenet5"), 60_000), (striate.network("unet"), 30)):
+        recipe = RECIPES[name](network, num_train)
+        assert recipe.settings.learning_rate > 0
+        assert isinstance(recipe.augmentation, Augmentation)
+    assert "Source: " in RECIPES[name].__doc__
+
+
+def test_resnet_2015_takes_64_000_updates_and_divides_at_32_000_and_48_000():
+    """Section 4.2, with its 45,000 pictures for training; the schedule in shares hits the numbers within an epoch."""
+    ours = rates(RECIPES["resnet_2015"](SMALL, 45_000).settings, 45_000)
+
+    assert abs(len(ours) - 64_000) < 352
+    assert {round(rate, 6) for rate in ours} == {0.1, 0.01, 0.001}
+    assert abs(sum(rate > 0.05 for rate in ours) - 32_000) < 352
+    assert abs(sum(rate > 0.005 for rate in ours) - 48_000) < 352
+
+
+def test_only_resnets_of_100_layers_warm_up():
+    """He et al. name 20 and 110 by their weight layers; the latter started at a tenth of the rate."""
+    deep = striate.network("resnet110_cifar")
+
+    assert (weight_layers(SMALL), weight_layers(deep)) == (20, 110)
+    assert RECIPES["resnet_2015"](SMALL, 45_000).settings.warmup_epochs == 0
+    assert RECIPES["resnet_2015"](deep, 45_000).settings.warmup_epochs == 1
+
+
+def test_densenet_2017_divides_at_half_and_three_quarters_or_after_30_and_60_epochs():
+    small = rates(RECIPES["densenet_2017"](SMALL, 640).settings, 640)  # 10 updates an epoch
+    large = rates(RECIPES["densenet_2017"](striate.network("densenet121"), 2560).settings, 2560)
+
+    assert [len(small), *(sum(rate > bound for rate in small) for bound in (0.05, 0.005))] == [3000, 1500, 2250]
+    assert [len(large), *(sum(rate > bound for rate in large) for bound in (0.05, 0.005))] == [900, 300, 600]
+
+
+def test_alexnet_2012_divides_three_times_and_never_again():
+    settings = RECIPES["alexnet_2012"](striate.network("alexnet_paper"), 1_000).settings
+    schedule = schedule_of(settings, 90, 1)
+
+    seen = []
+    for step in range(90):
+        seen.append(settings.learning_rate * schedule(step))
+        schedule.observe(1.0)
+
+    assert sorted({round(rate, 9) for rate in seen}, reverse=True) == [0.01, 0.001, 0.0001, 0.00001]
+    assert (settings.momentum, settings.nesterov, settings.weight_decay, settings.batch_size) == (0.9, False, 5e-4, 128)
+    assert (settings.init, settings.init_scale) == ("normal", 0.01)
+
+
+def test_notes_see_256_000_samples():
+    settings = RECIPES["notes"](SMALL, 55_000).settings
+
+    assert settings.steps * settings.batch_size == 256_000
+    assert (settings.optimizer, settings.learning_rate) == ("adam", 1e-3)
+    assert set(rates(settings, 55_000)) == {1e-3}
+
+
+def test_modern_goes_by_the_normalization():
+    """ConvNeXt: 0.004 for 4,096 pictures. The bag of tricks: 0.1 for 256."""
+    convnext = RECIPES["modern"](striate.network("convnext_tiny"), 50_000).settings
+    resnet = RECIPES["modern"](LARGE, 50_000).settings
+
+    assert (convnext.optimizer, convnext.weight_decay, convnext.smoothing) == ("adamw", 0.05, 0.1)
+    assert convnext.learning_rate / convnext.batch_size == pytest.approx(0.004 / 4096)
+    assert (resnet.optimizer, resnet.learning_rate, resnet.batch_size, resnet.warmup_epochs) == ("sgd", 0.1, 256, 5)
+
+
+def test_fast_takes_two_thousandths_off_the_weights_at_its_peak_whatever_the_batch():
+    for num_train, batch_size in ((50_000, 1024), (6_000, 256), (500, 64)):
+        settings = RECIPES["fast"](SMALL, num_train).settings
+        assert settings.batch_size == batch_size
+        assert settings.learning_rate * settings.weight_decay * 1024 / batch_size == pytest.approx(0.0153 / (1 + 1 / 0.15))
+
+
+@pytest.mark.row("003-45")
+def test_the_textbooks_default_network_trains_with_the_textbooks_defaults():
+    """He's weights, ReLU or Swish, batch normalization when deep, early stopping and decay, Nesterov, a schedule by performance."""
+    settings = RECIPES["default_dnn"](SMALL, 50_000).settings
+
+    assert (settings.init, settings.optimizer, settings.nesterov, settings.schedule) == ("he", "sgd", True, "plateau")
+    assert settings.patience is not None and settings.weight_decay > 0
+    assert {row.layer.role for row in SMALL.rows} >= {"norm"}
+    assert {row.layer.name for row in SMALL.swap(activation="silu").rows if row.layer.role == "act"} == {"silu"}
+
+
+# ---- what is stronger
+
+
+def test_flags_are_stronger_than_a_file_than_its_recipe_than_defaults(tmp_path):
+    path = write(tmp_path, "recipe: densenet_2017\nsettings: {epochs: 40, batch_size: 32, weight_decay: 0.01}\n")
+    asked = request(recipe=path, batch_size=16, momentum=0.8, set={"settings.momentum": 0.7})
+
+    ours = settings_for(SMALL, 500, asked, choices_of(path))
+
+    published = RECIPES["densenet_2017"](SMALL, 500).settings
+    assert ours == dataclasses.replace(published, epochs=40, weight_decay=0.01, batch_size=16, momentum=0.7)
+    assert settings_for(SMALL, 500, request()).schedule == "cosine"
+
+
+def test_a_file_without_a_recipe_is_over_the_defaults(tmp_path):
+    """The default rate goes with the batch that the file names."""
+    ours = settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "settings: {batch_size: 64}\n")))
+
+    assert ours == dataclasses.replace(settings_for(SMALL, 500, request()), batch_size=64, learning_rate=0.05)
+
+
+def test_who_asks_for_epochs_gets_epochs_from_a_recipe_in_steps(tmp_path):
+    choices = choices_of("notes")
+
+    assert settings_for(SMALL, 500, request(), choices).steps == 2000
+    ours = settings_for(SMALL, 500, request(epochs=3), choices)
+    assert (ours.steps, ours.epochs) == (None, 3)
+    assert settings_for(SMALL, 500, request(epochs=3, steps=9), choices).steps == 9
+    assert settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "recipe: notes\nsettings: {epochs: 4}\n"))).steps is None
+
+
+def test_a_recipe_mirrors_only_what_may_be_mirrored(tmp_path):
+    published = RECIPES["densenet_2017"](SMALL, 500).augmentation
+    insists = choices_of(write(tmp_path, "augmentation: {flip: true, crop_padding: 1}\n"))
+
+    def ours(name, asked=None, choices=insists, base=published, **of_source):
+        return augmentation_for(source(name, **of_source), SPEC, asked or request(), choices, base)
+
+    nothing = choices_of(None)
+    assert ours("cifar10", choices=nothing) == published == Augmentation(crop_padding=4, flip=True)
+    assert ours("digits", choices=nothing) == dataclasses.replace(published, flip=False)
+    assert ours("photos", choices=nothing, image_size=None).flip
+    assert ours("digits") == Augmentation(crop_padding=1, flip=True)
+    assert ours("digits", request(flip=False, crop_padding=2)) == Augmentation(crop_padding=2)
+    assert ours("digits", choices=nothing, base=None, channels=1) == Augmentation(crop_padding=1)
+    assert ours("digits", request(flip=True), nothing, None) == Augmentation(crop_padding=4, flip=True)
+
+
+def test_a_rate_to_be_found_is_the_recipes_until_then(tmp_path):
+    find = write(tmp_path, "settings: {learning_rate: find}\n")
+
+    for asked, recipe in ((request(learning_rate="find"), "fast"), (request(), find)):
+        assert finds_rate(dataclasses.replace(asked, recipe=recipe))
+        assert settings_for(SMALL, 50_000, asked, choices_of(recipe)).learning_rate > 0
+    assert not finds_rate(request(learning_rate=0.3, recipe=find))
+    assert settings_for(SMALL, 500, request(learning_rate=0.3), choices_of(find)).learning_rate == 0.3
+
+
+def test_a_recipe_that_there_is_not_comes_with_the_nearest_and_all(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"unknown recipe 'resnet_2016'") as caught:
+        choices_of("resnet_2016")
+    assert caught.value.remedy == (
+        "Did you mean resnet_2015 or densenet_2017 or alexnet_2012? "
+        "Known: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file."
+    )
+
+    with pytest.raises(UnknownNameError, match=r"unknown recipe 'moderm'"):
+        choices_of(write(tmp_path, "recipe: moderm\n"))
+
+
+def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
+    with pytest.raises(UsageError, match=r"momentum: input should be less than 1, got 1.5"):
+        settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "recipe: fast\nsettings: {momentum: 1.5}\n")))
+
+    with pytest.raises(UsageError, match=r"crop_padding must"):
+        augmentation_for(source("digits"), SPEC, request(), choices_of(write(tmp_path, "augmentation: {crop_padding: -1}\n")))
