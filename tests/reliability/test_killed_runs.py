@@ -34,5 +34,4 @@ def test_each_signal_ends_a_run_so_that_it_can_be_gone_on_with_to_the_bit():
     assert set(signals) == {"SIGTERM", "SIGINT", "SIGINT twice", "SIGHUP", "SIGUSR1"}
     for kind, found in signals.items():
         assert found["equal"] == found["runs"] == 2, kind
-        if kind != "SIGINT twice":
-            assert found["exit_6"] >= 1, kind  # on a busy machine, a signal may come when the run is over
+        assert found["exit_6"] >= 1, kind  # on a busy machine, a signal may come when the run is over

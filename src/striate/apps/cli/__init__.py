@@ -18,6 +18,8 @@ __all__ = ["app", "main"]
 
 WrongCall: type[Exception] = typer.BadParameter.__mro__[2]  # any complaint about the flags; typer does not export its name
 
+TYPERS_INTERRUPT = 130  # what it returns in place of KeyboardInterrupt
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
@@ -28,7 +30,10 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
     try:
-        sys.exit(app(words, standalone_mode=False))
+        code = app(words, standalone_mode=False)
+        if code == TYPERS_INTERRUPT:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except WrongCall as error:
         if not as_json:
             error.show()  # type: ignore[attr-defined]
