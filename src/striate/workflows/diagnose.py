@@ -30,6 +30,7 @@ from striate.engine.settings import TrainSettings
 from striate.estimators.model import MODEL_NAME, Model, load
 from striate.insight.diagnose import Finding, Sample, judge
 from striate.insight.diagnose.probe import Probe
+from striate.insight.diagnose.rules import STARTED
 from striate.workflows.evaluate import read_split
 from striate.workflows.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.probing import HISTORY, counts_in_nats, read_history
@@ -91,9 +92,8 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
     model = load(run, device=str(choose_device(request.device))) if (run / MODEL_NAME).is_file() else None
     pictures = _train_pictures(request, config, model, say) if model is not None else None
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
-    if history:  # then what the batches cost now tells nothing
-        first = history[-1].step
-        again = [dataclasses.replace(sample, step=first + sample.step, wait_share=None) for sample in again]
+    done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
+    again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
     samples = [*history, *again]
     num_classes = int(config.get("num_classes", 0)) or None
     findings = judge(samples, rows, num_classes=num_classes if counts_in_nats(settings) else None)

@@ -44,7 +44,7 @@ def watched(
                 yield event
                 if event.row is not None:
                     write_history(path, probe.samples)
-                elif probe.after_step(event.step, learning_rate=settings.learning_rate) is None:
+                elif probe.after_step(event.step, event.loss, learning_rate=settings.learning_rate) is None:
                     continue
                 tell(probe.news([row._asdict() for row in rows]))
         finally:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.insight.diagnose.records import Finding, LayerSample, Sample
-from striate.insight.diagnose.rules import judge
+from striate.insight.diagnose.rules import causes, judge
 from striate.networks.modules.activation import ScaledTanh
 
 EARLY = (1, 2, 5, 10, 20)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
@@ -98,8 +98,9 @@ class Probe:
         return judge(self.samples, rows, num_classes=self.num_classes, finished=finished)
 
     def news(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
-        """The findings of kinds that were not given before."""
-        found = [finding for finding in self.findings(rows, finished=finished) if finding.kind not in self._said]
+        """The findings of kinds that were not given before, and that none of those explains."""
+        said = self._said
+        found = [finding for finding in self.findings(rows, finished=finished) if said.isdisjoint((finding.kind, *causes(finding.kind)))]
         self._said.update(finding.kind for finding in found)
         self._said.update(kind for finding in found for kind in finding.consequences)
         return found

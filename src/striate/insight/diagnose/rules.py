@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from striate.insight.diagnose.curves import Curves, curve_findings
 from striate.insight.diagnose.records import KINDS, Evidence, Finding, Kind, LayerSample, Sample
 
+STARTED = 20  # updates, before which a network is not what it was made to be
 AT_ONCE = 3  # samples in a row that must show a state of the network before it is said
 DEAD = 0.6  # share of a layer's units
 SATURATED = 0.5  # share of a layer's outputs
@@ -25,7 +26,8 @@ VANISHING = 1e-4  # signal of the first quarter of the layers / that of the last
 EXPLODING = 1e3  # the same, and the signal itself: nats for a change of an output by 1
 DEEP = 4  # layers with weights, from which on the signal is looked at by depth
 DRIFT = 0.1  # nats; below 0.02 is usual
-HIGH_RATIO, LOW_RATIO = 0.25, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
+HIGH_RATIO, LOW_RATIO = 0.5, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
+RISKY_RATIO, STUCK = 0.1, 0.95  # the same, where the loss stays above this share of the first one
 UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
 LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
 WAITING = 0.5  # share of the time
@@ -65,12 +67,17 @@ def judge(
     return _explained(found)
 
 
+def causes(kind: Kind) -> tuple[Kind, ...]:
+    """The kinds that explain findings of `kind`."""
+    return EXPLAINED_BY.get(kind, ())
+
+
 def _explained(found: Iterable[Finding]) -> list[Finding]:
     """The findings that no other explains, one of a kind; each names those that it explains."""
     first = {finding.kind: finding for finding in reversed(list(found))}
-    kept = {kind: finding for kind, finding in first.items() if not any(cause in first for cause in EXPLAINED_BY.get(kind, ()))}
+    kept = {kind: finding for kind, finding in first.items() if not any(cause in first for cause in causes(kind))}
     for kind in first.keys() - kept.keys():
-        for cause in [cause for cause in EXPLAINED_BY[kind] if cause in kept][:1]:
+        for cause in [cause for cause in causes(kind) if cause in kept][:1]:
             kept[cause] = replace(kept[cause], consequences=(*kept[cause].consequences, kind))
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(kept.values(), key=lambda finding: (order[finding.severity], KINDS.index(finding.kind)))
@@ -82,7 +89,7 @@ def _explained(found: Iterable[Finding]) -> list[Finding]:
 def _states(samples: Sequence[Sample]) -> list[Finding]:
     broken = next(((sample, layer) for sample in samples for layer in sample.layers if not layer.finite), None)
     found = [_not_finite(*broken)] if broken else []
-    last = samples[-AT_ONCE:]
+    last = [sample for sample in samples if sample.step >= STARTED][-AT_ONCE:]
     if len(last) < AT_ONCE:
         return found
     for find in (_alike, _dead, _saturated, _constant, _depth, _drift):
@@ -257,11 +264,9 @@ def update_ratio(sample: Sample) -> float | None:
 def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
     ratios = [(sample, ratio) for sample in samples if (ratio := update_ratio(sample)) is not None]
     found: list[Finding] = []
-    if len(ratios) >= 2:
-        pairs = pairwise(ratios)
-        high = next((b for a, b in pairs if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None)
-        if high is not None:
-            found.append(_too_high(*high))
+    high = next((b for a, b in pairwise(ratios) if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None) or _risky(ratios)
+    if high is not None:
+        found.append(_too_high(*high))
     if len(ratios) >= AT_ONCE:
         sample, ratio = max(ratios, key=lambda pair: pair[1])
         gained = curves.gained
@@ -271,10 +276,19 @@ def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
     return found
 
 
+def _risky(ratios: Sequence[tuple[Sample, float]]) -> tuple[Sample, float] | None:
+    """The largest of the updates that are larger than usual, of a training whose loss does not fall."""
+    later = [sample.loss for sample, _ in ratios if sample.step >= STARTED and sample.loss is not None][-AT_ONCE:]
+    if len(later) < AT_ONCE or ratios[0][0].loss is None or mean(later) < STUCK * ratios[0][0].loss:
+        return None
+    largest = max(ratios[1:], key=lambda pair: pair[1])
+    return largest if largest[1] >= RISKY_RATIO else None
+
+
 def _too_high(sample: Sample, ratio: float) -> Finding:
     return Finding(
         kind="learning_rate_too_high",
-        severity="error",
+        severity="warning",
         where="",
         evidence=ratio,
         unit="|change of the weights| / |weights| of an update",
@@ -324,7 +338,7 @@ def _uneven(samples: Sequence[Sample]) -> list[Finding]:
 
 def _waiting(samples: Sequence[Sample]) -> list[Finding]:
     shares = [sample.wait_share for sample in samples if sample.wait_share is not None]
-    if len(shares) < AT_ONCE or median(shares) < WAITING:
+    if len(shares) < 2 * AT_ONCE or sum(share >= WAITING for share in shares) < 0.75 * len(shares):  # others use the machine too
         return []
     share = median(shares)
     return [
