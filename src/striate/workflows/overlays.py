@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from striate.core.errors import UsageError
+from striate.data.fitting import IGNORED
 from striate.workflows.pictures import montage
 
 # The first class is mostly the background. The next seven are those of Okabe and Ito (2008), which color-blind people tell apart.
@@ -36,7 +37,7 @@ def mask_png(mask: np.ndarray, num_classes: int) -> bytes:
 
 
 def overlaid(images: np.ndarray, masks: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pictures with the colours of their classes over them, full along the borders between classes; untouched where there is no class.
+    """Pictures with the colours of their classes over them, full along their borders; untouched where there is no class.
 
     Args:
         images: (n, H, W, C) uint8; C = 1 grey, 3 colour, of any other the mean is shown.
@@ -55,11 +56,14 @@ def overlaid(images: np.ndarray, masks: np.ndarray, num_classes: int) -> np.ndar
 
 
 def borders(masks: np.ndarray) -> np.ndarray:
-    """(n, H, W) bool: the pixels whose right or lower neighbour has another class."""
+    """(n, H, W) bool: the pixels beside one of an earlier class, which is mostly what lies behind; none of those without a class."""
     found = np.zeros(masks.shape, bool)
-    found[:, :-1] |= masks[:, :-1] != masks[:, 1:]
-    found[:, :, :-1] |= masks[:, :, :-1] != masks[:, :, 1:]
-    return found
+    for axis in (1, 2):
+        before, after = np.moveaxis(masks, axis, 0)[:-1], np.moveaxis(masks, axis, 0)[1:]
+        lines = np.moveaxis(found, axis, 0)  # a view
+        lines[1:] |= after > before
+        lines[:-1] |= before > after
+    return found & (masks != IGNORED)
 
 
 def overlays_picture(
