@@ -222,6 +222,7 @@ def test_momentum_crosses_a_small_bump_that_stops_plain_descent():
     assert abs(float(through[0])) < 0.01
 
 
+@pytest.mark.row("001-5")
 def test_plain_descent_stays_on_the_ridge_of_a_saddle_and_noise_with_momentum_leaves():
     on_ridge, shaken = parameter(1.0, 0.0), parameter(1.0, 0.0)
     generator = torch.Generator().manual_seed(0)
