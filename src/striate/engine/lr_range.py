@@ -25,6 +25,7 @@ NUM_STEPS = 100
 SMOOTHING = 0.9  # share of the mean of the losses so far in the next one
 SETTLING = 10  # first losses, whose mean is over too few batches to have a slope
 EXPLODED = 4.0  # times the lowest smoothed loss
+ROUNDING = 1e-6  # share of the first loss: a slope that is none
 
 
 class LearningRateRange(NamedTuple):
@@ -107,7 +108,7 @@ def _chosen(rates: list[float], losses: list[float], smoothed: list[float]) -> L
     bottom = int(np.argmin(smoothed)) if smoothed else 0
     slopes = np.gradient(smoothed, np.log10(rates)) if len(smoothed) > 1 else np.zeros(1)
     falling = slopes[SETTLING : bottom + 1]
-    if not len(falling) or falling.min() >= 0:
+    if not len(falling) or falling.min() >= -ROUNDING * abs(smoothed[0]):
         reach = f"between {rates[0]:g} and {rates[-1]:g}" if rates else "at all"
         raise NumericError(f"--lr find: the loss falls at no learning rate {reach}", "Give --lr a number, and look at the labels.")
     steepest = rates[SETTLING + int(falling.argmin())]
