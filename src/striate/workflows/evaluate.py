@@ -25,6 +25,8 @@ from striate.workflows.runs import read_config, write_json
 from striate.workflows.segment import SegmentReport, evaluate_masks
 from striate.workflows.segment import summary as segment_summary
 from striate.workflows.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.workflows.targets import TargetReport, evaluate_targets
+from striate.workflows.targets import summary as target_summary
 
 MAX_MISTAKES = 36  # shown in the picture
 
@@ -54,7 +56,7 @@ class EvaluateReport(Measures):
     output: str | None
 
 
-def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport:
+def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes.
 
     Raises:
@@ -77,9 +79,20 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
             skip_unreadable=request.skip_unreadable or bool(config.get("skip_unreadable")),
             say=say,
         )
-    source = _open(request, config)
+    source = _open(request, config, model)
     for note in source.notes:
         say(note)
+    if model.targets is not None:
+        return evaluate_targets(
+            model,
+            source,
+            request.split,
+            name=str(run) if run is not None else model.network.name,
+            output=output,
+            config=config,
+            batch_size=request.batch_size,
+            say=say,
+        )
     images = read_split(source, request.split, model, config, say)
     probabilities = model.probabilities(images.images, batch_size=request.batch_size)
     measures = measure(probabilities, images.labels, model.classes)
@@ -111,11 +124,12 @@ def _data(request: EvaluateRequest, config: dict[str, Any]) -> Any:
     return data
 
 
-def _open(request: EvaluateRequest, config: dict[str, Any]) -> DataSource:
+def _open(request: EvaluateRequest, config: dict[str, Any], model: Model) -> DataSource:
     data = _data(request, config)
     data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
     skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
-    return open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
+    task = model.targets.task if model.targets is not None else "classify"
+    return open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip, task=task)
 
 
 def read_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
@@ -163,8 +177,10 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
     write_atomically(output / "mistakes.png", picture)
 
 
-def summary(report: EvaluateReport | SegmentReport) -> str:
+def summary(report: EvaluateReport | SegmentReport | TargetReport) -> str:
     """The report for a person."""
+    if isinstance(report, TargetReport):
+        return target_summary(report)
     if isinstance(report, SegmentReport):
         return segment_summary(report)
     low, high = report.accuracy_interval

@@ -14,6 +14,7 @@ from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
 from striate.workflows.recipes import with_checked_fields
 from striate.workflows.segment import SegmentReport
+from striate.workflows.targets import TargetReport
 from striate.workflows.train import TrainReport, TrainRequest, Watch
 from striate.workflows.train import train as train_request
 
@@ -35,7 +36,7 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
 
 def evaluate(
     model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any
-) -> EvaluateReport | SegmentReport:
+) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
     Args:

@@ -194,7 +194,8 @@ def augmentation_for(
     """The augmentation of a training: the request's `--set augmentation.*` over its flags, its recipe file, its recipe, and the defaults.
 
     The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
-    mirrored, by default and by a recipe: those of folders, and of some named sets.
+    mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none, whatever the recipe:
+    many, such as places and angles, change with the picture.
 
     Args:
         source: Where the pictures come from.
@@ -204,7 +205,9 @@ def augmentation_for(
         base: What the recipe says.
     """
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
-    if base is None:
+    if source.task == "regression":
+        base = Augmentation()
+    elif base is None:
         base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
     flags = {"crop_padding": request.crop_padding, "flip": request.flip}
     chosen = {
