@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.core.errors import DataError, NumericError
-from striate.engine.fit import fit, precision_of, validate
+from striate.engine.fit import fit, validate
 from striate.engine.settings import TrainSettings
+from striate.engine.update import precision_of
 
 PLAIN = {"precision": "float32", "learning_rate": 0.05, "warmup_epochs": 0.0, "device": "cpu"}
 
@@ -143,7 +144,7 @@ def scores(monkeypatch):
 
     def give(*values: tuple[float, float]) -> None:
         answers = iter(values)
-        monkeypatch.setattr("striate.engine.fit.validate", lambda model, batches: next(answers))
+        monkeypatch.setattr("striate.engine.fit.validate", lambda model, batches, **functions: next(answers))
 
     return give
 
@@ -187,7 +188,7 @@ def test_training_stops_at_the_first_loss_that_is_not_finite_and_names_the_step(
         seen.extend(fit(make_model(), batches, settings(epochs=2, schedule="constant")))
 
     assert str(error.value) == (
-        "the loss is not finite at step 3 (learning rate 0.05)\nTrain with a smaller --lr, with --clip-grad 1, or with --precision float32."
+        "the loss is not finite at step 3 (learning rate 0.05): the pictures hold NaN or Inf\nTrain with a smaller --lr, with --clip-grad 1, or with --precision float32."
     )
     assert not seen or seen[-1].step == 2
 
@@ -207,7 +208,7 @@ def interrupted_run(make_batches, make_model, number: signal.Signals, at: tuple[
     events = []
     for event in fit(make_model(), make_batches(4), settings(**{"epochs": 3, **changes}), val_batches=make_batches(1)):
         events.append(event)
-        if (event.step, event.row is not None) == at:
+        if (event.step, event.row is not None) == at and not event.interrupted:
             os.kill(os.getpid(), number)
     return events
 
@@ -218,18 +219,25 @@ def test_a_signal_ends_the_training_at_the_boundary_of_a_step(make_batches, make
 
     events = interrupted_run(make_batches, make_model, number, (6, False))
 
-    assert [event.step for event in events if event.row is None] == [1, 2, 3, 4, 5, 6]
-    assert events[-1].row is not None and events[-1].interrupted
-    assert (events[-1].row.epoch, events[-1].row.step) == (2, 6)
-    assert math.isfinite(events[-1].row.val_loss)
+    assert [event.step for event in events[:-1] if event.row is None] == [1, 2, 3, 4, 5, 6]
+    assert (events[-1].epoch, events[-1].step, events[-1].step_in_epoch, events[-1].interrupted) == (2, 6, 2, True)
+    assert [event.row.epoch for event in events if event.row] == [1]  # half an epoch has no row: it will be continued
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_before_the_end_of_the_first_epoch_still_gives_a_validated_model(make_batches, make_model):
+    events = interrupted_run(make_batches, make_model, signal.SIGTERM, (2, False))
+
+    assert events[-1].interrupted and events[-1].is_best
+    assert (events[-1].row.step, events[-1].step_in_epoch, events[-1].steps_in_epoch) == (2, 2, 4)
+    assert math.isfinite(events[-1].row.val_loss)
 
 
 def test_a_signal_while_an_epoch_is_being_saved_is_not_lost(make_batches, make_model):
     events = interrupted_run(make_batches, make_model, signal.SIGTERM, (4, True))
 
     assert events[-1].interrupted
-    assert events[-1].row.step == 5
+    assert events[-1].step == 5
 
 
 @pytest.mark.parametrize("at", [(12, False), (12, True)])
@@ -348,7 +356,7 @@ def test_dropout_depends_on_the_seed_and_the_step_alone(make_batches):
     [("auto", True, torch.bfloat16), ("auto", False, None), ("float32", True, None), ("bfloat16", False, torch.bfloat16)],
 )
 def test_bfloat16_is_used_where_it_is_fast_or_asked_for(monkeypatch, precision, fast, expected):
-    monkeypatch.setattr("striate.engine.fit.is_bfloat16_fast", lambda device: fast)
+    monkeypatch.setattr("striate.engine.update.is_bfloat16_fast", lambda device: fast)
 
     assert precision_of(TrainSettings(precision=precision), torch.device("cpu")) == expected
 

@@ -26,7 +26,7 @@ class Batches:
     def __len__(self) -> int:
         return self.count
 
-    def epoch(self, epoch: int):
+    def epoch(self, epoch: int, start: int = 0):
         chance = torch.Generator().manual_seed(epoch)
         for _ in range(self.given):
             yield Batch(torch.randn(5, *self.shape, generator=chance), torch.randint(0, 3, (5,), generator=chance))

@@ -68,6 +68,10 @@ class WeightAverage:
         finally:
             _copy(own, now)
 
+    def keep_buffers(self) -> None:
+        """Take the buffers that the model has now, such as refreshed norms, as those of the average."""
+        _copy(dict(self.model.named_buffers()), self.averages)
+
     def state(self) -> dict[str, Tensor]:
         """What a continued training needs, by the model's names; not copies. Empty before the first update."""
         return self.averages | {COUNT: torch.tensor(self.num_averaged)} if self.averages else {}

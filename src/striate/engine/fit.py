@@ -1,31 +1,37 @@
 """The loop: epochs of updates, each followed by a validation.
 
-`fit` is a generator. It yields an event after each update and after each epoch; saving, logging and drawing happen where it is
-consumed, in the order written there.
+`fit` gives a `Training`, which yields an event after each update and after each epoch; saving, logging and drawing happen where it is
+consumed, in the order written there. Between two events the training can be written down (`state`) and later be continued from there
+(`load_state`), bit for bit: what is random depends on the seed, the epoch and the sample alone.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.core.devices import choose_device, is_bfloat16_fast
-from striate.core.errors import DataError, NumericError, UsageError
+from striate.core.devices import choose_device
+from striate.core.errors import DataError
 from striate.core.modes import evaluation_mode, kept_modes
-from striate.core.seeds import mixed, torch_seed
-from striate.engine.accelerate import pool_before_activation, tune_allocator
+from striate.core.seeds import deterministic_algorithms
+from striate.engine.accelerate import pool_before_activation
+from striate.engine.averaging import average_of, refresh_norms
+from striate.engine.failures import first_not_finite
+from striate.engine.freezing import Freezer
 from striate.engine.interrupt import stop_on_signals
-from striate.engine.optimizers import optimizer_of
-from striate.engine.schedules import Schedule, schedule_of
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Batch, StepResult, StepRule, train_step
+from striate.engine.step import Batch, Loss, StepResult, hits_of_classes
+from striate.engine.update import Updater
 
+REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
 
 
@@ -35,8 +41,8 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Batches an epoch."""
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of `epoch`, counted from 1."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch`, counted from 1, from batch `start`, counted from 0."""
 
 
 class EpochRow(NamedTuple):
@@ -63,12 +69,8 @@ class FitEvent(NamedTuple):
     row: EpochRow | None = None
     is_best: bool = False  # better on the validation set than after every epoch before: by accuracy, then by loss
     interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
-
-
-def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype | None:
-    """The dtype to compute convolutions and products in, or None for float32."""
-    fast = settings.precision == "auto" and is_bfloat16_fast(device)
-    return torch.bfloat16 if fast or settings.precision == "bfloat16" else None
+    notes: tuple[str, ...] = ()  # what the user should be told
+    loss: Tensor | None = None  # (), of the update; on the device
 
 
 class Tally:
@@ -77,8 +79,9 @@ class Tally:
     def __init__(self, device: torch.device) -> None:
         exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's has no float64
         self.loss = torch.zeros((), device=device, dtype=exact)
-        self.correct = torch.zeros((), device=device, dtype=torch.int64)
+        self.correct = torch.zeros((), device=device, dtype=exact)
         self.seen = self.steps = 0
+        self.seconds = 0.0  # before the present part of the epoch
 
     def add(self, result: StepResult, num_images: int) -> None:
         """Count one update."""
@@ -92,134 +95,251 @@ class Tally:
         """Whether each loss was; waits for the device."""
         return math.isfinite(self.loss.item())
 
+    def state(self) -> dict[str, float]:
+        """The sums, as plain numbers that are exact."""
+        return {
+            "loss": self.loss.item(), "correct": self.correct.item(), "seen": self.seen, "steps": self.steps, "seconds": self.seconds
+        }  # fmt: skip
 
-def fit(model: nn.Module, train_batches: Batches, settings: TrainSettings, *, val_batches: Batches | None = None) -> Iterator[FitEvent]:
-    """Train `model` in place.
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.loss.fill_(state["loss"])
+        self.correct.fill_(state["correct"])
+        self.seen, self.steps, self.seconds = int(state["seen"]), int(state["steps"]), float(state["seconds"])
+
+
+def fit(
+    model: nn.Module,
+    train_batches: Batches,
+    settings: TrainSettings,
+    *,
+    val_batches: Batches | None = None,
+    class_counts: Tensor | None = None,
+) -> Training:
+    """Train `model` in place; consume the events to do it.
 
     A model that comes in evaluation mode trains in training mode; one that comes in training mode keeps the modes of its parts, so
     that a frozen batch norm stays frozen. After the last event each part is in the mode that it came in.
 
-    SIGINT and SIGTERM end the training after the update under way: the epoch so far is validated and yielded as interrupted.
+    SIGINT and SIGTERM end the training after the update under way, with an event that is marked as interrupted.
 
     Args:
-        model: Maps `batch.images` to logits (N, K); on the device of the batches.
+        model: Maps `batch.images` to outputs, such as logits (N, K); on the device of the batches.
         train_batches: The training set.
         settings: How to train.
         val_batches: What to validate on after each epoch; None gives NaN in the rows.
-
-    Yields:
-        An event after each update, and one with a row after each epoch.
+        class_counts: (K,) how many training samples each class has, for balanced class weights.
 
     Raises:
-        NumericError: the loss or a weight is NaN or Inf; names the update. The weights may be ruined; what was saved before is not.
+        TrainingDivergedError: the loss or a weight is NaN or Inf; names the update and the part of the network. The weights may be
+            ruined; what was saved before is not.
         DataError: there are no training or no validation batches, or fewer come than there should be.
         UsageError: each parameter of the model is frozen.
     """
-    if len(train_batches) == 0:
-        raise DataError("no training pictures")
-    if val_batches is not None and len(val_batches) == 0:
-        raise DataError("no validation pictures")
-    device = choose_device(settings.device)
-    num_steps = settings.steps or settings.epochs * len(train_batches)
-    update = updater(model, settings, device, schedule_of(settings, num_steps, len(train_batches)))
-    best_score, best_epoch = (-math.inf, -math.inf), 0
-    with stop_on_signals() as stop, kept_modes(model), pool_before_activation(model):
-        if not model.training:
-            model.train()
-        step, epoch, ended = 0, 0, False
-        while not ended:
-            epoch += 1
-            started = time.perf_counter()
-            tally = Tally(device)
-            steps_in_epoch = min(len(train_batches), num_steps - step)
-            for batch in train_batches.epoch(epoch):
-                step += 1
-                result, rate = update(batch, step)
-                tally.add(result, len(batch.labels))
-                if (device.type == "cpu" or step % CHECK_EVERY == 0) and not tally.is_finite:
-                    raise _not_finite(step, rate)
-                yield FitEvent(epoch, step, tally.steps, steps_in_epoch)
-                if stop.asked or tally.steps == steps_in_epoch:
-                    break
-            else:
-                raise DataError(f"epoch {epoch} has {tally.steps} batches, but {len(train_batches)} were promised")
-            if not tally.is_finite:
-                raise _not_finite(step, rate)
-            if (name := first_not_finite(model)) is not None:
-                raise _not_finite(step, rate, f"the weight {name}")
-            seconds = time.perf_counter() - started
-            val_loss, val_accuracy = validate(model, val_batches) if val_batches is not None else (math.nan, math.nan)
-            if val_batches is not None and not math.isfinite(val_loss):
-                raise _not_finite(step, rate)
-            is_best = val_batches is None or (val_accuracy, -val_loss) > best_score
-            if is_best:
-                best_score, best_epoch = (val_accuracy, -val_loss), epoch
-            row = EpochRow(
-                epoch=epoch,
-                step=step,
-                train_loss=tally.loss.item() / tally.steps,
-                train_accuracy=tally.correct.item() / tally.seen,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                learning_rate=rate,
-                seconds=round(seconds, 4),
-                images_per_second=round(tally.seen / seconds, 1),
-            )
-            exhausted = step == num_steps or (settings.patience is not None and epoch - best_epoch >= settings.patience)
-            interrupted = stop.asked and not exhausted
-            ended = exhausted or interrupted
-            yield FitEvent(epoch, step, tally.steps, steps_in_epoch, row, is_best, interrupted)
+    return Training(model, train_batches, settings, val_batches, class_counts)
 
 
-def updater(
-    model: nn.Module, settings: TrainSettings, device: torch.device, schedule: Schedule
-) -> Callable[[Batch, int], tuple[StepResult, float]]:
-    """A function that updates `model` on a batch as step t (from 1), and gives what the step tells and its learning rate.
+class Training:
+    """A training under way: an iterator of `FitEvent`, between which it can be written down and continued."""
 
-    What is random in the step, such as dropout, depends on the seed and t alone.
-    """
-    tune_allocator()
-    if settings.channels_last:
-        for weight in model.parameters():
-            if weight.ndim == 4:  # convolutions of images; torch has another name for those of volumes
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    optimizer = optimizer_of(settings, model)
-    if not optimizer.groups:
-        raise UsageError("the network has nothing to train: each of its parameters is frozen", "Freeze fewer parts.")
-    stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
-    autocast = precision_of(settings, device)
+    def __init__(
+        self,
+        model: nn.Module,
+        train_batches: Batches,
+        settings: TrainSettings,
+        val_batches: Batches | None,
+        class_counts: Tensor | None,
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.train_batches, self.val_batches = train_batches, val_batches
+        self.device = choose_device(settings.device)
+        self.num_steps = settings.steps or settings.epochs * len(train_batches)
+        self.updater = Updater(
+            model,
+            settings,
+            self.device,
+            num_steps=self.num_steps,
+            steps_per_epoch=len(train_batches),
+            class_counts=class_counts,
+        )
+        self.freezer = Freezer(model, settings.freeze, settings.unfreeze_every)
+        self.average = average_of(settings, model)
+        self.step, self.epoch = 0, 1  # updates done; the epoch under way
+        self.tally = Tally(self.device)
+        self.best_score, self.best_epoch = (-math.inf, -math.inf), 0
+        self.rate = math.nan  # of the last update
+        self.done = False
+        self._events = self._run()
 
-    def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=settings.smoothing)
+    def __iter__(self) -> Iterator[FitEvent]:
+        return self
 
-    rule = StepRule(loss_fn=loss_fn, max_grad_norm=settings.max_grad_norm, autocast=autocast)
+    def __next__(self) -> FitEvent:
+        return next(self._events)
 
-    def update(batch: Batch, step: int) -> tuple[StepResult, float]:
-        rate = settings.learning_rate * schedule(step - 1)
-        with torch_seed(mixed(settings.seed, step), device):
-            result = train_step(stepped, batch, optimizer, rule, rate)
-        return result, rate
+    def close(self) -> None:
+        """Give the training up: modes, signals and parts are as they were."""
+        self._events.close()
 
-    return update
+    def kept_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Within, the model holds the weights that are validated and kept: the averaged ones, where there is an average."""
+        return self.average.applied() if self.average is not None else contextlib.nullcontext()
+
+    # ---- writing down and continuing
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of the training as it is now, by file; not copies."""
+        files = {"model": dict(self.model.state_dict()), "optimizer": self.updater.optimizer.state()}
+        if self.average is not None:
+            files["average"] = self.average.state()
+        return files
+
+    def state(self) -> dict[str, Any]:
+        """Where the training is, as plain numbers."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "tally": self.tally.state(),
+            "best_score": [None if math.isinf(value) else value for value in self.best_score],
+            "best_epoch": self.best_epoch,
+            "learning_rate": None if math.isnan(self.rate) else self.rate,
+            "update": self.updater.state(),
+        }
+
+    def load_state(self, state: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Go on from what `state` and `tensors` gave; call it before the first event."""
+        self.model.load_state_dict(tensors["model"])
+        self.updater.optimizer.load_state(tensors["optimizer"])
+        if self.average is not None:
+            self.average.load_state(tensors["average"])
+        self.updater.load_state(state["update"])
+        self.step, self.epoch, self.best_epoch = int(state["step"]), int(state["epoch"]), int(state["best_epoch"])
+        self.tally.load_state(state["tally"])
+        self.done = self.step >= self.num_steps and self.tally.steps == 0
+        accuracy, minus_loss = (-math.inf if value is None else float(value) for value in state["best_score"])
+        self.best_score = (accuracy, minus_loss)
+        self.rate = math.nan if state["learning_rate"] is None else float(state["learning_rate"])
+
+    # ---- the loop
+
+    def _run(self) -> Generator[FitEvent]:
+        if len(self.train_batches) == 0:
+            raise DataError("no training pictures")
+        if self.val_batches is not None and len(self.val_batches) == 0:
+            raise DataError("no validation pictures")
+        with contextlib.ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signals())
+            stack.enter_context(kept_modes(self.model))
+            stack.enter_context(contextlib.closing(self.freezer))
+            stack.enter_context(pool_before_activation(self.model))
+            if self.settings.deterministic:
+                stack.enter_context(deterministic_algorithms())
+            if not self.model.training:
+                self.model.train()
+            while not self.done:
+                self.freezer.begin(self.epoch)
+                left = self.num_steps - self.step + self.tally.steps
+                steps_in_epoch = min(len(self.train_batches), left)
+                yield from self._updates(steps_in_epoch, stop)
+                complete = self.tally.steps == steps_in_epoch
+                if not complete and self.best_epoch:
+                    yield self._event(steps_in_epoch, interrupted=True)
+                    return
+                if complete:
+                    self._average_epoch()
+                row, is_best = self._validated()
+                epoch, steps = self.epoch, self.tally.steps
+                if complete:
+                    self._next_epoch(row, is_best)
+                interrupted = stop.asked and not self.done
+                yield FitEvent(epoch, self.step, steps, steps_in_epoch, row, is_best, interrupted, self._notes())
+                if interrupted:
+                    return
+
+    def _updates(self, steps_in_epoch: int, stop: Any) -> Iterator[FitEvent]:
+        """The updates that the epoch still lacks, until a signal asks to stop."""
+        if self.tally.steps == steps_in_epoch:
+            return
+        started = time.perf_counter() - self.tally.seconds
+        for batch in self.train_batches.epoch(self.epoch, self.tally.steps):
+            result, self.rate = self.updater(batch, self.step + 1)
+            self.step += 1
+            self.tally.add(result, len(batch.labels))
+            if self.settings.ema is not None and self.average is not None:
+                self.average.update()
+            if self.device.type != "cpu" and self.step % CHECK_EVERY == 0 and not self.tally.is_finite:
+                raise self.updater.diverged(self.step, self.rate, None)
+            self.tally.seconds = time.perf_counter() - started
+            yield self._event(steps_in_epoch, loss=result.loss)
+            if stop.asked or self.tally.steps == steps_in_epoch:
+                break
+        else:
+            raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were promised")
+
+    def _event(self, steps_in_epoch: int, *, interrupted: bool = False, loss: Tensor | None = None) -> FitEvent:
+        return FitEvent(self.epoch, self.step, self.tally.steps, steps_in_epoch, interrupted=interrupted, notes=self._notes(), loss=loss)
+
+    def _notes(self) -> tuple[str, ...]:
+        notes, self.updater.notes = tuple(self.updater.notes), []
+        return notes
+
+    def _validated(self) -> tuple[EpochRow, bool]:
+        """The row of the epoch so far, and whether it is the best."""
+        tally = self.tally
+        if not tally.is_finite:
+            raise self.updater.diverged(self.step, self.rate, None)
+        if (name := first_not_finite(self.model)) is not None:
+            raise self.updater.diverged(self.step, self.rate, None, f"the weight {name}")
+        val_loss, val_accuracy = math.nan, math.nan
+        if self.val_batches is not None:
+            with self.kept_weights():
+                val_loss, val_accuracy = validate(
+                    self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=self.updater.rule.hits_fn
+                )
+            if not math.isfinite(val_loss):
+                raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
+        is_best = self.val_batches is None or (val_accuracy, -val_loss) > self.best_score
+        row = EpochRow(
+            epoch=self.epoch,
+            step=self.step,
+            train_loss=tally.loss.item() / tally.steps,
+            train_accuracy=tally.correct.item() / tally.seen,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            learning_rate=self.rate,
+            seconds=round(tally.seconds, 4),
+            images_per_second=round(tally.seen / tally.seconds, 1),
+        )
+        return row, is_best
+
+    def _average_epoch(self) -> None:
+        """Take the end of the epoch into an equal average, and give its norms the statistics of the average's activations."""
+        start = self.settings.swa_start
+        if self.average is None or self.settings.ema is not None or start is None or self.step < start * self.num_steps:
+            return
+        self.average.update()
+        with self.average.applied():
+            refresh_norms(self.model, itertools.islice(self.train_batches.epoch(self.epoch), REFRESH_BATCHES))
+            self.average.keep_buffers()
+
+    def _next_epoch(self, row: EpochRow, is_best: bool) -> None:
+        if is_best:
+            self.best_score, self.best_epoch = (row.val_accuracy, -row.val_loss), self.epoch
+        self.updater.schedule.observe(row.val_loss)
+        patience = self.settings.patience
+        self.done = self.step == self.num_steps or (patience is not None and self.epoch - self.best_epoch >= patience)
+        self.epoch += 1
+        self.tally = Tally(self.device)
 
 
-def first_not_finite(model: nn.Module) -> str | None:
-    """The name of a parameter that holds NaN or Inf: a saturated activation can hide one from every loss."""
-    return next((name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()), None)
-
-
-def _not_finite(step: int, rate: float, what: str = "the loss") -> NumericError:
-    remedy = "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
-    return NumericError(f"{what} is not finite at step {step} (learning rate {rate:g})", remedy)
-
-
-def validate(model: nn.Module, batches: Batches) -> tuple[float, float]:
-    """Mean cross-entropy in nats and accuracy over `batches`, in float32 and evaluation mode."""
-    loss, correct, seen = 0.0, 0, 0
+def validate(model: nn.Module, batches: Batches, *, loss_fn: Loss | None = None, hits_fn: Loss | None = None) -> tuple[float, float]:
+    """Mean loss (without others: cross-entropy in nats) and accuracy over `batches`, in float32 and evaluation mode."""
+    loss_fn, hits_fn = loss_fn or F.cross_entropy, hits_fn or hits_of_classes
+    loss, correct, seen = 0.0, 0.0, 0
     with torch.inference_mode(), evaluation_mode(model):
         for batch in batches.epoch(1):
-            logits = model(batch.images)  # (N, K)
-            loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
-            correct += int((logits.argmax(1) == batch.labels).sum())
+            outputs = model(batch.images)  # (N, K)
+            loss += float(loss_fn(outputs, batch.labels)) * len(batch.labels)
+            correct += float(hits_fn(outputs, batch.labels))
             seen += len(batch.labels)
     return loss / seen, correct / seen

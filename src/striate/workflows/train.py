@@ -16,13 +16,16 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec
 from striate.core.locks import RunLock
+from striate.core.targets import Task
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
+from striate.data.targets import target_spec
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.schedules import extended
 from striate.engine.settings import OptimizerName, ScheduleName, TrainSettings
 from striate.estimators.fitting import EpochRow, Fitting, channel_statistics
+from striate.estimators.model import load
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.continuing import (
@@ -31,18 +34,22 @@ from striate.workflows.continuing import (
     config_and_network,
     fingerprint,
     open_source,
-    plan_of_run,
+    plan_of,
     read_train_and_val,
     refuse_changes,
     warn_of_other_conditions,
 )
 from striate.workflows.info import info
-from striate.workflows.recipes import augmentation_for, network_for, settings_for, with_checked_fields
-from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, run
+from striate.workflows.lr_find import with_found_rate
+from striate.workflows.recipes import augmentation_for, choices_of, completed, finds_rate, network_for, settings_for, with_checked_fields
+from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, metrics_of, run
 from striate.workflows.runs import new_run_folder, write_json, write_yaml
 from striate.workflows.segment import plan_pixel_network
+from striate.workflows.targets import suited_to, val_measures
 
-__all__ = ["Silence", "EpochRow", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
+__all__ = ["EpochRow", "Silence", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
+
+VAL_FRACTION = 0.1  # of the training split, where there is no val split
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -51,11 +58,12 @@ class TrainRequest:
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, or a Network
-    task: Literal["classify", "segment"] | None = None  # segment: a class for each pixel, of a folder of images/ and masks/
+    task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
     epochs: int | str | None = None  # "+20" extends the run of `resume`
     steps: int | None = None  # exactly this many updates instead
     batch_size: int | None = None
-    learning_rate: float | None = None
+    recipe: str | Path | None = None  # the name of a recipe, or a YAML file: weaker than all that is said here
+    learning_rate: float | Literal["find"] | None = None  # find: by a range test
     optimizer: OptimizerName | None = None
     momentum: float | None = None
     weight_decay: float | None = None
@@ -68,17 +76,18 @@ class TrainRequest:
     fit: Fit | None = None
     crop_padding: int | None = None
     flip: bool | None = None
-    val_fraction: float = 0.1
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: bool = False
-    seed: int = 0
-    device: str = "auto"
+    val_fraction: float | None = None  # of train, where there is no val split; None: a tenth
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    compile: bool | None = None
+    seed: int | None = None
+    device: str | None = None
     resume: Path | None = None  # the run folder to go on with; then all else comes from there
     checkpoint_every: int | None = None  # updates between two checkpoints; None lets the time decide
+    diagnose: bool = True  # say what goes wrong while it trains
     accumulate: int | None = None
     ema: float | None = None
     freeze: tuple[str, ...] | None = None
-    deterministic: bool = False
+    deterministic: bool | None = None
     output: Path | None = None
     name: str | None = None
     skip_unreadable: bool = False
@@ -91,8 +100,9 @@ class TrainRequest:
 class ValScore:
     """How the kept model does on the validation split."""
 
-    accuracy: float
-    loss: float  # cross-entropy, nats
+    accuracy: float | None  # of labels: the share of pictures that have exactly theirs; None: of numbers
+    loss: float  # cross-entropy, nats; of numbers the mean over them, each divided by its deviation over the training pictures
+    measures: dict[str, float | None] = Field(default_factory=dict)  # of numbers r2, mae, rmse; of labels mean_average_precision and more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,22 +136,32 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     """
     watch = watch or Silence()
     started = time.monotonic()
-    choose_device(request.device)  # before anything is made
+    choose_device(request.device or "auto")  # before anything is made
     if request.resume is not None:
+        if request.recipe is not None:
+            raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
         return resumed(request, request.resume, watch, started)
-    plan = planned(request, watch)
+    plan, picture = planned(request, watch), None
+    if finds_rate(request):
+        plan, picture = with_found_rate(plan, watch.say)
     folder = new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
     with RunLock(folder):
         write_yaml(folder / "config.yaml", plan.config)
         write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
         write_json(folder / "env.json", info())
         write_json(folder / "classes.json", list(plan.source.classes))
+        if picture is not None:
+            (folder / "report").mkdir()
+            write_atomically(folder / "report" / "lr_find.png", picture)
         watch.say(chosen(plan, folder))
-        return finished(plan, folder, run(plan, folder, watch, every=request.checkpoint_every), started)
+        return finished(plan, folder, run(plan, folder, watch, every=request.checkpoint_every, diagnose=request.diagnose), started)
 
 
 def planned(request: TrainRequest, watch: Watch) -> Plan:
     """The training that `request` asks for, its pictures read."""
+    choices = choices_of(request.recipe)
+    request = completed(request, choices)
+    val_fraction = VAL_FRACTION if request.val_fraction is None else request.val_fraction
     source = open_source(
         request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable
     )
@@ -150,16 +170,17 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     network, fit = plan_network(request, source)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-    train_set, val_set = read_train_and_val(source, spec, request.val_fraction, request.seed, watch.say)
+    train_set, val_set = read_train_and_val(source, spec, val_fraction, request.seed or 0, watch.say)
     spec = with_statistics(spec, train_set)
     fitting = Fitting(
         network=network,
         images=spec,
         classes=source.classes,
-        settings=settings_for(network, len(train_set), request),
-        augmentation=augmentation_for(source, spec, request),
+        settings=suited_to(source.task, settings_for(network, len(train_set), request, choices)),
+        augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
+        targets=target_spec(source.task, train_set.labels),
     )
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting))
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
 
 def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -> TrainReport:
@@ -178,33 +199,46 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
         start = CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest()
         if start is None:
             raise RefusedFileError(f"{folder}: holds no checkpoint to go on from", "Start the run again in a new folder.")
-        kept, config = start.state["config"], config_and_network(folder)[0]
-        refuse_changes(folder, kept, config)
-        refuse_changes(folder, kept, asked_of(request, config))
-        plan = plan_of_run(folder, watch.say, data=request.data, data_dir=request.data_dir, settings=extension(request, start, folder))
+        config, network = config_and_network(folder)
+        refuse_changes(folder, with_extensions(start.state["config"], config["extended_by"], start), config)
+        refuse_changes(folder, config, asked_of(request, config))
+        extension = extension_of(request, config, folder, done=start.state["done"])
+        if extension:
+            config = with_extensions(config, [*config["extended_by"], extension], start)
+        plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir)
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
-            raise UsageError(f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint", "Start a new run.")
+            message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
+            raise UsageError(message, "Start a new run.")
         warn_of_other_conditions(start.state["conditions"], watch.say)
-        if plan.config != config:
-            write_yaml(folder / "config.yaml", plan.config)
+        if extension:
+            write_yaml(folder / "config.yaml", config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
-        return finished(plan, folder, run(plan, folder, watch, start=start, every=request.checkpoint_every), started)
+        outcome = run(plan, folder, watch, start=start, every=request.checkpoint_every, diagnose=request.diagnose)
+        return finished(plan, folder, outcome, started)
 
 
-def extension(request: TrainRequest, start: Checkpoint, folder: Path) -> TrainSettings | None:
-    """The settings of a run that is extended; None where it is not.
+def with_extensions(config: dict[str, Any], extensions: list[int], start: Checkpoint) -> dict[str, Any]:
+    """`config`, extended by those of `extensions` (epochs) that it does not have yet."""
+    settings = with_checked_fields(TrainSettings, **config["settings"])
+    for added in extensions[len(config["extended_by"]) :]:
+        settings = extended(settings, added, start.state["steps_per_epoch"])
+    return {**config, "settings": TypeAdapter(TrainSettings).dump_python(settings, mode="json"), "extended_by": extensions}
+
+
+def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool) -> int | None:
+    """By how many epochs the run is to be extended; None for not at all.
 
     Raises:
         UsageError: `epochs` is not "+N", or the run is done and not extended.
     """
-    settings = with_checked_fields(TrainSettings, **start.state["config"]["settings"])
-    if request.epochs is None or request.epochs == settings.epochs:
-        if start.state["done"]:
-            raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
-        return None
-    if not isinstance(request.epochs, str):
-        raise UsageError(f"{folder}: has {settings.epochs} epochs, --epochs says {request.epochs}", "Extend a run with --epochs +N.")
-    return extended(settings, added_epochs(request.epochs))
+    planned = config["settings"]["epochs"]
+    if isinstance(request.epochs, str):
+        return added_epochs(request.epochs)
+    if request.epochs not in (None, planned):
+        raise UsageError(f"{folder}: has {planned} epochs, --epochs says {request.epochs}", "Extend a run with --epochs +N.")
+    if done:
+        raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
+    return None
 
 
 def added_epochs(text: str) -> int:
@@ -214,7 +248,9 @@ def added_epochs(text: str) -> int:
         UsageError: it is something else.
     """
     if not (text.startswith("+") and text[1:].isdigit() and int(text[1:]) > 0):
-        raise UsageError(f"--epochs {text}: must be a number, or +N with --resume", "For example --epochs 20, or --resume RUN --epochs +20.")
+        raise UsageError(
+            f"--epochs {text}: must be a number, or +N with --resume", "For example --epochs 20, or --resume RUN --epochs +20."
+        )
     return int(text[1:])
 
 
@@ -223,7 +259,7 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
     from striate.workflows.pictures import curves_picture
 
     (folder / "report").mkdir(exist_ok=True)
-    write_atomically(folder / "report" / "curves.png", curves_picture([row._asdict() for row in outcome.rows]))
+    write_atomically(folder / "report" / "curves.png", curves_picture(metrics_of(outcome.rows, plan.fitting)))
     return report_of(plan, folder, outcome, time.monotonic() - started)
 
 
@@ -268,19 +304,20 @@ def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
     return dataclasses.replace(spec, mean=mean, std=std)
 
 
-def configuration(request: TrainRequest, fitting: Fitting) -> dict[str, Any]:
+def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) -> dict[str, Any]:
     """Everything the run was made with, merged: plain data."""
     data = "arrays"
     if isinstance(request.data, str | Path):
         data = request.data if request.data in NAMED else str(Path(request.data).resolve())
     return {
         "data": data,
-        "task": request.task,
+        "task": fitting.targets.task if fitting.targets is not None else request.task,
         "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
-        "val_fraction": request.val_fraction,
-        "val_seed": request.seed,  # of the division into train and val; --set may give the training another
+        "val_fraction": val_fraction,
+        "val_seed": request.seed or 0,  # of the division into train and val; --set may give the training another
         "skip_unreadable": request.skip_unreadable,
         "network": fitting.network.name,
+        "extended_by": [],
         "num_classes": len(fitting.classes),
         "settings": TypeAdapter(type(fitting.settings)).dump_python(fitting.settings, mode="json"),
         "augmentation": dataclasses.asdict(fitting.augmentation),
@@ -323,16 +360,27 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> Tra
         seconds=round(seconds, 3),
         images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows])), 1),
         best_epoch=outcome.best.epoch,
-        val=ValScore(accuracy=outcome.best.val_accuracy, loss=outcome.best.val_loss),
+        val=val_score(plan, folder, outcome),
         interrupted=outcome.interrupted,
     )
+
+
+def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
+    """How the kept model does on the validation split."""
+    best, targets = outcome.best, plan.fitting.targets
+    if targets is None:
+        return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
+    accuracy = None if targets.task == "regression" else best.val_accuracy
+    return ValScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(load(folder), plan.val_set))
 
 
 def summary(report: TrainReport) -> str:
     """The report for a person."""
     split = "test" if "test" in report.splits else "val"
+    scores = {"accuracy": report.val.accuracy, **report.val.measures}
+    words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
     return (
-        f"{report.network} on {report.data}: val accuracy {report.val.accuracy:.4f}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
+        f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
         f"of {report.epochs}), {report.seconds:.1f} s\n"
         f"run: {report.run}\n"
         f"next: striate evaluate {report.run} --split {split}\n"

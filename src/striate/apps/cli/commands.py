@@ -129,20 +129,39 @@ def info_command(as_json: Json = False) -> None:
 
 @app.command("train")
 def train_command(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
     model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
     task: Annotated[
-        Literal["classify", "segment"] | None,
-        typer.Option(help="segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."),
+        Literal["classify", "regression", "multilabel", "segment"] | None,
+        typer.Option(
+            help="What the targets of an .npz file are [default: by their type and shape]; "
+            "segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="N", help="Passes over the training split; +N extends a run [default: by the data].")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: by the network].")] = None,
-    opt: Annotated[Literal["sgd", "adam", "adamw"] | None, typer.Option(help="Optimizer [default: by the network].")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="How to train: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, "
+            "such as the config.yaml of a run. Flags are stronger.",
+        ),
+    ] = None,
+    lr: Annotated[
+        str | None, typer.Option(metavar="RATE|find", help="Peak learning rate; find: by a test [default: by the network].")
+    ] = None,
+    opt: Annotated[
+        str | None, typer.Option(metavar="NAME", help="gd, sgd, adam, adamw, lion, muon, ... [default: by the network].")
+    ] = None,
     momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decay of weights; biases and norms have none.")] = None,
-    sched: Annotated[Literal["cosine", "step", "constant"] | None, typer.Option(help="Schedule of the learning rate.")] = None,
+    sched: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Schedule: constant, step, cosine, one_cycle, plateau, ... [default: cosine].")
+    ] = None,
     warmup_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
     smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Label smoothing.")] = None,
     clip_grad: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
@@ -151,11 +170,22 @@ def train_command(
     fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How a picture of another shape is fitted.")] = None,
     crop_padding: Annotated[int | None, typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
-    val_fraction: Annotated[float, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split.")] = 0.1,
-    precision: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="auto takes bfloat16 where it is fast.")] = "auto",
-    compile_: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split.")] = 0,
-    device: Device = "auto",
+    val_fraction: Annotated[
+        float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split [default: 0.1].")
+    ] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in so many parts, to need less memory.")] = None,
+    model_ema: Annotated[float | None, typer.Option(min=0, max=1, help="Keep an exponential mean of the weights with this decay.")] = None,
+    freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto takes bfloat16 where it is fast [default: auto].")
+    ] = None,
+    compile_: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split [default: 0].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
+    deterministic: Annotated[bool | None, typer.Option(help="Refuse operations that do not repeat their bits.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run from its last checkpoint.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Updates between checkpoints [default: by time, under 1 %].")] = None,
+    diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Say what goes wrong while it trains.")] = True,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
@@ -169,16 +199,19 @@ def train_command(
 ) -> None:
     """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
     from striate.apps.cli.progress import show_progress
+    from striate.workflows.recipes import with_checked_fields
     from striate.workflows.train import TrainRequest, train
 
-    request = TrainRequest(
+    request = with_checked_fields(
+        TrainRequest,
         data=data,
         network=model,
         task=task,
-        epochs=epochs,
+        epochs=whole_number(epochs),
         steps=steps,
         batch_size=batch_size,
-        learning_rate=lr,
+        recipe=recipe,
+        learning_rate=rate(lr),
         optimizer=opt,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -192,10 +225,17 @@ def train_command(
         crop_padding=crop_padding,
         flip=flip,
         val_fraction=val_fraction,
+        accumulate=accumulate,
+        ema=model_ema,
+        freeze=tuple(freeze) if freeze else None,
         precision=precision,
         compile=compile_,
         seed=seed,
         device=device,
+        deterministic=deterministic,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        diagnose=diagnose,
         output=output,
         name=name,
         skip_unreadable=skip_unreadable,
@@ -212,8 +252,25 @@ def train_command(
 
         sys.stdout.write(summary(report))
     if report.interrupted:
-        say(f"stopped before its end; {report.run} holds the model so far")
+        say(f"stopped before its end; go on with: striate train --resume {report.run}")
         raise typer.Exit(6)
+
+
+def whole_number(text: str | None) -> int | str | None:
+    """The number that `text` is; "+20" and what is no number stay text."""
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def rate(text: str | None) -> float | str | None:
+    """The value of `--lr`: a number, or the word find."""
+    from striate.core.errors import UsageError
+
+    if text is None or text == "find":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--lr {text}: must be a number or the word find", "For example --lr 0.1, or --lr find.") from None
 
 
 def assignments(words: list[str]) -> dict[str, object]:
@@ -293,6 +350,25 @@ def predict_command(
         sys.stdout.write(predictions.to_csv())
     else:
         print_table(["picture", "answer"], answer_rows(predictions), right=set())
+
+
+@app.command("repro")
+def repro_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
+    output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is thrown away].")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train a run again and say whether it comes out equal, bit for bit, or where and how far it differs."""
+    from striate.apps.cli.progress import show_progress
+    from striate.workflows.repro import ReproRequest, repro, summary
+
+    with show_progress() as watch:
+        report = repro(ReproRequest(run=run, output=output, data_dir=data_dir), watch=watch)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
 
 
 @app.command("demo")

@@ -1,0 +1,148 @@
+"""What updates a model on a batch: everything that the settings say about one update, put together."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.devices import is_bfloat16_fast
+from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.seeds import mixed, torch_seed
+from striate.engine.accelerate import tune_allocator
+from striate.engine.failures import TrainingDivergedError, first_not_finite, first_part_not_finite, is_out_of_memory
+from striate.engine.losses import hits_of, loss_of, plain_loss_of
+from striate.engine.optimizers import optimizer_of
+from striate.engine.penalties import penalties_of
+from striate.engine.schedules import schedule_of
+from striate.engine.settings import TrainSettings
+from striate.engine.step import Batch, LossNotFiniteError, StepResult, StepRule, train_step
+
+REMEDY = "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
+
+
+def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype | None:
+    """The dtype to compute convolutions and products in, or None for float32."""
+    fast = settings.precision == "auto" and is_bfloat16_fast(device)
+    return torch.bfloat16 if fast or settings.precision == "bfloat16" else None
+
+
+class Updater:
+    """Updates `model` on a batch as step t (from 1). What is random in the step, such as dropout, depends on the seed and t alone.
+
+    Where memory runs out, the batch is computed in twice as many parts, from then on; `notes` says so.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainSettings,
+        device: torch.device,
+        *,
+        num_steps: int,
+        steps_per_epoch: int,
+        class_counts: Tensor | None = None,
+    ) -> None:
+        tune_allocator()
+        if settings.channels_last:
+            for weight in model.parameters():
+                if weight.ndim == 4:  # convolutions of images; torch has another name for those of volumes
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.model, self.settings, self.device = model, settings, device
+        self.optimizer = optimizer_of(settings, model)
+        if not self.optimizer.groups:
+            raise UsageError("the network has nothing to train: each of its parameters is frozen", "Freeze fewer parts.")
+        self.schedule = schedule_of(settings, num_steps, steps_per_epoch)
+        self.stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
+        self.penalties = penalties_of(settings, model)
+        self.rule = StepRule(
+            loss_fn=loss_of(settings, class_counts=class_counts),
+            hits_fn=hits_of(settings),
+            max_grad_norm=settings.max_grad_norm,
+            autocast=precision_of(settings, device),
+            stop_at_not_finite=device.type == "cpu",
+            before_update=self.penalties.before_update if self.penalties else None,
+        )
+        self.val_loss_fn = plain_loss_of(settings)
+        self.parts = settings.accumulate
+        self.notes: list[str] = []
+        self.previous: Batch | None = None
+
+    def __call__(self, batch: Batch, step: int) -> tuple[StepResult, float]:
+        """What the update tells, and its learning rate.
+
+        Raises:
+            TrainingDivergedError: the loss is NaN or Inf, on a processor; on other devices the caller looks now and then.
+            EnvironmentFault: there is too little memory, however small the parts.
+        """
+        rate = self.settings.learning_rate * self.schedule(step - 1)
+        while True:
+            try:
+                result = self._update(batch, step, rate)
+                break
+            except LossNotFiniteError:
+                raise self.diverged(step, rate, batch) from None
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._divide(batch, step)  # outside the handler, so that the failed step's tensors are let go first
+        self.previous = batch
+        return result, rate
+
+    def _update(self, batch: Batch, step: int, rate: float) -> StepResult:
+        result = train_step(
+            self.stepped,
+            batch,
+            self.optimizer,
+            self.rule,
+            rate,
+            parts=min(self.parts, len(batch.labels)),
+            randomness=partial(torch_seed, mixed(self.settings.seed, step), self.device),
+        )
+        if self.penalties is not None:
+            self.penalties.after_update()
+        return result
+
+    def _divide(self, batch: Batch, step: int) -> None:
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        size = len(batch.labels)
+        if self.parts * 2 > max(1, size // 2):
+            message = f"out of memory at step {step}, even in parts of {-(-size // self.parts)} pictures"
+            raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+        self.parts *= 2
+        each = -(-size // self.parts)
+        self.notes.append(f"out of memory at step {step}: batches of {size} are now computed in {self.parts} parts of {each}, same update")
+
+    def diverged(self, step: int, rate: float, batch: Batch | None, what: str = "the loss") -> TrainingDivergedError:
+        """The error for NaN or Inf at `step`: names the part of the network and hands on the batch."""
+        weight = first_not_finite(self.model, buffers=False)
+        part, where = "", ""
+        if weight is not None:
+            what, part = f"the weight {weight}", weight.rpartition(".")[0]
+            if batch is not None and self.previous is not None:  # this batch was not used: the update before it did it
+                step, batch = step - 1, self.previous
+        elif batch is not None:
+            part = first_part_not_finite(self.model, partial(self._forward, batch, step))
+            pictures_bad = batch.images.is_floating_point() and not torch.isfinite(batch.images).all()
+            where = f", first in {part}" if part else ": the pictures hold NaN or Inf" if pictures_bad else ""
+        message = f"{what} is not finite at step {step} (learning rate {rate:g}){where}"
+        return TrainingDivergedError(message, REMEDY, step=step, part=part, batch=batch)
+
+    def _forward(self, batch: Batch, step: int) -> Any:
+        cast_products = torch.autocast(self.device.type, self.rule.autocast or torch.bfloat16, enabled=self.rule.autocast is not None)
+        with torch_seed(mixed(self.settings.seed, step), self.device), cast_products, contextlib.suppress(RuntimeError):
+            return self.model(batch.images)
+
+    def state(self) -> dict[str, Any]:
+        """What a continued training needs besides tensors: plain numbers."""
+        return {"parts": self.parts, "schedule": self.schedule.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.parts = int(state["parts"])
+        self.schedule.load_state(state["schedule"])

@@ -1,0 +1,176 @@
+"""A training that runs: what each event leaves in the run folder, and when a checkpoint is due."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from striate.core.files import write_atomically
+from striate.data.records import ImageSet
+from striate.engine.checkpoints import Checkpoint, CheckpointStore
+from striate.engine.failures import TrainingDivergedError
+from striate.estimators.fitting import EpochRow, Fitting, FittingRun, fit_images
+from striate.estimators.model import MODEL_NAME
+from striate.networks.model_file import save_model
+from striate.workflows.continuing import Plan, conditions, fingerprint
+from striate.workflows.probing import watched
+from striate.workflows.runs import write_metrics
+
+CHECKPOINTS = "checkpoints"
+SECONDS_BETWEEN = 30.0  # checkpoints, at least
+SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
+
+
+class Watch(Protocol):
+    """Who follows a training."""
+
+    def say(self, text: str) -> None:
+        """A line for the person."""
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """Update `step` of `num_steps` of `epoch` is done."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """An epoch is done."""
+
+
+class Silence:
+    """Follows nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """Nothing."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """Nothing."""
+
+
+class Outcome(NamedTuple):
+    """What a training came to."""
+
+    rows: list[EpochRow]  # of whole epochs; where there is none, of the part that was trained
+    best: EpochRow  # of the kept model
+    step: int
+    interrupted: bool
+
+
+def run(
+    plan: Plan, folder: Path, watch: Watch, *, start: Checkpoint | None = None, every: int | None = None, diagnose: bool = True
+) -> Outcome:
+    """Train, from the beginning or from `start`, and write what each event gives into `folder`.
+
+    Args:
+        plan: What to train, and how.
+        folder: The run folder; the caller holds its lock.
+        watch: Who follows.
+        start: The checkpoint to go on from.
+        every: Updates between two checkpoints; None lets the time decide (`Saver`).
+        diagnose: Say what goes wrong, by a probe beside the training.
+
+    Raises:
+        TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
+    """
+    fitting, train_set = plan.fitting, plan.train_set
+    training = fit_images(fitting, train_set, plan.val_set)
+    rows: list[EpochRow] = []
+    best: EpochRow | None = None
+    if start is not None:
+        training.loop.load_state(start.state["training"], start.tensors)
+        rows = [EpochRow(**row) for row in start.state["rows"]]
+        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+        if rows:
+            write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+    constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions()}
+    saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every)
+    interrupted, partial = False, None
+    try:
+        for event in watched(training, fitting, rows, folder, watch.say) if diagnose else training.events:
+            for note in event.notes:
+                watch.say(note)
+            if event.row is not None:
+                if event.step_in_epoch == event.steps_in_epoch:
+                    rows.append(event.row)
+                    write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+                else:
+                    partial = event.row
+                if event.is_best:
+                    best = event.row
+                    extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
+                    save_model(
+                        folder / MODEL_NAME,
+                        fitting.network,
+                        training.state(),
+                        classes=fitting.classes,
+                        images=fitting.images,
+                        info=extra,
+                        targets=fitting.targets,
+                    )
+                watch.epoch(event.row)
+            else:
+                watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
+            interrupted = event.interrupted
+            saver.after(event.step, at_once=interrupted or training.loop.done)
+    except TrainingDivergedError as error:
+        raise with_its_batch(error, train_set, folder) from None
+    if best is None:
+        best = partial
+    if best is None:
+        raise RuntimeError("a training ended without a row")  # fit yields one before it ends
+    return Outcome(rows or [best], best, training.loop.step, interrupted)
+
+
+def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
+    """The rows of `metrics.csv`; numbers are neither right nor wrong, so a regression has no accuracies."""
+    left_out = ("train_accuracy", "val_accuracy") if fitting.targets is not None and fitting.targets.task == "regression" else ()
+    return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
+
+
+class Saver:
+    """Saves a checkpoint when one is due: every so many updates; else when 30 s have passed and saving takes less than 1 % of the time."""
+
+    def __init__(
+        self, store: CheckpointStore, training: FittingRun, rows: list[EpochRow], constant: dict[str, Any], every: int | None
+    ) -> None:
+        self.store, self.training, self.rows, self.constant, self.every = store, training, rows, constant, every
+        self.saved_at, self.wait = time.monotonic(), SECONDS_BETWEEN
+
+    def after(self, step: int, *, at_once: bool) -> None:
+        """Save the training as it is after update `step`, if that is due or must be now."""
+        due = step % self.every == 0 if self.every else time.monotonic() - self.saved_at >= self.wait
+        if not (due or at_once):
+            return
+        started = time.monotonic()
+        loop = self.training.loop
+        state = {
+            "training": loop.state(),
+            "done": loop.done,
+            "steps_per_epoch": len(loop.train_batches),
+            "rows": [row._asdict() for row in self.rows],
+            **self.constant,
+        }
+        self.store.save(step, loop.tensors(), state)
+        self.saved_at = time.monotonic()
+        self.wait = max(SECONDS_BETWEEN, (self.saved_at - started) / SHARE_OF_TIME)
+
+
+def with_its_batch(error: TrainingDivergedError, train_set: ImageSet, folder: Path) -> TrainingDivergedError:
+    """The same error, which also names the pictures of the batch and the file that holds it."""
+    batch = error.batch
+    indices = getattr(batch, "indices", None)
+    if batch is None or indices is None:
+        return error
+    (folder / "report").mkdir(exist_ok=True)
+    path = folder / "report" / "not-finite.npz"
+    stream = io.BytesIO()
+    np.savez_compressed(stream, images=batch.images.cpu().numpy(), labels=batch.labels.cpu().numpy(), indices=indices.cpu().numpy())
+    write_atomically(path, stream.getvalue())
+    names = [train_set.paths[place] for place in indices.tolist()]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    message = f"{error.message}; its batch ({shown}) is kept in {path}"
+    return TrainingDivergedError(message, error.remedy, step=error.step, part=error.part, batch=batch)
