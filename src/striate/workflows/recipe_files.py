@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
+from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.settings import TrainSettings
 
@@ -19,12 +20,12 @@ MAX_DEPTH = 6
 KNOWN = {
     "settings": tuple(field.name for field in dataclasses.fields(TrainSettings)),
     "augmentation": tuple(field.name for field in dataclasses.fields(Augmentation)),
+    "images": tuple(field.name for field in dataclasses.fields(ImageSpec)),
 }
 OF_A_RUN = (  # what config.yaml of a run holds beside
     *("data", "task", "data_dir", "val_fraction", "val_seed", "skip_unreadable"),
-    *("network", "num_classes", "images", "extended_by"),
+    *("network", "num_classes", "extended_by"),
 )
-OF_IMAGES = ("height", "width", "channels", "mean", "std", "fit")
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RefusedFileError(f"{path}: must hold names and values, got {type(content).__name__}", "Begin with the line 'settings:'.")
     check_names(path, "", content, ("recipe", *KNOWN, *OF_A_RUN))
-    for group, names in {**KNOWN, "images": OF_IMAGES}.items():
+    for group, names in KNOWN.items():
         part = content.setdefault(group, {})
         if part is None:
             content[group] = {}
