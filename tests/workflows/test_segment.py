@@ -16,7 +16,9 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.images import ImageSpec
-from striate.data.masks import open_masks
+from striate.data.masks import MaskSource, open_masks
+from striate.engine.losses import balanced_weights
+from striate.estimators.fitting import class_counts
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment
 from striate.networks.families.fcn import enlarge
@@ -25,6 +27,8 @@ from striate.networks.layers import Chain, Conv, ConvTranspose, Identity, Layer,
 from striate.networks.model_file import save_model
 from striate.networks.network import Network
 from striate.workflows.overlays import borders, class_colours, mask_png, overlaid, overlays_picture
+from striate.workflows.running import Silence
+from striate.workflows.segment import native_size
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("ground", "disc", "rectangle")
@@ -386,3 +390,56 @@ def test_colours_of_many_classes_differ() -> None:
 def test_an_overlay_needs_a_caption_for_each_picture() -> None:
     with pytest.raises(UsageError, match="captions must have 4 entries, 2 an image, got 1"):
         overlays_picture(np.zeros((2, 4, 5, 3), np.uint8), [np.zeros((2, 4, 5), np.uint8)], ("a", "b"), captions=["x"], title="t")
+
+
+def test_a_model_of_masks_gives_no_single_class(run: Path, scenes: Path) -> None:
+    model, picture = striate.load(run), scenes / "test" / "images" / "001.png"
+
+    assert isinstance(model.predict(picture), Segmentations)
+    np.testing.assert_array_equal(model.predict([picture])[0].mask, striate.predict(run, picture)[0].mask)
+    with pytest.raises(UsageError, match="gives a class to each pixel, and no single one"):
+        model.classify([picture])
+
+
+def test_sizes_that_the_network_takes_are_found() -> None:
+    """U-Net halves four times: 50 x 70 becomes 64 x 80. FCN takes any size."""
+    for size, name, expected in (
+        ((50, 70), "unet", (64, 80)),
+        ((48, 64), "unet", (48, 64)),
+        ((50, 70), "fcn8s_vgg16", (50, 70)),
+        (None, "unet", None),
+    ):
+        source = MaskSource("x", CLASSES, 3, size, parts={})
+        assert native_size(name, source) == expected
+
+
+def test_a_rare_class_weighs_more_when_classes_are_balanced(scenes: Path) -> None:
+    """n / (K n_k) over the pixels that have a class."""
+    train_set = open_masks(scenes).read("train", spec=ImageSpec(height=HEIGHT, width=WIDTH, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3))
+
+    counts = class_counts(train_set)
+
+    assert counts.tolist() == [int((train_set.labels == k).sum()) for k in range(3)]
+    assert counts.sum() < train_set.labels.size
+    assert balanced_weights(counts)[1] > 3
+
+
+def test_a_run_that_was_cut_off_goes_on_bit_for_bit(scenes: Path, tmp_path: Path) -> None:
+    """Cut off in the middle of the second of three epochs, which have 4 updates each."""
+
+    class Cut(Silence):
+        def __init__(self) -> None:
+            self.steps = 0
+
+        def step(self, epoch: int, step: int, num_steps: int) -> None:
+            self.steps += 1
+            if self.steps > 5:
+                raise KeyboardInterrupt
+
+    asked = {"task": "segment", "network": small_unet(2), "epochs": 3, "batch_size": 8, "crop_padding": 3, "checkpoint_every": 1}
+    striate.train(scenes, output=tmp_path / "straight", **asked)
+    with pytest.raises(KeyboardInterrupt):
+        striate.train(scenes, output=tmp_path / "cut", watch=Cut(), **asked)
+    striate.train(None, resume=tmp_path / "cut")
+
+    assert (tmp_path / "cut" / "best.safetensors").read_bytes() == (tmp_path / "straight" / "best.safetensors").read_bytes()

@@ -18,6 +18,7 @@ import torch
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
 from striate.data.fitting import IGNORED, fit_mask, with_channels
@@ -66,6 +67,7 @@ class MaskSource(DataSource):
         pairs: The files of each split.
     """
 
+    task: Task = "segment"
     pairs: Mapping[str, Sequence[Pair]] = field(default_factory=dict, repr=False)
 
     @cached_property

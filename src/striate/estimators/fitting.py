@@ -110,7 +110,9 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) 
 
 
 def class_counts(images: ImageSet) -> Tensor | None:
-    """(K,) how many pictures each class has; None where a picture has no single class."""
+    """(K,) how many pictures, or pixels of masks, each class has; None where a picture has no single class."""
+    if isinstance(images, MaskedSet):
+        return torch.from_numpy(np.bincount(images.labels.ravel(), minlength=256)[: len(images.classes)])
     if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":
         return None
     return torch.from_numpy(np.bincount(images.labels, minlength=len(images.classes)))

@@ -18,6 +18,7 @@ from striate.core.images import ImageSpec
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import TargetSpec
 from striate.estimators.estimates import Estimates, sigmoid
+from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
@@ -176,8 +177,8 @@ class Model:
                 chunks.append(outputs.double().cpu().numpy())
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
 
-    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates:
-        """What the model answers to picture files, or to an array (n, h, w) or (n, h, w, c) of uint8: classes, labels or numbers.
+    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
+        """What the model answers to picture files, or to an array (n, h, w) or (n, h, w, c) of uint8: classes, labels, numbers or masks.
 
         Args:
             pictures: Paths, decoded and fitted as in training; or an array, fitted likewise.
@@ -190,6 +191,8 @@ class Model:
         """
         if self.targets is not None:
             return self.estimate(pictures, batch_size=batch_size)
+        if labels_pixels(self):
+            return segment_pictures(self, pictures)
         return self.classify(pictures, top=top, batch_size=batch_size)
 
     def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
@@ -200,6 +203,8 @@ class Model:
         """
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
+        if labels_pixels(self):
+            raise UsageError("the model gives a class to each pixel, and no single one", "Use model.predict.")
         if self.targets is not None:
             raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
         items: list[Prediction] = []

@@ -116,7 +116,9 @@ def segment(model: Model, images: np.ndarray, *, batch_size: int = 16) -> np.nda
     return answers
 
 
-def segment_pictures(model: Model, pictures: Sequence[str | PathLike[str]] | np.ndarray, *, batch_size: int = 16) -> Segmentations:
+def segment_pictures(
+    model: Model, pictures: Sequence[str | PathLike[str]] | str | PathLike[str] | np.ndarray, *, batch_size: int = 16
+) -> Segmentations:
     """The masks of picture files, or of an array (n, h, w) or (n, h, w, c) of uint8, each in its picture's own size.
 
     Raises:
@@ -125,6 +127,8 @@ def segment_pictures(model: Model, pictures: Sequence[str | PathLike[str]] | np.
     from striate.data.decode import picture_header
     from striate.data.fitting import unfit_mask
 
+    if isinstance(pictures, str | PathLike):
+        pictures = [pictures]
     items = []
     for start in range(0, len(pictures), batch_size):
         some = pictures[start : start + batch_size]

@@ -63,7 +63,8 @@ def borders(masks: np.ndarray) -> np.ndarray:
         lines = np.moveaxis(found, axis, 0)  # a view
         lines[1:] |= after > before
         lines[:-1] |= before > after
-    return found & (masks != IGNORED)
+    inside: np.ndarray = found & (masks != IGNORED)
+    return inside
 
 
 def overlays_picture(
