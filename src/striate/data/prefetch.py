@@ -52,6 +52,7 @@ def _compute_on_one_core(pool: ThreadPoolExecutor, workers: int) -> None:
     barrier = threading.Barrier(workers)  # each thread takes one of the tasks
 
     def limit() -> None:
+        torch.get_num_threads()  # a thread takes over the common number when it first asks, which must not be later
         torch.set_num_threads(1)
         barrier.wait()
 
