@@ -267,12 +267,13 @@ def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
     high = next((b for a, b in pairwise(ratios) if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None) or _risky(ratios)
     if high is not None:
         found.append(_too_high(*high))
-    if len(ratios) >= AT_ONCE:
+    started = [sample for sample, _ in ratios if sample.step >= STARTED]
+    if len(started) >= AT_ONCE:
         sample, ratio = max(ratios, key=lambda pair: pair[1])
         gained = curves.gained
         if ratio < LOW_RATIO and (gained is None or gained < LITTLE):
             found.append(_too_low(sample, ratio))
-        found += _uneven([sample for sample, _ in ratios][-AT_ONCE:])
+        found += _uneven(started[-AT_ONCE:])
     return found
 
 

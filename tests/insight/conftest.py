@@ -1,0 +1,100 @@
+"""Small trainings on scanned digits (8 x 8), in a loop of torch's own, for the tools that look at trainings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.insight.diagnose import Finding
+from striate.insight.diagnose.probe import Probe
+
+NUM_TRAIN = 1200  # of 1,797 pictures; the others validate
+
+
+class Seen(NamedTuple):
+    """What a probe saw of a training, and what it said, in that order."""
+
+    probe: Probe
+    rows: list[dict[str, Any]]
+    said: list[Finding]
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Tensor, Tensor]:
+    """Pictures (1797, 1, 8, 8) in [0, 1] in a fixed random order, and their labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    return torch.from_numpy(images / 16).float().view(-1, 1, 8, 8)[order], torch.from_numpy(labels)[order]
+
+
+@pytest.fixture
+def one_thread() -> Any:
+    """A tiny step is slower on two threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def train(digits: tuple[Tensor, Tensor], one_thread: None) -> Callable[..., Seen]:
+    """Train a model on the digits, a probe beside it."""
+
+    def run(
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        epochs: int = 3,
+        batch_size: int = 32,
+        num_images: int = NUM_TRAIN,
+        wrong_labels: float = 0.0,
+        max_grad_norm: float | None = None,
+        wait: float = 0.0,
+        every: int = 50,
+    ) -> Seen:
+        generator = torch.Generator().manual_seed(1)
+        images, labels = digits[0][:num_images], digits[1][:num_images].clone()
+        wrong = torch.rand(num_images, generator=generator) < wrong_labels
+        labels[wrong] = torch.randint(10, (int(wrong.sum()),), generator=generator)
+        probe, rows, said, step = Probe(every=every, num_classes=10), [], [], 0
+        steps = num_images // batch_size
+        with probe.watch(model):
+            for epoch in range(1, epochs + 1):
+                order, total, correct = torch.randperm(num_images, generator=generator), 0.0, 0
+                for part in order[: steps * batch_size].view(steps, batch_size):
+                    if wait:
+                        time.sleep(wait)
+                    logits = model.train()(images[part])
+                    loss = F.cross_entropy(logits, labels[part])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    if max_grad_norm is not None:
+                        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+                    optimizer.step()
+                    step, total, correct = step + 1, total + loss.item(), correct + int((logits.argmax(1) == labels[part]).sum())
+                    probe.after_step(step, loss, optimizer.param_groups[0]["lr"])
+                    said += probe.news(rows)
+                with torch.no_grad():
+                    logits = model.eval()(digits[0][NUM_TRAIN:])
+                val = digits[1][NUM_TRAIN:]
+                rows.append(
+                    {
+                        "epoch": epoch,
+                        "train_loss": total / steps,
+                        "train_accuracy": correct / (steps * batch_size),
+                        "val_loss": F.cross_entropy(logits, val).item(),
+                        "val_accuracy": (logits.argmax(1) == val).float().mean().item(),
+                    }
+                )
+                said += probe.news(rows)
+        return Seen(probe, rows, said + probe.news(rows, finished=True))
+
+    return run
