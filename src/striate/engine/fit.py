@@ -27,6 +27,7 @@ from striate.engine.averaging import average_of, refresh_norms
 from striate.engine.failures import first_not_finite
 from striate.engine.freezing import Freezer
 from striate.engine.interrupt import stop_on_signals
+from striate.engine.pixels import PixelTable
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
@@ -57,6 +58,7 @@ class EpochRow(NamedTuple):
     learning_rate: float  # of the last update
     seconds: float  # of training, validation not counted
     images_per_second: float
+    val_mean_iu: float | None = None  # of masks, over all their pixels
 
 
 class FitEvent(NamedTuple):
@@ -67,7 +69,7 @@ class FitEvent(NamedTuple):
     step_in_epoch: int
     steps_in_epoch: int
     row: EpochRow | None = None
-    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy, then by loss
+    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy, of masks mean IU, then loss
     interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
     notes: tuple[str, ...] = ()  # what the user should be told
     loss: Tensor | None = None  # (), of the update; on the device
@@ -291,14 +293,12 @@ class Training:
         if (name := first_not_finite(self.model)) is not None:
             raise self.updater.diverged(self.step, self.rate, None, f"the weight {name}")
         val_loss, val_accuracy = math.nan, math.nan
+        table = PixelTable(self.updater.rule.hits_fn)
         if self.val_batches is not None:
             with self.kept_weights():
-                val_loss, val_accuracy = validate(
-                    self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=self.updater.rule.hits_fn
-                )
+                val_loss, val_accuracy = validate(self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=table)
             if not math.isfinite(val_loss):
                 raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
-        is_best = self.val_batches is None or (val_accuracy, -val_loss) > self.best_score
         row = EpochRow(
             epoch=self.epoch,
             step=self.step,
@@ -309,8 +309,9 @@ class Training:
             learning_rate=self.rate,
             seconds=round(tally.seconds, 4),
             images_per_second=round(tally.seen / tally.seconds, 1),
+            val_mean_iu=table.mean_iu,
         )
-        return row, is_best
+        return row, self.val_batches is None or score_of(row) > self.best_score
 
     def _average_epoch(self) -> None:
         """Take the end of the epoch into an equal average, and give its norms the statistics of the average's activations."""
@@ -324,12 +325,17 @@ class Training:
 
     def _next_epoch(self, row: EpochRow, is_best: bool) -> None:
         if is_best:
-            self.best_score, self.best_epoch = (row.val_accuracy, -row.val_loss), self.epoch
+            self.best_score, self.best_epoch = score_of(row), self.epoch
         self.updater.schedule.observe(row.val_loss)
         patience = self.settings.patience
         self.done = self.step == self.num_steps or (patience is not None and self.epoch - self.best_epoch >= patience)
         self.epoch += 1
         self.tally = Tally(self.device)
+
+
+def score_of(row: EpochRow) -> tuple[float, float]:
+    """What is to be as large as possible, in this order."""
+    return row.val_accuracy if row.val_mean_iu is None else row.val_mean_iu, -row.val_loss
 
 
 def validate(model: nn.Module, batches: Batches, *, loss_fn: Loss | None = None, hits_fn: Loss | None = None) -> tuple[float, float]:
