@@ -26,7 +26,7 @@ def request(**fields):
 
 
 def source(name: str, image_size=(32, 32), channels=3):
-    return SimpleNamespace(name=name, image_size=image_size, channels=channels)
+    return SimpleNamespace(name=name, image_size=image_size, channels=channels, task="classify")
 
 
 def write(tmp_path, text):
@@ -119,6 +119,32 @@ def test_fast_takes_two_thousandths_off_the_weights_at_its_peak_whatever_the_bat
         settings = RECIPES["fast"](SMALL, num_train).settings
         assert settings.batch_size == batch_size
         assert settings.learning_rate * settings.weight_decay * 1024 / batch_size == pytest.approx(0.0153 / (1 + 1 / 0.15))
+
+
+def test_fast_gives_networks_without_normalization_a_fifth_of_the_rate():
+    plain, normalized = (RECIPES["fast"](striate.network(name), 500).settings for name in ("vgg11", "vgg11_bn"))
+
+    assert plain.learning_rate == pytest.approx(normalized.learning_rate / 5)
+
+
+def test_colours_change_only_where_there_are_some():
+    """AlexNet's own change of colour, with its deviation of 0.1, needs three channels."""
+    grey, coloured = striate.network("lenet5"), striate.network("alexnet_paper")
+
+    assert RECIPES["alexnet_2012"](coloured, 500).augmentation == Augmentation(
+        crop_padding=16, pad_mode="reflect", flip=True, pca_colour=0.1
+    )
+    for name in RECIPES:
+        changes = RECIPES[name](grey, 500).augmentation
+        assert (changes.pca_colour, changes.saturation, changes.hue) == (0, 0, 0)
+
+
+def test_large_pictures_are_cut_and_small_ones_are_shifted():
+    """He et al.: 224 pixels of a shorter side of 256 to 480."""
+    large, small = (RECIPES["resnet_2015"](network, 500).augmentation for network in (LARGE, SMALL))
+
+    assert large.resized_crop == pytest.approx((0.2178, 0.7656), abs=1e-4) and not large.crop_padding
+    assert small == Augmentation(crop_padding=4, flip=True)
 
 
 @pytest.mark.row("003-45")

@@ -55,7 +55,7 @@ def range_picture(found: LearningRateRange) -> bytes:
         chosen = f"falls fastest: {found.steepest:.3g}, chosen"
         axes.axvline(found.steepest, color=RIGHT, linewidth=1.2, label=chosen)
         axes.axvline(found.tenth_of_lowest, color=VAL, linewidth=1.2, linestyle="--", label=f"lowest / 10: {found.tenth_of_lowest:.3g}")
-        low, high = min(found.smoothed), max(found.smoothed[0], EXPLODED / 2 * min(found.smoothed))
+        low, high = min(found.losses), max(found.smoothed[0], EXPLODED / 2 * min(found.smoothed))
         axes.set_ylim(low - 0.1 * (high - low), high + 0.2 * (high - low))
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")

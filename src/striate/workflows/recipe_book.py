@@ -45,6 +45,8 @@ def notes(_network: Network, _num_train: int) -> Recipe:
 def alexnet_2012(network: Network, _num_train: int) -> Recipe:
     """SGD with momentum for 90 epochs; the rate is divided by 10 up to three times, when the validation loss stops falling.
 
+    Pictures are shifted, mirrored, and changed in colour along the principal components of the training set's.
+
     Departs from the source: a division comes after 5 epochs without a lower loss, where the authors decided by hand; crops are cut out
     of the picture padded with its mirror image, where theirs had 256 of 224 pixels; no bias starts at 1.
 
@@ -67,7 +69,7 @@ def alexnet_2012(network: Network, _num_train: int) -> Recipe:
         init_scale=0.01,
     )
     shift = _shift(network, 16 / 224)
-    return Recipe(settings, Augmentation(crop_padding=shift, pad_mode="reflect", flip=True))
+    return Recipe(settings, Augmentation(crop_padding=shift, pad_mode="reflect", flip=True, pca_colour=_colour(network)))
 
 
 def resnet_2015(network: Network, _num_train: int) -> Recipe:
@@ -78,7 +80,8 @@ def resnet_2015(network: Network, _num_train: int) -> Recipe:
     are the 600,000 updates on ImageNet.
 
     Departs from the source: the warm-up is a straight line, where it was 0.01 for some 400 updates; biases and norms do not decay; a
-    division comes after 5 epochs without a lower loss; large pictures are shifted by up to an eighth, where they were scaled too.
+    division comes after 5 epochs without a lower loss; large pictures are cut from a fifth to all of the area, where their shorter side
+    was scaled to 256 to 480 pixels and 224 were cut out.
 
     Source: He, Zhang, Ren and Sun, 2016, arXiv:1512.03385, sections 3.4 and 4.2.
     """
@@ -97,9 +100,9 @@ def resnet_2015(network: Network, _num_train: int) -> Recipe:
         settings = dataclasses.replace(
             common, epochs=182, batch_size=128, schedule="multi_step", step_at=(0.5, 0.75), warmup_epochs=1.0 if deep else 0.0
         )
-    else:
-        settings = dataclasses.replace(common, epochs=120, batch_size=256, schedule="plateau", plateau_epochs=5)
-    return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+        return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+    settings = dataclasses.replace(common, epochs=120, batch_size=256, schedule="plateau", plateau_epochs=5)
+    return Recipe(settings, Augmentation(resized_crop=((224 / 480) ** 2, (224 / 256) ** 2), flip=True, pca_colour=_colour(network)))
 
 
 def densenet_2017(network: Network, _num_train: int) -> Recipe:
@@ -107,7 +110,9 @@ def densenet_2017(network: Network, _num_train: int) -> Recipe:
 
     The rate of 0.1 is divided by 10 at 1/2 and 3/4 of the training of small pictures, and after 30 and 60 epochs with others.
 
-    Departs from the source: biases and norms do not decay; large pictures are shifted by up to an eighth, where they were scaled too.
+    Large pictures are cut at random from 8 to 100 % of the area, as the training code that the source names does.
+
+    Departs from the source: biases and norms do not decay; of that code's colour changes, only the one along principal components.
 
     Source: Huang, Liu, van der Maaten and Weinberger, 2017, arXiv:1608.06993, section 4.2.
     """
@@ -123,50 +128,60 @@ def densenet_2017(network: Network, _num_train: int) -> Recipe:
     )
     if _is_small(network):
         settings = dataclasses.replace(common, epochs=300, batch_size=64, schedule="multi_step", step_at=(0.5, 0.75))
-    else:
-        settings = dataclasses.replace(common, epochs=90, batch_size=256, schedule="step", step_every=30.0)
-    return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+        return Recipe(settings, Augmentation(crop_padding=_shift(network, 1 / 8), flip=True))
+    settings = dataclasses.replace(common, epochs=90, batch_size=256, schedule="step", step_every=30.0)
+    return Recipe(settings, Augmentation(resized_crop=(0.08, 1.0), flip=True, pca_colour=_colour(network)))
 
 
 def modern(network: Network, _num_train: int) -> Recipe:
     """With batch normalization, the bag of tricks; without, AdamW as ConvNeXt was trained. Both warm up and follow a cosine.
 
     Bag of tricks: SGD with Nesterov momentum, 0.1 for a batch of 256, 5 epochs of warm-up, smoothing 0.1, no decay of biases and norms,
-    mix-up with alpha 0.2, 200 epochs. ConvNeXt: AdamW, 0.004 for a batch of 4,096 (in proportion: 0.00025 for 256), decay 0.05, 20 epochs
-    of warm-up, smoothing 0.1, mix-up 0.8, cut-mix 1.0, erasing 0.25, 300 epochs.
+    mix-up with alpha 0.2, 200 epochs; brightness and saturation by factors of 0.6 to 1.4, colour along principal components.
 
-    Departs from the sources: batches of 256 throughout; no RandAugment, no stochastic depth beyond the network's own, no mean of weights.
+    ConvNeXt: AdamW, 0.004 for a batch of 4,096 (in proportion: 0.00025 for 256), decay 0.05, 20 epochs of warm-up, smoothing 0.1, mix-up
+    0.8, cut-mix 1.0, erasing 0.25, 300 epochs.
+
+    Large pictures are cut at random from 8 to 100 % of the area; small ones are shifted by up to an eighth.
+
+    Departs from the sources: batches of 256 throughout; hues stay; no RandAugment, no mean of weights, no stochastic depth beyond the
+    network's own.
 
     Source: He et al., 2019, arXiv:1812.01187, sections 3 to 5; Liu et al., 2022, arXiv:2201.03545, table 5.
     """
     common = TrainSettings(batch_size=256, schedule="cosine", smoothing=0.1)
-    shift = _shift(network, 1 / 8)
+    crop = Augmentation(flip=True, resized_crop=(0.08, 1.0))
+    if _is_small(network):
+        crop = Augmentation(flip=True, crop_padding=_shift(network, 1 / 8))
     if any(isinstance(row.layer, BatchNorm) for row in network.rows):
         settings = dataclasses.replace(
             common, epochs=200, optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4, warmup_epochs=5.0
         )
-        return Recipe(settings, Augmentation(crop_padding=shift, flip=True))
+        colours = 0.0 if network.input_shape[0] != 3 else 0.4
+        changes = dataclasses.replace(crop, brightness=colours, saturation=colours, pca_colour=_colour(network), mixup=0.2)
+        return Recipe(settings, changes)
     settings = dataclasses.replace(
         common, epochs=300, optimizer="adamw", learning_rate=4e-3 / 16, betas=(0.9, 0.999), weight_decay=0.05, warmup_epochs=20.0
     )
-    return Recipe(settings, Augmentation(crop_padding=shift, flip=True))
+    return Recipe(settings, dataclasses.replace(crop, mixup=0.8, cutmix=1.0, erasing=0.25))
 
 
-def fast(_network: Network, num_train: int) -> Recipe:
+def fast(network: Network, num_train: int) -> Recipe:
     """A high accuracy in ten epochs: large steps in one cycle, with smoothed labels.
 
     SGD with Nesterov momentum 0.85, and per batch of 1,024 a peak rate of 11.5 / (1 + 1 / (1 - 0.85)) = 1.5; each update takes
-    0.0153 / (1 + 1 / (1 - 0.85)) = 0.2 % off the weights at that rate; smoothing 0.2; shifts of 2 pixels into a mirrored border. The
-    batch is 1,024 where 20,000 pictures or more make at least 20 of them, and smaller for fewer; the rate in proportion.
+    0.0153 / (1 + 1 / (1 - 0.85)) = 0.2 % off the weights at that rate; smoothing 0.2; shifts of 2 pixels into a mirrored border; mirrored
+    in turns. The batch is 1,024 for 20,000 pictures or more, 256 for 5,000 or more, else 64; the rate goes in proportion.
 
     Departs from the source: one cycle in place of its triangle; none of what its own network brings: whitening, scaled biases, mean of
-    weights. For networks with batch normalization: without it, rates like these diverge.
+    weights. Networks without normalization, which the source does not train, get a fifth of the rate.
 
     Source: Jordan, 2024, arXiv:2404.00498, section 3; the cycle: Smith and Topin, 2018, arXiv:1708.07120.
     """
     batch_size = 1024 if num_train >= 20_000 else 256 if num_train >= 5_000 else 64
     each = 1 + 1 / (1 - 0.85)
-    peak = 11.5 / each * batch_size / 1024
+    normalized = any(row.layer.role == "norm" for row in network.rows)
+    peak = 11.5 / each * batch_size / 1024 * (1.0 if normalized else 0.2)
     settings = TrainSettings(
         epochs=10,
         batch_size=batch_size,
@@ -179,7 +194,7 @@ def fast(_network: Network, num_train: int) -> Recipe:
         schedule="one_cycle",
         warmup_epochs=0.0,
     )
-    return Recipe(settings, Augmentation(crop_padding=2, pad_mode="reflect", flip=True))
+    return Recipe(settings, Augmentation(crop_padding=2, pad_mode="reflect", flip=True, flip_mode="alternating"))
 
 
 def default_dnn(_network: Network, _num_train: int) -> Recipe:
@@ -222,6 +237,11 @@ def weight_layers(network: Network) -> int:
 
 def _is_small(network: Network) -> bool:
     return max(network.input_shape[1:]) <= SMALL_PICTURE
+
+
+def _colour(network: Network) -> float:
+    """The deviation of AlexNet's change of colour, for pictures that have colours."""
+    return 0.1 if network.input_shape[0] == 3 else 0.0
 
 
 def _shift(network: Network, share: float) -> int:
