@@ -270,6 +270,7 @@ class MaskBatches(Batches):
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
         device: torch.device | str = "cpu",
+        workers: int = 0,
     ) -> None:
         augmentation = augmentation or Augmentation()
         moves = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
@@ -277,7 +278,7 @@ class MaskBatches(Batches):
             others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
             raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"There are {', '.join(MOVES)}.")
         layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
-        super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device)
+        super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""

@@ -85,8 +85,8 @@ class FittingRun(NamedTuple):
             return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) -> FittingRun:
-    """Build the network with weights from the seed, and get ready to train it."""
+def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0) -> FittingRun:
+    """Build the network with weights from the seed, and get ready to train it; `workers` threads prepare batches ahead."""
     settings = fitting.settings
     device = choose_device(settings.device)
     with torch_seed(mixed(settings.seed)):
@@ -100,6 +100,7 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) 
         shuffle=True,
         augmentation=fitting.augmentation,
         device=device,
+        workers=workers,
     )
     val_batches = batches_of(as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
     loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set))

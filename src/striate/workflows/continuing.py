@@ -95,8 +95,8 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
             wanted["network"] = value.name if isinstance(value, Network) else value
         elif field.name == "image_size":
             wanted["images"] |= {"height": value, "width": value}
-        elif field.name == "fit":
-            wanted["images"]["fit"] = value
+        elif field.name in ("fit", "normalization"):
+            wanted["images"][field.name] = value
         elif field.name == "set":
             for name, setting in value.items():
                 group, _, key = name.partition(".")

@@ -141,7 +141,12 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
     if request.network is None and "network" in others:
         network, images = network_of_run(others["network"], choices.folder), others["images"]
         square = isinstance(network, str) and images.get("height") == images.get("width")
-        weaker |= {"network": network, "fit": images.get("fit"), "image_size": images.get("height") if square else None}
+        weaker |= {
+            "network": network,
+            "fit": images.get("fit"),
+            "normalization": images.get("normalization"),
+            "image_size": images.get("height") if square else None,
+        }
     fields |= {name: value for name, value in weaker.items() if value is not None and getattr(request, name) is None}
     if "seed" in fields and choices.settings.get("seed", fields["seed"]) != fields["seed"]:
         fields["set"] = {"settings.seed": choices.settings["seed"], **request.set}
@@ -209,7 +214,7 @@ def augmentation_for(
         base = Augmentation()
     elif base is None:
         base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
-    flags = {"crop_padding": request.crop_padding, "flip": request.flip}
+    flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
     chosen = {
         "flip": base.flip and mirrors,
         **choices.augmentation,

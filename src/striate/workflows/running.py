@@ -61,7 +61,14 @@ class Outcome(NamedTuple):
 
 
 def run(
-    plan: Plan, folder: Path, watch: Watch, *, start: Checkpoint | None = None, every: int | None = None, diagnose: bool = True
+    plan: Plan,
+    folder: Path,
+    watch: Watch,
+    *,
+    start: Checkpoint | None = None,
+    every: int | None = None,
+    diagnose: bool = True,
+    workers: int = 0,
 ) -> Outcome:
     """Train, from the beginning or from `start`, and write what each event gives into `folder`.
 
@@ -72,12 +79,13 @@ def run(
         start: The checkpoint to go on from.
         every: Updates between two checkpoints; None lets the time decide (`Saver`).
         diagnose: Say what goes wrong, by a probe beside the training.
+        workers: Threads that prepare batches ahead.
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
     """
     fitting, train_set = plan.fitting, plan.train_set
-    training = fit_images(fitting, train_set, plan.val_set)
+    training = fit_images(fitting, train_set, plan.val_set, workers=workers)
     rows: list[EpochRow] = []
     best: EpochRow | None = None
     if start is not None:

@@ -14,9 +14,10 @@ from pydantic.dataclasses import dataclass
 from striate.core.devices import choose_device
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import write_atomically
-from striate.core.images import Fit, ImageSpec
+from striate.core.images import Fit, ImageSpec, Normalization
 from striate.core.locks import RunLock
 from striate.core.targets import Task
+from striate.data.augmentation.record import Augmentation, Policy
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
@@ -76,6 +77,12 @@ class TrainRequest:
     fit: Fit | None = None
     crop_padding: int | None = None
     flip: bool | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
+    policy: Policy | None = None
+    erasing: float | None = None
+    normalization: Normalization | None = None
+    workers: int = 0  # threads that prepare batches while others train; they are the same batches
     val_fraction: float | None = None  # of train, where there is no val split; None: a tenth
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     compile: bool | None = None
@@ -154,7 +161,12 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
             (folder / "report").mkdir()
             write_atomically(folder / "report" / "lr_find.png", picture)
         watch.say(chosen(plan, folder))
-        return finished(plan, folder, run(plan, folder, watch, every=request.checkpoint_every, diagnose=request.diagnose), started)
+        return finished(
+            plan,
+            folder,
+            run(plan, folder, watch, every=request.checkpoint_every, diagnose=request.diagnose, workers=request.workers),
+            started,
+        )
 
 
 def planned(request: TrainRequest, watch: Watch) -> Plan:
@@ -170,6 +182,7 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     network, fit = plan_network(request, source)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
+    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
     train_set, val_set = read_train_and_val(source, spec, val_fraction, request.seed or 0, watch.say)
     spec = with_statistics(spec, train_set)
     fitting = Fitting(
@@ -213,7 +226,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
         if extension:
             write_yaml(folder / "config.yaml", config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
-        outcome = run(plan, folder, watch, start=start, every=request.checkpoint_every, diagnose=request.diagnose)
+        outcome = run(plan, folder, watch, start=start, every=request.checkpoint_every, diagnose=request.diagnose, workers=request.workers)
         return finished(plan, folder, outcome, started)
 
 
@@ -328,21 +341,30 @@ def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) 
 def chosen(plan: Plan, folder: Path) -> str:
     """What is about to be trained, in a few lines."""
     fitting, source = plan.fitting, plan.source
-    net, settings, spec, augmentation = fitting.network, fitting.settings, fitting.images, fitting.augmentation
+    net, settings, spec = fitting.network, fitting.settings, fitting.images
     length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
     schedule = (
         f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
     )
-    changes = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
     return "\n".join(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {len(source.classes)} classes",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
             f"training  {length}, batch {settings.batch_size}, {schedule}",
-            f"pictures  {spec.fit}; augmentation: {', '.join(filter(None, changes)) or 'none'}",
+            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
             f"run       {folder}",
         )
     )
+
+
+def changes_of(augmentation: Augmentation) -> str:
+    """The changes of a record in words: those that are on."""
+    words = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
+    for field in dataclasses.fields(augmentation):
+        value = getattr(augmentation, field.name)
+        if field.name not in ("crop_padding", "flip") and value != field.default:
+            words.append(f"{field.name} {value}")
+    return ", ".join(filter(None, words)) or "none"
 
 
 def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> TrainReport:

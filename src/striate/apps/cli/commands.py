@@ -170,6 +170,24 @@ def train_command(
     fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How a picture of another shape is fitted.")] = None,
     crop_padding: Annotated[int | None, typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
+    mixup: Annotated[
+        float | None, typer.Option(metavar="ALPHA", help="Mix each picture and its label with another's; weights from Beta(ALPHA, ALPHA).")
+    ] = None,
+    cutmix: Annotated[
+        float | None, typer.Option(metavar="ALPHA", help="Paste a rectangle of another picture; its area from Beta(ALPHA, ALPHA).")
+    ] = None,
+    aa: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="trivial: one of 14 changes of random strength for each picture.")
+    ] = None,
+    reprob: Annotated[float | None, typer.Option(min=0, max=1, help="Probability that a rectangle of a picture is erased.")] = None,
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="dataset: by the training set's mean and deviation; per_image: by each picture's own; min_max [default: dataset].",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", "-j", min=0, help="Threads that prepare batches while others train.")] = 0,
     val_fraction: Annotated[
         float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split [default: 0.1].")
     ] = None,
@@ -224,6 +242,12 @@ def train_command(
         fit=fit,
         crop_padding=crop_padding,
         flip=flip,
+        mixup=mixup,
+        cutmix=cutmix,
+        policy=aa,
+        erasing=reprob,
+        normalization=normalization,
+        workers=workers,
         val_fraction=val_fraction,
         accumulate=accumulate,
         ema=model_ema,
