@@ -90,6 +90,22 @@ def test_a_partial_convolution_has_the_fans_of_each_map() -> None:
     assert output.shape[1] == 4 and torch.isfinite(output).all()
 
 
+@pytest.mark.parametrize(
+    ("make", "shapes"),
+    [
+        (lambda: nn.Conv2d(6, 8, (3, 5), groups=2), [(2, 4, 3, 3, 5)]),
+        (lambda: nn.ConvTranspose2d(6, 8, (3, 5), groups=2), [(2, 4, 3, 3, 5)]),
+        (lambda: nn.LSTM(7, 9), [(4, 9, 7), (4, 9, 9)]),
+        (lambda: nn.LSTM(7, 9, proj_size=5), [(4, 9, 7), (4, 9, 5), (1, 5, 9)]),
+        (lambda: nn.GRUCell(7, 9), [(3, 9, 7), (3, 9, 9)]),
+    ],
+)
+def test_kernels_are_blocks_by_outputs_by_inputs(make: Callable[[], nn.Module], shapes: list[tuple[int, ...]]) -> None:
+    found = kernels(make())
+    assert [tuple(kernel.weight.shape) for kernel in found] == shapes
+    assert [kernel.fan_in for kernel in found] == [math.prod(shape[2:]) for shape in shapes]
+
+
 # ---- distributions
 
 
@@ -256,6 +272,11 @@ def test_a_layer_has_the_gain_of_the_next_activation_before_the_next_layer() -> 
         nn.Sequential(first, nn.BatchNorm2d(4), nn.Tanh(), nn.MaxPool2d(2)), second, nn.ReLU(), nn.Flatten(), third, nn.Dropout(), last
     )
     assert gains(model) == {first: 5 / 3, second: math.sqrt(2), third: 1.0, last: 1.0}
+
+
+def test_of_two_activations_in_a_row_the_first_counts() -> None:
+    layer = nn.Linear(3, 4)
+    assert gains(nn.Sequential(layer, nn.Tanh(), nn.ReLU())) == {layer: 5 / 3}
 
 
 def test_swapping_the_activation_of_a_description_changes_the_gains() -> None:

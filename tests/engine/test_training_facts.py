@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -185,3 +186,55 @@ def test_a_relu_unit_below_zero_everywhere_never_learns_again_and_a_leaky_one_do
         moved = (model[1].weight.detach() - before).abs().amax(1)
         assert (moved[2].item() > 0) == revives
         assert moved[[0, 1, 3]].min() > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.row("003-42")
+def test_batch_normalization_learns_at_ten_times_the_rate_at_which_a_plain_network_does_not() -> None:
+    """Ioffe and Szegedy, 2015, section 4.2, with five convolutions on the 8 x 8 digits and plain descent."""
+    digits = load_digits()
+    images = torch.tensor(digits.images[:1000], dtype=torch.float32)[:, None] / 8 - 0.6
+    labels = torch.tensor(digits.target[:1000])
+    losses = {(norm, rate): loss_on_digits(images, labels, norm, rate) for norm, rate in ((False, 0.15), (False, 1.5), (True, 1.5))}
+    assert losses[False, 0.15] < 1.8  # the plain network learns at its own rate
+    assert losses[False, 1.5] > 2.2  # ln 10 = 2.3 is guessing
+    assert losses[True, 1.5] < 0.3
+
+
+def loss_on_digits(images: Tensor, labels: Tensor, normalized: bool, rate: float) -> float:
+    """The mean of the last 20 of 150 batches, in training mode."""
+    parts: list[nn.Module] = []
+    for i in range(5):
+        parts += [nn.Conv2d(16 if i else 1, 16, 3, padding=1), *([nn.BatchNorm2d(16)] if normalized else []), nn.ReLU()]
+        parts += [nn.MaxPool2d(2)] if i == 1 else []
+    model = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    with torch_seed(0):
+        initialise(model, "he")
+    generator, losses = torch.Generator().manual_seed(1), []
+    for _ in range(150):
+        places = torch.randint(1000, (50,), generator=generator)
+        model.zero_grad()
+        loss = F.cross_entropy(model(images[places]), labels[places])
+        loss.backward()
+        with torch.no_grad():
+            for param in model.parameters():
+                param.sub_(rate * param.grad)  # type: ignore[operator]
+        losses.append(min(loss.item(), 1e9))
+    return sum(losses[-20:]) / 20
+
+
+def test_the_variance_of_a_batch_s_gradient_falls_with_its_size() -> None:
+    """Drawn with replacement, it is that of one sample divided by the size."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, labels = torch.randn(500, 8, generator=generator), torch.randint(3, (500,), generator=generator)
+    weight = torch.randn(3, 8, generator=generator, requires_grad=True)
+
+    def gradient(places: Tensor) -> Tensor:
+        return torch.autograd.grad(F.cross_entropy(inputs[places] @ weight.T, labels[places]), weight)[0]
+
+    whole = gradient(torch.arange(500))
+    one = sum((gradient(torch.tensor([i])) - whole).square().sum().item() for i in range(500)) / 500
+    for size in (4, 32):
+        draws = [gradient(torch.randint(500, (size,), generator=generator)) for _ in range(500)]
+        measured = sum((g - whole).square().sum().item() for g in draws) / 500
+        assert measured == pytest.approx(one / size, rel=0.15)
