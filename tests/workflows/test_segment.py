@@ -121,6 +121,7 @@ def test_a_run_folder_carries_the_task(run: Path) -> None:
     assert json.loads((run / "classes.json").read_text()) == list(CLASSES)
     assert len(rows) == 6
     assert all(0 < float(row["val_accuracy"]) <= 1 and 0 < float(row["train_accuracy"]) <= 1 for row in rows)
+    assert "val_mean_iu" in rows[0]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) < 2 * np.log(3)
     model = striate.load(run)
     assert (model.classes, model.network.output_shape) == (CLASSES, (3, HEIGHT, WIDTH))
@@ -170,16 +171,27 @@ def test_evaluate_leaves_tables_and_the_worst_pictures(run: Path) -> None:
             assert min(picture.size) > 200
 
 
-def test_val_is_divided_again_as_the_training_divided_it(run: Path) -> None:
+def test_val_is_divided_again_and_the_kept_weights_have_the_best_mean_iu(run: Path) -> None:
     with (run / "metrics.csv").open() as lines:
-        best = max(float(row["val_accuracy"]) for row in csv.DictReader(lines))
+        rows = list(csv.DictReader(lines))
+    best = max(rows, key=lambda row: float(row["val_mean_iu"]))
 
     report = striate.evaluate(run, split="val")
 
     assert report.num_images == 3
+    assert report.mean_iu == pytest.approx(float(best["val_mean_iu"]), abs=1e-3)
     with (run / "report" / "evaluate-val" / "pictures.csv").open() as lines:
         shares = [float(row["pixel_accuracy"]) for row in csv.DictReader(lines)]
-    assert np.mean(shares) == pytest.approx(best, abs=1e-3)  # the mean over pictures
+    assert np.mean(shares) == pytest.approx(float(best["val_accuracy"]), abs=1e-3)  # the mean over pictures
+
+
+def test_the_report_of_a_training_has_the_four_measures(scenes: Path, tmp_path: Path) -> None:
+    report = striate.train(scenes, task="segment", network=small_unet(2), steps=2, batch_size=8, output=tmp_path / "run")
+
+    measured = striate.evaluate(tmp_path / "run", split="val")
+
+    names = ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")
+    assert report.val.measures == {name: getattr(measured, name) for name in names}
 
 
 def test_predict_writes_masks_in_the_pictures_own_size(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,6 +243,7 @@ def test_the_same_from_the_command_line(scenes: Path, tmp_path: Path, capsys: py
     assert command(["evaluate", str(tmp_path / "run")]) == 0
     words = capsys.readouterr().out
 
+    assert trained["val"]["measures"]["mean_iu"] >= 0
     assert (trained["network"], trained["num_train"], trained["num_val"]) == ("unet", 27, 3)
     assert measured["size"] == [16, 16]
     assert set(measured["classes"]) == set(CLASSES)

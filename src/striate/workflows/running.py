@@ -134,9 +134,12 @@ def run(
 
 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
-    """The rows of `metrics.csv`; numbers are neither right nor wrong, so a regression has no accuracies."""
+    """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU."""
     left_out = ("train_accuracy", "val_accuracy") if fitting.targets is not None and fitting.targets.task == "regression" else ()
-    return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
+    masks = any(row.val_mean_iu is not None for row in rows)
+    return [
+        {name: value for name, value in row._asdict().items() if name not in left_out and (masks or name != "val_mean_iu")} for row in rows
+    ]
 
 
 class Saver:

@@ -139,6 +139,13 @@ def evaluate_masks(
     return report
 
 
+def pixel_measures(model: Model, images: MaskedSet) -> dict[str, float | None]:
+    """The four measures of a model on a split."""
+    classes = model.classes
+    measures = measure_pixels(pixel_confusion(segment(model, images.images), images.labels, len(classes)), classes, len(images))
+    return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
+
+
 def read_masked_split(source: MaskSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> MaskedSet:
     """The pictures and masks of a split as the model takes them.
 

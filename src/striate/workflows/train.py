@@ -18,7 +18,7 @@ from striate.core.images import Fit, ImageSpec, Normalization
 from striate.core.locks import RunLock
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation, Policy
-from striate.data.masks import MaskSource
+from striate.data.masks import MaskedSet, MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
 from striate.data.targets import target_spec
@@ -45,7 +45,7 @@ from striate.workflows.lr_find import with_found_rate
 from striate.workflows.recipes import augmentation_for, choices_of, completed, finds_rate, network_for, settings_for, with_checked_fields
 from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, metrics_of, run
 from striate.workflows.runs import new_run_folder, write_json, write_yaml
-from striate.workflows.segment import plan_pixel_network
+from striate.workflows.segment import pixel_measures, plan_pixel_network
 from striate.workflows.targets import suited_to, val_measures
 
 __all__ = ["EpochRow", "Silence", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
@@ -390,6 +390,8 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> Tra
 def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     """How the kept model does on the validation split."""
     best, targets = outcome.best, plan.fitting.targets
+    if isinstance(plan.val_set, MaskedSet):
+        return ValScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(load(folder), plan.val_set))
     if targets is None:
         return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy

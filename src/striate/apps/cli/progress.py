@@ -48,6 +48,8 @@ class BarWatch(LineWatch):
 def epoch_line(row: EpochRow) -> str:
     """One epoch in one line of at most 100 columns."""
     accuracy = f"val accuracy {row.val_accuracy:.4f}  " if row.train_accuracy or row.val_accuracy else ""  # numbers have none
+    if row.val_mean_iu is not None:
+        accuracy = f"val mean IU {row.val_mean_iu:.4f}  "
     return (
         f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  "
         f"{accuracy}{row.images_per_second:,.0f} images/s"
