@@ -149,7 +149,7 @@ def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: T
     module = copy.deepcopy(model.module)  # its batch norms go on counting
     loss_fn = loss_of(settings)
     probe = Probe(every=1, updating=False)
-    with torch_seed(settings.seed), probe.watch(module.train()):
+    with torch_seed(settings.seed), probe.watch(module.train().get_submodule("network")):
         for step, batch in enumerate(itertools.islice(batches.epoch(1), num_batches), start=1):
             loss = loss_fn(module(batch.images), batch.labels)
             module.zero_grad(set_to_none=True)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from striate.insight.diagnose import LayerSample, Sample
+from striate.insight.diagnose.rules import DRIFT
 from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, WRONG, curves_picture, drawing, png_bytes, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = {"dead": WRONG, "saturated": VAL, "constant": TRAIN, "alike": RIGHT}
+LEAST = 1e-12  # that is drawn on a scale of powers
 MOST_NAMES = 40  # layers that are named along the axis
 
 
@@ -27,7 +29,7 @@ def gradient_evidence(samples: Sequence[Sample]) -> bytes | None:
         "signal": "|dL / d output|, a sample (nats)",
         "update_ratio": "|change| / |weights|, an update",
     }
-    seen = {name: _positive(samples, name) for name in panels}
+    seen = {name: _on_log_scale(samples, name) for name in panels}
     shown = [name for name in panels if seen[name]]
     if not shown:
         return None
@@ -52,13 +54,13 @@ def gradient_evidence(samples: Sequence[Sample]) -> bytes | None:
         return png_bytes(figure)
 
 
-def _positive(samples: Sequence[Sample], name: str) -> list[tuple[int, dict[str, float]]]:
-    """Step and values above zero by path, of at most three samples that have some."""
+def _on_log_scale(samples: Sequence[Sample], name: str) -> list[tuple[int, dict[str, float]]]:
+    """Step and values by path, zero as the least that is drawn, of at most three samples that have some."""
     found = []
     for sample in samples:
-        values = {layer.path: value for layer in sample.layers if (value := getattr(layer, name)) is not None and value > 0}
-        if values:
-            found.append((sample.step, values))
+        values = {layer.path: value for layer in sample.layers if (value := getattr(layer, name)) is not None}
+        if any(values.values()):
+            found.append((sample.step, {path: max(value, LEAST) for path, value in values.items()}))
     return [found[place] for place in sorted({0, len(found) // 2, len(found) - 1})] if found else []
 
 
@@ -89,6 +91,8 @@ def shares_evidence(samples: Sequence[Sample]) -> bytes | None:
         if drifts:
             axes = grid.pop(0)
             axes.bar(range(len(drifts)), list(drifts.values()), color=VAL)
+            axes.axhline(DRIFT, color="#999999", linewidth=0.8, linestyle="--")
+            axes.set_ylim(0, 1.1 * max(DRIFT, *drifts.values()))
             axes.set_ylabel("batch norm drift (nats)")
             _name_layers(axes, list(drifts))
         return png_bytes(figure)

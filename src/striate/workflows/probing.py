@@ -38,7 +38,7 @@ def watched(
         for finding in found:
             say(f"{finding.severity}: {finding}")
 
-    with probe.watch(training.module):
+    with probe.watch(training.module.network):
         try:
             for event in training.events:
                 yield event

@@ -115,9 +115,8 @@ class _Look:
         self.seen: dict[str, dict[str, Tensor]] = {}  # in the order of computing; tensors stay on the device
         self.silent: dict[str, Tensor] = {}
         self.signals: dict[str, Tensor] = {}
-        self.handles = [model.register_forward_pre_hook(self._begin)] if inside else []
-        if inside:
-            self.handles += [part.register_forward_hook(self._after(path)) for path, part in self.parts.items()]
+        self.handles = [part.register_forward_pre_hook(self._begin) for part in self.parts.values() if inside]
+        self.handles += [part.register_forward_hook(self._after(path)) for path, part in self.parts.items() if inside]
         self.began: float | None = None
         self.timed, self.armed = timed, time.perf_counter()
 
@@ -126,7 +125,7 @@ class _Look:
         for handle in self.handles:
             handle.remove()
 
-    def _begin(self, _model: nn.Module, _inputs: Any) -> None:
+    def _begin(self, _part: nn.Module, _inputs: Any) -> None:
         if self.began is None:
             self.began = time.perf_counter()
 

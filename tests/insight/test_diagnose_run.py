@@ -1,0 +1,194 @@
+"""`striate diagnose RUN` and the probe beside a training, end to end on small runs."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.apps.cli import main
+from striate.core.errors import DataError, UsageError
+from striate.workflows.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
+from striate.workflows.probing import HISTORY, read_history
+from striate.workflows.train import Silence, TrainRequest, train
+
+
+class Heard(Silence):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def quick(folder, **fields):
+    heard = Heard()
+    defaults = {"data": "digits", "network": "compact_cnn", "epochs": 3, "output": folder}
+    report = train(TrainRequest(**{**defaults, **fields}), watch=heard)
+    return report, [line for line in heard.lines if line.startswith(("warning:", "error:", "note:"))]
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("healthy") / "run"
+    _, said = quick(folder)
+    return folder, said
+
+
+@pytest.fixture(scope="module")
+def too_fast(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fast") / "run"
+    _, said = quick(folder, learning_rate=30.0)
+    return folder, said
+
+
+def test_of_a_healthy_run_nothing_is_said_and_nothing_found(healthy):
+    folder, said = healthy
+
+    report = diagnose(DiagnoseRequest(run=folder))
+
+    assert said == []
+    assert report.findings == ()
+    assert (report.epochs, report.batches) == (3, 8)
+    assert report.looks == len(read_history(folder / HISTORY)) == 7  # steps 1, 2, 5, 10, 20, 50 and 100 of 123
+    assert summary(report).endswith("8 batches computed again\nnothing found\n")
+    for name in ("gradients.png", "layers.png", "curves.png"):
+        with Image.open(folder / "report" / "diagnose" / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_a_rate_that_is_too_high_is_said_once_while_training_and_found_afterwards(too_fast):
+    folder, said = too_fast
+
+    report = diagnose(DiagnoseRequest(run=folder))
+
+    assert len(said) == 1 and said[0].startswith("warning: learning rate too high: update ")
+    assert said[0].endswith("Try: --lr 3")
+    assert [finding.kind for finding in report.findings] == ["learning_rate_too_high"]
+    assert report.findings[0].picture == "gradients.png"
+    assert "try    --lr 3\n" in summary(report)
+
+
+def test_diagnosing_changes_no_file_of_the_run_and_is_repeatable(healthy, tmp_path):
+    folder, _ = healthy
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "diagnose" not in path.parts}
+
+    reports = [diagnose(DiagnoseRequest(run=folder, output=tmp_path / name)) for name in ("a", "b")]
+
+    assert {path: path.read_bytes() for path in before} == before
+    assert reports[0].findings == reports[1].findings
+    assert (tmp_path / "a" / "gradients.png").read_bytes() == (tmp_path / "b" / "gradients.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_without_a_probe_has_the_same_weights_and_no_history(healthy, tmp_path):
+    folder, _ = healthy
+
+    quick(tmp_path / "run", diagnose=False)
+
+    assert not (tmp_path / "run" / HISTORY).exists()
+    assert weights(tmp_path / "run") == weights(folder)
+    report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
+    assert (report.findings, report.looks) == ((), 0)
+
+
+def weights(run):
+    module = striate.load(run).module
+    return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
+
+
+def test_the_command_line_prints_the_report_as_json(too_fast, capsys):
+    folder, _ = too_fast
+
+    with pytest.raises(SystemExit) as stop:
+        main(["diagnose", str(folder), "--json"])
+
+    assert stop.value.code in (0, None)
+    report = json.loads(capsys.readouterr().out)
+    assert [finding["kind"] for finding in report["findings"]] == ["learning_rate_too_high"]
+    written = json.loads((folder / "report" / "diagnose" / "findings.json").read_text())
+    assert written == report
+
+
+@pytest.mark.slow
+def test_wrong_labels_that_were_learned_by_heart_are_found_and_listed(tmp_path):
+    """The curves of such a training; the list holds the labels that the kept model is sure to be wrong."""
+    rng = np.random.default_rng(0)
+    digits = np.load(write_digits(tmp_path / "digits.npz", wrong=rng.permutation(1200)[:60]))
+    run = tmp_path / "run"
+    quick(run, data=str(tmp_path / "digits.npz"), epochs=4)
+    with (run / "metrics.csv").open() as lines:
+        header = next(csv.reader(lines))
+    rows = [dict.fromkeys(header, 1.0) | {"epoch": e, "step": 41 * e} | curve(e) for e in range(1, 13)]
+    (run / "metrics.csv").write_text("\n".join([",".join(header), *(",".join(str(row[name]) for name in header) for row in rows)]) + "\n")
+
+    report = diagnose(DiagnoseRequest(run=run))
+
+    assert [finding.kind for finding in report.findings] == ["label_noise"]
+    with (run / "report" / "diagnose" / "doubted-labels.csv").open() as lines:
+        doubted = list(csv.DictReader(lines))
+    right = [str(digits["right"][int(row["path"].rsplit("/", 1)[1])]) == row["answer"] for row in doubted]
+    assert len(right) > 20 and np.mean(right) > 0.9
+
+
+def curve(epoch):
+    """Accuracies that part from epoch 5 on."""
+    later = max(0, epoch - 5)
+    val = 0.9 - 0.02 * later
+    return {"train_accuracy": 0.6 + 0.03 * later, "val_accuracy": val, "train_loss": 0.5, "val_loss": 0.5}
+
+
+def write_digits(path, *, wrong):
+    """An .npz of 1,200 digits, those at `wrong` with the label after theirs."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images, labels = (images * 255 / 16).astype(np.uint8).reshape(-1, 8, 8)[:1200], labels[:1200]
+    shown = labels.copy()
+    shown[wrong] = (shown[wrong] + 1) % 10
+    np.savez(path, x_train=images, y_train=shown, right=labels)
+    return path
+
+
+def test_a_run_that_stopped_at_nan_names_its_batch(healthy, tmp_path):
+    folder, _ = healthy
+    (tmp_path / "report").mkdir()
+    np.savez(tmp_path / "report" / "not-finite.npz", images=np.zeros((5, 8, 8, 1), np.uint8), labels=np.zeros(5, np.int64))
+
+    found = stopped_at(tmp_path, striate.load(folder))
+
+    assert [(finding.kind, finding.where, finding.evidence) for finding in found] == [("not_finite", "", 5.0)]
+    assert "its batch is in not-finite.npz; the kept model, which is from before, gives finite numbers for it" in found[0].message
+
+
+def test_no_run_folder_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"none: no such run folder\nGive the folder of a training run\."):
+        diagnose(DiagnoseRequest(run=tmp_path / "none"))
+
+
+def test_damaged_metrics_and_history_name_the_place(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,high\n")
+    (tmp_path / HISTORY).write_text('{"step": 1, "layers": []}\n{"step": "soon"}\n')
+
+    with pytest.raises(DataError, match=r"metrics\.csv: val_loss of row 2 must be a number, got 'high'"):
+        read_rows(tmp_path / "metrics.csv")
+    with pytest.raises(DataError, match=r"probe\.jsonl: line 2 is not a sample: .*\nRemove the file to do without it\."):
+        read_history(tmp_path / HISTORY)
+
+
+def test_a_run_on_arrays_is_diagnosed_from_its_curves_and_its_probe(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+    quick(tmp_path / "run", data=(pictures, np.arange(60) % 3), epochs=1)
+    said = []
+
+    report = diagnose(DiagnoseRequest(run=tmp_path / "run"), say=said.append)
+
+    assert report.batches == 0 and report.looks > 0
+    assert said == ["the run was trained on arrays: only its curves, and what was seen while it trained, are looked at"]
+    assert not any(math.isnan(finding.evidence) for finding in report.findings)
