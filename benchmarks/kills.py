@@ -194,6 +194,7 @@ class Bench:
                 return False
         found = result(run)
         different = [name for name in self.wanted if found.get(name) != self.wanted[name]]
+        different += [path.name for path in run.rglob(".*.tmp-*")]  # left behind
         if different:
             sys.stderr.write(f"{run.name}: differs in {', '.join(different)}\n")
         shutil.rmtree(run)

@@ -40,6 +40,22 @@ def test_after_the_first_is_done_the_next_may(tmp_path):
         pass
 
 
+def test_who_gets_the_lock_clears_what_a_killed_run_left(tmp_path):
+    said = []
+    leftover = tmp_path / f".metrics.csv.tmp-{os.getpid()}"
+    leftover.write_text("epoch,st")
+    (tmp_path / "metrics.csv").write_text("epoch,step\n")
+
+    with RunLock(tmp_path, say=said.append):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", "run.lock"]
+        leftover.write_text("")
+        with pytest.raises(EnvironmentFault):
+            RunLock(tmp_path, say=said.append)
+        assert leftover.exists()  # who does not get it clears nothing
+
+    assert said == [f"{tmp_path}: removed 1 unfinished file of a run that was killed"]
+
+
 def test_an_error_lets_the_lock_go(tmp_path):
     with pytest.raises(ZeroDivisionError), RunLock(tmp_path):
         _ = 1 / 0

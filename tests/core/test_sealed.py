@@ -540,7 +540,14 @@ def test_only_leftovers_of_the_dead_are_removed(tmp_path):
     (tmp_path / f".ckpt-1.tmp-{dead.pid}").mkdir()
     (tmp_path / f".ckpt-1.tmp-{dead.pid}" / "model").write_text("")
 
-    assert remove_leftovers(tmp_path) == 3
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / f".curves.png.tmp-{dead.pid}").write_text("")
+    said = []
+
+    assert remove_leftovers(tmp_path, said.append) == 4
+    assert said == [f"{tmp_path}: removed 4 unfinished files of a run that was killed"]
+    assert names(tmp_path / "report") == []
+    (tmp_path / "report").rmdir()
     assert names(tmp_path) == sorted([f".c.tmp-{os.getppid()}", ".d.tmp-", "e.tmp-1", ".f.tmp-1x", "best"])
 
 
@@ -550,7 +557,7 @@ def test_a_link_among_the_leftovers_goes_and_what_it_leads_to_stays(tmp_path):
     (tmp_path / "kept" / "photo.jpg").write_text("")
     (tmp_path / f".a.tmp-{os.getpid()}").symlink_to("kept")
 
-    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path, lambda _: None)
 
     assert names(tmp_path) == ["kept"]
     assert names(tmp_path / "kept") == ["photo.jpg"]

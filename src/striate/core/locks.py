@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Self
 
 from striate.core.errors import EnvironmentFault
 from striate.core.files import cannot_write
-from striate.core.sealed import is_alive
+from striate.core.sealed import is_alive, remove_leftovers, to_stderr
 
 LOCK = "run.lock"
 OPENED = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # follow no link, wait for no pipe
@@ -39,11 +40,17 @@ if hasattr(os, "register_at_fork"):
 class RunLock:
     """Holds `folder/run.lock` from its making until `release`, the end of a `with`, or the end of the process, however it comes.
 
+    Who gets the lock clears what killed processes left half written in the folder.
+
+    Args:
+        folder: The run folder.
+        say: Takes a line on what was cleared; the default prints it to stderr.
+
     Raises:
         EnvironmentFault: another process holds it, which the message names with its machine and start; or the file cannot be locked.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, say: Callable[[str], None] = to_stderr) -> None:
         self.path = folder / LOCK
         try:
             self._descriptor = os.open(self.path, OPENED, 0o666)
@@ -65,6 +72,7 @@ class RunLock:
                 raise
             raise cannot_write(self.path, error) from error
         _open_here.add(self._descriptor)
+        remove_leftovers(folder, say)
 
     def release(self) -> None:
         """Let others in. The file stays: removing it would let two in at once."""

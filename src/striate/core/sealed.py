@@ -6,6 +6,7 @@ name in the same directory and renamed when all of it is on the disk, so that a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -115,8 +116,7 @@ class SealedSeries:
         self._good: set[str] = set()  # names that were verified
         self._not_removed: set[str] = set()  # names that were warned about
         _probe(directory)
-        if count := remove_leftovers(directory):
-            say(f"{directory}: removed {count} unfinished {'file' if count == 1 else 'files'} of a run that was killed")
+        remove_leftovers(directory, say)
 
     def add(self, number: int, files: Iterable[tuple[str, bytes]], *, needed_bytes: int | None = None) -> Path:
         """Write a sealed folder, read it back, point to it, and remove what is older than the one before it.
@@ -211,20 +211,25 @@ class SealedSeries:
             self._not_removed.add(name)
 
 
-def remove_leftovers(directory: Path) -> int:
-    """Remove temporary files and folders of processes that are no more, and of this one; how many.
+def remove_leftovers(directory: Path, say: Callable[[str], None] = to_stderr) -> int:
+    """Remove temporary files and folders of processes that are no more, and of this one, at any depth; how many, which is said too.
 
     Call it before this process writes in `directory`.
     """
     count = 0
-    for entry in sorted(directory.iterdir()):
-        match = TEMPORARY.fullmatch(entry.name)
-        if match and (int(match[1]) == os.getpid() or not is_alive(int(match[1]))):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-            count += not entry.exists()
+    for folder, folders, files in os.walk(directory):
+        for name in sorted([*folders, *files]):
+            match = TEMPORARY.fullmatch(name)
+            if match and (int(match[1]) == os.getpid() or not is_alive(int(match[1]))):
+                path = Path(folder, name)
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                count += not os.path.lexists(path)
+    if count:
+        say(f"{directory}: removed {count} unfinished {'file' if count == 1 else 'files'} of a run that was killed")
     return count
 
 
