@@ -24,7 +24,7 @@ from striate.data.records import DataSource, ImageSet
 from striate.data.targets import target_spec
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.schedules import extended
-from striate.engine.settings import OptimizerName, ScheduleName, TrainSettings
+from striate.engine.settings import LossName, OptimizerName, ScheduleName, TrainSettings
 from striate.estimators.fitting import EpochRow, Fitting, channel_statistics
 from striate.estimators.model import load
 from striate.networks.catalog import network as catalog_network
@@ -64,6 +64,7 @@ class TrainRequest:
     steps: int | None = None  # exactly this many updates instead
     batch_size: int | None = None
     recipe: str | Path | None = None  # the name of a recipe, or a YAML file: weaker than all that is said here
+    loss: LossName | None = None
     learning_rate: float | Literal["find"] | None = None  # find: by a range test
     optimizer: OptimizerName | None = None
     momentum: float | None = None

@@ -151,6 +151,10 @@ def train_command(
             "such as the config.yaml of a run. Flags are stronger.",
         ),
     ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="cross_entropy, focal, hinge, squared_hinge, map, nll, binary_cross_entropy, mse, l1, huber [default: by task]."),
+    ] = None,
     lr: Annotated[
         str | None, typer.Option(metavar="RATE|find", help="Peak learning rate; find: by a test [default: by the network].")
     ] = None,
@@ -225,6 +229,7 @@ def train_command(
         data=data,
         network=model,
         task=task,
+        loss=loss,
         epochs=whole_number(epochs),
         steps=steps,
         batch_size=batch_size,
