@@ -386,6 +386,7 @@ def test_settings_say_what_belongs_to_a_loss():
     logits, labels = scores(), classes()
     near(loss_of(TrainSettings(loss="focal", focal_gamma=3.0))(logits, labels), focal(logits, labels, gamma=3.0).item())
     near(loss_of(TrainSettings(loss="huber", huber_delta=0.3))(logits, labels), huber(logits, labels, delta=0.3).item())
+    near(loss_of(TrainSettings(loss="hinge"))(logits, labels), F.multi_margin_loss(logits, labels).item())
     near(loss_of(TrainSettings(loss="squared_hinge"))(logits, labels), hinge(logits, labels, power=2).item())
     settings = TrainSettings(smoothing=0.1, class_weights=(0.5, 2.0, 1.0, 3.0))
     near(loss_of(settings)(logits, labels), F.cross_entropy(logits, labels, WEIGHTS, label_smoothing=0.1).item())
