@@ -456,3 +456,10 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(scenes: Path, tmp_path: Path
     striate.train(None, resume=tmp_path / "cut")
 
     assert (tmp_path / "cut" / "best.safetensors").read_bytes() == (tmp_path / "straight" / "best.safetensors").read_bytes()
+
+
+def test_a_run_on_masks_can_be_diagnosed(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["diagnose", str(run), "--json", "--output", str(tmp_path / "report")]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert (report["epochs"], report["batches"] > 0) == (6, True)

@@ -22,12 +22,14 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text, spreadsheet_cell
-from striate.data.batches import Augmentation, Batches
+from striate.data.batches import Augmentation
 from striate.data.sources import open_data
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import batches_of
 from striate.estimators.model import MODEL_NAME, Model, load
+from striate.estimators.segmenter import labels_pixels
 from striate.insight.diagnose import Finding, Sample, judge
 from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.rules import STARTED
@@ -35,6 +37,7 @@ from striate.workflows.evaluate import read_split
 from striate.workflows.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.probing import HISTORY, counts_in_nats, read_history
 from striate.workflows.runs import read_config, write_json
+from striate.workflows.segment import open_masked, read_masked_split
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
@@ -101,7 +104,8 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
 
     output = request.output or run / "report" / "diagnose"
     findings = _write(output, findings, samples, rows)
-    if pictures is not None and model is not None and any(finding.kind == "label_noise" for finding in findings):
+    noisy = any(finding.kind == "label_noise" for finding in findings)
+    if noisy and pictures is not None and model is not None and not labels_pixels(model):
         write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode(errors="surrogateescape"))
     report = DiagnoseReport(
         run=str(run), findings=tuple(findings), epochs=len(rows), looks=len(history), batches=len(again), output=str(output)
@@ -135,6 +139,8 @@ def _train_pictures(request: DiagnoseRequest, config: dict[str, Any], model: Mod
         return None
     data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
     skip = bool(config.get("skip_unreadable"))
+    if labels_pixels(model):
+        return read_masked_split(open_masked(data, skip_unreadable=skip), "train", model, config, lambda _text: None)
     source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
     return read_split(source, "train", model, config, lambda _text: None)
 
@@ -143,7 +149,7 @@ def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: T
     """What a probe sees when the model computes some training batches again, in training mode and without an update."""
     known = {field.name for field in dataclasses.fields(Augmentation)}
     augmentation = Augmentation(**{name: value for name, value in config.get("augmentation", {}).items() if name in known})
-    batches = Batches(
+    batches = batches_of(
         pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=augmentation, device=torch.device(model.device)
     )
     module = copy.deepcopy(model.module)  # its batch norms go on counting
