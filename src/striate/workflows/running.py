@@ -96,6 +96,8 @@ def run(
             write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
     constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions()}
     saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every)
+    if start is None:
+        saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
     interrupted, partial = False, None
     try:
         for event in watched(training, fitting, rows, folder, watch.say) if diagnose else training.events:
