@@ -36,9 +36,12 @@ NUM_JUDGED = 1_000  # training pictures on which the loss is taken
 
 
 @functools.cache
-def pictures(name: str, count: int) -> ImageSet:
-    """The first `count` training pictures of a set."""
-    return open_data(name).read("train").take(np.arange(count))
+def pictures(name: str, count: int, size: int) -> ImageSet:
+    """The first `count` training pictures of a set, padded or scaled to `size` x `size` pixels."""
+    source = open_data(name)
+    plain = (0.5,) * source.channels
+    spec = ImageSpec(height=size, width=size, channels=source.channels, mean=plain, std=plain, fit="pad")
+    return source.read("train", spec=spec).take(np.arange(count))
 
 
 def trained(network: Network, images: ImageSet, scheme: InitName, settings: TrainSettings) -> EpochRow | None:
@@ -107,7 +110,7 @@ def variance(_steps: int | None, seeds: int | None) -> Table:
 
 def batch_norm(steps: int | None, seeds: int | None) -> Table:
     """The largest learning rate at which a small network learns the digits, with and without batch normalization."""
-    images = pictures("digits", 1_000)
+    images = pictures("digits", 1_000, 8)
     rates = [0.03 * 10 ** (k / 4) for k in range(13)]  # to 30
     limits: dict[bool, list[float]] = {False: [], True: []}
     for normalized, found in limits.items():
@@ -171,8 +174,8 @@ def starts(steps: int | None, seeds: int | None) -> Table:
     """The training loss of three networks, from the start that torch gives and from others."""
     rows: Table = []
     for name, data, rate in (("cifar_notes", "cifar10", 0.005), ("lenet5", "mnist", 0.005), ("googlenet_paper", "cifar10", 0.001)):
-        images = pictures(data, 5_000)
-        network = striate.network(name, num_classes=10, in_channels=images.images.shape[3], input_size=images.images.shape[1])
+        images = pictures(data, 5_000, 32)
+        network = striate.network(name, num_classes=10, in_channels=images.images.shape[3], input_size=32)
         for scheme in ("default", "xavier", "he", "orthogonal", "lsuv"):
             done = []
             for seed in range(seeds or 3):
@@ -186,7 +189,7 @@ def starts(steps: int | None, seeds: int | None) -> Table:
 
 def degradation(steps: int | None, seeds: int | None) -> Table:
     """The training loss of plain and residual networks of 20 and 56 layers after the same number of updates."""
-    images = pictures("cifar10", 5_000)
+    images = pictures("cifar10", 5_000, 32)
     rows: Table = []
     for name in ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar"):
         done = []
