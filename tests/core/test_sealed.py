@@ -348,6 +348,20 @@ def test_what_cannot_be_removed_is_a_warning_once_and_the_work_goes_on(filled, s
     assert said == [f"WARNING: {filled.directory}/ckpt-00000010: cannot remove this old checkpoint: Operation not permitted"]
 
 
+def test_a_disk_that_keeps_other_bytes_than_it_was_given_is_found_out_at_once(filled, monkeypatch):
+    def write_and_lose(folder: Path, files: object, **given: object) -> None:
+        write_sealed(folder, files, **given)
+        damage_truncate(folder, 0.5)
+
+    monkeypatch.setattr("striate.core.sealed.write_sealed", write_and_lose)
+
+    with pytest.raises(EnvironmentFault, match=r"ckpt-00000030/model\.safetensors: damaged: .*, directly after writing\nCheck the disk"):
+        filled.add(30, FILES)
+
+    assert (filled.directory / "latest").read_text() == "ckpt-00000020\n"
+    assert names(filled.directory) == ["ckpt-00000010", "ckpt-00000020", "ckpt-00000030", "latest"]
+
+
 @pytest.mark.parametrize("replace_by_file", [False, True])
 def test_a_directory_that_goes_while_the_run_is_on_is_said(filled, replace_by_file):
     shutil.rmtree(filled.directory)
