@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from striate import estimators, networks
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.model import Model, Prediction, Predictions, load
+    from striate.estimators.regressor import ImageRegressor
     from striate.networks.catalog import network
     from striate.networks.network import Network
     from striate.workflows.evaluate import EvaluateReport
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EvaluateReport",
     "ImageClassifier",
+    "ImageRegressor",
     "Model",
     "Network",
     "Prediction",
@@ -36,6 +38,7 @@ __all__ = [
 HOMES = {
     "EvaluateReport": "striate.workflows.evaluate",
     "ImageClassifier": "striate.estimators.classifier",
+    "ImageRegressor": "striate.estimators.regressor",
     "Model": "striate.estimators.model",
     "Network": "striate.networks.network",
     "Prediction": "striate.estimators.model",

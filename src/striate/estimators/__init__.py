@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate.estimators.classifier import ImageClassifier
+    from striate.estimators.regressor import ImageRegressor
 
-__all__ = ["ImageClassifier"]
-HOMES = {"ImageClassifier": "striate.estimators.classifier"}
+__all__ = ["ImageClassifier", "ImageRegressor"]
+HOMES = {"ImageClassifier": "striate.estimators.classifier", "ImageRegressor": "striate.estimators.regressor"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,123 @@
+"""What the scikit-learn estimators of pictures share: their settings, and the fitting of a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from striate.core.errors import ShapeError
+from striate.core.images import ImageSpec
+from striate.core.targets import TargetSpec
+from striate.data.arrays import as_images
+from striate.data.batches import Augmentation
+from striate.data.decode import fit_image
+from striate.data.records import ImageSet
+from striate.engine.settings import LossName, TrainSettings
+from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images
+from striate.estimators.model import Model
+from striate.networks.catalog import network as catalog_network
+from striate.networks.model_file import ModelFile
+from striate.networks.network import Network
+
+
+class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """A network that is fitted to pictures in memory; what its outputs mean is the subclass's."""
+
+    _noun = "estimator"
+
+    def __init__(
+        self,
+        network: str | Network = "compact_cnn",
+        *,
+        epochs: int = 10,
+        batch_size: int = 128,
+        learning_rate: float | None = None,
+        optimizer: str | None = None,
+        weight_decay: float | None = None,
+        crop_padding: int = 0,
+        flip: bool = False,
+        precision: str = "auto",
+        device: str = "auto",
+        random_state: int | None = 0,
+    ) -> None:
+        self.network = network
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.crop_padding = crop_padding
+        self.flip = flip
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+
+    def _fit(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], loss: LossName, targets: TargetSpec | None) -> None:
+        """Train on `images` (n, h, w, c) and `labels`, classes or targets by `names`; sets what was learned."""
+        network = self._described(images, len(names))
+        spec = self._spec(network, images)
+        fitted = np.stack([fit_image(image, spec) for image in images])
+        paths = tuple(map(str, range(len(images))))
+        fitting = Fitting(
+            network=network,
+            images=spec,
+            classes=names,
+            settings=self._settings(network, len(images), loss),
+            augmentation=Augmentation(crop_padding=self.crop_padding, flip=self.flip),
+            targets=targets,
+        )
+        training = fit_images(fitting, ImageSet("arrays", "train", fitted, labels, names, paths), None)
+        self.history_ = [event.row._asdict() for event in training.events if event.row is not None]
+        self.n_features_in_ = int(np.prod(images.shape[1:]))
+        self._shape = images.shape[1:]
+        module = network.build().eval()
+        module.load_state_dict(training.state())
+        info = {"data": "arrays", "epochs": len(self.history_)}
+        self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
+
+    def _seen(self, X: Any) -> np.ndarray:
+        """The pictures X as the fitted network takes them."""
+        check_is_fitted(self)
+        images = as_images(X, "X")
+        if images.shape[1:] != self._shape:
+            raise ShapeError(f"X has pictures of shape {images.shape[1:]}, the {self._noun} was fitted to {self._shape}")
+        return self.model_.read(images)
+
+    def _described(self, images: np.ndarray, num_outputs: int) -> Network:
+        height, width, channels = images.shape[1:]
+        if isinstance(self.network, Network):
+            return self.network
+        native = catalog_network(self.network)
+        size = (height, width) if native.fits((channels, height, width)) else None
+        return catalog_network(self.network, num_classes=num_outputs, in_channels=channels, input_size=size)
+
+    def _spec(self, network: Network, images: np.ndarray) -> ImageSpec:
+        channels, height, width = network.input_shape
+        mean, std = channel_statistics(images)
+        if len(mean) == 1:  # a grey picture is repeated over the network's channels
+            mean, std = mean * channels, std * channels
+        return ImageSpec(height=height, width=width, channels=channels, mean=mean, std=std, fit="pad")
+
+    def _settings(self, network: Network, num_train: int, loss: LossName) -> TrainSettings:
+        seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else self.random_state
+        chosen = {"optimizer": self.optimizer, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        return default_settings(
+            network,
+            num_train,
+            loss=loss,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            device=self.device,
+            seed=seed,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
