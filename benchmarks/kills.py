@@ -7,6 +7,7 @@ training and not into imports. With --json, print the counts only and write no s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import json
@@ -155,8 +156,10 @@ class Bench:
             shutil.rmtree(run, ignore_errors=True)
             words = ["train", str(self.data), "--output", str(run), *FLAGS]
         if process := os.fork():
+            with contextlib.suppress(OSError):  # whoever comes first makes the group that is killed
+                os.setpgid(process, process)
             return process
-        os.setsid()
+        os.setpgid(0, 0)
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
