@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,7 +192,10 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
 def usage_error(error: ValidationError) -> UsageError:
     """A pydantic error about a field, as an error about the flag."""
     first = error.errors()[0]
-    return UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, got {first['input']!r}")
+    known = re.findall(r"'(\w+)'", str(first.get("ctx", {}).get("expected", "")))
+    near = difflib.get_close_matches(str(first["input"]), known, n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else ""
+    return UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, got {first['input']!r}", remedy)
 
 
 def augmentation_for(
