@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from striate.core.errors import DataError, RefusedFileError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.engine.averaging import WeightAverage, average_of, refresh_norms
 from striate.engine.settings import TrainSettings
 
@@ -205,6 +205,24 @@ def test_a_frozen_norm_keeps_its_statistics_but_a_model_in_evaluation_mode_is_re
     assert not any(part.training for part in net.modules())
 
 
+def test_refreshed_norms_can_be_kept_with_the_average():
+    net = small_net()
+    average = WeightAverage(net)
+    for step in range(3):
+        walk(net, step)
+        average.update()
+    own = net[1].running_mean.clone()
+
+    with average.applied():
+        refresh_norms(net, batches())
+        refreshed = net[1].running_mean.clone()
+        average.keep_buffers()
+
+    assert torch.equal(net[1].running_mean, own)
+    with average.applied():
+        assert torch.equal(net[1].running_mean, refreshed) and not torch.equal(refreshed, own)
+
+
 def test_norms_without_pictures_are_an_error_that_changes_nothing():
     net = small_net()
     walk(net, 0)
@@ -224,3 +242,5 @@ def test_the_settings_choose_the_average():
     ema, swa = average_of(TrainSettings(ema=0.99), net), average_of(TrainSettings(swa_start=0.75), net)
     assert (ema.decay, ema.use_buffers) == (0.99, True)
     assert (swa.decay, swa.use_buffers) == (None, False)
+    with pytest.raises(UsageError, match=r"ema and swa_start are both given, but one average is kept\nLeave out one of them"):
+        average_of(TrainSettings(ema=0.9, swa_start=0.5), net)

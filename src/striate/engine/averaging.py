@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import DataError, RefusedFileError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.modes import evaluation_mode
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch
@@ -99,7 +99,13 @@ class WeightAverage:
 
 
 def average_of(settings: TrainSettings, model: nn.Module) -> WeightAverage | None:
-    """The average that `settings` ask for: EMA with the buffers in it, or SWA, after which `refresh_norms` is due; else None."""
+    """The average that `settings` ask for: EMA with the buffers in it, or SWA, after which `refresh_norms` is due; else None.
+
+    Raises:
+        UsageError: they ask for both.
+    """
+    if settings.ema is not None and settings.swa_start is not None:
+        raise UsageError("ema and swa_start are both given, but one average is kept", "Leave out one of them.")
     if settings.ema is not None:
         return WeightAverage(model, settings.ema, use_buffers=True)
     return WeightAverage(model) if settings.swa_start is not None else None
