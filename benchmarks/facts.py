@@ -29,10 +29,9 @@ from striate.networks.modules.image import ImageModule
 from striate.networks.network import Network
 
 Table = list[list[str]]
-NUM_JUDGED = 1_000  # training pictures on which the loss is taken
 
 
-# ---- training a network from a given start, and judging it by its training pictures
+# ---- training a network from a given start
 
 
 @functools.cache
@@ -45,8 +44,8 @@ def pictures(name: str, count: int, size: int) -> ImageSet:
 
 
 def trained(network: Network, images: ImageSet, scheme: InitName, settings: TrainSettings) -> EpochRow | None:
-    """The last row of a training: its validation columns are loss and accuracy on training pictures. None: it diverged."""
-    count, height, width, channels = images.images.shape
+    """The last row of a training, None where it diverged. Its training columns are of batches in training mode, before their update."""
+    _, height, width, channels = images.images.shape
     flat = images.images.reshape(-1, channels) / 255
     spec = ImageSpec(height=height, width=width, channels=channels, mean=tuple(flat.mean(0)), std=tuple(flat.std(0)))
     with torch_seed(mixed(settings.seed)):
@@ -54,10 +53,9 @@ def trained(network: Network, images: ImageSet, scheme: InitName, settings: Trai
         sample = ImageModule(module, spec).normalized(torch.from_numpy(images.images[:64].copy()))
         initialise(module, scheme, images=sample)
     train = Batches(images, settings.batch_size, seed=settings.seed, shuffle=True)
-    judged = Batches(images.take(np.arange(min(NUM_JUDGED, count))), 250)
     row = None
     try:
-        for event in fit(ImageModule(module, spec), train, settings, val_batches=judged):
+        for event in fit(ImageModule(module, spec), train, settings):
             row = event.row or row
     except NumericError:
         return None
@@ -65,11 +63,11 @@ def trained(network: Network, images: ImageSet, scheme: InitName, settings: Trai
 
 
 def judged(rows: list[EpochRow | None]) -> list[str]:
-    """Loss and accuracy, in words."""
+    """Loss and accuracy of the last pass, in words."""
     if None in rows:
         return ["diverged", "diverged"]
     done = [row for row in rows if row is not None]
-    return [spread([row.val_loss for row in done], ".3f"), spread([row.val_accuracy for row in done], ".3f")]
+    return [spread([row.train_loss for row in done], ".3f"), spread([row.train_accuracy for row in done], ".3f")]
 
 
 # ---- the facts
