@@ -109,7 +109,7 @@ class ValScore:
     """How the kept model does on the validation split."""
 
     accuracy: float | None  # of labels: the share of pictures that have exactly theirs; None: of numbers
-    loss: float  # cross-entropy, nats; of numbers the mean over them, each divided by its deviation over the training pictures
+    loss: float  # that of the training, without smoothing and class weights; of numbers in their deviations over the training pictures
     measures: dict[str, float | None] = Field(default_factory=dict)  # of numbers r2, mae, rmse; of labels mean_average_precision and more
 
 
@@ -286,7 +286,7 @@ def plan_network(request: TrainRequest, source: DataSource) -> tuple[Network, Fi
     if isinstance(request.network, Network):
         net = request.network
         if net.output_shape != (classes,):
-            raise UsageError(f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {classes} classes")
+            raise UsageError(f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {outputs_in_words(source)}")
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
         if request.image_size is not None:
@@ -349,7 +349,7 @@ def chosen(plan: Plan, folder: Path) -> str:
     )
     return "\n".join(
         (
-            f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {len(source.classes)} classes",
+            f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
             f"training  {length}, batch {settings.batch_size}, {schedule}",
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
@@ -386,6 +386,12 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> Tra
         val=val_score(plan, folder, outcome),
         interrupted=outcome.interrupted,
     )
+
+
+def outputs_in_words(source: DataSource) -> str:
+    """How many classes, labels or numbers the data has."""
+    one, more = {"regression": ("number", "numbers"), "multilabel": ("label", "labels")}.get(source.task, ("class", "classes"))
+    return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
 
 
 def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
