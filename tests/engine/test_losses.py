@@ -28,6 +28,7 @@ from striate.engine.losses import (
     plain_loss_of,
 )
 from striate.engine.settings import TrainSettings
+from striate.networks.layers import EuclideanRBF
 
 N, K, H, W = 7, 4, 5, 3
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0], dtype=torch.float64)
@@ -439,3 +440,19 @@ def test_each_loss_teaches_three_classes(name: str):
         for weight, slope in zip(model.parameters(), torch.autograd.grad(value, list(model.parameters())), strict=True):
             weight.data -= 0.2 * slope
     assert hits_of(settings)(model(images), labels) >= 59
+
+
+def test_distances_to_lenets_codes_are_learned_from_the_map_loss():
+    """The RBF output with its fixed codes behind a linear layer, on the same three clouds."""
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    images = torch.randn(60, 2) * 0.3 + torch.tensor([[0.0, 2.0], [2.0, -1.0], [-2.0, -1.0]])[labels]
+    model = nn.Sequential(nn.Linear(2, 84), nn.Tanh(), EuclideanRBF(3).build((84,)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    first = map_loss(model(images), labels).item()
+    for _ in range(100):
+        optimizer.zero_grad()
+        map_loss(model(images), labels).backward()
+        optimizer.step()
+    assert map_loss(model(images), labels).item() < 0.2 * first
+    assert hits_of(TrainSettings(loss="map"))(model(images), labels) >= 59
