@@ -21,8 +21,9 @@ from striate.insight.diagnose.records import Finding, LayerSample, Sample
 from striate.insight.diagnose.rules import causes, judge
 from striate.networks.modules.activation import ScaledTanh
 
-EARLY = (1, 2, 5, 10, 20)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
-SLICE = 32  # samples of a batch that the numbers of a layer's outputs are taken from
+EARLY = (1, 2, 5, 10, 20, 50)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
+SLICE = 16  # samples of a batch that the numbers of a layer's outputs are taken from
+FIRST, LAST = 10, 20  # samples from which news is read
 REMEMBERED = 3  # samples over which a unit must be silent to count as dead
 RELUS = (nn.ReLU, nn.ReLU6)
 RANGES: dict[type[nn.Module], tuple[float, float]] = {nn.Sigmoid: (0, 1), nn.Tanh: (-1, 1), ScaledTanh: (-1.7159, 1.7159)}
@@ -39,7 +40,7 @@ class Probe:
         samples: What was seen so far.
     """
 
-    def __init__(self, *, every: int = 50, num_classes: int | None = None, inside: bool = True, updating: bool = True) -> None:
+    def __init__(self, *, every: int = 100, num_classes: int | None = None, inside: bool = True, updating: bool = True) -> None:
         """Look at each `every`-th update and some of the first.
 
         Args:
@@ -99,8 +100,10 @@ class Probe:
 
     def news(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
         """The findings of kinds that were not given before, and that none of those explains."""
-        said = self._said
-        found = [finding for finding in self.findings(rows, finished=finished) if said.isdisjoint((finding.kind, *causes(finding.kind)))]
+        said, samples = self._said, self.samples
+        shown = samples if len(samples) <= FIRST + LAST else samples[:FIRST] + samples[-LAST:]  # so that long trainings cost no more
+        findings = judge(shown, rows, num_classes=self.num_classes, finished=finished)
+        found = [finding for finding in findings if said.isdisjoint((finding.kind, *causes(finding.kind)))]
         self._said.update(finding.kind for finding in found)
         self._said.update(kind for finding in found for kind in finding.consequences)
         return found
@@ -142,8 +145,7 @@ class _Look:
 
     def _read(self, path: str, part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         seen = self.seen.setdefault(path, {})
-        finite = torch.isfinite(output).all() if output.is_floating_point() else torch.ones((), dtype=torch.bool, device=output.device)
-        seen["finite"] = finite | ~_all_finite(inputs)
+        seen["total"] = output.sum(dtype=torch.float32)  # NaN or Inf where one of them is
         units = output.movedim(-1 if isinstance(part, nn.Linear) else 1, 0).flatten(1)  # (units, places)
         if isinstance(part, RELUS):
             silent = (units <= 0).all(1)  # (units,)
@@ -194,16 +196,30 @@ class _Look:
             self.seen[path]["dead"] = torch.stack([mask for mask in remembered[path] if mask.shape == silent.shape]).all(0).float().mean()
         for path, weight in _weights(self.parts):
             if path in self.before:
-                seen = self.seen.setdefault(path, {})
-                before = self.before[path]
+                seen, before = self.seen.setdefault(path, {}), self.before[path]
+                seen["alike"] = share_alike(self.parts[path])
                 if updating:
                     seen["update_ratio"] = (weight.detach() - before).norm() / before.norm()  # NaN or Inf of zero weights: left out
-                seen["alike"] = share_alike(self.parts[path])
         for path, signal in self.signals.items():
             self.seen[path]["signal"] = signal
         wait = (self.began - self.armed) / (ended - self.armed) if self.timed and self.began is not None else None
-        layers = tuple(_layer(path, seen) for path, seen in self.seen.items())
-        return Sample(step=step, layers=layers, learning_rate=learning_rate, loss=loss, wait_share=wait)
+        return Sample(step=step, layers=self._layers(), learning_rate=learning_rate, loss=loss, wait_share=wait)
+
+    def _layers(self) -> tuple[LayerSample, ...]:
+        """The numbers of all parts, waited for once."""
+        places = [(path, name) for path, seen in self.seen.items() for name in seen]
+        if not places:
+            return ()
+        device = self.seen[places[0][0]][places[0][1]].device
+        values = torch.stack([self.seen[path][name].float().to(device) for path, name in places]).tolist()
+        numbers: dict[str, dict[str, float]] = {path: {} for path in self.seen}
+        for (path, name), value in zip(places, values, strict=True):
+            numbers[path][name] = value
+        layers = []
+        for path, seen in numbers.items():
+            finite = math.isfinite(seen.pop("total", 0.0))
+            layers.append(LayerSample(path=path, finite=finite, **{name: value for name, value in seen.items() if math.isfinite(value)}))
+        return tuple(layers)
 
 
 def share_alike(part: nn.Module) -> Tensor:
@@ -215,9 +231,8 @@ def share_alike(part: nn.Module) -> Tensor:
     bias = getattr(part, "bias", None)
     if isinstance(bias, Tensor) and bias.shape == (len(rows),):
         rows = torch.cat([rows, bias.detach().float()[:, None]], 1)
-    mixed = rows @ torch.cos(torch.arange(1.0, rows.shape[1] + 1, device=rows.device) ** 2)  # (units,): one number for each
-    order = mixed.argsort()
-    near = (rows[order[1:]] - rows[order[:-1]]).abs().amax(1) <= 1e-5 * rows.abs().amax()  # (units - 1,): as the next one
+    mixed = (rows @ torch.cos(torch.arange(1.0, rows.shape[1] + 1, device=rows.device) ** 2)).sort().values  # (units,): equal of equal ones
+    near = mixed.diff() <= 1e-6 * mixed.abs().amax()  # (units - 1,): as the next one; hardly ever by chance
     alike = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
     alike[1:] |= near
     alike[:-1] |= near
@@ -235,14 +250,3 @@ def _weights(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
         weight = _weight(part)
         if weight is not None:
             yield path, weight
-
-
-def _all_finite(inputs: tuple[Any, ...]) -> Tensor:
-    tensors = [value for value in inputs if isinstance(value, Tensor) and value.is_floating_point()]
-    return torch.stack([torch.isfinite(value.detach()[:SLICE]).all() for value in tensors]).all() if tensors else torch.tensor(True)
-
-
-def _layer(path: str, seen: Mapping[str, Tensor]) -> LayerSample:
-    values = {name: value.item() for name, value in seen.items()}
-    finite = bool(values.pop("finite", True))
-    return LayerSample(path=path, finite=finite, **{name: value for name, value in values.items() if value - value == 0})

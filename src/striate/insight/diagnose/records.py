@@ -32,7 +32,7 @@ class LayerSample:
     """One part of a network during one update; None where a part has no such number."""
 
     path: str
-    finite: bool = True  # its output, where its inputs were
+    finite: bool = True  # its output
     signal: float | None = None  # of a layer with weights: |dL_n/d output_n|, root mean square over the samples n, L_n their own loss
     update_ratio: float | None = None  # |change of the weights| / |weights|, L2
     alike: float | None = None  # share of units whose weights and bias equal another unit's

@@ -104,7 +104,7 @@ def _not_finite(sample: Sample, layer: LayerSample) -> Finding:
         where=layer.path,
         evidence=float(sample.step),
         unit="step",
-        message=f"its output is NaN or Inf at step {sample.step}, and its inputs are not",
+        message=f"at step {sample.step} its output is the first that is NaN or Inf",
         cause="Numbers outgrew their type, or a function was asked outside of where it is defined.",
         remedy="--clip-grad 1, or a smaller --lr",
     )
