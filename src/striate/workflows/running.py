@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from striate.core.files import write_atomically
+from striate.core.journal import Journal
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
@@ -21,6 +23,7 @@ from striate.workflows.probing import watched
 from striate.workflows.runs import write_metrics
 
 CHECKPOINTS = "checkpoints"
+EVENTS = "events.jsonl"  # of a run folder: when it was started, continued and interrupted, what was noted, which epochs were best
 SECONDS_BETWEEN = 30.0  # checkpoints, at least
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
 
@@ -95,7 +98,10 @@ def run(
         if rows:
             write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
     constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions()}
-    saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every)
+    journal = Journal(folder / EVENTS, keep_bytes=start.state.get("journal_bytes") if start else None)
+    saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every, journal)
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now})
     if start is None:
         saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
     interrupted, partial = False, None
@@ -103,6 +109,7 @@ def run(
         for event in watched(training, fitting, rows, folder, watch.say) if diagnose else training.events:
             for note in event.notes:
                 watch.say(note)
+                journal.append({"step": event.step, "event": "note", "text": note})
             if event.row is not None:
                 if event.step_in_epoch == event.steps_in_epoch:
                     rows.append(event.row)
@@ -122,12 +129,18 @@ def run(
                         targets=fitting.targets,
                     )
                 watch.epoch(event.row)
+                journal.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best})
             else:
                 watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
             interrupted = event.interrupted
+            if interrupted:
+                journal.append({"step": event.step, "event": "interrupted"})
             saver.after(event.step, at_once=interrupted or training.loop.done)
     except TrainingDivergedError as error:
+        journal.append({"step": error.step, "event": "diverged", "text": error.message})
         raise with_its_batch(error, train_set, folder) from None
+    finally:
+        journal.close()
     if best is None:
         best = partial
     if best is None:
@@ -148,9 +161,15 @@ class Saver:
     """Saves a checkpoint when one is due: every so many updates; else when 30 s have passed and saving takes less than 1 % of the time."""
 
     def __init__(
-        self, store: CheckpointStore, training: FittingRun, rows: list[EpochRow], constant: dict[str, Any], every: int | None
+        self,
+        store: CheckpointStore,
+        training: FittingRun,
+        rows: list[EpochRow],
+        constant: dict[str, Any],
+        every: int | None,
+        journal: Journal,
     ) -> None:
-        self.store, self.training, self.rows, self.constant, self.every = store, training, rows, constant, every
+        self.store, self.training, self.rows, self.constant, self.every, self.journal = store, training, rows, constant, every, journal
         self.saved_at, self.wait = time.monotonic(), SECONDS_BETWEEN
 
     def after(self, step: int, *, at_once: bool) -> None:
@@ -165,6 +184,7 @@ class Saver:
             "done": loop.done,
             "steps_per_epoch": len(loop.train_batches),
             "rows": [row._asdict() for row in self.rows],
+            "journal_bytes": self.journal.sync(),
             **self.constant,
         }
         self.store.save(step, loop.tensors(), state)
