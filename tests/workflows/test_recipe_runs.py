@@ -107,6 +107,21 @@ def test_a_rate_that_is_found_is_trained_with_drawn_and_kept(tmp_path):
     assert rows_of(tmp_path / "again") == rows_of(tmp_path / "run")
 
 
+def test_the_rate_for_numbers_does_not_depend_on_their_unit(tmp_path):
+    """Numbers are learned as deviations from their mean; the test must see them as the training does."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (48, 8, 9), dtype=np.uint8)
+    lengths = pictures.reshape(48, -1).mean(1).astype(np.float64)
+
+    rates = []
+    for unit in (1.0, 1024.0):  # a power of two, which changes no digit
+        asked = TrainRequest(data=(pictures, lengths * unit), task="regression", learning_rate="find", **SHORT, output=tmp_path / f"{unit}")
+        train(asked)
+        rates.append(config_of(tmp_path / f"{unit}")["settings"]["learning_rate"])
+
+    assert rates[0] == rates[1]
+
+
 def test_where_no_rate_is_found_no_run_folder_is_left(tmp_path, monkeypatch):
     def finds_none(*_arguments, **_options):
         raise NumericError("--lr find: the loss falls at no learning rate")

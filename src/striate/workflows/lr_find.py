@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from striate.core.devices import choose_device
 from striate.data.records import ImageSet
 from striate.engine.lr_range import EXPLODED, LearningRateRange, learning_rate_range
-from striate.estimators.fitting import Fitting, batches_of, class_counts, fit_images
+from striate.estimators.fitting import Fitting, class_counts, fit_images
 from striate.workflows.continuing import Plan
 from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
 
@@ -19,13 +18,8 @@ def find_learning_rate(fitting: Fitting, train_set: ImageSet) -> LearningRateRan
     Raises:
         NumericError: the loss falls nowhere.
     """
-    settings = fitting.settings
-    device = choose_device(settings.device)
-    batches = batches_of(
-        train_set, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=fitting.augmentation, device=device
-    )
-    module = fit_images(fitting, train_set, None).module
-    return learning_rate_range(module, batches, settings, class_counts=class_counts(train_set))
+    training = fit_images(fitting, train_set, None)
+    return learning_rate_range(training.module, training.loop.train_batches, fitting.settings, class_counts=class_counts(train_set))
 
 
 def with_found_rate(plan: Plan, say: Callable[[str], None]) -> tuple[Plan, bytes]:
