@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from striate.engine.fit import EpochRow, score_of
 from striate.engine.losses import hits_of_places
 from striate.engine.pixels import PixelTable
 
@@ -48,3 +49,14 @@ def test_there_is_no_mean_iu_without_pixels() -> None:
     assert table.mean_iu is None
     table(torch.randn(1, 3, 2, 2), torch.full((1, 2, 2), 255))
     assert table.mean_iu is None
+
+
+def test_of_masks_the_best_epoch_has_the_best_mean_iu() -> None:
+    """More right pixels and a smaller loss do not outweigh it; between equals the loss decides; without masks, accuracy comes first."""
+
+    def row(accuracy: float, loss: float, mean_iu: float | None) -> EpochRow:
+        return EpochRow(1, 1, 0.0, 0.0, loss, accuracy, 0.1, 1.0, 1.0, mean_iu)
+
+    assert score_of(row(0.8, 0.9, 0.6)) > score_of(row(0.9, 0.1, 0.5))
+    assert score_of(row(0.8, 0.1, 0.6)) > score_of(row(0.9, 0.2, 0.6))
+    assert score_of(row(0.9, 0.9, None)) > score_of(row(0.8, 0.1, None))

@@ -168,6 +168,9 @@ def _checked(root: Path, listings: dict[str, Listing]) -> tuple[str, ...]:
         here = sum(path.name.lower().endswith(EXTENSIONS) for path in train.others)
         loose = f" in class folders; {here:,} lie outside of one" if here else ""
         raise DataError(f"{root}: no pictures{loose}", f"Put them in {train.path}/CLASS/; endings: {' '.join(EXTENSIONS)}.")
+    if {name.lower() for name in train.pictures} == {"images", "masks"}:
+        remedy = "Train with --task segment; or rename the folders, if these are classes."
+        raise DataError(f"{train.path}: holds images/ and masks/, which are pictures with a class for each pixel", remedy)
     if empty := [name for name, paths in train.pictures.items() if not paths]:
         raise DataError(f"{train.path}: no pictures of class {_names(empty)}", "Add pictures, or remove the folder.")
     classes = checked_classes(str(train.path), tuple(train.pictures), "Add a folder of pictures for each class.")
