@@ -25,8 +25,8 @@ def request(**fields):
     return TrainRequest(data="digits", **fields)
 
 
-def source(name: str, image_size=(32, 32), channels=3):
-    return SimpleNamespace(name=name, image_size=image_size, channels=channels, task="classify")
+def source(name: str, image_size=(32, 32), channels=3, task="classify"):
+    return SimpleNamespace(name=name, image_size=image_size, channels=channels, task=task)
 
 
 def write(tmp_path, text):
@@ -204,6 +204,18 @@ def test_a_recipe_mirrors_only_what_may_be_mirrored(tmp_path):
     assert ours("digits", request(flip=False, crop_padding=2)) == Augmentation(crop_padding=2)
     assert ours("digits", choices=nothing, base=None, channels=1) == Augmentation(crop_padding=1)
     assert ours("digits", request(flip=True), nothing, None) == Augmentation(crop_padding=4, flip=True)
+
+
+def test_masks_and_numbers_take_of_a_recipe_what_keeps_them_true():
+    published = RECIPES["modern"](SMALL, 500).augmentation
+    assert published.mixup and published.saturation
+
+    def ours(task):
+        return augmentation_for(source("photos", image_size=None, task=task), SPEC, request(), choices_of(None), published)
+
+    assert ours("classify") == published
+    assert ours("segment") == Augmentation(crop_padding=4, flip=True)
+    assert ours("regression") == Augmentation()
 
 
 def test_a_rate_to_be_found_is_the_recipes_until_then(tmp_path):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
-from striate.data.masks import MaskSource
+from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
@@ -205,7 +205,7 @@ def augmentation_for(
 
     The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
     mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none, whatever the recipe:
-    many, such as places and angles, change with the picture.
+    many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
 
     Args:
         source: Where the pictures come from.
@@ -217,6 +217,8 @@ def augmentation_for(
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
     if source.task == "regression":
         base = Augmentation()
+    elif base is not None and source.task == "segment":
+        base = dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
     elif base is None:
         base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
     flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
