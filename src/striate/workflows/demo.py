@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -46,7 +47,7 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     folder = new_run_folder("demo", "digits", request.output)
     training = TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder)
     trained = train(training, watch=watch)
-    tested = evaluate(EvaluateRequest(run=folder, split="test"), say=watch.say)
+    tested = cast("EvaluateReport", evaluate(EvaluateRequest(run=folder, split="test"), say=watch.say))  # digits are classes
 
     model = load(folder)
     shown = open_data("digits").read("test", spec=model.images)
