@@ -110,7 +110,13 @@ class ValScore:
 
     accuracy: float | None  # of labels: the share of pictures that have exactly theirs; None: of numbers
     loss: float  # that of the training, without smoothing and class weights; of numbers in their deviations over the training pictures
-    measures: dict[str, float | None] = Field(default_factory=dict)  # of numbers r2, mae, rmse; of labels mean_average_precision and more
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetScore(ValScore):
+    """The same of numbers or labels, which have measures of their own."""
+
+    measures: dict[str, float | None]  # of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +135,7 @@ class TrainReport:
     seconds: float
     images_per_second: float  # while training, the median epoch
     best_epoch: int
-    val: ValScore
+    val: TargetScore | ValScore
     interrupted: bool
 
 
@@ -402,13 +408,13 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     if targets is None:
         return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy
-    return ValScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(load(folder), plan.val_set))
+    return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(load(folder), plan.val_set))
 
 
 def summary(report: TrainReport) -> str:
     """The report for a person."""
     split = "test" if "test" in report.splits else "val"
-    scores = {"accuracy": report.val.accuracy, **report.val.measures}
+    scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
     words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
     return (
         f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
