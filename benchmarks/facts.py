@@ -118,9 +118,7 @@ def batch_norm(steps: int | None, seeds: int | None) -> Table:
             for rate in rates:
                 settings = constant_rate(rate, steps or 200, seed, batch_size=50)
                 row = trained(network, images, "he", settings)
-                if (
-                    row is not None and row.train_loss < 0.5
-                ):  # of the last epoch; in training, so that the norms' running means do not decide
+                if row is not None and row.train_loss < 0.5:
                     learned.append(rate)
             found.append(max(learned, default=math.nan))
     ratio = statistics.median(limits[True]) / statistics.median(limits[False])
