@@ -218,6 +218,17 @@ def test_masks_and_numbers_take_of_a_recipe_what_keeps_them_true():
     assert ours("regression") == Augmentation()
 
 
+def test_a_recipe_smooths_labels_only_where_the_loss_can():
+    """A flag that asks for what there is not stays, so that it is refused."""
+    choices = choices_of("fast")
+
+    assert settings_for(SMALL, 500, request(), choices).smoothing == 0.2
+    assert settings_for(SMALL, 500, request(), choices, "multilabel").smoothing == 0.2
+    assert settings_for(SMALL, 500, request(), choices, "regression").smoothing == 0
+    assert settings_for(SMALL, 500, request(set={"settings.loss": "hinge"}), choices).smoothing == 0
+    assert settings_for(SMALL, 500, request(smoothing=0.3), choices, "regression").smoothing == 0.3
+
+
 def test_a_rate_to_be_found_is_the_recipes_until_then(tmp_path):
     find = write(tmp_path, "settings: {learning_rate: find}\n")
 

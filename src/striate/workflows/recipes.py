@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.targets import Task
 from striate.data.batches import Augmentation
 from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
+from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
 from striate.networks.catalog import networks
@@ -94,10 +96,12 @@ def unknown_recipe(name: str) -> UnknownNameError:
     return UnknownNameError("recipe", name, RECIPES, f"Known: {', '.join(RECIPES)}, or a YAML file.")
 
 
-def settings_for(network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES) -> TrainSettings:
+def settings_for(
+    network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES, task: Task = "classify"
+) -> TrainSettings:
     """The settings of a training: the request's `--set settings.*` over its flags, its recipe file, its recipe, and the defaults.
 
-    With `--lr find`, the rate is that of the recipe or the default until it is found.
+    With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can.
 
     Raises:
         UsageError: a value is out of range, or no setting has the name.
@@ -107,6 +111,8 @@ def settings_for(network: Network, num_train: int, request: TrainRequest, choice
         del chosen["learning_rate"]
     if choices.recipe is not None:
         base: TrainSettings = choices.recipe(network, num_train).settings
+        if task == "regression" or chosen.get("loss", base.loss) not in WITH_SMOOTHING:
+            base = dataclasses.replace(base, smoothing=0.0)
         return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
     return with_checked_fields(default_settings, network, num_train, **chosen)
 

@@ -196,7 +196,7 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
         network=network,
         images=spec,
         classes=source.classes,
-        settings=suited_to(source.task, settings_for(network, len(train_set), request, choices)),
+        settings=suited_to(source.task, settings_for(network, len(train_set), request, choices, source.task)),
         augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
         targets=target_spec(source.task, train_set.labels),
     )
