@@ -114,9 +114,12 @@ class ValScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScore(ValScore):
-    """The same of numbers or labels, which have measures of their own."""
+    """The same of numbers, labels or masks, which have measures of their own.
 
-    measures: dict[str, float | None]  # of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy
+    Of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more.
+    """
+
+    measures: dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -404,7 +407,7 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     """How the kept model does on the validation split."""
     best, targets = outcome.best, plan.fitting.targets
     if isinstance(plan.val_set, MaskedSet):
-        return ValScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(load(folder), plan.val_set))
+        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(load(folder), plan.val_set))
     if targets is None:
         return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy
