@@ -1,6 +1,7 @@
 """The probe's numbers by hand, and that a training is the same bits with and without it."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -162,9 +163,9 @@ def test_a_validation_between_two_updates_is_not_looked_at():
     images, labels = torch.randn(6, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1])
     probe = Probe(every=1)
     with probe.watch(model):
+        F.cross_entropy(model(images), labels).backward()
         with torch.no_grad():
             model(torch.full((6, 1, 2, 2), math.nan))
-        F.cross_entropy(model(images), labels).backward()
         sample = probe.after_step(1)
 
     assert sample is not None and all(layer.finite for layer in sample.layers)
@@ -200,3 +201,24 @@ def test_a_remedy_of_the_learning_rate_names_a_tenth():
 
     assert [finding.remedy for finding in found] == ["--lr 0.05"]
     assert found[0].message == "update 2 changes the weights by 90 % of their size, where about 0.1 % is healthy"
+
+
+@pytest.mark.parametrize("between", ["nothing", "a validation", "an epoch's end"])
+def test_the_time_until_the_model_begins_is_waiting_unless_something_else_was_done(between):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    images, labels = torch.randn(6, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0, 1])
+    probe = Probe(every=1)
+    with probe.watch(model):
+        for step in (1, 2):
+            if step == 2 and between == "a validation":
+                with torch.no_grad():
+                    model(images)
+            if step == 2 and between == "an epoch's end":
+                probe.after_epoch()
+            time.sleep(0.3)
+            F.cross_entropy(model(images), labels).backward()
+            probe.after_step(step)
+
+    assert probe.samples[0].wait_share is None  # nobody knows when the first update began
+    share = probe.samples[1].wait_share
+    assert (share is not None and share > 0.5) if between == "nothing" else share is None

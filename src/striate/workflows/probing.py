@@ -43,6 +43,7 @@ def watched(
             for event in training.events:
                 yield event
                 if event.row is not None:
+                    probe.after_epoch()
                     write_history(path, probe.samples)
                 elif probe.after_step(event.step, event.loss, learning_rate=settings.learning_rate) is None:
                     continue

@@ -89,6 +89,11 @@ class Probe:
             self._look = _Look(self._model, inside=self.inside, timed=True)
         return sample
 
+    def after_epoch(self) -> None:
+        """Tell that something else than training was done since the last update, such as saving: it counts as no waiting."""
+        if self._look is not None:
+            self._look.timed = False
+
     def _stop(self) -> None:
         if self._look is not None:
             self._look.close()
@@ -129,7 +134,9 @@ class _Look:
             handle.remove()
 
     def _begin(self, _part: nn.Module, _inputs: Any) -> None:
-        if self.began is None:
+        if not torch.is_grad_enabled():
+            self.timed = False  # a validation came in between
+        elif self.began is None:
             self.began = time.perf_counter()
 
     def _after(self, path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
