@@ -79,6 +79,14 @@ def test_a_turn_is_scipys_rotation_counter_clockwise(degrees: float):
     assert np.abs(got.numpy() - expected)[:, inside].max() <= 1
 
 
+def test_a_turn_and_leans_together_are_the_product_of_their_matrices():
+    """R S, with the turn outside: [[cos, sin], [-sin, cos]] [[1, down], [right, 1]]."""
+    angle, right, down = np.random.default_rng(2).uniform(-1, 1, (3, 6))
+    for n, got in enumerate(matrices_of(*map(torch.from_numpy, (np.cos(angle), np.sin(angle), right, down)))):
+        turn = np.array([[np.cos(angle[n]), np.sin(angle[n])], [-np.sin(angle[n]), np.cos(angle[n])]])
+        np.testing.assert_allclose(got, turn @ np.array([[1, down[n]], [right[n], 1]]), atol=1e-12)
+
+
 def test_a_turn_by_90_degrees_and_a_shift_by_whole_pixels_move_pixels_as_they_are():
     images = noise(3, 9, 9)
     ones, zeros = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)

@@ -144,7 +144,7 @@ class Damaged(np.ndarray):
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_picture_that_cannot_be_prepared_is_named(workers: int):
     damaged = image_set(30).images.view(Damaged)
-    batches = Batches(image_set(30, damaged), 4, seed=2, shuffle=True, workers=workers)
+    batches = Batches(image_set(30, damaged), 4, workers=workers)  # it is the second of its batch
     with pytest.raises(DataError, match=r"some/13\.png: cannot be prepared for training: the disk says no"):
         list(batches.epoch(1))
     assert not workers_alive()
