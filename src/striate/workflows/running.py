@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
+from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from striate.core.journal import Journal
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
-from striate.estimators.fitting import EpochRow, Fitting, FittingRun, fit_images
+from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
 from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.continuing import Plan, conditions, fingerprint
@@ -105,47 +107,55 @@ def run(
     if start is None:
         saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
     interrupted, partial = False, None
-    try:
-        for event in watched(training, fitting, rows, folder, watch.say) if diagnose else training.events:
-            for note in event.notes:
-                watch.say(note)
-                journal.append({"step": event.step, "event": "note", "text": note})
-            if event.row is not None:
-                if event.step_in_epoch == event.steps_in_epoch:
-                    rows.append(event.row)
-                    write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+    events = cast("Generator[FitEvent]", watched(training, fitting, rows, folder, watch.say) if diagnose else training.events)
+    with journal, contextlib.closing(events):  # what the events do at their end is done here, and said if it fails
+        try:
+            for event in events:
+                for note in event.notes:
+                    watch.say(note)
+                if event.row is not None:
+                    if event.step_in_epoch == event.steps_in_epoch:
+                        rows.append(event.row)
+                        write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+                    else:
+                        partial = event.row
+                    if event.is_best:
+                        best = event.row
+                        extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
+                        save_model(
+                            folder / MODEL_NAME,
+                            fitting.network,
+                            training.state(),
+                            classes=fitting.classes,
+                            images=fitting.images,
+                            info=extra,
+                            targets=fitting.targets,
+                        )
+                    watch.epoch(event.row)
                 else:
-                    partial = event.row
-                if event.is_best:
-                    best = event.row
-                    extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
-                    save_model(
-                        folder / MODEL_NAME,
-                        fitting.network,
-                        training.state(),
-                        classes=fitting.classes,
-                        images=fitting.images,
-                        info=extra,
-                        targets=fitting.targets,
-                    )
-                watch.epoch(event.row)
-                journal.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best})
-            else:
-                watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
-            interrupted = event.interrupted
-            if interrupted:
-                journal.append({"step": event.step, "event": "interrupted"})
-            saver.after(event.step, at_once=interrupted or training.loop.done)
-    except TrainingDivergedError as error:
-        journal.append({"step": error.step, "event": "diverged", "text": error.message})
-        raise with_its_batch(error, train_set, folder) from None
-    finally:
-        journal.close()
+                    watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
+                interrupted = event.interrupted
+                for record in records_of(event):
+                    journal.append(record)
+                saver.after(event.step, at_once=interrupted or training.loop.done)
+        except TrainingDivergedError as error:
+            journal.append({"step": error.step, "event": "diverged", "text": error.message})
+            raise with_its_batch(error, train_set, folder) from None
     if best is None:
         best = partial
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
     return Outcome(rows or [best], best, training.loop.step, interrupted)
+
+
+def records_of(event: FitEvent) -> list[dict[str, Any]]:
+    """What the journal keeps of an event: notes, ends of epochs, and an interruption."""
+    records: list[dict[str, Any]] = [{"step": event.step, "event": "note", "text": note} for note in event.notes]
+    if event.row is not None:
+        records.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best})
+    if event.interrupted:
+        records.append({"step": event.step, "event": "interrupted"})
+    return records
 
 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
