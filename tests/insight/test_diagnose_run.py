@@ -166,6 +166,14 @@ def test_a_run_that_stopped_at_nan_names_its_batch(healthy, tmp_path):
     assert "its batch is in not-finite.npz; the kept model, which is from before, gives finite numbers for it" in found[0].message
 
 
+def test_python_says_the_same_as_the_workflow_and_refuses_too_few_batches(too_fast):
+    folder, _ = too_fast
+
+    assert striate.diagnose(str(folder)).findings == diagnose(DiagnoseRequest(run=folder)).findings
+    with pytest.raises(UsageError, match="batches: input should be greater than or equal to 3, got 1"):
+        striate.diagnose(folder, batches=1)
+
+
 def test_no_run_folder_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"none: no such run folder\nGive the folder of a training run\."):
         diagnose(DiagnoseRequest(run=tmp_path / "none"))

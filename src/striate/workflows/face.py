@@ -10,6 +10,8 @@ from typing import Any, Literal
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
+from striate.workflows.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
 from striate.workflows.recipes import with_checked_fields
@@ -63,4 +65,18 @@ def predict(
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 
-__all__: Sequence[str] = ("evaluate", "predict", "train")
+def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> DiagnoseReport:
+    """What is wrong with a training: `striate.diagnose("runs/train/digits-001").findings`.
+
+    Args:
+        run: A run folder.
+        data: The run's data, where it lies elsewhere now.
+        **fields: The other fields of `DiagnoseRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.diagnose.diagnose` raises.
+    """
+    return diagnose_request(with_checked_fields(DiagnoseRequest, run=Path(run), data=data, **fields))
+
+
+__all__: Sequence[str] = ("diagnose", "evaluate", "predict", "train")
