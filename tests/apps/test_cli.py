@@ -197,7 +197,7 @@ def wrong_inputs():
         ("train {tmp}/cut", 3, "cut.png|cannot be read|--skip-unreadable"),
         ("train {tmp}/stray", 3, "class 'c' is not in the training split"),
         ("train {pictures} --output {run}", 2, "exists already"),
-        ("train digits --opt lbfgs2", 2, "--opt|sgd"),
+        ("train digits --opt lbfgs2", 2, "optimizer: input should be|Did you mean lbfgs"),
         ("train digits --lr nan", 2, "learning_rate"),
         ("train digits --lr 0", 2, "learning_rate: input should be greater than 0"),
         ("train digits --batch-size 0", 2, "--batch-size|-b"),
