@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import striate
@@ -200,3 +201,18 @@ def test_a_run_on_arrays_is_diagnosed_from_its_curves_and_its_probe(tmp_path):
     assert report.batches == 0 and report.looks > 0
     assert said == ["the run was trained on arrays: only its curves, and what was seen while it trained, are looked at"]
     assert not any(math.isnan(finding.evidence) for finding in report.findings)
+
+
+def test_a_run_of_another_task_is_diagnosed_from_its_curves_and_its_probe(too_fast, tmp_path):
+    folder, _ = too_fast
+    for name in ("metrics.csv", HISTORY):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "task": "regression"}))
+    said = []
+
+    report = diagnose(DiagnoseRequest(run=tmp_path), say=said.append)
+
+    assert said == ["task regression: only the run's curves, and what was seen while it trained, are looked at"]
+    assert [finding.kind for finding in report.findings] == ["learning_rate_too_high"]
+    assert report.batches == 0

@@ -22,7 +22,6 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text, spreadsheet_cell
-from striate.data.batches import Augmentation
 from striate.data.sources import open_data
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
@@ -33,9 +32,11 @@ from striate.estimators.segmenter import labels_pixels
 from striate.insight.diagnose import Finding, Sample, judge
 from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.rules import STARTED
+from striate.workflows.continuing import fitting_of
 from striate.workflows.evaluate import read_split
 from striate.workflows.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.probing import HISTORY, counts_in_nats, read_history
+from striate.workflows.recipes import with_checked_fields
 from striate.workflows.runs import read_config, write_json
 from striate.workflows.segment import open_masked, read_masked_split
 
@@ -90,9 +91,12 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
     config = read_config(run)
-    settings = TypeAdapter(TrainSettings).validate_python(config.get("settings", {}))
+    settings = with_checked_fields(TrainSettings, **config.get("settings", {}))
     rows, history = read_rows(run / "metrics.csv"), read_history(run / HISTORY)
-    model = load(run, device=str(choose_device(request.device))) if (run / MODEL_NAME).is_file() else None
+    of_classes = config.get("task") in (None, "classify", "segment")
+    model = load(run, device=str(choose_device(request.device))) if of_classes and (run / MODEL_NAME).is_file() else None
+    if not of_classes:
+        say(f"task {config['task']}: only the run's curves, and what was seen while it trained, are looked at")
     pictures = _train_pictures(request, config, model, say) if model is not None else None
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
@@ -100,7 +104,8 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
     samples = [*history, *again]
     num_classes = int(config.get("num_classes", 0)) or None
     findings = judge(samples, rows, num_classes=num_classes if counts_in_nats(settings) else None)
-    findings = [*stopped_at(run, model), *findings]
+    if stopped := stopped_at(run, model):
+        findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
 
     output = request.output or run / "report" / "diagnose"
     findings = _write(output, findings, samples, rows)
@@ -147,8 +152,7 @@ def _train_pictures(request: DiagnoseRequest, config: dict[str, Any], model: Mod
 
 def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: TrainSettings, num_batches: int) -> list[Sample]:
     """What a probe sees when the model computes some training batches again, in training mode and without an update."""
-    known = {field.name for field in dataclasses.fields(Augmentation)}
-    augmentation = Augmentation(**{name: value for name, value in config.get("augmentation", {}).items() if name in known})
+    augmentation = fitting_of(config, model.network, model.classes).augmentation
     batches = batches_of(
         pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=augmentation, device=torch.device(model.device)
     )
