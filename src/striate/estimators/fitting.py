@@ -19,6 +19,7 @@ from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.fit import EpochRow, FitEvent, Training, fit
+from striate.engine.initialisation import initialise
 from striate.engine.settings import TrainSettings
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
 
 VAL_BATCH_SIZE = 256
+INIT_IMAGES = 64  # that an initialisation may look at
 ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
 
 
@@ -91,8 +93,13 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, 
     device = choose_device(settings.device)
     with torch_seed(mixed(settings.seed)):
         network = fitting.network.build(heads=True)
-    wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
-    module = wrapper(network, fitting.images).to(device)
+        wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
+        module = wrapper(network, fitting.images)
+        if settings.init != "default":
+            places = np.linspace(0, len(train_set) - 1, min(len(train_set), INIT_IMAGES)).astype(np.int64)
+            sample = module.normalized(torch.from_numpy(train_set.take(places).images))  # what lsuv looks at
+            initialise(network, settings.init, scale=settings.init_scale, images=sample)
+    module = module.to(device)
     train_batches = batches_of(
         as_learned(train_set, fitting.targets),
         settings.batch_size,
