@@ -53,14 +53,14 @@ def test_continued_from_any_update_it_ends_as_the_straight_one(make_model, make_
         continued.load_state(json.loads(state), tensors)
         rows = told(continued)
 
-        state, tensors = written(continued)
-        ours, theirs = json.loads(state), json.loads(end[0])
+        last, kept = written(continued)
+        ours, theirs = json.loads(last), json.loads(end[0])
         ours["tally"].pop("seconds"), theirs["tally"].pop("seconds")
         assert ours == theirs
         assert rows == told(events)[before:]
         for file, part in end[1].items():
-            assert list(tensors[file]) == list(part)
-            assert all(torch.equal(tensors[file][name], value) for name, value in part.items())
+            assert list(kept[file]) == list(part)
+            assert all(torch.equal(kept[file][name], value) for name, value in part.items())
 
 
 def test_a_written_state_is_plain_json_and_its_tensors_are_finite(make_model, make_batches):

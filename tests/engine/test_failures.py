@@ -32,10 +32,14 @@ def test_the_first_part_that_gives_nan_is_named_with_its_step_and_its_batch(make
     model, batches = make_model(), make_batches(4)
     model.insert(2, Spoiler(at=3))
     before = []
+    training = fit(model, batches, TrainSettings(**PLAIN))
+
+    def consume() -> None:
+        for _ in training:
+            before[:] = [tensor.clone() for tensor in model.parameters()]
 
     with pytest.raises(TrainingDivergedError, match=r"the loss is not finite at step 3 .*, first in 2") as error:
-        for _ in fit(model, batches, TrainSettings(**PLAIN)):
-            before = [tensor.clone() for tensor in model.parameters()]
+        consume()
 
     assert error.value.step == 3
     assert error.value.batch is batches.batches[2]

@@ -102,15 +102,15 @@ def check_events(path: Path, text: str) -> None:
     awaits_name: list[bool] = []
     documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = f"{path}, line {event.start_mark.line + 1}"
+        line = f"{path}, line {event.start_mark.line + 1 if event.start_mark else '?'}"
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         if documents > 1:
             raise RefusedFileError(f"{line}: a second document begins", "Keep one.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise RefusedFileError(f"{line}: anchors and aliases (& and *) are not read", "Write the value out.")
-        if getattr(event, "tag", None) is not None:
-            raise RefusedFileError(f"{line}: tags (!) are not read: {event.tag}", "Write plain numbers, words and lists.")
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise RefusedFileError(f"{line}: tags (!) are not read: {tag}", "Write plain numbers, words and lists.")
         if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             names.pop()
             awaits_name.pop()
