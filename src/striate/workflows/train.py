@@ -53,6 +53,9 @@ __all__ = ["EpochRow", "Silence", "TrainReport", "TrainRequest", "ValScore", "Wa
 VAL_FRACTION = 0.1  # of the training split, where there is no val split
 
 
+CURVES = Path("report") / "curves.png"  # of a run folder; the last file that a training writes
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class TrainRequest:
     """What to train on what. None leaves a choice to the defaults, which say what they chose."""
@@ -259,7 +262,7 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
         return added_epochs(request.epochs)
     if request.epochs not in (None, planned):
         raise UsageError(f"{folder}: has {planned} epochs, --epochs says {request.epochs}", "Extend a run with --epochs +N.")
-    if done:
+    if done and (folder / CURVES).exists():  # else it was stopped while the report was written, which is done again
         raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
     return None
 
@@ -282,7 +285,7 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
     from striate.workflows.pictures import curves_picture
 
     (folder / "report").mkdir(exist_ok=True)
-    write_atomically(folder / "report" / "curves.png", curves_picture(metrics_of(outcome.rows, plan.fitting)))
+    write_atomically(folder / CURVES, curves_picture(metrics_of(outcome.rows, plan.fitting)))
     return report_of(plan, folder, outcome, time.monotonic() - started)
 
 
