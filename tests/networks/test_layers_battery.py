@@ -155,7 +155,7 @@ def built(layer: Layer, shape: Shape) -> nn.Module:
 
 
 def test_the_battery_meets_every_leaf():
-    assert {type(layer).__name__ for layer, _ in CASES} == set(LEAVES)
+    assert {type(layer).__name__ for layer, _ in CASES} == set(LEAVES) - {"OwnNetwork", "PublishedNetwork"}  # tests of foreign networks
 
 
 @every_case

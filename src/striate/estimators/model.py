@@ -269,11 +269,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares
 
 
-def load(source: str | PathLike[str], *, device: str = "cpu") -> Model:
-    """The model of a run folder or of a `.safetensors` file.
+def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
+    """The model of a run folder or of a `.safetensors` file; of a module of the user's own, which no file holds, with that `module`.
 
     Raises:
-        UsageError: there is no such file or folder.
+        UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in.
         RefusedFileError: the file is not a Striate model, or damaged.
     """
     path = Path(source)
@@ -283,4 +283,4 @@ def load(source: str | PathLike[str], *, device: str = "cpu") -> Model:
         if not (path / MODEL_NAME).is_file():
             raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
         path = path / MODEL_NAME
-    return Model(load_model(path), device=device)
+    return Model(load_model(path, module=module), device=device)

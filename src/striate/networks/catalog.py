@@ -27,6 +27,7 @@ from striate.networks.families import (
     unet,
     vgg,
 )
+from striate.networks.foreign import is_published_name, published_network
 from striate.networks.layers.convolution import by
 from striate.networks.network import AuxiliaryHead, Network
 
@@ -161,7 +162,7 @@ def network(
     """The catalogue's network called `name`, as published unless told otherwise.
 
     Args:
-        name: A name of `CATALOG`.
+        name: A name of `CATALOG`; or `timm:NAME`, `torchvision:NAME`.
         num_classes: Outputs; as published by default.
         in_channels: Channels of the input.
         input_size: Pixels of a square input, or (H, W).
@@ -170,6 +171,8 @@ def network(
         UnknownNameError: no such name; gives the nearest ones.
         ShapeError: the input size does not fit; names the layer that stops it and the smallest size that would fit.
     """
+    if is_published_name(name):
+        return published_network(name, num_classes, in_channels, input_size)
     if name not in CATALOG:
         raise UnknownNameError("network", name, CATALOG, "`striate networks` lists all.")
     entry = CATALOG[name]

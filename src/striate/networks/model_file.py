@@ -18,6 +18,7 @@ from striate.core.errors import NumericError, RefusedFileError, StriateError
 from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
 from striate.core.targets import TargetSpec
+from striate.networks.foreign import with_module
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
@@ -86,12 +87,13 @@ def save_model(
     write_atomically(path, safetensors.torch.save(tensors, {"striate": json.dumps(header, allow_nan=False)}))
 
 
-def load_model(path: Path) -> ModelFile:
-    """Read a model file.
+def load_model(path: Path, *, module: nn.Module | None = None) -> ModelFile:
+    """Read a model file; of a network that was the user's own module, with that `module`.
 
     Raises:
         RefusedFileError: not a Striate model file, damaged, edited, or the weights do not fit the description. Nothing that the file
             names is imported or called, and nothing large is allocated before the sizes agree.
+        UsageError: the network was the user's own module, which is not handed in; or a module is that is not wanted.
     """
     import safetensors.torch
     from safetensors import SafetensorError
@@ -124,6 +126,7 @@ def load_model(path: Path) -> ModelFile:
         raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(targets.mean)} targets")
     if (images.channels, images.height, images.width) != network.input_shape:
         raise RefusedFileError(f"{path}: images of {images.channels, images.height, images.width} for an input of {network.input_shape}")
+    network = with_module(network, module)
     return ModelFile(network, _built(path, network, tensors), classes, images, dict(header["info"]), targets)
 
 

@@ -96,6 +96,8 @@ class Network:
         """
         windows = [row for row in self.rows if row.cost.reach is not None and min(row.cost.reach.stride, default=1) >= 1]
         sizes = [row.view.size for row in windows if not row.view.whole]
+        if self.rows and self.rows[0].view.whole:  # as of what is not known, too
+            sizes.append(self.input_shape[1:])
         if not sizes:
             return 1
         largest = tuple(math.ceil(max(axis)) for axis in zip(*sizes, strict=True))
@@ -152,6 +154,36 @@ class Network:
         from striate.networks.edits import swap
 
         return swap(self, activation=activation, pooling=pooling, norm=norm)
+
+    def split_kernels(self, kernel: str = "3x3", *, place: str | None = None) -> Network:
+        """The network with each larger square kernel as a stack of small ones; see `edits.split_kernels`."""
+        from striate.networks.edits import split_kernels
+
+        return split_kernels(self, kernel, place=place)
+
+    def factorize(self, *, place: str | None = None) -> Network:
+        """The network with each n x n kernel as 1 x n and n x 1; see `edits.factorize`."""
+        from striate.networks.edits import factorize
+
+        return factorize(self, place=place)
+
+    def head(self, kind: str = "global-pool") -> Network:
+        """The network with the averages of its last maps in place of dense layers; see `edits.head`."""
+        from striate.networks.edits import head
+
+        return head(self, kind)
+
+    def width(self, factor: float) -> Network:
+        """The network with `factor` times as many channels; see `edits.width`."""
+        from striate.networks.edits import width
+
+        return width(self, factor)
+
+    def depth(self, factor: float) -> Network:
+        """The network with `factor` times as many repeated blocks; see `edits.depth`."""
+        from striate.networks.edits import depth
+
+        return depth(self, factor)
 
     def smallest_input(self) -> Shape | None:
         """The smallest square (or cubic) input that fits, found by bisection; None where no size up to 4,096 does."""

@@ -66,7 +66,7 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
     return net, ShowReport(
         name=net.name,
         source=net.source,
-        published=CATALOG[net.name].published,
+        published=CATALOG[net.name].published if net.name in CATALOG else "",
         provenance=net.provenance,
         input_shape=net.input_shape,
         output_shape=net.output_shape,

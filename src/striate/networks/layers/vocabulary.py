@@ -12,6 +12,7 @@ from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
 from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticDepth
+from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork
 from striate.networks.layers.joins import Chain, Parallel, checked
 from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
@@ -45,8 +46,10 @@ LEAVES: dict[str, type[Layer]] = {
         Linear,
         LocalResponseNorm,
         LocallyConnected,
+        OwnNetwork,
         PadChannels,
         Pool,
+        PublishedNetwork,
         SpatialDropout,
         StochasticDepth,
         Subsample,
