@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.networks.layers.base import Row
     from striate.networks.network import Network
 
 
@@ -49,6 +51,24 @@ def layer_table(network: Network) -> str:
         right = (line[i].rjust(widths[i]) for i in (3, 4, 5))
         text.append("  ".join((*left, *right)).rstrip())
     return "\n".join(text)
+
+
+def table_diff(before: Network, after: Network) -> list[str]:
+    """The lines in which two layer tables differ, `-` those of `before` and `+` those of `after`, and the change of the totals.
+
+    A part that stays but has another layer, output or cost stands there twice.
+    """
+    old, new = ([_diff_line(row) for row in network.rows] for network in (before, after))
+    found: list[str] = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        found += [] if tag == "equal" else [*(f"- {line}" for line in old[i:j]), *(f"+ {line}" for line in new[k:m])]
+    changes = (("parameters", before.params, after.params), ("MACs", before.macs, after.macs))
+    return [*found, "  ".join(f"{what} {was:,} -> {now:,} ({now - was:+,})" for what, was, now in changes)]
+
+
+def _diff_line(row: Row) -> str:
+    output = "x".join(map(str, row.output_shape))
+    return f"{row.path}  {row.layer}  {output}  {_count(row.cost.params)} parameters  {_count(row.cost.macs)} MACs"
 
 
 def _count(number: int) -> str:
