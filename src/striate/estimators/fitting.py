@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,7 @@ from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
 
@@ -44,6 +44,7 @@ class Fitting:
     settings: TrainSettings
     augmentation: Augmentation
     targets: TargetSpec | None = None  # what the outputs mean where they are no classes
+    start: Mapping[str, Tensor] | None = None  # weights to begin with, by their names in the network; the others are fresh
 
 
 def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:
@@ -83,8 +84,12 @@ class FittingRun(NamedTuple):
     def state(self) -> dict[str, Tensor]:
         """The weights that are validated and kept, of the described network, auxiliary heads left out; copies."""
         with self.loop.kept_weights():
-            network = self.module.network.network if isinstance(self.module, ImageModuleWithHeads) else self.module.network
-            return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+            return {name: tensor.detach().clone() for name, tensor in described(self.module).state_dict().items()}
+
+
+def described(module: ImageModule) -> nn.Module:
+    """The described network inside, auxiliary heads left out."""
+    return module.network.network if isinstance(module, ImageModuleWithHeads) else module.network
 
 
 def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0) -> FittingRun:
@@ -99,6 +104,8 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, 
             places = np.linspace(0, len(train_set) - 1, min(len(train_set), INIT_IMAGES)).astype(np.int64)
             sample = module.normalized(torch.from_numpy(train_set.take(places).images))  # what lsuv looks at
             initialise(network, settings.init, scale=settings.init_scale, images=sample)
+        if fitting.start is not None:
+            described(module).load_state_dict({**described(module).state_dict(), **fitting.start})
     module = module.to(device)
     train_batches = batches_of(
         as_learned(train_set, fitting.targets),

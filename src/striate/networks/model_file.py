@@ -29,6 +29,10 @@ FIELDS = {"format", "network", "classes", "images", "info", "sha256"}
 MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 
+class NotDescribedError(RefusedFileError):
+    """A safetensors file of another program: weights without a description."""
+
+
 class ModelFile(NamedTuple):
     """What a model file says: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode.
 
@@ -87,13 +91,36 @@ def save_model(
     write_atomically(path, safetensors.torch.save(tensors, {"striate": json.dumps(header, allow_nan=False)}))
 
 
+class Contents(NamedTuple):
+    """The same with the weights by name in place of the module."""
+
+    network: Network
+    tensors: dict[str, Tensor]
+    classes: tuple[str, ...]
+    images: ImageSpec
+    info: dict[str, Any]
+    targets: TargetSpec | None
+
+
 def load_model(path: Path, *, module: nn.Module | None = None) -> ModelFile:
     """Read a model file; of a network that was the user's own module, with that `module`.
 
     Raises:
-        RefusedFileError: not a Striate model file, damaged, edited, or the weights do not fit the description. Nothing that the file
-            names is imported or called, and nothing large is allocated before the sizes agree.
+        RefusedFileError: as of `read_model`, or the weights do not fit the description.
         UsageError: the network was the user's own module, which is not handed in; or a module is that is not wanted.
+    """
+    contents = read_model(path)
+    network = with_module(contents.network, module)
+    built = _built(path, network, contents.tensors)
+    return ModelFile(network, built, contents.classes, contents.images, contents.info, contents.targets)
+
+
+def read_model(path: Path) -> Contents:
+    """Read a model file without building its network.
+
+    Raises:
+        RefusedFileError: not a Striate model file, damaged or edited. Nothing that the file names is imported or called, and nothing
+            large is allocated before the sizes agree.
     """
     import safetensors.torch
     from safetensors import SafetensorError
@@ -126,8 +153,7 @@ def load_model(path: Path, *, module: nn.Module | None = None) -> ModelFile:
         raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(targets.mean)} targets")
     if (images.channels, images.height, images.width) != network.input_shape:
         raise RefusedFileError(f"{path}: images of {images.channels, images.height, images.width} for an input of {network.input_shape}")
-    network = with_module(network, module)
-    return ModelFile(network, _built(path, network, tensors), classes, images, dict(header["info"]), targets)
+    return Contents(network, tensors, classes, images, dict(header["info"]), targets)
 
 
 def _read(path: Path) -> bytes:
@@ -151,7 +177,8 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         outer = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
         header = json.loads(outer["__metadata__"]["striate"], object_pairs_hook=_no_duplicates)
     except (KeyError, TypeError):
-        raise RefusedFileError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.") from None
+        message = f"{path}: a safetensors file without a Striate description"
+        raise NotDescribedError(message, "Give the best.safetensors of a run.") from None
     except (ValueError, RecursionError) as error:
         raise RefusedFileError(f"{path}: damaged header: {error}", remedy) from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:

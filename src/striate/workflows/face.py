@@ -26,7 +26,8 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
-        network: A name of the catalogue or a Network; chosen by the data when left out.
+        network: A name of the catalogue, `timm:NAME`, `torchvision:NAME`, a Network, or a torch module, which is not changed itself;
+            chosen by the data when left out.
         watch: Who follows the training; nobody by default.
         **fields: The other fields of `TrainRequest`.
 

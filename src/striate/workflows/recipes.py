@@ -145,7 +145,12 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
     if request.data is None and others.get("data", ARRAYS) != ARRAYS:
         fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
         fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
-    weaker = {"task": others.get("task"), "val_fraction": others.get("val_fraction"), "seed": others.get("val_seed")}
+    weaker = {
+        "pretrained": others.get("pretrained"),
+        "task": others.get("task"),
+        "val_fraction": others.get("val_fraction"),
+        "seed": others.get("val_seed"),
+    }
     if request.network is None and "network" in others:
         network, images = network_of_run(others["network"], choices.folder), others["images"]
         square = isinstance(network, str) and images.get("height") == images.get("width")

@@ -16,6 +16,7 @@ from striate.estimators.model import MODEL_NAME
 from striate.workflows.continuing import config_and_network, plan_of
 from striate.workflows.running import Silence, Watch, run
 from striate.workflows.runs import new_run_folder
+from striate.workflows.transfer import with_kept_start
 
 TIMES = ("seconds", "images_per_second")  # columns that no run repeats
 
@@ -56,6 +57,7 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     watch = watch or Silence()
     before = read_metrics(request.run / "metrics.csv")
     plan = plan_of(request.run, *config_and_network(request.run), watch.say, data=request.data, data_dir=request.data_dir)
+    plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
         folder = new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run")
         run(plan, folder, watch)

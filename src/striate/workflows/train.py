@@ -26,8 +26,10 @@ from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.schedules import extended
 from striate.engine.settings import LossName, OptimizerName, ScheduleName, TrainSettings
 from striate.estimators.fitting import EpochRow, Fitting, channel_statistics
-from striate.estimators.model import load
+from striate.estimators.model import Model, load
+from striate.estimators.transfer import Weights
 from striate.networks.catalog import network as catalog_network
+from striate.networks.foreign import with_module
 from striate.networks.network import Network
 from striate.workflows.continuing import (
     Plan,
@@ -47,6 +49,18 @@ from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, metr
 from striate.workflows.runs import new_run_folder, write_json, write_yaml
 from striate.workflows.segment import pixel_measures, plan_pixel_network
 from striate.workflows.targets import suited_to, val_measures
+from striate.workflows.transfer import (
+    asked_weights,
+    frozen_in_words,
+    given_module,
+    is_module,
+    keep_start,
+    network_of_weights,
+    pretrained_name,
+    started_from,
+    with_gentle_rate,
+    with_own_module,
+)
 
 __all__ = ["EpochRow", "Silence", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
 
@@ -61,7 +75,8 @@ class TrainRequest:
     """What to train on what. None leaves a choice to the defaults, which say what they chose."""
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
-    network: Any = None  # a name of the catalogue, or a Network
+    network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
+    pretrained: str | Path | None = None  # weights to begin with: timm, a run folder, or a .safetensors file
     task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
     epochs: int | str | None = None  # "+20" extends the run of `resume`
     steps: int | None = None  # exactly this many updates instead
@@ -166,6 +181,7 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
         plan, picture = with_found_rate(plan, watch.say)
     folder = new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
     with RunLock(folder):
+        keep_start(plan, folder)
         write_yaml(folder / "config.yaml", plan.config)
         write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
         write_json(folder / "env.json", info())
@@ -192,19 +208,26 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     )
     for note in source.notes:
         watch.say(note)
-    network, fit = plan_network(request, source)
+    request = with_own_module(request, source)
+    weights = asked_weights(request, source)
+    network, fit = plan_network(request, source, weights)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
     train_set, val_set = read_train_and_val(source, spec, val_fraction, request.seed or 0, watch.say)
     spec = with_statistics(spec, train_set)
+    start = None
+    if weights is not None:
+        spec = weights.normalized(spec) if request.normalization is None else spec
+        start = started_from(weights, network, source.classes, watch.say)
     fitting = Fitting(
         network=network,
         images=spec,
         classes=source.classes,
-        settings=suited_to(source.task, settings_for(network, len(train_set), request, choices, source.task)),
+        settings=suited_to(source.task, with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task), request)),
         augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
         targets=target_spec(source.task, train_set.labels),
+        start=start,
     )
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
@@ -226,6 +249,8 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
         if start is None:
             raise RefusedFileError(f"{folder}: holds no checkpoint to go on from", "Start the run again in a new folder.")
         config, network = config_and_network(folder)
+        if is_module(request.network):
+            network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
         refuse_changes(folder, with_extensions(start.state["config"], config["extended_by"], start), config)
         refuse_changes(folder, config, asked_of(request, config))
         extension = extension_of(request, config, folder, done=start.state["done"])
@@ -289,8 +314,8 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
     return report_of(plan, folder, outcome, time.monotonic() - started)
 
 
-def plan_network(request: TrainRequest, source: DataSource) -> tuple[Network, Fit]:
-    """The network for the data's classes, channels and size, and how pictures are fitted to it."""
+def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:
+    """The network for the data's classes, channels and size, or that of the weights, and how pictures are fitted to it."""
     if isinstance(source, MaskSource):
         return plan_pixel_network(request, source)
     classes = len(source.classes)
@@ -304,6 +329,8 @@ def plan_network(request: TrainRequest, source: DataSource) -> tuple[Network, Fi
         if request.image_size is not None:
             net = net.with_input((net.input_shape[0], request.image_size, request.image_size))
             net.root.output_shape(net.input_shape)
+    elif weights is not None:
+        net = network_of_weights(request, source, weights)
     else:
         name = request.network or network_for(source)
         if size is None:
@@ -344,6 +371,8 @@ def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) 
         "skip_unreadable": request.skip_unreadable,
         "network": fitting.network.name,
         "extended_by": [],
+        "pretrained": pretrained_name(request.pretrained),
+        "start_sha256": None,  # of the weights that the training starts from, where they are not fresh
         "num_classes": len(fitting.classes),
         "settings": TypeAdapter(type(fitting.settings)).dump_python(fitting.settings, mode="json"),
         "augmentation": dataclasses.asdict(fitting.augmentation),
@@ -364,6 +393,7 @@ def chosen(plan: Plan, folder: Path) -> str:
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
             f"training  {length}, batch {settings.batch_size}, {schedule}",
+            *frozen_in_words(settings),
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
             f"run       {folder}",
         )
@@ -410,11 +440,16 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     """How the kept model does on the validation split."""
     best, targets = outcome.best, plan.fitting.targets
     if isinstance(plan.val_set, MaskedSet):
-        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(load(folder), plan.val_set))
+        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(kept_model(plan, folder), plan.val_set))
     if targets is None:
         return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy
-    return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(load(folder), plan.val_set))
+    return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(kept_model(plan, folder), plan.val_set))
+
+
+def kept_model(plan: Plan, folder: Path) -> Model:
+    """The model that the training kept."""
+    return load(folder, module=given_module(plan.fitting.network))
 
 
 def summary(report: TrainReport) -> str:

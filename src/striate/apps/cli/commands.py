@@ -130,7 +130,17 @@ def info_command(as_json: Json = False) -> None:
 @app.command("train")
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
-    model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A network from `striate networks`, timm:NAME or torchvision:NAME [default: by the size of the pictures]."),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="timm|RUN|FILE",
+            help="Begin with trained weights: what timm publishes for the network (downloaded once), a run's, or a .safetensors file's.",
+        ),
+    ] = None,
     task: Annotated[
         Literal["classify", "regression", "multilabel", "segment"] | None,
         typer.Option(
@@ -228,6 +238,7 @@ def train_command(
         TrainRequest,
         data=data,
         network=model,
+        pretrained=pretrained,
         task=task,
         loss=loss,
         epochs=whole_number(epochs),

@@ -1,0 +1,333 @@
+"""Trainings that start from trained weights, or train a network without a description, through the run folder and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+import torchvision
+import yaml
+from torch import nn
+
+import striate
+from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.estimators import transfer as estimators_transfer
+from striate.estimators.transfer import TIMM_TWINS, open_weights, start_of
+from striate.networks.catalog import network
+from striate.networks.foreign import published_network
+from striate.workflows import transfer
+from striate.workflows.repro import ReproRequest, read_metrics, repro
+
+QUICK = {"batch_size": 4, "steps": 2, "precision": "float32", "device": "cpu", "crop_padding": 0, "diagnose": False}
+
+
+def pictures(channels: int = 3, classes: int = 3, size: tuple[int, int] = (12, 10)) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(10 * classes) % classes
+    X = rng.integers(0, 120, (len(y), *size, channels), dtype=np.uint8) + (y * 40)[:, None, None, None].astype(np.uint8)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def grey_run(tmp_path_factory):
+    """A run of a described network on ten grey classes."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    striate.train("digits", network="compact_cnn", steps=20, output=folder, diagnose=False)
+    return folder
+
+
+def stored(module: nn.Module, path) -> dict[str, torch.Tensor]:
+    """The module's weights, filled with random numbers, in a safetensors file at `path`."""
+    torch.manual_seed(1)
+    state = {name: torch.rand_like(t) * 0.2 if t.is_floating_point() else t for name, t in module.state_dict().items()}
+    safetensors.torch.save_file(state, path)
+    return state
+
+
+# ---- weights to begin with
+
+
+def start_tensors(run) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "start.safetensors")
+
+
+def test_a_run_gives_its_weights_to_the_next_with_other_classes_and_a_fresh_head(grey_run, tmp_path, capsys):
+    lines: list[str] = []
+
+    class Listener(striate.workflows.train.Silence):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    X, y = pictures(1, 4, (8, 8))
+    report = striate.train((X, y), pretrained=grey_run, watch=Listener(), output=tmp_path / "run", freeze=("stage*",), **QUICK)
+
+    before = safetensors.torch.load_file(grey_run / "best.safetensors")
+    after = safetensors.torch.load_file(tmp_path / "run" / "best.safetensors")
+    old, new = striate.load(grey_run), striate.load(tmp_path / "run")
+    assert report.network == "compact_cnn"
+    assert new.network.output_shape == (4,)
+    assert (new.images.mean, new.images.std) == (old.images.mean, old.images.std)
+    head = [name for name in before if before[name].shape != after[name].shape]
+    assert head
+    assert all("head" in name or "linear" in name or "classifier" in name for name in head)
+    kept = start_tensors(tmp_path / "run")
+    assert set(kept) == {name for name in before if name not in head and not name.endswith("num_batches_tracked")}
+    assert all(torch.equal(kept[name], before[name]) for name in kept)
+    assert any(line.startswith(f"weights   {grey_run}") and all(name in line for name in head) for line in lines)
+
+
+def test_frozen_parts_keep_the_weights_that_they_came_with(grey_run, tmp_path):
+    X, y = pictures(1, 4, (8, 8))
+    parts = list(dict.fromkeys(row.path.partition(".")[0] for row in striate.load(grey_run).network.rows if row.cost.params))
+
+    striate.train((X, y), pretrained=grey_run, output=tmp_path / "run", freeze=tuple(parts[:1]), **QUICK)
+
+    before = safetensors.torch.load_file(grey_run / "best.safetensors")
+    after = safetensors.torch.load_file(tmp_path / "run" / "best.safetensors")
+    first = [name for name in before if name.startswith(f"{parts[0]}.") and not name.endswith("num_batches_tracked")]
+    other = [name for name in before if name.partition(".")[0] in parts[1:] and name.endswith("weight") and before[name].ndim == 4]
+    assert first
+    assert all(torch.equal(before[name], after[name]) for name in first)
+    assert not any(torch.equal(before[name], after[name]) for name in other)
+
+
+def test_the_same_classes_keep_the_head_and_other_names_of_as_many_do_not(grey_run):
+    weights = open_weights(grey_run, "compact_cnn")
+    classes = tuple("0123456789")
+
+    assert start_of(weights, weights.network, classes).fresh == ()
+    assert start_of(weights, weights.network, classes[::-1]).fresh != ()
+
+
+def test_a_run_that_began_with_weights_is_repeated_without_their_source(grey_run, tmp_path):
+    X, y = pictures(1, 4, (8, 8))
+    striate.train((X, y), pretrained=grey_run, output=tmp_path / "run", **QUICK)
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["pretrained"] == str(grey_run)
+
+    assert repro(ReproRequest(run=tmp_path / "run", data=(X, y))).equal
+    (tmp_path / "run" / "start.safetensors").write_bytes((grey_run / "best.safetensors").read_bytes())
+    with pytest.raises(RefusedFileError, match=r"start\.safetensors: the content does not match its SHA-256"):
+        repro(ReproRequest(run=tmp_path / "run", data=(X, y)))
+
+
+def test_trained_weights_are_moved_a_tenth_as_fast_unless_a_rate_is_given(grey_run, tmp_path):
+    X, y = pictures(1, 4, (8, 8))
+    rates = []
+    for name, fields in (("fresh", {}), ("trained", {"pretrained": grey_run}), ("given", {"pretrained": grey_run, "learning_rate": 0.02})):
+        striate.train((X, y), network="compact_cnn", output=tmp_path / name, **fields, **QUICK)
+        rates.append(yaml.safe_load((tmp_path / name / "config.yaml").read_text())["settings"]["learning_rate"])
+
+    assert rates == [pytest.approx(10 * rates[1]), rates[1], 0.02]
+
+
+TWINS = ["resnet18", "mobilenet_v2", "densenet121", "convnext_tiny", "vgg11", "efficientnet_b0", "inception_v3", "resnetv2_50"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "resnet18" else pytest.mark.slow) for name in TWINS])
+def test_what_timm_publishes_gives_timms_logits(name, tmp_path):
+    """The download is a file that timm's own network wrote, with 7 classes; the catalogue's network is to give the same."""
+    peer = timm.create_model(TIMM_TWINS[name].partition(".")[0], num_classes=7)
+    safetensors.torch.save_file({k: v.contiguous() for k, v in peer.state_dict().items()}, tmp_path / "model.safetensors")
+    asked = []
+    size = (96, 80) if name == "inception_v3" else (64, 48)
+    net = network(name, num_classes=7, input_size=size)
+    images = torch.rand(2, 3, *size)
+
+    weights = open_weights("timm", name, fetch=lambda repository: asked.append(repository) or tmp_path / "model.safetensors")
+    module = net.build().eval()
+    start = start_of(weights, net)
+    module.load_state_dict({**module.state_dict(), **start.tensors})
+
+    assert asked == [f"timm/{TIMM_TWINS[name]}"]
+    assert start.fresh == ()
+    assert weights.mean == ((0.5,) * 3 if name in {"inception_v3", "resnetv2_50"} else (0.485, 0.456, 0.406))
+    with torch.inference_mode():
+        torch.testing.assert_close(module(images), peer.eval()(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TIMM_TWINS)
+def test_each_twin_is_published_and_has_our_weights_in_our_order(name):
+    """Shapes alone, without memory."""
+    assert TIMM_TWINS[name] in timm.list_pretrained()
+    with torch.device("meta"):
+        twin = timm.create_model(TIMM_TWINS[name].partition(".")[0]).state_dict()
+
+    sizes = [tensor.numel() for tensor in twin.values()]
+    with torch.device("meta"):
+        assert [tensor.numel() for tensor in network(name).build().state_dict().values()] == sizes
+
+
+def test_published_weights_reach_a_training_with_the_normalization_they_were_trained_with(tmp_path, monkeypatch):
+    peer = stored(timm.create_model("test_resnet"), tmp_path / "model.safetensors")
+    monkeypatch.setattr(transfer, "fetch_from_hub", lambda repository: tmp_path / "model.safetensors")
+
+    X, y = pictures(1, 3, (12, 10))
+    report = striate.train((X, y), network="timm:test_resnet", pretrained="timm", image_size=32, output=tmp_path / "run", **QUICK)
+
+    model, kept = striate.load(report.run), start_tensors(tmp_path / "run")
+    config = timm.get_pretrained_cfg("test_resnet")
+    assert (model.images.mean, model.images.std) == (config.mean, config.std)
+    assert model.images.channels == 3  # grey pictures, repeated
+    assert set(kept) == {f"model.{k}" for k in peer if not k.startswith("fc.") and not k.endswith("num_batches_tracked")}
+    assert all(torch.equal(kept[name], peer[name.removeprefix("model.")]) for name in kept)
+
+
+def test_a_local_file_with_torchvisions_names_is_read_in_the_order_of_registration(tmp_path):
+    state = stored(torchvision.models.resnet18(num_classes=5), tmp_path / "weights.safetensors")
+    net = network("resnet18", num_classes=5, input_size=33)
+
+    start = start_of(open_weights(tmp_path / "weights.safetensors", "resnet18"), net)
+
+    floating = [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
+    assert all(torch.equal(a, b) for a, b in zip(start.tensors.values(), floating, strict=True))
+
+
+def test_the_second_heads_of_torchvisions_googlenet_are_left_out(tmp_path):
+    stored(torchvision.models.googlenet(num_classes=5, init_weights=False), tmp_path / "weights.safetensors")
+    net = network("googlenet", num_classes=5)
+
+    assert start_of(open_weights(tmp_path / "weights.safetensors", "googlenet"), net).fresh == ()
+
+
+# ---- what does not fit
+
+
+def test_other_weights_are_one_error_with_the_first_five_differences(tmp_path, grey_run):
+    with pytest.raises(UsageError, match=r"the weights do not fit resnet18: (missing \S+; ){5}and \d+ more") as caught:
+        start_of(open_weights(grey_run, "resnet18"), network("resnet18"))
+    assert caught.value.remedy == "Name the network that they were trained with: --model NAME."
+
+    net = network("lenet5", num_classes=4)
+    state = stored(network("lenet5", in_channels=2).build(), tmp_path / "two.safetensors")
+    first = next(iter(state))
+    with pytest.raises(
+        UsageError, match=rf"do not fit lenet5: {first} is \(6, 2, 5, 5\) instead of \(6, 1, 5, 5\)$|instead of \(6, 1, 5, 5\)\n"
+    ):
+        start_of(open_weights(tmp_path / "two.safetensors", "lenet5"), net)
+
+
+def test_weights_of_a_deeper_network_with_the_same_names_do_not_slip_in(tmp_path):
+    stored(torchvision.models.resnet34(num_classes=5), tmp_path / "deeper.safetensors")
+
+    with pytest.raises(UsageError, match="do not fit torchvision:resnet18"):
+        start_of(open_weights(tmp_path / "deeper.safetensors", ""), published_network("torchvision:resnet18", 5, input_size=33))
+
+
+def test_what_is_not_there_or_no_safetensors_file_is_refused(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"PK\x03\x04")
+    (tmp_path / "weights.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(UsageError, match="--pretrained nowhere: no such run folder or file"):
+        open_weights("nowhere", "resnet18")
+    with pytest.raises(RefusedFileError, match="pickle or PyTorch archive"):
+        open_weights(tmp_path / "weights.pth", "resnet18")
+    with pytest.raises(RefusedFileError, match=r"weights\.safetensors: not a safetensors file"):
+        open_weights(tmp_path / "weights.safetensors", "resnet18")
+    with pytest.raises(RefusedFileError, match=r"holds no best\.safetensors"):
+        open_weights(tmp_path, "resnet18")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    safetensors.torch.save_file({"a": torch.tensor([1.0, float("nan")])}, tmp_path / "bad.safetensors")
+
+    with pytest.raises(RefusedFileError, match="tensor a holds NaN or Inf"):
+        open_weights(tmp_path / "bad.safetensors", "resnet18")
+
+
+def test_a_network_without_published_weights_says_which_have_some():
+    with pytest.raises(UsageError, match=r"no safetensors weights are published for lenet5\n.*vgg16.*--model timm:NAME"):
+        open_weights("timm", "lenet5")
+    with pytest.raises(UsageError, match=r"no weights resnet18\.nonsense are published\nThere are .*resnet18\.a1_in1k"):
+        open_weights("timm", "timm:resnet18.nonsense")
+
+
+def test_without_a_network_the_error_says_how_to_go_on(monkeypatch):
+    import huggingface_hub
+
+    def offline(*names, **options):
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    with pytest.raises(
+        EnvironmentFault, match=r"weights timm/resnet18\.tv_in1k cannot be fetched: no route to host\nGo online .* --pretrained FILE"
+    ):
+        open_weights("timm", "resnet18", fetch=estimators_transfer.fetch_from_hub)
+
+
+# ---- networks without a description
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, images):
+        return self.fc(self.norm(self.conv(images)).relu().mean((2, 3)))
+
+
+def test_the_users_module_trains_is_kept_and_predicts_when_handed_in_again(tmp_path):
+    X, y = pictures()
+    module = Own()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+    report = striate.train((X, y), network=module, output=tmp_path / "run", **QUICK)
+    model = striate.load(report.run, module=Own())
+
+    assert report.network == "Own"
+    assert report.params == sum(param.numel() for param in module.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert not torch.equal(model.module.get_parameter("network.model.conv.weight"), before["conv.weight"])
+    assert len(model.predict(X[:5])) == 5
+    with pytest.raises(UsageError, match=r"module of the user's own, Own, of which a file holds the weights alone"):
+        striate.load(report.run)
+
+
+def test_a_run_of_the_users_module_goes_on_when_it_is_handed_in_again(tmp_path):
+    X, y = pictures()
+    settings = {name: value for name, value in QUICK.items() if name != "steps"}
+    torch.manual_seed(3)
+    module = Own()
+    striate.train((X, y), network=module, epochs=3, schedule="constant", output=tmp_path / "a", **settings)
+    striate.train((X, y), network=module, epochs=2, schedule="constant", output=tmp_path / "b", **settings)
+    striate.train((X, y), network=Own(), resume=tmp_path / "b", epochs="+1", diagnose=False)
+
+    straight, continued = (read_metrics(tmp_path / name / "metrics.csv") for name in ("a", "b"))
+    assert [row["val_loss"] for row in continued] == [row["val_loss"] for row in straight]
+    assert len(straight) == 3
+
+
+def test_the_users_weights_in_a_file_start_its_training(tmp_path):
+    X, y = pictures()
+    state = stored(Own(), tmp_path / "own.safetensors")
+
+    striate.train((X, y), network=Own(), pretrained=tmp_path / "own.safetensors", output=tmp_path / "run", **QUICK)
+
+    kept = start_tensors(tmp_path / "run")
+    assert torch.equal(kept["model.conv.weight"], state["conv.weight"])
+
+
+@pytest.mark.parametrize("name", ["timm:test_efficientnet", "torchvision:squeezenet1_1"])
+def test_a_published_network_trains_evaluates_predicts_and_goes_on(name, tmp_path):
+    X, y = pictures(size=(36, 33))
+    report = striate.train((X, y), network=name, output=tmp_path / "run", **QUICK)
+
+    model = striate.load(report.run)
+    header = json.loads((tmp_path / "run" / "network.json").read_text())
+    assert report.network == model.network.name == header["name"] == name
+    assert striate.evaluate(model, (X, y), split="train").num_images == 27
+    assert len(model.predict(X[:5], top=2)[0].top) == 2
+
+
+def test_a_module_for_pictures_of_several_sizes_needs_a_size():
+    from striate.workflows.train import TrainRequest
+
+    class Source:
+        image_size, channels, name = None, 3, "photos"
+
+    with pytest.raises(UsageError, match="image_size: wanted for a module of your own, as the pictures of photos have several sizes"):
+        transfer.with_own_module(TrainRequest(network=Own()), Source())
