@@ -21,11 +21,12 @@ from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, 
 from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.continuing import Plan, conditions, fingerprint
+from striate.workflows.logs import Logs
 from striate.workflows.probing import watched
 from striate.workflows.runs import write_metrics
 
 CHECKPOINTS = "checkpoints"
-EVENTS = "events.jsonl"  # of a run folder: when it was started, continued and interrupted, what was noted, which epochs were best
+EVENTS = "events.jsonl"  # of a run folder: starts, interruptions, notes, checkpoints, and each epoch with its numbers
 SECONDS_BETWEEN = 30.0  # checkpoints, at least
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
 
@@ -74,6 +75,7 @@ def run(
     every: int | None = None,
     diagnose: bool = True,
     workers: int = 0,
+    logs: Logs | None = None,
 ) -> Outcome:
     """Train, from the beginning or from `start`, and write what each event gives into `folder`.
 
@@ -85,6 +87,7 @@ def run(
         every: Updates between two checkpoints; None lets the time decide (`Saver`).
         diagnose: Say what goes wrong, by a probe beside the training.
         workers: Threads that prepare batches ahead.
+        logs: Logs in other tools' forms, which get the rows too.
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
@@ -98,7 +101,7 @@ def run(
         rows = [EpochRow(**row) for row in start.state["rows"]]
         best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
         if rows:
-            write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+            write_rows(rows, fitting, folder, logs)
     constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions()}
     journal = Journal(folder / EVENTS, keep_bytes=start.state.get("journal_bytes") if start else None)
     saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every, journal)
@@ -116,7 +119,7 @@ def run(
                 if event.row is not None:
                     if event.step_in_epoch == event.steps_in_epoch:
                         rows.append(event.row)
-                        write_metrics(folder / "metrics.csv", metrics_of(rows, fitting))
+                        write_rows(rows, fitting, folder, logs)
                     else:
                         partial = event.row
                     if event.is_best:
@@ -135,7 +138,7 @@ def run(
                 else:
                     watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
                 interrupted = event.interrupted
-                for record in records_of(event):
+                for record in records_of(event, fitting):
                     journal.append(record)
                 saver.after(event.step, at_once=interrupted or training.loop.done)
         except TrainingDivergedError as error:
@@ -148,14 +151,23 @@ def run(
     return Outcome(rows or [best], best, training.loop.step, interrupted)
 
 
-def records_of(event: FitEvent) -> list[dict[str, Any]]:
-    """What the journal keeps of an event: notes, ends of epochs, and an interruption."""
+def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
+    """What the journal keeps of an event: notes, ends of epochs with their rows, and an interruption."""
     records: list[dict[str, Any]] = [{"step": event.step, "event": "note", "text": note} for note in event.notes]
     if event.row is not None:
-        records.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best})
+        numbers = metrics_of([event.row], fitting)[0]
+        records.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best, **numbers})
     if event.interrupted:
         records.append({"step": event.step, "event": "interrupted"})
     return records
+
+
+def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs | None) -> None:
+    """`metrics.csv`, and then the logs that are made of it."""
+    metrics = metrics_of(rows, fitting)
+    write_metrics(folder / "metrics.csv", metrics)
+    if logs is not None:
+        logs.write(metrics)
 
 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
@@ -189,6 +201,7 @@ class Saver:
             return
         started = time.monotonic()
         loop = self.training.loop
+        self.journal.append({"step": step, "event": "checkpoint"})  # if it comes to nothing, this line is cut off with the rest
         state = {
             "training": loop.state(),
             "done": loop.done,

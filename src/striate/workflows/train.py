@@ -43,6 +43,7 @@ from striate.workflows.continuing import (
     warn_of_other_conditions,
 )
 from striate.workflows.info import info
+from striate.workflows.logs import LogName, check_packages, open_logs
 from striate.workflows.lr_find import with_found_rate
 from striate.workflows.recipes import augmentation_for, choices_of, completed, finds_rate, network_for, settings_for, with_checked_fields
 from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, metrics_of, run
@@ -110,6 +111,7 @@ class TrainRequest:
     resume: Path | None = None  # the run folder to go on with; then all else comes from there
     checkpoint_every: int | None = None  # updates between two checkpoints; None lets the time decide
     diagnose: bool = True  # say what goes wrong while it trains
+    log: tuple[LogName, ...] = ()  # beside metrics.csv and events.jsonl, which are always written
     accumulate: int | None = None
     ema: float | None = None
     freeze: tuple[str, ...] | None = None
@@ -172,6 +174,7 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     watch = watch or Silence()
     started = time.monotonic()
     choose_device(request.device or "auto")  # before anything is made
+    check_packages(request.log)
     if request.resume is not None:
         if request.recipe is not None:
             raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
@@ -190,12 +193,7 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
             (folder / "report").mkdir()
             write_atomically(folder / "report" / "lr_find.png", picture)
         watch.say(chosen(plan, folder))
-        return finished(
-            plan,
-            folder,
-            run(plan, folder, watch, every=request.checkpoint_every, diagnose=request.diagnose, workers=request.workers),
-            started,
-        )
+        return trained(request, plan, folder, watch, started)
 
 
 def planned(request: TrainRequest, watch: Watch) -> Plan:
@@ -264,8 +262,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
         if extension:
             write_yaml(folder / "config.yaml", config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
-        outcome = run(plan, folder, watch, start=start, every=request.checkpoint_every, diagnose=request.diagnose, workers=request.workers)
-        return finished(plan, folder, outcome, started)
+        return trained(request, plan, folder, watch, started, start)
 
 
 def with_extensions(config: dict[str, Any], extensions: list[int], start: Checkpoint) -> dict[str, Any]:
@@ -303,6 +300,24 @@ def added_epochs(text: str) -> int:
             f"--epochs {text}: must be a number, or +N with --resume", "For example --epochs 20, or --resume RUN --epochs +20."
         )
     return int(text[1:])
+
+
+def trained(request: TrainRequest, plan: Plan, folder: Path, watch: Watch, started: float, start: Checkpoint | None = None) -> TrainReport:
+    """The training run to its end, its curves drawn, its logs ended, and the report."""
+    with open_logs(request.log, folder, plan.config, watch.say) as logs:
+        outcome = run(
+            plan,
+            folder,
+            watch,
+            start=start,
+            every=request.checkpoint_every,
+            diagnose=request.diagnose,
+            workers=request.workers,
+            logs=logs,
+        )
+        report = finished(plan, folder, outcome, started)
+        logs.status = "KILLED" if outcome.interrupted else "FINISHED"
+    return report
 
 
 def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> TrainReport:
