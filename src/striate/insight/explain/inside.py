@@ -1,0 +1,177 @@
+"""Looking inside a network from outside: its logits, the output of a part, and the part that a heat map is best taken from.
+
+Nothing of the network is changed: hooks are taken off again, each part gets its own mode back, and no parameter's `.grad` is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.modes import evaluation_mode
+
+
+@contextlib.contextmanager
+def open_network(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in evaluation mode and with gradients, whatever the caller is in; random numbers that it draws leave no trace."""
+    parameters = next(model.parameters(), None)
+    devices = [parameters.device] if parameters is not None and parameters.device.type == "cuda" else []
+    with evaluation_mode(model), torch.random.fork_rng(devices=devices), torch.inference_mode(mode=False), torch.enable_grad():
+        yield model
+
+
+def checked_images(images: Tensor, target_classes: Tensor | None = None) -> Tensor:
+    """A copy of the images that belongs to nobody's graph.
+
+    Raises:
+        ShapeError: not (N, C, H, W) floating point, or not as many target classes as images.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ShapeError(f"images must be (N, C, H, W) of a floating dtype, got {images.dtype} {tuple(images.shape)}")
+    if target_classes is not None and target_classes.shape != (len(images),):
+        raise ShapeError(f"target_classes must be ({len(images)},), one an image, got {tuple(target_classes.shape)}")
+    return images.detach().clone()
+
+
+def scores(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tensor:
+    """The logits (N,) of the target classes.
+
+    Raises:
+        ShapeError: the model does not give logits (N, K).
+        UsageError: a target class is not one of K.
+    """
+    logits = logits_of(model, images)  # (N, K)
+    classes = target_classes.to(logits.device, torch.int64)
+    if len(classes) and not (int(classes.min()) >= 0 and int(classes.max()) < logits.shape[1]):
+        raise UsageError(f"target_classes must be in 0 to {logits.shape[1] - 1}, got {int(classes.min())} to {int(classes.max())}")
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The logits (N, K).
+
+    Raises:
+        ShapeError: the model gives something else; it may label pixels.
+    """
+    logits = model(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ShapeError(f"the model must give logits (N, K), gave {came}", "Wrap it in a module that does.")
+    return logits
+
+
+@contextlib.contextmanager
+def recording(layer: nn.Module, *, copied: bool = False) -> Iterator[list[Tensor]]:
+    """The outputs of `layer`, one for each time that it runs.
+
+    With `copied`, what follows works on a copy, so that it cannot overwrite the recorded one (an in-place ReLU does).
+
+    Raises:
+        ShapeError: an output is not a tensor.
+    """
+    seen: list[Tensor] = []
+
+    def record(_layer: nn.Module, _inputs: object, output: object) -> Tensor | None:
+        if not isinstance(output, Tensor):
+            raise ShapeError(f"the layer must give a tensor, gave {type(output).__name__}", "Choose a layer inside of it.")
+        seen.append(output)
+        return output.clone() if copied else None
+
+    handle = layer.register_forward_hook(record)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def outputs_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
+    """The output of `layer` for images (N, C, H, W), without gradients; the last one where the layer runs several times.
+
+    Raises:
+        UsageError: the layer does not run.
+    """
+    with open_network(model), torch.no_grad(), recording(layer, copied=True) as seen:
+        model(checked_images(images))
+    if not seen:
+        raise UsageError(f"the layer {type(layer).__name__} does not run when the model does", "Choose another.")
+    return seen[-1].detach()
+
+
+def part(model: nn.Module, path: str) -> nn.Module:
+    """The part of `model` at `path`, such as `stage3.block1.body`.
+
+    Raises:
+        UnknownNameError: there is none; gives the nearest.
+    """
+    parts: dict[str, nn.Module] = dict(model.named_modules())
+    if not path or path not in parts:
+        raise UnknownNameError("layer", path, [name for name in parts if name], "`striate show NETWORK` lists the paths.")
+    return parts[path]
+
+
+def last_map(model: nn.Module, images: Tensor) -> str:
+    """The path of the part whose output is the last feature map (N, C, h, w) with more than one place, before it is pooled.
+
+    What only makes a map smaller, without parameters of its own, is passed over: its input shows more. Of parts that give the same
+    tensor, the outermost is named.
+
+    Raises:
+        ShapeError: no part gives a feature map.
+    """
+    found: list[str] = []
+    passed: list[Tensor] = []
+
+    def look(name: str, layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
+            return
+        came = inputs[0] if inputs and isinstance(inputs[0], Tensor) else output
+        smaller = output.numel() < came.numel() and not any(True for _ in layer.parameters())
+        if smaller:
+            passed.append(output)  # held, so that its memory is not used again
+        if not smaller and all(output.data_ptr() != other.data_ptr() for other in passed):
+            found.append(name)
+
+    handles = [
+        layer.register_forward_hook(lambda layer, inputs, output, name=name: look(name, layer, inputs, output))
+        for name, layer in model.named_modules()
+        if name
+    ]
+    try:
+        with open_network(model), torch.no_grad():
+            model(checked_images(images[:1]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise ShapeError(f"{type(model).__name__}: no part gives a feature map (N, C, h, w) of more than one place", "Name a layer.")
+    return found[-1]
+
+
+def features(model: nn.Module, images: Tensor) -> Tensor:
+    """What the classifier reads: the input of the last part that ran, (N, D); a feature map is averaged over its places.
+
+    Raises:
+        ShapeError: the model has no parts.
+    """
+    seen: list[Tensor] = []
+
+    def look(_layer: nn.Module, inputs: tuple[object, ...], _output: object) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            seen[:] = [inputs[0].detach()]
+
+    leaves = [layer for layer in model.modules() if not any(True for _ in layer.children()) and layer is not model]
+    handles = [layer.register_forward_hook(look) for layer in leaves]
+    try:
+        with open_network(model), torch.no_grad():
+            model(checked_images(images))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        raise ShapeError(f"{type(model).__name__}: has no parts whose input could be read")
+    read = seen[0].clone()
+    return read.mean(tuple(range(2, read.ndim))) if read.ndim > 2 else read  # (N, D)
