@@ -31,6 +31,7 @@ from striate.estimators.transfer import Weights
 from striate.networks.catalog import network as catalog_network
 from striate.networks.foreign import with_module
 from striate.networks.network import Network
+from striate.workflows.batch_size import AUTO, auto_batch_size
 from striate.workflows.continuing import (
     Plan,
     asked_of,
@@ -81,7 +82,7 @@ class TrainRequest:
     task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
     epochs: int | str | None = None  # "+20" extends the run of `resume`
     steps: int | None = None  # exactly this many updates instead
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None  # auto: what the memory has room for
     recipe: str | Path | None = None  # the name of a recipe, or a YAML file: weaker than all that is said here
     loss: LossName | None = None
     learning_rate: float | Literal["find"] | None = None  # find: by a range test
@@ -218,15 +219,23 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     if weights is not None:
         spec = weights.normalized(spec) if request.normalization is None else spec
         start = started_from(weights, network, source.classes, watch.say)
-    fitting = Fitting(
-        network=network,
-        images=spec,
-        classes=source.classes,
-        settings=suited_to(source.task, with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task), request)),
-        augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
-        targets=target_spec(source.task, train_set.labels),
-        start=start,
-    )
+
+    def fitting_for(request: TrainRequest) -> Fitting:
+        settings = with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task), request)
+        return Fitting(
+            network=network,
+            images=spec,
+            classes=source.classes,
+            settings=suited_to(source.task, settings),
+            augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
+            targets=target_spec(source.task, train_set.labels),
+            start=start,
+        )
+
+    if request.batch_size == AUTO:
+        size = auto_batch_size(fitting_for(dataclasses.replace(request, batch_size=None)), train_set, watch.say)
+        request = dataclasses.replace(request, batch_size=size)
+    fitting = fitting_for(request)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
 

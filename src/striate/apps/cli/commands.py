@@ -152,7 +152,10 @@ def train_command(
         str | None, typer.Option(metavar="N", help="Passes over the training split; +N extends a run [default: by the data].")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option("--batch-size", "-b", metavar="N|auto", help="Images an update; auto: by the memory [default: by the data]."),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -247,7 +250,7 @@ def train_command(
         loss=loss,
         epochs=whole_number(epochs),
         steps=steps,
-        batch_size=batch_size,
+        batch_size=size(batch_size),
         recipe=recipe,
         learning_rate=rate(lr),
         optimizer=opt,
@@ -304,6 +307,17 @@ def train_command(
 def whole_number(text: str | None) -> int | str | None:
     """The number that `text` is; "+20" and what is no number stay text."""
     return int(text) if text is not None and text.isdigit() else text
+
+
+def size(text: str | None) -> int | str | None:
+    """The value of `--batch-size`: a number, or the word auto."""
+    from striate.core.errors import UsageError
+
+    if text is None or text == "auto":
+        return text
+    if not text.isdigit() or int(text) == 0:
+        raise UsageError(f"--batch-size {text}: must be a number from 1 or the word auto", "For example --batch-size 64.")
+    return int(text)
 
 
 def rate(text: str | None) -> float | str | None:

@@ -1,0 +1,130 @@
+"""The batch size that the memory has room for: `--batch-size auto`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.devices import choose_device
+from striate.core.errors import EnvironmentFault
+from striate.data.records import ImageSet
+from striate.estimators.fitting import Fitting, fit_images
+from striate.networks.network import Network
+
+AUTO = "auto"  # in place of a batch size
+MOST = 1024  # beyond, more pictures an update save no time, and the learning rate that they would need does harm
+UPDATES_AN_EPOCH = 20  # at least, or little is learned
+SHARE_OF_FREE = 0.5  # of a computer's free memory; others use it too
+SHARE_OF_DEVICE = 0.8  # of an accelerator's
+COPIES_OF_WEIGHTS = 4  # weights, gradients, and two numbers of the optimizer for each
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> int:
+    """The largest power of two that leaves head-room, with at least 20 updates an epoch; says which, and what decided it.
+
+    On a processor, by the description: activations of the batch, weights, gradients and the optimizer's numbers may take half of the
+    memory that is free. On a CUDA device by trying one update of each size: four fifths of the memory.
+
+    Args:
+        fitting: What is to be trained; its batch size is not looked at.
+        train_set: The pictures that it learns from.
+        say: Takes a line for the person.
+    """
+    most = power_below(min(MOST, len(train_set) / UPDATES_AN_EPOCH))
+    device = choose_device(fitting.settings.device)
+    if device.type == "cuda":
+        size = largest_that_runs(lambda size: runs_on_cuda(fitting, train_set, size), most)
+        memory = f"{SHARE_OF_DEVICE:.0%} of the memory of {device}"
+    else:
+        free = free_memory_bytes()
+        size = size_for_memory(fitting.network, free, most)
+        memory = f"half of the {free / 2**20:,.0f} MiB that are free"
+    reason = f"{UPDATES_AN_EPOCH} updates an epoch or more" if size == most and most < MOST else "the most" if size == most else memory
+    needed = bytes_needed(fitting.network, size) / 2**20
+    say(f"batch size {size}: {reason}; takes about {needed:,.0f} MiB")
+    return size
+
+
+def power_below(value: float) -> int:
+    """The largest power of two that is at most `value`; at least 1."""
+    return 1 << max(0, int(value).bit_length() - 1)
+
+
+def bytes_needed(network: Network, batch_size: int) -> int:
+    """What a training keeps: the activations of a batch, weights, gradients and the optimizer's numbers, in float32."""
+    return network.training_memory_bytes * batch_size + COPIES_OF_WEIGHTS * 4 * network.params
+
+
+def size_for_memory(network: Network, free_bytes: int, most: int) -> int:
+    """The largest power of two up to `most` for which half of `free_bytes` is enough.
+
+    Raises:
+        EnvironmentFault: not even one picture fits.
+    """
+    size = most
+    while size > 1 and bytes_needed(network, size) > SHARE_OF_FREE * free_bytes:
+        size //= 2
+    if bytes_needed(network, size) > free_bytes:
+        needed = bytes_needed(network, size) / 2**20
+        message = f"--batch-size auto: one picture takes {needed:,.0f} MiB, and {free_bytes / 2**20:,.0f} MiB are free"
+        raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+    return size
+
+
+def free_memory_bytes() -> int:
+    """What this process may still take: what the system has available, or a container's limit leaves; elsewhere half of all memory."""
+    available = [available_bytes(), container_bytes()]
+    known = [value for value in available if value is not None]
+    return min(known) if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def available_bytes() -> int | None:
+    """Linux's own estimate of what can be taken without swapping."""
+    try:
+        lines = MEMINFO.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def container_bytes() -> int | None:
+    """What the limit of a control group leaves; its file cache counts as free."""
+    try:
+        limit, used = (CGROUP / "memory.max").read_text().strip(), int((CGROUP / "memory.current").read_text())
+        words = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return int(limit) - used + int(words.get("inactive_file", 0)) if limit.isdigit() else None
+
+
+def largest_that_runs(runs: Callable[[int], bool], most: int) -> int:
+    """The largest power of two up to `most` for which it and all below it run; 1 is not asked."""
+    size = 1
+    while size < most and runs(2 * size):
+        size *= 2
+    return size
+
+
+def runs_on_cuda(fitting: Fitting, train_set: ImageSet, batch_size: int) -> bool:
+    """Whether one update on `batch_size` pictures leaves a fifth of the device's memory."""
+    import torch
+
+    device = choose_device(fitting.settings.device)
+    settings = dataclasses.replace(fitting.settings, batch_size=batch_size, steps=1, compile=False)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    others = torch.cuda.mem_get_info(device)
+    before = torch.cuda.memory_reserved(device)
+    training = fit_images(dataclasses.replace(fitting, settings=settings), train_set.take(np.arange(batch_size)), None)
+    try:
+        for _ in training.events:
+            pass
+    except EnvironmentFault:
+        return False
+    taken = torch.cuda.max_memory_reserved(device) - before
+    return training.loop.updater.parts == settings.accumulate and taken <= SHARE_OF_DEVICE * others[0]
