@@ -98,6 +98,44 @@ def show_command(
         say(f"drawn: {report.svg}")
 
 
+@app.command("profile")
+def profile_command(
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`, timm:NAME, a run folder or a .safetensors file.")
+    ],
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs [default: as published].")] = None,
+    in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time it too, or count only.")] = True,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once, for layers and memory.")] = 8,
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Pictures at once, for the latencies.")] = "1,8,32",
+    output: Annotated[Path | None, typer.Option(help="Folder for layers.csv and roofline.png.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
+    from striate.workflows.profile import ProfileRequest, check_sizes, profile, summary, table
+
+    request = ProfileRequest(
+        network=network,
+        num_classes=num_classes,
+        in_channels=in_chans,
+        input_size=img_size,
+        measure=measure,
+        batch_size=batch_size,
+        batch_sizes=check_sizes(batch_sizes),
+        output=output,
+        device=device,
+    )
+    report = profile(request, say=say)
+    if as_json:
+        print_json(report)
+        return
+    heading, rows, right = table(report)
+    print_table(heading, rows, right=right)
+    sys.stdout.write(f"\n{summary(report)}")
+
+
 @app.command("datasets")
 def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
     """List the named data sets and whether each is on this machine."""

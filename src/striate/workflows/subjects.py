@@ -1,0 +1,62 @@
+"""What a verb is given to look at: a catalogue name, a Network, a run, a model file, a Model, or the user's own module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from striate.core.errors import UsageError
+from striate.estimators.model import Model, load
+from striate.networks.catalog import network as catalogue_network
+from striate.networks.foreign import channels_of, own_network
+from striate.networks.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Subject(NamedTuple):
+    """A network with what is known of it."""
+
+    name: str
+    network: Network
+    model: Model | None  # trained, where it came from a run, a model file or a Model
+
+    def module(self) -> nn.Module:
+        """The torch module, (N, C, H, W) float to logits: the trained one, or one with fresh weights, random numbers left alone."""
+        import torch
+
+        if self.model is not None:
+            return self.model.module.get_submodule("network")
+        with torch.random.fork_rng(devices=[]):
+            return self.network.build()
+
+
+def subject(
+    source: Any, num_classes: int | None = None, in_channels: int | None = None, input_size: int | tuple[int, int] | None = None
+) -> Subject:
+    """The network that `source` means; the numbers change one of the catalogue.
+
+    Raises:
+        UnknownNameError: no such file or folder, and no such name in the catalogue.
+        UsageError: numbers for a network that has its own, or none for a module that needs its input's size.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    from torch import nn
+
+    if isinstance(source, nn.Module):
+        if input_size is None:
+            raise UsageError(f"a {type(source).__name__} does not tell the size of its input", "Give input_size, such as input_size=32.")
+        size = (input_size, input_size) if isinstance(input_size, int) else input_size
+        network = own_network(source, (in_channels or channels_of(source) or 3, *size))
+        return Subject(network.name, network, None)
+    is_path = isinstance(source, Path) or (isinstance(source, str) and (source.endswith(".safetensors") or Path(source).is_dir()))
+    if isinstance(source, str) and not is_path:
+        network = catalogue_network(source, num_classes, in_channels, input_size)
+        return Subject(network.name, network, None)
+    if (num_classes, in_channels, input_size) != (None, None, None):
+        raise UsageError(f"{source if is_path else source.name}: has its own classes and input", "Leave the sizes out.")
+    if isinstance(source, Network):
+        return Subject(source.name, source, None)
+    model = source if isinstance(source, Model) else load(source)
+    return Subject(str(source) if is_path else model.network.name, model.network, model)
