@@ -1,0 +1,1 @@
+"""What ablations are judged by, and the lesions of trained networks."""

@@ -1,0 +1,177 @@
+"""Lesions: damage to a trained network, without training it again, and what it can do afterwards.
+
+Each lesion works on a module built from a description, whose parts it finds by their paths; the module is as before when it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import UsageError
+from striate.core.seeds import mixed
+
+if TYPE_CHECKING:
+    from striate.networks.network import Network
+
+Rank = Literal["smallest", "largest", "random"]
+WEIGHED = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
+
+
+class Block(NamedTuple):
+    """A part that can be dropped: what is left hands its input on (`identity`), or the other branches alone are summed."""
+
+    path: str
+    identity: bool  # else the output of the part at `path` becomes zero
+
+
+def blocks_of(network: Network) -> list[Block]:
+    """What can be dropped, from the input to the output.
+
+    The body of each residual sum; and, outside of those, each numbered block or unit that holds a convolution and keeps its shape.
+    """
+    from striate.networks.edits import parts
+    from striate.networks.layers import Chain, Conv, Parallel
+
+    found: list[Block] = []
+    roofs: list[str] = []
+    outputs = _shapes(network)
+    for part in parts(network):
+        if part.path.startswith("heads.") or any(part.path.startswith(f"{roof}.") for roof in roofs):
+            continue
+        layer = part.layer
+        if isinstance(layer, Parallel):
+            roofs.append(part.path)
+            bodies = [name for name, _ in layer.branches if name == "body"]
+            if layer.merge == "sum" and bodies:
+                found.append(Block(f"{part.path}.{bodies[0]}", identity=False))
+        elif isinstance(layer, Chain) and part.path[-1].isdigit() and not part.path.rpartition(".")[2].startswith("stage"):
+            before, after = outputs[part.path]
+            inner = [row.layer for row in network.rows if row.path.startswith(f"{part.path}.")]
+            if before == after and any(isinstance(one, Conv) for one in inner) and not any(isinstance(one, Parallel) for one in inner):
+                roofs.append(part.path)
+                found.append(Block(part.path, identity=True))
+    return found
+
+
+def _shapes(network: Network) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The input and output shape of each part."""
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    for row in network.rows:
+        names = row.path.split(".")
+        for end in range(1, len(names) + 1):
+            place = ".".join(names[:end])
+            before = shapes[place][0] if place in shapes else row.input_shape
+            shapes[place] = (before, row.output_shape)
+    return shapes
+
+
+@contextlib.contextmanager
+def dropped(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
+    """Within, `blocks` do nothing."""
+
+    def hand_on(_part: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        return inputs[0]
+
+    def silence(_part: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return torch.zeros_like(output)
+
+    handles = [module.get_submodule(block.path).register_forward_hook(hand_on if block.identity else silence) for block in blocks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def shuffled(module: nn.Module, blocks: Sequence[Block], swaps: int, seed: int) -> Iterator[None]:
+    """Within, `swaps` random pairs of `blocks` of one shape have changed places.
+
+    Raises:
+        UsageError: no two blocks have weights of the same shapes.
+    """
+    alike: dict[str, list[str]] = {}
+    for block in blocks:
+        weights = module.get_submodule(block.path).state_dict()
+        alike.setdefault(str([(name, tuple(weight.shape)) for name, weight in weights.items()]), []).append(block.path)
+    groups = [paths for paths in alike.values() if len(paths) > 1]
+    if not groups:
+        raise UsageError("no two blocks have the same shapes: there is nothing to shuffle")
+    generator = torch.Generator().manual_seed(mixed(seed))
+    undo: list[tuple[str, str]] = []
+    try:
+        for _ in range(swaps):
+            group = groups[int(torch.randint(len(groups), (), generator=generator))]
+            first, second = (group[i] for i in torch.randperm(len(group), generator=generator)[:2].tolist())
+            _swap(module, first, second)
+            undo.append((first, second))
+        yield
+    finally:
+        for first, second in reversed(undo):
+            _swap(module, first, second)
+
+
+def _swap(module: nn.Module, first: str, second: str) -> None:
+    one, other = module.get_submodule(first), module.get_submodule(second)
+    for path, part in ((first, other), (second, one)):
+        parent, _, name = path.rpartition(".")
+        module.get_submodule(parent).add_module(name, part)
+
+
+@contextlib.contextmanager
+def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0) -> Iterator[None]:
+    """Within, this share of each convolution's channels is zero, behind its normalization where that follows it.
+
+    They are ranked by the sum of the absolute weights of their filters; at least one channel stays.
+
+    Source: Li et al., 2017, arXiv:1608.08710, section 3.1.
+    """
+    generator = torch.Generator().manual_seed(mixed(seed))
+    parts = [part for part in module.modules() if isinstance(part, (*WEIGHED, *NORMS))]
+    handles = []
+    try:
+        for part, after in zip(parts, [*parts[1:], None], strict=True):
+            if isinstance(part, WEIGHED):
+                score = part.weight.detach().flatten(1).abs().sum(1)
+                if rank == "random":
+                    score = torch.rand(len(score), generator=generator).to(score.device)
+                order = torch.argsort(score, descending=rank == "largest", stable=True)
+                gone = order[: min(round(share * len(score)), len(score) - 1)]
+                follows = isinstance(after, NORMS) and after.weight is not None and len(after.weight) == len(score)
+                handles.append((after if follows and after is not None else part).register_forward_hook(_without_channels(gone)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _without_channels(gone: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def cut(_part: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output.index_fill(1, gone, 0.0)
+
+    return cut
+
+
+@contextlib.contextmanager
+def zeroed_filters(module: nn.Module, share: float, seed: int) -> Iterator[None]:
+    """Within, this share of all filters (one for each output and input channel) is zero, drawn at random."""
+    generator = torch.Generator().manual_seed(mixed(seed))
+    weights = [part.weight for part in module.modules() if isinstance(part, WEIGHED)]
+    kept = [weight.detach().clone() for weight in weights]
+    try:
+        with torch.no_grad():
+            for weight in weights:
+                filters = weight.shape[0] * weight.shape[1]
+                gone = torch.randperm(filters, generator=generator)[: round(share * filters)].to(weight.device)
+                weight.view(filters, -1).index_fill_(0, gone, 0.0)
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before in zip(weights, kept, strict=True):
+                weight.copy_(before)
