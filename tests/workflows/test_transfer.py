@@ -134,7 +134,7 @@ def test_what_timm_publishes_gives_timms_logits(name, tmp_path):
     peer = timm.create_model(TIMM_TWINS[name].partition(".")[0], num_classes=7)
     safetensors.torch.save_file({k: v.contiguous() for k, v in peer.state_dict().items()}, tmp_path / "model.safetensors")
     asked = []
-    size = (96, 80) if name == "inception_v3" else (64, 48)
+    size = {"inception_v3": (96, 80), "vgg11": (224, 224)}.get(name, (64, 48))
     net = network(name, num_classes=7, input_size=size)
     images = torch.rand(2, 3, *size)
 
