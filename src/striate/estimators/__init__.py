@@ -6,11 +6,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.estimators.adaline import Adaline
     from striate.estimators.classifier import ImageClassifier
+    from striate.estimators.competitive import CompetitiveLearning
+    from striate.estimators.hebb import Hebb, Oja
+    from striate.estimators.mcculloch_pitts import McCullochPitts
+    from striate.estimators.perceptron import Perceptron
+    from striate.estimators.persistence import load_estimator
     from striate.estimators.regressor import ImageRegressor
 
-__all__ = ["ImageClassifier", "ImageRegressor"]
-HOMES = {"ImageClassifier": "striate.estimators.classifier", "ImageRegressor": "striate.estimators.regressor"}
+__all__ = [
+    "Adaline",
+    "CompetitiveLearning",
+    "Hebb",
+    "ImageClassifier",
+    "ImageRegressor",
+    "McCullochPitts",
+    "Oja",
+    "Perceptron",
+    "load_estimator",
+]
+HOMES = {
+    "Adaline": "striate.estimators.adaline",
+    "CompetitiveLearning": "striate.estimators.competitive",
+    "Hebb": "striate.estimators.hebb",
+    "ImageClassifier": "striate.estimators.classifier",
+    "ImageRegressor": "striate.estimators.regressor",
+    "McCullochPitts": "striate.estimators.mcculloch_pitts",
+    "Oja": "striate.estimators.hebb",
+    "Perceptron": "striate.estimators.perceptron",
+    "load_estimator": "striate.estimators.persistence",
+}
 
 
 def __getattr__(name: str) -> Any:

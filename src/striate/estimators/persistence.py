@@ -88,7 +88,7 @@ def load_estimator(path: str | PathLike[str]) -> Any:
         raise RefusedFileError(f"{path}: the content does not match its SHA-256: damaged or edited", "Copy the file again from its source.")
     home = estimators.HOMES.get(str(header["estimator"]))
     kind = getattr(importlib.import_module(home), header["estimator"]) if home else None
-    if kind is None or not issubclass(kind, Saved):
+    if not isinstance(kind, type) or not issubclass(kind, Saved):
         raise RefusedFileError(f"{path}: unknown estimator {header['estimator']!r}", "Read it with the version of Striate that wrote it.")
     try:
         estimator = kind(**{name: decoded(value, arrays) for name, value in header["params"].items()})

@@ -1,0 +1,134 @@
+"""Hebb's rule as a linear associator, and Oja's rule, which finds principal components.
+
+Sources: Hebb, 1949, "The organization of behavior"; Oja, 1982, "A simplified neuron model as a principal component analyzer"; for
+several components Sanger, 1989, "Optimal unsupervised learning in a single-layer linear feedforward neural network".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, MultiOutputMixin, RegressorMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from striate.core.errors import UsageError
+from striate.estimators.persistence import Saved
+
+
+class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """A linear associator: what fires together is wired together.
+
+        W += rate y x^T         answer = W x
+
+    Patterns of length 1 that are orthogonal are recalled exactly; others mix.
+
+    Args:
+        learning_rate: The rate.
+
+    Attributes:
+        coef_: W, (n,) or (k, n).
+
+    Example:
+        >>> Hebb().fit([[1, 0, 0], [0, 0, 1]], [[1, -1], [-1, -1]]).predict([[0, 0, 1]]).tolist()
+        [[-1.0, -1.0]]
+    """
+
+    def __init__(self, *, learning_rate: float = 1.0) -> None:
+        self.learning_rate = learning_rate
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Associate each row of X (N, n) with that of y, (N,) or (N, k).
+
+        Raises:
+            UsageError: learning_rate is not positive.
+        """
+        if hasattr(self, "coef_"):
+            del self.coef_
+        return self.partial_fit(X, y)
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """Add associations to those that are there."""
+        if self.learning_rate <= 0:
+            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=not hasattr(self, "coef_"))
+        self.coef_ = getattr(self, "coef_", 0.0) + self.learning_rate * np.asarray(y, float).T @ X
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The associated y of each row: (N,) or (N, k)."""
+        check_is_fitted(self)
+        answers: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T
+        return answers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # an associator, no least squares
+        return tags
+
+
+class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above
+    """Linear neurons whose weights turn to the principal components.
+
+        y = W x         W += rate (y x^T - LT(y y^T) W)         (LT keeps the lower triangle; for one neuron: w += rate y (x - y w))
+
+    Args:
+        n_components: Neurons.
+        learning_rate: The first rate, in units of 1 / mean |x|^2; it falls as 1 / (1 + 10 * share of epochs done).
+        max_iter: Epochs.
+        random_state: Seed of the first weights and of the orders.
+
+    Attributes:
+        components_: W (n_components, n).
+        mean_: (n,) taken off first.
+        n_iter_: Epochs.
+
+    Example:
+        >>> X = np.random.default_rng(0).normal(size=(400, 2)) * [5, 1]
+        >>> bool(abs(Oja(random_state=0).fit(X).components_[0, 0]) > 0.99)
+        True
+    """
+
+    def __init__(self, n_components: int = 1, *, learning_rate: float = 0.05, max_iter: int = 50, random_state: Any = None) -> None:
+        self.n_components = n_components
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Turn to the components of X (N, n).
+
+        Raises:
+            UsageError: a setting is out of its range.
+        """
+        X = validate_data(self, X, dtype=np.float64)
+        if not 1 <= self.n_components <= X.shape[1]:
+            raise UsageError(f"n_components must be from 1 to {X.shape[1]}, the number of features, got {self.n_components}")
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(f"learning_rate must be between 0 and 1, got {self.learning_rate}")
+        self.mean_ = X.mean(0)
+        centred = X - self.mean_
+        lengths = (centred**2).sum(1)
+        unit = self.learning_rate / max(float(lengths.mean()), np.finfo(float).tiny)
+        limit = 0.5 / max(float(lengths.max()), np.finfo(float).tiny)  # above, one far sample could throw the weights out
+        generator = check_random_state(self.random_state)
+        weights = np.linalg.qr(generator.normal(size=(X.shape[1], self.n_components)))[0].T
+        for epoch in range(self.max_iter):
+            rate = min(unit / (1 + 10 * epoch / self.max_iter), limit)
+            for row in centred[generator.permutation(len(X))]:
+                outputs = weights @ row
+                weights += rate * (np.outer(outputs, row) - np.tril(np.outer(outputs, outputs)) @ weights)
+        self.components_ = weights
+        self.n_iter_ = self.max_iter
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The outputs (N, n_components)."""
+        check_is_fitted(self)
+        outputs: np.ndarray = (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) @ self.components_.T
+        return outputs
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.components_)
