@@ -260,7 +260,8 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
         refuse_changes(folder, with_extensions(start.state["config"], config["extended_by"], start), config)
         refuse_changes(folder, config, asked_of(request, config))
-        extension = extension_of(request, config, folder, done=start.state["done"])
+        begun = start.state["config"]["extended_by"] != config["extended_by"]  # an extension, of which there is no checkpoint yet
+        extension = extension_of(request, config, folder, done=start.state["done"] and not begun)
         if extension:
             config = with_extensions(config, [*config["extended_by"], extension], start)
         plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir)
