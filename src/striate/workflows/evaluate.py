@@ -20,6 +20,7 @@ from striate.data.splits import split_train_val
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.workflows.measures import Measures, measure, most_confident_mistakes
+from striate.workflows.openings import count_opening, say_opening
 from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.runs import read_config, write_json
 from striate.workflows.segment import SegmentReport, evaluate_masks
@@ -54,6 +55,7 @@ class EvaluateReport(Measures):
     model: str
     data: str
     output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
 
 
 def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
@@ -94,6 +96,8 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
             say=say,
         )
     images = read_split(source, request.split, model, config, say)
+    openings = count_opening(run, "evaluate", source.name) if request.split == "test" and run is not None and run.is_dir() else None
+    say_opening(openings or 0, say)
     probabilities = model.probabilities(images.images, batch_size=request.batch_size)
     measures = measure(probabilities, images.labels, model.classes)
     if output is not None:
@@ -105,6 +109,7 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
         model=str(run) if run is not None else model.network.name,
         data=source.name,
         output=str(output) if output is not None else None,
+        test_openings=openings,
     )
     if output is not None:
         write_json(output / "measures.json", _plain(report))

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
+from striate.apps.cli import judging as _judging  # noqa: F401
 from striate.apps.cli.commands import app
 from striate.apps.cli.output import report_error
 
