@@ -105,6 +105,8 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
         InterruptedRun: a signal stopped it; what is finished is kept.
     """
     watch, started = watch or Silence(), time.monotonic()
+    if request.on is not None and request.on.partition("=")[0] != "ray":
+        raise UsageError(f"--on must be ray or ray=ADDRESS, got {request.on!r}")
     if request.resume is not None:
         folder, held = request.resume, None
         if not (folder / PLAN).is_file():
@@ -254,10 +256,7 @@ def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: Ablate
             raise UsageError("an ablation on arrays runs in this process, and needs the arrays", "Pass them as data, without on.")
         return in_this_process(trials, request.data)
     if request.on is not None:
-        where, _, address = request.on.partition("=")
-        if where != "ray":
-            raise UsageError(f"--on must be ray or ray=ADDRESS, got {request.on!r}")
-        return on_ray(trials, address=address or None)
+        return on_ray(trials, address=request.on.partition("=")[2] or None)
     jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
     return in_processes(trials, jobs=jobs, hang_after=float(held["hang_after"]))
 
@@ -299,9 +298,9 @@ def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[in
         steps=one["steps"],
         done=len(done),
         accuracy=accuracy.mean if accuracy else None,
-        accuracy_interval=_bounds(accuracy),
+        accuracy_interval=_bounds(accuracy, 0.0, 1.0),
         difference=paired.difference if paired else None,
-        difference_interval=_bounds(paired),
+        difference_interval=_bounds(paired, -1.0, 1.0),
         p_value=paired.p_value if paired else None,
         train_loss=_mean([result["train_loss"] for result in done.values()]),
         seconds=_mean([result["training_seconds"] for result in done.values()]),
@@ -316,8 +315,11 @@ def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[in
     )
 
 
-def _bounds(interval: Any) -> tuple[float, float] | None:
-    return (interval.low, interval.high) if interval is not None and interval.low is not None else None
+def _bounds(interval: Any, least: float, most: float) -> tuple[float, float] | None:
+    """The bounds, inside what an accuracy can be."""
+    if interval is None or interval.low is None:
+        return None
+    return max(least, interval.low), min(most, interval.high)
 
 
 def _mean(values: Sequence[float]) -> float | None:

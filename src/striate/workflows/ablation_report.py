@@ -124,6 +124,7 @@ def ablation_picture(report: AblateReport) -> bytes | None:
     with drawing():
         from matplotlib import colormaps
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
         panels = figure.subplots(1, 3)
@@ -138,8 +139,9 @@ def ablation_picture(report: AblateReport) -> bytes | None:
             axes.set_title(name, loc="left", fontsize=10)
             axes.spines[["top", "right"]].set_visible(False)
         panels[2].set_yscale("log")
-        panels[0].set_xlabel("epoch")
-        panels[1].set_xlabel("epoch")
+        for axes in panels[:2]:
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panels[2].set_xlabel("from the input (0) to the output (1)")
         handles = panels[0].get_lines()
         figure.legend(handles, [row.name for row in shown], loc="outside lower center", ncols=4, frameon=False, fontsize=8)

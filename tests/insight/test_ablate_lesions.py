@@ -1,0 +1,102 @@
+"""Lesions on small networks: what they change, by hand, and that the network is whole afterwards."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from striate.core.errors import UsageError
+from striate.insight.ablate.lesions import blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.networks.catalog import network
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+
+
+def built(name: str) -> nn.Module:
+    torch.manual_seed(1)
+    return network(name, 7, 3, (16, 20)).build().eval()
+
+
+def whole(module: nn.Module) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(module.state_dict())
+
+
+def test_blocks_are_the_bodies_of_a_resnet_and_the_same_shaped_units_of_a_plain_net() -> None:
+    residual, plain = blocks_of(network("resnet20_cifar")), blocks_of(network("plain20_cifar"))
+
+    assert [block.path for block in residual[:2]] == ["stage1.block1.body", "stage1.block2.body"]
+    assert len(residual) == 9
+    assert not any(block.identity for block in residual)
+    assert len(plain) == 9
+    assert plain[3].path == "stage2.block1.unit2"  # its first unit halves the size and cannot be left out
+    assert all(block.identity for block in plain)
+
+
+def test_a_dropped_body_leaves_its_shortcut(images: torch.Tensor) -> None:
+    module, block = built("resnet20_cifar"), blocks_of(network("resnet20_cifar", 7, 3, (16, 20)))[1]
+    inner = module.get_submodule("stage1.block2")
+    maps = torch.randn(2, 16, 16, 20)
+
+    with dropped(module, [block]):
+        torch.testing.assert_close(inner(maps), maps)
+    assert not torch.equal(inner(maps), maps)
+
+
+def test_a_dropped_block_of_a_plain_net_hands_its_input_on() -> None:
+    module, block = built("plain20_cifar"), blocks_of(network("plain20_cifar", 7, 3, (16, 20)))[0]
+    maps = torch.randn(2, 16, 16, 20)
+
+    with dropped(module, [block]):
+        assert torch.equal(module.get_submodule(block.path)(maps), maps)
+
+
+def test_shuffling_swaps_weights_of_alike_blocks_and_brings_them_back(images: torch.Tensor) -> None:
+    module, blocks = built("resnet20_cifar"), blocks_of(network("resnet20_cifar", 7, 3, (16, 20)))
+    before, logits = whole(module), module(images)
+
+    with shuffled(module, blocks, 1, seed=0):
+        now = module.state_dict()
+        changed = {name.rpartition(".body")[0] for name in before if not torch.equal(before[name], now[name])}
+        assert len(changed) == 2
+        assert not torch.allclose(module(images), logits)
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    torch.testing.assert_close(module(images), logits)
+    with pytest.raises(UsageError, match="nothing to shuffle"), shuffled(module, blocks[:1], 1, seed=0):
+        pass
+
+
+@pytest.mark.parametrize(("rank", "gone"), [("smallest", [0, 2]), ("largest", [1, 3])])
+def test_channels_go_by_the_size_of_their_filters(rank: str, gone: list[int]) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4)).eval()
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([0.1, -5.0, 0.2, 3.0]).view(4, 1, 1, 1))
+        module[1].bias.fill_(1.0)
+    maps = torch.ones(1, 1, 2, 3)
+
+    with silenced_channels(module, 0.5, rank):
+        output = module(maps)
+
+    assert [channel for channel in range(4) if not output[0, channel].any()] == gone
+    assert module(maps).all()
+
+
+def test_the_last_channel_stays() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 1))
+
+    with silenced_channels(module, 1.0, "random", seed=3):
+        assert int(module(torch.ones(1, 1, 2, 3)).flatten(2).any(2).sum()) == 1
+
+
+def test_a_share_of_the_filters_is_zero_and_comes_back(images: torch.Tensor) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 10, 3))
+    before = whole(module)
+
+    with zeroed_filters(module, 0.3, seed=0):
+        assert int((module[0].weight.flatten(2) == 0).all(2).sum()) == 9  # of 30
+    assert torch.equal(module[0].weight, before["0.weight"])

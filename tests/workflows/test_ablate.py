@@ -1,0 +1,330 @@
+"""Ablations of tiny networks on drawn pictures: variants, budgets, failing trials, resuming, files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import striate
+from striate.core.errors import DataError, EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
+from striate.core.journal import read_journal
+from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear, Pool
+from striate.networks.network import Network
+from striate.workflows import trials
+from striate.workflows.ablate import AblateRequest, ablate, summary
+from striate.workflows.running import Silence
+from striate.workflows.variants import applied, read_grid, variants_of
+
+NET = Network(
+    "tiny",
+    (1, 8, 9),
+    Chain(
+        conv=Conv(4, 5, padding=2, bias=False),
+        norm=BatchNorm(),
+        act=Activation("relu"),
+        pool=Pool("max", 2),
+        head=Chain(pool=GlobalPool(), linear=Linear(2)),
+    ),
+)
+TRAINING = {"epochs": 2, "batch_size": 16, "val_fraction": 0.25}
+
+
+def drawn(count: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Bright and dark pictures of noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    return (rng.integers(0, 100, (count, 8, 9)) + 120 * labels[:, None, None]).astype(np.uint8), labels
+
+
+class Listener(Silence):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def data_file(tmp_path: Path) -> Path:
+    images, labels = drawn()
+    np.savez(tmp_path / "drawn.npz", x_train=images, y_train=labels)
+    return tmp_path / "drawn.npz"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Listener]:
+    """An ablation in this process: baseline, two edits and their pair, two seeds."""
+    listener, folder = Listener(), tmp_path_factory.mktemp("ablate") / "run"
+    request = AblateRequest(
+        network=NET,
+        data=drawn(),
+        edits=("without norm", "split-kernels 3x3"),
+        pairs=True,
+        seeds=2,
+        training=TRAINING,
+        output=folder,
+    )
+    return ablate(request, watch=listener), folder, listener
+
+
+# ---- variants
+
+
+@pytest.mark.parametrize(
+    ("edit", "kinds"),
+    [
+        ("without norm", ["conv", "relu", "max_pool"]),
+        ("swap activation=tanh", ["conv", "batch_norm", "tanh"]),
+        ("split-kernels 3x3", ["conv", "batch_norm", "relu", "conv", "batch_norm", "relu"]),
+        ("split-kernels 3x3@conv", ["conv", "batch_norm", "relu", "conv"]),
+        ("factorize", ["conv", "batch_norm", "relu", "conv"]),
+    ],
+)
+def test_an_edit_in_words_is_the_networks_method(edit: str, kinds: list[str]) -> None:
+    found = [row.layer.role if row.layer.role == "pool" else row.layer.kind for row in applied(NET, edit).rows]
+
+    assert found[: len(kinds)] == [kind.replace("max_pool", "pool") for kind in kinds]
+
+
+def test_width_in_words() -> None:
+    assert applied(NET, "width 0.5") == NET.width(0.5)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ("wihtout norm", "unknown edit 'wihtout'"),
+        ("without", "needs a word after it"),
+        ("swap activation", "must say what to put there"),
+        ("swap colour=red", "unknown role to swap 'colour'"),
+        ("width half", "width must be a positive factor such as 0.5, got 'half'"),
+        ("without shortcut", "tiny has no shortcut"),
+    ],
+)
+def test_an_edit_that_cannot_be_done_says_why(edit: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        variants_of(NET, [edit])
+
+
+def test_a_file_lists_variants_and_a_grid(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("variants:\n  bare: [without norm, swap activation=tanh]\ngrid:\n- [none, width 0.5]\n- [none, factorize]\n")
+
+    found = variants_of(NET, [], grid=path)
+
+    assert [one.name for one in found] == ["baseline", "bare", "factorize", "width 0.5", "width 0.5 + factorize"]
+    assert found[1].network == NET.without("norm").swap(activation="tanh")
+
+
+@pytest.mark.parametrize(("text", "words"), [("[1]", "must hold"), ("grid: 3", "grid must be a list"), ("variants: {a: 3}", "variants.a")])
+def test_a_file_that_lists_nothing_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    with pytest.raises((UsageError, RefusedFileError), match=words):
+        read_grid(path)
+
+
+def test_no_edit_is_an_error() -> None:
+    with pytest.raises(UsageError, match="nothing to ablate"):
+        variants_of(NET, [])
+    with pytest.raises(UnknownNameError, match="unknown edit"):
+        variants_of(NET, ["-"])
+
+
+# ---- a whole ablation
+
+
+def test_every_variant_is_trained_from_every_seed(done: tuple[Any, Path, Listener]) -> None:
+    report, folder, _ = done
+
+    assert [row.name for row in report.variants] == ["baseline", "without norm", "split-kernels 3x3", "without norm + split-kernels 3x3"]
+    assert [row.done for row in report.variants] == [2, 2, 2, 2]
+    assert len(read_journal(folder / "trials.jsonl")) == report.trials == 8
+    base, bare = report.variants[0], report.variants[1]
+    assert (base.params, bare.params) == (NET.params, NET.without("norm").params)
+    accuracies = [
+        [json.loads((folder / "trials" / name / f"seed-{seed}" / "result.json").read_text())["accuracy"] for seed in (0, 1)]
+        for name in ("baseline", "without-norm")
+    ]
+    assert bare.difference == pytest.approx(np.mean(accuracies[1]) - np.mean(accuracies[0]))
+    assert list(base.gradients_before) == ["conv", "head.linear"]
+    assert len(base.curve) == 2
+
+
+def test_what_an_edit_changes_is_said_before_anything_trains(done: tuple[Any, Path, Listener]) -> None:
+    lines = done[2].lines
+
+    said = next(i for i, line in enumerate(lines) if line.startswith("without norm:"))
+    trained = next(i for i, line in enumerate(lines) if "val accuracy" in line)
+    assert said < trained
+    assert "- norm  BatchNorm()" in lines[said]
+
+
+def test_the_report_lies_in_the_run_as_json_csv_html_markdown_and_picture(done: tuple[Any, Path, Listener]) -> None:
+    report, folder, _ = done
+
+    assert json.loads((folder / "report" / "ablation.json").read_text())["variants"][0]["name"] == "baseline"
+    assert (folder / "report" / "ablation.csv").read_text().splitlines()[1].startswith(f"baseline,{NET.params},{NET.macs},")
+    assert (folder / "report" / "ablation.md").read_text() in summary(report) + "\n"
+    assert (folder / "report" / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "report" / "ablation.html").read_text()
+    assert "<td>without norm</td>" in page and "http" not in page
+
+
+def test_a_resumed_ablation_repeats_no_finished_trial(done: tuple[Any, Path, Listener], tmp_path: Path) -> None:
+    report, folder = done[0], tmp_path / "run"
+    shutil.copytree(done[1], folder)
+    journal = folder / "trials.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:5]) + lines[5][:20])  # killed while it wrote the sixth
+    (folder / "trials" / "without-norm" / "seed-1" / "result.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*/best.safetensors")}
+
+    resumed = ablate(AblateRequest(resume=folder, data=drawn()))
+
+    trained = [path.parent for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert trained == [folder / "trials" / "without-norm" / "seed-1"]
+    assert (resumed.repeated, resumed.trials) == (7, 8)
+    assert [row.accuracy for row in resumed.variants] == [row.accuracy for row in report.variants]
+    assert [row.train_loss for row in resumed.variants] == [row.train_loss for row in report.variants]
+    assert sorted(record["trial"] for record in read_journal(journal)) == sorted(json.loads(line)["trial"] for line in lines)
+
+
+def test_a_variant_that_goes_nan_is_a_row_that_says_so(tmp_path: Path) -> None:
+    training = {**TRAINING, "learning_rate": 1e30}
+    report = ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), seeds=1, training=training, output=tmp_path / "run"))
+
+    assert report.variants[1].done == 0
+    assert report.variants[1].problems[0].startswith("seed 0: diverged: ")
+    assert "diverged" in summary(report)
+
+
+def test_equal_macs_give_half_the_steps_to_twice_the_macs(tmp_path: Path) -> None:
+    request = AblateRequest(
+        network=NET,
+        data=drawn(),
+        edits=("width 2",),
+        seeds=1,
+        budget="macs",
+        training={**TRAINING, "epochs": None, "steps": 40},
+        output=tmp_path / "run",
+    )
+    base, wide = ablate(request).variants
+
+    assert base.steps == 40
+    assert wide.steps == round(40 * base.macs / wide.macs)
+
+
+def test_without_augmentation_changes_the_training_alone(tmp_path: Path) -> None:
+    request = AblateRequest(network=NET, data=drawn(), edits=("without augmentation",), seeds=1, training=TRAINING, output=tmp_path / "run")
+    report = ablate(request)
+
+    configs = [(tmp_path / "run" / "trials" / name / "seed-0" / "config.yaml").read_text() for name in ("baseline", "without-augmentation")]
+    assert ["crop_padding: 0" in text for text in configs] == [False, True]
+    assert report.variants[0].params == report.variants[1].params
+
+
+def test_there_must_be_an_ablation_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no ablation to go on with"):
+        ablate(AblateRequest(resume=tmp_path))
+    (tmp_path / "ablation.json").write_text("[")
+    with pytest.raises(DataError, match="cannot read the ablation"):
+        ablate(AblateRequest(resume=tmp_path))
+
+
+def test_the_data_must_exist(tmp_path: Path) -> None:
+    with pytest.raises((DataError, UsageError), match="nowhere"):
+        ablate(AblateRequest(network=NET, data=str(tmp_path / "nowhere"), edits=("without norm",)))
+
+
+# ---- processes
+
+
+def stand_in(code: str) -> Any:
+    """What starts in place of a trial."""
+
+    def start(one: trials.Trial, threads: int) -> subprocess.Popen[bytes]:
+        folder = trials.prepare(one)
+        with (folder / "output.txt").open("wb") as output:
+            return subprocess.Popen([sys.executable, "-c", code], stdout=output, stderr=subprocess.STDOUT)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("raise SystemExit('no such device')", "failed", "exit code 1 no such device"),
+        ("import os; os.kill(os.getpid(), 9)", "failed", "ended by signal 9"),
+        ("import time; time.sleep(60)", "hung", "no update for 0.5 s"),
+    ],
+)
+def test_a_trial_that_fails_or_hangs_is_a_result_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, status: str, words: str
+) -> None:
+    monkeypatch.setattr(trials, "_start", stand_in(code))
+    one = trials.Trial(variant="baseline", seed=0, folder=tmp_path / "trial", config={}, network="{}")
+
+    ((_, result),) = trials.in_processes([one], jobs=2, hang_after=0.5 if status == "hung" else 60.0)
+
+    assert result["status"] == status
+    assert words in result["message"]
+
+
+@pytest.mark.slow
+def test_trials_in_processes_are_those_of_this_process(tmp_path: Path, data_file: Path) -> None:
+    request = AblateRequest(
+        network=NET, data=str(data_file), edits=("without norm",), seeds=1, jobs=2, training=TRAINING, output=tmp_path / "run"
+    )
+    report = ablate(request)
+    here = ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), seeds=1, training=TRAINING, output=tmp_path / "here"))
+
+    assert [row.done for row in report.variants] == [1, 1]
+    assert [row.accuracy for row in report.variants] == [row.accuracy for row in here.variants]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> None:
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    request = AblateRequest(
+        network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
+    )
+    report = ablate(request)
+
+    assert [row.done for row in report.variants] == [1, 1]
+
+
+def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:
+    request = AblateRequest(network=NET, data=str(data_file), edits=("without norm",), on="dask", training=TRAINING, output=tmp_path / "r")
+    with pytest.raises((UsageError, EnvironmentFault), match="--on must be ray or ray=ADDRESS, got 'dask'"):
+        ablate(request)
+
+
+# ---- lesions
+
+
+def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file: Path) -> None:
+    from striate.workflows.lesion import LesionRequest, lesion_model
+    from striate.workflows.lesion import summary as lesion_summary
+
+    folder = tmp_path / "run"
+    striate.train(str(data_file), network=NET, output=folder, epochs=12, batch_size=8)
+    held = (folder / "best.safetensors").read_bytes()
+
+    report = lesion_model(LesionRequest(run=folder))
+
+    lesions = {point.lesion for point in report.points}
+    assert lesions == {"channels smallest", "channels largest", "channels random", "filters"}  # it has no blocks
+    assert all(0 <= point.accuracy <= 1 for point in report.points)
+    assert (folder / "report" / "lesion" / "lesion.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "best.safetensors").read_bytes() == held
+    assert "lesion" in lesion_summary(report)
