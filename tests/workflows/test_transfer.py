@@ -14,6 +14,7 @@ import yaml
 from torch import nn
 
 import striate
+import striate.workflows.train
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.estimators import transfer as estimators_transfer
 from striate.estimators.transfer import TIMM_TWINS, open_weights, start_of
@@ -331,3 +332,48 @@ def test_a_module_for_pictures_of_several_sizes_needs_a_size():
 
     with pytest.raises(UsageError, match="image_size: wanted for a module of your own, as the pictures of photos have several sizes"):
         transfer.with_own_module(TrainRequest(network=Own()), Source())
+
+
+# ---- first layers without labels
+
+
+def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatable(tmp_path):
+    X, y = pictures(1, 3, (8, 8))
+    more = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
+    lines: list[str] = []
+
+    class Listener(striate.workflows.train.Silence):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    run = tmp_path / "run"
+    striate.train((X, y), network="compact_cnn", pretrain="autoencoder", unlabelled=more, watch=Listener(), output=run, **QUICK)
+
+    fresh = network("compact_cnn", num_classes=3, in_channels=1, input_size=8)
+    convolutions = [row.path for row in fresh.rows if row.layer.kind == "conv"]
+    assert {name.rpartition(".")[0] for name in start_tensors(run)} == set(convolutions[:2])
+    (line,) = (line for line in lines if line.startswith("pretrain"))
+    assert line.startswith(f"pretrain  67 pictures without labels; share of their variance not reconstructed: {convolutions[0]} ")
+    assert repro(ReproRequest(run=run, data=(X, y))).equal
+
+
+def test_pictures_without_labels_may_be_a_folder(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "more").mkdir()
+    for index in range(5):
+        Image.fromarray(np.full((9, 13), 40 * index, dtype=np.uint8)).save(tmp_path / "more" / f"{index}.png")
+    X, y = pictures(1, 3, (8, 8))
+    request = striate.workflows.train.TrainRequest(data=(X, y), pretrain="autoencoder", unlabelled=tmp_path / "more")
+
+    images = transfer.unlabelled_images(request, striate.core.images.ImageSpec(height=8, width=8, channels=1, mean=(0.5,), std=(0.5,)))
+
+    assert images[:, 4, 4, 0].tolist() == [0, 40, 80, 120, 160]
+    assert images.shape == (5, 8, 8, 1)
+
+
+def test_pictures_that_would_not_be_used_are_refused(tmp_path):
+    X, y = pictures(1, 3, (8, 8))
+
+    with pytest.raises(UsageError, match="--unlabelled: these pictures would not be used\nAdd --pretrain autoencoder"):
+        striate.train((X, y), network="compact_cnn", unlabelled=X, output=tmp_path / "run", **QUICK)

@@ -96,17 +96,7 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, 
     """Build the network with weights from the seed, and get ready to train it; `workers` threads prepare batches ahead."""
     settings = fitting.settings
     device = choose_device(settings.device)
-    with torch_seed(mixed(settings.seed)):
-        network = fitting.network.build(heads=True)
-        wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
-        module = wrapper(network, fitting.images)
-        if settings.init != "default":
-            places = np.linspace(0, len(train_set) - 1, min(len(train_set), INIT_IMAGES)).astype(np.int64)
-            sample = module.normalized(torch.from_numpy(train_set.take(places).images))  # what lsuv looks at
-            initialise(network, settings.init, scale=settings.init_scale, images=sample)
-        if fitting.start is not None:
-            described(module).load_state_dict({**described(module).state_dict(), **fitting.start})
-    module = module.to(device)
+    module = begun(fitting, train_set).to(device)
     train_batches = batches_of(
         as_learned(train_set, fitting.targets),
         settings.batch_size,
@@ -122,6 +112,22 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, 
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
         events = on_one_thread(events)
     return FittingRun(module, loop, events)
+
+
+def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
+    """The network as its training begins, on the CPU: weights from the seed, and those that are given."""
+    settings = fitting.settings
+    with torch_seed(mixed(settings.seed)):
+        network = fitting.network.build(heads=True)
+        wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
+        module = wrapper(network, fitting.images)
+        if settings.init != "default":
+            places = np.linspace(0, len(train_set) - 1, min(len(train_set), INIT_IMAGES)).astype(np.int64)
+            sample = module.normalized(torch.from_numpy(train_set.take(places).images))  # what lsuv looks at
+            initialise(network, settings.init, scale=settings.init_scale, images=sample)
+        if fitting.start is not None:
+            described(module).load_state_dict({**described(module).state_dict(), **fitting.start})
+    return module
 
 
 def class_counts(images: ImageSet) -> Tensor | None:

@@ -24,7 +24,7 @@ KNOWN = {
 }
 OF_A_RUN = (  # what config.yaml of a run holds beside
     *("data", "task", "data_dir", "val_fraction", "val_seed", "skip_unreadable"),
-    *("network", "num_classes", "extended_by", "pretrained", "start_sha256"),
+    *("network", "num_classes", "extended_by", "pretrained", "pretrain", "start_sha256"),
 )
 
 

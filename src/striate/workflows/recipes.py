@@ -147,6 +147,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
         fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
     weaker = {
         "pretrained": others.get("pretrained"),
+        "pretrain": others.get("pretrain"),
         "task": others.get("task"),
         "val_fraction": others.get("val_fraction"),
         "seed": others.get("val_seed"),

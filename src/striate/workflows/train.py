@@ -62,6 +62,7 @@ from striate.workflows.transfer import (
     started_from,
     with_gentle_rate,
     with_own_module,
+    with_pretrained_layers,
 )
 
 __all__ = ["EpochRow", "Silence", "TrainReport", "TrainRequest", "ValScore", "Watch", "summary", "train"]
@@ -78,6 +79,8 @@ class TrainRequest:
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
+    pretrain: Literal["autoencoder"] | None = None  # the first two layers, without labels
+    unlabelled: Any = None  # more pictures for that: a folder of them, or data as above
     pretrained: str | Path | None = None  # weights to begin with: timm, a run folder, or a .safetensors file
     task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
     epochs: int | str | None = None  # "+20" extends the run of `resume`
@@ -235,7 +238,7 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     if request.batch_size == AUTO:
         size = auto_batch_size(fitting_for(dataclasses.replace(request, batch_size=None)), train_set, watch.say)
         request = dataclasses.replace(request, batch_size=size)
-    fitting = fitting_for(request)
+    fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
 
@@ -397,6 +400,7 @@ def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) 
         "network": fitting.network.name,
         "extended_by": [],
         "pretrained": pretrained_name(request.pretrained),
+        "pretrain": request.pretrain,
         "start_sha256": None,  # of the weights that the training starts from, where they are not fresh
         "num_classes": len(fitting.classes),
         "settings": TypeAdapter(type(fitting.settings)).dump_python(fitting.settings, mode="json"),

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.data.records import DataSource
+from striate.core.images import ImageSpec
+from striate.data.arrays import as_images
+from striate.data.decode import decode_image, fit_image
+from striate.data.folder import picture_files
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import Fitting, begun, described
+from striate.estimators.pretraining import pretrain_first_layers
 from striate.estimators.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
@@ -126,6 +137,44 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     fresh = f"fresh: {', '.join(start.fresh)}" if start.fresh else "nothing is fresh"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
     return start.tensors
+
+
+def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
+    """`fitting` with its first layers trained without labels, on the training pictures and those that the request has for that.
+
+    Raises:
+        UsageError: there are pictures for it, but it is not asked for.
+        DataError: a picture cannot be read.
+    """
+    if request.pretrain is None:
+        if request.unlabelled is not None:
+            raise UsageError("--unlabelled: these pictures would not be used", "Add --pretrain autoencoder.")
+        return fitting
+    images = np.asarray(train_set.images)
+    if request.unlabelled is not None:
+        images = np.concatenate([images, unlabelled_images(request, fitting.images)])
+    module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
+    trained = pretrain_first_layers(module, images, seed=fitting.settings.seed)
+    state = described(module).state_dict()
+    start = {name: tensor.cpu() for name, tensor in state.items() if any(name.startswith(f"{each.layer}.") for each in trained)}
+    errors = ", ".join(f"{each.layer} {each.error_before:.2f} to {each.error_after:.2f}" for each in trained)
+    say(f"pretrain  {len(images):,} pictures without labels; share of their variance not reconstructed: {errors}")
+    return dataclasses.replace(fitting, start={**(fitting.start or {}), **start})
+
+
+def unlabelled_images(request: TrainRequest, spec: ImageSpec) -> np.ndarray:
+    """The pictures that `unlabelled` names, (N, H, W, C) uint8 as the network takes them; labels are not looked at.
+
+    Raises:
+        UsageError: there is no such data.
+        DataError: a picture cannot be read.
+    """
+    data = request.unlabelled
+    if isinstance(data, np.ndarray):
+        return np.stack([fit_image(image, spec) for image in as_images(data, "unlabelled")])
+    if isinstance(data, str | PathLike) and Path(data).expanduser().is_dir():
+        return np.stack([decode_image(path, spec) for path in picture_files(Path(data).expanduser())])
+    return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download).read("train", spec=spec).images)
 
 
 def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:

@@ -179,6 +179,13 @@ def train_command(
             help="Begin with trained weights: what timm publishes for the network (downloaded once), a run's, or a .safetensors file's.",
         ),
     ] = None,
+    pretrain: Annotated[
+        Literal["autoencoder"] | None,
+        typer.Option(metavar="autoencoder", help="First train the first two layers without labels, each to reconstruct its input."),
+    ] = None,
+    unlabelled: Annotated[
+        str | None, typer.Option(metavar="DATA", help="More pictures for --pretrain: a folder of them, or a named set.")
+    ] = None,
     task: Annotated[
         Literal["classify", "regression", "multilabel", "segment"] | None,
         typer.Option(
@@ -284,6 +291,8 @@ def train_command(
         data=data,
         network=model,
         pretrained=pretrained,
+        pretrain=pretrain,
+        unlabelled=unlabelled,
         task=task,
         loss=loss,
         epochs=whole_number(epochs),
