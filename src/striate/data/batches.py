@@ -69,6 +69,7 @@ class Batches:
         is_number = images.labels.dtype.kind == "f"
         self.labels = torch.from_numpy(np.array(images.labels, np.float32 if is_number else np.int64)).to(self.device)
         self.components: Components | None = components_of(images.images) if self.augmentation.pca_colour else None
+        self.part, self.parts = 0, 1  # of each batch, that this process gets
         self.on_device: Tensor | None = None  # the whole set
         if self.device.type != "cpu" and not isinstance(images.images, np.memmap) and images.images.nbytes <= MAX_BYTES_ON_DEVICE:
             self.on_device = torch.from_numpy(np.require(images.images, requirements=["C", "W"])).to(self.device)
@@ -76,6 +77,18 @@ class Batches:
     def __len__(self) -> int:
         full, rest = divmod(len(self.set), self.batch_size)
         return full + (rest > 1 or (rest == 1 and full == 0))
+
+    def divide(self, part: int, parts: int) -> None:
+        """Give part `part` (from 0) of each batch in place of the whole, as one of `parts` processes.
+
+        Parts are as equal as can be, and of at least two pictures, which batch normalization needs: of a small last batch some are empty.
+        """
+        self.part, self.parts = part, parts
+
+    def _own(self, indices: Tensor) -> Tensor:
+        """Those of a batch's `indices` that this process gets."""
+        parts = max(1, min(self.parts, len(indices) // 2))
+        return indices.tensor_split(parts)[self.part] if self.part < parts else indices[:0]
 
     def order(self, epoch: int) -> Tensor:
         """(N,) int64: the places of the pictures in the order of `epoch`."""
@@ -94,7 +107,7 @@ class Batches:
         """
         order = self.order(epoch)
         ends = [*range(self.batch_size, len(self) * self.batch_size, self.batch_size), len(order)]
-        parts = (order[number * self.batch_size : ends[number]] for number in range(start, len(self)))
+        parts = (self._own(order[number * self.batch_size : ends[number]]) for number in range(start, len(self)))
         return prepared(parts, partial(self._named, epoch=epoch), self.workers)
 
     def _named(self, indices: Tensor, *, epoch: int) -> Batch:
@@ -110,6 +123,8 @@ class Batches:
             raise
 
     def _batch(self, indices: Tensor, epoch: int) -> Batch:
+        if not len(indices):
+            return Batch(self._rows(indices), self.labels[indices.to(self.device)], indices)
         images, labels = self.augmented(self._rows(indices), indices, epoch), self.labels[indices.to(self.device)]
         if self.augmentation.mixes:
             draws = Draws(self.seed, epoch, indices)

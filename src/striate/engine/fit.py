@@ -26,8 +26,9 @@ from striate.engine.accelerate import pool_before_activation
 from striate.engine.averaging import average_of, refresh_norms
 from striate.engine.failures import first_not_finite
 from striate.engine.freezing import Freezer
-from striate.engine.interrupt import stop_on_signals
+from striate.engine.interrupt import StopRequest, stop_on_signals
 from striate.engine.pixels import PixelTable
+from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
@@ -85,11 +86,11 @@ class Tally:
         self.seen = self.steps = 0
         self.seconds = 0.0  # before the present part of the epoch
 
-    def add(self, result: StepResult, num_images: int) -> None:
+    def add(self, result: StepResult) -> None:
         """Count one update."""
         self.loss += result.loss
         self.correct += result.correct
-        self.seen += num_images
+        self.seen += result.num_images
         self.steps += 1
 
     @property
@@ -117,6 +118,7 @@ def fit(
     *,
     val_batches: Batches | None = None,
     class_counts: Tensor | None = None,
+    group: Group | None = None,
 ) -> Training:
     """Train `model` in place; consume the events to do it.
 
@@ -131,6 +133,7 @@ def fit(
         settings: How to train.
         val_batches: What to validate on after each epoch; None gives NaN in the rows.
         class_counts: (K,) how many training samples each class has, for balanced class weights.
+        group: The processes that train together; the batches of each are its parts of the same batches (`Batches.divide`).
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; names the update and the part of the network. The weights may be
@@ -138,7 +141,7 @@ def fit(
         DataError: there are no training or no validation batches, or fewer come than there should be.
         UsageError: each parameter of the model is frozen.
     """
-    return Training(model, train_batches, settings, val_batches, class_counts)
+    return Training(model, train_batches, settings, val_batches, class_counts, group)
 
 
 class Training:
@@ -151,8 +154,11 @@ class Training:
         settings: TrainSettings,
         val_batches: Batches | None,
         class_counts: Tensor | None,
+        group: Group | None = None,
     ) -> None:
-        self.model, self.settings = model, settings
+        self.model, self.settings, self.group = model, settings, group
+        if group is not None:
+            group.take_from_first([*model.parameters(), *model.buffers()])
         self.train_batches, self.val_batches = train_batches, val_batches
         self.device = choose_device(settings.device)
         self.num_steps = settings.steps or settings.epochs * len(train_batches)
@@ -163,6 +169,7 @@ class Training:
             num_steps=self.num_steps,
             steps_per_epoch=len(train_batches),
             class_counts=class_counts,
+            group=group,
         )
         self.freezer = Freezer(model, settings.freeze, settings.unfreeze_every)
         self.average = average_of(settings, model)
@@ -253,12 +260,12 @@ class Training:
                 epoch, steps = self.epoch, self.tally.steps
                 if complete:
                     self._next_epoch(row, is_best)
-                interrupted = stop.asked and not self.done
+                interrupted = self._is_asked(stop) and not self.done
                 yield FitEvent(epoch, self.step, steps, steps_in_epoch, row, is_best, interrupted, self._notes())
                 if interrupted:
                     return
 
-    def _updates(self, steps_in_epoch: int, stop: Any) -> Iterator[FitEvent]:
+    def _updates(self, steps_in_epoch: int, stop: StopRequest) -> Iterator[FitEvent]:
         """The updates that the epoch still lacks, until a signal asks to stop."""
         if self.tally.steps == steps_in_epoch:
             return
@@ -266,17 +273,21 @@ class Training:
         for batch in self.train_batches.epoch(self.epoch, self.tally.steps):
             result, self.rate = self.updater(batch, self.step + 1)
             self.step += 1
-            self.tally.add(result, len(batch.labels))
+            self.tally.add(result)
             if self.settings.ema is not None and self.average is not None:
                 self.average.update()
             if self.device.type != "cpu" and self.step % CHECK_EVERY == 0 and not self.tally.is_finite:
                 raise self.updater.diverged(self.step, self.rate, None)
             self.tally.seconds = time.perf_counter() - started
             yield self._event(steps_in_epoch, loss=result.loss)
-            if stop.asked or self.tally.steps == steps_in_epoch:
+            if self._is_asked(stop) or self.tally.steps == steps_in_epoch:
                 break
         else:
             raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were promised")
+
+    def _is_asked(self, stop: StopRequest) -> bool:
+        """Whether the training is to stop; a signal to one process stops all."""
+        return stop.asked if self.group is None else self.group.any(stop.asked)
 
     def _event(self, steps_in_epoch: int, *, interrupted: bool = False, loss: Tensor | None = None) -> FitEvent:
         return FitEvent(self.epoch, self.step, self.tally.steps, steps_in_epoch, interrupted=interrupted, notes=self._notes(), loss=loss)
@@ -288,6 +299,7 @@ class Training:
     def _validated(self) -> tuple[EpochRow, bool]:
         """The row of the epoch so far, and whether it is the best."""
         tally = self.tally
+        self._share_buffers()
         if not tally.is_finite:
             raise self.updater.diverged(self.step, self.rate, None)
         if (name := first_not_finite(self.model)) is not None:
@@ -296,7 +308,10 @@ class Training:
         table = PixelTable(self.updater.rule.hits_fn)
         if self.val_batches is not None:
             with self.kept_weights():
-                val_loss, val_accuracy = validate(self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=table)
+                self._share_buffers()  # of an average too
+                val_loss, val_accuracy = validate(
+                    self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group
+                )
             if not math.isfinite(val_loss):
                 raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
         row = EpochRow(
@@ -312,6 +327,11 @@ class Training:
             val_mean_iu=table.mean_iu,
         )
         return row, self.val_batches is None or score_of(row) > self.best_score
+
+    def _share_buffers(self) -> None:
+        """Give each process the first one's statistics of batch norms: those that are validated and kept."""
+        if self.group is not None:
+            self.group.take_from_first(self.model.buffers())
 
     def _average_epoch(self) -> None:
         """Take the end of the epoch into an equal average, and give its norms the statistics of the average's activations."""
@@ -338,14 +358,30 @@ def score_of(row: EpochRow) -> tuple[float, float]:
     return row.val_accuracy if row.val_mean_iu is None else row.val_mean_iu, -row.val_loss
 
 
-def validate(model: nn.Module, batches: Batches, *, loss_fn: Loss | None = None, hits_fn: Loss | None = None) -> tuple[float, float]:
-    """Mean loss (without others: cross-entropy in nats) and accuracy over `batches`, in float32 and evaluation mode."""
+def validate(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    loss_fn: Loss | None = None,
+    hits_fn: Loss | None = None,
+    group: Group | None = None,
+) -> tuple[float, float]:
+    """Mean loss (without others: cross-entropy in nats) and accuracy over `batches`, in float32 and evaluation mode.
+
+    The processes of a `group` have a part of the batches each, and all get the result for the whole.
+    """
     loss_fn, hits_fn = loss_fn or F.cross_entropy, hits_fn or hits_of_classes
     loss, correct, seen = 0.0, 0.0, 0
     with torch.inference_mode(), evaluation_mode(model):
         for batch in batches.epoch(1):
+            if not len(batch.labels):
+                continue  # a part of a batch that is too small to be divided
             outputs = model(batch.images)  # (N, K)
             loss += float(loss_fn(outputs, batch.labels)) * len(batch.labels)
             correct += float(hits_fn(outputs, batch.labels))
             seen += len(batch.labels)
+    if group is not None:
+        loss, correct, seen = group.sum(torch.tensor([loss, correct, seen], dtype=torch.float64)).tolist()
+        if isinstance(hits_fn, PixelTable):
+            hits_fn.share(group)
     return loss / seen, correct / seen

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from striate.engine.losses import IGNORED
+from striate.engine.processes import Group
 from striate.engine.step import Loss
 
 
@@ -25,6 +26,14 @@ class PixelTable:
             counts = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
             self.counts = counts if self.counts is None else self.counts + counts
         return self.hits_fn(outputs, targets)
+
+    def share(self, group: Group) -> None:
+        """Add the counts of the processes together."""
+        side = int(group.sum(torch.tensor(0 if self.counts is None else len(self.counts))).item())  # one of them may have had no pictures
+        having = int(group.sum(torch.tensor(int(self.counts is not None))).item())
+        if having:
+            counts = torch.zeros(side // having, side // having, dtype=torch.int64) if self.counts is None else self.counts.cpu()
+            self.counts = group.sum(counts)
 
     @property
     def mean_iu(self) -> float | None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from striate.engine.optimizers import Optimizer
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> (), mean over the batch
+Scaled = Callable[[float], tuple[Tensor, Tensor]]  # a factor of the loss -> the loss times it, and the hits; adds to the gradients
+Shared = Callable[[Scaled, int], tuple[Tensor, Tensor, int]]  # (gradient, pictures of the part) -> loss, hits, pictures of the batch
 
 
 class Batch(Protocol):
@@ -33,6 +35,7 @@ class StepResult(NamedTuple):
     loss: Tensor  # (), mean over the batch, auxiliary heads included, nats
     correct: Tensor  # (), how many of the batch the model had right before the update
     grad_norm: Tensor | None  # (), L2 over all parameters, before clipping; None when nothing is clipped
+    num_images: int  # of the whole batch, over all processes
 
 
 def hits_of_classes(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -57,6 +60,7 @@ class StepRule:
         autocast: The dtype of convolutions and products; None for that of the weights.
         stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
         before_update: Called between the gradient and the update, after the gradient was cut.
+        shared: Makes the gradient of one process's part that of the whole batch; None where one process has it all.
     """
 
     loss_fn: Loss
@@ -65,6 +69,7 @@ class StepRule:
     autocast: torch.dtype | None = None
     stop_at_not_finite: bool = False
     before_update: Callable[[], None] | None = None
+    shared: Shared | None = None
 
 
 def train_step(
@@ -94,14 +99,18 @@ def train_step(
     Raises:
         LossNotFiniteError: the loss is NaN or Inf, and `rule` stops at that; nothing is updated.
     """
-    first: list[tuple[Tensor, Tensor]] = []  # an optimizer may compute the gradient again and again
+    first: list[tuple[Tensor, Tensor, int]] = []  # an optimizer may compute the gradient again and again
     norms: list[Tensor] = []
 
     def compute_gradient() -> Tensor:
         optimizer.zero_grad()
         with randomness():
-            loss, correct = _gradient(model, batch, rule, parts)
-        first.append((loss, correct))
+            if rule.shared is None:
+                loss, correct = _gradient(model, batch, rule, parts)
+                number = len(batch.labels)
+            else:
+                loss, correct, number = rule.shared(lambda factor: _gradient(model, batch, rule, parts, factor), len(batch.labels))
+        first.append((loss, correct, number))
         if rule.max_grad_norm is not None:
             norms.append(nn.utils.clip_grad_norm_(model.parameters(), rule.max_grad_norm))
         if rule.before_update is not None:
@@ -113,17 +122,18 @@ def train_step(
     else:
         compute_gradient()
         optimizer.step(learning_rate)
-    return StepResult(*first[0], norms[0] if norms else None)
+    loss, correct, number = first[0]
+    return StepResult(loss, correct, norms[0] if norms else None, number)
 
 
-def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int) -> tuple[Tensor, Tensor]:
-    """Add the gradient of the batch's mean loss to the parameters; gives that loss and the number of hits."""
+def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Add the gradient of `factor` times the batch's mean loss to the parameters; gives that product and the number of hits."""
     losses, hits = [], []
     for images, labels, share in _parts(batch, parts):
         loss, outputs = _loss(model, images, labels, rule.loss_fn, rule.autocast)
         if rule.stop_at_not_finite and not torch.isfinite(loss):
             raise LossNotFiniteError
-        scaled = loss if share == 1 else loss * share
+        scaled = loss if share * factor == 1 else loss * (share * factor)
         scaled.backward()  # type: ignore[no-untyped-call]
         losses.append(scaled.detach())
         hits.append(rule.hits_fn(outputs.detach(), labels))

@@ -17,6 +17,7 @@ from striate.engine.failures import TrainingDivergedError, first_not_finite, fir
 from striate.engine.losses import hits_of, loss_of, plain_loss_of
 from striate.engine.optimizers import optimizer_of
 from striate.engine.penalties import penalties_of
+from striate.engine.processes import Group, SharedGradient
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, LossNotFiniteError, StepResult, StepRule, train_step
@@ -45,6 +46,7 @@ class Updater:
         num_steps: int,
         steps_per_epoch: int,
         class_counts: Tensor | None = None,
+        group: Group | None = None,
     ) -> None:
         tune_allocator()
         if settings.channels_last:
@@ -52,6 +54,7 @@ class Updater:
                 if weight.ndim == 4:  # convolutions of images; torch has another name for those of volumes
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.model, self.settings, self.device = model, settings, device
+        self.rank = group.rank if group is not None else 0
         self.optimizer = optimizer_of(settings, model)
         if not self.optimizer.groups:
             raise UsageError("the network has nothing to train: each of its parameters is frozen", "Freeze fewer parts.")
@@ -65,6 +68,7 @@ class Updater:
             autocast=precision_of(settings, device),
             stop_at_not_finite=device.type == "cpu",
             before_update=self.penalties.before_update if self.penalties else None,
+            shared=SharedGradient(group, model) if group is not None else None,
         )
         self.val_loss_fn = plain_loss_of(settings)
         self.parts = settings.accumulate
@@ -99,12 +103,16 @@ class Updater:
             self.optimizer,
             self.rule,
             rate,
-            parts=min(self.parts, len(batch.labels)),
-            randomness=partial(torch_seed, mixed(self.settings.seed, step), self.device),
+            parts=max(1, min(self.parts, len(batch.labels))),
+            randomness=partial(torch_seed, self._seed(step), self.device),
         )
         if self.penalties is not None:
             self.penalties.after_update()
         return result
+
+    def _seed(self, step: int) -> int:
+        """Of what is random in a step: each process draws for its own pictures."""
+        return mixed(self.settings.seed, step, self.rank) if self.rank else mixed(self.settings.seed, step)
 
     def _divide(self, batch: Batch, step: int) -> None:
         self.optimizer.zero_grad()
@@ -135,7 +143,7 @@ class Updater:
 
     def _forward(self, batch: Batch, step: int) -> Any:
         cast_products = torch.autocast(self.device.type, self.rule.autocast or torch.bfloat16, enabled=self.rule.autocast is not None)
-        with torch_seed(mixed(self.settings.seed, step), self.device), cast_products, contextlib.suppress(RuntimeError):
+        with torch_seed(self._seed(step), self.device), cast_products, contextlib.suppress(RuntimeError):
             return self.model(batch.images)
 
     def state(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.fit import EpochRow, FitEvent, Training, fit
 from striate.engine.initialisation import initialise
+from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
 
 VAL_BATCH_SIZE = 256
+PART_SIZE = 512  # pictures of a full batch that are computed at a time
+OWN_RATES = {"gd": 0.1, "lbfgs": 1.0}  # peak learning rates of those that are unlike Adam
+RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of those that are like it
 INIT_IMAGES = 64  # that an initialisation may look at
 ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
 
@@ -52,7 +56,11 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
 
     With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch.
     Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
+    Full-batch gradient descent has the whole set as its batch.
     """
+    if chosen.get("optimizer") == "gd":  # full-batch gradient descent, computed in parts
+        chosen.setdefault("batch_size", num_train)
+        chosen.setdefault("accumulate", -(-chosen["batch_size"] // PART_SIZE))
     batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
     chosen.setdefault("epochs", 10 if num_train >= 20_000 else 20 if num_train >= 5_000 else 30)
     normalized = any(row.layer.role == "norm" for row in network.rows)
@@ -61,8 +69,9 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
         chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * batch_size / 128)
         chosen.setdefault("weight_decay", 5e-4)
     else:
-        chosen.setdefault("learning_rate", 5e-3 if network.params < 200_000 else 1e-3)
-        chosen.setdefault("weight_decay", 1e-2 if optimizer == "adamw" else 0.0)
+        of_adam = 5e-3 if network.params < 200_000 else 1e-3
+        chosen.setdefault("learning_rate", OWN_RATES[optimizer] if optimizer in OWN_RATES else of_adam * RATES_TO_ADAM.get(optimizer, 1.0))
+        chosen.setdefault("weight_decay", 1e-2 if optimizer in ("adamw", "muon") else 0.0)
     return TrainSettings(**chosen)
 
 
@@ -92,8 +101,13 @@ def described(module: ImageModule) -> nn.Module:
     return module.network.network if isinstance(module, ImageModuleWithHeads) else module.network
 
 
-def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0) -> FittingRun:
-    """Build the network with weights from the seed, and get ready to train it; `workers` threads prepare batches ahead."""
+def fit_images(
+    fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0, group: Group | None = None
+) -> FittingRun:
+    """Build the network with weights from the seed, and get ready to train it.
+
+    `workers` threads prepare batches ahead. Each process of a `group` gets its part of each batch.
+    """
     settings = fitting.settings
     device = choose_device(settings.device)
     module = begun(fitting, train_set).to(device)
@@ -107,7 +121,10 @@ def fit_images(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, 
         workers=workers,
     )
     val_batches = batches_of(as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
-    loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set))
+    if group is not None:
+        for batches in filter(None, (train_batches, val_batches)):
+            batches.divide(group.rank, group.size)
+    loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set), group=group)
     events: Iterator[FitEvent] = loop
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
         events = on_one_thread(events)
