@@ -1,0 +1,1 @@
+"""What a classifier's confidence is worth: temperature, reliability, and when it had better not answer."""

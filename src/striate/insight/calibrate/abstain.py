@@ -1,0 +1,80 @@
+"""When not to answer: scores of how well a picture fits the classes, their thresholds, and how well they tell strangers apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError, UnknownNameError, UsageError
+
+Score = Literal["energy", "confidence", "max_logit"]
+SCORES: tuple[Score, ...] = get_args(Score)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoveragePoint:
+    """What answering only the best-scored pictures gives."""
+
+    coverage: float  # share that is answered
+    threshold: float  # the least score that is
+    accuracy: float  # of those answered
+
+
+def scores_of(logits: np.ndarray, score: Score, temperature: float = 1.0) -> np.ndarray:
+    """How well each picture fits the classes, (N,), higher is better.
+
+        energy       T log sum_k exp(z_k / T), the negative of Liu's free energy
+        confidence   max_k softmax(z / T)_k
+        max_logit    max_k z_k
+
+    Source: Liu et al., 2020, arXiv:2010.03759, equation 4; Hendrycks and Gimpel, 2017, arXiv:1610.02136; Hendrycks et al., 2022,
+    arXiv:1911.11132.
+    """
+    if score not in SCORES:
+        raise UnknownNameError("score", score, SCORES)
+    largest = logits.max(1)
+    if score == "max_logit":
+        return np.asarray(largest)
+    summed = np.exp((logits - largest[:, None]) / temperature).sum(1)
+    return np.asarray(largest + temperature * np.log(summed) if score == "energy" else 1 / summed)
+
+
+def threshold_for(scores: np.ndarray, coverage: float) -> float:
+    """The highest threshold at which at least `coverage` of the pictures have a score that is not below it.
+
+    Raises:
+        UsageError: `coverage` is not in (0, 1].
+        DataError: no scores.
+    """
+    if not 0 < coverage <= 1:
+        raise UsageError(f"coverage must lie in (0, 1], got {coverage:g}", "0.95 answers 95 % of the pictures like those of the split.")
+    if len(scores) == 0:
+        raise DataError("no pictures to choose a threshold by", "Give a split that holds at least one picture.")
+    return float(np.sort(scores)[::-1][math.ceil(round(coverage * len(scores), 9)) - 1])
+
+
+def coverage_curve(scores: np.ndarray, correct: np.ndarray, num_points: int = 20) -> list[CoveragePoint]:
+    """Accuracy over coverage, from 1 / `num_points` to 1."""
+    points = []
+    for place in range(1, num_points + 1):
+        threshold = threshold_for(scores, place / num_points)
+        answered = scores >= threshold
+        accuracy = float(correct[answered].mean())
+        points.append(CoveragePoint(coverage=float(answered.mean()), threshold=threshold, accuracy=accuracy))
+    return points
+
+
+def auroc(known: np.ndarray, strange: np.ndarray) -> float:
+    """The probability that a known picture scores above a strange one, ties counted half: the area under the ROC curve.
+
+    Source: Hanley and McNeil, 1982, Radiology 143(1).
+    """
+    from scipy.stats import rankdata
+
+    if not len(known) or not len(strange):
+        raise DataError("no pictures to tell apart", "Give two sets that hold at least one picture each.")
+    ranks = rankdata(np.concatenate([known, strange]))[: len(known)]
+    return float((ranks.sum() - len(known) * (len(known) + 1) / 2) / (len(known) * len(strange)))

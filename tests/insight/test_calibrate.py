@@ -1,0 +1,104 @@
+"""Temperature, reliability and abstaining agree with slow plain versions and other people's answers."""
+
+import numpy as np
+import pytest
+
+from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
+from striate.insight.calibrate.abstain import auroc, coverage_curve, scores_of, threshold_for
+from striate.insight.calibrate.temperature import fit_temperature, reliability
+from striate.workflows.measures import expected_calibration_error
+
+
+def drawn(temperature, count=4000, seed=0):
+    """Logits (N, 4) whose labels are drawn from softmax(logits / temperature)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (count, 4))
+    shares = np.exp(logits / temperature)
+    shares /= shares.sum(1, keepdims=True)
+    return logits, np.array([rng.choice(4, p=row) for row in shares])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_drew_the_labels_is_found(temperature):
+    assert fit_temperature(*drawn(temperature)) == pytest.approx(temperature, rel=0.06)
+
+
+def test_the_temperature_is_the_one_that_scipy_finds():
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    logits, labels = drawn(1.7, count=200, seed=3)
+
+    def loss(t):
+        return -log_softmax(logits / t, axis=1)[np.arange(200), labels].mean()
+
+    expected = minimize_scalar(loss, bounds=(0.1, 10), method="bounded", options={"xatol": 1e-9}).x
+    assert fit_temperature(logits, labels) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_faultless_model_gets_the_lowest_temperature_and_a_contrary_one_the_highest():
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 1.0]])
+
+    assert fit_temperature(logits, np.array([0, 1])) == 0.01
+    assert fit_temperature(logits, np.array([2, 0])) == 100
+
+
+def test_reliability_adds_up_to_the_calibration_error():
+    rng = np.random.default_rng(1)
+    confidences = np.append(rng.uniform(0.2, 1, 500), [0.2, 1.0])
+    correct = rng.uniform(size=502) < confidences**2
+
+    bins = reliability(confidences, correct, 10)
+
+    assert sum(one.num_images for one in bins) == 502
+    error = sum(one.num_images * abs(one.accuracy - one.confidence) for one in bins if one.num_images) / 502
+    assert error == pytest.approx(expected_calibration_error(confidences, correct, 10))
+    assert bins[0].accuracy is None
+    assert bins[1].num_images == ((confidences > 0.1) & (confidences <= 0.2)).sum() == 1
+
+
+def test_scores_are_those_of_scipy():
+    from scipy.special import logsumexp, softmax
+
+    logits = np.random.default_rng(2).normal(0, 30, (7, 5))
+
+    np.testing.assert_allclose(scores_of(logits, "energy", 2.0), 2 * logsumexp(logits / 2, axis=1))
+    np.testing.assert_allclose(scores_of(logits, "confidence", 2.0), softmax(logits / 2, axis=1).max(1))
+    np.testing.assert_array_equal(scores_of(logits, "max_logit"), logits.max(1))
+    with pytest.raises(UnknownNameError, match="energi"):
+        scores_of(logits, "energi")
+
+
+def test_a_threshold_answers_the_share_that_was_asked_for():
+    scores = np.random.default_rng(4).permutation(np.arange(20.0))
+
+    assert threshold_for(scores, 0.95) == 1
+    assert threshold_for(scores, 1.0) == 0
+    assert threshold_for(scores, 0.01) == 19
+    with pytest.raises(UsageError, match=r"coverage must lie in \(0, 1\], got 0"):
+        threshold_for(scores, 0)
+
+
+def test_accuracy_over_coverage_by_hand():
+    points = coverage_curve(np.array([4.0, 3, 2, 1]), np.array([True, True, False, True]), num_points=4)
+
+    assert [(p.coverage, p.threshold) for p in points] == [(0.25, 4), (0.5, 3), (0.75, 2), (1, 1)]
+    assert [p.accuracy for p in points] == pytest.approx([1, 1, 2 / 3, 3 / 4])
+
+
+def test_auroc_is_that_of_scikit_learn_with_ties():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(5)
+    known, strange = rng.integers(2, 9, 40), rng.integers(0, 7, 30)
+
+    assert auroc(known, strange) == pytest.approx(roc_auc_score([1] * 40 + [0] * 30, np.concatenate([known, strange])))
+
+
+def test_wrong_input_says_what_is_wrong():
+    with pytest.raises(DataError, match=r"labels must lie in \[0, 2\), got 0 to 2"):
+        fit_temperature(np.zeros((2, 2)), np.array([0, 2]))
+    with pytest.raises(NumericError, match="logits hold NaN or Inf"):
+        fit_temperature(np.array([[np.nan, 0]]), np.array([0]))
+    with pytest.raises(DataError, match="no images to calibrate on"):
+        fit_temperature(np.zeros((0, 2)), np.zeros(0, int))
