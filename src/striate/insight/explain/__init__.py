@@ -1,22 +1,41 @@
 """Seeing what a network learned and what it looks at, from outside, on any module that maps images to logits."""
 
+from striate.insight.explain.embedding import Embedding, embedded
 from striate.insight.explain.gradients import deconvnet, gradient, guided_backprop, input_x_gradient, integrated_gradients, smooth_grad
 from striate.insight.explain.inside import features, last_map, outputs_of, part
+from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
 from striate.insight.explain.maps import grad_cam, grad_cam_plus_plus, occlusion, probabilities
+from striate.insight.explain.sanity import deletion_insertion, heat_of, on_images, randomisation_score, randomised, rank_correlation
+from striate.insight.explain.units import favourite_pictures, most_exciting, responses_by_class
 
 __all__ = [
+    "Embedding",
+    "convolutions",
     "deconvnet",
+    "deletion_insertion",
+    "edge_selectivity",
+    "embedded",
+    "favourite_pictures",
     "features",
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient",
     "guided_backprop",
+    "heat_of",
     "input_x_gradient",
     "integrated_gradients",
+    "kernel_norms",
+    "kernel_pictures",
     "last_map",
+    "most_exciting",
     "occlusion",
+    "on_images",
     "outputs_of",
     "part",
     "probabilities",
+    "randomisation_score",
+    "randomised",
+    "rank_correlation",
+    "responses_by_class",
     "smooth_grad",
 ]
