@@ -193,6 +193,8 @@ def test_a_kill_at_any_time_of_an_extension_leaves_it_to_be_gone_on_with(command
     for run in (early, late):
         assert command_line("train", "--resume", run, "--no-diagnose")[0] == 0
         assert same(run, straight)
+    report = json.loads(command_line("repro", straight, "--json")[1])
+    assert (report["equal"], report["epochs"]) == (True, 3)
 
 
 # ---- numbers that are not finite

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError
+from striate.engine.checkpoints import CheckpointStore
 from striate.estimators.model import MODEL_NAME
-from striate.workflows.continuing import config_and_network, plan_of
-from striate.workflows.running import Silence, Watch, run
+from striate.workflows.continuing import Plan, config_and_network, plan_of
+from striate.workflows.running import CHECKPOINTS, Silence, Watch, run
 from striate.workflows.runs import new_run_folder
 from striate.workflows.transfer import with_kept_start
 
@@ -60,7 +64,8 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
         folder = new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run")
-        run(plan, folder, watch)
+        for stage in stages(plan):
+            run(stage, folder, watch, start=CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest())
         after = read_metrics(folder / "metrics.csv")
         weights = compare_weights(request.run / MODEL_NAME, folder / MODEL_NAME)
     epoch, columns, largest = compare_metrics(before, after)
@@ -76,6 +81,17 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
         largest_weight_difference=weights[2],
         largest_weight=weights[3],
     )
+
+
+def stages(plan: Plan) -> Iterator[Plan]:
+    """The training as it was first planned, and then with each extension, which is taken to have been made at its end."""
+    settings, extensions = plan.fitting.settings, plan.config["extended_by"]
+    an_epoch = math.ceil(len(plan.train_set) / settings.batch_size)
+    for number in range(len(extensions) + 1):
+        later = sum(extensions[number:])
+        shorter = {"epochs": settings.epochs - later} if settings.steps is None else {"steps": settings.steps - later * an_epoch}
+        fitting = dataclasses.replace(plan.fitting, settings=dataclasses.replace(settings, **shorter))
+        yield dataclasses.replace(plan, fitting=fitting)
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
