@@ -9,7 +9,7 @@ from torch import nn
 
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
-from striate.estimators.pretraining import pretrain_first_layers
+from striate.estimators.pretraining import first_layers, pretrain_first_layers
 from striate.networks.modules.image import ImageModule
 
 SPEC = ImageSpec(height=9, width=8, channels=2, mean=(0.5, 0.5), std=(0.25, 0.25))
@@ -75,3 +75,12 @@ def test_what_cannot_be_trained_is_refused(images):
         pretrain_first_layers(network(), images, noise=1)
     with pytest.raises(UsageError, match="no convolution or dense layer to train without labels"):
         pretrain_first_layers(ImageModule(nn.Sequential(nn.Flatten(), nn.Linear(144, 3)), SPEC), images)
+
+
+def test_the_code_is_what_the_networks_own_activation_gives():
+    """A sigmoid that follows a layer is its activation; where nothing of the kind follows, it is a ReLU."""
+    module = ImageModule(nn.Sequential(nn.Flatten(), nn.Linear(144, 9), nn.Sigmoid(), nn.Linear(9, 5), nn.Linear(5, 3)), SPEC)
+
+    found = first_layers(module, np.zeros((1, 9, 8, 2), np.uint8), 5)
+
+    assert [(each.path, type(each.activation)) for each in found] == [("1", nn.Sigmoid), ("3", nn.ReLU)]

@@ -2,15 +2,15 @@
 
 Source: Vincent et al., 2008, Extracting and composing robust features with denoising autoencoders, ICML; with convolutions after Masci et
 al., 2011, Stacked convolutional auto-encoders for hierarchical feature extraction, ICANN.
-Departs from the sources: the code is a ReLU, the decoder has weights of its own (not the encoder's, transposed) and works on the code
-brought to the size of the layer's input by repetition, so that it fits any stride; pooling and normalization between the layers are passed
-as they are, and not undone.
+Departs from the sources: the code is what the network's own activation behind the layer gives (ReLU where there is none); the decoder has
+weights of its own (not the encoder's, transposed) and works on the code brought to the size of the layer's input by repetition, so that it
+fits any stride; pooling and normalization between the layers are passed as they are, and not undone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from striate.networks.modules.image import ImageModule
 
 STREAM = 0x41E  # of the seed: order of the pictures, noise, decoders
+WITH_WEIGHTS = (nn.Conv2d, nn.Linear)
 NUM_MEASURED = 256  # pictures that the error is measured on
 
 
@@ -52,7 +53,7 @@ def pretrain_first_layers(
 
     For layer l with input x, that of the network as its layers before l are by now, and m a mask that is 0 for a share `noise` of x:
 
-        h = max(0, W_l (m x) + b_l)         error = mean over x of (decoder(h) - x)^2
+        h = a_l(W_l (m x) + b_l)         error = mean over x of (decoder(h) - x)^2
 
     Args:
         module: Takes uint8 images (N, H, W, C); on any device. Its other weights and its statistics stay as they are.
@@ -79,22 +80,22 @@ def pretrain_first_layers(
     device = next(module.parameters()).device
     found = []
     with torch_seed(mixed(seed, STREAM), device), evaluation_mode(module):
-        for path, layer in layers:
+        for path, layer, activation in layers:
             example = input_of(layer, module, images[:1])
             decoder = decoder_of(layer, example).to(device)
             measured = images[np.linspace(0, len(images) - 1, min(len(images), NUM_MEASURED)).astype(np.int64)]
-            before = _relative_error(layer, decoder, input_of(layer, module, measured))
+            before = _relative_error(layer, activation, decoder, input_of(layer, module, measured))
             optimizer = torch.optim.Adam([*layer.parameters(), *decoder.parameters()], lr=learning_rate)
             for _ in range(epochs):
                 order = torch.randperm(len(images)).numpy()
                 for start in range(0, len(images), batch_size):
                     x = input_of(layer, module, images[order[start : start + batch_size]])  # (N, C, H, W) or (N, F)
                     kept = x * (torch.rand_like(x) >= noise)
-                    loss = F.mse_loss(reconstructed(layer, decoder, kept), x)
+                    loss = F.mse_loss(reconstructed(layer, activation, decoder, kept), x)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
-            after = _relative_error(layer, decoder, input_of(layer, module, measured))
+            after = _relative_error(layer, activation, decoder, input_of(layer, module, measured))
             if not np.isfinite(after):
                 raise NumericError(f"the reconstruction error of {path} is not finite", "Take a smaller learning rate.")
             layer.zero_grad(set_to_none=True)
@@ -127,10 +128,18 @@ def input_of(layer: nn.Module, module: ImageModule, images: np.ndarray) -> Tenso
     raise UsageError("a layer does not run")
 
 
-def first_layers(module: ImageModule, images: np.ndarray, num_layers: int) -> list[tuple[str, nn.Module]]:
-    """The first convolutions and dense layers with their paths in the network, in the order in which they run; not the last, the head."""
+class FirstLayer(NamedTuple):
+    """A layer to train: its path in the network, and the activation that follows it."""
+
+    path: str
+    layer: nn.Module
+    activation: nn.Module
+
+
+def first_layers(module: ImageModule, images: np.ndarray, num_layers: int) -> list[FirstLayer]:
+    """The first convolutions and dense layers, in the order in which they run; not the last, the head."""
     order: list[tuple[str, nn.Module]] = []
-    named = [(path, part) for path, part in module.network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    named = [(path, part) for path, part in module.network.named_modules() if isinstance(part, WITH_WEIGHTS) or _is_activation(part)]
     handles = [part.register_forward_pre_hook(lambda part, _, path=path: order.append((path, part))) for path, part in named]
     try:
         with torch.no_grad(), evaluation_mode(module):
@@ -138,7 +147,17 @@ def first_layers(module: ImageModule, images: np.ndarray, num_layers: int) -> li
     finally:
         for handle in handles:
             handle.remove()
-    return list(dict(order).items())[:-1][:num_layers]
+    found: dict[str, FirstLayer] = {}
+    for place, (path, part) in enumerate(order):
+        if isinstance(part, WITH_WEIGHTS):
+            following = order[place + 1][1] if place + 1 < len(order) else part
+            found.setdefault(path, FirstLayer(path, part, following if _is_activation(following) else nn.ReLU()))
+    return list(found.values())[:-1][:num_layers]
+
+
+def _is_activation(part: nn.Module) -> bool:
+    """Whether a module without weights is one of torch's or of our own activations."""
+    return type(part).__module__.endswith(".activation") and next(part.parameters(), None) is None
 
 
 def decoder_of(layer: nn.Module, x: Tensor) -> nn.Module:
@@ -151,16 +170,16 @@ def decoder_of(layer: nn.Module, x: Tensor) -> nn.Module:
     return nn.Conv2d(layer.out_channels, x.shape[1], (height | 1, width | 1), padding=(height // 2, width // 2))
 
 
-def reconstructed(layer: nn.Module, decoder: nn.Module, x: Tensor) -> Tensor:
+def reconstructed(layer: nn.Module, activation: nn.Module, decoder: nn.Module, x: Tensor) -> Tensor:
     """The decoder's answer to the code of `x`, in the shape of `x`."""
-    code = layer(x).relu()
+    code: Tensor = activation(layer(x))
     if code.ndim == 4 and code.shape[2:] != x.shape[2:]:
         code = F.interpolate(code, size=x.shape[2:])
     answer: Tensor = decoder(code)
     return answer
 
 
-def _relative_error(layer: nn.Module, decoder: nn.Module, x: Tensor) -> float:
+def _relative_error(layer: nn.Module, activation: nn.Module, decoder: nn.Module, x: Tensor) -> float:
     with torch.no_grad():
-        error = F.mse_loss(reconstructed(layer, decoder, x), x)
+        error = F.mse_loss(reconstructed(layer, activation, decoder, x), x)
         return float(error / x.var(correction=0).clamp(min=1e-12))
