@@ -76,8 +76,8 @@ def penalties_of(settings: TrainSettings, model: nn.Module) -> Penalties | None:
         UsageError: they are asked for beside L-BFGS, whose line search needs the loss and the gradient to be those of one function.
     """
     asked = [name for name in ("l1", "l2", "l2_half", "max_norm", "max_grad_value") if getattr(settings, name)]
-    if not asked:
-        return None
-    if settings.optimizer == "lbfgs":
+    if settings.optimizer == "lbfgs" and settings.max_grad_norm:
+        asked.append("max_grad_norm")
+    if settings.optimizer == "lbfgs" and asked:
         raise UsageError(f"{', '.join(asked)} cannot go with the optimizer lbfgs", "Use weight_decay, which is in its loss too.")
-    return Penalties(settings, model)
+    return Penalties(settings, model) if asked else None

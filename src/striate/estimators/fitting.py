@@ -56,9 +56,9 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
 
     With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch.
     Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
-    Full-batch gradient descent has the whole set as its batch.
+    Gradient descent and L-BFGS have the whole set as their batch.
     """
-    if chosen.get("optimizer") == "gd":  # full-batch gradient descent, computed in parts
+    if chosen.get("optimizer") in ("gd", "lbfgs"):  # the gradient of the whole set, computed in parts
         chosen.setdefault("batch_size", num_train)
         chosen.setdefault("accumulate", -(-chosen["batch_size"] // PART_SIZE))
     batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
