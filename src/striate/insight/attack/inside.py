@@ -1,0 +1,90 @@
+"""What every attack shares: its input, its way into the model, and the exact ball around a picture.
+
+All of insight.attack works in pixel space: images are float (N, C, H, W) in [0, 1], and the model that is handed in maps these to logits
+(N, K), so its normalization is inside it. Perturbed values are real numbers; they are not rounded to the 256 levels of a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.core.errors import ShapeError, UsageError
+from striate.core.modes import evaluation_mode
+
+Norm = Literal["linf", "l2"]
+
+
+def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf") -> None:
+    """Refuse what no attack can work on.
+
+    Raises:
+        ShapeError: `images` is not (N, C, H, W), or `labels` not (N,).
+        UsageError: pixels outside [0, 1], a negative `eps`, or an unknown norm.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ShapeError(f"images must be float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    if labels.shape != images.shape[:1]:
+        raise ShapeError(f"labels must be ({len(images)},), one for each image, got {tuple(labels.shape)}")
+    if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
+        low, high = float(images.min()), float(images.max())
+        raise UsageError(f"images must be pixels in [0, 1], got {low:g} to {high:g}", "Put the normalization inside the model.")
+    if not (0 <= eps < float("inf")):
+        raise UsageError(f"eps must be 0 or more, got {eps:g}")
+    if norm not in ("linf", "l2"):
+        raise UsageError(f"norm must be linf or l2, got {norm!r}")
+
+
+@contextlib.contextmanager
+def attacked(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in evaluation mode and with gradients on; parameters gather none, and each gets its own setting back."""
+    asked = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in asked:
+            parameter.requires_grad_(False)
+        with evaluation_mode(model), torch.inference_mode(mode=False), torch.enable_grad():
+            yield model
+    finally:
+        for parameter, wanted in asked:
+            parameter.requires_grad_(wanted)
+
+
+def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits (N, K), and the slope of each image's cross-entropy with respect to its own pixels (N, C, H, W)."""
+    pixels = images.detach().clone().requires_grad_()
+    logits = model(pixels)  # (N, K)
+    (slope,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), pixels)
+    return logits.detach(), slope
+
+
+def lengths(changes: Tensor) -> Tensor:
+    """The L2 norm of each image's change, (N, 1, 1, 1) float64."""
+    squares: Tensor = changes.double().flatten(1).square().sum(1)
+    return squares.sqrt().view(-1, 1, 1, 1)
+
+
+def sizes(changes: Tensor, norm: Norm) -> Tensor:
+    """The norm of each image's change, (N,) float64."""
+    return lengths(changes).flatten() if norm == "l2" else changes.double().abs().flatten(1).amax(1)
+
+
+def within(perturbed: Tensor, images: Tensor, eps: float, norm: Norm) -> Tensor:
+    """`perturbed` brought into [0, 1] and to at most `eps` from `images`, exactly: also after the rounding of the pixels' own type."""
+    if eps == 0:
+        return images.clone()
+    if norm == "linf":
+        near = torch.minimum(torch.maximum(perturbed, images - eps), images + eps).clamp(0, 1)
+        while bool((far := (near.double() - images.double()).abs() > eps).any()):  # images + eps was rounded up
+            near = torch.where(far, torch.nextafter(near, images), near)
+        return near
+    near, margin = perturbed.clamp(0, 1), 1e-7
+    while bool(((size := lengths(near.double() - images.double())) > eps).any()):
+        shrunk = images.double() + (near.double() - images.double()) * (eps * max(0.0, 1 - margin) / size)
+        near = torch.where(size > eps, shrunk.to(images.dtype), near)
+        margin *= 2  # rounding may undo a shrinking that is too small
+    return near
