@@ -7,32 +7,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate.estimators.adaline import Adaline
+    from striate.estimators.art1 import ART1
+    from striate.estimators.artmap import ARTMAP
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.competitive import CompetitiveLearning
+    from striate.estimators.fuzzy_art import FuzzyART
     from striate.estimators.hebb import Hebb, Oja
+    from striate.estimators.hopfield import Hopfield, ModernHopfield
     from striate.estimators.mcculloch_pitts import McCullochPitts
     from striate.estimators.perceptron import Perceptron
     from striate.estimators.persistence import load_estimator
     from striate.estimators.regressor import ImageRegressor
 
 __all__ = [
+    "ART1",
+    "ARTMAP",
     "Adaline",
     "CompetitiveLearning",
+    "FuzzyART",
     "Hebb",
+    "Hopfield",
     "ImageClassifier",
     "ImageRegressor",
     "McCullochPitts",
+    "ModernHopfield",
     "Oja",
     "Perceptron",
     "load_estimator",
 ]
 HOMES = {
+    "ART1": "striate.estimators.art1",
+    "ARTMAP": "striate.estimators.artmap",
     "Adaline": "striate.estimators.adaline",
     "CompetitiveLearning": "striate.estimators.competitive",
+    "FuzzyART": "striate.estimators.fuzzy_art",
     "Hebb": "striate.estimators.hebb",
+    "Hopfield": "striate.estimators.hopfield",
     "ImageClassifier": "striate.estimators.classifier",
     "ImageRegressor": "striate.estimators.regressor",
     "McCullochPitts": "striate.estimators.mcculloch_pitts",
+    "ModernHopfield": "striate.estimators.hopfield",
     "Oja": "striate.estimators.hebb",
     "Perceptron": "striate.estimators.perceptron",
     "load_estimator": "striate.estimators.persistence",

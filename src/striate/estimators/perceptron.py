@@ -106,7 +106,7 @@ class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """0 or 1 for each neuron: (N, outputs)."""
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise UsageError(f"y holds the class {unknown[0]!r}, which is not one of {self.classes_.tolist()}")
+            raise UsageError(f"y holds the class {unknown.tolist()[0]!r}, which is not one of {self.classes_.tolist()}")
         ones = y[:, None] == self.classes_
         targets: np.ndarray = (ones[:, 1:] if len(self.classes_) == 2 else ones).astype(float)
         return targets

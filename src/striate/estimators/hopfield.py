@@ -1,0 +1,196 @@
+"""The Hopfield network of 1982, and its modern form of 2020.
+
+Sources: Hopfield, 1982, "Neural networks and physical systems with emergent collective computational abilities"; Amit, Gutfreund and
+Sompolinsky, 1985, for the capacity of 0.138 patterns a unit; Ramsauer et al., 2020, arXiv:2008.02217, equation 3, for the modern form.
+Departs from the source: states are -1 and 1, and a unit without input keeps its state.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from striate.core.errors import DataError, ShapeError, UsageError
+from striate.estimators.persistence import Saved
+
+CAPACITY = 0.138  # random patterns a unit; above, recall breaks down
+
+
+class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """A symmetric network whose stable states are memories.
+
+        W = (1/N) sum_p xi_p xi_p^T, diagonal 0         s_i = sign(sum_j w_ij s_j)         E = -s^T W s / 2
+
+    Unit by unit, the energy never rises, and recall ends in a stable state. All units at once, it ends in one or in a cycle of two.
+
+    Args:
+        update: "asynchronous" (in a random order) or "synchronous".
+        max_iter: Sweeps at most.
+        random_state: Seed of the orders.
+
+    Attributes:
+        weights_: W (N, N).
+        n_patterns_: Patterns stored.
+        n_iter_: Sweeps of the last recall.
+
+    Example:
+        >>> Hopfield().fit([[1, 1, 1, -1, -1, -1, 1, -1]]).predict([[1, 1, -1, -1, -1, -1, 1, -1]]).tolist()
+        [[1, 1, 1, -1, -1, -1, 1, -1]]
+    """
+
+    n_patterns_: int
+    n_features_in_: int
+    sums_: np.ndarray
+
+    def __init__(self, *, update: str = "asynchronous", max_iter: int = 100, random_state: Any = None) -> None:
+        self.update = update
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Store the patterns X (P, N) of -1 and 1, or of 0 and 1.
+
+        Raises:
+            DataError: X holds other numbers.
+            UsageError: a setting is out of its range.
+        """
+        for name in ("sums_", "weights_"):
+            self.__dict__.pop(name, None)
+        return self.partial_fit(X)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Store more patterns beside those that are there."""
+        if self.update not in ("asynchronous", "synchronous"):
+            raise UsageError(f"update must be asynchronous or synchronous, got {self.update!r}")
+        first = not hasattr(self, "sums_")
+        patterns = signs("X", X, None if first else self.n_features_in_)
+        self.n_patterns_ = len(patterns) + (0 if first else self.n_patterns_)
+        self.n_features_in_ = patterns.shape[1]
+        self.sums_ = patterns.T @ patterns + (0 if first else self.sums_)  # whole numbers, so that recall is exact
+        np.fill_diagonal(self.sums_, 0)
+        self.weights_ = self.sums_ / self.n_features_in_
+        if self.n_patterns_ > max(1, CAPACITY * self.n_features_in_):
+            message = (
+                f"{self.n_patterns_} patterns are more than {self.n_features_in_} units hold: at most {CAPACITY:.3f} a unit, "
+                f"which is {int(CAPACITY * self.n_features_in_)}. Recall will fail."
+            )
+            warnings.warn(message, UserWarning, stacklevel=2)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """What each probe of X (P, N) ends in, in its own values (-1 and 1, or 0 and 1): int64 (P, N)."""
+        check_is_fitted(self)
+        states = signs("X", X, self.n_features_in_)
+        generator = check_random_state(self.random_state)
+        self.n_iter_ = 0
+        moving = np.arange(len(states))
+        while len(moving) and self.n_iter_ < self.max_iter:
+            if self.update == "synchronous":
+                following = self.step(states[moving])
+                moved = (following != states[moving]).any(1)
+                states[moving] = following
+            else:
+                order = generator.permutation(self.n_features_in_)
+                moved = np.array([self._sweep(states[index], order) for index in moving])
+            moving = moving[moved]
+            self.n_iter_ += 1
+        return states.astype(np.int64) if np.min(X) < 0 else (states > 0).astype(np.int64)
+
+    def step(self, states: np.ndarray) -> np.ndarray:
+        """All units at once, from `states` (P, N) of -1 and 1."""
+        fields = states @ self.sums_
+        return np.where(fields == 0, states, np.sign(fields))
+
+    def _sweep(self, state: np.ndarray, order: np.ndarray) -> bool:
+        """Each unit once, in place; whether one changed.
+
+        Between two changes no field changes: so the next unit that will turn is found among all at once.
+        """
+        fields = self.sums_ @ state
+        place = 0
+        while True:
+            against = fields[order[place:]] * state[order[place:]] < 0
+            turn = int(against.argmax()) if len(against) else 0
+            if not len(against) or not against[turn]:
+                return place > 0
+            unit = order[place + turn]
+            state[unit] = -state[unit]
+            fields += 2 * state[unit] * self.sums_[unit]
+            place += turn + 1
+
+    def energy(self, X: Any) -> np.ndarray:
+        """E of each state of X (P, N): float64 (P,)."""
+        check_is_fitted(self)
+        states = signs("X", X, self.n_features_in_)
+        energies: np.ndarray = -np.einsum("pi,pi->p", states @ self.weights_, states) / 2
+        return energies
+
+
+class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
+    """A memory of real-valued patterns that is read by attention.
+
+        state = softmax(beta state X^T) X
+
+    Args:
+        beta: Sharpness: high recalls single patterns, low averages them.
+        max_iter: Steps; one is usually enough.
+
+    Attributes:
+        patterns_: X (P, N).
+
+    Example:
+        >>> ModernHopfield(beta=8.0).fit([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0]]).predict([[0.7, -0.9, 0.8]]).round(2).tolist()
+        [[1.0, -1.0, 1.0]]
+    """
+
+    def __init__(self, *, beta: float = 1.0, max_iter: int = 1) -> None:
+        self.beta = beta
+        self.max_iter = max_iter
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Store the patterns X (P, N).
+
+        Raises:
+            DataError: X holds NaN or Inf.
+            UsageError: a setting is out of its range.
+        """
+        if self.beta <= 0 or self.max_iter < 1:
+            raise UsageError(f"beta must be positive and max_iter at least 1, got {self.beta} and {self.max_iter}")
+        self.patterns_ = real("X", X, None)
+        self.n_features_in_ = self.patterns_.shape[1]
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """What each probe of X (P, N) recalls: float64 (P, N)."""
+        check_is_fitted(self)
+        states = real("X", X, self.n_features_in_)
+        for _ in range(self.max_iter):
+            scores = self.beta * states @ self.patterns_.T
+            shares = np.exp(scores - scores.max(1, keepdims=True))
+            states = shares / shares.sum(1, keepdims=True) @ self.patterns_
+        return states
+
+
+def real(name: str, X: Any, width: int | None) -> np.ndarray:
+    """X as float64 (P, N), checked."""
+    array = np.asarray(X, dtype=np.float64)
+    if array.ndim != 2 or 0 in array.shape or (width is not None and array.shape[1] != width):
+        raise ShapeError(f"{name} must be (patterns, {'units' if width is None else width}), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} holds NaN or Inf", "Remove these rows.")
+    return array
+
+
+def signs(name: str, X: Any, width: int | None) -> np.ndarray:
+    """X as -1.0 and 1.0 (P, N), of -1 and 1 or of 0 and 1."""
+    array = real(name, X, width)
+    if not (np.abs(array) == 1).all() and not np.isin(array, (0, 1)).all():
+        odd = array[~np.isin(array, (-1, 0, 1))]
+        came = f"{odd[0]:g}" if len(odd) else "-1, 0 and 1 together"
+        raise DataError(f"{name} must hold -1 and 1 only, or 0 and 1 only, got {came}", "Make it binary first: X > threshold.")
+    return np.where(array > 0, 1.0, -1.0)
