@@ -1,15 +1,83 @@
-"""The verbs that look into networks and pictures: filter."""
+"""The verbs that look into networks and pictures: explain and filter."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.commands import Json, app
-from striate.apps.cli.output import print_json
+from striate.apps.cli.commands import DataDir, Device, Download, Json, app
+from striate.apps.cli.output import print_json, say
+
+
+@app.command("explain")
+def explain_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(metavar="PICTURES", help="Picture files, or folders of them [default: of the run's val split].")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="grad_cam, grad_cam_plus_plus, saliency, smooth_grad, integrated_gradients, input_x_gradient, guided_backprop, deconvnet, "
+            "occlusion, all; repeat it [default: grad_cam].",
+        ),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--view",
+            metavar="NAME",
+            help="Views of the network: filters, maps, classes (the picture each likes best), units (what excites channels), by_class, "
+            "pca, tsne, umap; repeat it.",
+        ),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(metavar="PATH", help="Part to look at [default: the last feature map].")] = None,
+    target: Annotated[str | None, typer.Option("--class", metavar="NAME", help="Class to explain [default: the answer].")] = None,
+    mistakes: Annotated[bool, typer.Option("--mistakes", help="Only pictures that the model gets wrong.")] = False,
+    num_pictures: Annotated[int, typer.Option("--num", "-n", min=1, max=256, help="Pictures at most.")] = 12,
+    sanity: Annotated[bool, typer.Option("--sanity/--no-sanity", help="Measure how far each map can be trusted.")] = True,
+    data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
+    split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    device: Device = "auto",
+    output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/explain].")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
+    from striate.workflows.explain import METHODS, ExplainRequest, explain, summary
+    from striate.workflows.recipes import with_checked_fields
+
+    fields: dict[str, Any] = {
+        "run": run,
+        "pictures": tuple(pictures or ()),
+        "methods": METHODS if method == ["all"] else tuple(method or ("grad_cam",)),
+        "views": tuple(view or ()),
+        "layer": layer,
+        "target": target,
+        "mistakes": mistakes,
+        "num_pictures": num_pictures,
+        "sanity": sanity,
+        "data": data,
+        "split": split,
+        "seed": seed,
+        "device": device,
+        "output": output,
+        "data_dir": data_dir,
+        "download": download,
+    }
+    report = explain(with_checked_fields(ExplainRequest, **fields), say=say)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
 
 
 @app.command("filter")
