@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from striate.networks.catalog import network
     from striate.networks.network import Network
     from striate.workflows.evaluate import EvaluateReport
-    from striate.workflows.face import diagnose, evaluate, predict, train
+    from striate.workflows.face import ablate, diagnose, evaluate, predict, train
     from striate.workflows.train import TrainReport
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "TrainReport",
+    "ablate",
     "diagnose",
     "estimators",
     "evaluate",
@@ -45,6 +46,7 @@ HOMES = {
     "Prediction": "striate.estimators.model",
     "Predictions": "striate.estimators.model",
     "TrainReport": "striate.workflows.train",
+    "ablate": "striate.workflows.face",
     "diagnose": "striate.workflows.face",
     "evaluate": "striate.workflows.face",
     "load": "striate.estimators.model",

@@ -93,8 +93,9 @@ def test_the_last_channel_stays() -> None:
         assert int(module(torch.ones(1, 1, 2, 3)).flatten(2).any(2).sum()) == 1
 
 
-def test_a_share_of_the_filters_is_zero_and_comes_back(images: torch.Tensor) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 10, 3))
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_a_share_of_the_filters_is_zero_and_comes_back(memory: torch.memory_format) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 10, 3)).to(memory_format=memory)
     before = whole(module)
 
     with zeroed_filters(module, 0.3, seed=0):

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.workflows.ablate import AblateReport, AblateRequest
+from striate.workflows.ablate import ablate as ablate_request
 from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
@@ -66,6 +68,22 @@ def predict(
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 
+def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **fields: Any) -> AblateReport:
+    """Train a network without its parts: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
+
+    Args:
+        network: A name of the catalogue or a Network.
+        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
+        *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
+        watch: Who follows; nobody by default.
+        **fields: The other fields of `AblateRequest`; `training={"epochs": 5}` holds those of the training.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.ablate.ablate` raises.
+    """
+    return ablate_request(with_checked_fields(AblateRequest, network=network, data=data, edits=edits, **fields), watch=watch)
+
+
 def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> DiagnoseReport:
     """What is wrong with a training: `striate.diagnose("runs/train/digits-001").findings`.
 
@@ -80,4 +98,4 @@ def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> Diagn
     return diagnose_request(with_checked_fields(DiagnoseRequest, run=Path(run), data=data, **fields))
 
 
-__all__: Sequence[str] = ("diagnose", "evaluate", "predict", "train")
+__all__: Sequence[str] = ("ablate", "diagnose", "evaluate", "predict", "train")

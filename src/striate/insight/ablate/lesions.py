@@ -168,8 +168,9 @@ def zeroed_filters(module: nn.Module, share: float, seed: int) -> Iterator[None]
         with torch.no_grad():
             for weight in weights:
                 filters = weight.shape[0] * weight.shape[1]
-                gone = torch.randperm(filters, generator=generator)[: round(share * filters)].to(weight.device)
-                weight.view(filters, -1).index_fill_(0, gone, 0.0)
+                left = torch.ones(filters)
+                left[torch.randperm(filters, generator=generator)[: round(share * filters)]] = 0
+                weight.mul_(left.to(weight).view(*weight.shape[:2], *(1,) * (weight.ndim - 2)))
         yield
     finally:
         with torch.no_grad():
