@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from striate.apps.cli import attacking as _attacking  # noqa: F401
 from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
 from striate.apps.cli import judging as _judging  # noqa: F401
 from striate.apps.cli.commands import app

@@ -25,7 +25,7 @@ SEVERITIES: dict[str, tuple[float, float, float, float, float]] = {
     "brightness":          (0.10, 0.20, 0.30, 0.40, 0.50),  # added to values in [0, 1]
     "contrast":            (0.40, 0.30, 0.20, 0.10, 0.05),  # the share of each value's distance to the mean that is left
     "blur":                (1.00, 2.00, 3.00, 4.00, 6.00),  # deviation of the Gaussian, in pixels of 224
-    "noise":               (0.08, 0.12, 0.18, 0.26, 0.38),  # deviation of the Gaussian, of values in [0, 1]
+    "gaussian_noise":      (0.08, 0.12, 0.18, 0.26, 0.38),  # deviation of the Gaussian, of values in [0, 1]
     "jpeg":                (25.0, 18.0, 15.0, 10.0, 7.00),  # quality
     "elastic":             (3.00, 5.00, 8.00, 12.0, 16.0),  # root mean square of the way of a pixel, in pixels of 224
 }
@@ -87,7 +87,7 @@ def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) ->
     elif name == "blur":
         deviation = strength * math.sqrt(scale)
         values = ndimage.gaussian_filter(values, (0, deviation, deviation, 0), mode="nearest")
-    elif name == "noise":
+    elif name == "gaussian_noise":
         values = values + np.stack([_random(seed, i).normal(0, strength, values.shape[1:]) for i in range(len(values))])
     else:
         values = np.stack([_warped(image, strength * scale, ELASTIC_SMOOTH * scale, _random(seed, i)) for i, image in enumerate(values)])

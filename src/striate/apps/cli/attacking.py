@@ -1,0 +1,72 @@
+"""The verbs that test and sum up a trained model: attack."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from striate.apps.cli.commands import DataDir, Device, Download, Json, app
+from striate.apps.cli.output import print_json, say
+
+
+@app.command("attack")
+def attack_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack",
+            "-a",
+            metavar="NAME",
+            help="fgsm, pgd, deepfool, cw, noise, rotation, corruptions; repeat it [default: fgsm, pgd, noise, rotation].",
+        ),
+    ] = None,
+    norm: Annotated[Literal["linf", "l2"], typer.Option(help="Of fgsm, pgd and noise.")] = "linf",
+    eps: Annotated[list[float] | None, typer.Option(metavar="EPS", help="Largest change, of pixels in [0, 1]; repeat it, growing.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
+    restarts: Annotated[int, typer.Option(min=0, help="Random starts of pgd, beside FGSM's.")] = 1,
+    degrees: Annotated[list[float] | None, typer.Option(metavar="DEGREES", help="Turns [default: 0 15 30 45 90].")] = None,
+    split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
+    images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    device: Device = "auto",
+    output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Fool a model: accuracy against the size of attacks, against turns and against bad pictures."""
+    from striate.workflows.attack import AttackRequest, summary
+    from striate.workflows.attack import attack as attack_model
+    from striate.workflows.recipes import with_checked_fields
+
+    fields: dict[str, Any] = {
+        "run": run,
+        "data": data,
+        "norm": norm,
+        "epsilons": tuple(eps) if eps else None,
+        "steps": steps,
+        "restarts": restarts,
+        "split": split,
+        "num_images": images,
+        "seed": seed,
+        "batch_size": batch_size,
+        "device": device,
+        "output": output,
+        "data_dir": data_dir,
+        "download": download,
+    }
+    if attack:
+        fields["attacks"] = tuple(attack)
+    if degrees:
+        fields["degrees"] = tuple(degrees)
+    report = attack_model(with_checked_fields(AttackRequest, **fields), say=say)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))

@@ -1,0 +1,259 @@
+"""Attack a trained model: accuracy against the size of the attack, against turns, and against bad pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from striate.core.devices import choose_device
+from striate.core.errors import UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.tables import csv_text
+from striate.data.sources import open_data
+from striate.estimators.model import Model, load
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
+from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.workflows.evaluate import read_split
+from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
+from striate.workflows.runs import read_config, write_json
+
+Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
+EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
+DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PICTURES = 12  # shown
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class AttackRequest:
+    """Which model is attacked how, on which pictures."""
+
+    run: Any  # a run folder, a .safetensors file, or a Model
+    data: Any = None  # the run's own data by default
+    attacks: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation")
+    norm: Literal["linf", "l2"] = "linf"  # of fgsm, pgd and noise; deepfool and cw are of L2
+    epsilons: tuple[float, ...] | None = None  # in units of a pixel's range, 0 to 1
+    steps: int = Field(default=20, ge=1)
+    restarts: int = Field(default=1, ge=0)
+    degrees: tuple[float, ...] = DEGREES
+    split: Literal["train", "val"] = "val"  # test pictures are for `evaluate` alone
+    num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
+    seed: int = 0
+    batch_size: int = Field(default=128, ge=1)
+    device: str = "auto"
+    output: Path | None = None  # RUN/report/attack by default
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resistance:
+    """How accuracy falls under one attack."""
+
+    attack: str
+    unit: str  # of the sizes
+    sizes: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    median_distance: float | None = None  # to the nearest wrong place, over the images that were right and could be fooled; L2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackReport:
+    """What a model withstands."""
+
+    model: str
+    data: str
+    split: str
+    num_images: int
+    accuracy: float  # on the same pictures as they are
+    results: tuple[Resistance, ...]
+    output: str | None
+
+
+class PixelModel(nn.Module):
+    """A model's module for attacks: pixels (N, C, H, W) in [0, 1] to logits, its normalization inside."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.module((images * 255).permute(0, 2, 3, 1))
+        return logits
+
+
+def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text: None) -> AttackReport:
+    """Attack a model on the pictures of a split; write curves, examples and tables.
+
+    Raises:
+        DataError: no such split, unreadable pictures, or classes that the model does not know.
+        UsageError: no data is named and the model's run does not tell, or the model gives no single class.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    if labels_pixels(model) or model.targets is not None:
+        raise UsageError("only a model that gives one class a picture can be attacked", "Train one with --task classify.")
+    run = None if isinstance(request.run, Model) else Path(request.run)
+    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError("the model does not tell its data", "Name the data set: striate attack MODEL DATA.")
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=bool(config.get("skip_unreadable")))
+    pictures = read_split(source, request.split, model, config, say)
+    shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
+    if not len(shown):
+        raise UsageError(f"{source.name}: split {request.split} has no pictures to attack")
+
+    output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
+    results, drawings = [], {}
+    for name in dict.fromkeys(request.attacks):
+        say(f"{name}: {len(shown)} pictures")
+        for result, picture in _attacked(name, request, model, shown, labels):
+            results.append(result)
+            if picture is not None:
+                drawings[f"{result.attack}.png"] = picture
+    clean = float((model.outputs(shown).argmax(1) == labels).mean())
+    report = AttackReport(
+        model=str(run) if run is not None else model.network.name,
+        data=source.name,
+        split=request.split,
+        num_images=len(shown),
+        accuracy=clean,
+        results=tuple(results),
+        output=str(output) if output is not None else None,
+    )
+    if output is not None:
+        _write(output, report, drawings)
+    return report
+
+
+def _attacked(
+    name: Attack, request: AttackRequest, model: Model, shown: np.ndarray, labels: np.ndarray
+) -> list[tuple[Resistance, bytes | None]]:
+    """The curve, or the curves, of one attack, each with examples where it makes them."""
+    if name == "rotation":
+        accuracies = tuple(_accuracy(model, rotated(shown, degrees), labels) for degrees in request.degrees)
+        return [(Resistance(attack=name, unit="degrees", sizes=request.degrees, accuracies=accuracies), None)]
+    if name == "corruptions":
+        curves = []
+        for kind in CORRUPTIONS:
+            accuracies = tuple(_accuracy(model, corrupted(shown, kind, severity, seed=request.seed), labels) for severity in range(6))
+            curves.append((Resistance(attack=kind, unit="severity", sizes=tuple(map(float, range(6))), accuracies=accuracies), None))
+        return [*curves]
+    pixels = PixelModel(model.module)
+    images = torch.from_numpy(shown).permute(0, 3, 1, 2).float().to(model.device) / 255  # (N, C, H, W)
+    truth = torch.from_numpy(labels.astype(np.int64)).to(model.device)
+    if name in ("deepfool", "cw"):
+        method = deepfool if name == "deepfool" else carlini_wagner
+        pairs = zip(torch.split(images, request.batch_size), torch.split(truth, request.batch_size), strict=True)
+        examples = torch.cat([method(pixels, some, classes) for some, classes in pairs])
+        far, answers = distances_to_fool(pixels, images, truth, examples)
+        moved = far[far.isfinite() & (far > 0)]
+        longest = float(moved.max()) if len(moved) else 0.0
+        sizes = tuple(longest * share for share in QUARTERS)
+        accuracies = tuple(float((far > size).double().mean()) for size in sizes)
+        result = Resistance(
+            attack=name,
+            unit="eps (l2)",
+            sizes=sizes,
+            accuracies=accuracies,
+            median_distance=float(moved.median()) if len(moved) else None,
+        )
+        fooled = (far.isfinite() & (far > 0)).numpy()
+    else:
+        epsilons = request.epsilons or EPSILONS[request.norm]
+        way = bounded_attack(name, norm=request.norm, steps=request.steps, restarts=request.restarts, seed=request.seed)
+        curve = accuracy_curve(pixels, images, truth, epsilons, way, batch_size=request.batch_size)
+        result = Resistance(attack=name, unit=f"eps ({request.norm})", sizes=tuple(epsilons), accuracies=curve.accuracies)
+        fooled = (curve.fooled_at.isfinite() & (curve.fooled_at > 0)).numpy()
+        examples, answers = curve.examples, curve.answers
+    return [(result, _examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), np.flatnonzero(fooled)[:PICTURES]))]
+
+
+def _accuracy(model: Model, shown: np.ndarray, labels: np.ndarray) -> float:
+    return float((model.outputs(shown).argmax(1) == labels).mean())
+
+
+def _examples(
+    name: str,
+    classes: tuple[str, ...],
+    shown: np.ndarray,
+    examples: Tensor,
+    labels: np.ndarray,
+    answers: np.ndarray,
+    chosen: np.ndarray,
+) -> bytes | None:
+    """Pictures beside what fools, and ten times the difference; None where nothing was fooled."""
+    if not len(chosen):
+        return None
+    changed = examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
+    before = shown[chosen]
+    difference = np.clip((changed - before / 255) * 10 * 127.5 + 127.5, 0, 255)
+    panels = np.stack([before, np.floor(changed * 255 + 0.5), difference], axis=1).astype(np.uint8)  # (n, 3, H, W, C)
+    captions = []
+    for place in chosen:
+        captions += [short_name(classes[labels[place]]), f"said {short_name(classes[answers[place]])}", "change x 10"]
+    wrong = [False, True, False] * len(chosen)
+    title = f"Fooled by {name}: as it was, as it fools, ten times the change"
+    return montage(panels.reshape(-1, *panels.shape[2:]), captions, title=title, columns=6, wrong=wrong)
+
+
+def curves_of(results: tuple[Resistance, ...]) -> bytes:
+    """Accuracy against size, one panel a unit."""
+    units = list(dict.fromkeys(result.unit for result in results))
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 2.8 * len(units)), dpi=DPI, layout="constrained")
+        grid = figure.subplots(len(units), 1, squeeze=False)
+        for axes, unit in zip(grid[:, 0], units, strict=True):
+            for result in results:
+                if result.unit == unit:
+                    axes.plot(result.sizes, [100 * value for value in result.accuracies], marker="o", markersize=3.5, label=result.attack)
+            axes.set(xlabel=unit, ylabel="accuracy (%)", ylim=(-2, 102))
+            axes.grid(visible=True, alpha=0.3)
+            axes.legend(fontsize=8)
+        return png_bytes(figure)
+
+
+def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    rows = [
+        [result.attack, result.unit, f"{size:.6g}", f"{accuracy:.6f}"]
+        for result in report.results
+        for size, accuracy in zip(result.sizes, result.accuracies, strict=True)
+    ]
+    write_atomically(output / "accuracy.csv", csv_text(["attack", "unit", "size", "accuracy"], rows).encode())
+    if report.results:
+        write_atomically(output / "accuracy.png", curves_of(report.results))
+    for name, picture in drawings.items():
+        write_atomically(output / name, picture)
+    write_json(output / "attack.json", TypeAdapter(AttackReport).dump_python(report, mode="json"))
+
+
+def summary(report: AttackReport) -> str:
+    """The report for a person."""
+    lines = [
+        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f} as they are"
+    ]
+    for result in report.results:
+        lines += ["", f"{result.attack}, {result.unit}"]
+        lines.append("  size      " + "".join(f"{size:>8.4g}" for size in result.sizes))
+        lines.append("  accuracy  " + "".join(f"{value:>8.4f}" for value in result.accuracies))
+        if result.median_distance is not None:
+            lines.append(f"  median way to a wrong answer {result.median_distance:.4f}")
+    if report.output:
+        lines += ["", f"tables and pictures: {report.output}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,90 @@
+"""`striate attack` on a trained model: invariants, files, words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.core.errors import UsageError
+from striate.data.sources import open_data
+from striate.workflows.attack import AttackRequest, attack, summary
+from striate.workflows.evaluate import read_split
+from striate.workflows.runs import read_config
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    striate.train("digits", network="compact_cnn", epochs=3, output=folder)
+    return folder
+
+
+@pytest.mark.row("004-19", "001-9")
+def test_what_a_model_withstands(digits_run):
+    """Eps 0 is the accuracy that evaluate counts, accuracy never rises with eps, and PGD is at least as strong as FGSM."""
+    every = ("fgsm", "pgd", "noise", "deepfool", "rotation", "corruptions")
+    report = attack(AttackRequest(run=digits_run, attacks=every, steps=4, num_images=400, epsilons=(0.0, 0.05, 0.1, 0.3)))
+
+    assert report.num_images == striate.evaluate(digits_run, split="val").num_images  # all of the split
+    assert report.accuracy == pytest.approx(striate.evaluate(digits_run, split="val").accuracy)
+    curves = {result.attack: result for result in report.results}
+    assert set(curves) == {
+        "fgsm",
+        "pgd",
+        "noise",
+        "deepfool",
+        "rotation",
+        "brightness",
+        "contrast",
+        "blur",
+        "gaussian_noise",
+        "jpeg",
+        "elastic",
+    }
+    for result in report.results:
+        assert result.accuracies[0] == pytest.approx(report.accuracy)
+        if result.unit.startswith("eps"):
+            assert list(result.accuracies) == sorted(result.accuracies, reverse=True)
+    fgsm, pgd = (next(result.accuracies for result in report.results if result.attack == name) for name in ("fgsm", "pgd"))
+    assert all(strong <= weak for strong, weak in zip(pgd, fgsm, strict=True))
+    assert pgd[-1] < 0.3 < report.accuracy
+    turned = curves["rotation"]
+    assert turned.sizes == (0, 15, 30, 45, 90) and turned.accuracies[-1] < turned.accuracies[1]
+    model = striate.load(digits_run)
+    val = read_split(open_data("digits"), "val", model, read_config(digits_run), lambda _text: None)
+    by_hand = model.predict(np.ascontiguousarray(np.rot90(val.images, axes=(1, 2))))
+    right = sum(answer.class_name == str(label) for answer, label in zip(by_hand, val.labels, strict=True))
+    assert turned.accuracies[-1] == pytest.approx(right / len(val))
+    folder = digits_run / "report" / "attack"
+    assert json.loads((folder / "attack.json").read_text())["accuracy"] == report.accuracy
+    for name in ("accuracy.png", "fgsm.png", "pgd.png", "deepfool.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] > 300
+    assert (folder / "accuracy.csv").read_text().startswith("attack,unit,size,accuracy\nfgsm,eps (linf),0,")
+    assert "median way to a wrong answer" in summary(report)
+
+
+def test_the_command_line_attacks(digits_run, tmp_path):
+    words = [sys.executable, "-m", "striate", "attack", str(digits_run), "--attack", "fgsm", "--eps", "0", "--eps", "0.2", "--json"]
+    words += ["--images", "50", "--output", str(tmp_path / "out")]
+
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    (curve,) = json.loads(result.stdout)["results"]
+    assert curve["sizes"] == [0, 0.2]
+    assert curve["accuracies"][1] < curve["accuracies"][0]
+    assert (tmp_path / "out" / "accuracy.csv").is_file()
+
+
+def test_refusals(digits_run):
+    with pytest.raises(UsageError, match="the model does not tell its data"):
+        attack(AttackRequest(run=striate.load(digits_run)))
+    with pytest.raises(UsageError, match=r"eps must grow from 0 or more, got 0.2, 0.1"):
+        attack(AttackRequest(run=digits_run, attacks=("fgsm",), epsilons=(0.2, 0.1), num_images=4))
