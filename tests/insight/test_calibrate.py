@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from striate.core.calibration import scores_of
 from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
-from striate.insight.calibrate.abstain import auroc, coverage_curve, scores_of, threshold_for
+from striate.insight.calibrate.abstain import auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.temperature import fit_temperature, reliability
 from striate.workflows.measures import expected_calibration_error
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from striate.core.calibration import UNKNOWN, Calibration, scores_of
 from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.tables import csv_text, spreadsheet_cell
@@ -121,6 +122,7 @@ class Model:
         images: Size, fit, channels and normalization of the input.
         info: What the training kept: data, settings, validation accuracy.
         targets: What the outputs mean where they are no classes; else None.
+        calibration: Its temperature, and when it answers "unknown"; what `striate calibrate` found, or 1 and never.
     """
 
     def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
@@ -138,9 +140,10 @@ class Model:
         self.images: ImageSpec = file.images
         self.info: dict[str, Any] = file.info
         self.targets: TargetSpec | None = file.targets
+        self.calibration = _calibration(file)
 
     def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
-        """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
+        """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size, by its temperature.
 
         Those of labels that do not exclude each other, each for itself, where the model was trained so.
 
@@ -150,7 +153,7 @@ class Model:
         if self.targets is not None and self.targets.task == "regression":
             raise UsageError("the model gives numbers, which have no probabilities", "Use model.outputs, or model.predict.")
         outputs = self.outputs(images, batch_size=batch_size)
-        return sigmoid(outputs) if self.targets is not None else softmax(outputs)
+        return sigmoid(outputs) if self.targets is not None else softmax(outputs / self.calibration.temperature)
 
     def outputs(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
@@ -198,6 +201,8 @@ class Model:
     def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
         """The classes of pictures; arguments and errors as of `predict`.
 
+        A picture that scores below the threshold of `calibration` is "unknown"; its `top` still lists the classes.
+
         Raises:
             UsageError: the model gives no classes.
         """
@@ -209,8 +214,10 @@ class Model:
             raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
         items: list[Prediction] = []
         for names, images in self._groups(pictures, batch_size):
-            probabilities = self.probabilities(images, batch_size=batch_size)
-            items += [self._answer(name, row, top) for name, row in zip(names, probabilities, strict=True)]
+            logits, found = self.outputs(images, batch_size=batch_size), self.calibration
+            fits = scores_of(logits, found.score, found.temperature) >= (-np.inf if found.threshold is None else found.threshold)
+            probabilities = softmax(logits / found.temperature)
+            items += [self._answer(name, row, top, known) for name, row, known in zip(names, probabilities, fits, strict=True)]
         return Predictions(items)
 
     def estimate(self, pictures: Pictures, *, batch_size: int = 128) -> Estimates:
@@ -251,15 +258,24 @@ class Model:
         with ThreadPoolExecutor() as pool:
             return np.stack(list(pool.map(lambda path: decode_image(Path(path), self.images), pictures)))
 
-    def _answer(self, name: str, probabilities: np.ndarray, top: int) -> Prediction:
+    def _answer(self, name: str, probabilities: np.ndarray, top: int, known: bool) -> Prediction:
         best = np.argsort(-probabilities, kind="stable")[:top]
         answers = tuple(Answer(class_name=self.classes[k], probability=float(probabilities[k])) for k in best)
-        return Prediction(path=name, class_name=answers[0].class_name, probability=answers[0].probability, top=answers)
+        answer = answers[0].class_name if known else UNKNOWN
+        return Prediction(path=name, class_name=answer, probability=answers[0].probability, top=answers)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file again, at `path`."""
         state = self.module.get_submodule("network").state_dict()
         save_model(Path(path), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets)
+
+
+def _calibration(file: ModelFile) -> Calibration:
+    try:
+        return TypeAdapter(Calibration).validate_python(file.info.get("calibration", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RefusedFileError(f"model file: calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

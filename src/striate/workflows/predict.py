@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, UsageError
 from striate.core.files import write_atomically
 from striate.estimators.estimates import Estimates
-from striate.estimators.model import Predictions, load
+from striate.estimators.model import Prediction, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels
 from striate.workflows.segment import predict_masks
 
@@ -75,4 +75,10 @@ def answer_rows(predictions: Predictions | Segmentations | Estimates) -> list[li
         return [[item.path, item.words] for item in predictions]
     if isinstance(predictions, Segmentations):
         return [[item.path, ", ".join(f"{name} {share:.1%}" for name, share in item.largest)] for item in predictions]
-    return [[item.path, ", ".join(f"{answer.class_name} {answer.probability:.1%}" for answer in item.top)] for item in predictions]
+    return [[item.path, _words(item)] for item in predictions]
+
+
+def _words(item: Prediction) -> str:
+    classes = ", ".join(f"{answer.class_name} {answer.probability:.1%}" for answer in item.top)
+    known = item.class_name == item.top[0].class_name
+    return classes if known else f"{item.class_name} (nearest: {classes})"

@@ -1,4 +1,4 @@
-"""The verbs that judge networks and runs: compare."""
+"""The verbs that judge networks and runs: compare, calibrate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.commands import DataDir, Download, Json, app
+from striate.apps.cli.commands import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, print_table, say
 
 
@@ -44,3 +44,43 @@ def compare_command(
     heading, rows, right = table(report)
     print_table(heading, rows, right=right)
     sys.stdout.write(f"\n{text}" if (text := summary(report)) else "")
+
+
+@app.command("calibrate")
+def calibrate_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own; its val split is used.")] = None,
+    coverage: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Answer this share of pictures like those of val; to the others, unknown.")
+    ] = None,
+    score: Annotated[Literal["energy", "confidence", "max_logit"], typer.Option(help="What tells them apart.")] = "energy",
+    against: Annotated[str | None, typer.Option(metavar="DATA", help="Pictures unlike any class: how well are they told apart?")] = None,
+    output: Annotated[Path | None, typer.Option(help="The calibrated model file [default: RUN/calibrated.safetensors].")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Make a model's confidence honest: temperature, reliability diagram, and when to answer unknown."""
+    from striate.workflows.calibrate import CalibrateRequest, calibrate, summary
+    from striate.workflows.recipes import with_checked_fields
+
+    request = with_checked_fields(
+        CalibrateRequest,
+        run=run,
+        data=data,
+        coverage=coverage,
+        score=score,
+        against=against,
+        output=output,
+        batch_size=batch_size,
+        device=device,
+        data_dir=data_dir,
+        download=download,
+    )
+    report = calibrate(request, say=say)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))

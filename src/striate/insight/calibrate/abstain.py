@@ -1,17 +1,13 @@
-"""When not to answer: scores of how well a picture fits the classes, their thresholds, and how well they tell strangers apart."""
+"""When not to answer: thresholds of the scores of `striate.core.calibration`, and how well they tell strangers apart."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, UnknownNameError, UsageError
-
-Score = Literal["energy", "confidence", "max_logit"]
-SCORES: tuple[Score, ...] = get_args(Score)
+from striate.core.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,25 +17,6 @@ class CoveragePoint:
     coverage: float  # share that is answered
     threshold: float  # the least score that is
     accuracy: float  # of those answered
-
-
-def scores_of(logits: np.ndarray, score: Score, temperature: float = 1.0) -> np.ndarray:
-    """How well each picture fits the classes, (N,), higher is better.
-
-        energy       T log sum_k exp(z_k / T), the negative of Liu's free energy
-        confidence   max_k softmax(z / T)_k
-        max_logit    max_k z_k
-
-    Source: Liu et al., 2020, arXiv:2010.03759, equation 4; Hendrycks and Gimpel, 2017, arXiv:1610.02136; Hendrycks et al., 2022,
-    arXiv:1911.11132.
-    """
-    if score not in SCORES:
-        raise UnknownNameError("score", score, SCORES)
-    largest = logits.max(1)
-    if score == "max_logit":
-        return np.asarray(largest)
-    summed = np.exp((logits - largest[:, None]) / temperature).sum(1)
-    return np.asarray(largest + temperature * np.log(summed) if score == "energy" else 1 / summed)
 
 
 def threshold_for(scores: np.ndarray, coverage: float) -> float:
