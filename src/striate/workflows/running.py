@@ -17,6 +17,7 @@ from striate.core.journal import Journal
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
+from striate.engine.processes import Group
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
 from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
@@ -66,7 +67,7 @@ class Outcome(NamedTuple):
     interrupted: bool
 
 
-def run(
+def run(  # noqa: PLR0913  # all but the group come from one request
     plan: Plan,
     folder: Path,
     watch: Watch,
@@ -76,6 +77,7 @@ def run(
     diagnose: bool = True,
     workers: int = 0,
     logs: Logs | None = None,
+    group: Group | None = None,
 ) -> Outcome:
     """Train, from the beginning or from `start`, and write what each event gives into `folder`.
 
@@ -88,12 +90,13 @@ def run(
         diagnose: Say what goes wrong, by a probe beside the training.
         workers: Threads that prepare batches ahead.
         logs: Logs in other tools' forms, which get the rows too.
+        group: The processes that train together, of which this is the first; the others are `followed`.
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
     """
     fitting, train_set = plan.fitting, plan.train_set
-    training = fit_images(fitting, train_set, plan.val_set, workers=workers)
+    training = fit_images(fitting, train_set, plan.val_set, workers=workers, group=group)
     rows: list[EpochRow] = []
     best: EpochRow | None = None
     if start is not None:
@@ -149,6 +152,30 @@ def run(
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
     return Outcome(rows or [best], best, training.loop.step, interrupted)
+
+
+def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:
+    """Train as one process of `group` that is not the first: the same updates, and nothing is written.
+
+    Raises:
+        TrainingDivergedError: the loss or a weight is NaN or Inf.
+    """
+    training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=workers, group=group)
+    rows: list[EpochRow] = []
+    best: EpochRow | None = None
+    if start is not None:
+        training.loop.load_state(start.state["training"], start.tensors)
+        rows = [EpochRow(**row) for row in start.state["rows"]]
+        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+    interrupted = False
+    for event in training.events:
+        if event.row is not None:
+            rows.append(event.row)
+            best = event.row if event.is_best or best is None else best
+        interrupted = event.interrupted
+    if best is None:
+        raise RuntimeError("a training ended without a row")  # fit yields one before it ends
+    return Outcome(rows, best, training.loop.step, interrupted)
 
 
 def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:

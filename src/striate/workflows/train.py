@@ -12,17 +12,17 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import RefusedFileError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec, Normalization
-from striate.core.locks import RunLock
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation, Policy
 from striate.data.masks import MaskedSet, MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
 from striate.data.targets import target_spec
-from striate.engine.checkpoints import Checkpoint, CheckpointStore
+from striate.engine.checkpoints import Checkpoint
+from striate.engine.processes import Group, joined
 from striate.engine.schedules import extended
 from striate.engine.settings import LossName, OptimizerName, ScheduleName, TrainSettings
 from striate.estimators.fitting import EpochRow, Fitting, channel_statistics
@@ -47,9 +47,17 @@ from striate.workflows.info import info
 from striate.workflows.logs import LogName, check_packages, open_logs
 from striate.workflows.lr_find import with_found_rate
 from striate.workflows.recipes import augmentation_for, choices_of, completed, finds_rate, network_for, settings_for, with_checked_fields
-from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, metrics_of, run
+from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, followed, metrics_of, run
 from striate.workflows.runs import new_run_folder, write_json, write_yaml
 from striate.workflows.segment import pixel_measures, plan_pixel_network
+from striate.workflows.sharing import (
+    folder_for_all,
+    is_restarted,
+    latest_for_all,
+    locked,
+    refuse_other_plans,
+    refuse_other_runs,
+)
 from striate.workflows.targets import suited_to, val_measures
 from striate.workflows.transfer import (
     asked_weights,
@@ -174,30 +182,55 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
         DataError: the data is missing, unreadable, or has one class.
         NumericError: the loss is NaN or Inf; what was saved before stays.
         EnvironmentFault: no space or no permission for the run folder.
+
+    In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `watch`.
     """
-    watch = watch or Silence()
     started = time.monotonic()
     choose_device(request.device or "auto")  # before anything is made
     check_packages(request.log)
+    with joined(request.device or "auto") as group:
+        talking = watch is not None and (group is None or group.is_first)
+        return train_in(group, request, watch if talking and watch is not None else Silence(), started)
+
+
+def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: float) -> TrainReport:
+    """Train as `request` says, as one process of `group`."""
     if request.resume is not None:
         if request.recipe is not None:
             raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
-        return resumed(request, request.resume, watch, started)
+        return resumed(request, request.resume, watch, started, group)
     plan, picture = planned(request, watch), None
     if finds_rate(request):
         plan, picture = with_found_rate(plan, watch.say)
-    folder = new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
-    with RunLock(folder):
-        keep_start(plan, folder)
-        write_yaml(folder / "config.yaml", plan.config)
-        write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
-        write_json(folder / "env.json", info())
-        write_json(folder / "classes.json", list(plan.source.classes))
-        if picture is not None:
-            (folder / "report").mkdir()
-            write_atomically(folder / "report" / "lr_find.png", picture)
-        watch.say(chosen(plan, folder))
-        return trained(request, plan, folder, watch, started)
+    refuse_other_plans(group, plan)
+    again = is_restarted(request.output)
+    folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
+    with locked(folder, group):
+        start = latest_for_all(folder / CHECKPOINTS, group, watch.say) if again and (folder / CHECKPOINTS / "latest").exists() else None
+        if start is None and (group is None or group.is_first):
+            begin(folder, plan, picture)
+        watch.say(chosen(plan, folder) + (f"\nfrom      step {start.step:,}, after a restart" if start is not None else ""))
+        return trained(request, plan, folder, watch, started, start, group)
+
+
+def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
+    """The folder of the run: a new one, or that of the same run where its processes were started `again`."""
+    if again and request.output is not None and (request.output / "config.yaml").exists():
+        refuse_other_runs(request.output, plan)
+        return request.output
+    return new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
+
+
+def begin(folder: Path, plan: Plan, picture: bytes | None) -> None:
+    """Write what a run folder holds before the training: what it is made of, and the picture of a learning rate that was looked for."""
+    keep_start(plan, folder)
+    write_yaml(folder / "config.yaml", plan.config)
+    write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
+    write_json(folder / "env.json", info())
+    write_json(folder / "classes.json", list(plan.source.classes))
+    if picture is not None:
+        (folder / "report").mkdir(exist_ok=True)
+        write_atomically(folder / "report" / "lr_find.png", picture)
 
 
 def planned(request: TrainRequest, watch: Watch) -> Plan:
@@ -242,7 +275,7 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
 
-def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -> TrainReport:
+def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
     """Go on with the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
 
     With `epochs` "+N", a run is extended by N epochs.
@@ -254,10 +287,8 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
-    with RunLock(folder):
-        start = CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest()
-        if start is None:
-            raise RefusedFileError(f"{folder}: holds no checkpoint to go on from", "Start the run again in a new folder.")
+    with locked(folder, group):
+        start = latest_for_all(folder / CHECKPOINTS, group, watch.say)
         config, network = config_and_network(folder)
         if is_module(request.network):
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
@@ -272,10 +303,11 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float) -
             message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
             raise UsageError(message, "Start a new run.")
         warn_of_other_conditions(start.state["conditions"], watch.say)
-        if extension:
+        refuse_other_plans(group, plan)
+        if extension and (group is None or group.is_first):
             write_yaml(folder / "config.yaml", config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
-        return trained(request, plan, folder, watch, started, start)
+        return trained(request, plan, folder, watch, started, start, group)
 
 
 def with_extensions(config: dict[str, Any], extensions: list[int], start: Checkpoint) -> dict[str, Any]:
@@ -315,8 +347,19 @@ def added_epochs(text: str) -> int:
     return int(text[1:])
 
 
-def trained(request: TrainRequest, plan: Plan, folder: Path, watch: Watch, started: float, start: Checkpoint | None = None) -> TrainReport:
+def trained(
+    request: TrainRequest,
+    plan: Plan,
+    folder: Path,
+    watch: Watch,
+    started: float,
+    start: Checkpoint | None = None,
+    group: Group | None = None,
+) -> TrainReport:
     """The training run to its end, its curves drawn, its logs ended, and the report."""
+    if group is not None and not group.is_first:
+        outcome = followed(plan, group, start=start, workers=request.workers)
+        return report_of(plan, folder, outcome, time.monotonic() - started, measured=False)
     with open_logs(request.log, folder, plan.config, watch.say) as logs:
         outcome = run(
             plan,
@@ -327,6 +370,7 @@ def trained(request: TrainRequest, plan: Plan, folder: Path, watch: Watch, start
             diagnose=request.diagnose,
             workers=request.workers,
             logs=logs,
+            group=group,
         )
         report = finished(plan, folder, outcome, started)
         logs.status = "KILLED" if outcome.interrupted else "FINISHED"
@@ -439,8 +483,8 @@ def changes_of(augmentation: Augmentation) -> str:
     return ", ".join(filter(None, words)) or "none"
 
 
-def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> TrainReport:
-    """What a training came to."""
+def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, measured: bool = True) -> TrainReport:
+    """What a training came to; `measured` reads the kept model for the measures that masks, labels and numbers have."""
     return TrainReport(
         run=str(folder),
         network=plan.fitting.network.name,
@@ -454,7 +498,7 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float) -> Tra
         seconds=round(seconds, 3),
         images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows])), 1),
         best_epoch=outcome.best.epoch,
-        val=val_score(plan, folder, outcome),
+        val=val_score(plan, folder, outcome) if measured else ValScore(accuracy=outcome.best.val_accuracy, loss=outcome.best.val_loss),
         interrupted=outcome.interrupted,
     )
 

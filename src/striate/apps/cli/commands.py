@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -340,14 +341,16 @@ def train_command(
     )
     with show_progress() as watch:
         report = train(request, watch=watch)
-    if as_json:
+    speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first alone does
+    if as_json and speaks:
         print_json(report)
-    else:
+    elif speaks:
         from striate.workflows.train import summary
 
         sys.stdout.write(summary(report))
     if report.interrupted:
-        say(f"stopped before its end; go on with: striate train --resume {report.run}")
+        if speaks:
+            say(f"stopped before its end; go on with: striate train --resume {report.run}")
         raise typer.Exit(6)
 
 
