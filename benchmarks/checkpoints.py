@@ -19,8 +19,9 @@ from pathlib import Path
 from sheet import spread, write_sheet
 
 WAYS = ("none", "default")
-NETWORKS = {"compact_cnn": "fashion_mnist", "resnet20_cifar": "cifar10"}  # the second has the optimizer's state beside its weights
+NETWORKS = {"lenet5": "mnist", "compact_cnn": "fashion_mnist", "resnet20_cifar": "cifar10"}  # with AdamW, SGD, SGD
 MOST = 0.02  # of the time
+TRIAL = 40  # updates from which the number for so many seconds is estimated
 
 
 def main() -> None:
@@ -39,8 +40,8 @@ def main() -> None:
         return
     rows = []
     for name in asked.names:
-        trial = in_own_process(name, "none", 200)
-        steps = max(200, round(200 * asked.seconds / trial["seconds"]))
+        trial = in_own_process(name, "none", TRIAL)
+        steps = max(TRIAL, round(TRIAL * asked.seconds / trial["seconds"]))
         measured: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for turn in range(asked.rounds):
             for way in WAYS if turn % 2 == 0 else reversed(WAYS):

@@ -130,6 +130,7 @@ def test_a_row_that_tensorboard_lacks_is_added_with_the_next(tmp_path, monkeypat
         logs.write(rows[:2])
         (tmp_path / "away").rename(files.folder)
         logs.write(rows)
+        assert files.written == 3
         logs.status = "FINISHED"
 
     assert [step for step, _ in curves_of_tensorboard(tmp_path)["train_loss"]] == [1, 2, 3]
