@@ -1,0 +1,108 @@
+"""What ablations cost and survive: `./scripts/bench ablate throughput|kills|lesions`.
+
+throughput: baseline, no shortcut, no norm, tanh of `resnet20_cifar` on CIFAR-10, with one trial at a time on all cores and with one a core.
+kills: an ablation whose driver is killed again and again, each time at another moment, until it is done.
+lesions: accuracy of a residual and a plain network after the loss of each block (Veit et al., 2016, arXiv:1605.06431).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sheet import write_sheet
+
+COMMAND = [sys.executable, "-m", "striate", "ablate"]
+EDITS = ["--without", "shortcut", "--without", "norm", "--swap", "activation=tanh"]
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["throughput", "kills", "lesions"])
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--steps", type=int, default=400, help="updates of each trial")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=20)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        {"throughput": throughput, "kills": kills, "lesions": lesions}[arguments.what](arguments, Path(temporary))
+
+
+def throughput(arguments: argparse.Namespace, folder: Path) -> None:
+    """The same ablation with one trial at a time and with one a core."""
+    cores, rows = os.cpu_count() or 1, []
+    for jobs in (1, cores):
+        started = time.monotonic()
+        report = ablation(arguments, folder / f"jobs-{jobs}", "--jobs", str(jobs))
+        seconds = time.monotonic() - started
+        rows.append(
+            [f"{jobs} at a time, {max(1, cores // jobs)} threads each", f"{seconds:.1f}", f"{3600 * report['trials'] / seconds:.0f}"]
+        )
+    gain = float(rows[0][1]) / float(rows[1][1])
+    write_sheet(
+        "ablate", "Trials of an ablation", [["how", "seconds", "trials an hour"], *rows], [f"one a core is {gain:.2f} times as fast"]
+    )
+
+
+def ablation(arguments: argparse.Namespace, run: Path, *more: str) -> dict:
+    """The report of an ablation by the command line."""
+    words = ["resnet20_cifar", arguments.data, *EDITS, "--steps", str(arguments.steps), "--seeds", str(arguments.seeds)]
+    done = subprocess.run([*COMMAND, *words, *more, "--output", str(run), "--json"], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def kills(arguments: argparse.Namespace, folder: Path) -> None:
+    """Kill the driver at random moments, and count what was kept."""
+    run, chance = folder / "run", random.Random(0)
+    words = ["mnist_notes", "digits", "--without", "augmentation", "--steps", "5", "--jobs", "2"]
+    first = [*COMMAND, *words, "--seeds", str(max(10, arguments.kills)), "--output", str(run)]
+    journal, killed, kept, lost = run / "trials.jsonl", 0, 0, 0
+    before: list[bytes] = []
+    while killed < arguments.kills:
+        driver = subprocess.Popen(first if killed == 0 else [*COMMAND, "--resume", str(run)], stderr=subprocess.DEVNULL)
+        while not (journal.exists() and len(journal.read_bytes().splitlines()) > len(before)) and driver.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        killed += 1
+        lines = journal.read_bytes().splitlines()
+        kept += sum(line in lines for line in before)
+        lost += sum(line not in lines for line in before)
+        before = lines if journal.read_bytes().endswith(b"\n") else lines[:-1]
+    subprocess.run([*COMMAND, "--resume", str(run), "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    names = [json.loads(line)["trial"] for line in journal.read_bytes().splitlines()]
+    lost += sum(line not in journal.read_bytes().splitlines() for line in before)
+    table = [
+        ["kills", "finished trials seen again", "lost", "trials in the end", "repeated"],
+        [str(killed), str(kept), str(lost), str(len(names)), str(len(names) - len(set(names)))],
+    ]
+    write_sheet("ablate_kills", "Kills of an ablation's driver", table)
+
+
+def lesions(arguments: argparse.Namespace, folder: Path) -> None:
+    """Train a residual and a plain network, and drop each block."""
+    import striate
+
+    rows = []
+    for name in ("resnet20_cifar", "plain20_cifar"):
+        striate.train(arguments.data, network=name, steps=arguments.steps, output=folder / name)
+        done = subprocess.run([*COMMAND, str(folder / name), "--lesion", "--json"], stdout=subprocess.PIPE, check=True)
+        report = json.loads(done.stdout)
+        left = [point["accuracy"] for point in report["points"] if point["lesion"] == "block"]
+        rows.append([name, f"{report['accuracy']:.4f}", f"{statistics.median(left):.4f}", f"{min(left):.4f}", f"{max(left):.4f}"])
+    write_sheet("lesions", "Accuracy after the loss of one block", [["network", "whole", "median", "least", "most"], *rows])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""An ablation whose driver is killed goes on where it was: finished trials are kept, and none is repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from striate.core.journal import read_journal
+
+COMMAND = [sys.executable, "-m", "striate", "ablate"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Signals) -> None:
+    run = tmp_path / "run"
+    words = ["mnist_notes", "digits", "--without", "augmentation", "--seeds", "1", "--steps", "10", "-b", "32", "--jobs", "1"]
+    driver = subprocess.Popen([*COMMAND, *words, "--output", str(run)], stderr=subprocess.PIPE, text=True)
+    journal = run / "trials.jsonl"
+    while not (journal.exists() and read_journal(journal)):
+        assert driver.poll() is None, driver.stderr.read() if driver.stderr else ""
+        time.sleep(0.05)
+    driver.send_signal(how)
+    _, err = driver.communicate(timeout=60)
+    kept = read_journal(journal)
+    times = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/*/result.json")}
+
+    done = subprocess.run([*COMMAND, "--resume", str(run), "--json"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    records = read_journal(journal)
+    assert records[: len(kept)] == kept
+    assert len({record["trial"] for record in records}) == len(records) == 2
+    assert all(path.stat().st_mtime_ns == before for path, before in times.items())
+    assert report["repeated"] >= len(kept)
+    assert [row["done"] for row in report["variants"]] == [1, 1]
+    if how == signal.SIGTERM:
+        assert driver.returncode == 6
+        assert f"striate ablate --resume {run}" in err
