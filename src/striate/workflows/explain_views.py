@@ -110,7 +110,7 @@ def _favourites(subject: Subject) -> list[Shown]:
     pictures = torch.cat(
         [
             tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), seed=subject.seed)
-            for units in ([k] for k in range(count))
+            for units in ([*range(start, min(start + 10, count))] for start in range(0, count, 10))
         ]
     )
     cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,67 @@
+"""Every method on every classifier of the catalogue, and on networks of other libraries; Grad-CAM and saliency equal to Captum's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captum.attr import LayerGradCam, Saliency
+from torch import nn
+
+import striate
+from striate.insight import explain
+from striate.networks.catalog import CATALOG
+
+QUICK = ("lenet5", "lenet5_paper", "cifar_notes", "nin_cifar", "resnet20_cifar", "resnet20v2_keras", "densenet_bc_40_12")
+PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
+FOREIGN = ("timm:resnet10t", "timm:convnext_atto", "timm:vit_tiny_patch16_224", "torchvision:squeezenet1_1", "torchvision:swin_t")
+
+pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
+
+
+def check(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Each method gives finite maps of the right shape; two of them Captum's; the model is left as it was."""
+    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    classes = torch.tensor([1, 0])
+    model.train()
+
+    layer = explain.part(model, explain.last_map(model, images))
+    cam = explain.grad_cam(model, layer, images, classes)
+    gradient = explain.gradient(model, images, classes)
+    found = [
+        explain.grad_cam_plus_plus(model, layer, images, classes),
+        explain.input_x_gradient(model, images, classes),
+        explain.guided_backprop(model, images, classes),
+        explain.deconvnet(model, images, classes),
+        explain.smooth_grad(model, images, classes, num_samples=1),
+        explain.integrated_gradients(model, images, classes, num_steps=1),
+        explain.occlusion(model, images, classes, window=shape[1:], stride=shape[1:]),
+    ]
+
+    assert all(map_.isfinite().all() and len(map_) == 2 for map_ in (cam, gradient, *found))
+    assert gradient.abs().max() > 0 and cam.shape == found[0].shape and found[-1].shape == images[:, 0].shape
+    assert all(part.training for part in model.modules()) and all(weight.grad is None for weight in model.parameters())
+    assert not any(part._forward_hooks for part in model.modules())
+    model.eval()
+    expected = LayerGradCam(model, layer).attribute(images, classes, relu_attributions=True)[:, 0].detach()
+    scale = max(float(expected.abs().max()), 1e-12)
+    torch.testing.assert_close(cam / scale, expected / scale, rtol=1e-3, atol=1e-4)
+    expected = Saliency(model).attribute(images, classes)
+    torch.testing.assert_close(gradient.abs() / expected.max(), expected / expected.max(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.row("004-18")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in CATALOG if name not in PIXELS_TO_CLASSES],
+)
+def test_every_method_works_on_every_classifier_of_the_catalogue(name: str):
+    network = striate.network(name)
+    check(network.build(), network.input_shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FOREIGN)
+def test_every_method_works_on_networks_of_other_libraries(name: str):
+    size = 64 if name in ("timm:resnet10t", "timm:convnext_atto") else 224
+    network = striate.network(name, num_classes=7, input_size=size)
+    check(network.build(), network.input_shape)

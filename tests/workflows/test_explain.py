@@ -1,0 +1,105 @@
+"""The workflow and the verbs: files, report, words of errors, on a tiny model of two classes of stripes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import striate
+from striate.apps.cli import app
+from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.workflows.explain import METHODS, ExplainRequest, explain, summary
+from striate.workflows.explain_page import shaded
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on stripes: class 0 across, class 1 down, at random places in noise."""
+    folder = tmp_path_factory.mktemp("explain")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 60, (80, 16, 12, 3), dtype=np.uint8), np.arange(80) % 2
+    for image, label in zip(images, labels, strict=True):
+        start = rng.integers(2, 9)
+        image[(slice(start, start + 2), slice(2, 10)) if label == 0 else (slice(2, 14), slice(start, start + 2))] = 230
+    np.savez(folder / "stripes.npz", x_train=images, y_train=labels)
+    network = striate.network("cifar_notes", num_classes=2, input_size=(16, 12))
+    striate.train(folder / "stripes.npz", network=network, epochs=4, batch_size=16, output=folder / "run")
+    return folder / "run"
+
+
+@pytest.mark.row("004-18")
+def test_every_method_draws_its_maps_and_says_how_far_it_can_be_trusted(run: Path, tmp_path: Path):
+    report = explain(ExplainRequest(run=run, methods=METHODS, num_pictures=3, output=tmp_path))
+
+    assert report.layer == "block3.act" and report.methods == METHODS and len(report.pictures) == 3
+    for item in report.pictures:
+        assert set(item.deletion) == set(item.insertion) == set(METHODS)
+        assert all(0 <= value <= 1 for value in (*item.deletion.values(), *item.insertion.values()))
+        assert item.target == item.answer and item.label is not None
+    assert all(-1 <= value <= 1 for value in report.randomisation.values())
+    assert json.loads((tmp_path / "explain.json").read_text())["layer"] == "block3.act"
+    with Image.open(tmp_path / "heat-maps.png") as picture:
+        assert picture.width > picture.height > 300
+    page = (tmp_path / "index.html").read_text()
+    assert "data:image/png;base64," in page and "http" not in page
+    assert "grad_cam_plus_plus" in summary(report)
+
+
+@pytest.mark.row("003-15", "003-19", "003-46")
+def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
+    views = ("filters", "maps", "classes", "units", "by_class", "pca")
+    report = explain(ExplainRequest(run=run, views=views, methods=(), num_pictures=2, split="train", output=tmp_path))
+    assert set(report.files) == {
+        *("filters.png", "filters.csv", "norms.png", "maps.png", "classes.png", "units.png"),
+        *("by-class.png", "by-class.csv", "pca.png", "pca.csv", "index.html"),
+    }
+    assert all((tmp_path / name).stat().st_size > 100 for name in report.files)
+    assert len((tmp_path / "filters.csv").read_text().splitlines()) == 33  # 32 filters and the header
+
+
+def test_pictures_of_files_are_explained_for_any_class(run: Path, tmp_path: Path):
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "a <b>.png")
+    report = explain(ExplainRequest(run=run, pictures=(tmp_path,), target="1", sanity=False, output=tmp_path / "out"))
+    assert [(item.path, item.target, item.label, item.deletion) for item in report.pictures] == [("a <b>.png", "1", None, {})]
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_errors_say_what_was_wanted(run: Path, tmp_path: Path):
+    for fields, error, words in (
+        ({"target": "seven"}, UnknownNameError, r"unknown class 'seven'\nKnown: 0, 1"),
+        ({"layer": "block9"}, UnknownNameError, "unknown layer 'block9'"),
+        ({"pictures": (tmp_path,)}, DataError, "no pictures"),
+        ({"pictures": (tmp_path,), "mistakes": True}, UsageError, "only a split has labels"),
+        ({"layer": "head.linear", "views": ("maps",), "methods": ()}, UsageError, "no feature map"),
+    ):
+        with pytest.raises(error, match=words):
+            explain(ExplainRequest(run=run, output=tmp_path / "out", **fields))
+
+
+def test_the_verbs_print_their_reports(run: Path, tmp_path: Path):
+    call = CliRunner().invoke
+    result = call(app, ["explain", str(run), "-m", "saliency", "-n", "2", "--output", str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["methods"] == ["saliency"]
+    assert isinstance(call(app, ["explain", str(run), "-m", "guess"]).exception, UsageError)
+
+    Image.fromarray(np.full((4, 5, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    words = ["filter", str(tmp_path / "a.png"), "-k", "blur", "-k", "[[2]]", "--exposure", "0.5", "--output", str(tmp_path / "b.png")]
+    result = call(app, [*words, "--convolve", "--json"])
+    assert [step["name"] for step in json.loads(result.stdout)["steps"]] == ["blur", "kernel", "exposure=0.5"]
+    with Image.open(tmp_path / "b.png") as picture:
+        assert picture.getpixel((0, 0)) == (90, 90, 90)
+    assert "sobel" in call(app, ["filter", str(tmp_path / "a.png"), "-k", "sobel", "--output", str(tmp_path / "c.png")]).stdout
+
+
+def test_heat_is_dark_where_there_is_none_and_nothing_stays_dark():
+    heat = np.zeros((5, 6))
+    assert (shaded(heat) == shaded(heat)[0, 0]).all()
+    heat[2, 3] = 4
+    bright = shaded(heat).sum(2)
+    assert bright[2, 3] == bright.max() and (bright == bright.min()).sum() == 29
