@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from striate.estimators.hebb import Hebb, Oja
     from striate.estimators.hopfield import Hopfield, ModernHopfield
     from striate.estimators.mcculloch_pitts import McCullochPitts
+    from striate.estimators.multilayer import MultilayerPerceptron
     from striate.estimators.perceptron import Perceptron
     from striate.estimators.persistence import load_estimator
     from striate.estimators.regressor import ImageRegressor
+    from striate.estimators.som import SelfOrganizingMap
 
 __all__ = [
     "ART1",
@@ -31,8 +33,10 @@ __all__ = [
     "ImageRegressor",
     "McCullochPitts",
     "ModernHopfield",
+    "MultilayerPerceptron",
     "Oja",
     "Perceptron",
+    "SelfOrganizingMap",
     "load_estimator",
 ]
 HOMES = {
@@ -47,8 +51,10 @@ HOMES = {
     "ImageRegressor": "striate.estimators.regressor",
     "McCullochPitts": "striate.estimators.mcculloch_pitts",
     "ModernHopfield": "striate.estimators.hopfield",
+    "MultilayerPerceptron": "striate.estimators.multilayer",
     "Oja": "striate.estimators.hebb",
     "Perceptron": "striate.estimators.perceptron",
+    "SelfOrganizingMap": "striate.estimators.som",
     "load_estimator": "striate.estimators.persistence",
 }
 

@@ -66,7 +66,8 @@ class Categories:
 
     @property
     def sizes(self) -> np.ndarray:
-        return self._sizes[: self.count]
+        used: np.ndarray = self._sizes[: self.count]
+        return used
 
     def add(self, coded: np.ndarray) -> int:
         """A new category that is the pattern itself; its number."""

@@ -1,0 +1,129 @@
+"""Error back-propagation: the published step, gradients against autograd, XOR, the stopping rules."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from striate.core.errors import ShapeError, UsageError
+from striate.estimators import MultilayerPerceptron, load_estimator
+from striate.estimators.multilayer import explain_step
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+# the 3-2-1 network of Han and Kamber's example: units 1 to 3 are inputs, 4 and 5 hidden, 6 the output
+HIDDEN, OUTPUT = [[0.2, -0.3], [0.4, 0.1], [-0.5, 0.2]], [[-0.3], [-0.2]]
+
+
+@parametrize_with_checks([MultilayerPerceptron(max_iter=60)])
+def test_scikit_learn_accepts_the_multilayer_perceptron(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.row("003-14")
+@pytest.mark.row("003-21")
+def test_every_number_of_the_published_step():
+    step = explain_step([HIDDEN, OUTPUT], [[-0.4, 0.2], [0.1]], [1, 0, 1], 1, learning_rate=0.9)
+    np.testing.assert_allclose(step.nets[0], [-0.7, 0.1], atol=1e-12)
+    np.testing.assert_allclose(step.outputs[0], [0.331812, 0.524979], atol=6e-7)
+    np.testing.assert_allclose([step.nets[1][0], step.outputs[1][0]], [-0.10454, 0.473889], atol=6e-6)
+    np.testing.assert_allclose([*step.errors[1], *step.errors[0]], [0.131169, -0.008725, -0.006542], atol=6e-7)
+    np.testing.assert_allclose(step.coefs[1], [[-0.260829], [-0.138025]], atol=6e-7)
+    np.testing.assert_allclose(step.coefs[0], [[0.192148, -0.305888], [0.4, 0.1], [-0.507852, 0.194112]], atol=6e-7)
+    np.testing.assert_allclose([*step.intercepts[1], *step.intercepts[0]], [0.218052, -0.407852, 0.194112], atol=6e-7)
+    assert "6       -0.104540     0.473889     0.131169\n" in str(step)
+    assert "bias(4) = -0.407852  w(1,4) = 0.192148  w(2,4) = 0.400000  w(3,4) = -0.507852" in str(step)
+
+
+def test_the_step_that_is_explained_is_the_step_that_is_made():
+    net = MultilayerPerceptron((3,), loss="mse", batch_size=1, momentum=0, learning_rate=0.9, max_iter=1, random_state=0).fit(
+        XOR, [0, 1, 1, 0]
+    )
+    step = net.explain_step(XOR[1], 1)
+    net.partial_fit(XOR[1:2], [1])
+    for got, expected in zip((*net.coefs_, *net.intercepts_), (*step.coefs, *step.intercepts), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-14)
+    with pytest.raises(ShapeError, match=r"x and target must be \(2,\) and \(1,\), got \(3,\) and \(1,\)"):
+        net.explain_step([0, 1, 2], 1)
+
+
+@pytest.mark.row("000-2")
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_gradients_equal_those_of_autograd(loss, classes):
+    generator = np.random.default_rng(0)
+    X, y = generator.normal(size=(9, 4)), np.arange(9) % classes
+    net = MultilayerPerceptron((5, 6), loss=loss, max_iter=1, random_state=0).fit(X, y)
+    targets = np.eye(classes)[y][:, 1:] if classes == 2 else np.eye(classes)[y]
+    value, gradients = net.gradients(X, targets)
+
+    weights = [torch.tensor(w, requires_grad=True) for w in (*net.coefs_, *net.intercepts_)]
+    out = torch.from_numpy(X)
+    for layer in range(3):
+        net_input = out @ weights[layer] + weights[3 + layer]
+        out = torch.sigmoid(net_input)
+    wanted = torch.from_numpy(targets)
+    if loss == "mse":
+        expected = ((wanted - out) ** 2).sum() / 2 / 9
+    elif classes == 2:
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(net_input, wanted)
+    else:
+        expected = torch.nn.functional.cross_entropy(net_input, torch.from_numpy(y))
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-12)
+    for got, weight in zip(gradients, weights, strict=True):
+        np.testing.assert_allclose(got, weight.grad, atol=1e-12)
+
+
+@pytest.mark.row("003-24")
+def test_xor_is_learned_by_the_published_rule():
+    """2-4-1, rate 0.9, first weights in (-0.5, 0.5), one sample at a time: every error below 0.1 in about 1,000 epochs."""
+    for seed in range(2):
+        net = MultilayerPerceptron((4,), loss="mse", batch_size=1, learning_rate=0.9, momentum=0, max_iter=2500, tol=0, random_state=seed)
+        net.fit(XOR, [0, 1, 1, 0])
+        assert np.abs(net.predict_proba(XOR)[:, 1] - [0, 1, 1, 0]).max() < 0.1
+
+
+def test_the_three_stopping_rules():
+    easy = MultilayerPerceptron((2,), batch_size=1, min_accuracy=1.0, max_iter=500, random_state=0).fit(XOR, [0, 1, 1, 1])
+    assert easy.stopped_by_ == "accuracy" and easy.n_iter_ < 500 and easy.score(XOR, [0, 1, 1, 1]) == 1
+    still = MultilayerPerceptron((2,), learning_rate=1e-6, momentum=0, tol=1e-3, random_state=0).fit(XOR, [0, 1, 1, 0])
+    assert still.stopped_by_ == "change" and still.n_iter_ == 1
+    with pytest.warns(ConvergenceWarning, match="min_accuracy 1 was not reached in 3 epochs"):
+        late = MultilayerPerceptron((2,), max_iter=3, tol=0, min_accuracy=1, random_state=0).fit(XOR, [0, 1, 1, 0])
+    assert late.stopped_by_ == "max_iter" and len(late.loss_curve_) == 3
+
+
+def test_momentum_adds_a_share_of_the_last_change():
+    y = [0, 1, 1, 0]
+    net = MultilayerPerceptron((3,), batch_size=None, learning_rate=0.5, momentum=0.8, max_iter=1, random_state=0).fit(XOR, y)
+    start = MultilayerPerceptron((3,), batch_size=None, learning_rate=1e-300, momentum=0, max_iter=1, random_state=0).fit(XOR, y)
+    change, before = net.coefs_[0] - start.coefs_[0], net.coefs_[0].copy()
+    gradient = net.gradients(XOR, np.array(y)[:, None])[1][0]
+    net.partial_fit(XOR, y)
+    np.testing.assert_allclose(net.coefs_[0] - before, 0.8 * change - 0.5 * gradient, atol=1e-14)
+
+
+def test_digits_are_read_and_the_net_survives_its_file(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    train, test, train_y, test_y = train_test_split(X / 16, y, test_size=0.25, stratify=y, random_state=0)
+    net = MultilayerPerceptron((64,), max_iter=40, random_state=0).fit(train, train_y)
+    assert net.score(test, test_y) > 0.96
+    net.save(tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(load_estimator(tmp_path / "net.safetensors").predict_proba(test), net.predict_proba(test))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"loss": "hinge"}, "loss must be cross_entropy or mse, got 'hinge'"),
+        ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
+        ({"momentum": 1}, "momentum must be from 0 to below 1, got 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1 or None, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, words):
+    with pytest.raises(UsageError, match=words):
+        MultilayerPerceptron(**settings).fit(XOR, [0, 1, 1, 0])
