@@ -30,6 +30,7 @@ from striate.engine.interrupt import StopRequest, stop_on_signals
 from striate.engine.pixels import PixelTable
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
+from striate.engine.shared_norms import norms_together
 from striate.engine.step import Batch, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
 
@@ -241,6 +242,8 @@ class Training:
             stack.enter_context(kept_modes(self.model))
             stack.enter_context(contextlib.closing(self.freezer))
             stack.enter_context(pool_before_activation(self.model))
+            if self.group is not None and self.settings.sync_norm:
+                stack.enter_context(norms_together(self.model, self.group))
             if self.settings.deterministic:
                 stack.enter_context(deterministic_algorithms())
             if not self.model.training:

@@ -227,11 +227,11 @@ class SharedGradient:
     """Computes the gradient of a whole batch, of which each process has a part.
 
     In the sum over the processes each picture weighs the same, as if one process computed the batch in parts. NaN and too little
-    memory in one process are such in all.
+    memory in one process are such in all. With `each_has_some`, no process may be without pictures.
     """
 
-    def __init__(self, group: Group, model: nn.Module) -> None:
-        self.group, self.model = group, model
+    def __init__(self, group: Group, model: nn.Module, *, each_has_some: bool = False) -> None:
+        self.group, self.model, self.each_has_some = group, model, each_has_some
 
     def __call__(self, compute: Callable[[float], tuple[Tensor, Tensor]], size: int) -> tuple[Tensor, Tensor, int]:
         """Mean loss, hits and number of pictures of the whole batch, whose gradient the parameters have now.
@@ -243,7 +243,11 @@ class SharedGradient:
         Raises:
             LossNotFiniteError: a process's loss is NaN or Inf.
             MemoryError: a process has too little memory.
+            UsageError: batch norms look at the whole batch, and a process has none of it.
         """
+        if self.each_has_some and self.group.any(size == 0):
+            message = f"sync_norm: a batch is too small for {self.group.size} processes, which need 2 pictures each"
+            raise UsageError(message, "Choose a --batch-size that leaves no small last batch, or fewer processes.")
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         device = weights[0].device
         sums = torch.zeros(2, device=device, dtype=torch.float64)  # loss, hits

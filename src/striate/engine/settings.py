@@ -91,5 +91,6 @@ class TrainSettings:
     channels_last: bool = True
     compile: bool = False
     deterministic: bool = False
+    sync_norm: bool = False  # of several processes: batch norms take their statistics over the whole batch, not over each one's part
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: str = "auto"

@@ -68,8 +68,11 @@ class Updater:
             autocast=precision_of(settings, device),
             stop_at_not_finite=device.type == "cpu",
             before_update=self.penalties.before_update if self.penalties else None,
-            shared=SharedGradient(group, model) if group is not None else None,
+            shared=SharedGradient(group, model, each_has_some=settings.sync_norm) if group is not None else None,
         )
+        if group is not None and settings.sync_norm and settings.accumulate > 1:
+            message = "sync_norm: batch norms cannot see the whole of a batch that is computed in parts (accumulate)"
+            raise UsageError(message, "Leave out one of them.")
         self.val_loss_fn = plain_loss_of(settings)
         self.parts = settings.accumulate
         self.notes: list[str] = []

@@ -1,0 +1,155 @@
+"""Two processes that torchrun starts train like one, and end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and parents as Linux has them")
+WORKER = Path(__file__).parent / "two_processes.py"
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
+SETTING = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000"}
+
+
+def free_port() -> str:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def finished(words: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, env={**SETTING, **more}, capture_output=True, text=True, timeout=150, check=False)
+
+
+def results(folder: Path, norm: str, *, ranks: int) -> list[tuple[dict, dict]]:
+    start = [sys.executable] if ranks == 1 else [*TORCHRUN, free_port()]
+    run = finished([*start, str(WORKER), str(folder), norm])
+    assert run.returncode == 0, run.stderr
+    names = [f"{ranks}-{norm}-{rank}" for rank in range(ranks)]
+    return [(dict(np.load(folder / f"{name}.npz")), json.loads((folder / f"{name}.json").read_text())) for name in names]
+
+
+@pytest.mark.parametrize("norm", ["none", pytest.param("together", marks=pytest.mark.slow)])
+def test_two_processes_make_the_updates_of_one_and_see_each_picture_once(tmp_path, norm):
+    """Batches of 9 give parts of 5 and 4: the gradient is that of the whole batch all the same."""
+    (alone, told_alone), *_ = results(tmp_path, norm, ranks=1)
+    pair = results(tmp_path, norm, ranks=2)
+
+    for arrays, told in pair:
+        assert arrays.keys() == alone.keys()
+        for name, expected in alone.items():
+            np.testing.assert_allclose(arrays[name], expected, rtol=1e-6, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(told["losses"], told_alone["losses"], rtol=1e-6)
+        np.testing.assert_allclose(told["rows"], told_alone["rows"], rtol=1e-6)
+    for epoch in (1, 2):
+        parts = [[each[1:] for each in told["seen"] if each[0] == epoch] for _, told in pair]
+        whole = [each[1:] for each in told_alone["seen"] if each[0] == epoch]
+        assert [first + second for first, second in zip(*parts, strict=True)] == whole
+        assert sorted(place for batch in whole for place in batch) == list(range(27))
+
+
+@pytest.mark.slow
+def test_norms_of_their_own_parts_are_kept_as_the_first_process_has_them(tmp_path):
+    first, second = (arrays for arrays, _ in results(tmp_path, "own", ranks=2))
+
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value, err_msg=name)
+
+
+def command(folder: Path, *more: str, restarts: int = 0) -> list[str]:
+    torchrun = [*TORCHRUN, free_port(), "--max-restarts", str(restarts), "--monitor-interval", "0.1", "-m", "striate", "train"]
+    network = ["digits", "--model", "lenet5", "--epochs", "3", "--device", "cpu", "--output", str(folder), "--checkpoint-every", "5"]
+    return [*torchrun, *network, "--no-diagnose", "--img-size", "32", *more]
+
+
+def workers_of(agent: int) -> list[int]:
+    """The processes that `agent` has started and that train."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == agent and b"striate" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+        except (OSError, IndexError):
+            continue
+    return sorted(found)
+
+
+def wait_for(condition, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not come"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_is_started_again_and_the_run_ends_with_the_same_bytes(tmp_path, victim):
+    undisturbed = finished(command(tmp_path / "left", "--json"))
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    with subprocess.Popen(command(tmp_path / "killed", restarts=3), env=SETTING, stderr=subprocess.PIPE, text=True) as agent:
+        wait_for((tmp_path / "killed" / "checkpoints" / "ckpt-00000020").is_dir)
+        os.kill(workers_of(agent.pid)[victim], signal.SIGKILL)
+        errors = agent.stderr.read()
+
+    assert agent.returncode == 0, errors
+    assert "after a restart" in errors
+    assert json.loads(undisturbed.stdout)["run"] == str(tmp_path / "left")  # one report, of the first process
+    model = "best.safetensors"
+    assert (tmp_path / "killed" / model).read_bytes() == (tmp_path / "left" / model).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_named(tmp_path):
+    with subprocess.Popen(
+        command(tmp_path / "run"), env={**SETTING, "STRIATE_PROCESS_TIMEOUT": "10"}, stderr=subprocess.PIPE, text=True
+    ) as agent:
+        wait_for((tmp_path / "run" / "checkpoints" / "ckpt-00000005").is_dir)
+        os.kill(workers_of(agent.pid)[1], signal.SIGSTOP)
+        errors = agent.stderr.read()
+
+    assert agent.returncode != 0
+    assert "process 1 of 2 (from 0) has ended or does not answer, within 10 s" in errors
+
+
+@pytest.mark.slow
+def test_no_process_outlives_the_one_that_started_it(tmp_path):
+    with subprocess.Popen(command(tmp_path / "run"), env=SETTING, stderr=subprocess.DEVNULL) as agent:
+        wait_for((tmp_path / "run" / "checkpoints" / "ckpt-00000005").is_dir)
+        workers = workers_of(agent.pid)
+        agent.kill()
+        agent.wait()
+
+    assert len(workers) == 2
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), seconds=10)
+
+
+def test_processes_with_other_settings_refuse_to_train_and_name_the_field(tmp_path):
+    port = free_port()
+    words = [sys.executable, "-m", "striate", "train", "digits", "--model", "lenet5", "--epochs", "1", "--output", str(tmp_path / "run")]
+    ranks = [
+        subprocess.Popen(
+            [*words, "--batch-size", size],
+            env={**SETTING, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_PORT": port},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, size in (("0", "32"), ("1", "16"))
+    ]
+    errors = [rank.communicate(timeout=100)[1] for rank in ranks]
+
+    assert [rank.returncode for rank in ranks] == [2, 2]
+    for text in errors:
+        assert "the processes do not train the same" in text
+        assert "settings.batch_size: 32 in process 0, 16 in process 1" in text
+    assert not (tmp_path / "run").exists()
