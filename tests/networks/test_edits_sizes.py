@@ -156,6 +156,7 @@ def test_a_dense_head_becomes_averages_and_the_last_layer() -> None:
 
     assert light.output_shape == (1000,)
     assert net.params - light.params == (25088 * 4096 + 4096) + (4096 * 4096 + 4096) + 4096 * 1000 - 512 * 1000
+    assert [row.layer.kind for row in light.rows][-3:] == ["pool", "global_pool", "linear"]
     assert "head global-pool" in light.provenance[-1]
     with pytest.raises(UsageError, match="has no dense head"):
         light.head()

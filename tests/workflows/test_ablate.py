@@ -17,6 +17,7 @@ from striate.core.errors import DataError, EnvironmentFault, RefusedFileError, U
 from striate.core.journal import read_journal
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear, Pool
 from striate.networks.network import Network
+from striate.workflows import ablate as workflow
 from striate.workflows import trials
 from striate.workflows.ablate import AblateRequest, ablate, summary
 from striate.workflows.running import Silence
@@ -220,6 +221,23 @@ def test_equal_macs_give_half_the_steps_to_twice_the_macs(tmp_path: Path) -> Non
 
     assert base.steps == 40
     assert wide.steps == round(40 * base.macs / wide.macs)
+
+
+def test_equal_time_measures_an_update_of_each_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = {"baseline": 0.25, "width 2": 0.5}
+    measured = workflow._seconds_a_step
+
+    def known(plan: Any, one: Any) -> float:
+        assert measured(plan, one) > 0
+        return cost[one.name]
+
+    monkeypatch.setattr(workflow, "_seconds_a_step", known)
+    training = {**TRAINING, "epochs": None, "steps": 8}
+    request = AblateRequest(
+        network=NET, data=drawn(), edits=("width 2",), seeds=1, budget="time", training=training, output=tmp_path / "run"
+    )
+
+    assert [row.steps for row in ablate(request).variants] == [8, 4]
 
 
 def test_without_augmentation_changes_the_training_alone(tmp_path: Path) -> None:
