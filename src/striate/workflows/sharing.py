@@ -29,6 +29,11 @@ def refuse_other_plans(group: Group | None, plan: Plan) -> None:
         group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions())})
 
 
+def agreed(group: Group | None, decide: Callable[[], str]) -> str:
+    """What the first process decides."""
+    return decide() if group is None else group.from_first(decide)
+
+
 def folder_for_all(group: Group | None, make: Callable[[], Path]) -> Path:
     """The run folder that the first process makes."""
     return make() if group is None else Path(group.from_first(lambda: str(make().resolve())))

@@ -51,6 +51,7 @@ from striate.workflows.running import CHECKPOINTS, Outcome, Silence, Watch, foll
 from striate.workflows.runs import new_run_folder, write_json, write_yaml
 from striate.workflows.segment import pixel_measures, plan_pixel_network
 from striate.workflows.sharing import (
+    agreed,
     folder_for_all,
     is_restarted,
     latest_for_all,
@@ -199,7 +200,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
         if request.recipe is not None:
             raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
         return resumed(request, request.resume, watch, started, group)
-    plan, picture = planned(request, watch), None
+    plan, picture = planned(request, watch, group), None
     if finds_rate(request):
         plan, picture = with_found_rate(plan, watch.say)
     refuse_other_plans(group, plan)
@@ -233,8 +234,8 @@ def begin(folder: Path, plan: Plan, picture: bytes | None) -> None:
         write_atomically(folder / "report" / "lr_find.png", picture)
 
 
-def planned(request: TrainRequest, watch: Watch) -> Plan:
-    """The training that `request` asks for, its pictures read."""
+def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
+    """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
     choices = choices_of(request.recipe)
     request = completed(request, choices)
     val_fraction = VAL_FRACTION if request.val_fraction is None else request.val_fraction
@@ -269,8 +270,9 @@ def planned(request: TrainRequest, watch: Watch) -> Plan:
         )
 
     if request.batch_size == AUTO:
-        size = auto_batch_size(fitting_for(dataclasses.replace(request, batch_size=None)), train_set, watch.say)
-        request = dataclasses.replace(request, batch_size=size)
+        trial = fitting_for(dataclasses.replace(request, batch_size=None))
+        size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
+        request = dataclasses.replace(request, batch_size=int(size))
     fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
 
