@@ -15,7 +15,7 @@ from striate.data.records import DataSource
 
 
 def open_data(
-    spec: str | os.PathLike[str] | tuple[Any, Any],
+    spec: str | os.PathLike[str] | tuple[Any, Any] | DataSource,
     *,
     data_dir: Path | None = None,
     download: bool = False,
@@ -25,7 +25,7 @@ def open_data(
     """The data set that `spec` names; nothing is decoded yet.
 
     Args:
-        spec: A named set (`mnist`), a path of a folder or `.npz` file, or a pair of arrays (X, y).
+        spec: A named set (`mnist`), a path of a folder or `.npz` file, a pair of arrays (X, y), or what is open already.
         data_dir: Where named sets lie; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
@@ -36,6 +36,8 @@ def open_data(
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
+    if isinstance(spec, DataSource):
+        return spec
     if isinstance(spec, tuple) and len(spec) == 2:
         return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task)
     if not isinstance(spec, str | os.PathLike):

@@ -62,5 +62,27 @@ def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[
     return held_out
 
 
+def fold_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, count: int, seed: int) -> np.ndarray:
+    """(N,) int: the fold of each picture, 0 to `count` - 1. Of each class, and of all, two folds differ by at most one picture.
+
+    Like the split, a function of (seed, the pictures' names): neither their order nor the place of their folder changes it.
+
+    Raises:
+        UsageError: fewer than two folds.
+        DataError: a class has fewer pictures than there are folds; names it.
+    """
+    if count < 2:
+        raise UsageError(f"cross-validation needs at least 2 folds, got {count}")
+    folds, dealt = np.zeros(len(labels), np.int64), 0
+    for index, name in enumerate(classes):
+        places = np.flatnonzero(labels == index)
+        if len(places) < count:
+            raise DataError(f"class {name!r} has {len(places)} training pictures for {count} folds", "Add pictures, or take fewer folds.")
+        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
+        folds[ranked] = np.arange(dealt, dealt + len(ranked)) % count
+        dealt += len(ranked)
+    return folds
+
+
 def _hash(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed}\n{name}".encode(errors="surrogateescape"), digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""The verbs that judge networks and runs: compare, calibrate."""
+"""The verbs that judge networks and runs: compare, calibrate, repeat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.commands import DataDir, Device, Download, Json, app
+from striate.apps.cli.commands import DataDir, Device, Download, Json, app, assignments
 from striate.apps.cli.output import print_json, print_table, say
 
 
@@ -80,6 +80,52 @@ def calibrate_command(
         download=download,
     )
     report = calibrate(request, say=say)
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
+
+
+@app.command("repeat")
+def repeat_command(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
+    seeds: Annotated[int | None, typer.Option(min=2, help="Train from so many seeds, on one division into train and val.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: divide the training pictures into so many folds.")] = None,
+    model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: by the network].")] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train: a recipe, or a YAML file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Train several times, from several seeds or on k folds: mean and deviation of the accuracy."""
+    from striate.apps.cli.progress import show_progress
+    from striate.workflows.recipes import with_checked_fields
+    from striate.workflows.repeat import RepeatRequest, repeat, summary
+    from striate.workflows.train import TrainRequest
+
+    training = with_checked_fields(
+        TrainRequest,
+        data=data,
+        network=model,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=lr,
+        recipe=recipe,
+        set=assignments(set_ or []),
+        device=device,
+        data_dir=data_dir,
+        download=download,
+    )
+    with show_progress() as watch:
+        report = repeat(RepeatRequest(training=training, seeds=seeds, folds=folds, output=output), watch=watch)
     if as_json:
         print_json(report)
     else:
