@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from striate.networks.catalog import network
     from striate.networks.network import Network
     from striate.workflows.evaluate import EvaluateReport
-    from striate.workflows.face import ablate, diagnose, evaluate, predict, train
+    from striate.workflows.face import ablate, calibrate, compare, diagnose, evaluate, predict, profile, train
     from striate.workflows.train import TrainReport
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "Predictions",
     "TrainReport",
     "ablate",
+    "calibrate",
+    "compare",
     "diagnose",
     "estimators",
     "evaluate",
@@ -33,6 +35,7 @@ __all__ = [
     "network",
     "networks",
     "predict",
+    "profile",
     "train",
 ]
 
@@ -46,12 +49,15 @@ HOMES = {
     "Prediction": "striate.estimators.model",
     "Predictions": "striate.estimators.model",
     "TrainReport": "striate.workflows.train",
+    "calibrate": "striate.workflows.face",
+    "compare": "striate.workflows.face",
     "ablate": "striate.workflows.face",
     "diagnose": "striate.workflows.face",
     "evaluate": "striate.workflows.face",
     "load": "striate.estimators.model",
     "network": "striate.networks.catalog",
     "predict": "striate.workflows.face",
+    "profile": "striate.workflows.face",
     "train": "striate.workflows.face",
 }
 

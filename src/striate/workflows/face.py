@@ -12,10 +12,16 @@ from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablate import AblateReport, AblateRequest
 from striate.workflows.ablate import ablate as ablate_request
+from striate.workflows.calibrate import CalibrateReport, CalibrateRequest
+from striate.workflows.calibrate import calibrate as calibrate_request
+from striate.workflows.compare import CompareReport, CompareRequest
+from striate.workflows.compare import compare as compare_request
 from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
+from striate.workflows.profile import ProfileReport, ProfileRequest
+from striate.workflows.profile import profile as profile_request
 from striate.workflows.recipes import with_checked_fields
 from striate.workflows.segment import SegmentReport
 from striate.workflows.targets import TargetReport
@@ -98,4 +104,44 @@ def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> Diagn
     return diagnose_request(with_checked_fields(DiagnoseRequest, run=Path(run), data=data, **fields))
 
 
-__all__: Sequence[str] = ("ablate", "diagnose", "evaluate", "predict", "train")
+def profile(network: Any, **fields: Any) -> ProfileReport:
+    """What a network costs: `striate.profile("resnet18").measured.latencies`.
+
+    Args:
+        network: A catalogue name, a Network, a run folder, a model file, a Model, or a torch module (then with input_size=).
+        **fields: The other fields of `ProfileRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.profile.profile` raises.
+    """
+    return profile_request(with_checked_fields(ProfileRequest, network=network, **fields))
+
+
+def compare(*subjects: Any, **fields: Any) -> CompareReport:
+    """Networks or runs side by side: `striate.compare("runs/train/a-001", "runs/train/b-001").pairs`.
+
+    Args:
+        *subjects: Two or more of what `profile` takes.
+        **fields: The other fields of `CompareRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.compare.compare` raises.
+    """
+    return compare_request(with_checked_fields(CompareRequest, subjects=subjects, **fields))
+
+
+def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> CalibrateReport:
+    """An honest confidence, in a model file of its own: `striate.calibrate("runs/train/digits-001", coverage=0.95).output`.
+
+    Args:
+        model: A Model, a run folder, or a model file; it stays as it is.
+        data: Whose val split decides; the run's own data when left out.
+        **fields: The other fields of `CalibrateRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.calibrate.calibrate` raises.
+    """
+    return calibrate_request(with_checked_fields(CalibrateRequest, run=model, data=data, **fields))
+
+
+__all__: Sequence[str] = ("ablate", "calibrate", "compare", "diagnose", "evaluate", "predict", "profile", "train")
