@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import pytest
 import striate
 from striate.core.errors import DataError, EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
 from striate.core.journal import read_journal
+from striate.core.locks import RunLock
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear, Pool
 from striate.networks.network import Network
 from striate.workflows import ablate as workflow
+from striate.workflows import trial as trial_process
 from striate.workflows import trials
 from striate.workflows.ablate import AblateRequest, ablate, summary
 from striate.workflows.running import Silence
@@ -319,6 +322,20 @@ def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> No
     report = ablate(request)
 
     assert [row.done for row in report.variants] == [1, 1]
+
+
+def test_a_trial_that_still_runs_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "ORPHAN_SECONDS", 0.2)
+    one = trials.Trial(variant="baseline", seed=0, folder=tmp_path / "trial", config={}, network="{}")
+    with RunLock(trials.prepare(one)), pytest.raises(EnvironmentFault, match="another run is at work"):
+        trials.prepare(one)
+
+    assert (trials.prepare(one) / "network.json").read_text() == "{}"
+
+
+def test_a_trial_whose_driver_is_gone_does_nothing(tmp_path: Path) -> None:
+    assert trial_process.main(tmp_path, parent=os.getppid() + 1) == 6
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:

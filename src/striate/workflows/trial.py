@@ -1,4 +1,4 @@
-"""One trial of an ablation: a training from a prepared folder, in a process of its own. `python -m striate.workflows.trial FOLDER`."""
+"""One trial of an ablation: a training from a prepared folder, in its own process (`python -m striate.workflows.trial FOLDER PARENT`)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,16 @@ class Pulse:
     def say(self, text: str) -> None:
         """Nothing: the results say it."""
 
+    def end_with_parent(self) -> None:
+        """End the process where who would read the result is gone: a resumed ablation begins this trial again."""
+        if self.parent is not None and os.getppid() != self.parent:
+            os._exit(INTERRUPTED)
+
     def step(self, epoch: int, step: int, num_steps: int) -> None:
         """Touch the file at most once a second."""
         now = time.monotonic()
         if now - self.beat > 1:
-            if self.parent is not None and os.getppid() != self.parent:
-                os._exit(INTERRUPTED)  # who would read the result is gone; a resumed ablation begins this trial again
+            self.end_with_parent()
             with contextlib.suppress(OSError):
                 self.path.touch()
             self.beat = now
@@ -56,6 +60,7 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[
     pulse = Pulse(folder, parent)
     try:
         with RunLock(folder):
+            pulse.end_with_parent()
             plan = plan_of(folder, *config_and_network(folder), pulse.say, data=data)
             before = gradient_norms(plan, fit_images(plan.fitting, plan.train_set, None).module)
             outcome = run(plan, folder, pulse, diagnose=False)
@@ -104,9 +109,9 @@ def gradient_norms(plan: Plan, module: Any) -> dict[str, float]:
     }
 
 
-def main(folder: Path) -> int:
-    """Run the trial and leave its result; the exit code."""
-    result = trial(folder, parent=os.getppid())
+def main(folder: Path, parent: int) -> int:
+    """Run the trial for the process `parent` and leave its result; the exit code."""
+    result = trial(folder, parent=parent) if os.getppid() == parent else None
     if result is None:
         return INTERRUPTED
     write_json(folder / RESULT, result)
@@ -115,4 +120,4 @@ def main(folder: Path) -> int:
 
 if __name__ == "__main__":
     wait_briefly()
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

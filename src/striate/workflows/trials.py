@@ -15,11 +15,13 @@ from typing import Any
 
 from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
+from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
 from striate.workflows.runs import write_json, write_yaml
 from striate.workflows.trial import HEARTBEAT, RESULT, trial
 
 POLL_SECONDS = 0.05
+ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
 GRACE_SECONDS = 10.0  # for a trial that is asked to stop
 LAST_WORDS = 400  # characters of a failed trial's stderr that its row tells
 
@@ -47,11 +49,30 @@ def prepare(one: Trial, folder: Path | None = None) -> Path:
     """An empty folder with what the trial is made of; half a trial that a kill left there goes."""
     folder = folder or one.folder
     if folder.exists():
+        _wait_for_the_last(folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     write_yaml(folder / "config.yaml", one.config)
     write_atomically(folder / "network.json", one.network.encode())
     return folder
+
+
+def _wait_for_the_last(folder: Path) -> None:
+    """Wait until a trial whose driver was killed has noticed that, which takes it an update or two.
+
+    Raises:
+        EnvironmentFault: it goes on.
+    """
+    end = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            RunLock(folder).release()
+        except EnvironmentFault:
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def left_result(one: Trial) -> Result | None:
@@ -108,7 +129,7 @@ def in_processes(trials: Sequence[Trial], *, jobs: int, hang_after: float) -> It
 def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
     folder = prepare(one)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "striate.workflows.trial", str(folder)]
+    command = [sys.executable, "-m", "striate.workflows.trial", str(folder), str(os.getpid())]
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
