@@ -134,6 +134,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), seconds=10)
 
 
+@pytest.mark.slow
 def test_processes_with_other_settings_refuse_to_train_and_name_the_field(tmp_path):
     port = free_port()
     words = [sys.executable, "-m", "striate", "train", "digits", "--model", "lenet5", "--epochs", "1", "--output", str(tmp_path / "run")]

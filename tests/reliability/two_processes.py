@@ -1,6 +1,6 @@
 """What each process of `test_data_parallel` does: trains a small network in float64 and leaves what it got as arrays.
 
-    [torchrun --nproc-per-node 2] two_processes.py FOLDER NORM        NORM: none, own or together
+[torchrun --nproc-per-node 2] two_processes.py FOLDER NORM        NORM: none, own or together
 """
 
 from __future__ import annotations
