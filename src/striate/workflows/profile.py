@@ -14,7 +14,7 @@ from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.tables import csv_text
 from striate.insight.profile.layers import LayerTime, batches, time_layers
-from striate.insight.profile.machine import Machine, measure_machine
+from striate.insight.profile.machine import Machine, best, measure_machine
 from striate.insight.profile.published import PRINTED
 from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
 from striate.networks.layers.base import elements
@@ -181,6 +181,7 @@ def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tu
         images = next(batches(module, network.input_shape, (request.batch_size,)))
         latencies = [time_inference(module, batch) for batch in batches(module, network.input_shape, request.batch_sizes)]
         forward_ms, backward_ms = time_training(module, images)
+        machine = best(machine, measure_machine(device))
         measured = Measured(
             device=str(device),
             threads=torch.get_num_threads(),

@@ -28,7 +28,13 @@ def roofline_picture(layers: Sequence[dict[str, Any]], machine: Machine, *, titl
         ridge = machine.flops_per_second / machine.bytes_per_second
         intensities = [layer["intensity"] for layer in shown]
         across = np.geomspace(min([0.1, ridge, *intensities]), max([10 * ridge, *intensities]), 200)
-        axes.loglog(across, [machine.attainable(x) / 1e9 for x in across], color=RIGHT, linewidth=1.4, label="most that is possible")
+        axes.loglog(
+            across,
+            [machine.attainable(x) / 1e9 for x in across],
+            color=RIGHT,
+            linewidth=1.4,
+            label="measured peak: a matrix product, a copy",
+        )
         if shown:
             total = sum(layer["forward_ms"] for layer in shown)
             reached = [layer["share_of_peak"] * machine.flops_per_second / 1e9 for layer in shown]

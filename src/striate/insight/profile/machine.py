@@ -13,7 +13,10 @@ COPIED_BYTES = 64 * 2**20  # far more than a cache holds
 
 
 class Machine(NamedTuple):
-    """The measured limits of a device, in float32 and with the threads that torch uses."""
+    """The measured limits of a device, in float32 and with the threads that torch uses.
+
+    A layer can pass them: its data may lie in a cache, and some convolutions need fewer multiply-adds than are counted (Winograd).
+    """
 
     flops_per_second: float
     bytes_per_second: float
@@ -24,6 +27,11 @@ class Machine(NamedTuple):
         Source: Williams et al., 2009, Communications of the ACM 52(4).
         """
         return min(self.flops_per_second, intensity * self.bytes_per_second)
+
+
+def best(first: Machine, second: Machine) -> Machine:
+    """The higher of each limit, as other programs may have slowed one measurement down."""
+    return Machine(*map(max, first, second))
 
 
 def measure_machine(device: torch.device) -> Machine:
