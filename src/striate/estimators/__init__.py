@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from striate.estimators.hopfield import Hopfield, ModernHopfield
     from striate.estimators.mcculloch_pitts import McCullochPitts
     from striate.estimators.multilayer import MultilayerPerceptron
+    from striate.estimators.one_layer import LinearRegression, LogisticRegression, SoftmaxRegression
     from striate.estimators.perceptron import Perceptron
     from striate.estimators.persistence import load_estimator
     from striate.estimators.regressor import ImageRegressor
     from striate.estimators.som import SelfOrganizingMap
+    from striate.estimators.svm import KernelSVM, LinearSVM
 
 __all__ = [
     "ART1",
@@ -31,12 +33,17 @@ __all__ = [
     "Hopfield",
     "ImageClassifier",
     "ImageRegressor",
+    "KernelSVM",
+    "LinearRegression",
+    "LinearSVM",
+    "LogisticRegression",
     "McCullochPitts",
     "ModernHopfield",
     "MultilayerPerceptron",
     "Oja",
     "Perceptron",
     "SelfOrganizingMap",
+    "SoftmaxRegression",
     "load_estimator",
 ]
 HOMES = {
@@ -49,12 +56,17 @@ HOMES = {
     "Hopfield": "striate.estimators.hopfield",
     "ImageClassifier": "striate.estimators.classifier",
     "ImageRegressor": "striate.estimators.regressor",
+    "KernelSVM": "striate.estimators.svm",
+    "LinearRegression": "striate.estimators.one_layer",
+    "LinearSVM": "striate.estimators.svm",
+    "LogisticRegression": "striate.estimators.one_layer",
     "McCullochPitts": "striate.estimators.mcculloch_pitts",
     "ModernHopfield": "striate.estimators.hopfield",
     "MultilayerPerceptron": "striate.estimators.multilayer",
     "Oja": "striate.estimators.hebb",
     "Perceptron": "striate.estimators.perceptron",
     "SelfOrganizingMap": "striate.estimators.som",
+    "SoftmaxRegression": "striate.estimators.one_layer",
     "load_estimator": "striate.estimators.persistence",
 }
 
