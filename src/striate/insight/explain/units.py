@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from striate.core.errors import ShapeError, UsageError
 from striate.insight.explain.inside import logits_of, open_network, outputs_of, recording
 
+CALM = 2.0  # how much the square of a picture's values, before the sigmoid, counts: it keeps colours from their ends
 JITTER = 4  # pixels at most; an eighth of a small picture
 
 
@@ -60,20 +61,21 @@ def favourite_pictures(
     chosen = torch.tensor(units, device=parameters.device)
 
     def painted() -> Tensor:
-        picture = torch.fft.irfft2(torch.view_as_complex(strengths) * scale, s=(height, width), norm="ortho")
-        return torch.sigmoid(picture / 4)  # (U, C, H, W)
+        picture: Tensor = torch.fft.irfft2(torch.view_as_complex(strengths) * scale, s=(height, width), norm="ortho")
+        return picture / 4  # (U, C, H, W)
 
     with open_network(model):
         optimizer = torch.optim.Adam([strengths], lr=learning_rate)
         for _ in range(num_steps):
             shift = (torch.rand(2, generator=generator) * 2 - 1).mul(reach).round().int().tolist()
-            excited = _responses(model, normalized(painted().roll(shift, (2, 3))), layer)  # (U, units)
+            picture = painted()
+            excited = _responses(model, normalized(torch.sigmoid(picture).roll(shift, (2, 3))), layer)  # (U, units)
             if not (min(units) >= 0 and max(units) < excited.shape[1]):
                 raise UsageError(f"units must be in 0 to {excited.shape[1] - 1}, got {min(units)} to {max(units)}")
-            loss = -excited.gather(1, chosen[:, None]).sum()
+            loss = CALM * picture.square().mean((1, 2, 3)).sum() - excited.gather(1, chosen[:, None]).sum()
             (strengths.grad,) = torch.autograd.grad(loss, strengths)
             optimizer.step()
-        return painted().detach()
+        return torch.sigmoid(painted()).detach()
 
 
 def _responses(model: nn.Module, images: Tensor, layer: nn.Module | None) -> Tensor:
