@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.insight import attack
+from striate.insight.attack.inside import within
 
 IMAGES = torch.rand(6, 3, 5, 7, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2  # far from 0 and 1
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 20, 28, 3), np.uint8)
@@ -245,3 +246,15 @@ def test_refusals_say_what_came_and_what_was_wanted():
         attack.corrupted(PICTURES, "blur", 6)
     with pytest.raises(ShapeError, match="images must be uint8"):
         attack.rotated(PICTURES.astype(float), 3)
+
+
+@pytest.mark.parametrize("eps", [1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3])
+def test_each_pixel_value_is_brought_within_each_usual_eps_and_soon(eps):
+    """Moving by one representable number at a time took for ever where black pixels are pushed below 0."""
+    images = (torch.arange(256) / 255).view(1, 1, 16, 16)
+    for push in (-1.0, 1.0):
+        near = within(images + push, images, eps, "linf")
+
+        assert float((near.double() - images.double()).abs().max()) <= eps
+        assert 0 <= float(near.min()) <= float(near.max()) <= 1
+        assert float((near - images).abs().max()) > 0.999 * eps

@@ -78,9 +78,11 @@ def within(perturbed: Tensor, images: Tensor, eps: float, norm: Norm) -> Tensor:
     if eps == 0:
         return images.clone()
     if norm == "linf":
-        near = torch.minimum(torch.maximum(perturbed, images - eps), images + eps).clamp(0, 1)
+        near, margin = torch.minimum(torch.maximum(perturbed, images - eps), images + eps).clamp(0, 1), 1e-7
         while bool((far := (near.double() - images.double()).abs() > eps).any()):  # images + eps was rounded up
-            near = torch.where(far, torch.nextafter(near, images), near)
+            shrunk = images.double() + (near.double() - images.double()) * max(0.0, 1 - margin)
+            near = torch.where(far, shrunk.to(images.dtype), near)
+            margin *= 2  # rounding may undo a shrinking that is too small
         return near
     near, margin = perturbed.clamp(0, 1), 1e-7
     while bool(((size := lengths(near.double() - images.double())) > eps).any()):
