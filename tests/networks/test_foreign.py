@@ -140,9 +140,7 @@ def test_a_model_file_of_the_users_module_needs_it_again(tmp_path):
 
     again = load_model(path, module=Small()).module.state_dict()
     assert all(torch.equal(again[name], state[name]) for name in state)
-    with pytest.raises(
-        UsageError, match=r"the user's own, Small, of which a file holds the weights alone\nHand it in: striate\.load"
-    ):
+    with pytest.raises(UsageError, match=r"the user's own, Small, of which a file holds the weights alone\nHand it in: striate\.load"):
         load_model(path)
     with pytest.raises(UsageError, match="the weights are those of a Small, got a Linear"):
         load_model(path, module=nn.Linear(2, 3))
