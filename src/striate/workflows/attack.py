@@ -250,8 +250,8 @@ def summary(report: AttackReport) -> str:
     ]
     for result in report.results:
         lines += ["", f"{result.attack}, {result.unit}"]
-        lines.append("  size      " + "".join(f"{size:>8.4g}" for size in result.sizes))
-        lines.append("  accuracy  " + "".join(f"{value:>8.4f}" for value in result.accuracies))
+        lines.append("  size      " + "".join(f"{size:>9.3g}" for size in result.sizes))
+        lines.append("  accuracy  " + "".join(f"{value:>9.4f}" for value in result.accuracies))
         if result.median_distance is not None:
             lines.append(f"  median way to a wrong answer {result.median_distance:.4f}")
     if report.output:
