@@ -17,6 +17,7 @@ from striate.workflows.runs import new_run_folder
 from striate.workflows.train import Silence, TrainReport, TrainRequest, Watch, train
 
 NUM_SHOWN = 24  # pictures in answers.png
+EPOCHS, SHORT_EPOCHS = 15, 3
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -24,7 +25,7 @@ class DemoRequest:
     """Where the demo's run goes; `runs/demo/digits-NNN` by default."""
 
     output: Path | None = None
-    epochs: int = 15
+    epochs: int = EPOCHS
     seed: int = 0
 
 

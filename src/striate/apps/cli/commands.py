@@ -256,6 +256,13 @@ def train_command(
     ] = None,
     accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in so many parts, to need less memory.")] = None,
     model_ema: Annotated[float | None, typer.Option(min=0, max=1, help="Keep an exponential mean of the weights with this decay.")] = None,
+    adversarial: Annotated[
+        Literal["fgsm", "pgd"] | None, typer.Option(help="Train on pictures that this attack changes, so that the network withstands it.")
+    ] = None,
+    adversarial_eps: Annotated[
+        float | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range [default: 8/255 = 0.0314].")
+    ] = None,
+    adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd [default: 7].")] = None,
     freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto takes bfloat16 where it is fast [default: auto].")
@@ -322,6 +329,9 @@ def train_command(
         val_fraction=val_fraction,
         accumulate=accumulate,
         ema=model_ema,
+        adversarial=adversarial,
+        adversarial_eps=adversarial_eps,
+        adversarial_steps=adversarial_steps,
         freeze=tuple(freeze) if freeze else None,
         precision=precision,
         compile=compile_,
@@ -482,19 +492,39 @@ def repro_command(
 
 @app.command("demo")
 def demo_command(
-    output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/demo/digits-NNN].")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Train a small network on 1,797 scanned digits, measure it on digits it has not seen, and show what it does."""
-    from striate.apps.cli.progress import show_progress
-    from striate.workflows.demo import DemoRequest, demo, summary
+    """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
+    from striate.workflows.demos.registry import DEMOS, MAIN, DemoRequest, demonstrate, summary
 
-    with show_progress() as watch:
-        report = demo(DemoRequest(output=output), watch=watch)
-    if as_json:
-        print_json(report)
+    if name is None:
+        if as_json:
+            print_json([MAIN, *DEMOS])
+        else:
+            print_table(["demo", "shows"], [[demo.name, demo.shows] for demo in (MAIN, *DEMOS)], right=set())
+    elif name == MAIN.name:
+        from striate.apps.cli.progress import show_progress
+        from striate.workflows.demo import EPOCHS, SHORT_EPOCHS, demo
+        from striate.workflows.demo import DemoRequest as MainRequest
+        from striate.workflows.demo import summary as main_summary
+
+        with show_progress() as watch:
+            trained = demo(MainRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
+        if as_json:
+            print_json(trained)
+        else:
+            sys.stdout.write(main_summary(trained))
     else:
-        sys.stdout.write(summary(report))
+        report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short, data_dir=data_dir), say=say)
+        if as_json:
+            print_json(report)
+        else:
+            sys.stdout.write(summary(report))
 
 
 @app.command("diagnose")

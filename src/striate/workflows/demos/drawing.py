@@ -1,0 +1,97 @@
+"""Animations, and the marks that the demos' pictures share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+DPI = 100
+COLOURS = ("#1f5fa8", "#d9731a", "#2e8b57", "#8e44ad", "#b3261e", "#6b6b6b", "#c2a200", "#17a2b8", "#e377c2", "#7f4f24")
+TINTS = ("#dbe8f5", "#fbe6d3")  # of the first two, for areas
+GRID = "#e6e6e6"
+
+
+def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, frame_ms: int = 90, last_ms: int = 3000) -> bytes:
+    """A GIF that repeats: `draw(i)` changes the figure to frame i; the last one stands for `last_ms`.
+
+    All frames share one palette, made of the first, the middle and the last, so that nothing flickers.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    frames = []
+    for index in range(num_frames):
+        draw(index)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        figure.set_layout_engine("none")  # what the first frame laid out stays where it is
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        frames.append(Image.fromarray(pixels[..., :3].copy()))
+    chosen = [np.asarray(frames[index]) for index in (0, num_frames // 2, num_frames - 1)]
+    palette = Image.fromarray(np.vstack(chosen)).quantize(192)
+    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    file = io.BytesIO()
+    durations = [frame_ms] * (num_frames - 1) + [last_ms]
+    indexed[0].save(file, format="GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
+    return file.getvalue()
+
+
+def plain(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
+    """Quiet axes: a light grid below, no box above and to the right, a title at the left."""
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def bare(axes: Axes, *, title: str = "") -> None:
+    """Axes of an image: no ticks."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("#bbbbbb")
+    axes.set_title(title, fontsize=10, loc="left")
+
+
+def numbers(axes: Axes, values: np.ndarray, *, title: str = "", form: str = "g", largest: float | None = None, size: float = 10) -> None:
+    """A small matrix as cells with their numbers: blue below zero, orange above."""
+    limit = largest or float(np.abs(values).max()) or 1.0
+    axes.imshow(values, cmap=_diverging(), vmin=-limit, vmax=limit, interpolation="nearest")
+    for row, column in np.ndindex(*values.shape):
+        axes.text(column, row, f"{values[row, column]:{form}}", ha="center", va="center", fontsize=size, color="#222222")
+    bare(axes, title=title)
+    axes.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.2)
+    axes.tick_params(which="minor", length=0)
+
+
+def _diverging() -> Colormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("blue-white-orange", ["#7fa8d6", "#f6f6f6", "#f0ac72"])
+
+
+def tiles(images: np.ndarray, columns: int, *, gap: int = 1, fill: float = 0.5) -> np.ndarray:
+    """Images (n, h, w) side by side in rows of `columns`, with `gap` pixels of `fill` between them."""
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def stages(num_steps: int, num_frames: int) -> Sequence[int]:
+    """At most `num_frames` steps of 0..num_steps - 1, denser at the start, where most happens; the first and the last are among them."""
+    share = np.linspace(0, 1, min(num_frames, num_steps)) ** 1.6
+    return sorted({round(float(s) * (num_steps - 1)) for s in share})

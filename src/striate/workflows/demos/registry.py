@@ -1,0 +1,117 @@
+"""The demos by name, and the one way to run one: `demonstrate(request)`.
+
+`train` is not among the modules here: it is the main job, and lives in `striate.workflows.demo`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import UnknownNameError
+from striate.core.files import write_atomically
+from striate.workflows.demos.shown import Setting, Shown, Table, word
+from striate.workflows.runs import new_run_folder, write_json
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One line of the list."""
+
+    name: str
+    shows: str
+
+
+MAIN = Demo("train", "the main job: a network learns scanned digits and answers for ones it has not seen")
+
+# The module of a demo has its name, with _ for -, and a function `show(setting) -> Shown`.
+# fmt: off
+DEMOS = (
+    Demo("perceptron",      "its line moves with each mistake; the gates it learns, and XOR, which it cannot"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DemoRequest:
+    """Which demo, and where its pictures go: `runs/demo/NAME-NNN` by default."""
+
+    name: str
+    output: Path | None = None
+    seed: int = 0
+    short: bool = False
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """The numbers and pictures of a demo."""
+
+    name: str
+    shows: str
+    seconds: float
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    output: str
+    files: tuple[str, ...]
+
+
+def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: None) -> DemoReport:
+    """Run a demo and write its pictures and its numbers.
+
+    Raises:
+        UnknownNameError: there is no such demo.
+        UsageError: the output folder is not empty.
+        EnvironmentFault: it cannot be written.
+    """
+    known = {demo.name: demo for demo in DEMOS}
+    if request.name not in known:
+        raise UnknownNameError("demo", request.name, [MAIN.name, *known], "`striate demo` lists all.")
+    module = importlib.import_module(f"striate.workflows.demos.{request.name.replace('-', '_')}")
+    show = cast("Callable[[Setting], Shown]", module.show)
+    folder = new_run_folder("demo", request.name, request.output)
+
+    started = time.perf_counter()
+    shown = show(Setting(seed=request.seed, short=request.short, data_dir=request.data_dir, say=say))
+    seconds = time.perf_counter() - started
+
+    for name, data in shown.pictures.items():
+        write_atomically(folder / name, data)
+    numbers = [{"title": table.title, "rows": [dict(zip(table.heading, row, strict=True)) for row in table.rows]} for table in shown.tables]
+    write_json(folder / "numbers.json", numbers)
+    return DemoReport(
+        name=request.name,
+        shows=known[request.name].shows,
+        seconds=seconds,
+        tables=shown.tables,
+        notes=shown.notes,
+        output=str(folder),
+        files=tuple(str(folder / name) for name in shown.pictures),
+    )
+
+
+def summary(report: DemoReport) -> str:
+    """The report for a person: its tables, what to see in them, and where the pictures are."""
+    parts = [f"{report.name}: {report.shows}\n"]
+    parts += [f"{table.title}\n{text_of(table)}" for table in report.tables]
+    parts.append("".join(f"{note}\n" for note in report.notes))
+    parts.append("".join(f"picture   {file}\n" for file in report.files) + f"numbers   {report.output}/numbers.json\n")
+    return "\n".join(parts)
+
+
+def text_of(table: Table) -> str:
+    """A table as aligned text; numbers stand right."""
+    columns = [[name, *(word(row[place]) for row in table.rows)] for place, name in enumerate(table.heading)]
+    right = [not any(isinstance(row[place], str) for row in table.rows) for place in range(len(columns))]
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for row in zip(*columns, strict=True):
+        cells = (cell.rjust(width) if aside else cell.ljust(width) for cell, width, aside in zip(row, widths, right, strict=True))
+        lines.append(("  " + "  ".join(cells)).rstrip() + "\n")
+    return "".join(lines)
