@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
 HERE = Path(__file__).parent
 ROWS: dict[str, str] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
+EXCEPTED = [row for row, line in ROWS.items() if line.endswith("nothing to show)")]  # a source, an opinion
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,8 +60,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         print(f"{row:6}  {ROWS[row]}")
         for test in tests:
             print(f"        {test}")
-    missing = [row for row, tests in shown.items() if not tests]
-    print(f"\n{len(ROWS) - len(missing)} of {len(ROWS)} rows are shown by a test.", "Not yet:" if missing else "")
+    missing = [row for row, tests in shown.items() if not tests and row not in EXCEPTED]
+    todo = len(ROWS) - len(EXCEPTED)
+    print(f"\n{todo - len(missing)} of {todo} rows are shown by a test; {' and '.join(EXCEPTED)} have nothing to show.")
+    print("Not yet:" if missing else "None is missing.")
     for row in missing:
         print(f"{row:6}  {ROWS[row]}")
     return True

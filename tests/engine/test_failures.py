@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.core.errors import EnvironmentFault
 from striate.engine.failures import TrainingDivergedError, is_out_of_memory
@@ -28,6 +29,7 @@ class Spoiler(nn.Module):
         return x * math.nan if self.calls >= self.at else x
 
 
+@pytest.mark.row("004-21")
 def test_the_first_part_that_gives_nan_is_named_with_its_step_and_its_batch(make_batches, make_model):
     model, batches = make_model(), make_batches(4)
     model.insert(2, Spoiler(at=3))
@@ -44,6 +46,47 @@ def test_the_first_part_that_gives_nan_is_named_with_its_step_and_its_batch(make
     assert error.value.step == 3
     assert error.value.batch is batches.batches[2]
     assert all(torch.equal(now, kept) for now, kept in zip(model.parameters(), before, strict=True))  # the bad step changed nothing
+
+
+class Formula(nn.Module):
+    """A formula as a layer."""
+
+    def __init__(self, formula: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.formula = formula
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.formula(x)
+
+
+@pytest.mark.row("004-21")
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: x.relu().log(),  # log 0
+        lambda x: x.relu() / x.relu(),  # 0 / 0
+        lambda x: (x * 65_504).half().float(),  # half precision ends there
+        lambda x: (300 * x.abs() + 100).exp(),
+    ],
+    ids=["log of 0", "0 by 0", "overflow of half precision", "overflow of exp"],
+)
+def test_each_usual_way_to_nan_is_found_in_its_layer_at_step_1_with_a_remedy(make_batches, make_model, formula):
+    model = make_model()
+    model.insert(3, Formula(formula))
+
+    with pytest.raises(TrainingDivergedError, match=r"the loss is not finite at step 1 .*, first in 3") as error:
+        list(fit(model, make_batches(2), TrainSettings(**PLAIN)))
+
+    assert (error.value.part, error.value.step, error.value.exit_code) == ("3", 1, 5)
+    assert error.value.remedy == "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
+
+
+@pytest.mark.row("004-21")
+def test_a_learning_rate_of_a_million_is_found_within_a_few_steps_and_named(make_batches, make_model):
+    with pytest.raises(TrainingDivergedError, match=r"1\.running_var is not finite at step 4 \(learning rate 1e\+06\)") as error:
+        list(fit(make_model(), make_batches(4), TrainSettings(**{**PLAIN, "learning_rate": 1e6, "schedule": "constant"})))
+
+    assert error.value.remedy.startswith("Train with a smaller --lr")
 
 
 def test_a_gradient_that_is_not_finite_is_laid_to_the_step_that_made_it(make_batches, make_model):

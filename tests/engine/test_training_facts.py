@@ -238,3 +238,54 @@ def test_the_variance_of_a_batch_s_gradient_falls_with_its_size() -> None:
         draws = [gradient(torch.randint(500, (size,), generator=generator)) for _ in range(500)]
         measured = sum((g - whole).square().sum().item() for g in draws) / 500
         assert measured == pytest.approx(one / size, rel=0.15)
+
+
+# ---- depth
+
+
+@pytest.mark.slow
+@pytest.mark.row("003-54")
+def test_the_training_error_of_plain_networks_falls_with_depth_and_then_rises_and_shortcuts_undo_it() -> None:
+    """He et al., 2015, arXiv:1512.03385, Figure 1, with 1, 4 and 30 normalized convolutions on the 8 x 8 digits, on equal budgets."""
+    digits = load_digits()
+    images = torch.tensor(digits.images[:1000], dtype=torch.float32)[:, None] / 8 - 0.6
+    labels = torch.tensor(digits.target[:1000])
+    plain = {depth: loss_of_depth(images, labels, depth, shortcuts=False) for depth in (1, 4, 30)}
+    residual = loss_of_depth(images, labels, 30, shortcuts=True)
+    assert plain[4] < 0.7 * plain[1]
+    assert plain[30] > 2 * plain[4]
+    assert residual < 0.5 * plain[30]
+
+
+class Unit(nn.Module):
+    """relu(norm(conv(x))), and x added before the ReLU where there is a shortcut."""
+
+    def __init__(self, *, shortcut: bool) -> None:
+        super().__init__()
+        self.conv, self.norm, self.shortcut = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(x))
+        return F.relu(x + y if self.shortcut else y)
+
+
+def loss_of_depth(images: Tensor, labels: Tensor, depth: int, *, shortcuts: bool) -> float:
+    """The mean of the last 20 of 80 batches of 50, with momentum."""
+    stem = [nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    units = [Unit(shortcut=shortcuts) for _ in range(depth - 1)]
+    model = nn.Sequential(*stem, *units, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 10))
+    with torch_seed(0):
+        initialise(model, "he")
+    if shortcuts:
+        for unit in units:  # each begins as the identity (Goyal et al., 2017)
+            nn.init.zeros_(unit.norm.weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    generator, losses = torch.Generator().manual_seed(1), []
+    for _ in range(80):
+        places = torch.randint(1000, (50,), generator=generator)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images[places]), labels[places])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-20:]) / 20

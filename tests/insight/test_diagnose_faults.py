@@ -180,6 +180,7 @@ def test_each_kind_of_finding_is_planted():
     assert {kind for kind, _, _ in FAULTS.values()} == set(KINDS)
 
 
+@pytest.mark.row("003-41")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found_and_nothing_else(fault, train):
     kind, where, plant = FAULTS[fault]

@@ -13,6 +13,7 @@ from PIL import Image
 import striate
 from striate.core.errors import UsageError
 from striate.data.sources import open_data
+from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
 from striate.workflows.evaluate import read_split
 from striate.workflows.runs import read_config
@@ -68,6 +69,23 @@ def test_what_a_model_withstands(digits_run):
             assert picture.size[0] > 300
     assert (folder / "accuracy.csv").read_text().startswith("attack,unit,size,accuracy\nfgsm,eps (linf),0,")
     assert "median way to a wrong answer" in summary(report)
+
+
+@pytest.mark.row("003-26")
+def test_light_deformation_and_clutter_make_recognition_hard(digits_run):
+    """What a model reads well is read worse in flat light, warped, or with another digit's strokes at its side."""
+    model = striate.load(digits_run)
+    val = read_split(open_data("digits"), "val", model, read_config(digits_run), lambda _text: None)
+    beside = np.roll(val.images, 1, axis=0)[:, :, ::-1]  # of another picture, mirrored
+    cluttered = np.concatenate([np.maximum(val.images[:, :, :4], beside[:, :, :4]), val.images[:, :, 4:]], axis=2)
+
+    def accuracy(images: np.ndarray) -> float:
+        return float((model.probabilities(np.ascontiguousarray(images)).argmax(1) == val.labels).mean())
+
+    clean = accuracy(val.images)
+    assert clean > 0.9
+    for changed in (corrupted(val.images, "contrast", 5), corrupted(val.images, "elastic", 5), cluttered):
+        assert accuracy(changed) < clean - 0.1
 
 
 def test_the_command_line_attacks(digits_run, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,46 @@ def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
     assert len(there[0]["top"]) == 2
 
 
+@pytest.mark.row("001-23")
+def test_the_first_test_pictures_are_drawn_with_their_classes_without_a_screen(digits_run, tmp_path):
+    """Each picture is enlarged in whole squares: its grey values are there, in a file made in a process that has no DISPLAY."""
+    test = open_data("digits").read("test")
+    for index in range(4):
+        Image.fromarray(test.images[index, ..., 0]).save(tmp_path / f"{index}.png")
+    command = [sys.executable, "-m", "striate", "predict", str(digits_run[0]), *(f"{index}.png" for index in range(4))]
+    setting = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+    done = subprocess.run([*command, "--plot", "four.png"], cwd=tmp_path, env=setting, capture_output=True, text=True, check=True)
+
+    answers = striate.load(digits_run[0]).predict(test.images[:4])
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for index, answer in enumerate(answers):
+        assert any(f"{index}.png" in line and answer.class_name in line for line in lines)
+    with Image.open(tmp_path / "four.png") as picture:
+        shown = set(np.unique(np.asarray(picture.convert("L"))))
+    assert set(np.unique(test.images[:4])) <= shown
+
+
+@pytest.mark.row("001-21")
+def test_answers_come_one_by_one_and_pictures_are_read_as_they_are_asked_for(digits_run, tmp_path):
+    """The third file is no picture: the first two answers come all the same, as it lies in the second group."""
+    test = open_data("digits").read("test")
+    paths = [tmp_path / f"{index}.png" for index in range(4)]
+    for index, path in enumerate(paths):
+        Image.fromarray(test.images[index, ..., 0]).save(path)
+    paths[2].write_bytes(b"none")
+    model = striate.load(digits_run[0])
+
+    answers = model.answers(paths, batch_size=2)
+
+    expected = model.predict(test.images[:2])
+    assert [next(answers).class_name for _ in range(2)] == [item.class_name for item in expected]
+    with pytest.raises(DataError, match=r"2\.png"):
+        next(answers)
+    with pytest.raises(UsageError, match="top must be at least 1, got 0"):
+        model.answers(paths, top=0)
+
+
 def test_a_picture_gets_the_same_answer_alone_and_in_any_batch(digits_run):
     model = striate.load(digits_run[0])
     images = open_data("digits").read("test").images[:50]
@@ -145,11 +186,15 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     assert files[0] != files[2]
 
 
+@pytest.mark.row("001-21")
 def test_steps_trains_exactly_so_many_updates(tmp_path):
     report = striate.train("digits", network="compact_cnn", steps=7, batch_size=300, output=tmp_path / "run")
 
     assert report.steps == 7
     assert report.epochs == 2  # 5 batches of 300 cover 1,295 pictures
+    assert striate.load(report.run).info["epoch"] in (1, 2)
+    measured = striate.evaluate(report.run, split="val")
+    assert (measured.accuracy, measured.log_loss) == (pytest.approx(report.val.accuracy), pytest.approx(report.val.loss, rel=1e-5))
 
 
 def test_a_split_without_some_classes_is_scored_by_name(picture_folder, tmp_path):

@@ -206,19 +206,25 @@ class Model:
         Raises:
             UsageError: the model gives no classes.
         """
+        return Predictions(list(self.answers(pictures, top=top, batch_size=batch_size)))
+
+    def answers(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Iterator[Prediction]:
+        """The same one by one, as they are asked for: no more than `batch_size` pictures are held."""
         if top < 1:
             raise UsageError(f"top must be at least 1, got {top}")
         if labels_pixels(self):
             raise UsageError("the model gives a class to each pixel, and no single one", "Use model.predict.")
         if self.targets is not None:
             raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
-        items: list[Prediction] = []
+        return self._answers(pictures, top, batch_size)
+
+    def _answers(self, pictures: Pictures, top: int, batch_size: int) -> Iterator[Prediction]:
         for names, images in self._groups(pictures, batch_size):
             logits, found = self.outputs(images, batch_size=batch_size), self.calibration
             fits = scores_of(logits, found.score, found.temperature) >= (-np.inf if found.threshold is None else found.threshold)
             probabilities = softmax(logits / found.temperature)
-            items += [self._answer(name, row, top, known) for name, row, known in zip(names, probabilities, fits, strict=True)]
-        return Predictions(items)
+            for name, row, known in zip(names, probabilities, fits, strict=True):
+                yield self._answer(name, row, top, known)
 
     def estimate(self, pictures: Pictures, *, batch_size: int = 128) -> Estimates:
         """The numbers, or the labels, of pictures; arguments and errors as of `predict`.
