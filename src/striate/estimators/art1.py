@@ -16,15 +16,16 @@ from striate.core.errors import DataError, UsageError
 from striate.estimators.persistence import Saved
 
 
-def resonating(choices: np.ndarray, matches: np.ndarray, vigilance: float) -> int:
-    """The category of the highest choice that meets the vigilance, the first of several; -1 where none does.
+def resonating(choices: np.ndarray, common: np.ndarray, size: float, vigilance: float) -> int:
+    """The category of the highest choice whose match, common / size, meets the vigilance; the first of several; -1 where none does.
 
     This is where the search by resets ends, without the search.
     """
-    met = matches >= vigilance - 1e-12  # a sum of shares may miss its value by a rounding
-    if not met.any():
-        return -1
-    return int(np.where(met, choices, -np.inf).argmax())
+    enough = (vigilance - 1e-12) * size  # a sum of shares may miss its value by a rounding
+    if len(choices) and common[first := int(choices.argmax())] >= enough:
+        return first
+    met = np.flatnonzero(common >= enough)
+    return int(met[choices[met].argmax()]) if len(met) else -1
 
 
 class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -101,8 +102,7 @@ class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     def _winner(self, pattern: np.ndarray, templates: np.ndarray) -> int:
         common = (templates & pattern).sum(1)
         choices = self.choice * common / (self.choice - 1 + templates.sum(1))
-        size = pattern.sum()
-        return resonating(choices, common / size if size else np.ones(len(templates)), self.vigilance)
+        return resonating(choices, common, float(pattern.sum()), self.vigilance)
 
     def _patterns(self, X: Any, *, reset: bool) -> np.ndarray:
         X = validate_data(self, X, reset=reset)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
 from striate.estimators.art1 import resonating
-from striate.estimators.fuzzy_art import Categories, FuzzySystem
+from striate.estimators.fuzzy_art import FuzzySystem
 
 TRACKING = 1e-7  # by which the vigilance exceeds the match of a category with a wrong label
 
@@ -91,14 +91,12 @@ class ARTMAP(ClassifierMixin, FuzzySystem):  # type: ignore[misc]  # scikit-lear
         self.category_labels_ = np.zeros(0, np.int64)
 
     def _present(self, X: np.ndarray, labels: np.ndarray) -> None:
-        categories, of_category = Categories(self.weights_), self.category_labels_.tolist()
+        categories, of_category = self._categories(), self.category_labels_.tolist()
         for coded, label in zip(self._coded(X), labels.tolist(), strict=True):
-            choices, matches = self._activity(coded, categories.weights, categories.sizes)
-            vigilance = self.vigilance
-            winner = resonating(choices, matches, vigilance)
+            choices, common = categories.activity(coded)
+            winner = resonating(choices, common, X.shape[1], self.vigilance)
             while winner >= 0 and of_category[winner] != label:
-                vigilance = float(matches[winner]) + TRACKING
-                winner = resonating(choices, matches, vigilance)
+                winner = resonating(choices, common, X.shape[1], float(common[winner]) / X.shape[1] + TRACKING)
             if winner < 0:
                 categories.add(coded)
                 of_category.append(label)
@@ -110,7 +108,7 @@ class ARTMAP(ClassifierMixin, FuzzySystem):  # type: ignore[misc]  # scikit-lear
     def predict(self, X: Any) -> np.ndarray:
         """The label of the category of the highest choice."""
         check_is_fitted(self)
-        coded, sizes = self._coded(validate_data(self, X, dtype=np.float64, reset=False)), self.weights_.sum(1)
-        winners = [int(self._activity(row, self.weights_, sizes)[0].argmax()) for row in coded]
+        coded, categories = self._coded(validate_data(self, X, dtype=np.float64, reset=False)), self._categories()
+        winners = [int(categories.activity(row)[0].argmax()) for row in coded]
         labels: np.ndarray = self.classes_[self.category_labels_[winners]]
         return labels

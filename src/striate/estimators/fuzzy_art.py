@@ -45,44 +45,49 @@ class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn c
         coded: np.ndarray = np.hstack([scaled, 1 - scaled])
         return coded
 
-    def _activity(self, coded: np.ndarray, weights: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The choices and matches (categories,) of one pattern."""
-        common = np.minimum(coded, weights).sum(1)
-        return common / (self.choice + sizes), common / (len(coded) / 2)
+    def _categories(self) -> Categories:
+        return Categories(self.weights_, self.choice)
 
 
 class Categories:
-    """Weights that grow: a buffer twice as long as needed, with the size of each row beside it."""
+    """Weights that grow: a buffer twice as long as needed, with what the choice is divided by beside it."""
 
-    def __init__(self, weights: np.ndarray) -> None:
+    def __init__(self, weights: np.ndarray, choice: float) -> None:
         self.count = len(weights)
-        self._buffer = np.vstack([weights, np.empty((max(16, len(weights)), weights.shape[1]))])
-        self._sizes = self._buffer.sum(1)
+        self.choice = choice
+        self._buffer = np.vstack([weights, np.zeros((max(16, len(weights)), weights.shape[1]))])
+        self._common = np.empty_like(self._buffer)
+        self._divisors = choice + self._buffer.sum(1)
 
     @property
     def weights(self) -> np.ndarray:
         used: np.ndarray = self._buffer[: self.count]
         return used
 
-    @property
-    def sizes(self) -> np.ndarray:
-        used: np.ndarray = self._sizes[: self.count]
-        return used
+    def activity(self, coded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The choices of one pattern, and what it has in common with each category: (categories,)."""
+        common = np.minimum(coded, self.weights, out=self._common[: self.count])
+        sums = np.einsum("kn->k", common)  # the same order in each row, as a matrix product has not: equal rows get equal sums
+        return sums / self._divisors[: self.count], sums
 
     def add(self, coded: np.ndarray) -> int:
         """A new category that is the pattern itself; its number."""
         if self.count == len(self._buffer):
             self._buffer = np.vstack([self._buffer, np.empty_like(self._buffer)])
-            self._sizes = np.concatenate([self._sizes, np.empty_like(self._sizes)])
-        self._buffer[self.count], self._sizes[self.count] = coded, coded.sum()
+            self._common = np.empty_like(self._buffer)
+            self._divisors = np.concatenate([self._divisors, np.empty_like(self._divisors)])
+        self._buffer[self.count], self._divisors[self.count] = coded, self.choice + coded.sum()
         self.count += 1
         return self.count - 1
 
     def learn(self, category: int, coded: np.ndarray, rate: float) -> None:
         """Shrink the category's weights towards what it has in common with the pattern."""
         weights = self._buffer[category]
-        weights += rate * (np.minimum(coded, weights) - weights)
-        self._sizes[category] = weights.sum()
+        if rate == 1:
+            np.minimum(coded, weights, out=weights)
+        else:
+            weights += rate * (np.minimum(coded, weights) - weights)
+        self._divisors[category] = self.choice + np.add.reduce(weights)
 
 
 class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
@@ -147,10 +152,10 @@ class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
         return self
 
     def _present(self, X: np.ndarray) -> None:
-        categories = Categories(self.weights_)
+        categories = self._categories()
         labels = np.empty(len(X), np.int64)
         for index, coded in enumerate(self._coded(X)):
-            winner = resonating(*self._activity(coded, categories.weights, categories.sizes), self.vigilance)
+            winner = resonating(*categories.activity(coded), X.shape[1], self.vigilance)
             if winner < 0:
                 winner = categories.add(coded)
             else:
@@ -161,5 +166,5 @@ class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
     def predict(self, X: Any) -> np.ndarray:
         """The category that each pattern would join; -1 where it would begin a new one."""
         check_is_fitted(self)
-        coded, sizes = self._coded(validate_data(self, X, dtype=np.float64, reset=False)), self.weights_.sum(1)
-        return np.array([resonating(*self._activity(row, self.weights_, sizes), self.vigilance) for row in coded])
+        X, categories = validate_data(self, X, dtype=np.float64, reset=False), self._categories()
+        return np.array([resonating(*categories.activity(row), X.shape[1], self.vigilance) for row in self._coded(X)])

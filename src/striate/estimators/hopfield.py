@@ -19,6 +19,8 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.estimators.persistence import Saved
 
 CAPACITY = 0.138  # random patterns a unit; above, recall breaks down
+EXACT = 2**24  # below, every whole number is a float32
+BLOCK = 64  # states that turn their units together
 
 
 class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -71,9 +73,12 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         patterns = signs("X", X, None if first else self.n_features_in_)
         self.n_patterns_ = len(patterns) + (0 if first else self.n_patterns_)
         self.n_features_in_ = patterns.shape[1]
-        self.sums_ = patterns.T @ patterns + (0 if first else self.sums_)  # whole numbers, so that recall is exact
+        # Whole numbers, and no field above the number of units times that of patterns: in a type that holds them, recall is exact.
+        exact = np.float32 if self.n_patterns_ * self.n_features_in_ < EXACT else np.float64
+        patterns = patterns.astype(exact)
+        self.sums_ = patterns.T @ patterns + (0 if first else self.sums_.astype(exact))
         np.fill_diagonal(self.sums_, 0)
-        self.weights_ = self.sums_ / self.n_features_in_
+        self.weights_ = self.sums_.astype(np.float64) / self.n_features_in_
         if self.n_patterns_ > max(1, CAPACITY * self.n_features_in_):
             message = (
                 f"{self.n_patterns_} patterns are more than {self.n_features_in_} units hold: at most {CAPACITY:.3f} a unit, "
@@ -85,43 +90,54 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
     def predict(self, X: Any) -> np.ndarray:
         """What each probe of X (P, N) ends in, in its own values (-1 and 1, or 0 and 1): int64 (P, N)."""
         check_is_fitted(self)
-        states = signs("X", X, self.n_features_in_)
+        states = signs("X", X, self.n_features_in_).astype(self.sums_.dtype)
         generator = check_random_state(self.random_state)
+        fields = states @ self.sums_
         self.n_iter_ = 0
         moving = np.arange(len(states))
         while len(moving) and self.n_iter_ < self.max_iter:
             if self.update == "synchronous":
-                following = self.step(states[moving])
+                following = settled(fields, states[moving])
                 moved = (following != states[moving]).any(1)
                 states[moving] = following
+                fields = following[moved] @ self.sums_
             else:
                 order = generator.permutation(self.n_features_in_)
-                moved = np.array([self._sweep(states[index], order) for index in moving])
+                moved = np.concatenate([self._sweep(states, fields, rows, order) for rows in blocks(moving)])
             moving = moving[moved]
             self.n_iter_ += 1
         return states.astype(np.int64) if np.min(X) < 0 else (states > 0).astype(np.int64)
 
     def step(self, states: np.ndarray) -> np.ndarray:
         """All units at once, from `states` (P, N) of -1 and 1."""
-        fields = states @ self.sums_
-        return np.where(fields == 0, states, np.sign(fields))
+        return settled(states.astype(self.sums_.dtype) @ self.sums_, states)
 
-    def _sweep(self, state: np.ndarray, order: np.ndarray) -> bool:
-        """Each unit once, in place; whether one changed.
+    def _sweep(self, states: np.ndarray, fields: np.ndarray, rows: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """Each unit once, in place, of the states and their fields in these rows; whether one changed: bool (rows,).
 
-        Between two changes no field changes: so the next unit that will turn is found among all at once.
+        Between two changes no field changes: so in each state the next unit that will turn is found among all at once, and the states
+        make their first turns together, then their second ones, and so on.
         """
-        fields = self.sums_ @ state
-        place = 0
-        while True:
-            against = fields[order[place:]] * state[order[place:]] < 0
-            turn = int(against.argmax()) if len(against) else 0
-            if not len(against) or not against[turn]:
-                return place > 0
-            unit = order[place + turn]
-            state[unit] = -state[unit]
-            fields += 2 * state[unit] * self.sums_[unit]
-            place += turn + 1
+        turn_of = np.empty(len(order), np.int32)
+        turn_of[order] = np.arange(len(order))
+        moved = np.zeros(len(rows), bool)
+        going, state, field = np.arange(len(rows)), states[rows], fields[rows]
+        turns = np.full((len(rows), 1), -1, np.int32)  # of the unit that turned last
+        while len(going):
+            waiting = np.where((field * state < 0) & (turn_of > turns), turn_of, len(order))  # (going, N)
+            units = waiting.argmin(1)
+            place = np.arange(len(going))
+            turns = waiting[place, units][:, None]
+            turning = turns[:, 0] < len(order)
+            if not turning.all():
+                ended = going[~turning]
+                states[rows[ended]], fields[rows[ended]] = state[~turning], field[~turning]
+                going, state, field, units, turns = going[turning], state[turning], field[turning], units[turning], turns[turning]
+                place = place[: len(going)]
+            moved[going] = True
+            state[place, units] *= -1
+            field += 2 * state[place, units, None] * self.sums_[units]
+        return moved
 
     def energy(self, X: Any) -> np.ndarray:
         """E of each state of X (P, N): float64 (P,)."""
@@ -174,6 +190,16 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
             shares = np.exp(scores - scores.max(1, keepdims=True))
             states = shares / shares.sum(1, keepdims=True) @ self.patterns_
         return states
+
+
+def settled(fields: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """The signs of the fields (P, N); a unit without field keeps its state."""
+    return np.where(fields == 0, states, np.sign(fields))
+
+
+def blocks(rows: np.ndarray) -> list[np.ndarray]:
+    """The rows in parts of at most BLOCK."""
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
 
 
 def real(name: str, X: Any, width: int | None) -> np.ndarray:
