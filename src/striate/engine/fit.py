@@ -23,6 +23,7 @@ from striate.core.errors import DataError
 from striate.core.modes import evaluation_mode, kept_modes
 from striate.core.seeds import deterministic_algorithms
 from striate.engine.accelerate import pool_before_activation
+from striate.engine.adversarial import examiner_of, robust_accuracy
 from striate.engine.averaging import average_of, refresh_norms
 from striate.engine.failures import first_not_finite
 from striate.engine.freezing import Freezer
@@ -61,6 +62,7 @@ class EpochRow(NamedTuple):
     seconds: float  # of training, validation not counted
     images_per_second: float
     val_mean_iu: float | None = None  # of masks, over all their pixels
+    val_robust_accuracy: float | None = None  # of an adversarial training: under pgd
 
 
 class FitEvent(NamedTuple):
@@ -71,7 +73,7 @@ class FitEvent(NamedTuple):
     step_in_epoch: int
     steps_in_epoch: int
     row: EpochRow | None = None
-    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy, of masks mean IU, then loss
+    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy (see `score_of`), then loss
     interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
     notes: tuple[str, ...] = ()  # what the user should be told
     loss: Tensor | None = None  # (), of the update; on the device
@@ -307,7 +309,8 @@ class Training:
             raise self.updater.diverged(self.step, self.rate, None)
         if (name := first_not_finite(self.model)) is not None:
             raise self.updater.diverged(self.step, self.rate, None, f"the weight {name}")
-        val_loss, val_accuracy = math.nan, math.nan
+        val_loss, val_accuracy, robust = math.nan, math.nan, None
+        attacker = examiner_of(self.settings, self.updater.val_loss_fn)
         table = PixelTable(self.updater.rule.hits_fn)
         if self.val_batches is not None:
             with self.kept_weights():
@@ -315,6 +318,8 @@ class Training:
                 val_loss, val_accuracy = validate(
                     self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group
                 )
+                if attacker is not None:
+                    robust = robust_accuracy(self.model, self.val_batches, attacker, seed=self.settings.seed, group=self.group)
             if not math.isfinite(val_loss):
                 raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
         row = EpochRow(
@@ -328,6 +333,7 @@ class Training:
             seconds=round(tally.seconds, 4),
             images_per_second=round(tally.seen / tally.seconds, 1),
             val_mean_iu=table.mean_iu,
+            val_robust_accuracy=robust,
         )
         return row, self.val_batches is None or score_of(row) > self.best_score
 
@@ -357,8 +363,9 @@ class Training:
 
 
 def score_of(row: EpochRow) -> tuple[float, float]:
-    """What is to be as large as possible, in this order."""
-    return row.val_accuracy if row.val_mean_iu is None else row.val_mean_iu, -row.val_loss
+    """What is to be as large as possible, in this order: accuracy (of masks mean IU, of adversarial training under pgd), -loss."""
+    first = next((value for value in (row.val_mean_iu, row.val_robust_accuracy) if value is not None), row.val_accuracy)
+    return first, -row.val_loss
 
 
 def validate(

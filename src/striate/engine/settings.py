@@ -82,6 +82,11 @@ class TrainSettings:
     plateau_epochs: Count = 5  # without a better validation loss before plateau multiplies by `step_gamma`
     patience: Count | None = None  # epochs without a better one, as validation has it, before stopping
 
+    adversarial: Literal["fgsm", "pgd"] | None = None  # train on pictures that this attack on the network, as it is then, has changed
+    adversarial_eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255  # the largest change, as a share of a pixel's range
+    adversarial_steps: Count = 7  # of pgd, under which is validated also where fgsm trains
+    adversarial_norm: Literal["linf", "l2"] = "linf"
+
     init: InitName = "default"
     init_scale: Positive | None = None  # the constant, the deviation of normal, the half-width of uniform
     freeze: tuple[str, ...] = ()  # paths of parts that are not trained

@@ -61,6 +61,7 @@ class StepRule:
         stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
         before_update: Called between the gradient and the update, after the gradient was cut.
         shared: Makes the gradient of one process's part that of the whole batch; None where one process has it all.
+        attacker: Changes the images of a part, by its targets, before they are learned from; None learns from them as they are.
     """
 
     loss_fn: Loss
@@ -70,6 +71,7 @@ class StepRule:
     stop_at_not_finite: bool = False
     before_update: Callable[[], None] | None = None
     shared: Shared | None = None
+    attacker: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
 
 
 def train_step(
@@ -130,7 +132,8 @@ def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor
     """Add the gradient of `factor` times the batch's mean loss to the parameters; gives that product and the number of hits."""
     losses, hits = [], []
     for images, labels, share in _parts(batch, parts):
-        loss, outputs = _loss(model, images, labels, rule.loss_fn, rule.autocast)
+        seen = images if rule.attacker is None else rule.attacker(model, images, labels)
+        loss, outputs = _loss(model, seen, labels, rule.loss_fn, rule.autocast)
         if rule.stop_at_not_finite and not torch.isfinite(loss):
             raise LossNotFiniteError
         scaled = loss if share * factor == 1 else loss * (share * factor)

@@ -13,6 +13,7 @@ from striate.core.devices import is_bfloat16_fast
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.accelerate import tune_allocator
+from striate.engine.adversarial import attacker_of
 from striate.engine.failures import TrainingDivergedError, first_not_finite, first_part_not_finite, is_out_of_memory
 from striate.engine.losses import hits_of, loss_of, plain_loss_of
 from striate.engine.optimizers import optimizer_of
@@ -61,14 +62,16 @@ class Updater:
         self.schedule = schedule_of(settings, num_steps, steps_per_epoch)
         self.stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
         self.penalties = penalties_of(settings, model)
+        loss_fn, autocast = loss_of(settings, class_counts=class_counts), precision_of(settings, device)
         self.rule = StepRule(
-            loss_fn=loss_of(settings, class_counts=class_counts),
+            loss_fn=loss_fn,
             hits_fn=hits_of(settings),
             max_grad_norm=settings.max_grad_norm,
-            autocast=precision_of(settings, device),
+            autocast=autocast,
             stop_at_not_finite=device.type == "cpu",
             before_update=self.penalties.before_update if self.penalties else None,
             shared=SharedGradient(group, model, each_has_some=settings.sync_norm) if group is not None else None,
+            attacker=attacker_of(settings, loss_fn, autocast),
         )
         if group is not None and settings.sync_norm and settings.accumulate > 1:
             message = "sync_norm: batch norms cannot see the whole of a batch that is computed in parts (accumulate)"

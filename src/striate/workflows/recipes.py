@@ -131,7 +131,19 @@ def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
         if "epochs" in layer and "steps" not in layer:
             chosen["steps"] = None
         chosen |= layer
+    refuse_idle_attack(chosen)
     return chosen
+
+
+def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
+    """Refuse settings of an attack that is not trained against.
+
+    Raises:
+        UsageError: names the setting.
+    """
+    said = [name for name in chosen if name.startswith("adversarial_") and chosen[name] != getattr(TrainSettings, name)]
+    if said and chosen.get("adversarial") is None:
+        raise UsageError(f"{said[0]}: there is no attack that is trained against", "Say --adversarial pgd or --adversarial fgsm too.")
 
 
 def completed(request: TrainRequest, choices: Choices) -> TrainRequest:

@@ -66,8 +66,11 @@ def suited_to(task: Task, settings: TrainSettings) -> TrainSettings:
     """The settings with the task's own loss where they have the default, cross-entropy.
 
     Raises:
-        UsageError: the task has no such loss.
+        UsageError: the task has no such loss, or cannot be trained against an attack.
     """
+    if settings.adversarial is not None and task != "classify":
+        message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not --task {task}"
+        raise UsageError(message, "Leave --adversarial out.")
     losses = LOSSES.get(task)
     if losses is None or settings.loss in losses:
         return settings

@@ -127,6 +127,9 @@ class TrainRequest:
     log: tuple[LogName, ...] = ()  # beside metrics.csv and events.jsonl, which are always written
     accumulate: int | None = None
     ema: float | None = None
+    adversarial: Literal["fgsm", "pgd"] | None = None  # train on pictures that this attack changes
+    adversarial_eps: float | None = None  # by so much at most, as a share of a pixel's range
+    adversarial_steps: int | None = None  # of pgd, under which is validated also where fgsm trains
     freeze: tuple[str, ...] | None = None
     deterministic: bool | None = None
     output: Path | None = None
@@ -147,9 +150,10 @@ class ValScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScore(ValScore):
-    """The same of numbers, labels or masks, which have measures of their own.
+    """The same of numbers, labels or masks, which have measures of their own, and of a training against an attack.
 
-    Of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more.
+    Of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of an
+    attack robust_accuracy, under pgd.
     """
 
     measures: dict[str, float | None]
@@ -468,11 +472,20 @@ def chosen(plan: Plan, folder: Path) -> str:
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
             f"training  {length}, batch {settings.batch_size}, {schedule}",
+            *attack_in_words(settings),
             *frozen_in_words(settings),
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
             f"run       {folder}",
         )
     )
+
+
+def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
+    """The attack that is trained against, where there is one."""
+    if settings.adversarial is None:
+        return ()
+    size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
+    return (f"against   {settings.adversarial}, {size}; val: pgd of {settings.adversarial_steps} steps",)
 
 
 def changes_of(augmentation: Augmentation) -> str:
@@ -516,6 +529,8 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     best, targets = outcome.best, plan.fitting.targets
     if isinstance(plan.val_set, MaskedSet):
         return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(kept_model(plan, folder), plan.val_set))
+    if best.val_robust_accuracy is not None:
+        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures={"robust_accuracy": best.val_robust_accuracy})
     if targets is None:
         return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy

@@ -262,7 +262,7 @@ def train_command(
     adversarial_eps: Annotated[
         float | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range [default: 8/255 = 0.0314].")
     ] = None,
-    adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd [default: 7].")] = None,
+    adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd, under which is validated too [default: 7].")] = None,
     freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto takes bfloat16 where it is fast [default: auto].")
