@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import platform
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -172,7 +173,8 @@ def joined(device: str) -> Iterator[Group | None]:
     timeout = _seconds()
     backend = "cpu:gloo,cuda:nccl" if choose_device(device).type == "cuda" else "gloo"
     try:
-        store, rank, size = next(rendezvous("env://", rank, size, timeout=timedelta(seconds=timeout)))
+        shared, rank, size = next(rendezvous("env://", rank, size, timeout=timedelta(seconds=timeout)))
+        store = store_of_this_start(shared, rank, size, timeout)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout))
     except (RuntimeError, ValueError) as error:
         message = f"process {rank} of {size} cannot meet the others at {address}:{port}: {str(error).partition(chr(10))[0]}"
@@ -181,6 +183,34 @@ def joined(device: str) -> Iterator[Group | None]:
         yield Group(rank, size, PrefixStore("striate", store), timeout)
     finally:
         distributed.destroy_process_group()
+
+
+def store_of_this_start(shared: Store, rank: int, size: int, timeout: float) -> Store:
+    """A part of `shared` that only the processes living now use.
+
+    The store of `torchrun` outlives a start again, and with it the addresses that dead processes have left there. So the first process
+    draws a name for what follows and leaves it for whoever shows a call sign, until each of the others has thanked for it.
+
+    Raises:
+        RuntimeError: the others do not come within `timeout` seconds.
+    """
+    if rank != 0:
+        call_sign = secrets.token_hex(8)
+        shared.set(f"striate/call/{rank}", call_sign)
+        name = shared.get(f"striate/name/{rank}/{call_sign}").decode()
+        shared.set(f"striate/thanks/{name}/{rank}", "")
+        return PrefixStore(name, shared)
+    name = secrets.token_hex(8)
+    others = list(range(1, size))
+    end = time.monotonic() + timeout
+    while others := [other for other in others if not shared.check([f"striate/thanks/{name}/{other}"])]:
+        for other in others:
+            if shared.check([f"striate/call/{other}"]):
+                shared.set(f"striate/name/{other}/{shared.get(f'striate/call/{other}').decode()}", name)
+        if time.monotonic() > end:
+            raise RuntimeError(f"process {', '.join(map(str, others))} has not come within {timeout:g} s")
+        time.sleep(0.01)
+    return PrefixStore(name, shared)
 
 
 def number_of(name: str, default: int | None) -> int:
