@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from striate.estimators.adaline import Adaline
     from striate.estimators.art1 import ART1
     from striate.estimators.artmap import ARTMAP
+    from striate.estimators.autoencoder import Autoencoder
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.competitive import CompetitiveLearning
     from striate.estimators.fuzzy_art import FuzzyART
@@ -19,21 +20,31 @@ if TYPE_CHECKING:
     from striate.estimators.one_layer import LinearRegression, LogisticRegression, SoftmaxRegression
     from striate.estimators.perceptron import Perceptron
     from striate.estimators.persistence import load_estimator
+    from striate.estimators.recurrent import ElmanClassifier, ElmanRegressor, GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
     from striate.estimators.regressor import ImageRegressor
+    from striate.estimators.restricted_boltzmann import RestrictedBoltzmann
     from striate.estimators.som import SelfOrganizingMap
     from striate.estimators.svm import KernelSVM, LinearSVM
+    from striate.estimators.variational import VariationalAutoencoder
 
 __all__ = [
     "ART1",
     "ARTMAP",
     "Adaline",
+    "Autoencoder",
     "CompetitiveLearning",
+    "ElmanClassifier",
+    "ElmanRegressor",
     "FuzzyART",
+    "GRUClassifier",
+    "GRURegressor",
     "Hebb",
     "Hopfield",
     "ImageClassifier",
     "ImageRegressor",
     "KernelSVM",
+    "LSTMClassifier",
+    "LSTMRegressor",
     "LinearRegression",
     "LinearSVM",
     "LogisticRegression",
@@ -42,21 +53,30 @@ __all__ = [
     "MultilayerPerceptron",
     "Oja",
     "Perceptron",
+    "RestrictedBoltzmann",
     "SelfOrganizingMap",
     "SoftmaxRegression",
+    "VariationalAutoencoder",
     "load_estimator",
 ]
 HOMES = {
     "ART1": "striate.estimators.art1",
     "ARTMAP": "striate.estimators.artmap",
     "Adaline": "striate.estimators.adaline",
+    "Autoencoder": "striate.estimators.autoencoder",
     "CompetitiveLearning": "striate.estimators.competitive",
+    "ElmanClassifier": "striate.estimators.recurrent",
+    "ElmanRegressor": "striate.estimators.recurrent",
     "FuzzyART": "striate.estimators.fuzzy_art",
+    "GRUClassifier": "striate.estimators.recurrent",
+    "GRURegressor": "striate.estimators.recurrent",
     "Hebb": "striate.estimators.hebb",
     "Hopfield": "striate.estimators.hopfield",
     "ImageClassifier": "striate.estimators.classifier",
     "ImageRegressor": "striate.estimators.regressor",
     "KernelSVM": "striate.estimators.svm",
+    "LSTMClassifier": "striate.estimators.recurrent",
+    "LSTMRegressor": "striate.estimators.recurrent",
     "LinearRegression": "striate.estimators.one_layer",
     "LinearSVM": "striate.estimators.svm",
     "LogisticRegression": "striate.estimators.one_layer",
@@ -65,8 +85,10 @@ HOMES = {
     "MultilayerPerceptron": "striate.estimators.multilayer",
     "Oja": "striate.estimators.hebb",
     "Perceptron": "striate.estimators.perceptron",
+    "RestrictedBoltzmann": "striate.estimators.restricted_boltzmann",
     "SelfOrganizingMap": "striate.estimators.som",
     "SoftmaxRegression": "striate.estimators.one_layer",
+    "VariationalAutoencoder": "striate.estimators.variational",
     "load_estimator": "striate.estimators.persistence",
 }
 
