@@ -111,23 +111,25 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
         figure = Figure(figsize=(8, 4.2), dpi=DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
 
+        area = left.imshow(plane[..., 0], extent=(-1.1, 1.1, -1.1, 1.1), origin="lower", cmap=ListedColormap(TINTS), vmin=0, vmax=1)
+        for label, mark in ((0, "o"), (1, "s")):
+            left.scatter(*points[labels == label].T, s=16, marker=mark, color=COLOURS[label], label=f"class {label}")
+        (ring,) = left.plot([], [], "o", markersize=12, markerfacecolor="none", markeredgecolor="#222222", markeredgewidth=1.6)
+        left.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xlabel="x1", ylabel="x2")
+        left.legend(loc="upper left", fontsize=8, framealpha=0.9)
+        plain(right, title=" ", x="update", y="points on the wrong side")
+        (curve,) = right.plot([], [], color=COLOURS[0], linewidth=1.5)
+        (dot,) = right.plot([], [], "o", color=COLOURS[0])
+        right.set(xlim=(-1, len(lines)), ylim=(-1, max(errors) * 1.08))
+
         def frame(index: int) -> None:
             update = chosen[index]
             line = lines[update]
-            left.clear()
-            side = (plane @ line.w + line.b > 0).astype(float)
-            left.imshow(side, extent=(-1.1, 1.1, -1.1, 1.1), origin="lower", cmap=ListedColormap(TINTS), vmin=0, vmax=1)
-            for label, mark in ((0, "o"), (1, "s")):
-                left.scatter(*points[labels == label].T, s=16, marker=mark, color=COLOURS[label], label=f"class {label}")
-            if line.sample >= 0:
-                left.scatter(*points[line.sample], s=130, facecolors="none", edgecolors="#222222", linewidths=1.6)
-            left.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xlabel="x1", ylabel="x2")
+            area.set_data(plane @ line.w + line.b > 0)
+            ring.set_data(*(points[[line.sample]].T if line.sample >= 0 else ([], [])))
             left.set_title(f"update {update} of {len(lines) - 1}: the ringed point moved the line", fontsize=10, loc="left")
-            left.legend(loc="upper left", fontsize=8, framealpha=0.9)
-            right.clear()
-            plain(right, title=f"errors left: {errors[update]} of {len(points)}", x="update", y="points on the wrong side")
-            right.plot(range(update + 1), errors[: update + 1], color=COLOURS[0], linewidth=1.5)
-            right.plot([update], [errors[update]], "o", color=COLOURS[0])
-            right.set(xlim=(-1, len(lines)), ylim=(-1, max(errors) * 1.08))
+            right.set_title(f"errors left: {errors[update]} of {len(points)}", fontsize=10, loc="left")
+            curve.set_data(range(update + 1), errors[: update + 1])
+            dot.set_data([update], [errors[update]])
 
         return animation(figure, frame, len(chosen), frame_ms=180)

@@ -34,6 +34,8 @@ MAIN = Demo("train", "the main job: a network learns scanned digits and answers 
 # fmt: off
 DEMOS = (
     Demo("perceptron",      "its line moves with each mistake; the gates it learns, and XOR, which it cannot"),
+    Demo("xor",             "two hidden units bend the plane until one line parts XOR"),
+    Demo("hopfield",        "noisy digits fall into the stored ones while the energy goes down; how much the memory holds"),
 )
 # fmt: on
 
