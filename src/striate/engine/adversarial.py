@@ -100,7 +100,8 @@ def examiner_of(settings: TrainSettings, loss_fn: Loss) -> Attacker | None:
 
 def lengths(changes: Tensor) -> Tensor:
     """The L2 norm of each picture's change, (N, 1, 1, 1)."""
-    return changes.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    norms: Tensor = torch.linalg.vector_norm(changes.flatten(1), dim=1)
+    return norms.view(-1, 1, 1, 1)
 
 
 def within(places: Tensor, clean: Tensor, eps: float, norm: str) -> Tensor:
