@@ -20,7 +20,7 @@ from striate.estimators.persistence import Saved
 
 CAPACITY = 0.138  # random patterns a unit; above, recall breaks down
 EXACT = 2**24  # below, every whole number is a float32
-BLOCK = 64  # states that turn their units together
+BLOCK, WINDOW = 256, 128  # states, and units of each, that are seen to at once
 
 
 class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -115,28 +115,20 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
     def _sweep(self, states: np.ndarray, fields: np.ndarray, rows: np.ndarray, order: np.ndarray) -> np.ndarray:
         """Each unit once, in place, of the states and their fields in these rows; whether one changed: bool (rows,).
 
-        Between two changes no field changes: so in each state the next unit that will turn is found among all at once, and the states
-        make their first turns together, then their second ones, and so on.
+        The fields of a few units follow each turn at once, those of all others when these units have had theirs.
         """
-        turn_of = np.empty(len(order), np.int32)
-        turn_of[order] = np.arange(len(order))
         moved = np.zeros(len(rows), bool)
-        going, state, field = np.arange(len(rows)), states[rows], fields[rows]
-        turns = np.full((len(rows), 1), -1, np.int32)  # of the unit that turned last
-        while len(going):
-            waiting = np.where((field * state < 0) & (turn_of > turns), turn_of, len(order))  # (going, N)
-            units = waiting.argmin(1)
-            place = np.arange(len(going))
-            turns = waiting[place, units][:, None]
-            turning = turns[:, 0] < len(order)
-            if not turning.all():
-                ended = going[~turning]
-                states[rows[ended]], fields[rows[ended]] = state[~turning], field[~turning]
-                going, state, field, units, turns = going[turning], state[turning], field[turning], units[turning], turns[turning]
-                place = place[: len(going)]
-            moved[going] = True
-            state[place, units] *= -1
-            field += 2 * state[place, units, None] * self.sums_[units]
+        for start in range(0, len(order), WINDOW):
+            units = order[start : start + WINDOW]
+            weights = self.sums_[units]  # (units, N)
+            here = np.ix_(rows, units)
+            before = states[here]
+            changes = turned(before, fields[here], weights[:, units]) - before
+            changed = changes.any(1)
+            if changed.any():
+                states[here] += changes
+                fields[rows[changed]] += changes[changed] @ weights
+                moved |= changed
         return moved
 
     def energy(self, X: Any) -> np.ndarray:
@@ -195,6 +187,26 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
 def settled(fields: np.ndarray, states: np.ndarray) -> np.ndarray:
     """The signs of the fields (P, N); a unit without field keeps its state."""
     return np.where(fields == 0, states, np.sign(fields))
+
+
+def turned(states: np.ndarray, fields: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The states (P, n) after each of their n units had its turn, from the first to the last.
+
+    Between two changes no field changes: so the next unit that will turn is found among all at once, and the states make their first
+    change together, then their second one, and so on.
+    """
+    states, fields, places = states.copy(), fields.copy(), np.arange(states.shape[1])
+    last = np.full((len(states), 1), -1)  # the unit that changed last
+    while True:
+        waiting = (fields * states < 0) & (places > last)
+        units = waiting.argmax(1)
+        rows = np.flatnonzero(waiting[np.arange(len(states)), units])
+        if not len(rows):
+            return states
+        units = units[rows]
+        states[rows, units] *= -1
+        fields[rows] += 2 * states[rows, units, None] * weights[units]
+        last[rows, 0] = units
 
 
 def blocks(rows: np.ndarray) -> list[np.ndarray]:

@@ -17,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from striate.core.errors import UsageError
 from striate.estimators.persistence import Saved
 
+BLOCK = 1024  # samples whose winners are found at once
+
 
 class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """A grid of units that spreads over the data so that neighbours on the grid are neighbours in the data.
@@ -141,7 +143,13 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
     def _winners(self, X: np.ndarray) -> np.ndarray:
         """The nearest unit of each row (N,): |x|^2 is the same for all units, and left out."""
         units = self._units
-        winners: np.ndarray = ((units**2).sum(1) / 2 - X @ units.T).argmin(1)
+        half = (units**2).sum(1) / 2
+        winners, scores = np.empty(len(X), np.intp), np.empty((min(BLOCK, len(X)), len(units)))
+        for start in range(0, len(X), BLOCK):
+            rows = X[start : start + BLOCK]
+            nearness = np.matmul(rows, units.T, out=scores[: len(rows)])  # (rows, units), in memory that is used again
+            nearness -= half
+            winners[start : start + BLOCK] = nearness.argmax(1)
         return winners
 
     def _batch_epoch(self, X: np.ndarray, sigma: float) -> None:
