@@ -180,6 +180,18 @@ def test_no_run_folder_is_a_usage_error(tmp_path):
         diagnose(DiagnoseRequest(run=tmp_path / "none"))
 
 
+def test_of_a_step_whose_length_is_searched_for_nothing_is_said(tmp_path):
+    """L-BFGS's own: its steps are as long as they must be, whatever the learning rate."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+
+    _, said = quick(tmp_path / "run", data=(pictures, np.arange(60) % 3), optimizer="lbfgs", epochs=2)
+
+    assert [line for line in said if "learning rate" in line] == []
+    samples = read_history(tmp_path / "run" / HISTORY)
+    assert samples and all(layer.update_ratio is None for sample in samples for layer in sample.layers)
+
+
 def test_damaged_metrics_and_history_name_the_place(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,high\n")
     (tmp_path / HISTORY).write_text('{"step": 1, "layers": []}\n{"step": "soon"}\n')

@@ -74,8 +74,11 @@ class Updater:
             attacker=attacker_of(settings, loss_fn, autocast),
         )
         if group is not None and settings.sync_norm and settings.accumulate > 1:
-            message = "sync_norm: batch norms cannot see the whole of a batch that is computed in parts (accumulate)"
-            raise UsageError(message, "Leave out one of them.")
+            message = (
+                "sync_norm: a batch norm needs the whole batch before the next layer can go on, but with accumulate the parts of a batch "
+                "are computed one after the other"
+            )
+            raise UsageError(message, "Leave out one of them; more processes need less memory each, too.")
         self.val_loss_fn = plain_loss_of(settings)
         self.parts = settings.accumulate
         self.notes: list[str] = []
@@ -125,6 +128,9 @@ class Updater:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         size = len(batch.labels)
+        if self.rule.shared is not None and self.settings.sync_norm:
+            message = f"out of memory at step {step}: batch norms over the whole batch (sync_norm) need all of it at once"
+            raise EnvironmentFault(message, "Train with a smaller --batch-size, or with more processes.")
         if self.parts * 2 > max(1, size // 2):
             message = f"out of memory at step {step}, even in parts of {-(-size // self.parts)} pictures"
             raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")

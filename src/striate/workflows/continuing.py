@@ -203,20 +203,29 @@ def config_and_network(run: Path) -> tuple[dict[str, Any], Network]:
     return config, network
 
 
-def warn_of_other_conditions(kept: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Say what differs in the software or the threads: the run goes on, but its bits may differ."""
-    for name, now in flat(conditions()).items():
-        before = flat(kept).get(name)
-        if before != now:
+def warn_of_other_conditions(kept: Mapping[str, Any], processes: int, say: Callable[[str], None]) -> None:
+    """Say what differs in the software, the threads or the number of processes: the run goes on, but its bits may differ."""
+    before_all = {"processes": processes, **flat(kept)}  # of old checkpoints it is not known
+    for name, now in flat(conditions(processes)).items():
+        before = before_all.get(name)
+        if before != now and name == "processes":
+            made_by, there = f"{before} process{'es' if before != 1 else ''}", f"{'are' if now != 1 else 'is'} {now}"
+            say(
+                f"not exact: the checkpoint was made by {made_by}, and now there {there}; order, batches, augmentation and learning "
+                "rates stay the same, and each picture is still seen once an epoch, "
+                "but dropout and batch norms (without sync_norm) go by each process's part of a batch, so that the numbers differ"
+            )
+        elif before != now:
             say(f"not exact: the checkpoint was made with {name} {before}, and this is {now}; the numbers may differ in their last digits")
 
 
-def conditions() -> dict[str, Any]:
+def conditions(processes: int) -> dict[str, Any]:
     """What a continued training must share for its numbers to be the same bits."""
     import torch
 
     versions = info()["versions"]
-    return {"versions": {name: versions[name] for name in ("striate", "torch")}, "threads": torch.get_num_threads()}
+    kept = {name: versions[name] for name in ("striate", "torch")}
+    return {"versions": kept, "threads": torch.get_num_threads(), "processes": processes}
 
 
 def fingerprint(*sets: ImageSet) -> str:

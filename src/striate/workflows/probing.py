@@ -30,7 +30,11 @@ def watched(
         say: Takes a line for the person.
     """
     settings = fitting.settings
-    probe = Probe(num_classes=len(fitting.classes) if counts_in_nats(settings) else None, inside=not settings.compile)
+    probe = Probe(
+        num_classes=len(fitting.classes) if counts_in_nats(settings) else None,
+        inside=not settings.compile,
+        updating=settings.optimizer != "lbfgs",  # it searches for the length of its step: the learning rate decides it not alone
+    )
     path = folder / HISTORY
     probe.samples += [sample for sample in read_history(path) if sample.step <= training.loop.step]  # of a run that is continued
 

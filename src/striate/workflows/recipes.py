@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
 GROUPS = ("settings", "augmentation")  # of --set
+FLAGS = {  # fields whose flags have other names, which hands know from other tools
+    "network": "--model",
+    "learning_rate": "--lr",
+    "optimizer": "--opt",
+    "schedule": "--sched",
+    "max_grad_norm": "--clip-grad",
+    "image_size": "--img-size",
+    "policy": "--aa",
+    "erasing": "--reprob",
+    "ema": "--model-ema",
+}
 FIND = "find"  # in place of a learning rate
 ARRAYS = "arrays"  # in place of data that has no name
 Record = TypeVar("Record")
@@ -216,10 +227,12 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
 def usage_error(error: ValidationError) -> UsageError:
     """A pydantic error about a field, as an error about the flag."""
     first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    name = f"{field} ({FLAGS[field]})" if field in FLAGS else field
     known = re.findall(r"'(\w+)'", str(first.get("ctx", {}).get("expected", "")))
     near = difflib.get_close_matches(str(first["input"]), known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(near)}?" if near else ""
-    return UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}, got {first['input']!r}", remedy)
+    return UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}", remedy)
 
 
 def augmentation_for(

@@ -105,7 +105,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
         if rows:
             write_rows(rows, fitting, folder, logs)
-    constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions()}
+    constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions(group.size if group else 1)}
     journal = Journal(folder / EVENTS, keep_bytes=start.state.get("journal_bytes") if start else None)
     saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every, journal)
     now = datetime.now().astimezone().isoformat(timespec="seconds")

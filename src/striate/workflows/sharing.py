@@ -26,7 +26,7 @@ def refuse_other_plans(group: Group | None, plan: Plan) -> None:
     if group is not None:
         facts = {name: value for name, value in flat(plan.config).items() if name not in OF_THE_MACHINE}
         data = fingerprint(plan.train_set, plan.val_set)
-        group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions())})
+        group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions(group.size))})
 
 
 def agreed(group: Group | None, decide: Callable[[], str]) -> str:
@@ -40,14 +40,14 @@ def folder_for_all(group: Group | None, make: Callable[[], Path]) -> Path:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, group: Group | None) -> Iterator[None]:
+def locked(folder: Path, group: Group | None, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the run folder; the first process does so for all."""
     if group is None:
-        with RunLock(folder):
+        with RunLock(folder, say=say):
             yield
         return
     with contextlib.ExitStack() as stack:
-        group.from_first(lambda: str(stack.enter_context(RunLock(folder))))
+        group.from_first(lambda: str(stack.enter_context(RunLock(folder, say=say))))
         yield
 
 
@@ -77,6 +77,11 @@ def is_restarted(output: Path | None) -> bool:
     """Whether `torchrun` has started the processes again, after one of them died with a run in `output` under way."""
     started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     return started_again and output is not None and output.is_dir() and any(output.iterdir())
+
+
+def may_restart() -> bool:
+    """Whether `torchrun` starts the processes again when one of them dies."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 
 def refuse_other_runs(folder: Path, plan: Plan) -> None:

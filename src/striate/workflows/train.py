@@ -56,6 +56,7 @@ from striate.workflows.sharing import (
     is_restarted,
     latest_for_all,
     locked,
+    may_restart,
     refuse_other_plans,
     refuse_other_runs,
 )
@@ -210,7 +211,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     refuse_other_plans(group, plan)
     again = is_restarted(request.output)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
-    with locked(folder, group):
+    with locked(folder, group, watch.say):
         start = latest_for_all(folder / CHECKPOINTS, group, watch.say) if again and (folder / CHECKPOINTS / "latest").exists() else None
         if start is None and (group is None or group.is_first):
             begin(folder, plan, picture)
@@ -284,7 +285,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
 def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
     """Go on with the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
 
-    With `epochs` "+N", a run is extended by N epochs.
+    With `epochs` "+N", a run is extended by N epochs; with a larger number than it has, to so many.
 
     Raises:
         UsageError: a setting or the data differs from the checkpoint's, or the run is done and not to be extended.
@@ -293,7 +294,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
-    with locked(folder, group):
+    with locked(folder, group, watch.say):
         start = latest_for_all(folder / CHECKPOINTS, group, watch.say)
         config, network = config_and_network(folder)
         if is_module(request.network):
@@ -308,7 +309,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
             message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
             raise UsageError(message, "Start a new run.")
-        warn_of_other_conditions(start.state["conditions"], watch.say)
+        warn_of_other_conditions(start.state["conditions"], group.size if group else 1, watch.say)
         refuse_other_plans(group, plan)
         if extension and (group is None or group.is_first):
             write_yaml(folder / "config.yaml", config)
@@ -328,13 +329,22 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
     """By how many epochs the run is to be extended; None for not at all.
 
     Raises:
-        UsageError: `epochs` is not "+N", or the run is done and not extended.
+        UsageError: `epochs` is not "+N" or fewer than the run has, or the run is done and not extended; or `torchrun` may start the
+            processes again, which would add N each time.
     """
     planned = config["settings"]["epochs"]
     if isinstance(request.epochs, str):
-        return added_epochs(request.epochs)
+        added = added_epochs(request.epochs)
+        if may_restart():
+            message = f"--epochs {request.epochs}: torchrun --max-restarts would extend the run again at each start"
+            in_epochs = config["settings"]["steps"] is None
+            raise UsageError(message, f"Say the total: --epochs {planned + added}." if in_epochs else "Leave --max-restarts out.")
+        return added
+    if request.epochs is not None and request.epochs > planned and config["settings"]["steps"] is None:
+        return request.epochs - planned
     if request.epochs not in (None, planned):
-        raise UsageError(f"{folder}: has {planned} epochs, --epochs says {request.epochs}", "Extend a run with --epochs +N.")
+        message = f"{folder}: has {planned} epochs, --epochs says {request.epochs}"
+        raise UsageError(message, "Extend a run with --epochs +N, or to a larger number of epochs.")
     if done and (folder / CURVES).exists():  # else it was stopped while the report was written, which is done again
         raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
     return None

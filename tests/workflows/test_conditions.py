@@ -1,0 +1,105 @@
+"""What a continued training says of other conditions, of what a kill left, and to whom; extending under torchrun."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from striate.core.errors import EnvironmentFault, UsageError
+from striate.workflows.continuing import conditions, warn_of_other_conditions
+from striate.workflows.recipes import with_checked_fields
+from striate.workflows.sharing import locked
+from striate.workflows.train import TrainRequest, extension_of
+
+CONFIG = {"settings": {"epochs": 10, "steps": None}}
+
+
+def test_another_number_of_processes_is_said_with_what_stays_equal():
+    said = []
+
+    warn_of_other_conditions(conditions(2), 1, said.append)
+    warn_of_other_conditions(conditions(1), 4, said.append)
+
+    assert said[0].startswith("not exact: the checkpoint was made by 2 processes, and now there is 1; order, batches, augmentation and")
+    assert said[0].endswith("dropout and batch norms (without sync_norm) go by each process's part of a batch, so that the numbers differ")
+    assert said[1].startswith("not exact: the checkpoint was made by 1 process, and now there are 4; ")
+    assert len(said) == 2
+
+
+def test_the_same_conditions_and_those_of_old_checkpoints_are_no_news():
+    said = []
+    before = conditions(3)
+
+    warn_of_other_conditions(before, 3, said.append)
+    warn_of_other_conditions({name: value for name, value in before.items() if name != "processes"}, 3, said.append)
+
+    assert said == []
+
+
+def test_other_versions_and_threads_are_said_by_name():
+    said = []
+    before = conditions(1)
+
+    warn_of_other_conditions({**before, "versions": {**before["versions"], "torch": "2.3.1"}, "threads": 77}, 1, said.append)
+
+    assert [line.partition(",")[0] for line in said] == [
+        "not exact: the checkpoint was made with versions.torch 2.3.1",
+        "not exact: the checkpoint was made with threads 77",
+    ]
+
+
+def test_who_follows_a_training_hears_what_was_cleared_in_its_folder(tmp_path, capsys):
+    said = []
+    (tmp_path / f".metrics.csv.tmp-{os.getpid()}").write_text("epoch,st")
+
+    with (
+        locked(tmp_path, None, said.append),
+        pytest.raises(EnvironmentFault, match="another run is at work"),
+        locked(tmp_path, None, print),
+    ):
+        pass
+
+    assert said == [f"{tmp_path}: removed 1 unfinished file of a run that was killed"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_is_extended_by_a_number_or_to_a_total(tmp_path):
+    def extension(epochs: int | str | None, **settings: object) -> int | None:
+        config = {"settings": {**CONFIG["settings"], **settings}}
+        return extension_of(TrainRequest(epochs=epochs), config, tmp_path, done=False)
+
+    assert [extension(epochs) for epochs in ("+5", 15, 10, None)] == [5, 5, None, None]
+    with pytest.raises(
+        UsageError, match=r"has 10 epochs, --epochs says 9\nExtend a run with --epochs \+N, or to a larger number of epochs"
+    ):
+        extension(9)
+    with pytest.raises(UsageError, match="has 10 epochs, --epochs says 15"):
+        extension(15, steps=300)
+
+
+@pytest.mark.parametrize(("steps", "remedy"), [(None, r"Say the total: --epochs 15\."), (300, r"Leave --max-restarts out\.")])
+def test_processes_that_may_start_again_are_not_told_to_add(tmp_path, monkeypatch, steps, remedy):
+    """Each start would add 5 epochs more; a total is the same however often it is said."""
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    config = {"settings": {"epochs": 10, "steps": steps}}
+
+    with pytest.raises(UsageError, match=rf"--epochs \+5: torchrun --max-restarts would extend the run again at each start\n{remedy}"):
+        extension_of(TrainRequest(epochs="+5"), config, tmp_path, done=True)
+    assert extension_of(TrainRequest(epochs=15), CONFIG, tmp_path, done=True) == 5
+    extended = {"settings": {"epochs": 15, "steps": None}}
+    assert extension_of(TrainRequest(epochs=15), extended, tmp_path, done=False) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("policy", "rand", r"policy \(--aa\): input should be 'trivial', got 'rand'"),
+        ("optimizer", "lion2", r"optimizer \(--opt\): input should be .*got 'lion2'\nDid you mean lion"),
+        ("image_size", "big", r"image_size \(--img-size\): input should be a valid integer"),
+        ("patience", "long", "^patience: input should be a valid integer"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_flag_where_that_has_another_name(field, value, words):
+    with pytest.raises(UsageError, match=words):
+        with_checked_fields(TrainRequest, **{field: value})
