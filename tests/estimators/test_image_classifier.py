@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 import striate
-from striate.core.errors import DataError, ShapeError
+from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.data.sources import open_data
 from striate.estimators.classifier import ImageClassifier
 
@@ -54,6 +54,39 @@ def test_a_clone_has_the_same_settings_and_gives_the_same_answers(digits):
     again = clone(clf).fit(X[:100], y[:100]).predict_proba(X[:7])
 
     np.testing.assert_array_equal(first, again)
+
+
+def test_pictures_are_changed_as_the_command_line_changes_them(digits):
+    """The same record reaches the same batches: each setting alone gives other weights than none, and a name in two places the same."""
+    X, y = digits[0][:60], digits[1][:60]
+    settings = [
+        {},
+        {"crop_padding": 1},
+        {"mixup": 0.4},
+        {"cutmix": 1.0},
+        {"policy": "trivial"},
+        {"erasing": 0.9},
+        {"augmentation": {"rotation": 20.0}},
+        {"augmentation": {"rotation": 20.0, "mixup": 0.4}},
+    ]
+
+    def fitted(**given):
+        return ImageClassifier(epochs=1, batch_size=30, **given).fit(X, y).predict_proba(X[:3]).tobytes()
+
+    answers = [fitted(**given) for given in settings]
+
+    assert len(set(answers)) == len(settings)
+    assert fitted(augmentation={"mixup": 0.4}) == answers[2]
+    again = clone(ImageClassifier(epochs=1, batch_size=30, **settings[-1]))
+    assert again.fit(X, y).predict_proba(X[:3]).tobytes() == answers[-1]
+
+
+def test_a_change_that_there_is_not_is_refused_with_the_nearest_name(digits):
+    X, y = digits
+    with pytest.raises(UnknownNameError, match=r"unknown name in augmentation 'rotate'\nDid you mean rotation"):
+        ImageClassifier(augmentation={"rotate": 5}).fit(X, y)
+    with pytest.raises(UsageError, match="policy must be None or 'trivial', got 'rand'"):
+        ImageClassifier(policy="rand").fit(X, y)
 
 
 def test_cross_validation_of_scikit_learn_works_on_it(digits):

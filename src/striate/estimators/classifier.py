@@ -24,6 +24,11 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         weight_decay: Decay of the weights; biases and norms have none.
         crop_padding: Pixels of random shift.
         flip: Whether to mirror pictures at random.
+        mixup: Mix each picture and its label with another's, with weights from Beta(mixup, mixup); 0 for not at all.
+        cutmix: Paste a rectangle of another picture, with its area from Beta(cutmix, cutmix).
+        policy: "trivial": one of 14 changes of random strength for each picture.
+        erasing: Probability that a rectangle of a picture is erased.
+        augmentation: More of `striate.data.augmentation.record.Augmentation`, by name: {"rotation": 10, "shift": 0.1}.
         precision: "auto", "float32" or "bfloat16".
         device: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of weights, order, augmentation and dropout.

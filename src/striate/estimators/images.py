@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from striate.core.errors import ShapeError
+from striate.core.errors import ShapeError, UnknownNameError
 from striate.core.images import ImageSpec
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
@@ -21,6 +23,9 @@ from striate.estimators.model import Model
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
 from striate.networks.network import Network
+
+OWN_ARGUMENTS = ("crop_padding", "flip", "mixup", "cutmix", "policy", "erasing")  # of the augmentation
+AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
 class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -39,6 +44,11 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         weight_decay: float | None = None,
         crop_padding: int = 0,
         flip: bool = False,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        policy: str | None = None,
+        erasing: float = 0.0,
+        augmentation: Mapping[str, Any] | None = None,
         precision: str = "auto",
         device: str = "auto",
         random_state: int | None = 0,
@@ -51,6 +61,11 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         self.weight_decay = weight_decay
         self.crop_padding = crop_padding
         self.flip = flip
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.policy = policy
+        self.erasing = erasing
+        self.augmentation = augmentation
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -66,7 +81,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             images=spec,
             classes=names,
             settings=self._settings(network, len(images), loss),
-            augmentation=Augmentation(crop_padding=self.crop_padding, flip=self.flip),
+            augmentation=self._changes(),
             targets=targets,
         )
         training = fit_images(fitting, ImageSet("arrays", "train", fitted, labels, names, paths), None)
@@ -77,6 +92,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         module.load_state_dict(training.state())
         info = {"data": "arrays", "epochs": len(self.history_)}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
+
+    def _changes(self) -> Augmentation:
+        """The record that the command line fills too: arguments of their own, and over them those of `augmentation`."""
+        chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
+        for name in chosen:
+            if name not in AUGMENTATIONS:
+                raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
+        return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:
         """The pictures X as the fitted network takes them."""
