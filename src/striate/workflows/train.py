@@ -332,7 +332,7 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
         UsageError: `epochs` is not "+N" or fewer than the run has, or the run is done and not extended; or `torchrun` may start the
             processes again, which would add N each time.
     """
-    planned = config["settings"]["epochs"]
+    planned: int = config["settings"]["epochs"]
     if isinstance(request.epochs, str):
         added = added_epochs(request.epochs)
         if may_restart():
