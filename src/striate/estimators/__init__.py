@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from striate.estimators.autoencoder import Autoencoder
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.competitive import CompetitiveLearning
+    from striate.estimators.deep_belief import DeepBelief
     from striate.estimators.fuzzy_art import FuzzyART
     from striate.estimators.hebb import Hebb, Oja
     from striate.estimators.hopfield import Hopfield, ModernHopfield
@@ -33,6 +34,7 @@ __all__ = [
     "Adaline",
     "Autoencoder",
     "CompetitiveLearning",
+    "DeepBelief",
     "ElmanClassifier",
     "ElmanRegressor",
     "FuzzyART",
@@ -65,6 +67,7 @@ HOMES = {
     "Adaline": "striate.estimators.adaline",
     "Autoencoder": "striate.estimators.autoencoder",
     "CompetitiveLearning": "striate.estimators.competitive",
+    "DeepBelief": "striate.estimators.deep_belief",
     "ElmanClassifier": "striate.estimators.recurrent",
     "ElmanRegressor": "striate.estimators.recurrent",
     "FuzzyART": "striate.estimators.fuzzy_art",
