@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from striate.estimators import Hopfield
-from striate.workflows.demos import hopfield, perceptron, xor
+from striate.workflows.demos import art, hopfield, perceptron, som, svm, xor
 from striate.workflows.demos.shown import Setting
 
 SHORT = Setting(short=True)
@@ -85,3 +85,41 @@ def test_a_recall_by_hand_ends_where_the_estimator_does():
     assert len(set(names)) == 3
     np.testing.assert_array_equal(course.states[-1], model.predict(probe[None])[0])
     np.testing.assert_allclose(course.energies[0], -probe @ model.weights_ @ probe / 2)
+
+
+@pytest.mark.row("003-8")
+def test_the_map_unfolds_and_lays_out_digits():
+    shown = som.show(SHORT)
+
+    square, map_of_digits, named = shown.tables
+    folds = square.column("topographic error")
+    assert folds["at first"] > 0.8
+    assert folds["unfolded"] <= 0.02
+    errors = map_of_digits.column("quantisation error")
+    assert errors["trained"] < 0.6 * errors["at first"]
+    assert named.rows[0][1] > 0.85  # a published implementation reaches 0.911
+    assert len(frames_of(shown.pictures["unfolding.gif"])) == 2
+
+
+@pytest.mark.row("003-8", "002-16")
+def test_vigilance_sets_the_number_and_the_size_of_categories():
+    shown = art.show(SHORT)
+
+    bits, flowers = shown.tables
+    assert bits.rows == (("0.3", 0, 1, 1, 1, 1), ("0.7", 0, 1, 1, 1, 2), ("0.9", 0, 1, 2, 1, 3))  # by hand
+    assert list(flowers.column("categories").values()) == [1, 3, 11, 19, 41]  # as artlib counts them
+    for row in flowers.rows:
+        assert row[4] <= row[5]
+
+
+@pytest.mark.row("002-23")
+def test_the_machines_have_the_textbooks_numbers():
+    shown = svm.show(SHORT)
+
+    four, kernel, cancer, digits = shown.tables
+    np.testing.assert_allclose(four.rows[0][:4], (1, -1, -1, 2**0.5), atol=1e-4)
+    assert kernel.rows[0][0] == "0.125 0.125 0.125 0.125"
+    assert kernel.rows[0][2] == "4 of 4"
+    np.testing.assert_allclose(list(cancer.column("dual objective").values()), [26.525455, 59.761345], rtol=1e-5)
+    np.testing.assert_allclose(list(digits.column("right").values()), [0.9822, 0.9889], atol=0.003)
+    assert frames_of(shown.pictures["svm.png"])[0].std() > 10
