@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from striate.estimators.recurrent import ElmanClassifier, ElmanRegressor, GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
     from striate.estimators.regressor import ImageRegressor
     from striate.estimators.restricted_boltzmann import RestrictedBoltzmann
+    from striate.estimators.sequence_model import SequenceModel
     from striate.estimators.som import SelfOrganizingMap
     from striate.estimators.svm import KernelSVM, LinearSVM
     from striate.estimators.variational import VariationalAutoencoder
@@ -57,6 +58,7 @@ __all__ = [
     "Perceptron",
     "RestrictedBoltzmann",
     "SelfOrganizingMap",
+    "SequenceModel",
     "SoftmaxRegression",
     "VariationalAutoencoder",
     "load_estimator",
@@ -90,6 +92,7 @@ HOMES = {
     "Perceptron": "striate.estimators.perceptron",
     "RestrictedBoltzmann": "striate.estimators.restricted_boltzmann",
     "SelfOrganizingMap": "striate.estimators.som",
+    "SequenceModel": "striate.estimators.sequence_model",
     "SoftmaxRegression": "striate.estimators.one_layer",
     "VariationalAutoencoder": "striate.estimators.variational",
     "load_estimator": "striate.estimators.persistence",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
+
+Event = TypeVar("Event")
 
 VAL_BATCH_SIZE = 256
 PART_SIZE = 512  # pictures of a full batch that are computed at a time
@@ -166,7 +168,7 @@ def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:
     return dataclasses.replace(images, labels=standardized(images.labels, targets)) if targets is not None else images
 
 
-def on_one_thread(events: Iterator[FitEvent]) -> Iterator[FitEvent]:
+def on_one_thread(events: Iterator[Event]) -> Iterator[Event]:
     """The same events, computed on one thread; the number of threads is as it was when they end.
 
     The operations of a tiny step last some microseconds. Two threads that meet at the end of each gain a quarter on a machine that

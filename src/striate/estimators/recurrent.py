@@ -173,7 +173,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
         for epoch in range(1, self.max_iter + 1):
             total = 0.0
-            for rows in torch.randperm(len(values)).split(self.batch_size):
+            for rows in torch.split(torch.randperm(len(values)), self.batch_size):
                 steps = int(lengths[rows].max())
                 outputs = module(values[rows, :steps].to(device), lengths[rows], self.truncate)
                 loss = loss_fn(outputs, targets[rows].to(device))
@@ -275,7 +275,7 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
 
     def predict(self, X: Any) -> np.ndarray:
         """The numbers (N,) or (N, K) of each sequence, in the units and the shape of y."""
-        numbers = self._outputs(X) * self.target_scale_ + self.target_mean_
+        numbers: np.ndarray = self._outputs(X) * self.target_scale_ + self.target_mean_
         return numbers[:, 0] if self.is_flat_ else numbers
 
     def __sklearn_tags__(self) -> Any:
