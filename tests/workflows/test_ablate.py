@@ -201,6 +201,40 @@ def test_a_resumed_ablation_repeats_no_finished_trial(done: tuple[Any, Path, Lis
     assert sorted(record["trial"] for record in read_journal(journal)) == sorted(json.loads(line)["trial"] for line in lines)
 
 
+def test_what_failed_or_hung_is_trained_again_where_that_is_asked_for(done: tuple[Any, Path, Listener], tmp_path: Path) -> None:
+    report, folder, listener = done[0], tmp_path / "run", Listener()
+    shutil.copytree(done[1], folder)
+    journal, records = folder / "trials.jsonl", read_journal(done[1] / "trials.jsonl")
+    bad = {
+        "without norm seed 1": {"status": "failed", "message": "no space"},
+        "baseline seed 0": {"status": "hung", "message": "no update for 600 s"},
+        "split-kernels 3x3 seed 0": {"status": "diverged", "message": "NaN"},
+    }
+    journal.write_text("".join(json.dumps({**one, "result": bad.get(one["trial"], one["result"])}) + "\n" for one in records))
+    (folder / "trials" / "without-norm" / "seed-1" / "result.json").write_text(json.dumps(bad["without norm seed 1"]))
+    (folder / "trials" / "baseline" / "seed-0" / "result.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*/best.safetensors")}
+
+    kept = ablate(AblateRequest(resume=folder, data=drawn()))
+    again = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True), watch=listener)
+    third = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True))
+
+    assert (kept.failed, kept.repeated) == (2, 8)
+    assert f"2 failed or hung; train them again with: striate ablate --resume {folder} --retry-failed" in summary(kept)
+    trained = {path.parent.relative_to(folder / "trials").as_posix() for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert trained == {"without-norm/seed-1", "baseline/seed-0"}
+    assert "6 of 8 trials are finished; 2 are trained, also what failed or hung" in listener.lines
+    assert (again.failed, again.repeated, third.repeated) == (0, 6, 8)
+    assert "retry" not in summary(again)
+    assert [row.accuracy for row in again.variants[:2]] == [row.accuracy for row in report.variants[:2]]
+    assert again.variants[2].problems == ("seed 0: diverged: NaN",)
+
+
+def test_there_must_be_something_to_try_again() -> None:
+    with pytest.raises(UsageError, match="--retry-failed needs an ablation that is there"):
+        ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), retry_failed=True))
+
+
 def test_a_variant_that_goes_nan_is_a_row_that_says_so(tmp_path: Path) -> None:
     training = {**TRAINING, "learning_rate": 1e30}
     report = ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), seeds=1, training=training, output=tmp_path / "run"))

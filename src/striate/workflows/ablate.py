@@ -33,6 +33,7 @@ from striate.workflows.trials import Result, Trial, in_processes, in_this_proces
 from striate.workflows.variants import BASELINE, Variant, slug, variants_of
 
 PLAN, JOURNAL = "ablation.json", "trials.jsonl"
+UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
 TIMED_STEPS = 5  # of each variant, to make their times equal
 
 
@@ -53,6 +54,7 @@ class AblateRequest:
     training: Mapping[str, Any] = Field(default_factory=dict)  # the other fields of TrainRequest
     output: Path | None = None
     resume: Path | None = None
+    retry_failed: bool = False  # of the ablation that is resumed: train again what failed or hung
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +94,14 @@ class AblateReport:
     trials: int  # in all
     repeated: int  # trials that were done before, and kept
     seconds: float  # of this call
+    failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
 
 
 def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateReport:
     """Train each variant from each seed, and compare; what each edit changes is said before anything trains.
 
     Finished trials stand in a journal that is on the disk before the next begins; with `resume` they are kept, the others trained.
+    One that failed or hung counts as finished, unless `retry_failed` says otherwise.
 
     Raises:
         UsageError: an edit matches nothing, a field is wrong, or there is nothing to resume.
@@ -107,6 +111,8 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     watch, started = watch or Silence(), time.monotonic()
     if request.on is not None and request.on.partition("=")[0] != "ray":
         raise UsageError(f"--on must be ray or ray=ADDRESS, got {request.on!r}")
+    if request.retry_failed and request.resume is None:
+        raise UsageError("--retry-failed needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is not None:
         folder, held = request.resume, None
         if not (folder / PLAN).is_file():
@@ -226,14 +232,19 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
     trials = trials_of(folder, held)
     path = folder / JOURNAL
     results = {record["trial"]: record["result"] for record in read_journal(path)} if path.exists() else {}
+    if request.retry_failed:
+        results = {key: result for key, result in results.items() if result["status"] not in UNFINISHED}
     with Journal(path) as journal:
         for one in trials:
-            if one.key not in results and (result := left_result(one)) is not None:
+            if one.key in results or (result := left_result(one)) is None:
+                continue
+            if not (request.retry_failed and result["status"] in UNFINISHED):
                 results[one.key] = _noted(journal, one, result)
         repeated = len(results)
         left = [one for one in trials if one.key not in results]
         if repeated:
-            watch.say(f"{repeated} of {len(trials)} trials are finished")
+            again = f"; {len(trials) - repeated} are trained, also what failed or hung" if request.retry_failed else ""
+            watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
         try:
             for one, result in _under_way(left, held, request):
                 results[one.key] = _noted(journal, one, result)
@@ -281,6 +292,7 @@ def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result]
         trials=len(results),
         repeated=repeated,
         seconds=round(seconds, 3),
+        failed=sum(result["status"] in UNFINISHED for result in results.values()),
     )
 
 
@@ -334,4 +346,7 @@ def summary(report: AblateReport) -> str:
     """The report for a person."""
     from striate.workflows.ablation_report import markdown_table
 
-    return f"{markdown_table(report)}\n{report.run}: {report.trials} trials, {report.seconds:.1f} s\n"
+    lines = [markdown_table(report), f"{report.run}: {report.trials} trials, {report.seconds:.1f} s"]
+    if report.failed:
+        lines.append(f"{report.failed} failed or hung; train them again with: striate ablate --resume {report.run} --retry-failed")
+    return "\n".join(lines) + "\n"

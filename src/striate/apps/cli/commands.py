@@ -580,6 +580,7 @@ def ablate_command(
     hang_after: Annotated[float, typer.Option(min=1, help="Seconds without an update, after which a training is given up.")] = 600.0,
     on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an ablation that was stopped.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: train again what failed or hung.")] = False,
     lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead, without training.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Validation pictures that lesions are measured on.")] = 1000,
     seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
@@ -641,6 +642,7 @@ def ablate_command(
                 training={name: value for name, value in chosen.items() if value is not None},
                 output=output,
                 resume=resume,
+                retry_failed=retry_failed,
             ),
             watch=watch,
         )
