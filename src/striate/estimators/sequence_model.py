@@ -6,6 +6,7 @@ model"; Graves, 2013, arXiv:1308.0850v5, for sampling and bits a character.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -259,7 +260,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
                 total += loss.item() * int((targets >= 0).sum())
                 if not np.isfinite(total):
                     raise NumericError(f"the loss is not finite in epoch {epoch}", f"Lower learning_rate, which is {self.learning_rate:g}.")
-            yield total / len(numbers) / np.log(2)
+            yield total / len(numbers) / math.log(2)
 
 
 def texts_of(X: Text | Sequence[Text], unit: str) -> list[str]:
