@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from striate.estimators.art1 import ART1
     from striate.estimators.artmap import ARTMAP
     from striate.estimators.autoencoder import Autoencoder
+    from striate.estimators.cdcgan import ConditionalDCGAN
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.competitive import CompetitiveLearning
     from striate.estimators.deep_belief import DeepBelief
     from striate.estimators.fuzzy_art import FuzzyART
+    from striate.estimators.gan import GAN
     from striate.estimators.hebb import Hebb, Oja
     from striate.estimators.hopfield import Hopfield, ModernHopfield
     from striate.estimators.mcculloch_pitts import McCullochPitts
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ART1",
     "ARTMAP",
+    "GAN",
     "Adaline",
     "Autoencoder",
     "CompetitiveLearning",
+    "ConditionalDCGAN",
     "DeepBelief",
     "ElmanClassifier",
     "ElmanRegressor",
@@ -66,9 +70,11 @@ __all__ = [
 HOMES = {
     "ART1": "striate.estimators.art1",
     "ARTMAP": "striate.estimators.artmap",
+    "GAN": "striate.estimators.gan",
     "Adaline": "striate.estimators.adaline",
     "Autoencoder": "striate.estimators.autoencoder",
     "CompetitiveLearning": "striate.estimators.competitive",
+    "ConditionalDCGAN": "striate.estimators.cdcgan",
     "DeepBelief": "striate.estimators.deep_belief",
     "ElmanClassifier": "striate.estimators.recurrent",
     "ElmanRegressor": "striate.estimators.recurrent",

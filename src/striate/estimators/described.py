@@ -114,7 +114,7 @@ def descend(
     curve = []
     for epoch in range(1, epochs + 1):
         total = torch.zeros((), device=X.device)
-        for rows in torch.randperm(len(X)).to(X.device).split(batch_size):
+        for rows in torch.randperm(len(X)).to(X.device).split(batch_size):  # type: ignore[no-untyped-call]
             loss = loss_fn(X[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
