@@ -26,7 +26,7 @@ from striate.workflows.reliability_picture import reliability_picture
 from striate.workflows.runs import read_config, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from striate.data.records import ImageSet
 
@@ -102,7 +102,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     model, name, run = _model(request)
     output = _output(request, run)
     config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
-    images, source_name = _val(request, model, config, say)
+    images, source_name = read_val(request, model, config, say)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
     temperature = fit_temperature(logits, labels)
     scores, correct = scores_of(logits, request.score, temperature), logits.argmax(1) == labels
@@ -116,8 +116,8 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         data=source_name,
         num_images=len(images),
         accuracy=float(correct.mean()),
-        before=_worth(logits, labels, model, 1.0),
-        after=_worth(logits, labels, model, temperature),
+        before=worth(logits, labels, model.classes, 1.0),
+        after=worth(logits, labels, model.classes, temperature),
         score=request.score,
         threshold=threshold,
         coverage=float(answered.mean()) if threshold is not None else None,
@@ -165,7 +165,8 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     return output
 
 
-def _val(request: CalibrateRequest, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> tuple[ImageSet, str]:
+def read_val(request: CalibrateRequest, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> tuple[ImageSet, str]:
+    """The val split that decides, and the name of its data."""
     data = request.data if request.data is not None else config.get("data")
     if data is None or data == "arrays":
         raise UsageError("the model does not tell its data", "Name the data set: striate calibrate MODEL DATA.")
@@ -191,9 +192,10 @@ def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, foun
     return Strangers(data=source.name, num_images=len(images), auroc=areas, answered=answered)
 
 
-def _worth(logits: np.ndarray, labels: np.ndarray, model: Model, temperature: float) -> Worth:
+def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Worth:
+    """What the probabilities of a split are worth at a temperature."""
     probs = softmax(logits / temperature)
-    measured = measure(probs, labels, model.classes)
+    measured = measure(probs, labels, classes)
     bins = reliability(probs.max(1), probs.argmax(1) == labels)
     return Worth(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
 

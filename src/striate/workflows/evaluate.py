@@ -70,6 +70,15 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
     run = None if isinstance(request.run, Model) else Path(request.run)
     config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
     output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
+
+    def opened(data: str) -> int | None:
+        """Count and say that the run's test split is opened, where it is; how often that was so far."""
+        if request.split != "test" or run is None or not run.is_dir():
+            return None
+        count = count_opening(run, "evaluate", data)
+        say_opening(count, say)
+        return count
+
     if labels_pixels(model):
         return evaluate_masks(
             model,
@@ -79,6 +88,7 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
             output=output,
             config=config,
             skip_unreadable=request.skip_unreadable or bool(config.get("skip_unreadable")),
+            opened=opened,
             say=say,
         )
     source = _open(request, config, model)
@@ -93,24 +103,34 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
             output=output,
             config=config,
             batch_size=request.batch_size,
+            opened=opened,
             say=say,
         )
     images = read_split(source, request.split, model, config, say)
-    openings = count_opening(run, "evaluate", source.name) if request.split == "test" and run is not None and run.is_dir() else None
-    say_opening(openings or 0, say)
+    openings = opened(source.name)
     probabilities = model.probabilities(images.images, batch_size=request.batch_size)
+    name = str(run) if run is not None else model.network.name
+    return judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
+
+
+def judged(
+    model: Model,
+    images: ImageSet,
+    probabilities: np.ndarray,
+    *,
+    split: str,
+    name: str,
+    data: str,
+    output: Path | None,
+    openings: int | None = None,
+) -> EvaluateReport:
+    """The measures of the probabilities (N, K) that a model gave to the pictures of a split; written into the folder `output`, if any."""
     measures = measure(probabilities, images.labels, model.classes)
     if output is not None:
         _write(output, measures, probabilities, images, model)
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    report = EvaluateReport(
-        **fields,
-        split=request.split,
-        model=str(run) if run is not None else model.network.name,
-        data=source.name,
-        output=str(output) if output is not None else None,
-        test_openings=openings,
-    )
+    where = str(output) if output is not None else None
+    report = EvaluateReport(**fields, split=split, model=name, data=data, output=where, test_openings=openings)
     if output is not None:
         write_json(output / "measures.json", _plain(report))
     return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -94,8 +94,21 @@ class ExplainReport:
     output: str
 
 
-def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExplainReport:
+class Chosen(NamedTuple):
+    """Pictures to explain."""
+
+    names: list[str]
+    images: np.ndarray  # (N, H, W, C) uint8, as the model takes them
+    labels: Sequence[int | None]
+
+
+def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Callable[[str], None] = lambda _text: None) -> ExplainReport:
     """Draw heat maps and views into a folder, with an HTML page that shows them all.
+
+    Args:
+        request: The model, the pictures, the methods.
+        chosen: Pictures that are read already, in place of those that the request names.
+        say: Takes a line for the person.
 
     Raises:
         UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
@@ -109,7 +122,7 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: _split(request, model, run, say))
-    names, images, labels = _chosen(request, model, read)
+    names, images, labels = chosen or _chosen(request, model, read)
     inputs = normalized(model, images)
     network = inner(model)
     layer = request.layer or tools.last_map(network, inputs[:1])
@@ -217,30 +230,41 @@ def _split(request: ExplainRequest, model: Model, run: Path | None, say: Callabl
     )
 
 
-def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet]) -> tuple[list[str], np.ndarray, Sequence[int | None]]:
-    """Names, pictures (N, H, W, C) and labels of what is explained."""
+def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet]) -> Chosen:
+    """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
             raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or --mistakes out.")
         files = [file for path in request.pictures for file in (picture_files(path) if path.is_dir() else [path])][: request.num_pictures]
         if not files:
             raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
-        return [file.name for file in files], model.read(files), [None] * len(files)
+        return Chosen([file.name for file in files], model.read(files), [None] * len(files))
     split = read()
     if request.mistakes:
         places = most_confident_mistakes(model.probabilities(split.images), split.labels, request.num_pictures)
         if not len(places):
             raise DataError(f"{split.name}: the model makes no mistakes on the {split.split} split", "Leave --mistakes out.")
     else:
-        places = np.linspace(0, len(split) - 1, min(request.num_pictures, len(split))).round().astype(np.int64)
+        places = spread(len(split), request.num_pictures)
+    return taken(split, places)
+
+
+def spread(num_images: int, most: int) -> np.ndarray:
+    """At most `most` places, spread over a split."""
+    places: np.ndarray = np.linspace(0, num_images - 1, min(most, num_images)).round().astype(np.int64)
+    return places
+
+
+def taken(split: ImageSet, places: np.ndarray) -> Chosen:
+    """The pictures of a split at some places."""
     some = split.take(places)
-    return [Path(path).name for path in some.paths], np.asarray(some.images), [int(label) for label in some.labels]
+    return Chosen([Path(path).name for path in some.paths], np.asarray(some.images), [int(label) for label in some.labels])
 
 
 def _readable(model: Model, read: Callable[[], ImageSet]) -> tuple[ImageSet, Tensor]:
     """At most `MAX_READ` pictures of the split, spread over it, and what the network takes."""
     split = read()
-    some = split.take(np.linspace(0, len(split) - 1, min(MAX_READ, len(split))).round().astype(np.int64))
+    some = split.take(spread(len(split), MAX_READ))
     return some, normalized(model, some.images)
 
 
@@ -307,4 +331,18 @@ def summary(report: ExplainReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["METHODS", "VIEWS", "ExplainReport", "ExplainRequest", "Explained", "attribute", "explain", "inner", "normalized", "summary"]
+__all__ = [
+    "METHODS",
+    "VIEWS",
+    "Chosen",
+    "ExplainReport",
+    "ExplainRequest",
+    "Explained",
+    "attribute",
+    "explain",
+    "inner",
+    "normalized",
+    "spread",
+    "summary",
+    "taken",
+]

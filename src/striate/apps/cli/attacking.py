@@ -1,4 +1,4 @@
-"""The verbs that test and sum up a trained model: attack."""
+"""The verbs that test and sum up a trained model: attack and report."""
 
 from __future__ import annotations
 
@@ -70,3 +70,39 @@ def attack_command(
         print_json(report)
     else:
         sys.stdout.write(summary(report))
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="Measure on this split too; each opening of test is counted.")
+    ] = "val",
+    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Pictures that are explained.")] = 8,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or count only.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Sum up a run on one HTML page that needs nothing else: training, results, explanations, cost, diagnosis, how to repeat it."""
+    from striate.workflows.recipes import with_checked_fields
+    from striate.workflows.report import ReportRequest, report, summary
+
+    request = with_checked_fields(
+        ReportRequest,
+        run=run,
+        data=data,
+        split=split,
+        num_explained=num,
+        measure=measure,
+        output=output,
+        device=device,
+        data_dir=data_dir,
+    )
+    found = report(request, say=say)
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write(summary(found))

@@ -1,0 +1,126 @@
+"""One HTML page that needs nothing else: its style and its pictures are inside, and it asks no other machine for anything.
+
+It reads on a wide screen and on a telephone, in light and in dark, and on paper. Every function takes plain text and escapes it, but for
+arguments called `content`, which are HTML that these functions made.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Literal, NamedTuple
+
+STYLE = """
+:root{--paper:#fff;--ink:#1c1c1c;--faint:#5a5a5a;--line:#d9d9d9;--band:#f3f4f6;--accent:#1f5fa8;color-scheme:light dark}
+@media(prefers-color-scheme:dark){:root{--paper:#16181b;--ink:#e6e6e6;--faint:#a8a8a8;--line:#3a3d42;--band:#222529;--accent:#7fb2ee}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:72rem;padding:1.5rem 1rem 4rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.6rem;line-height:1.2;margin:.2rem 0;overflow-wrap:anywhere}
+h2{font-size:1.2rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:1px solid var(--line);overflow-wrap:anywhere}
+h3{font-size:1rem;margin:1.4rem 0 .4rem;overflow-wrap:anywhere}
+p{max-width:48rem;margin:.6rem 0;overflow-wrap:anywhere}.faint,figcaption{color:var(--faint);font-size:.9rem}
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:1rem 0}a{color:var(--accent)}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(10.5rem,100%),1fr));gap:.6rem;margin:1rem 0}
+dl div{background:var(--band);border-radius:.4rem;padding:.6rem .8rem}dt{color:var(--faint);font-size:.85rem}
+dd{margin:0;font-size:1.15rem;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.wide{overflow-x:auto;max-width:100%}
+table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .7rem .25rem 0;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
+th{color:var(--faint);font-weight:600}.n{text-align:right}.pairs td{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
+figure{margin:1rem 0}img{display:block;max-width:100%;height:auto;background:#fff;border-radius:.4rem}
+figcaption{margin-top:.3rem}
+pre{background:var(--band);padding:.7rem .9rem;border-radius:.4rem;overflow-x:auto;font-size:.88rem}
+summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
+@media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#bbb;--band:#f3f3f3;--accent:#000;color-scheme:light}
+body{max-width:none;padding:0;font-size:10pt}nav,summary{display:none}.wide{overflow:visible}th,td{white-space:normal}
+pre{white-space:pre-wrap;overflow-wrap:anywhere}figure,tr,dl,dl div{break-inside:avoid}h2,h3{break-after:avoid}
+img{min-width:0!important;max-height:22cm;width:auto}}
+"""
+NOTHING_FROM_OUTSIDE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the page's policy, which browsers hold
+
+
+class Section(NamedTuple):
+    """A part of a page."""
+
+    heading: str
+    content: str
+
+
+def document(title: str, about: str, sections: Sequence[Section], *, foot: str = "") -> bytes:
+    """The page, with links to its sections where it has several; what cannot be written as text is a question mark."""
+    links = " ".join(f'<a href="#s{i}">{escape(heading)}</a>' for i, (heading, _) in enumerate(sections))
+    nav = f'<nav aria-label="Sections">{links}</nav>\n' if len(sections) > 2 else ""
+    body = "\n".join(f'<section id="s{i}"><h2>{escape(name)}</h2>\n{content}</section>' for i, (name, content) in enumerate(sections))
+    text = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_FROM_OUTSIDE}">\n<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n<body><header><h1>{escape(title)}</h1>\n"
+        f"{paragraph(about, faint=True) if about else ''}</header>\n{nav}<main>{body}</main>\n"
+        f"{f'<footer>{paragraph(foot, faint=True)}</footer>' if foot else ''}</body></html>\n"
+    )
+    return text.encode(errors="replace")  # file names may hold bytes that are no text
+
+
+def paragraph(text: str, *, faint: bool = False) -> str:
+    """A paragraph."""
+    return f'<p class="faint">{escape(text)}</p>' if faint else f"<p>{escape(text)}</p>"
+
+
+def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png", "svg+xml"] = "png", least_px: int = 0) -> str:
+    """A picture in its own size, made smaller where the page is narrow, down to `least_px`; then it is scrolled."""
+    data = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    image = f'<img alt="{escape(words)}" src="{data}"'
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    if not least_px:
+        return f"<figure>{image}>{below}</figure>"
+    image += f' style="min-width:{min(least_px, _width(picture, kind))}px">'
+    return f"<figure>{scrolled(image, words)}{below}</figure>"
+
+
+def _width(picture: bytes, kind: str) -> int:
+    """Of a PNG file as its header has it, of an SVG file as its first element does; in pixels."""
+    if kind == "png":
+        return int.from_bytes(picture[16:20])
+    found = re.search(rb'<svg[^>]* width="(\d+)', picture)
+    return int(found[1]) if found else 0
+
+
+def scrolled(content: str, words: str) -> str:
+    """What may be wider than the page: it alone is scrolled, with keys too."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(words)}">{content}</div>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: str, *, numbers_from: int = 1) -> str:
+    """A table; the columns from `numbers_from` on are set right."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        marks = ['class="n"' if i >= numbers_from else "" for i in range(len(cells))]
+        inner = "".join(f"<{f'{tag} {mark}'.strip()}>{escape(cell)}</{tag}>" for cell, mark in zip(cells, marks, strict=True))
+        return f"<tr>{inner}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return scrolled(f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>", words)
+
+
+def pairs(named: Sequence[tuple[str, str]]) -> str:
+    """Names and values, one below the other."""
+    rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in named)
+    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
+
+
+def facts(named: Sequence[tuple[str, str]]) -> str:
+    """A few numbers that are seen first."""
+    return "<dl>" + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in named) + "</dl>"
+
+
+def code(text: str) -> str:
+    """Text as it is typed, line by line."""
+    return f"<pre>{escape(text)}</pre>"
+
+
+def folded(summary: str, content: str) -> str:
+    """What is shown when it is asked for; it is not printed."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
