@@ -39,6 +39,10 @@ DEMOS = (
     Demo("som",             "a net unfolds over a square; digits are laid out so that neighbours look alike"),
     Demo("art",             "vigilance decides how many categories there are, and how large each may be"),
     Demo("svm",             "the widest street between two classes, and what a kernel makes of it"),
+    Demo("convolution",     "forward and backward by hand, and ten kinds of kernels beside each other"),
+    Demo("pooling",         "forward and backward by hand; what a shift of the image does"),
+    Demo("activations",     "every activation with its slope, and what a saturated sigmoid does to learning"),
+    Demo("initialisation",  "what 50 layers do to a signal, and why equal weights stay equal"),
 )
 # fmt: on
 
