@@ -23,10 +23,10 @@ from striate.workflows.measures import Measures, measure, most_confident_mistake
 from striate.workflows.openings import count_opening, say_opening
 from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.runs import read_config, write_json
-from striate.workflows.segment import SegmentReport, evaluate_masks
+from striate.workflows.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
 from striate.workflows.segment import summary as segment_summary
 from striate.workflows.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
-from striate.workflows.targets import TargetReport, evaluate_targets
+from striate.workflows.targets import TargetReport, evaluate_targets, read_target_split
 from striate.workflows.targets import summary as target_summary
 
 MAX_MISTAKES = 36  # shown in the picture
@@ -79,37 +79,27 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
         say_opening(count, say)
         return count
 
+    name = str(run) if run is not None else model.network.name
     if labels_pixels(model):
-        return evaluate_masks(
-            model,
-            _data(request, config),
-            request.split,
-            name=str(run) if run is not None else model.network.name,
-            output=output,
-            config=config,
-            skip_unreadable=request.skip_unreadable or bool(config.get("skip_unreadable")),
-            opened=opened,
-            say=say,
-        )
+        skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
+        masked = open_masked(_data(request, config), skip_unreadable=skip)
+        for note in masked.notes:
+            say(note)
+        pictures = read_masked_split(masked, request.split, model, config, say)
+        openings = opened(masked.name)
+        return evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
     source = _open(request, config, model)
     for note in source.notes:
         say(note)
     if model.targets is not None:
+        images = read_target_split(source, request.split, model, config, say)
+        openings, size = opened(source.name), request.batch_size
         return evaluate_targets(
-            model,
-            source,
-            request.split,
-            name=str(run) if run is not None else model.network.name,
-            output=output,
-            config=config,
-            batch_size=request.batch_size,
-            opened=opened,
-            say=say,
+            model, images, request.split, name=name, data=source.name, output=output, batch_size=size, openings=openings
         )
     images = read_split(source, request.split, model, config, say)
     openings = opened(source.name)
     probabilities = model.probabilities(images.images, batch_size=request.batch_size)
-    name = str(run) if run is not None else model.network.name
     return judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
 
 

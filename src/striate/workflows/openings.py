@@ -38,4 +38,4 @@ def count_opening(run: Path, verb: str, data: str) -> int:
 def say_opening(count: int, say: Callable[[str], None]) -> None:
     """Remind the person, from the second opening on."""
     if count > 1:
-        say(f"test: opened {count} times by now; choose between models by val, or the test accuracy comes out too high")
+        say(f"test: opened {count} times by now; choose between models by val, or test comes out better than it is")

@@ -45,6 +45,7 @@ class SegmentReport(SegmentMeasures):
     data: str
     size: tuple[int, int]  # (H, W) that pictures and masks were brought to
     output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
 
 
 def open_masked(data: Any, *, skip_unreadable: bool = False) -> MaskSource:
@@ -96,14 +97,13 @@ def native_size(name: str, source: MaskSource) -> tuple[int, int] | None:
 
 def evaluate_masks(
     model: Model,
-    data: Any,
+    images: MaskedSet,
     split: str,
     *,
     name: str,
+    data: str,
     output: Path | None,
-    config: dict[str, Any],
-    skip_unreadable: bool,
-    say: Callable[[str], None],
+    openings: int | None = None,
 ) -> SegmentReport:
     """Measure; write the table of pixels, the classes, each picture's measures, and the worst pictures with their masks.
 
@@ -111,29 +111,20 @@ def evaluate_masks(
 
     Args:
         model: Gives a class to each pixel.
-        data: The folder.
-        split: train, val or test; where the data has no val split, train and val are divided as the training divided them.
+        images: The pictures and masks of the split, as the model takes them.
+        split: Its name.
         name: What the report calls the model.
+        data: What it calls the data.
         output: The folder to write to; None writes nothing.
-        config: The run's own configuration, which says how it divided train and val.
-        skip_unreadable: Leave unreadable pictures out.
-        say: Takes a line for the person.
-
-    Raises:
-        DataError: no such split, unreadable files, or classes that the model does not know.
+        openings: How often the test split was opened by now, where it is that.
     """
-    source = open_masked(data, skip_unreadable=skip_unreadable)
-    for note in source.notes:
-        say(note)
-    images = read_masked_split(source, split, model, config, say)
     answers = segment(model, images.images)
     confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture
     measures = measure_pixels(np.sum(confusions, axis=0), model.classes, len(images))
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
     size = (model.images.height, model.images.width)
-    report = SegmentReport(
-        **fields, split=split, model=name, data=source.name, size=size, output=str(output) if output is not None else None
-    )
+    where = str(output) if output is not None else None
+    report = SegmentReport(**fields, split=split, model=name, data=data, size=size, output=where, test_openings=openings)
     if output is not None:
         _write(output, report, images, answers, confusions, model)
     return report

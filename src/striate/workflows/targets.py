@@ -47,6 +47,7 @@ class RegressionReport(RegressionMeasures):
     model: str
     data: str
     output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class MultilabelReport(MultilabelMeasures):
     model: str
     data: str
     output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
 
 
 TargetReport = RegressionReport | MultilabelReport
@@ -97,37 +99,33 @@ def measures_of(model: Model, outputs: np.ndarray, truth: np.ndarray) -> Regress
 
 def evaluate_targets(
     model: Model,
-    source: DataSource,
+    images: ImageSet,
     split: str,
     *,
     name: str,
+    data: str,
     output: Path | None,
-    config: dict[str, Any],
     batch_size: int,
-    say: Callable[[str], None],
+    openings: int | None = None,
 ) -> TargetReport:
     """Measure; write the measures, each prediction, and of numbers a picture of them against the true ones.
 
     Args:
         model: Gives numbers or labels.
-        source: The data.
-        split: train, val or test; where the data has no val split, train and val are divided as the training divided them.
+        images: The pictures and targets of the split, as the model takes them.
+        split: Its name.
         name: What the report calls the model.
+        data: What it calls the data.
         output: The folder to write to; None writes nothing.
-        config: The run's own configuration, which says how it divided train and val.
         batch_size: Pictures run at once.
-        say: Takes a line for the person.
-
-    Raises:
-        DataError: no such split, or other targets than the model's.
+        openings: How often the test split was opened by now, where it is that.
     """
-    images = read_target_split(source, split, model, config, say)
     outputs = model.outputs(images.images, batch_size=batch_size)
     measures = measures_of(model, outputs, images.labels)
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
     kind = RegressionReport if isinstance(measures, RegressionMeasures) else MultilabelReport
     where = str(output) if output is not None else None
-    report: TargetReport = kind(**fields, split=split, model=name, data=source.name, output=where)
+    report: TargetReport = kind(**fields, split=split, model=name, data=data, output=where, test_openings=openings)
     if output is not None:
         _write(output, report, images, outputs, model)
     return report
