@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from striate.estimators.autoencoder import Autoencoder
     from striate.estimators.cdcgan import ConditionalDCGAN
     from striate.estimators.classifier import ImageClassifier
+    from striate.estimators.cognitron import Cognitron
     from striate.estimators.competitive import CompetitiveLearning
     from striate.estimators.deep_belief import DeepBelief
     from striate.estimators.fuzzy_art import FuzzyART
@@ -37,6 +38,7 @@ __all__ = [
     "GAN",
     "Adaline",
     "Autoencoder",
+    "Cognitron",
     "CompetitiveLearning",
     "ConditionalDCGAN",
     "DeepBelief",
@@ -70,15 +72,16 @@ __all__ = [
 HOMES = {
     "ART1": "striate.estimators.art1",
     "ARTMAP": "striate.estimators.artmap",
-    "GAN": "striate.estimators.gan",
     "Adaline": "striate.estimators.adaline",
     "Autoencoder": "striate.estimators.autoencoder",
+    "Cognitron": "striate.estimators.cognitron",
     "CompetitiveLearning": "striate.estimators.competitive",
     "ConditionalDCGAN": "striate.estimators.cdcgan",
     "DeepBelief": "striate.estimators.deep_belief",
     "ElmanClassifier": "striate.estimators.recurrent",
     "ElmanRegressor": "striate.estimators.recurrent",
     "FuzzyART": "striate.estimators.fuzzy_art",
+    "GAN": "striate.estimators.gan",
     "GRUClassifier": "striate.estimators.recurrent",
     "GRURegressor": "striate.estimators.recurrent",
     "Hebb": "striate.estimators.hebb",
