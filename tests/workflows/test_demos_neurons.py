@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from striate.estimators import Hopfield
 from striate.workflows.demos import art, hopfield, perceptron, som, svm, xor
 from striate.workflows.demos.shown import Setting
 
 SHORT = Setting(short=True)
-
-
-def frames_of(picture: bytes) -> list[np.ndarray]:
-    image = Image.open(io.BytesIO(picture))
-    frames = []
-    for index in range(getattr(image, "n_frames", 1)):
-        image.seek(index)
-        frames.append(np.asarray(image.convert("RGB"), int))
-    return frames
 
 
 @pytest.mark.row("003-24", "003-25")
@@ -39,8 +27,6 @@ def test_the_perceptrons_numbers_are_the_published_ones_and_its_line_stays_withi
     (_, updates, bound, errors), *_ = clouds.rows
     assert errors == 0
     assert 0 < updates <= bound
-    first, last = frames_of(shown.pictures["perceptron.gif"])
-    assert np.abs(first - last).max() > 100
 
 
 @pytest.mark.row("003-24", "003-1")
@@ -52,7 +38,6 @@ def test_hidden_units_make_xor_separable():
         assert wanted == (name in ("0 1", "1 0"))
         assert abs(answer - wanted) <= 0.05
     assert neurons.column("right") == {"the inputs": "2 of 4", "the hidden units": "4 of 4"}
-    assert len(frames_of(shown.pictures["xor.gif"])) == 2
 
 
 @pytest.mark.row("003-3", "003-22")
@@ -71,7 +56,6 @@ def test_hopfield_recalls_noisy_digits_downhill_and_forgets_above_its_capacity()
     assert overlap["0.05"] > 0.99
     assert overlap["0.25"] < 0.7
     assert list(overlap.values()) == sorted(overlap.values(), reverse=True)
-    assert len(frames_of(shown.pictures["hopfield.gif"])) == 2
 
 
 def test_a_recall_by_hand_ends_where_the_estimator_does():
@@ -98,7 +82,6 @@ def test_the_map_unfolds_and_lays_out_digits():
     errors = map_of_digits.column("quantisation error")
     assert errors["trained"] < 0.6 * errors["at first"]
     assert named.rows[0][1] > 0.85  # a published implementation reaches 0.911
-    assert len(frames_of(shown.pictures["unfolding.gif"])) == 2
 
 
 @pytest.mark.row("003-8", "002-16")
@@ -122,4 +105,3 @@ def test_the_machines_have_the_textbooks_numbers():
     assert kernel.rows[0][2] == "4 of 4"
     np.testing.assert_allclose(list(cancer.column("dual objective").values()), [26.525455, 59.761345], rtol=1e-5)
     np.testing.assert_allclose(list(digits.column("right").values()), [0.9822, 0.9889], atol=0.003)
-    assert frames_of(shown.pictures["svm.png"])[0].std() > 10

@@ -39,7 +39,7 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=("With squared error a saturated sigmoid hardly learns; with cross-entropy its gradient is answer - target.",),
-        pictures={"activations.png": draw(curves)},
+        pictures={"activations.png": lambda: draw(curves)},
     )
 
 

@@ -50,7 +50,7 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=("More vigilance, more categories. No kind was told: 'of one kind' is the share that is of its category's commonest.",),
-        pictures={"art.png": draw(petals, iris.target)},
+        pictures={"art.png": lambda: draw(petals, iris.target)},
     )
 
 

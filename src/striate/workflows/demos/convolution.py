@@ -46,9 +46,9 @@ def show(setting: Setting) -> Shown:
             "Going back, the kernel is turned by 180 degrees, not transposed.",
         ),
         pictures={
-            "forward.gif": draw_forward(frames=2 if setting.short else 9),
-            "backward.png": draw_backward(),
-            "kinds.png": draw_kinds(rows),
+            "forward.gif": lambda: draw_forward(frames=2 if setting.short else 9),
+            "backward.png": draw_backward,
+            "kinds.png": lambda: draw_kinds(rows),
         },
     )
 

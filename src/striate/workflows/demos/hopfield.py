@@ -53,7 +53,7 @@ def show(setting: Setting) -> Shown:
             "The energy never rises, so recall must end.",
             "An overlap of 1 is the stored pattern, 0 is chance: above 0.138 patterns a unit, the limit in theory, memories are lost.",
         ),
-        pictures={"hopfield.gif": draw(names, recalls, frames=2 if setting.short else 45)},
+        pictures={"hopfield.gif": lambda: draw(names, recalls, frames=2 if setting.short else 45)},
     )
 
 

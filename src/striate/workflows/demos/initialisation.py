@@ -17,19 +17,20 @@ from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.pictures import drawing, png_bytes
 
-WIDTH, DEPTH = 256, 50
+DEPTH = 50
 SCHEMES: tuple[InitName, ...] = ("normal", "xavier", "he", "orthogonal")
 SCALES = (0.5, 1.0, 1.5)  # times the deviation 1 / sqrt(n)
 
 
 def show(setting: Setting) -> Shown:
     """The deviation of the signal layer by layer, forward; and of the gradient, back."""
-    linear = {f"{scale:g} / sqrt(n)": by_layer("linear", None, scale, setting.seed) for scale in SCALES}
-    after = {f"{scheme}, {name}": by_layer(name, scheme, 1.0, setting.seed) for name in ("relu", "tanh") for scheme in SCHEMES}
+    width = 64 if setting.short else 256
+    linear = {f"{scale:g} / sqrt(n)": by_layer("linear", scale, width, setting.seed) for scale in SCALES}
+    after = {f"{scheme}, {name}": by_layer(name, scheme, width, setting.seed) for name in ("relu", "tanh") for scheme in SCHEMES}
     return Shown(
         tables=(
-            _table("linear layers, weights N(0, ...)", linear),
-            _table("layers with an activation", after),
+            _table(f"linear layers of {width} units, by the deviation of the weights", linear),
+            _table(f"layers of {width} units with an activation", after),
             symmetry(setting.seed),
         ),
         notes=(
@@ -37,32 +38,32 @@ def show(setting: Setting) -> Shown:
             "He's start keeps the signal through ReLU, Xavier's does not.",
             "Units that start equal get equal gradients and stay equal: random weights break the symmetry.",
         ),
-        pictures={"initialisation.png": draw(linear, after)},
+        pictures={"initialisation.png": lambda: draw(linear, after)},
     )
 
 
 def _table(title: str, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> Table:
     rows = tuple((name, float(forward[9]), float(forward[-1]), float(back[0])) for name, (forward, back) in curves.items())
     heading = ("start", "after 10", f"after {DEPTH}", "gradient at the first")
-    return Table(title=f"Deviation of the signal, {DEPTH} {title}, {WIDTH} units", heading=heading, rows=rows)
+    return Table(title=f"Deviation of the signal, {DEPTH} {title}", heading=heading, rows=rows)
 
 
-def by_layer(activation: str, scheme: InitName | None, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def by_layer(activation: str, start: InitName | float, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The deviation after each layer (DEPTH,), and that of the gradient there (DEPTH,), for inputs and output errors N(0, 1).
 
-    `scheme` None draws weights N(0, scale^2 / n).
+    `start` names a scheme, or is the weights' deviation in units of 1 / sqrt(n).
     """
     kinds = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
     with torch_seed(seed):
-        layers = [nn.Linear(WIDTH, WIDTH, bias=False, dtype=torch.float64) for _ in range(DEPTH)]
+        layers = [nn.Linear(width, width, bias=False, dtype=torch.float64) for _ in range(DEPTH)]
         model = nn.Sequential(*(nn.Sequential(layer, kinds[activation]()) for layer in layers))
-        if scheme is not None:
-            initialise(model, scheme)
+        if isinstance(start, str):
+            initialise(model, start)
         else:
             for layer in layers:
-                nn.init.normal_(layer.weight, std=scale / WIDTH**0.5)
-        x = torch.randn(64, WIDTH, dtype=torch.float64)
-        error = torch.randn(64, WIDTH, dtype=torch.float64)
+                nn.init.normal_(layer.weight, std=start / width**0.5)
+        x = torch.randn(64, width, dtype=torch.float64)
+        error = torch.randn(64, width, dtype=torch.float64)
     outputs = []
     for part in model:
         x = part(x)

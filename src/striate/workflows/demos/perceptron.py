@@ -45,7 +45,7 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=(f"No line separates XOR: after {XOR_EPOCHS} epochs it still makes mistakes. Each mistake turns the line; none is left.",),
-        pictures={"perceptron.gif": draw(points, labels, lines, frames=2 if setting.short else 60)},
+        pictures={"perceptron.gif": lambda: draw(points, labels, lines, frames=2 if setting.short else 60)},
     )
 
 

@@ -46,7 +46,7 @@ def show(setting: Setting) -> Shown:
             shifts(),
         ),
         notes=("Pooling has no parameters, keeps what stands out, and forgives small shifts.",),
-        pictures={"pooling.png": draw()},
+        pictures={"pooling.png": draw},
     )
 
 

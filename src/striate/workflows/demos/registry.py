@@ -88,10 +88,10 @@ def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: 
 
     started = time.perf_counter()
     shown = show(Setting(seed=request.seed, short=request.short, data_dir=request.data_dir, say=say))
+    for name, draw in shown.pictures.items():
+        write_atomically(folder / name, draw())
     seconds = time.perf_counter() - started
 
-    for name, data in shown.pictures.items():
-        write_atomically(folder / name, data)
     numbers = [{"title": table.title, "rows": [dict(zip(table.heading, row, strict=True)) for row in table.rows]} for table in shown.tables]
     write_json(folder / "numbers.json", numbers)
     return DemoReport(

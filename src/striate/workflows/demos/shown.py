@@ -38,11 +38,11 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a demo shows: its numbers, what to see in them, and its pictures by file name (PNG or GIF)."""
+    """What a demo shows: its numbers, what to see in them, and by file name (PNG or GIF) what draws its pictures."""
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
-    pictures: dict[str, bytes] = field(repr=False)
+    pictures: dict[str, Callable[[], bytes]] = field(repr=False)
 
 
 def word(cell: Cell) -> str:

@@ -48,8 +48,8 @@ def show(setting: Setting) -> Shown:
         ),
         notes=("Topographic error: the share of samples whose two nearest units are no neighbours on the map.",),
         pictures={
-            "unfolding.gif": draw_unfolding(points, course, frames=2 if setting.short else ROUNDS),
-            "digits.png": draw_digits(som, names),
+            "unfolding.gif": lambda: draw_unfolding(points, course, frames=2 if setting.short else ROUNDS),
+            "digits.png": lambda: draw_digits(som, names),
         },
     )
 

@@ -51,7 +51,7 @@ def show(setting: Setting) -> Shown:
             digits(),
         ),
         notes=("Only the ringed points, the support vectors, hold the street; without the others it would be the same.",),
-        pictures={"svm.png": draw(panels)},
+        pictures={"svm.png": lambda: draw(panels)},
     )
 
 

@@ -66,7 +66,7 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=(f"After {len(course) - 1} epochs the four points lie so in the hidden space that one line parts them.",),
-        pictures={"xor.gif": draw(course, frames=2 if setting.short else 50)},
+        pictures={"xor.gif": lambda: draw(course, frames=2 if setting.short else 50)},
     )
 
 
