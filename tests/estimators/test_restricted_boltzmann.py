@@ -150,9 +150,9 @@ def test_contrastive_divergence_learns_bars():
     """Rows or columns of a 4 x 3 grid, lit: the patterns become far likelier than all others."""
     generator = np.random.default_rng(0)
     bars = np.array([np.tile(np.array(bits)[:, None], (1, 3)).ravel() for bits in itertools.product((0, 1), repeat=4)])
-    X = bars[generator.integers(0, 16, 1000)].astype(float)
+    X = bars[generator.integers(0, 16, 500)].astype(float)
     for settings in ({}, {"momentum": 0.5, "learning_rate": 0.05}, {"persistent": True}, {"n_steps": 5, "weight_decay": 1e-4}):
-        rbm = RestrictedBoltzmann(8, max_iter=60, random_state=0, **settings).fit(X)
+        rbm = RestrictedBoltzmann(8, max_iter=50, random_state=0, **settings).fit(X)
         log_p = -rbm.free_energy(bars.astype(float)) - rbm.exact_log_partition()
         assert np.exp(log_p).sum() > 0.5  # 16 of 4,096 states
         assert np.abs(rbm.gibbs(X) - X).mean() < 0.15

@@ -43,30 +43,32 @@ class Machine:
     def visible_means(self, h: Tensor) -> Tensor:
         """The expected visibles for h (N, H): (N, V)."""
         inputs = torch.addmm(self.visible, h, self.weights)
-        if self.gaussian:
-            return inputs
-        if not self.num_labels:
-            return inputs.sigmoid_()
-        return torch.cat([inputs[:, : -self.num_labels].sigmoid(), inputs[:, -self.num_labels :].softmax(1)], 1)
+        plain, labels = inputs.split([inputs.shape[1] - self.num_labels, self.num_labels], 1)  # type: ignore[no-untyped-call]
+        return torch.cat([plain if self.gaussian else plain.sigmoid(), labels.softmax(1)], 1)
 
     def visible_sample(self, h: Tensor, generator: torch.Generator, out: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
         """Visibles drawn for h (N, H): (N, V). `noise` is room for random numbers, of the same shape."""
         inputs = torch.addmm(self.visible, h, self.weights, out=out)
         noise = torch.empty_like(inputs) if noise is None else noise
+        if self.num_labels:
+            labels = inputs[:, -self.num_labels :]
+            gumbel = torch.empty_like(labels).exponential_(generator=generator).log_()
+            winners = (labels - gumbel).argmax(1, keepdim=True)  # drawn by the softmax
         if self.gaussian:
-            return inputs.add_(noise.normal_(generator=generator))
-        if not self.num_labels:
-            return drawn_(inputs.sigmoid_(), noise, generator)
-        labels = inputs[:, -self.num_labels :]
-        gumbel = torch.empty_like(labels).exponential_(generator=generator).log_()
-        winners = (labels - gumbel).argmax(1, keepdim=True)  # drawn by the softmax
-        drawn_(inputs.sigmoid_(), noise, generator)
-        labels.zero_().scatter_(1, winners, 1.0)
+            inputs.add_(noise.normal_(generator=generator))
+        else:
+            drawn_(inputs.sigmoid_(), noise, generator)
+        if self.num_labels:
+            labels.zero_().scatter_(1, winners, 1.0)
         return inputs
 
     def free_energy(self, v: Tensor, heat: float = 1.0) -> Tensor:
         """-log of the sum over h of e^-E for v (N, V): (N,). `heat` scales all but the visible biases: at 0 the layers are apart."""
-        own = (v - self.visible).square().sum(1) / 2 if self.gaussian else -(v @ self.visible)
+        if self.gaussian:
+            num_plain = v.shape[1] - self.num_labels
+            own = (v - self.visible)[:, :num_plain].square().sum(1) / 2 - v[:, num_plain:] @ self.visible[num_plain:]
+        else:
+            own = -(v @ self.visible)
         return own - F.softplus(heat * torch.addmm(self.hidden, v, self.weights.t())).sum(1)
 
     def hidden_sample(self, v: Tensor, generator: torch.Generator) -> Tensor:
@@ -85,15 +87,13 @@ def drawn_(probs: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def first_machine(data: Tensor, num_hidden: int, generator: torch.Generator, *, gaussian: bool = False, num_labels: int = 0) -> Machine:
-    """A machine as learning begins: weights of deviation 0.01, and visible biases that give each unit of `data` (N, V) its mean."""
-    weights = torch.empty(num_hidden, data.shape[1], device=data.device).normal_(0, 0.01, generator=generator)
-    if gaussian:
-        visible = data.mean(0)
-    else:
-        on = data.sum(0)
-        visible = torch.log((on + 0.5) / (len(data) - on + 0.5))
-        if num_labels:
-            visible[-num_labels:] = torch.log((on[-num_labels:] + 0.5) / len(data))
+    """A machine as learning begins: small weights, and visible biases that give each unit of `data` (N, V) its mean."""
+    num_visible = data.shape[1]
+    weights = torch.empty(num_hidden, num_visible, device=data.device).normal_(0, 0.3 / num_visible**0.5, generator=generator)
+    on = data.sum(0)
+    visible = data.mean(0) if gaussian else torch.log((on + 0.5) / (len(data) - on + 0.5))
+    if num_labels:
+        visible[-num_labels:] = torch.log((on[-num_labels:] + 0.5) / len(data))
     return Machine(weights, torch.zeros(num_hidden, device=data.device), visible, gaussian, num_labels)
 
 
