@@ -13,7 +13,20 @@ if TYPE_CHECKING:
     from striate.networks.catalog import network
     from striate.networks.network import Network
     from striate.workflows.evaluate import EvaluateReport
-    from striate.workflows.face import ablate, calibrate, compare, diagnose, evaluate, predict, profile, train
+    from striate.workflows.face import (
+        ablate,
+        attack,
+        calibrate,
+        compare,
+        diagnose,
+        evaluate,
+        explain,
+        filter,  # noqa: A004  # the verb's own name
+        predict,
+        profile,
+        report,
+        train,
+    )
     from striate.workflows.train import TrainReport
 
 __all__ = [
@@ -26,16 +39,20 @@ __all__ = [
     "Predictions",
     "TrainReport",
     "ablate",
+    "attack",
     "calibrate",
     "compare",
     "diagnose",
     "estimators",
     "evaluate",
+    "explain",
+    "filter",
     "load",
     "network",
     "networks",
     "predict",
     "profile",
+    "report",
     "train",
 ]
 
@@ -49,15 +66,19 @@ HOMES = {
     "Prediction": "striate.estimators.model",
     "Predictions": "striate.estimators.model",
     "TrainReport": "striate.workflows.train",
+    "ablate": "striate.workflows.face",
+    "attack": "striate.workflows.face",
     "calibrate": "striate.workflows.face",
     "compare": "striate.workflows.face",
-    "ablate": "striate.workflows.face",
     "diagnose": "striate.workflows.face",
     "evaluate": "striate.workflows.face",
+    "explain": "striate.workflows.face",
+    "filter": "striate.workflows.face",
     "load": "striate.estimators.model",
     "network": "striate.networks.catalog",
     "predict": "striate.workflows.face",
     "profile": "striate.workflows.face",
+    "report": "striate.workflows.face",
     "train": "striate.workflows.face",
 }
 

@@ -12,6 +12,8 @@ from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablate import AblateReport, AblateRequest
 from striate.workflows.ablate import ablate as ablate_request
+from striate.workflows.attack import AttackReport, AttackRequest
+from striate.workflows.attack import attack as attack_request
 from striate.workflows.calibrate import CalibrateReport, CalibrateRequest
 from striate.workflows.calibrate import calibrate as calibrate_request
 from striate.workflows.compare import CompareReport, CompareRequest
@@ -20,9 +22,14 @@ from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluate import evaluate as evaluate_request
+from striate.workflows.explain import ExplainReport, ExplainRequest
+from striate.workflows.explain import explain as explain_request
+from striate.workflows.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.profile import ProfileReport, ProfileRequest
 from striate.workflows.profile import profile as profile_request
 from striate.workflows.recipes import with_checked_fields
+from striate.workflows.report import ReportRequest, RunReport
+from striate.workflows.report import report as report_request
 from striate.workflows.segment import SegmentReport
 from striate.workflows.targets import TargetReport
 from striate.workflows.train import TrainReport, TrainRequest, Watch
@@ -144,4 +151,73 @@ def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: An
     return calibrate_request(with_checked_fields(CalibrateRequest, run=model, data=data, **fields))
 
 
-__all__: Sequence[str] = ("ablate", "calibrate", "compare", "diagnose", "evaluate", "predict", "profile", "train")
+def explain(model: Model | str | PathLike[str], *pictures: str | PathLike[str], **fields: Any) -> ExplainReport:
+    """What a model looks at: `striate.explain("runs/train/digits-001", "new/", methods=("grad_cam", "occlusion")).output`.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        *pictures: Files, or folders of them; some of the run's val split when left out.
+        **fields: The other fields of `ExplainRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.explain.explain` raises.
+    """
+    return explain_request(with_checked_fields(ExplainRequest, run=model, pictures=tuple(map(Path, pictures)), **fields))
+
+
+def attack(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> AttackReport:
+    """How a model is fooled: `striate.attack("runs/train/digits-001", attacks=("fgsm", "pgd")).results`.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        data: Whose pictures are attacked; the run's own data when left out.
+        **fields: The other fields of `AttackRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.attack.attack` raises.
+    """
+    return attack_request(with_checked_fields(AttackRequest, run=model, data=data, **fields))
+
+
+def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterReport:  # noqa: A001  # the verb's own name
+    """Filter a picture with kernels: `striate.filter("cat.jpg", "blur", "sobel", output="edges.png").output`.
+
+    Args:
+        image: A picture file.
+        *steps: Names of kernels and effects, `exposure=1.6`, or kernels written as "[[...], ...]", in that order.
+        **fields: The other fields of `FilterRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.filters.filter_picture` raises.
+    """
+    return filter_picture(with_checked_fields(FilterRequest, image=Path(image), steps=steps, **fields))
+
+
+def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunReport:
+    """One page that sums up a run: `striate.report("runs/train/digits-001").output`.
+
+    Args:
+        run: A run folder.
+        data: The run's data, where it lies elsewhere now.
+        **fields: The other fields of `ReportRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.report.report` raises.
+    """
+    return report_request(with_checked_fields(ReportRequest, run=Path(run), data=data, **fields))
+
+
+__all__: Sequence[str] = (
+    "ablate",
+    "attack",
+    "calibrate",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "explain",
+    "filter",
+    "predict",
+    "profile",
+    "report",
+    "train",
+)

@@ -65,8 +65,9 @@ def document(title: str, about: str, sections: Sequence[Section], *, foot: str =
 
 
 def paragraph(text: str, *, faint: bool = False) -> str:
-    """A paragraph."""
-    return f'<p class="faint">{escape(text)}</p>' if faint else f"<p>{escape(text)}</p>"
+    """A paragraph; what stands between backticks is to be typed."""
+    content = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f'<p class="faint">{content}</p>' if faint else f"<p>{content}</p>"
 
 
 def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png", "svg+xml"] = "png", least_px: int = 0) -> str:

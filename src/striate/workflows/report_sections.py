@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = {"attack": "What it withstands", "lesion": "What damage costs"}  # what other verbs left in the run folder
 MAX_ROWS = 40  # of a table that is not folded
-LEAST_PX = 640  # to which a picture with small writing is made smaller
+LEAST_PX = 520  # to which a picture with small writing is made smaller
 PARTS = {"classes": "class", "outputs": "number", "labels": "label"}  # of measures
 RESULTS = {
     "confusion.png": "Confusion matrix",
@@ -96,9 +96,7 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
             body = [[part, *(_number(values[column]) for column in columns)] for part, values in found.items()]
             parts += [f"<h3>By {noun}</h3>", _long_table([noun, *map(_words, columns)], body, name)]
     parts += [
-        figure((folder / name).read_bytes(), words, caption=words, least_px=LEAST_PX)
-        for name, words in RESULTS.items()
-        if (folder / name).is_file()
+        figure((folder / name).read_bytes(), words, least_px=LEAST_PX) for name, words in RESULTS.items() if (folder / name).is_file()
     ]
     return "".join(parts)
 
