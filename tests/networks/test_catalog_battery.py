@@ -19,10 +19,15 @@ IMAGE_TO_IMAGE = {"fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet"}
 
 
 FAMILIES = {"googlenet", "densenet_bc_40_12", "mobilenet_v2", "efficientnet_b0"}  # the smallest of those that have no small member
+LARGE = {  # one of each other kind; what is left are further rows of the same tables, and runs before a release
+    "alexnet", "vgg16_bn", "googlenet_paper", "bn_inception", "inception_v3", "fcn8s_vgg16", "resnet50", "resnetv2_50", "resnext50_32x4d",
+    "preact_resnet110_cifar", "resnet56v2_keras", "densenet121", "densenet_40_12", "convnext_tiny", "unet",
+}  # fmt: skip
+LEARNERS = {"mnist_notes", "nin_cifar", "googlenet", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet_40_12", "resnet56v2_keras"}
 
 
 def is_light(name: str) -> bool:
-    """Whether a network's module is run by the quick tests; the others are marked slow."""
+    """Whether a network's module is run by the quick tests; the others are marked slow, or run before a release."""
     net = network(name)
     return name in FAMILIES or (net.params < 12_000_000 and len(net.rows) < 130)
 
@@ -33,9 +38,14 @@ def smallest_size(net: Network) -> int:
     return smallest[1]
 
 
-RUN = [pytest.param(name, marks=() if is_light(name) else pytest.mark.slow) for name in CATALOG]
+def marks(name: str, *, quick: bool, every_run: set[str]) -> list[pytest.MarkDecorator]:
+    """None for what is quick."""
+    return [] if quick else [pytest.mark.slow] if name in every_run else [pytest.mark.slow, pytest.mark.release]
+
+
+RUN = [pytest.param(name, marks=marks(name, quick=is_light(name), every_run=LARGE)) for name in CATALOG]
 LEARN = [  # the deepest and largest are left out: a hundred updates of theirs take minutes, and every block of theirs is in a smaller one
-    pytest.param(name, marks=() if network(name).params < 700_000 and is_light(name) else pytest.mark.slow)
+    pytest.param(name, marks=marks(name, quick=network(name).params < 700_000 and is_light(name), every_run=LEARNERS))
     for name in CATALOG
     if network(name).params < 12_000_000 and len(network(name).rows) < 280
 ]
