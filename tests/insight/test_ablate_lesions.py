@@ -38,6 +38,7 @@ def test_blocks_are_the_bodies_of_a_resnet_and_the_same_shaped_units_of_a_plain_
     assert all(block.identity for block in plain)
 
 
+@pytest.mark.row("004-20")
 def test_a_dropped_body_leaves_its_shortcut(images: torch.Tensor) -> None:
     module, block = built("resnet20_cifar"), blocks_of(network("resnet20_cifar", 7, 3, (16, 20)))[1]
     inner = module.get_submodule("stage1.block2")
@@ -48,6 +49,7 @@ def test_a_dropped_body_leaves_its_shortcut(images: torch.Tensor) -> None:
     assert not torch.equal(inner(maps), maps)
 
 
+@pytest.mark.row("004-20")
 def test_a_dropped_block_of_a_plain_net_hands_its_input_on() -> None:
     module, block = built("plain20_cifar"), blocks_of(network("plain20_cifar", 7, 3, (16, 20)))[0]
     maps = torch.randn(2, 16, 16, 20)
@@ -56,6 +58,7 @@ def test_a_dropped_block_of_a_plain_net_hands_its_input_on() -> None:
         assert torch.equal(module.get_submodule(block.path)(maps), maps)
 
 
+@pytest.mark.row("004-20")
 def test_shuffling_swaps_weights_of_alike_blocks_and_brings_them_back(images: torch.Tensor) -> None:
     module, blocks = built("resnet20_cifar"), blocks_of(network("resnet20_cifar", 7, 3, (16, 20)))
     before, logits = whole(module), module(images)
@@ -93,6 +96,7 @@ def test_the_last_channel_stays() -> None:
         assert int(module(torch.ones(1, 1, 2, 3)).flatten(2).any(2).sum()) == 1
 
 
+@pytest.mark.row("004-20")
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_a_share_of_the_filters_is_zero_and_comes_back(memory: torch.memory_format) -> None:
     module = nn.Sequential(nn.Conv2d(3, 10, 3)).to(memory_format=memory)

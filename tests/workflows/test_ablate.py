@@ -145,6 +145,7 @@ def test_no_edit_is_an_error() -> None:
 # ---- a whole ablation
 
 
+@pytest.mark.row("004-20")
 def test_every_variant_is_trained_from_every_seed(done: tuple[Any, Path, Listener]) -> None:
     report, folder, _ = done
 
@@ -381,6 +382,7 @@ def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:
 # ---- lesions
 
 
+@pytest.mark.row("004-20")
 def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file: Path) -> None:
     from striate.workflows.lesion import LesionRequest, lesion_model
     from striate.workflows.lesion import summary as lesion_summary
