@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.continuing import conditions, warn_of_other_conditions
 from striate.workflows.recipes import with_checked_fields
 from striate.workflows.sharing import locked
-from striate.workflows.train import TrainRequest, extension_of
+from striate.workflows.train import TrainRequest, extension_of, train
 
 CONFIG = {"settings": {"epochs": 10, "steps": None}}
 
@@ -103,3 +104,30 @@ def test_processes_that_may_start_again_are_not_told_to_add(tmp_path, monkeypatc
 def test_a_wrong_field_is_named_with_its_flag_where_that_has_another_name(field, value, words):
     with pytest.raises(UsageError, match=words):
         with_checked_fields(TrainRequest, **{field: value})
+
+
+@pytest.mark.parametrize("left", [(), (".config.yaml.tmp-1",), ("config.yaml",)])
+def test_processes_that_died_before_they_described_themselves_begin_again(tmp_path, monkeypatch, left):
+    """torchrun starts them again; all that the first ones left is a lock, and perhaps half of their description."""
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.lock").touch()
+    for name in left:
+        (run / name).write_text("data: di")
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+
+    report = train(TrainRequest(data=(images, labels), network="compact_cnn", steps=1, diagnose=False, output=run))
+
+    assert (report.run, report.steps) == (str(run), 1)
+
+
+def test_a_folder_that_is_no_run_is_not_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    (tmp_path / "photo.jpg").touch()
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+
+    with pytest.raises(UsageError, match="exists already"):
+        train(TrainRequest(data=(images, labels), network="compact_cnn", steps=1, output=tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]

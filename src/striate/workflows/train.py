@@ -15,6 +15,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.images import Fit, ImageSpec, Normalization
+from striate.core.locks import LOCK
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation, Policy
 from striate.data.masks import MaskedSet, MaskSource
@@ -220,10 +221,16 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
 
 
 def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
-    """The folder of the run: a new one, or that of the same run where its processes were started `again`."""
-    if again and request.output is not None and (request.output / "config.yaml").exists():
-        refuse_other_runs(request.output, plan)
-        return request.output
+    """The folder of the run: a new one, or that of the same run where its processes were started `again`.
+
+    One in which they had not come to describe themselves is taken as new: it holds a lock and no checkpoint.
+    """
+    if again and request.output is not None and (request.output / LOCK).exists():
+        if all((request.output / name).exists() for name in ("config.yaml", "network.json")):
+            refuse_other_runs(request.output, plan)
+            return request.output
+        if not (request.output / CHECKPOINTS).exists():
+            return request.output
     return new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
 
 
