@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from striate.estimators.art1 import ART1
     from striate.estimators.artmap import ARTMAP
     from striate.estimators.autoencoder import Autoencoder
+    from striate.estimators.boltzmann import BoltzmannMachine
     from striate.estimators.cdcgan import ConditionalDCGAN
     from striate.estimators.classifier import ImageClassifier
     from striate.estimators.cognitron import Cognitron
     from striate.estimators.competitive import CompetitiveLearning
     from striate.estimators.deep_belief import DeepBelief
+    from striate.estimators.features import ImageFeatures
     from striate.estimators.fuzzy_art import FuzzyART
     from striate.estimators.gan import GAN
     from striate.estimators.hebb import Hebb, Oja
@@ -38,6 +40,7 @@ __all__ = [
     "GAN",
     "Adaline",
     "Autoencoder",
+    "BoltzmannMachine",
     "Cognitron",
     "CompetitiveLearning",
     "ConditionalDCGAN",
@@ -50,6 +53,7 @@ __all__ = [
     "Hebb",
     "Hopfield",
     "ImageClassifier",
+    "ImageFeatures",
     "ImageRegressor",
     "KernelSVM",
     "LSTMClassifier",
@@ -75,6 +79,7 @@ HOMES = {
     "Adaline": "striate.estimators.adaline",
     "Autoencoder": "striate.estimators.autoencoder",
     "Cognitron": "striate.estimators.cognitron",
+    "BoltzmannMachine": "striate.estimators.boltzmann",
     "CompetitiveLearning": "striate.estimators.competitive",
     "ConditionalDCGAN": "striate.estimators.cdcgan",
     "DeepBelief": "striate.estimators.deep_belief",
@@ -87,6 +92,7 @@ HOMES = {
     "Hebb": "striate.estimators.hebb",
     "Hopfield": "striate.estimators.hopfield",
     "ImageClassifier": "striate.estimators.classifier",
+    "ImageFeatures": "striate.estimators.features",
     "ImageRegressor": "striate.estimators.regressor",
     "KernelSVM": "striate.estimators.svm",
     "LSTMClassifier": "striate.estimators.recurrent",

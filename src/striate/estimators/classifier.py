@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 
-from striate.core.errors import DataError
+from striate.core.errors import DataError, UnknownNameError
 from striate.data.arrays import as_images, as_labels
+from striate.engine.settings import LossName
 from striate.estimators.images import ImageEstimator
+from striate.networks.network import Network
+
+LOSSES: dict[str, LossName] = {"softmax": "cross_entropy", "svm": "squared_hinge"}  # of each head
+
+
+def has_probabilities(classifier: ImageClassifier) -> bool:
+    """Whether its outputs are logits.
+
+    Raises:
+        AttributeError: they are not, said in the words that scikit-learn passes on.
+    """
+    if classifier.head == "svm":
+        raise AttributeError('the head "svm" has no probabilities: use decision_function, or head="softmax"')
+    return True
 
 
 class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -32,6 +49,8 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         precision: "auto", "float32" or "bfloat16".
         device: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of weights, order, augmentation and dropout.
+        head: "softmax": the last layer learns by cross-entropy; "svm": by the squared hinge loss, as a support vector machine on the
+            features before it, after Tang, 2013, arXiv:1306.0239v4. A machine has no probabilities.
 
     Attributes:
         classes_: The labels, sorted; as they came.
@@ -50,6 +69,47 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
 
     _noun = "classifier"
 
+    def __init__(
+        self,
+        network: str | Network = "compact_cnn",
+        *,
+        epochs: int = 10,
+        batch_size: int = 128,
+        learning_rate: float | None = None,
+        optimizer: str | None = None,
+        weight_decay: float | None = None,
+        crop_padding: int = 0,
+        flip: bool = False,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        policy: str | None = None,
+        erasing: float = 0.0,
+        augmentation: Mapping[str, Any] | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        random_state: int | None = 0,
+        head: str = "softmax",
+    ) -> None:
+        super().__init__(
+            network,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            crop_padding=crop_padding,
+            flip=flip,
+            mixup=mixup,
+            cutmix=cutmix,
+            policy=policy,
+            erasing=erasing,
+            augmentation=augmentation,
+            precision=precision,
+            device=device,
+            random_state=random_state,
+        )
+        self.head = head
+
     def fit(self, X: Any, y: Any) -> Self:
         """Train on pictures X and labels y (n,), whole numbers or text.
 
@@ -57,23 +117,31 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
 
         Raises:
             DataError: bad shapes, dtypes or ranges, or a single class.
-            UsageError: an unknown network, or a bad setting.
+            UsageError: an unknown network or head, or a bad setting.
         """
+        if self.head not in LOSSES:
+            raise UnknownNameError("head", str(self.head), LOSSES, f"Known: {', '.join(LOSSES)}.")
         images = as_images(X, "X")
         labels = as_labels(y, len(images), "y")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class, {self.classes_[0]!r}; a classifier needs at least two")
-        self._fit(images, numbers.astype(np.int64), tuple(map(str, self.classes_)), "cross_entropy", None)
+        self._fit(images, numbers.astype(np.int64), tuple(map(str, self.classes_)), LOSSES[self.head], None)
         return self
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """What the network gives before any softmax: (n, K), columns in the order of `classes_`; of two classes the difference (n,)."""
+        scores = self.model_.outputs(self._seen(X))
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    @available_if(has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The class probabilities (n, K), columns in the order of `classes_`."""
+        """The class probabilities (n, K), columns in the order of `classes_`; of the head "softmax" alone."""
         seen = self._seen(X)
         return self.model_.probabilities(seen)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each picture."""
-        best = self.predict_proba(X).argmax(1)
-        labels: np.ndarray = self.classes_[best]
+        """The label of the largest output for each picture."""
+        seen = self._seen(X)
+        labels: np.ndarray = self.classes_[self.model_.outputs(seen).argmax(1)]
         return labels

@@ -111,7 +111,7 @@ class _ReachedError(Exception):
         self.x = x
 
 
-def input_of(layer: nn.Module, module: ImageModule, images: np.ndarray) -> Tensor:
+def input_of(layer: nn.Module, module: nn.Module, images: np.ndarray) -> Tensor:
     """What reaches `layer` when `module` is given uint8 images (N, H, W, C)."""
 
     def stop(_: nn.Module, inputs: Any) -> None:
