@@ -58,6 +58,8 @@ class Game:
     ) -> None:
         self.generator, self.discriminator, self.averaging = generator, discriminator, averaging
         self.average = copy.deepcopy(generator).requires_grad_(False)
+        pairs = list(zip(self.average.state_dict().values(), generator.state_dict().values(), strict=True))
+        self._means, self._nows = zip(*[pair for pair in pairs if pair[0].is_floating_point()], strict=True)
         self.optimizers = [
             torch.optim.Adam(player.parameters(), lr=learning_rate, betas=betas, fused=True) for player in (generator, discriminator)
         ]
@@ -95,11 +97,7 @@ class Game:
     def _follow(self) -> None:
         """Bring the averaged generator closer to the generator; early on, faster."""
         kept = min(self.averaging, self.turns / (self.turns + 10))
-        for mean, now in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - kept)
-            else:
-                mean.copy_(now)
+        torch._foreach_lerp_(self._means, self._nows, 1 - kept)
 
     def set_rate(self, learning_rate: float) -> None:
         """Another learning rate, for both, from now on."""

@@ -1,24 +1,22 @@
 """The conditional deep convolutional GAN: pictures of a label that is asked for.
 
-Sources: Mirza and Osindero, 2014, arXiv:1411.1784v1 (both players are told the label); Radford, Metz and Chintala, 2016,
-arXiv:1511.06434v2 (layers, initialisation, Adam's settings). The layout is that of the widespread implementation for MNIST at 32 x 32,
-which joins noise and label after a layer of their own each.
-Departs from the sources: the discriminator's sigmoid is inside its loss; samples may come from weights averaged over time.
-Known size: generator 3,076,737 parameters and 68,083,712 MACs, discriminator 2,643,329 and 70,000,640, for 10 labels, grey, width 64.
+Sources: Mirza and Osindero, 2014, arXiv:1411.1784v1; Radford, Metz and Chintala, 2016, arXiv:1511.06434v2. The layers are in
+`cdcgan_players.py`.
+Departs from the sources: a batch's generated pictures have the labels of its real ones; samples may come from averaged weights.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device
@@ -28,101 +26,11 @@ from striate.core.seeds import mixed, torch_seed
 from striate.data.arrays import as_images, as_labels
 from striate.data.fitting import fit_images
 from striate.estimators.adversarial import CollapseReport, Game, Mode, row_of, spread_of
-from striate.estimators.described import check_counts, check_rate, packed, seed_of, unpacked
+from striate.estimators.cdcgan_players import SIZE, Conditional, begun, describe_discriminator, describe_generator, kept
+from striate.estimators.described import check_counts, check_rate, seed_of, unpacked
 from striate.estimators.persistence import Saved
-from striate.networks.layers import Activation, BatchNorm, Chain, Conv, ConvTranspose, Layer
-from striate.networks.network import Network
 
-SIZE = 32  # pixels of a side
 GROUP = 250  # pictures that run together
-
-
-class Player(NamedTuple):
-    """The descriptions of one player: `content` and `label` are joined along the channels, and go through `trunk`."""
-
-    content: Network
-    label: Network
-    trunk: Network
-
-    @property
-    def params(self) -> int:
-        """Trainable numbers."""
-        return sum(part.params for part in self)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds for one picture."""
-        return sum(part.macs for part in self)
-
-
-def enlarging(maps: int, *, stride: int, last: str | None = None) -> dict[str, Layer]:
-    """A transposed 4x4 convolution, normalized and rectified; or, as the last, with another activation alone."""
-    conv = ConvTranspose(maps, 4, stride=stride, padding=stride - 1)
-    return {"conv": conv, "act": Activation("tanh")} if last else {"conv": conv, "norm": BatchNorm(), "act": Activation("relu")}
-
-
-def halving(maps: int, *, normalized: bool) -> dict[str, Layer]:
-    """A 4x4 convolution with stride 2, normalized or not, and a leaky rectifier."""
-    parts: dict[str, Layer] = {"conv": Conv(maps, 4, stride=2, padding=1)}
-    if normalized:
-        parts["norm"] = BatchNorm()
-    return {**parts, "act": Activation("leaky_relu", slope=0.2)}
-
-
-def describe_generator(num_labels: int, *, channels: int = 1, latent_size: int = 100, width: int = 64) -> Player:
-    """The generator: noise (latent_size, 1, 1) and label (num_labels, 1, 1) to a picture (channels, 32, 32) in [-1, 1].
-
-    Args:
-        num_labels: Labels there are.
-        channels: Of a picture.
-        latent_size: Numbers of noise.
-        width: Maps in units: 4, 4 (joined 8), 4 and 2 of it; 64 as published.
-    """
-    trunk = Chain(
-        stage1=Chain(**enlarging(4 * width, stride=2)),  # (4 w,  8,  8)
-        stage2=Chain(**enlarging(2 * width, stride=2)),  # (2 w, 16, 16)
-        image=Chain(**enlarging(channels, stride=2, last="tanh")),  # (C, 32, 32)
-    )
-    return Player(
-        Network("noise", (latent_size, 1, 1), Chain(**enlarging(4 * width, stride=1))),  # (4 w, 4, 4)
-        Network("label", (num_labels, 1, 1), Chain(**enlarging(4 * width, stride=1))),  # (4 w, 4, 4)
-        Network("generator", (8 * width, 4, 4), trunk),
-    )
-
-
-def describe_discriminator(num_labels: int, *, channels: int = 1, width: int = 64) -> Player:
-    """The discriminator: picture (channels, 32, 32) and maps of the label (num_labels, 32, 32) to a logit (1, 1, 1), real above 0.
-
-    Args:
-        num_labels: Labels there are.
-        channels: Of a picture.
-        width: Maps in units: 1, 1 (joined 2), 4 and 8 of it; 64 as published.
-    """
-    trunk = Chain(
-        stage1=Chain(**halving(4 * width, normalized=True)),  # (4 w, 8, 8)
-        stage2=Chain(**halving(8 * width, normalized=True)),  # (8 w, 4, 4)
-        logit=Conv(1, 4),  # (1, 1, 1)
-    )
-    return Player(
-        Network("image", (channels, SIZE, SIZE), Chain(**halving(width, normalized=False))),  # (w, 16, 16)
-        Network("label", (num_labels, SIZE, SIZE), Chain(**halving(width, normalized=False))),  # (w, 16, 16)
-        Network("discriminator", (2 * width, 16, 16), trunk),
-    )
-
-
-class Conditional(nn.Module):
-    """A player: `content` beside what it is told about the label, joined, through `trunk`."""
-
-    def __init__(self, parts: Mapping[str, nn.Module], extent: int) -> None:
-        super().__init__()
-        self.content, self.label, self.trunk = parts["content"], parts["label"], parts["trunk"]
-        self.extent = extent  # of the label's maps
-
-    def forward(self, content: Tensor, shares: Tensor) -> Tensor:
-        """Of noise (N, J, 1, 1) or pictures (N, C, 32, 32), and (N, K) with a 1 at the label: pictures, or logits (N,)."""
-        maps = shares[:, :, None, None].expand(-1, -1, self.extent, self.extent)
-        answer: Tensor = self.trunk(torch.cat([self.content(content), self.label(maps)], dim=1))
-        return answer if answer.shape[1:] != (1, 1, 1) else answer.flatten()
 
 
 class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -207,7 +115,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         device, seed = choose_device(self.device), seed_of(self.random_state)
         with torch_seed(mixed(seed), device):
             generator, discriminator = (
-                begun(player, extent).to(device, memory_format=torch.channels_last)
+                begun(player, extent).to(device).to(memory_format=torch.channels_last)
                 for player, extent in zip(players, (1, SIZE), strict=True)
             )
             game = Game(generator, discriminator, learning_rate=self.learning_rate, betas=self.betas, averaging=self.averaging)
@@ -230,7 +138,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         row = row_of(turns, "epoch", epoch, self.learning_rate)
         if self.verbose:
             values = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in row.items() if name != "epoch")
-            print(f"epoch {epoch} of {self.max_iter}: {values}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"epoch {epoch} of {self.max_iter}: {values}\n")
         return row
 
     def noise(self, n: int, *, random_state: Any = None) -> np.ndarray:
@@ -240,9 +148,8 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             UsageError: n is less than 1.
         """
         check_counts(n=n)
-        drawn: np.ndarray = check_random_state(self.random_state if random_state is None else random_state).normal(
-            size=(n, self.latent_size)
-        )
+        generator = check_random_state(self.random_state if random_state is None else random_state)
+        drawn: np.ndarray = generator.normal(size=(n, self.latent_size))
         return drawn
 
     def generate(self, noise: Any, shares: Any) -> np.ndarray:
@@ -261,14 +168,11 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             raise ShapeError(f"noise and shares must be (N, {wanted[0]}) and (N, {wanted[1]}), got {z.shape} and {told.shape}")
         generator = self._player("generator_", self.generator_, 1)
         device = next(generator.parameters()).device
-        groups = range(0, len(z), GROUP)
+        made = []
         with torch.no_grad():
-            made = [
-                generator(
-                    torch.from_numpy(z[g : g + GROUP, :, None, None]).to(device), torch.from_numpy(told[g : g + GROUP]).to(device)
-                ).cpu()
-                for g in groups
-            ]
+            for start in range(0, len(z), GROUP):
+                some, of = (torch.from_numpy(array[start : start + GROUP]).to(device) for array in (z, told))
+                made.append(generator(some[:, :, None, None], of).cpu())
         pictures: np.ndarray = ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
         return pictures[..., 0] if self.channels_ == 1 else pictures
 
@@ -289,7 +193,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         return self.generate(self.noise(1, random_state=random_state).repeat(steps, axis=0), np.linspace(ends[0], ends[1], steps))
 
     def interpolate_noise(self, label: Any, *, steps: int = 8, random_state: Any = None) -> np.ndarray:
-        """One label, from one draw of noise to another along the great circle, where noise is as long as elsewhere: (steps, 32, 32[, C])."""
+        """One label, from one draw of noise to another along the great circle between them: uint8 (steps, 32, 32[, C])."""
         check_is_fitted(self)
         first, last = self.noise(2, random_state=random_state)
         angle = np.arccos(first @ last / np.linalg.norm(first) / np.linalg.norm(last))
@@ -332,16 +236,14 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         told = np.asarray(classifier.predict(samples)) == labels if classifier is not None else None
         modes = []
         for label in self.classes_:
-            real, mine = images[known == label], labels == label
+            real, mine = (array.reshape(len(array), -1) / 255 for array in (images[known == label], samples[labels == label]))
             modes.append(
                 Mode(
                     name=str(label),
                     real_share=len(real) / len(images),
                     generated_share=len(real) / len(images),  # as many as are asked for
-                    spread=spread_of(
-                        samples[mine].reshape(num_samples, -1) / 255, real.reshape(len(real), SIZE * SIZE * self.channels_) / 255
-                    ),
-                    agreement=float(told[mine].mean()) if told is not None else None,
+                    spread=spread_of(mine, real),
+                    agreement=float(told[labels == label].mean()) if told is not None else None,
                 )
             )
         return CollapseReport(
@@ -374,7 +276,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def _player(self, name: str, content: Mapping[str, Any], extent: int) -> Conditional:
         """A fitted player, in evaluation mode, on the device."""
         parts = {part: unpacked(f"{name}.{part}", weights) for part, weights in content.items()}
-        return Conditional(parts, extent).to(choose_device(self.device), memory_format=torch.channels_last).eval()
+        return Conditional(parts, extent).to(choose_device(self.device)).to(memory_format=torch.channels_last).eval()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -382,19 +284,3 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
-
-
-def begun(player: Player, extent: int) -> Conditional:
-    """A player with fresh weights: N(0, 0.02^2) for convolutions, biases 0 (Radford et al., 2016)."""
-    module = Conditional({name: network.build() for name, network in player._asdict().items()}, extent)
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(part.weight, 0, 0.02)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-    return module
-
-
-def kept(player: Player, module: nn.Module) -> dict[str, Any]:
-    """A trained player as data."""
-    return {name: packed(network, getattr(module, name)) for name, network in player._asdict().items()}

@@ -134,10 +134,8 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         every, turns, history = max(1, self.max_iter // ROWS_OF_HISTORY), list[Turn](), list[dict[str, float]]()
         for turn in range(1, self.max_iter + 1):
             game.set_rate(self.learning_rate * min(1.0, 2 - 2 * (turn - 1) / self.max_iter))
-            rows = torch.randint(len(X), (self.batch_size,))
-            noise = (
-                torch.randn(self.batch_size, self.latent_size) if self.latent == "normal" else uniform(self.batch_size, self.latent_size)
-            )
+            rows, size = torch.randint(len(X), (self.batch_size,)), (self.batch_size, self.latent_size)
+            noise = torch.randn(size) if self.latent == "normal" else torch.rand(size) * 2 - 1
             turns.append(game.play(X[rows.to(X.device)], noise.to(X.device)))
             if turn % every == 0 or turn == self.max_iter:
                 history.append(row_of(turns, "turn", turn, self.learning_rate))
@@ -221,8 +219,3 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
             real_right=float((self.discriminate(X) > 0.5).mean()),
             generated_right=float((self.discriminate(samples) < 0.5).mean()),
         )
-
-
-def uniform(rows: int, columns: int) -> Tensor:
-    """Uniform numbers from -1 to 1: (rows, columns)."""
-    return torch.rand(rows, columns) * 2 - 1
