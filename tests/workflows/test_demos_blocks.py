@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from striate.workflows.demos import activations, convolution, initialisation, pooling
+from striate.workflows.demos import activations, convolution, dropout, initialisation, optimizers, pooling, receptive_field
 from striate.workflows.demos.shown import Setting
 
 SHORT = Setting(short=True)
@@ -93,3 +93,56 @@ def test_the_starts_keep_explode_or_lose_the_signal_as_theory_says():
     assert units == {"zero": 1, "constant 0.1": 1, "xavier": 20}
     losses = symmetry.column("after 100 updates")
     assert losses["xavier"] < 0.1 * losses["zero"]
+
+
+@pytest.mark.row("001-5", "000-6")
+def test_optimizers_leave_the_saddle_only_with_a_slope_and_momentum_needs_fewer_steps():
+    shown = optimizers.show(SHORT)
+
+    steps, ridge = shown.tables
+    saddle, valley = steps.column("saddle"), steps.column("valley")
+    assert all(isinstance(count, int) for count in saddle.values())
+    assert saddle["Adam"] < saddle["descent"]
+    assert valley["descent"] == "-"
+    assert valley["momentum 0.9"] < 150
+    for name, quiet, noisy in ridge.rows:
+        assert quiet == 0, name
+        assert noisy > 1e-5, name
+
+
+def test_descent_on_the_valley_is_the_closed_form():
+    """On a x^2 + b y^2 plain descent multiplies x by 1 - 2 a rate, y by 1 - 2 b rate, in each step."""
+    path = optimizers.path_of(optimizers.SURFACES["valley"], optimizers.SGD, 0.003)
+
+    steps = np.arange(len(path))
+    expected = np.stack([-1.8 * (1 - 0.006) ** steps, 0.4 * (1 - 0.6) ** steps], 1)
+    np.testing.assert_allclose(path, expected, atol=1e-12)
+
+
+@pytest.mark.row("001-15", "002-8", "004-14")
+def test_dropout_drops_its_share_and_is_the_mean_of_all_sub_networks():
+    shown = dropout.show(SHORT)
+
+    ones, every, learned = shown.tables
+    for rate, zeros, kept, mean, unchanged in ones.rows:
+        assert zeros == pytest.approx(float(rate), abs=0.015)
+        assert kept == pytest.approx(1 / (1 - float(rate)))
+        assert mean == pytest.approx(1, abs=0.05)
+        assert unchanged == "yes"
+    assert every.rows[0][2] < 1e-12
+    assert all(right > 0.6 for right in learned.column("right: not seen").values())
+
+
+@pytest.mark.row("004-8", "003-15", "004-6")
+def test_receptive_fields_are_measured_as_the_formula_has_them():
+    shown = receptive_field.show(SHORT)
+
+    stacks, known = shown.tables
+    sees = stacks.column("by the formula")
+    assert {name: int(size) for name, size in sees.items()} == stacks.column("measured")
+    assert (sees["two 3x3"], sees["three 3x3"], sees["ten 3x3"]) == ("5", "7", "21")
+    assert sees["3x3 dilated by 1, 2, 4, 8"] == "31"
+    weights = stacks.column("weights, C channels")
+    assert (weights["one 5x5"], weights["two 3x3"], weights["one 7x7"], weights["three 3x3"]) == ("25 C^2", "18 C^2", "49 C^2", "27 C^2")
+    assert stacks.column("two thirds of the gradient")["ten 3x3"] < 15
+    assert known.column("sees")["vgg16"] == "212"

@@ -43,6 +43,9 @@ DEMOS = (
     Demo("pooling",         "forward and backward by hand; what a shift of the image does"),
     Demo("activations",     "every activation with its slope, and what a saturated sigmoid does to learning"),
     Demo("initialisation",  "what 50 layers do to a signal, and why equal weights stay equal"),
+    Demo("optimizers",      "the paths of seven optimizers over a saddle, Beale's function and a narrow valley"),
+    Demo("dropout",         "what is dropped, the ensemble that it trains, and what it does with few samples"),
+    Demo("receptive-field", "what stacks of layers can see, and what they look at"),
 )
 # fmt: on
 
