@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import striate
 from striate.apps.cli import app
-from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, UnknownNameError, UsageError
 from striate.workflows.explain import METHODS, ExplainRequest, explain, summary
 from striate.workflows.explain_page import shaded
 
@@ -46,7 +46,7 @@ def test_every_method_draws_its_maps_and_says_how_far_it_can_be_trusted(run: Pat
     with Image.open(tmp_path / "heat-maps.png") as picture:
         assert picture.width > picture.height > 300
     page = (tmp_path / "index.html").read_text()
-    assert "data:image/png;base64," in page and "http" not in page
+    assert "data:image/png;base64," in page and "http:" not in page and "https:" not in page
     assert "grad_cam_plus_plus" in summary(report)
 
 
@@ -67,6 +67,21 @@ def test_pictures_of_files_are_explained_for_any_class(run: Path, tmp_path: Path
     report = explain(ExplainRequest(run=run, pictures=(tmp_path,), target="1", sanity=False, output=tmp_path / "out"))
     assert [(item.path, item.target, item.label, item.deletion) for item in report.pictures] == [("a <b>.png", "1", None, {})]
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_the_layout_by_t_sne_is_drawn_and_umap_where_it_is_not_installed_is_refused_before_the_work(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    report = explain(ExplainRequest(run=run, views=("tsne",), methods=(), num_pictures=2, output=tmp_path))
+    assert set(report.files) == {"tsne.png", "tsne.csv", "index.html"}
+    assert len((tmp_path / "tsne.csv").read_text().splitlines()) == 1 + 8  # the val split, and the header
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(
+        EnvironmentFault, match=r"UMAP was asked for, which is not installed\nInstall it, pip install umap-learn, or take t-SNE"
+    ):
+        explain(ExplainRequest(run=run, views=("umap",), output=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_errors_say_what_was_wanted(run: Path, tmp_path: Path):

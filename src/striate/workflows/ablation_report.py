@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.files import write_atomically
 from striate.core.tables import csv_text, spreadsheet_cell
+from striate.workflows.page import Section, code, document, figure, folded, pairs, table
 from striate.workflows.pictures import DPI, drawing, png_bytes
 from striate.workflows.runs import write_json
 
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from striate.workflows.ablate import AblateReport, VariantRow
 
 HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
-STYLE = (
-    "body{font:16px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
-    "div{overflow-x:auto}table{border-collapse:collapse}td,th{padding:.3rem .7rem;border-bottom:1px solid #8886;text-align:right;"
-    "white-space:nowrap}td:first-child,th:first-child{text-align:left}img{max-width:100%;background:#fff}pre{overflow-x:auto}"
-)
 
 
 def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> None:
@@ -34,7 +28,7 @@ def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> No
     write_atomically(place / "ablation.csv", csv_table(report).encode())
     if picture is not None:
         write_atomically(place / "ablation.png", picture)
-    write_atomically(place / "ablation.html", page(report, picture).encode())
+    write_atomically(place / "ablation.html", page(report, picture))
 
 
 def cells(row: VariantRow, seeds: int) -> list[str]:
@@ -92,28 +86,21 @@ def csv_table(report: AblateReport) -> str:
     return csv_text(header, rows)
 
 
-def page(report: AblateReport, picture: bytes | None) -> str:
+def page(report: AblateReport, picture: bytes | None) -> bytes:
     """One HTML page that needs nothing else."""
-    head = "".join(f"<th>{html.escape(word)}</th>" for word in HEADING)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row, report.seeds)) + "</tr>" for row in report.variants
-    )
-    problems = [f"<li>{html.escape(f'{row.name}, {problem}')}</li>" for row in report.variants for problem in row.problems]
-    diffs = [
-        f"<details><summary>{html.escape(row.name)}</summary><pre>{html.escape(chr(10).join(row.diff))}</pre></details>"
-        for row in report.variants
-        if row.diff
+    problems = [(row.name, problem) for row in report.variants for problem in row.problems]
+    diffs = "".join(folded(row.name, code("\n".join(row.diff))) for row in report.variants if row.diff)
+    rows = [cells(row, report.seeds) for row in report.variants]
+    sections = [
+        Section("Variants", table(HEADING, rows, "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
+        *([Section("Not done", pairs(problems))] if problems else []),
+        *([Section("What each edit changes", diffs)] if diffs else []),
     ]
-    image = f'<p><img alt="Curves" src="data:image/png;base64,{base64.b64encode(picture).decode()}"></p>' if picture else ""
-    title = html.escape(f"Ablation of {report.network} on {report.data}")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
-        f"<p>{report.seeds} seeds a variant, equal {html.escape(report.budget)}; accuracy of the last epoch on the validation split, "
-        f"p of the paired t-test against the baseline.</p><div><table><tr>{head}</tr>{rows}</table></div>"
-        f"{'<h2>Not done</h2><ul>' + ''.join(problems) + '</ul>' if problems else ''}{image}"
-        f"<h2>What each edit changes</h2>{''.join(diffs)}</html>\n"
+    about = (
+        f"{report.seeds} seeds a variant, equal {report.budget}; accuracy of the last epoch on the validation split, "
+        "p of the paired t-test against the baseline."
     )
+    return document(f"Ablation of {report.network} on {report.data}", about, sections)
 
 
 def ablation_picture(report: AblateReport) -> bytes | None:

@@ -114,7 +114,10 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
         DataError: no pictures, or one that cannot be read; names it.
         RefusedFileError: the model file is damaged or not a model.
+        EnvironmentFault: UMAP is asked for and not installed.
     """
+    if "umap" in request.views:
+        tools.check_installed("umap")  # before the work
     model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("explain works on models that give a picture one class", "Give a run of --task classify.")
@@ -155,7 +158,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     for item in shown:
         write_atomically(output / item.name, item.content)
     title = f"{run if run is not None else model.network.name}: what it looks at"
-    write_atomically(output / "index.html", page(title, shown).encode())
+    write_atomically(output / "index.html", page(title, shown))
     report = ExplainReport(
         model=str(run) if run is not None else model.network.name,
         layer=layer,

@@ -1,20 +1,16 @@
-"""Heat as colours, and one HTML page that carries its pictures inside."""
+"""Heat as colours, and the page of what was drawn."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from striate.workflows.page import Section, document, figure, pairs, paragraph
+
 OPACITY = 0.55  # of the heat over a picture
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;background:#fff;color:#222}"
-    "img{max-width:100%;height:auto;background:#fff}h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.1rem;margin-top:2rem}"
-    "@media(prefers-color-scheme:dark){body{background:#1b1b1b;color:#ddd}}"
-)
+LEAST_PX = 520  # to which a picture is made smaller on a narrow screen
 
 
 class Shown(NamedTuple):
@@ -44,16 +40,12 @@ def shaded(heat: np.ndarray, picture: np.ndarray | None = None) -> np.ndarray:
     return np.asarray(np.rint(grey + OPACITY * (colours - grey)), np.uint8)
 
 
-def page(title: str, shown: Sequence[Shown]) -> str:
-    """One HTML page that needs nothing else."""
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    for item in shown:
-        if item.name.endswith(".png"):
-            data = base64.b64encode(item.content).decode()
-            parts.append(f"<h2>{html.escape(item.heading)}</h2>\n<p>{html.escape(item.text)}</p>")
-            parts.append(f'<img alt="{html.escape(item.heading)}" src="data:image/png;base64,{data}">')
-        else:
-            parts.append(f"<p>{html.escape(item.heading)}: {html.escape(item.name)}</p>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-    body = "\n".join(parts)
-    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head>\n<body>{body}</body></html>\n"
+def page(title: str, shown: Sequence[Shown]) -> bytes:
+    """One HTML page of pictures, and the names of the tables beside it."""
+    pictures = [
+        Section(item.heading, (paragraph(item.text) if item.text else "") + figure(item.content, item.heading, least_px=LEAST_PX))
+        for item in shown
+        if item.name.endswith(".png")
+    ]
+    tables = [(item.heading, item.name) for item in shown if not item.name.endswith(".png")]
+    return document(title, "", [*pictures, *([Section("Tables", pairs(tables))] if tables else [])])

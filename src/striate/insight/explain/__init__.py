@@ -1,6 +1,6 @@
 """Seeing what a network learned and what it looks at, from outside, on any module that maps images to logits."""
 
-from striate.insight.explain.embedding import Embedding, embedded
+from striate.insight.explain.embedding import Embedding, check_installed, embedded
 from striate.insight.explain.gradients import deconvnet, gradient, guided_backprop, input_x_gradient, integrated_gradients, smooth_grad
 from striate.insight.explain.inside import features, last_map, outputs_of, part
 from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
@@ -10,6 +10,7 @@ from striate.insight.explain.units import favourite_pictures, most_exciting, res
 
 __all__ = [
     "Embedding",
+    "check_installed",
     "convolutions",
     "deconvnet",
     "deletion_insertion",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,19 @@ import numpy as np
 from striate.core.errors import EnvironmentFault, UsageError
 
 Embedding = Literal["pca", "tsne", "umap"]
+
+
+def check_installed(method: Embedding) -> None:
+    """Nothing, where the method can be used.
+
+    Raises:
+        EnvironmentFault: UMAP is not installed.
+    """
+    if method == "umap" and importlib.util.find_spec("umap") is None:
+        raise EnvironmentFault(
+            "UMAP was asked for, which is not installed",
+            "Install it, pip install umap-learn, or take t-SNE (tsne) or principal components (pca).",
+        )
 
 
 def embedded(features: np.ndarray, method: Embedding = "pca", *, seed: int = 0) -> np.ndarray:
@@ -32,10 +46,9 @@ def embedded(features: np.ndarray, method: Embedding = "pca", *, seed: int = 0) 
         perplexity = min(30.0, (len(features) - 1) / 3)
         found: np.ndarray = TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(centred)
         return found
-    try:
-        import umap  # type: ignore[import-not-found]
-    except ImportError:
-        raise EnvironmentFault("UMAP was asked for, which is not installed", "Install it: pip install umap-learn.") from None
+    check_installed(method)
+    import umap  # type: ignore[import-not-found]
+
     reducer: Any = umap.UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed)
     drawn: np.ndarray = reducer.fit_transform(centred)
     return drawn
