@@ -86,6 +86,7 @@ def test_xor_is_learned_by_the_published_rule():
         assert np.abs(net.predict_proba(XOR)[:, 1] - [0, 1, 1, 0]).max() < 0.1
 
 
+@pytest.mark.row("003-13")
 def test_the_three_stopping_rules():
     easy = MultilayerPerceptron((2,), batch_size=1, min_accuracy=1.0, max_iter=500, random_state=0).fit(XOR, [0, 1, 1, 1])
     assert easy.stopped_by_ == "accuracy" and easy.n_iter_ < 500 and easy.score(XOR, [0, 1, 1, 1]) == 1
