@@ -14,7 +14,7 @@ from striate.apps.cli import attacking as _attacking  # noqa: F401
 from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
 from striate.apps.cli import judging as _judging  # noqa: F401
 from striate.apps.cli.commands import app
-from striate.apps.cli.output import report_error
+from striate.apps.cli.output import open_closed_outputs, report_error
 
 __all__ = ["app", "main"]
 
@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     from striate.core.devices import wait_briefly
     from striate.core.errors import StriateError, UsageError
 
+    open_closed_outputs()
     wait_briefly()
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words

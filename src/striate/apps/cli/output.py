@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,26 @@ def _finite(value: Any) -> Any:
 
 
 def say(text: str) -> None:
-    """A line for the person, on stderr."""
-    sys.stderr.write(text + "\n")
+    """A line for the person, on stderr; where nobody reads that any more, the work goes on without."""
+    try:
+        sys.stderr.write(text + "\n")
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
+def open_closed_outputs() -> None:
+    """Let what was closed before the start (`>&-`) lead nowhere: a file that is opened later must not take its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the smallest number that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def report_error(error: StriateError, *, as_json: bool) -> int:
