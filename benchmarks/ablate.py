@@ -65,7 +65,7 @@ def kills(arguments: argparse.Namespace, folder: Path) -> None:
     """Kill the driver at random moments, and count what was kept."""
     run, chance = folder / "run", random.Random(0)
     words = ["mnist_notes", "digits", "--without", "augmentation", "--steps", "5", "--jobs", "2"]
-    first = [*COMMAND, *words, "--seeds", str(max(10, arguments.kills)), "--output", str(run)]
+    first = [*COMMAND, *words, "--seeds", str(max(2, arguments.kills)), "--output", str(run)]
     journal, killed, kept, lost = run / "trials.jsonl", 0, 0, 0
     before: list[bytes] = []
     while killed < arguments.kills:
