@@ -337,7 +337,8 @@ def test_a_module_for_pictures_of_several_sizes_needs_a_size():
 # ---- first layers without labels
 
 
-def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatable(tmp_path):
+@pytest.mark.parametrize("pretrain", ["autoencoder", "rbm"])
+def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatable(tmp_path, pretrain):
     X, y = pictures(1, 3, (8, 8))
     more = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
     lines: list[str] = []
@@ -347,7 +348,7 @@ def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatabl
             lines.append(text)
 
     run = tmp_path / "run"
-    striate.train((X, y), network="compact_cnn", pretrain="autoencoder", unlabelled=more, watch=Listener(), output=run, **QUICK)
+    striate.train((X, y), network="compact_cnn", pretrain=pretrain, unlabelled=more, watch=Listener(), output=run, **QUICK)
 
     fresh = network("compact_cnn", num_classes=3, in_channels=1, input_size=8)
     convolutions = [row.path for row in fresh.rows if row.layer.kind == "conv"]

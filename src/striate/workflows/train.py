@@ -90,7 +90,7 @@ class TrainRequest:
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
-    pretrain: Literal["autoencoder"] | None = None  # the first two layers, without labels
+    pretrain: Literal["autoencoder", "rbm"] | None = None  # the first two layers, without labels
     unlabelled: Any = None  # more pictures for that: a folder of them, or data as above
     pretrained: str | Path | None = None  # weights to begin with: timm, a run folder, or a .safetensors file
     task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say

@@ -20,6 +20,7 @@ from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, begun, described
+from striate.estimators.machine_pretraining import pretrain_as_machines
 from striate.estimators.pretraining import pretrain_first_layers
 from striate.estimators.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
@@ -148,13 +149,14 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
     """
     if request.pretrain is None:
         if request.unlabelled is not None:
-            raise UsageError("--unlabelled: these pictures would not be used", "Add --pretrain autoencoder.")
+            raise UsageError("--unlabelled: these pictures would not be used", "Add --pretrain autoencoder or --pretrain rbm.")
         return fitting
     images = np.asarray(train_set.images)
     if request.unlabelled is not None:
         images = np.concatenate([images, unlabelled_images(request, fitting.images)])
     module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
-    trained = pretrain_first_layers(module, images, seed=fitting.settings.seed)
+    pretrained = pretrain_as_machines if request.pretrain == "rbm" else pretrain_first_layers
+    trained = pretrained(module, images, seed=fitting.settings.seed)
     state = described(module).state_dict()
     start = {name: tensor.cpu() for name, tensor in state.items() if any(name.startswith(f"{each.layer}.") for each in trained)}
     errors = ", ".join(f"{each.layer} {each.error_before:.2f} to {each.error_after:.2f}" for each in trained)

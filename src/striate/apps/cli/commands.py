@@ -181,8 +181,11 @@ def train_command(
         ),
     ] = None,
     pretrain: Annotated[
-        Literal["autoencoder"] | None,
-        typer.Option(metavar="autoencoder", help="First train the first two layers without labels, each to reconstruct its input."),
+        Literal["autoencoder", "rbm"] | None,
+        typer.Option(
+            metavar="autoencoder|rbm",
+            help="First train the first two layers without labels, each to reconstruct its input or as a restricted Boltzmann machine.",
+        ),
     ] = None,
     unlabelled: Annotated[
         str | None, typer.Option(metavar="DATA", help="More pictures for --pretrain: a folder of them, or a named set.")
