@@ -74,7 +74,7 @@ def recall(quick: bool) -> tuple[Table, Sequence[str]]:
         rows.append(row)
         print(row, flush=True)
     notes = [
-        f"16 cells, {count:,} sequences of random bits, {epochs} epochs of batches of 32, learning rate 0.01, gradients of norm 1 at most.",
+        f"16 cells, {count:,} sequences of random bits, {epochs} epochs of batches of 32, rate 0.01, gradients of norm 1 at most.",
         "Accuracy on 1,000 other sequences: median, smallest and largest over the seeds. Chance is 0.5.",
     ]
     return rows, notes
@@ -96,7 +96,7 @@ def adding(quick: bool) -> tuple[Table, Sequence[str]]:
         rows.append([name, spread(errors, ".4f"), spread(seconds, ".0f")])
         print(rows[-1], flush=True)
     notes = [
-        f"{steps} steps, 64 cells, {count:,} sequences, {epochs} epochs of batches of 50, learning rate 0.005, gradients of norm 1 at most.",
+        f"{steps} steps, 64 cells, {count:,} sequences, {epochs} epochs of batches of 50, rate 0.005, gradients of norm 1 at most.",
         "Error on 2,000 other sequences; to answer the mean each time has 1/6 = 0.1667. Median, smallest and largest over the seeds.",
     ]
     return rows, notes

@@ -261,3 +261,16 @@ def test_an_lstm_keeps_a_bit_for_fifty_steps():
     X_test, y_test = recall_problem(500, 50, random_state=1)
     lstm = LSTMClassifier(16, forget_bias=4.0, learning_rate=0.03, max_iter=3, random_state=0).fit(X, y)
     assert lstm.score(X_test, y_test) >= 0.99
+
+
+@pytest.mark.release
+@pytest.mark.row("003-48")
+def test_gated_cells_solve_the_adding_problem_and_elmans_do_not():
+    X, y = adding_problem(10_000, 100, random_state=0)
+    X_test, y_test = adding_problem(1000, 100, random_state=1)
+    errors = {}
+    for kind in (ElmanRegressor, LSTMRegressor, GRURegressor):
+        net = kind(64, learning_rate=0.005, batch_size=50, max_iter=12, random_state=0).fit(X, y)
+        errors[kind.__name__] = np.mean((net.predict(X_test) - y_test) ** 2)
+    assert errors["LSTMRegressor"] < 0.01 and errors["GRURegressor"] < 0.01
+    assert errors["ElmanRegressor"] > 0.1  # to answer the mean has 0.167
