@@ -72,8 +72,9 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
     """The course of a training: losses, accuracy and learning rate by epoch.
 
     Args:
-        rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`
-            (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or None or "" where there is none.
+        rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`,
+            `val_robust_accuracy` (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or None or "" where there
+            is none.
         title: The heading.
 
     Raises:
@@ -82,7 +83,8 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
     if not rows:
         raise UsageError("no epochs to draw: metrics has no rows")
     epochs = _column(rows, "epoch")
-    columns = {name: _column(rows, name) for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")}
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_robust_accuracy", "learning_rate")
+    columns = {name: _column(rows, name) for name in names}
     seen = {name: values for name, values in columns.items() if np.isfinite(values).any()}
     panels = [kind for kind in ("loss", "accuracy", "learning_rate") if any(name.endswith(kind) for name in seen)]
     if not panels:
@@ -282,9 +284,9 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ma.MaskedArray[Any,
 def _draw_curves(axes: Axes, kind: str, epochs: np.ndarray, seen: Mapping[str, np.ndarray]) -> None:
     scale = 100 if kind == "accuracy" else 1
     mark = "o" if len(epochs) <= 40 else ""
-    for name, colour in ((f"train_{kind}", TRAIN), (f"val_{kind}", VAL), (kind, RIGHT)):
+    for name, colour in ((f"train_{kind}", TRAIN), (f"val_{kind}", VAL), (f"val_robust_{kind}", RIGHT), (kind, RIGHT)):
         if name in seen:
-            label = name.split("_")[0]
+            label = "val under attack" if "robust" in name else name.split("_")[0]
             axes.plot(epochs, scale * seen[name], color=colour, marker=mark, markersize=3.5, linewidth=1.5, label=label)
     finite = np.concatenate([values[np.isfinite(values)] for name, values in seen.items() if name.endswith(kind)])
     axes.grid(color="#e6e6e6", linewidth=0.8)
@@ -303,9 +305,11 @@ def _draw_curves(axes: Axes, kind: str, epochs: np.ndarray, seen: Mapping[str, n
         axes.set_ylabel("loss (nats, log scale)" if wide else "loss (nats)")
         return
     axes.set_ylabel("accuracy (%)")
-    if "val_accuracy" in seen:
-        best = int(np.nanargmax(seen["val_accuracy"]))
-        axes.set_title(f"best val accuracy {100 * seen['val_accuracy'][best]:.2f} % in epoch {epochs[best]:g}", fontsize=9, loc="left")
+    for name, words in (("val_robust_accuracy", "best val accuracy under attack"), ("val_accuracy", "best val accuracy")):
+        if name in seen:
+            best = int(np.nanargmax(seen[name]))
+            axes.set_title(f"{words} {100 * seen[name][best]:.2f} % in epoch {epochs[best]:g}", fontsize=9, loc="left")
+            break
 
 
 def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: float, *, framed: bool) -> None:
