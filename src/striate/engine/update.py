@@ -23,6 +23,7 @@ from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, LossNotFiniteError, StepResult, StepRule, train_step
 
+ONE_VALUE = "more than 1 value per channel"  # in what torch's norms say
 REMEDY = "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
 
 
@@ -98,6 +99,13 @@ class Updater:
                 break
             except LossNotFiniteError:
                 raise self.diverged(step, rate, batch) from None
+            except ValueError as error:
+                if ONE_VALUE not in str(error):
+                    raise
+                each = -(-len(batch.labels) // max(1, self.parts))
+                number = f"{each} picture{'s' if each > 1 else ''}"
+                message = f"step {step}: of {number} at a time a batch norm gets one number a channel, which has no spread"
+                raise UsageError(message, "Choose a larger --batch-size, fewer parts (--accumulate), or larger pictures.") from None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

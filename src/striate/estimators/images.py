@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import ShapeError, UnknownNameError
 from striate.core.images import ImageSpec
+from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
 from striate.data.batches import Augmentation
@@ -88,7 +89,8 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         self.history_ = [event.row._asdict() for event in training.events if event.row is not None]
         self.n_features_in_ = int(np.prod(images.shape[1:]))
         self._shape = images.shape[1:]
-        module = network.build().eval()
+        with torch_seed(0):  # replaced by what was learned
+            module = network.build().eval()
         module.load_state_dict(training.state())
         info = {"data": "arrays", "epochs": len(self.history_)}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from striate.core.errors import NumericError, RefusedFileError, StriateError
 from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
+from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
 from striate.networks.foreign import with_module
 from striate.networks.network import Network
@@ -218,7 +219,8 @@ def _built(path: Path, network: Network, tensors: dict[str, Tensor]) -> nn.Modul
     held = sum(tensor.numel() for tensor in tensors.values())
     if network.params > held:
         raise RefusedFileError(f"{path}: the description needs {network.params:,} parameters, the file holds {held:,} numbers")
-    module = network.build()
+    with torch_seed(0):  # weights that the file replaces must not cost the caller's random numbers
+        module = network.build()
     wanted = module.state_dict()
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     wrong = [name for name in wanted if name in tensors and wanted[name].shape != tensors[name].shape]
