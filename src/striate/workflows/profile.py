@@ -43,6 +43,7 @@ class ProfileRequest:
     measure: bool = True  # False: count only, run nothing
     batch_size: Count = 8  # of the layers, the training step and the memory
     batch_sizes: tuple[Count, ...] = (1, 8, 32)  # of the latencies
+    seconds: Annotated[float, Field(gt=0)] = 1.0  # that each timing of the whole network may take; each of a layer a twentieth
     device: str = "auto"
     output: Path | None = None  # folder for layers.csv and roofline.png
 
@@ -179,8 +180,10 @@ def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tu
     try:
         machine = measure_machine(device)
         images = next(batches(module, network.input_shape, (request.batch_size,)))
-        latencies = [time_inference(module, batch) for batch in batches(module, network.input_shape, request.batch_sizes)]
-        forward_ms, backward_ms = time_training(module, images)
+        latencies = [
+            time_inference(module, batch, budget=request.seconds) for batch in batches(module, network.input_shape, request.batch_sizes)
+        ]
+        forward_ms, backward_ms = time_training(module, images, budget=request.seconds)
         machine = best(machine, measure_machine(device))
         measured = Measured(
             device=str(device),
@@ -195,7 +198,7 @@ def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tu
             share_of_peak=max(one.images_per_second for one in latencies) * network.flops / machine.flops_per_second,
             latencies=latencies,
         )
-        return measured, machine, time_layers(module, images)
+        return measured, machine, time_layers(module, images, budget=request.seconds / 20)
     finally:
         module.to(home)
 

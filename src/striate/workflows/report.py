@@ -170,7 +170,7 @@ def _sections(
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
     yield Section("Environment", draw.environment(run / "env.json"))
-    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8")))
+    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network.provenance))
 
 
 def _answers(request: ReportRequest, config: dict[str, Any], model: Model) -> Answers:
@@ -226,6 +226,7 @@ def _profiled(request: ReportRequest, network: Network, model: Model | None, pla
         network=model if model is not None else network,
         measure=request.measure,
         batch_sizes=(1, 32),
+        seconds=0.2,
         device=request.device,
         output=place / "profile",
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg
 from striate.networks.table import layer_records
 from striate.workflows.continuing import flat
@@ -166,19 +167,17 @@ def environment(path: Path) -> str:
     return pairs([(name.removeprefix("versions."), _listed(value)) for name, value in known.items() if value is not None])
 
 
-def repeating(run: Path, config: Mapping[str, Any], text: str) -> str:
+def repeating(run: Path, config: Mapping[str, Any], text: str, provenance: Sequence[str]) -> str:
     """The commands that train it again, and the configuration that they need."""
     place = shlex.quote(str(run))
     if config.get("data") == "arrays":
         words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.repro.repro trains it again."
         return paragraph(words) + folded("config.yaml", code(text))
-    data, name = shlex.quote(str(config["data"])), shlex.quote(str(config["network"]))
-    lines = [
-        "# train it again and compare, bit for bit",
-        f"striate repro {place}",
-        "# a new run with these settings",
-        f"striate train {data} --model {name} --recipe {place}/config.yaml",
-    ]
+    lines = ["# train it again and compare, bit for bit", f"striate repro {place}"]
+    if config.get("network") in CATALOG and not provenance:
+        task = f" --task {config['task']}" if config.get("task") else ""
+        data = shlex.quote(str(config["data"]))
+        lines += ["# a new run with these settings", f"striate train {data}{task} --model {config['network']} --recipe {place}/config.yaml"]
     return code("\n".join(lines)) + folded("config.yaml", code(text))
 
 

@@ -1,0 +1,107 @@
+"""The verbs as functions: `striate.explain` and the others take the fields of their requests, and say which field is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.core.errors import UsageError
+
+VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "report", "train")
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/CLASS/*.png of bright and dark pictures, with a test split."""
+    folder = tmp_path_factory.mktemp("face") / "photos"
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+        for number in range(count):
+            place = folder / split / ("dark", "bright")[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 100, (16, 12, 3), dtype=np.uint8) + np.uint8(150 * (number % 2))).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path) -> Path:
+    network = striate.network("cifar_notes", num_classes=2, input_size=(16, 12))
+    return Path(striate.train(photos, network=network, epochs=1, batch_size=4, output=photos.parent / "run").run)
+
+
+def test_every_verb_is_a_function_of_striate_with_an_example():
+    for verb in VERBS:
+        function = getattr(striate, verb)
+        assert verb in striate.__all__ and function.__name__ == verb
+        assert function.__module__ == "striate.workflows.face"
+        if verb != "predict":
+            assert f"`striate.{verb}(" in function.__doc__
+
+
+def test_verbs_look_at_a_run(run: Path, photos: Path, tmp_path: Path):
+    model = striate.load(run)
+
+    shown = striate.explain(model, photos / "test" / "dark", methods=("saliency",), sanity=False, output=tmp_path / "explain")
+    assert [item.path for item in shown.pictures] == ["0.png", "2.png"] and shown.methods == ("saliency",)
+    attacked = striate.attack(run, attacks=("noise",), epsilons=(0.0,), output=tmp_path / "attack")
+    assert attacked.results[0].accuracies == (striate.evaluate(run, split="val").accuracy,)
+    assert striate.calibrate(run, output=tmp_path / "calibrated.safetensors").num_images == 4
+    assert striate.diagnose(run, output=tmp_path / "diagnose").epochs == 1
+    assert striate.profile(run, measure=False).totals.params == model.network.params
+    assert [one.name for one in striate.compare("lenet5", run).subjects] == ["lenet5", str(run)]
+    assert "Summary" in striate.report(run, measure=False, output=tmp_path / "page.html").sections
+
+
+def test_filter_takes_its_steps_one_after_the_other(tmp_path: Path):
+    Image.fromarray(np.full((5, 7), 100, np.uint8)).save(tmp_path / "grey.png")
+    report = striate.filter(tmp_path / "grey.png", "blur", "[[2]]", output=tmp_path / "out.png")
+    assert [step.name for step in report.steps] == ["blur", "kernel"]
+    assert report.steps[-1].mean == 200 and (report.height, report.width) == (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("explain", ("run",)),
+        ("attack", ("run",)),
+        ("filter", ("a.png",)),
+        ("report", ("run",)),
+        ("calibrate", ("run",)),
+        ("profile", ("lenet5",)),
+    ],
+)
+def test_a_field_that_is_not_there_is_named(verb: str, arguments: tuple[str, ...]):
+    with pytest.raises(UsageError, match="colour"):
+        getattr(striate, verb)(*arguments, colour="blue")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({'"resnet18", epochs=30': '"cifar_notes", epochs=1, image_size=16', "epochs=5": "epochs=1"}, id="smaller"),
+        pytest.param({}, id="as_written", marks=pytest.mark.release),
+    ],
+)
+def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: dict[str, str]):
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (text for text in examples if "striate.load(" in text)
+    for before, after in changes.items():
+        assert before in example
+        example = example.replace(before, after)
+    (tmp_path / "photos").symlink_to(photos)
+    for name in ("a.jpg", "b.png"):
+        Image.open(photos / "test" / "dark" / "0.png").save(tmp_path / name)
+    given = "import numpy as np\nX = np.random.default_rng(0).integers(0, 256, (20, 32, 32), np.uint8)\ny = np.arange(20) % 2\n"
+    done = subprocess.run([sys.executable, "-c", given + example], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "answers.csv").read_text().startswith("path,")
+    assert next(tmp_path.glob("runs/train/*/report/index.html")).is_file()
