@@ -17,6 +17,7 @@ from sheet import write_sheet
 
 import striate
 from striate.core.images import ImageSpec
+from striate.data.decode import fit_image
 from striate.data.sources import open_data
 from striate.estimators import DeepBelief
 
@@ -81,7 +82,8 @@ def judged_samples(net: DeepBelief) -> float:
         judge = striate.load(Path(folder) / "judge")
     right = []
     for label in range(10):
-        images = (net.sample(NUM_SAMPLES, label) * 255).round().astype(np.uint8).reshape(NUM_SAMPLES, 28, 28, 1)
+        pictures = (net.sample(NUM_SAMPLES, label) * 255).round().astype(np.uint8).reshape(NUM_SAMPLES, 28, 28, 1)
+        images = np.stack([fit_image(picture, judge.images) for picture in pictures])
         right.append(np.mean(judge.outputs(images).argmax(1) == label))
     print("by label:", " ".join(f"{100 * share:.0f}" for share in right))
     return float(np.mean(right))

@@ -121,49 +121,52 @@ class Contrast:
         Raises:
             NumericError: a weight left the finite numbers.
         """
-        places = torch.arange(len(data), device=data.device)
-        order = torch.randperm(len(data), generator=generator, device=data.device) if shuffle else places
+        shuffled = data[torch.randperm(len(data), generator=generator, device=data.device)] if shuffle else data
         space = None
         with torch.no_grad():
-            for batch in order.split(self.batch_size):  # type: ignore[no-untyped-call]
+            for batch in shuffled.split(self.batch_size):  # type: ignore[no-untyped-call]
                 if space is None or len(batch) != len(space.data):
                     space = Space(machine, len(batch), self)
-                torch.index_select(data, 0, batch, out=space.data)
+                space.data.copy_(batch)
                 self.update(machine, space, generator)
         if not torch.isfinite(machine.weights).all():
             raise NumericError("the weights are not finite", f"Lower learning_rate, which is {self.learning_rate:g}.")
 
     def update(self, machine: Machine, space: Space, generator: torch.Generator) -> None:
         """Teach `machine` in place on the batch that is in `space.data`."""
+        noise_v, noise_h = space.noise_v, space.noise_h
         if self.chains is None:
             h = space.states
-            torch.gt(machine.hidden_means(space.data, out=space.of_data), space.noise_h.uniform_(generator=generator), out=h)
+            torch.gt(machine.hidden_means(space.data, out=space.of_data), noise_h.uniform_(generator=generator), out=h)
         else:
             h = self.chains
         for step in range(self.num_steps):
             if step:
-                drawn_(machine.hidden_means(space.own, out=h), space.noise_h, generator)
-            machine.visible_sample(h, generator, out=space.own, noise=space.noise_v)
+                drawn_(machine.hidden_means(space.own, out=h), noise_h, generator)
+            machine.visible_sample(h, generator, out=space.own, noise=noise_v)
         if self.chains is None:
             machine.hidden_means(space.own, out=space.of_own)
         else:
             machine.hidden_means(space.both, out=space.means)  # both at once: the weights are read once
-            torch.gt(space.of_own, space.noise_h.uniform_(generator=generator), out=h)
+            torch.gt(space.of_own, noise_h.uniform_(generator=generator), out=h)
         space.means.mul_(space.rates)
-        machine.hidden.add_(space.means.sum(0))
-        machine.visible.addmv_(space.both.t(), space.rates[:, 0])
+        machine.hidden.addmv_(space.means_t, space.ones)
+        machine.visible.addmv_(space.both_t, space.rates_of_rows)
         if self.weight_decay:
             machine.weights.mul_(1 - self.learning_rate * self.weight_decay)
         if self.momentum:
             if self.velocity is None:
                 self.velocity = torch.zeros_like(machine.weights)
-            machine.weights.add_(self.velocity.mul_(self.momentum).addmm_(space.means.t(), space.both))
+            machine.weights.add_(self.velocity.mul_(self.momentum).addmm_(space.means_t, space.both))
         else:
-            machine.weights.addmm_(space.means.t(), space.both)
+            machine.weights.addmm_(space.means_t, space.both)
 
 
 class Space:
-    """Where an update works: the data and the machine's own visibles, one above the other, so that one product teaches from both."""
+    """Where an update works: the data and the machine's own visibles, one above the other, so that one product teaches from both.
+
+    Small machines spend most of an update on calls, so what does not change from batch to batch is made here, once.
+    """
 
     def __init__(self, machine: Machine, num_rows: int, contrast: Contrast) -> None:
         num_hidden, num_visible = machine.weights.shape
@@ -176,6 +179,8 @@ class Space:
         self.rates = room(num_rows + num_own, 1)  # of each row: the learning rate over how many there are; less for the machine's own
         self.rates[:num_rows] = contrast.learning_rate / num_rows
         self.rates[num_rows:] = -contrast.learning_rate / num_own
+        self.rates_of_rows, self.ones = self.rates[:, 0], torch.ones_like(self.rates[:, 0])
+        self.both_t, self.means_t = self.both.t(), self.means.t()
 
 
 class LogPartition(NamedTuple):
