@@ -84,7 +84,7 @@ def tiles(images: np.ndarray, columns: int, *, gap: int = 1, fill: float = 0.5) 
     """Images (n, h, w) side by side in rows of `columns`, with `gap` pixels of `fill` between them."""
     count, height, width = images.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), float(fill))
     for index, image in enumerate(images):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image

@@ -46,6 +46,11 @@ DEMOS = (
     Demo("optimizers",      "the paths of seven optimizers over a saddle, Beale's function and a narrow valley"),
     Demo("dropout",         "what is dropped, the ensemble that it trains, and what it does with few samples"),
     Demo("receptive-field", "what stacks of layers can see, and what they look at"),
+    Demo("rbm",             "a Boltzmann machine's strokes, and digits that it makes up"),
+    Demo("dbn",             "a deep belief network names digits, and makes up the digit of a label"),
+    Demo("memory",          "how long Elman's cells and LSTM remember a bit"),
+    Demo("vae",             "the manifold of digits that two numbers span"),
+    Demo("cdcgan",          "an adversarial network draws the digit of a label"),
 )
 # fmt: on
 

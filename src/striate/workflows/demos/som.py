@@ -10,6 +10,7 @@ import numpy as np
 from striate.estimators.som import SelfOrganizingMap
 from striate.workflows.demos.drawing import COLOURS, DPI, animation, bare, stages, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
+from striate.workflows.demos.sources import small_digits
 from striate.workflows.pictures import drawing, png_bytes
 
 ROUNDS, EACH = 60, 100  # of the unfolding: samples are shown in rounds, with a smaller reach in each
@@ -23,7 +24,7 @@ def show(setting: Setting) -> Shown:
     folded = errors_of(net, points)
     course = unfold(net, points)
 
-    train, labels, test, wanted = digits()
+    train, labels, test, wanted = small_digits()
     som = SelfOrganizingMap(MAP, MAP, max_iter=5 if setting.short else 30, random_state=setting.seed).fit(train)
     names = names_of(som, train, labels)
     before = SelfOrganizingMap(MAP, MAP, max_iter=0, random_state=setting.seed).fit(train)
@@ -66,16 +67,6 @@ def unfold(som: SelfOrganizingMap, points: np.ndarray) -> list[np.ndarray]:
 def errors_of(som: SelfOrganizingMap, X: np.ndarray) -> tuple[float, float]:
     """Quantisation and topographic error."""
     return som.quantization_error(X), som.topographic_error(X)
-
-
-def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scanned digits (N, 64) in [0, 1] and their labels, and a quarter of them apart."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    data = load_digits()
-    train, test, labels, wanted = train_test_split(data.data / 16, data.target, test_size=0.25, stratify=data.target, random_state=0)
-    return train, labels, test, wanted
 
 
 def names_of(som: SelfOrganizingMap, X: np.ndarray, labels: np.ndarray) -> np.ndarray:

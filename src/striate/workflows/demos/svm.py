@@ -13,6 +13,7 @@ import numpy as np
 from striate.estimators.svm import KernelSVM, LinearSVM
 from striate.workflows.demos.drawing import COLOURS, DPI, TINTS, bare
 from striate.workflows.demos.shown import Setting, Shown, Table
+from striate.workflows.demos.sources import small_digits
 from striate.workflows.pictures import drawing, png_bytes
 
 if TYPE_CHECKING:
@@ -78,11 +79,7 @@ def breast_cancer() -> Table:
 
 def digits() -> Table:
     """Scanned digits, a quarter of them apart."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    data = load_digits()
-    train, test, labels, wanted = train_test_split(data.data / 16, data.target, test_size=0.25, stratify=data.target, random_state=0)
+    train, labels, test, wanted = small_digits()
     rows = []
     for name, model in (("linear, C = 1", LinearSVM(C=1)), ("RBF, C = 10, gamma = 0.05", KernelSVM(C=10, gamma=0.05))):
         model.fit(train, labels)
