@@ -86,7 +86,11 @@ def test_a_field_that_is_not_there_is_named(verb: str, arguments: tuple[str, ...
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({'"resnet18", epochs=30': '"cifar_notes", epochs=1, image_size=16', "epochs=5": "epochs=1"}, id="smaller"),
+        pytest.param(
+            {'"resnet18", epochs=30': '"cifar_notes", epochs=1, image_size=16', "epochs=5": "epochs=1"},
+            id="smaller",
+            marks=pytest.mark.slow,
+        ),
         pytest.param({}, id="as_written", marks=pytest.mark.release),
     ],
 )
