@@ -23,9 +23,9 @@ def show(setting: Setting) -> Shown:
     """Generator and discriminator play on the digits; then the generator is asked for each label."""
     digits = small_digits()
     pictures = enlarged(digits.train)
-    epochs = 2 if setting.short else 25
+    epochs = 3 if setting.short else 20
     gan = ConditionalDCGAN(
-        width=4 if setting.short else 8,
+        width=8,
         latent_size=20,
         batch_size=32,
         learning_rate=1e-3,
