@@ -113,6 +113,62 @@ def test_annealing_ends_at_lower_energies_than_a_quench():
     assert machine.energy(annealed).mean() < machine.energy(quenched).mean() - 1
 
 
+def encoder_connections() -> np.ndarray:
+    """Two groups of four visible units that meet only in two hidden units; the published 4-2-4 encoder."""
+    group = np.repeat([0, 1, 2], [4, 4, 2])
+    joined = (group[:, None] == group) | (group[:, None] == 2) | (group == 2)
+    joined[8:, 8:] = False
+    return joined
+
+
+def is_solved(machine: BoltzmannMachine) -> bool:
+    """Whether, of the four patterns of the second group, each pattern of the first makes its own the likeliest."""
+    for place in range(4):
+        both = np.hstack([np.tile(np.eye(4)[place], (4, 1)), np.eye(4)])
+        if machine.score_samples(both).argmax() != place:
+            return False
+    return True
+
+
+def cycles_to_solve(seed: int, most: int) -> int:
+    """Updates until the encoder is solved, looked at every tenth; 0 where it is not. Rule, noise and annealing are the published ones."""
+    schedule = ((2.0, 2), (1.5, 2), (1.2, 2), (1.0, 4))  # the source's temperatures 20 to 10 and steps of 2, over 10
+    settings = {"rule": "steps", "learning_rate": 0.2, "weight_decay": 0, "noise": (0.15, 0.05), "n_chains": 8, "n_sweeps": 10}
+    machine = BoltzmannMachine(2, connections=encoder_connections(), schedule=schedule, random_state=seed, **settings)
+    patterns = np.hstack([np.eye(4), np.eye(4)])
+    for cycle in range(1, most + 1):
+        machine.partial_fit(patterns)
+        if cycle % 10 == 0 and is_solved(machine):
+            return cycle
+    return 0
+
+
+def test_the_published_rule_solves_the_encoder():
+    assert any(cycles_to_solve(seed, 300) for seed in range(3))
+
+
+@pytest.mark.release
+def test_the_encoder_is_solved_from_nearly_every_start():
+    """The source: 250 of 250 starts, after 110 cycles in the median."""
+    found = [cycles_to_solve(seed, 2000) for seed in range(20)]
+    assert sum(cycles > 0 for cycles in found) >= 18
+    assert 40 <= np.median([cycles for cycles in found if cycles]) <= 250
+
+
+def test_steps_are_of_equal_size_and_noise_turns_the_stated_shares():
+    data = states(3)[[1, 5, 5, 6]]
+    machine = BoltzmannMachine(1, rule="steps", learning_rate=0.3, weight_decay=0, max_iter=0, random_state=0).fit(data)
+    before = machine.weights_.copy()
+    machine.partial_fit(data)
+    changes = np.abs(machine.weights_ - before)[~np.eye(4, dtype=bool)]
+    assert np.isclose(changes, 0.3).any() and (np.isclose(changes, 0.3) | (changes == 0)).all()
+
+    machine.noise, machine.n_chains = (0.3, 0.1), 40_000
+    turned = machine._disturbed(data.astype(float), np.random.default_rng(0))
+    shares = np.abs(turned - np.tile(data, (10_000, 1))).reshape(-1, 4, 3).mean(0)
+    np.testing.assert_allclose(shares, np.where(data > 0, 0.3, 0.1), atol=0.02)
+
+
 def test_unknown_units_are_drawn_from_the_others():
     patterns = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 10, 0)
     machine = BoltzmannMachine(phases="exact", learning_rate=1.0, max_iter=300, random_state=0).fit(patterns)
@@ -142,6 +198,8 @@ def test_bad_input_is_named():
     for settings, words in (
         ({"phases": "guessed"}, "phases must be gibbs or exact, got 'guessed'"),
         ({"phases": "exact", "n_hidden": 20}, "phases='exact' takes 16 units at most, got 22\nTake phases='gibbs'"),
+        ({"rule": "leaps"}, "rule must be gradient or steps, got 'leaps'"),
+        ({"noise": (0.1, 1)}, r"noise must be two shares from 0 to below 1, got \(0.1, 1\)"),
         ({"n_chains": 0}, r"n_chains and n_sweeps at least 1, got \(0, 0, 5\)"),
         ({"learning_rate": 0}, "learning_rate must be positive, weight_decay not negative, got 0 and 0.001"),
         ({"schedule": [(0, 2)]}, r"positive temperatures, got \[\(0, 2\)\]"),

@@ -1,8 +1,8 @@
 """The Boltzmann machine: any unit may be joined to any other, and hidden units help the visible ones.
 
 Source: Ackley, Hinton and Sejnowski, 1985, "A learning algorithm for Boltzmann machines".
-Departs from the source: weights change by the difference of the two phases times a rate (the source has steps of equal size), and decay
-keeps them finite (the source turns some clamped units at random); the phases are averages over many chains at once.
+Departs from the source: by default weights change in proportion to the difference of the two phases, and decay keeps them finite; the
+source has steps of equal size and turns some clamped units at random (`rule="steps"`, `noise=(0.15, 0.05)`).
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         learning_rate: The rate.
         weight_decay: What a weight loses in each update, over the rate.
         max_iter: Updates.
+        rule: "gradient", or "steps": each weight by the rate, up or down.
+        noise: Shares of clamped units that are turned off where they are on, and on where they are off, anew in each update.
         phases: "gibbs", or "exact": over all states, of 16 units at most.
         n_chains: Of the free phase, and at least so many of the clamped one.
         schedule: (temperature, sweeps) of the annealing before each phase, which runs at the last temperature.
@@ -68,6 +70,8 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         learning_rate: float = 0.1,
         weight_decay: float = 1e-3,
         max_iter: int = 200,
+        rule: str = "gradient",
+        noise: tuple[float, float] = (0.0, 0.0),
         phases: str = "gibbs",
         n_chains: int = 100,
         schedule: Sequence[tuple[float, int]] = ((4.0, 2), (2.0, 2), (1.0, 4)),
@@ -79,6 +83,8 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.max_iter = max_iter
+        self.rule = rule
+        self.noise = noise
         self.phases = phases
         self.n_chains = n_chains
         self.schedule = schedule
@@ -112,17 +118,33 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         for _ in range(num_updates):
             self.n_iter_ += 1
             generator = np.random.default_rng((self._seed, self.n_iter_))
-            clamped, free = self.clamped_means(patterns, generator), self.free_means(generator)
-            change = (clamped.pairs - free.pairs) * self._joined - self.weight_decay * self.weights_
+            clamped, free = self.clamped_means(self._disturbed(patterns, generator), generator), self.free_means(generator)
+            change, of_units = (clamped.pairs - free.pairs) * self._joined, clamped.units - free.units
+            if self.rule == "steps":
+                change, of_units = np.sign(change.round(9)), np.sign(of_units.round(9))
+            change -= self.weight_decay * self.weights_
             with np.errstate(over="ignore", invalid="ignore"):  # said below
                 self.weights_ += self.learning_rate * change
-            self.intercept_ += self.learning_rate * (clamped.units - free.units)
+            self.intercept_ += self.learning_rate * of_units
             if not np.isfinite(self.weights_).all():
                 message = f"the weights are not finite after update {self.n_iter_}"
                 raise NumericError(message, f"Lower learning_rate, which is {self.learning_rate:g}.")
         return self
 
+    def _disturbed(self, patterns: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The patterns, at least as often as there are chains, with some units turned, where there is noise."""
+        if not any(self.noise):
+            return patterns
+        many = np.tile(patterns, (-(-self.n_chains // len(patterns)), 1))
+        turned = generator.random(many.shape) < np.where(many > 0, *self.noise)
+        disturbed: np.ndarray = np.abs(many - turned)
+        return disturbed
+
     def _check_settings(self, num_units: int) -> None:
+        if self.rule not in ("gradient", "steps"):
+            raise UsageError(f"rule must be gradient or steps, got {self.rule!r}")
+        if len(self.noise) != 2 or not all(0 <= share < 1 for share in self.noise):
+            raise UsageError(f"noise must be two shares from 0 to below 1, got {self.noise}")
         if self.phases not in ("gibbs", "exact"):
             raise UsageError(f"phases must be gibbs or exact, got {self.phases!r}")
         if self.phases == "exact" and num_units > MAX_ENUMERATED:
