@@ -157,6 +157,9 @@ def test_a_generator_that_gives_the_data_itself_is_found_healthy(monkeypatch):
     assert (report.real_right, report.generated_right) == (0.5, 0.5)
     assert str(report).endswith("nothing is wrong")
 
+    monkeypatch.setattr(GAN, "sample", lambda *_, **__: ring(500, seed=1) * np.where(np.arange(500) % 4, 1, 0.7)[:, None])
+    assert gan.diagnose(ring(400)).good_share == pytest.approx(0.75, abs=0.02)  # a quarter lies 0.6 from the modes
+
 
 def test_a_discriminator_that_has_won_is_named():
     mode = Mode(name="3", real_share=1.0, generated_share=1.0, spread=0.9, agreement=0.2)
@@ -180,6 +183,7 @@ def test_spread_is_the_ratio_of_deviations():
         ({"latent": "cauchy"}, "latent must be normal or uniform, got 'cauchy'"),
         ({"latent_size": 0}, "latent_size must be at least 1, got 0"),
         ({"hidden_layer_sizes": (4, 0)}, r"hidden_layer_sizes\[1\] must be at least 1, got 0"),
+        ({"blur": -0.1}, "blur must not be negative, got -0.1"),
         ({"averaging": 1}, "averaging must be from 0 to below 1, got 1"),
         ({"learning_rate": -1}, "learning_rate must be positive, got -1"),
     ],

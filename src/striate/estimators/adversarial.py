@@ -51,6 +51,9 @@ class Game:
         learning_rate: Of both Adams.
         betas: Of both Adams.
         averaging: How slowly `average`, the mean of the generator's weights over time, follows; 0 follows at once.
+
+    Attributes:
+        blur: Deviation of the noise on all that the discriminator sees.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Game:
         self.optimizers = [
             torch.optim.Adam(player.parameters(), lr=learning_rate, betas=betas, fused=True) for player in (generator, discriminator)
         ]
-        self.turns = 0
+        self.turns, self.blur = 0, 0.0
 
     def play(self, real: Tensor, noise: Tensor, condition: Sequence[Tensor] = ()) -> Turn:
         """One update of the discriminator, then one of the generator with the same noise.
@@ -75,14 +78,14 @@ class Game:
         """
         of_generator, of_discriminator = self.optimizers
         generated = self.generator(noise, *condition)
-        on_real, on_generated = self.discriminator(real, *condition), self.discriminator(generated.detach(), *condition)
+        on_real, on_generated = (self.discriminator(self._blurred(x), *condition) for x in (real, generated.detach()))
         loss = discriminator_loss(on_real, on_generated)
         of_discriminator.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         of_discriminator.step()
 
         self.discriminator.requires_grad_(False)
-        answer = generator_loss(self.discriminator(generated, *condition))
+        answer = generator_loss(self.discriminator(self._blurred(generated), *condition))
         of_generator.zero_grad(set_to_none=True)
         answer.backward()  # type: ignore[no-untyped-call]
         of_generator.step()
@@ -92,6 +95,10 @@ class Game:
         self._follow()
         right = (on_real > 0).float().mean(), (on_generated < 0).float().mean()
         return Turn(loss.detach(), answer.detach(), *right)
+
+    def _blurred(self, samples: Tensor) -> Tensor:
+        """What the discriminator sees of them."""
+        return samples + self.blur * torch.randn_like(samples) if self.blur else samples
 
     @torch.no_grad()
     def _follow(self) -> None:

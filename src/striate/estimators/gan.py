@@ -2,7 +2,8 @@
 
 Source: Goodfellow et al., 2014, arXiv:1406.2661v1, algorithm 1 with k = 1, and the loss of section 3 that does not saturate.
 Departs from the source: Adam in place of momentum; dense layers with leaky ReLU in place of maxout and dropout; rows are standardized;
-samples come from the generator's weights averaged over time (Yazici et al., 2019).
+noise that fades blurs what the discriminator sees (Arjovsky and Bottou, 2017, arXiv:1701.04862v1, section 3); samples come from the
+generator's weights averaged over time (Yazici et al., 2019).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from striate.estimators.persistence import Saved
 from striate.networks.network import Network
 
 ROWS_OF_HISTORY = 50
+BLURRED = 0.75  # of the turns, after which the discriminator sees all as it is
 FAR = 0.99  # share of a mode's own rows that lie nearer to its centre than what counts as far
 
 
@@ -43,6 +45,8 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         activation: Behind each hidden layer, by its name in the vocabulary of layers.
         learning_rate: Of both Adams; it falls to 0 along the second half of the turns.
         betas: Of both Adams.
+        blur: Deviation of noise on all that the discriminator sees, in units of scale_; it falls to 0 over three quarters of the turns.
+            It keeps modes from being lost early on; 0 is the published game.
         averaging: How slowly the weights that samples come from follow the generator; 0 is the generator as it is.
         batch_size: Rows a turn, real and generated.
         max_iter: Turns: an update of the discriminator, and one of the generator.
@@ -69,8 +73,9 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         latent: str = "normal",
         hidden_layer_sizes: tuple[int, ...] = (128, 128),
         activation: str = "leaky_relu",
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         betas: tuple[float, float] = (0.5, 0.999),
+        blur: float = 0.5,
         averaging: float = 0.995,
         batch_size: int = 256,
         max_iter: int = 3000,
@@ -83,6 +88,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         self.activation = activation
         self.learning_rate = learning_rate
         self.betas = betas
+        self.blur = blur
         self.averaging = averaging
         self.batch_size = batch_size
         self.max_iter = max_iter
@@ -126,6 +132,8 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         check_rate(self.learning_rate)
         if self.latent not in ("normal", "uniform"):
             raise UsageError(f"latent must be normal or uniform, got {self.latent!r}")
+        if not self.blur >= 0:
+            raise UsageError(f"blur must not be negative, got {self.blur}")
         if not 0 <= self.averaging < 1:
             raise UsageError(f"averaging must be from 0 to below 1, got {self.averaging}")
 
@@ -134,6 +142,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         every, turns, history = max(1, self.max_iter // ROWS_OF_HISTORY), list[Turn](), list[dict[str, float]]()
         for turn in range(1, self.max_iter + 1):
             game.set_rate(self.learning_rate * min(1.0, 2 - 2 * (turn - 1) / self.max_iter))
+            game.blur = self.blur * max(0.0, 1 - turn / (BLURRED * self.max_iter))
             rows, size = torch.randint(len(X), (self.batch_size,)), (self.batch_size, self.latent_size)
             noise = torch.randn(size) if self.latent == "normal" else torch.rand(size) * 2 - 1
             turns.append(game.play(X[rows.to(X.device)], noise.to(X.device)))
