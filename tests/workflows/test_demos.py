@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import striate
 from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
 from striate.workflows.demos.drawing import stages, tiles
@@ -41,7 +42,8 @@ def test_each_demo_draws_what_it_says(tmp_path: Path, name: str):
 
 
 def test_the_list_comes_without_torch():
-    code = "import sys; from striate.apps.cli import main\ntry: main(['demo'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = "import sys; import striate
+from striate.apps.cli import main\ntry: main(['demo'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -60,6 +62,15 @@ def test_a_demo_from_the_command_line_prints_its_record(tmp_path, capsys):
     assert report["name"] == "art"
     assert report["tables"][0]["heading"][0] == "vigilance"
     assert [Path(file).name for file in report["files"]] == ["art.png"]
+
+
+def test_python_runs_a_demo_by_its_name(tmp_path):
+    report = striate.demo("art", output=tmp_path / "shown", short=True)
+
+    assert report.tables[0].rows[0][0] == "0.3"
+    assert Path(report.files[0]).parent == tmp_path / "shown"
+    with pytest.raises(UsageError, match="shrot"):
+        striate.demo("art", shrot=True)
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):

@@ -18,6 +18,7 @@ from striate.workflows.calibrate import CalibrateReport, CalibrateRequest
 from striate.workflows.calibrate import calibrate as calibrate_request
 from striate.workflows.compare import CompareReport, CompareRequest
 from striate.workflows.compare import compare as compare_request
+from striate.workflows.demos.registry import DemoReport, DemoRequest, demonstrate
 from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
@@ -95,6 +96,19 @@ def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **f
         UsageError: an unknown or bad field; and what `striate.workflows.ablate.ablate` raises.
     """
     return ablate_request(with_checked_fields(AblateRequest, network=network, data=data, edits=edits, **fields), watch=watch)
+
+
+def demo(name: str, **fields: Any) -> DemoReport:
+    """One of the classical networks or building blocks shown: `striate.demo("hopfield").tables`.
+
+    Args:
+        name: As `striate demo` lists them.
+        **fields: The other fields of `DemoRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.demos.registry.demonstrate` raises.
+    """
+    return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
 
 
 def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> DiagnoseReport:
@@ -212,6 +226,7 @@ __all__: Sequence[str] = (
     "attack",
     "calibrate",
     "compare",
+    "demo",
     "diagnose",
     "evaluate",
     "explain",

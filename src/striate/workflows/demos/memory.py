@@ -6,6 +6,7 @@ Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997; Gers et al., 2000, for t
 from __future__ import annotations
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from striate.estimators.recurrent import ElmanClassifier, LSTMClassifier
 from striate.estimators.sequences import recall_problem
@@ -13,84 +14,104 @@ from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.pictures import drawing, png_bytes
 
-LAGS = (5, 10, 25, 50, 75, 100)
-SHORT_LAGS = (5, 20)
+LAGS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
+NOISE = 0.05  # on the states that the probe reads
 
 
 def show(setting: Setting) -> Shown:
-    """Train both on streams of random bits, of which the first is to be told after the last."""
-    lags, count = (SHORT_LAGS, 600) if setting.short else (LAGS, 2000)
-    right: dict[str, list[float]] = {"Elman": [], "LSTM": []}
-    for lag in lags:
-        setting.say(f"{lag} bits between")
-        X, y = recall_problem(count, lag, random_state=setting.seed)
-        X_test, y_test = recall_problem(500, lag, random_state=setting.seed + 1)
-        for name, model in makers(setting.seed).items():
-            right[name].append(float(model.fit(X, y).score(X_test, y_test)))
-    faded = fading(setting.seed)
-    rows: list[tuple[str | float, ...]] = [(f"{lag}", *(right[name][place] for name in right)) for place, lag in enumerate(lags)]
-    title = f"Share of 500 streams whose first bit is told right; {count:,} to learn from, three times over"
+    """What is left of a bit in the states of untrained cells, and what training makes of both kinds."""
+    streams, _ = recall_problem(400 if setting.short else 1000, max(LAGS), random_state=setting.seed)
+    models = untrained(streams[:50], setting.seed)
+    read = {name: probed(model, streams, setting.seed) for name, model in models.items() if name.startswith("Elman")}
+    faded = {name: fading(model, streams[:50]) for name, model in models.items()}
+    lag, count = (10, 600) if setting.short else (50, 2000)
     return Shown(
         tables=(
-            Table(title=title, heading=("bits after it", *right), rows=tuple(rows)),
             Table(
-                title="How much the state still depends on the first bit: |change of the state|, untrained, 16 cells",
+                title="Share of streams in which a linear probe reads the bit off the state",
+                heading=("bits after it", *read),
+                rows=_rows(read),
+            ),
+            Table(
+                title="How much the state still depends on the bit: |change| / first change",
                 heading=("bits after it", *faded),
-                rows=tuple((f"{lag}", *(float(curve[lag]) for curve in faded.values())) for lag in (1, 5, 10, 20, 40)),
+                rows=_rows(faded),
+            ),
+            Table(
+                title=f"Trained to tell the first bit after {lag} others, {count:,} streams three times over",
+                heading=("network", "right, of 500 streams"),
+                rows=trained(lag, count, setting.seed),
             ),
         ),
         notes=(
-            "0.5 is guessing. Elman's state is multiplied by W at each step, so what it knew fades or is written over;",
-            "an LSTM's cell is kept while its forget gate is open (here by a first bias of 4).",
+            "0.5 is guessing. Elman's state goes through W at each step: what it knew fades, sooner the smaller W's spectral radius.",
+            "An LSTM's cell is kept while its forget gate is open, from the start with a first bias of 4.",
+            "Training can teach both to hold a bit: it makes W keep what it is asked for.",
         ),
-        pictures={"memory.png": lambda: draw(lags, right, faded)},
+        pictures={"memory.png": lambda: draw(read, faded)},
     )
 
 
-def makers(seed: int) -> dict[str, ElmanClassifier | LSTMClassifier]:
-    """The two networks, of as many cells and epochs."""
+def _rows(curves: dict[str, np.ndarray]) -> tuple[tuple[str | float, ...], ...]:
+    return tuple((f"{lag}", *(float(curve[lag]) for curve in curves.values())) for lag in LAGS)
+
+
+def untrained(streams: np.ndarray, seed: int) -> dict[str, ElmanClassifier | LSTMClassifier]:
+    """Cells with the weights that they start from: the rate of their one epoch is next to nothing."""
+    models = {f"Elman, radius {radius:g}": ElmanClassifier(16, spectral_radius=radius) for radius in (0.5, 0.9)}
+    gates = {f"LSTM, forget bias {bias:g}": LSTMClassifier(16, forget_bias=bias) for bias in (0.0, 4.0)}
+    for model in (both := {**models, **gates}).values():
+        model.set_params(learning_rate=1e-9, max_iter=1, random_state=seed).fit(streams, streams[:, 0, 0] > 0)
+    return both
+
+
+def probed(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray, seed: int) -> np.ndarray:
+    """For each lag (51,), how often a linear probe tells the bit of so many steps ago from the last state, on the half not seen."""
+    ends = np.stack([states[-1] for states in model.states(streams)])
+    ends += np.random.default_rng(seed).normal(scale=NOISE, size=ends.shape)
+    half, shares = len(streams) // 2, np.full(max(LAGS) + 1, np.nan)
+    for lag in (0, *LAGS):
+        bits = streams[:, -1 - lag, 0] > 0
+        shares[lag] = LogisticRegression(max_iter=1000).fit(ends[:half], bits[:half]).score(ends[half:], bits[half:])
+    return shares
+
+
+def trained(lag: int, count: int, seed: int) -> tuple[tuple[str, float], ...]:
+    """Both kinds with 16 cells and the same rate and epochs."""
+    X, y = recall_problem(count, lag, random_state=seed)
+    X_test, y_test = recall_problem(500, lag, random_state=seed + 1)
     elman = ElmanClassifier(16, learning_rate=0.03, max_iter=3, random_state=seed)
-    return {"Elman": elman, "LSTM": LSTMClassifier(16, forget_bias=4.0, learning_rate=0.03, max_iter=3, random_state=seed)}
+    lstm = LSTMClassifier(16, forget_bias=4.0, learning_rate=0.03, max_iter=3, random_state=seed)
+    return tuple((name, float(model.fit(X, y).score(X_test, y_test))) for name, model in (("Elman", elman), ("LSTM", lstm)))
 
 
-def fading(seed: int) -> dict[str, np.ndarray]:
-    """The mean change of the state, step by step, when the first bit is turned: (51,) for each start, as a share of the first change."""
-    X, y = recall_problem(50, 50, random_state=seed)
-    turned = X.copy()
+def fading(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray) -> np.ndarray:
+    """The mean change of the state, step by step, when the first bit is turned: (51,), as a share of the first change."""
+    turned = streams.copy()
     turned[:, 0] *= -1
-    kept = {"learning_rate": 1e-9, "max_iter": 1, "random_state": seed}  # as drawn: weights of a network that has not learned
-    models = {
-        "Elman, radius 0.5": ElmanClassifier(16, spectral_radius=0.5, **kept),  # type: ignore[arg-type]
-        "Elman, radius 0.9": ElmanClassifier(16, spectral_radius=0.9, **kept),  # type: ignore[arg-type]
-        "LSTM, forget bias 0": LSTMClassifier(16, forget_bias=0.0, **kept),  # type: ignore[arg-type]
-        "LSTM, forget bias 4": LSTMClassifier(16, forget_bias=4.0, **kept),  # type: ignore[arg-type]
-    }
-    curves = {}
-    for name, model in models.items():
-        model.fit(X, y)
-        change = np.linalg.norm(np.stack(model.states(X)) - np.stack(model.states(turned)), axis=2).mean(0)
-        curves[name] = change / change[0]
-    return curves
+    change = np.linalg.norm(np.stack(model.states(streams)) - np.stack(model.states(turned)), axis=2).mean(0)
+    shares: np.ndarray = change / change[0]
+    return shares
 
 
-def draw(lags: tuple[int, ...], right: dict[str, list[float]], faded: dict[str, np.ndarray]) -> bytes:
-    """What is told right, and how the trace of the bit fades, as a PNG."""
+def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
+    """What a probe reads, and how the trace of a bit fades, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
         told, trace = figure.subplots(1, 2)
-        plain(told, title="the first bit told right, after training", x="bits after it", y="share of 500 streams")
-        for colour, (name, shares) in zip(COLOURS, right.items(), strict=False):
-            told.plot(lags, shares, "o-", color=colour, linewidth=1.6, label=name)
-        told.axhline(0.5, color="#999999", linewidth=1, linestyle="--", label="guessing")
-        told.set_ylim(0.4, 1.04)
-        told.legend(fontsize=9, frameon=False, loc="lower left")
+        plain(told, title="what a linear probe reads off the state, before training", x="bits after it", y="share of streams told right")
         plain(
             trace, title="what is left of the bit in the state, before training", x="bits after it", y="change of the state / first change"
         )
-        for colour, (name, curve) in zip(COLOURS, faded.items(), strict=False):
-            trace.semilogy(np.maximum(curve, 1e-9), color=colour, linewidth=1.6, label=name)
+        for colour, name in zip(COLOURS, faded, strict=False):
+            if name in read:
+                told.plot((0, *LAGS), read[name][[0, *LAGS]], "o-", markersize=4, color=colour, linewidth=1.6, label=name)
+            trace.semilogy(np.maximum(faded[name], 1e-9), color=colour, linewidth=1.6, label=name)
+        told.axhline(0.5, color="#999999", linewidth=1, linestyle="--", label="guessing")
+        told.set_ylim(0.4, 1.04)
         trace.set_ylim(1e-8, 3)
+        told.legend(fontsize=9, frameon=False, loc="upper right")
         trace.legend(fontsize=9, frameon=False, loc="lower left")
         return png_bytes(figure)
