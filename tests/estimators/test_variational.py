@@ -12,9 +12,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, ShapeError, UsageError
+from striate.core.images import ImageSpec
+from striate.data.sources import open_data
 from striate.estimators import VariationalAutoencoder, load_estimator
 from striate.estimators.described import unpacked
 from striate.estimators.variational import divergence_from_normal, reparametrized
+
+GREY = ImageSpec(height=28, width=28, channels=1, mean=(0.5,), std=(0.5,))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,13 @@ def test_the_bound_rises_and_samples_look_like_the_data(fitted, digits):
     assert not np.allclose(samples, fitted.sample(400, random_state=1))
     between = (samples[:, None] - digits).__pow__(2).sum(2).min(1)
     assert between.mean() < 0.5 * ((digits - digits.mean(0)) ** 2).sum(1).mean()
+
+
+@pytest.mark.release
+@pytest.mark.needs("MNIST/raw")
+def test_mnist_takes_at_most_110_nats(data_dir):
+    train, test = (open_data("mnist").read(split, spec=GREY).images.reshape(-1, 784) / 255 for split in ("train", "test"))
+    assert -VariationalAutoencoder(max_iter=10, random_state=0).fit(train).score(test) <= 110
 
 
 def test_a_line_between_two_digits_ends_at_both(fitted, digits):
