@@ -42,8 +42,7 @@ def test_each_demo_draws_what_it_says(tmp_path: Path, name: str):
 
 
 def test_the_list_comes_without_torch():
-    code = "import sys; import striate
-from striate.apps.cli import main\ntry: main(['demo'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = "import sys; from striate.apps.cli import main\ntry: main(['demo'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
