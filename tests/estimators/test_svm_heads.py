@@ -79,6 +79,7 @@ def test_the_source_may_be_a_classifier_that_is_yet_to_be_trained(digits):
     assert machine.score(X[700:], y[700:]) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.needs("MNIST/raw")
 def test_a_machine_on_the_features_of_mnist_is_no_worse_than_the_network(data_dir):
     source = open_data("mnist", data_dir=data_dir)
