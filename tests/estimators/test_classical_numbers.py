@@ -71,6 +71,19 @@ def test_the_theory_of_the_first_step_gives_the_known_shares():
         assert 0.5 * erfc(1 / np.sqrt(2 * load)) == pytest.approx(share, abs=6e-5)
 
 
+def test_many_patterns_and_few_have_the_same_fields():
+    """By way of the overlaps or of the pairs of units."""
+    few, many = np.random.default_rng(0).choice([-1, 1], (9, 40)), np.random.default_rng(1).choice([-1, 1], (30, 40))
+    states = np.random.default_rng(2).choice([-1.0, 1.0], (7, 40))
+    for stored in (few, many):
+        net = Hopfield()
+        with pytest.warns(UserWarning, match="patterns are more than 40 units hold"):
+            net.fit(stored)
+        fields = states @ (stored.T @ stored - len(stored) * np.eye(40))
+        np.testing.assert_array_equal(net.step(states), np.where(fields == 0, states, np.sign(fields)))
+        assert net.patterns_.shape == stored.shape
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_recall_is_exact_in_either_type(dtype, monkeypatch):
     """Below 2^24 the fields are whole numbers in float32, above in float64: the same states, whatever is seen to at once."""

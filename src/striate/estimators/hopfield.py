@@ -37,6 +37,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
 
     Attributes:
         weights_: W (N, N).
+        patterns_: What is stored, as -1 and 1.
         n_patterns_: Patterns stored.
         n_iter_: Sweeps of the last recall.
 
@@ -47,6 +48,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
 
     n_patterns_: int
     n_features_in_: int
+    patterns_: np.ndarray
     sums_: np.ndarray
 
     def __init__(self, *, update: str = "asynchronous", max_iter: int = 100, random_state: Any = None) -> None:
@@ -76,6 +78,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         # Whole numbers, and no field above the number of units times that of patterns: in a type that holds them, recall is exact.
         exact = np.float32 if self.n_patterns_ * self.n_features_in_ < EXACT else np.float64
         patterns = patterns.astype(exact)
+        self.patterns_ = patterns if first else np.vstack([self.patterns_.astype(exact), patterns])
         self.sums_ = patterns.T @ patterns + (0 if first else self.sums_.astype(exact))
         np.fill_diagonal(self.sums_, 0)
         self.weights_ = self.sums_.astype(np.float64) / self.n_features_in_
@@ -92,7 +95,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         check_is_fitted(self)
         states = signs("X", X, self.n_features_in_).astype(self.sums_.dtype)
         generator = check_random_state(self.random_state)
-        fields = states @ self.sums_
+        fields = self._fields(states)
         self.n_iter_ = 0
         moving = np.arange(len(states))
         while len(moving) and self.n_iter_ < self.max_iter:
@@ -100,7 +103,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
                 following = settled(fields, states[moving])
                 moved = (following != states[moving]).any(1)
                 states[moving] = following
-                fields = following[moved] @ self.sums_
+                fields = self._fields(following[moved])
             else:
                 order = generator.permutation(self.n_features_in_)
                 moved = np.concatenate([self._sweep(states, fields, rows, order) for rows in blocks(moving)])
@@ -110,7 +113,17 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
 
     def step(self, states: np.ndarray) -> np.ndarray:
         """All units at once, from `states` (P, N) of -1 and 1."""
-        return settled(states.astype(self.sums_.dtype) @ self.sums_, states)
+        return settled(self._fields(states.astype(self.sums_.dtype)), states)
+
+    def _fields(self, states: np.ndarray) -> np.ndarray:
+        """sum_j w_ij s_j, times N: (P, N). By way of the overlaps with few patterns, less work than by way of all pairs of units."""
+        fields: np.ndarray
+        if 2 * self.n_patterns_ < self.n_features_in_:
+            fields = states @ self.patterns_.T @ self.patterns_
+            fields -= self.n_patterns_ * states
+        else:
+            fields = states @ self.sums_
+        return fields
 
     def _sweep(self, states: np.ndarray, fields: np.ndarray, rows: np.ndarray, order: np.ndarray) -> np.ndarray:
         """Each unit once, in place, of the states and their fields in these rows; whether one changed: bool (rows,).
