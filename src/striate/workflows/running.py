@@ -200,7 +200,7 @@ def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
     """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
     numbers = fitting.targets is not None and fitting.targets.task == "regression"
-    left_out = ("train_accuracy", "val_accuracy") if numbers else ()
+    left_out: tuple[str, ...] = ("train_accuracy", "val_accuracy") if numbers else ()
     left_out += tuple(name for name in ("val_mean_iu", "val_robust_accuracy") if all(getattr(row, name) is None for row in rows))
     return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
 
