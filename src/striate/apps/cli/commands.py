@@ -499,7 +499,6 @@ def demo_command(
     output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
-    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
@@ -523,7 +522,7 @@ def demo_command(
         else:
             sys.stdout.write(main_summary(trained))
     else:
-        report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short, data_dir=data_dir), say=say)
+        report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short), say=say)
         if as_json:
             print_json(report)
         else:

@@ -63,7 +63,6 @@ class DemoRequest:
     output: Path | None = None
     seed: int = 0
     short: bool = False
-    data_dir: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,7 @@ def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: 
     folder = new_run_folder("demo", request.name, request.output)
 
     started = time.perf_counter()
-    shown = show(Setting(seed=request.seed, short=request.short, data_dir=request.data_dir, say=say))
+    shown = show(Setting(seed=request.seed, short=request.short, say=say))
     for name, draw in shown.pictures.items():
         write_atomically(folder / name, draw())
     seconds = time.perf_counter() - started

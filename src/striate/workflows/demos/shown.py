@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 Cell = str | int | float
 
@@ -18,7 +17,6 @@ class Setting:
 
     seed: int = 0
     short: bool = False
-    data_dir: Path | None = None
     say: Callable[[str], None] = lambda _: None
 
 
