@@ -23,8 +23,22 @@ from striate.estimators import DeepBelief
 
 MNIST = ImageSpec(height=28, width=28, channels=1, mean=(0.0,), std=(1.0,))
 FORMS: dict[str, dict[str, Any]] = {
-    "short": {"hidden_layer_sizes": (256, 256), "pretrain_max_iter": 10, "max_iter": 20, "learning_rate": 2e-3, "dropout": 0.1},
-    "full": {"hidden_layer_sizes": (500, 500, 2000), "pretrain_max_iter": 30, "max_iter": 40, "learning_rate": 1e-3, "dropout": 0.3},
+    "short": {
+        "hidden_layer_sizes": (256, 256),
+        "pretrain_max_iter": 10,
+        "n_steps": 10,
+        "max_iter": 20,
+        "learning_rate": 2e-3,
+        "dropout": 0.1,
+    },
+    "full": {
+        "hidden_layer_sizes": (500, 500, 2000),
+        "pretrain_max_iter": 30,
+        "n_steps": 10,
+        "max_iter": 40,
+        "learning_rate": 1e-3,
+        "dropout": 0.3,
+    },
 }
 WANTED = {"short": 2.5, "full": 1.5}  # test error in per cent
 NUM_SAMPLES = 50  # a label

@@ -134,6 +134,7 @@ def test_bad_input_is_named():
         ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes must be one or more positive numbers, got \(\)"),
         ({"batch_size": 0}, r"pretrain_max_iter and max_iter not negative, got \(0, 10, 20\)"),
         ({"max_iter": 0, "pretrain_max_iter": 0}, "both 0: nothing would be learned"),
+        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
         ({"dropout": 1}, r"dropout from 0 to below 1, got \(0.003, 0.1, 1\)"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -43,6 +43,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         visible: "binary" (values from 0 to 1 are shares of being on), "gaussian" (any numbers), or "auto": as the data is.
         pretrain_max_iter: Epochs of each machine; 0: fresh weights, and no samples.
         pretrain_learning_rate: Of the machines.
+        n_steps: Draws of both layers in an update of the topmost machine (CD-k): more of them make better samples.
         max_iter: Epochs of fine-tuning; 0: the answers are the topmost machine's.
         learning_rate: First rate of Adam.
         dropout: Share of each hidden layer that is left out while fine-tuning.
@@ -77,6 +78,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         visible: str = "auto",
         pretrain_max_iter: int = 10,
         pretrain_learning_rate: float = 0.1,
+        n_steps: int = 5,
         max_iter: int = 20,
         learning_rate: float = 3e-3,
         dropout: float = 0.1,
@@ -88,6 +90,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.visible = visible
         self.pretrain_max_iter = pretrain_max_iter
         self.pretrain_learning_rate = pretrain_learning_rate
+        self.n_steps = n_steps
         self.max_iter = max_iter
         self.learning_rate = learning_rate
         self.dropout = dropout
@@ -141,6 +144,8 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if self.learning_rate <= 0 or self.pretrain_learning_rate <= 0 or not 0 <= self.dropout < 1:
             rates = (self.learning_rate, self.pretrain_learning_rate, self.dropout)
             raise UsageError(f"learning rates must be positive and dropout from 0 to below 1, got {rates}")
+        if self.n_steps < 1:
+            raise UsageError(f"n_steps must be at least 1, got {self.n_steps}")
         check_classification_targets(y)
         if len(np.unique(y)) < 2:
             raise UsageError(f"y must hold at least two classes, got one class: {np.unique(y)[0]}")
@@ -164,6 +169,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             machine = first_machine(x, size, generator, gaussian=gaussian, num_labels=num_classes if top else 0)
             rate = self.pretrain_learning_rate * (GAUSSIAN_SHARE if gaussian else 1)
             contrast = Contrast(learning_rate=rate, momentum=0.5, weight_decay=2e-4, batch_size=self._batch_size(len(x)))
+            contrast.num_steps = self.n_steps if top else 1
             errors = [reconstruction_error(machine, x)]
             for epoch in range(self.pretrain_max_iter):
                 contrast.momentum = 0.5 if epoch < 2 else 0.9  # the first steps are long ones
