@@ -279,6 +279,7 @@ def test_samples_are_of_the_label_that_was_asked_for(fitted):
 
 
 @pytest.mark.release
+@pytest.mark.timeout(900)
 @pytest.mark.needs("MNIST/raw")
 @pytest.mark.row("003-34")
 def test_digits_of_a_quarter_of_the_width_are_recognised_after_800_turns(data_dir):

@@ -112,6 +112,7 @@ def test_the_bound_rises_and_samples_look_like_the_data(fitted, digits):
 
 
 @pytest.mark.release
+@pytest.mark.timeout(900)
 @pytest.mark.needs("MNIST/raw")
 def test_mnist_takes_at_most_110_nats(data_dir):
     train, test = (open_data("mnist").read(split, spec=GREY).images.reshape(-1, 784) / 255 for split in ("train", "test"))
