@@ -52,7 +52,11 @@ def check(model: nn.Module, shape: tuple[int, ...]) -> None:
 @pytest.mark.row("004-18")
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release]) for name in CATALOG if name not in PIXELS_TO_CLASSES],
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release])
+        for name in CATALOG
+        if name not in PIXELS_TO_CLASSES
+    ],
 )
 def test_every_method_works_on_every_classifier_of_the_catalogue(name: str):
     network = striate.network(name)
