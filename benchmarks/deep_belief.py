@@ -25,8 +25,9 @@ MNIST = ImageSpec(height=28, width=28, channels=1, mean=(0.0,), std=(1.0,))
 FORMS: dict[str, dict[str, Any]] = {
     "short": {
         "hidden_layer_sizes": (256, 256),
-        "pretrain_max_iter": 10,
+        "pretrain_max_iter": 15,
         "n_steps": 10,
+        "batch_size": 50,
         "max_iter": 20,
         "learning_rate": 2e-3,
         "dropout": 0.1,
