@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -169,14 +170,19 @@ def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:
 
 
 def on_one_thread(events: Iterator[Event]) -> Iterator[Event]:
-    """The same events, computed on one thread; the number of threads is as it was when they end.
+    """The same events, each computed on one thread; between them, the number of threads is what it was.
 
     The operations of a tiny step last some microseconds. Two threads that meet at the end of each gain a quarter on a machine that
     does nothing else, and run twenty times slower than one where another program takes a core away now and then.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield from events
-    finally:
-        torch.set_num_threads(before)
+    with contextlib.closing(events):  # type: ignore[type-var]  # an iterator that can be closed
+        while True:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                event = next(events)
+            except StopIteration:
+                return
+            finally:
+                torch.set_num_threads(before)
+            yield event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def watched(
         for finding in found:
             say(f"{finding.severity}: {finding}")
 
-    with probe.watch(training.module.network):
+    with contextlib.closing(training.events), probe.watch(training.module.network):  # type: ignore[type-var]  # can be closed
         try:
             for event in training.events:
                 yield event
