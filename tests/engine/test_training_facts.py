@@ -243,7 +243,7 @@ def test_the_variance_of_a_batch_s_gradient_falls_with_its_size() -> None:
 # ---- depth
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.row("003-54")
 def test_the_training_error_of_plain_networks_falls_with_depth_and_then_rises_and_shortcuts_undo_it() -> None:
     """He et al., 2015, arXiv:1512.03385, Figure 1, with 1, 4 and 30 normalized convolutions on the 8 x 8 digits, on equal budgets."""

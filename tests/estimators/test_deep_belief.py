@@ -107,7 +107,7 @@ def test_a_network_survives_its_file(fitted, digits, tmp_path):
     assert again.get_params() == fitted.get_params()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.row("001-4")
 @pytest.mark.needs("MNIST/raw")
 def test_pretraining_helps_sigmoids_where_labels_are_few(data_dir):

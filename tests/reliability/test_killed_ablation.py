@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "striate", "ablate"]
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.release)])
 def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Signals) -> None:
     run = tmp_path / "run"
     words = ["mnist_notes", "digits", "--without", "augmentation", "--seeds", "1", "--steps", "10", "-b", "32", "--jobs", "1"]

@@ -24,7 +24,7 @@ def test_a_boltzmann_machine_learns_to_rebuild_digits_and_to_tell_them_from_mixe
     assert all(gap > 10 for gap in table.column("F(mixed) - F(digits)").values())
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.row("003-32")
 def test_a_belief_network_has_both_conditionals():
     shown = dbn.show(SHORT)

@@ -250,7 +250,7 @@ def test_the_same_from_the_command_line(scenes: Path, tmp_path: Path, capsys: py
     assert f"mean IU {measured['mean_iu']:.4f}" in words and "compared at 16 x 16 pixels" in words
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_drawn_scenes_are_learned_in_a_minute(tmp_path: Path) -> None:
     """Trained on 180 of 200 drawn scenes: mean IU above 0.8 on the 20 that are held out."""
     draw_scenes(tmp_path / "scenes", 200)
