@@ -1,15 +1,14 @@
-"""What the probe costs while a network trains, at its default rate: `diagnose [--rounds N] [--block UPDATES]`."""
+"""What the probe costs while a network trains, at its default rate: `diagnose [--updates N]`."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
 import time
 from collections.abc import Iterator
 
 import numpy as np
-from sheet import spread, write_sheet
+from sheet import write_sheet
 
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
@@ -21,7 +20,7 @@ from striate.insight.diagnose.probe import Probe
 from striate.networks.catalog import network
 
 # network, pixels a side, channels, batch size
-JOBS = (("compact_cnn", 8, 1, 32), ("lenet5", 32, 1, 128), ("compact_cnn", 32, 3, 128), ("resnet20_cifar", 32, 3, 128))
+JOBS = (("compact_cnn", 8, 1, 32), ("lenet5", 32, 1, 128), ("resnet20_cifar", 32, 3, 32), ("compact_cnn", 32, 3, 32))
 WANTED = 0.03  # share of the training time
 
 
@@ -37,53 +36,53 @@ def training(name: str, side: int, channels: int, batch_size: int, updates: int)
     settings = TrainSettings(steps=updates, batch_size=batch_size, learning_rate=1e-3)
     fitting = Fitting(network=net, images=images, classes=classes, settings=settings, augmentation=Augmentation())
     run = fit_images(fitting, random_set, None)
-    return fitting, iter(run.events), Probe(num_classes=10), run.module
+    return fitting, iter(run.events), Probe(every=10, num_classes=10), run.module
 
 
-def seconds_of(events: Iterator[FitEvent], updates: int, probe: Probe | None, model: object) -> float:
-    """The time that the next `updates` updates take."""
-    watching = probe.watch(model) if probe is not None else contextlib.nullcontext()  # type: ignore[arg-type]
-    started, done = time.perf_counter(), 0
-    with watching:
+def seconds_of(events: Iterator[FitEvent], updates: int, probe: Probe, model: object) -> tuple[list[float], list[float]]:
+    """How long each of the next `updates` updates takes: those that are not looked at, and those that are."""
+    plain: list[float] = []
+    looked_at: list[float] = []
+    with probe.watch(model):  # type: ignore[arg-type]
+        before = time.perf_counter()
         for event in events:
             if event.row is not None:
+                before = time.perf_counter()  # an epoch has ended
                 continue
-            if probe is not None and probe.after_step(event.step, event.loss, 1e-3) is not None:
+            seen = probe.after_step(event.step, event.loss, 1e-3) is not None
+            if seen:
                 probe.news()
-            done += 1
-            if done == updates:
+            now = time.perf_counter()
+            (looked_at if seen else plain).append(now - before)
+            before = now
+            if len(plain) + len(looked_at) == updates:
                 break
-    return time.perf_counter() - started
+    return plain, looked_at
 
 
 def main() -> None:
-    """Alternate blocks of updates with and without the probe in one training, and compare neighbours."""
+    """Look at every tenth update of a training, and set what a look costs against the updates between two looks at the default rate."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--block", type=int, default=200, help="updates with the probe, and as many without")
+    parser.add_argument("--updates", type=int, default=400)
     arguments = parser.parse_args()
-    table = [["network", "input", "batch", "ms an update without", "cost of the probe (%)", "wanted (%)"]]
+    every = Probe().every
+    table = [["network", "input", "batch", "ms an update", "ms more where it is looked at", "cost of the probe (%)", "wanted (%)"]]
     for name, side, channels, batch_size in JOBS:
-        _, events, probe, model = training(name, side, channels, batch_size, 2 * (arguments.rounds + 1) * arguments.block)
-        seconds_of(events, arguments.block, None, model)  # warm up
-        seconds_of(events, arguments.block, probe, model)
-        bare, costs = [], []
-        for number in range(arguments.rounds):
-            order = (None, probe) if number % 2 == 0 else (probe, None)
-            times = {one is not None: seconds_of(events, arguments.block, one, model) for one in order}
-            bare.append(1000 * times[False] / arguments.block)
-            costs.append(100 * (times[True] / times[False] - 1))
-        table.append(
-            [name, f"{channels} x {side} x {side}", str(batch_size), spread(bare), spread(costs, ".2f"), f"under {100 * WANTED:g}"]
-        )
-        print(f"{name} {side}: {statistics.median(costs):.2f} %", flush=True)
+        _, events, probe, model = training(name, side, channels, batch_size, arguments.updates + 60)
+        seconds_of(events, 60, probe, model)  # warm up
+        plain, looked_at = seconds_of(events, arguments.updates, probe, model)
+        bare, more = statistics.median(plain), statistics.median(looked_at) - statistics.median(plain)
+        cost = 100 * more / (every * bare)
+        size = [f"{channels} x {side} x {side}", str(batch_size)]
+        table.append([name, *size, f"{1000 * bare:.2f}", f"{1000 * more:.2f}", f"{cost:.2f}", f"under {100 * WANTED:g}"])
+        print(f"{name} {side}: {cost:.2f} %", flush=True)
     write_sheet(
         "diagnose",
         "What the probe costs while training",
         table,
         [
-            f"blocks of {arguments.block} updates with and without the probe, alternating in one training; each pair gives one cost",
-            "each block begins with a look of its own, so that a block of 200 has five looks where a training has four",
+            f"medians of {arguments.updates} updates of one training, a tenth of them looked at; a look includes judging what was seen",
+            f"the cost is that of one look in {every} updates, the default rate; the six looks of the first 50 updates come on top once",
         ],
     )
 
