@@ -33,6 +33,17 @@ def test_a_table_of_numbers_and_categories_reaches_the_network_as_the_course_wan
     np.testing.assert_allclose(outside, [[(170 - low) / (high - low), 0, 0, 0, 0]])
 
 
+@pytest.mark.row("003-2")
+def test_one_layer_divides_by_a_line_and_two_layers_by_more():
+    """The same units and the same rule: what differs is the topology."""
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
+    conjunction, exclusive = np.array([0, 0, 0, 1]), np.array([0, 1, 1, 0])
+    one_layer, two_layers = (MultilayerPerceptron(hidden, learning_rate=0.5, max_iter=2_000, random_state=0) for hidden in ((), (4,)))
+    assert one_layer.fit(X, conjunction).score(X, conjunction) == 1
+    assert one_layer.fit(X, exclusive).score(X, exclusive) <= 0.75
+    assert two_layers.fit(X, exclusive).score(X, exclusive) == 1
+
+
 @pytest.mark.row("003-37")
 def test_hidden_layers_and_activations_are_as_chosen():
     layers = Chain(Flatten(), Linear(7), Activation("relu"), Linear(5), Activation("tanh"), Linear(3))

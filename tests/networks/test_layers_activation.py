@@ -137,6 +137,15 @@ def test_two_linear_layers_in_a_row_are_one():
     torch.testing.assert_close(second(first(x)), F.linear(x, weight, bias), rtol=0, atol=1e-12)
 
 
+@pytest.mark.row("002-9")
+def test_a_linear_layer_is_a_weighted_sum_and_a_bias_for_each_unit():
+    layer = Linear(2).build((3,))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -2, 3], [0.5, 0, -1]]))
+        layer.bias.copy_(torch.tensor([10.0, -10]))
+    assert layer(torch.tensor([[4.0, 5, 6], [1, 1, 1]])).tolist() == [[4 - 10 + 18 + 10, 2 - 6 - 10], [1 - 2 + 3 + 10, 0.5 - 1 - 10]]
+
+
 @pytest.mark.row("000-15")
 def test_the_parameters_of_a_linear_layer():
     assert Linear(120).cost((400,)).params == 400 * 120 + 120

@@ -155,7 +155,7 @@ def test_parameters_by_hand():
     assert Conv(16, 5, connections=LENET_C3).cost((6, 14, 14)).params == 1_516
 
 
-@pytest.mark.row("003-17")
+@pytest.mark.row("003-17", "003-36")
 def test_a_million_pixels_and_a_million_units():
     """All connected 10^12 weights; each to its own 10x10 window 10^8; the windows shared by 100 kernels 10^4."""
     assert Linear(1_000_000, bias=False).cost((1_000_000,)).params == 10**12
