@@ -226,7 +226,7 @@ def _profiled(request: ReportRequest, network: Network, model: Model | None, pla
         network=model if model is not None else network,
         measure=request.measure,
         batch_sizes=(1, 32),
-        seconds=0.2,
+        seconds=0.1,
         device=request.device,
         output=place / "profile",
     )
