@@ -10,7 +10,7 @@ from sheet import spread, write_sheet
 
 from striate.insight.explain import last_map
 from striate.networks.catalog import network
-from striate.workflows.explain import METHODS, attribute
+from striate.workflows.explanation.explain import METHODS, attribute
 
 NUM_PICTURES = 64
 WANTED = {"grad_cam": 2.0}  # seconds

@@ -28,7 +28,7 @@ import numpy as np
 import torch  # noqa: F401
 from sheet import spread, write_sheet
 
-import striate.workflows.train  # noqa: F401
+import striate.workflows.training.train  # noqa: F401
 from striate.apps.cli import main as command_line
 
 MOST_KILLS = 5  # a run

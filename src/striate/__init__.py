@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from striate.estimators.regressor import ImageRegressor
     from striate.networks.catalog import network
     from striate.networks.network import Network
-    from striate.workflows.evaluate import EvaluateReport
+    from striate.workflows.evaluation.evaluate import EvaluateReport
     from striate.workflows.face import (
         ablate,
         attack,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         report,
         train,
     )
-    from striate.workflows.train import TrainReport
+    from striate.workflows.training.train import TrainReport
 
 __all__ = [
     "EvaluateReport",
@@ -60,14 +60,14 @@ __all__ = [
 
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
 HOMES = {
-    "EvaluateReport": "striate.workflows.evaluate",
+    "EvaluateReport": "striate.workflows.evaluation.evaluate",
     "ImageClassifier": "striate.estimators.classifier",
     "ImageRegressor": "striate.estimators.regressor",
     "Model": "striate.estimators.model",
     "Network": "striate.networks.network",
     "Prediction": "striate.estimators.model",
     "Predictions": "striate.estimators.model",
-    "TrainReport": "striate.workflows.train",
+    "TrainReport": "striate.workflows.training.train",
     "ablate": "striate.workflows.face",
     "attack": "striate.workflows.face",
     "calibrate": "striate.workflows.face",

@@ -13,7 +13,7 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import UsageError
 from striate.networks.catalog import network
-from striate.workflows import ablate as ablate_workflow
+from striate.workflows.ablation import ablate as ablate_workflow
 
 Run = Callable[..., tuple[int, str, str]]
 

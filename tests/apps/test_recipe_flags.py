@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from striate.apps.cli import main
-from striate.workflows.recipe_book import RECIPES
+from striate.workflows.recipes.book import RECIPES
 
 
 @pytest.fixture

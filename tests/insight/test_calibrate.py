@@ -7,7 +7,7 @@ from striate.core.calibration import scores_of
 from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
 from striate.insight.calibrate.abstain import auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.temperature import fit_temperature, reliability
-from striate.workflows.measures import expected_calibration_error
+from striate.workflows.evaluation.measures import expected_calibration_error
 
 
 def drawn(temperature, count=4000, seed=0):

@@ -12,9 +12,9 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, UsageError
-from striate.workflows.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
-from striate.workflows.probing import HISTORY, read_history
-from striate.workflows.train import Silence, TrainRequest, train
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
+from striate.workflows.diagnosis.probing import HISTORY, read_history
+from striate.workflows.training.train import Silence, TrainRequest, train
 
 
 class Heard(Silence):

@@ -11,8 +11,8 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.locks import RunLock
-from striate.workflows.running import Silence
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import TrainRequest, train
 
 
 class Notes(Silence):

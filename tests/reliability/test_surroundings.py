@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from striate.core.journal import read_journal
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.training.train import TrainRequest, train
 
 SOURCE = Path(__file__).parents[2] / "src" / "striate"
 FLAGS = ("--model", "compact_cnn", "--steps", "4", "--batch-size", "16", "--checkpoint-every", "2", "--no-diagnose")
@@ -143,7 +143,7 @@ def test_durations_are_measured_by_a_clock_that_nobody_sets():
     """Only what is compared with dates of files, or written down as a date, asks what time it is."""
     users = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if re.search(r"\btime\.time\(\)", path.read_text())}
 
-    assert users <= {"workflows/trials.py", "workflows/logs.py"}
+    assert users <= {"workflows/ablation/trials.py", "workflows/training/logs.py"}
 
 
 # ---- what must be said

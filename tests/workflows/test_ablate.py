@@ -19,12 +19,12 @@ from striate.core.journal import read_journal
 from striate.core.locks import RunLock
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear, Pool
 from striate.networks.network import Network
-from striate.workflows import ablate as workflow
-from striate.workflows import trial as trial_process
-from striate.workflows import trials
-from striate.workflows.ablate import AblateRequest, ablate, summary
-from striate.workflows.running import Silence
-from striate.workflows.variants import applied, read_grid, variants_of
+from striate.workflows.ablation import ablate as workflow
+from striate.workflows.ablation import trial as trial_process
+from striate.workflows.ablation import trials
+from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
+from striate.workflows.ablation.variants import applied, read_grid, variants_of
+from striate.workflows.training.running import Silence
 
 NET = Network(
     "tiny",
@@ -384,8 +384,8 @@ def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:
 
 @pytest.mark.row("004-20")
 def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file: Path) -> None:
-    from striate.workflows.lesion import LesionRequest, lesion_model
-    from striate.workflows.lesion import summary as lesion_summary
+    from striate.workflows.ablation.lesion import LesionRequest, lesion_model
+    from striate.workflows.ablation.lesion import summary as lesion_summary
 
     folder = tmp_path / "run"
     striate.train(str(data_file), network=NET, output=folder, epochs=12, batch_size=8)

@@ -14,8 +14,8 @@ from striate.core.errors import UsageError
 from striate.data.sources import open_data
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
-from striate.workflows.evaluate import read_split
-from striate.workflows.runs import read_config
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.training.runs import read_config
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 import striate
 from striate.core.errors import EnvironmentFault, UsageError
-from striate.workflows import batch_size
-from striate.workflows.batch_size import bytes_needed, free_memory_bytes, largest_that_runs, power_below, size_for_memory
-from striate.workflows.running import Silence
-from striate.workflows.train import TrainRequest, planned
+from striate.workflows.training import batch_size
+from striate.workflows.training.batch_size import bytes_needed, free_memory_bytes, largest_that_runs, power_below, size_for_memory
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import TrainRequest, planned
 
 
 class Notes(Silence):

@@ -11,7 +11,7 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.sources import open_data
-from striate.workflows.calibrate import CalibrateRequest, calibrate, summary
+from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
 from striate.workflows.predict import answer_rows
 
 

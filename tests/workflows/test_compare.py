@@ -10,7 +10,7 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import UsageError
 from striate.data.sources import open_data
-from striate.workflows.compare import CompareRequest, compare, mcnemar, summary
+from striate.workflows.evaluation.compare import CompareRequest, compare, mcnemar, summary
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
-from striate.workflows.continuing import conditions, warn_of_other_conditions
-from striate.workflows.recipes import with_checked_fields
-from striate.workflows.sharing import locked
-from striate.workflows.train import TrainRequest, extension_of, train
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.training.continuing import conditions, warn_of_other_conditions
+from striate.workflows.training.sharing import locked
+from striate.workflows.training.train import TrainRequest, extension_of, train
 
 CONFIG = {"settings": {"epochs": 10, "steps": None}}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from striate.core.journal import read_journal
-from striate.workflows.running import Silence
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import TrainRequest, train
 
 
 class Cut(Silence):

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import striate
 from striate.apps.cli import app
 from striate.core.errors import DataError, EnvironmentFault, UnknownNameError, UsageError
-from striate.workflows.explain import METHODS, ExplainRequest, explain, summary
-from striate.workflows.explain_page import shaded
+from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain, summary
+from striate.workflows.explanation.page import shaded
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
-from striate.workflows.filters import (
+from striate.workflows.explanation.filters import (
     KERNELS,
     FilterRequest,
     apply_step,

@@ -11,9 +11,9 @@ import pytest
 from striate.data.sources import open_data
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
-from striate.workflows.diagnose import DiagnoseRequest, diagnose
-from striate.workflows.running import Silence
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import TrainRequest, train
 
 pytestmark = pytest.mark.release
 

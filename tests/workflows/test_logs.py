@@ -20,9 +20,9 @@ import pytest
 
 from striate.core.errors import EnvironmentFault
 from striate.core.journal import read_journal
-from striate.workflows.logs import EventFiles, Logs, ServerRun, without_password
-from striate.workflows.running import Silence
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.training.logs import EventFiles, Logs, ServerRun, without_password
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import TrainRequest, train
 
 LOCAL = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 needs_tensorboard = pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
@@ -122,7 +122,7 @@ def test_a_row_that_tensorboard_lacks_is_added_with_the_next(tmp_path, monkeypat
     said: list[str] = []
     rows = [{"epoch": number, "train_loss": 1 / number} for number in (1, 2, 3)]
     files = EventFiles(tmp_path)
-    monkeypatch.setattr("striate.workflows.logs.SECONDS_BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr("striate.workflows.training.logs.SECONDS_BETWEEN_TRIES", 0.0)
     with Logs([files], said.append) as logs:
         logs.write(rows[:1])
         files.folder.rename(tmp_path / "away")  # as a disk that is gone for a while
@@ -250,7 +250,7 @@ def test_an_address_is_kept_and_shown_without_its_password(monkeypatch, tmp_path
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_made(request_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("striate.workflows.logs.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("striate.workflows.training.logs.importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(EnvironmentFault) as error:
         train(request_of(log=("tensorboard", "mlflow")))
@@ -268,7 +268,7 @@ def test_a_log_that_is_not_known_is_refused(request_of):
 @pytest.mark.slow
 def test_without_a_log_neither_package_is_loaded_and_the_journal_has_each_epoch(request_of, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from striate.workflows.train import TrainRequest, train;"
+        "import sys; from pathlib import Path; from striate.workflows.training.train import TrainRequest, train;"
         f"train(TrainRequest(data=Path({str(tmp_path / 'data.npz')!r}), network='compact_cnn', epochs=2, batch_size=20,"
         f"output=Path({str(tmp_path / 'run')!r}), checkpoint_every=2));"
         "assert not {'tensorboard', 'mlflow'} & set(sys.modules)"

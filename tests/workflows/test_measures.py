@@ -14,7 +14,14 @@ from scipy.stats import binomtest
 from sklearn import metrics as peer
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
-from striate.workflows.measures import Measures, expected_calibration_error, label_ranks, measure, most_confident_mistakes, wilson_interval
+from striate.workflows.evaluation.measures import (
+    Measures,
+    expected_calibration_error,
+    label_ranks,
+    measure,
+    most_confident_mistakes,
+    wilson_interval,
+)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from PIL import Image
 import striate
 from striate.networks.layers import Chain, Conv, Flatten, Linear
 from striate.networks.network import Network
-from striate.workflows.evaluate import EvaluateRequest, evaluate
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH, COUNT = 8, 9, 24

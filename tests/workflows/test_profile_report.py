@@ -10,7 +10,7 @@ from torch import nn
 import striate
 from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
-from striate.workflows.profile import ProfileRequest, check_sizes, profile, summary
+from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile, summary
 
 
 def test_a_report_counts_and_measures(tmp_path):

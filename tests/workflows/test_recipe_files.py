@@ -8,7 +8,7 @@ import re
 import pytest
 
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
-from striate.workflows.recipe_files import MAX_BYTES, read_recipe_file
+from striate.workflows.recipes.files import MAX_BYTES, read_recipe_file
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 
 import striate
 from striate.core.errors import NumericError, UsageError
-from striate.workflows.train import TrainRequest, train
+from striate.workflows.training.train import TrainRequest, train
 
 SHORT = {"network": "compact_cnn", "steps": 4, "batch_size": 32, "device": "cpu"}
 
@@ -91,7 +91,7 @@ def test_a_run_goes_on_without_a_recipe(unlike_the_defaults):
 def test_a_rate_that_is_found_is_trained_with_drawn_and_kept(tmp_path):
     said = []
 
-    class Listener(striate.workflows.train.Silence):
+    class Listener(striate.workflows.training.train.Silence):
         def say(self, text):
             said.append(text)
 
@@ -126,7 +126,7 @@ def test_where_no_rate_is_found_no_run_folder_is_left(tmp_path, monkeypatch):
     def finds_none(*_arguments, **_options):
         raise NumericError("--lr find: the loss falls at no learning rate")
 
-    monkeypatch.setattr("striate.workflows.lr_find.learning_rate_range", finds_none)
+    monkeypatch.setattr("striate.workflows.training.lr_find.learning_rate_range", finds_none)
 
     with pytest.raises(NumericError):
         train(TrainRequest(data="digits", learning_rate="find", **SHORT, output=tmp_path / "run"))

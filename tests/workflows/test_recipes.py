@@ -12,9 +12,9 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
-from striate.workflows.recipe_book import RECIPES, weight_layers
-from striate.workflows.recipes import augmentation_for, choices_of, finds_rate, settings_for
-from striate.workflows.train import TrainRequest
+from striate.workflows.recipes.book import RECIPES, weight_layers
+from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for
+from striate.workflows.training.train import TrainRequest
 
 SMALL = striate.network("resnet20_cifar")
 LARGE = striate.network("resnet18")

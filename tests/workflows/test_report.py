@@ -20,7 +20,7 @@ from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv
-from striate.workflows.report import ReportRequest, RunReport, report
+from striate.workflows.reporting.report import ReportRequest, RunReport, report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 NAMES = ("<img src=x>", "a&b" + "long" * 20, "plain")

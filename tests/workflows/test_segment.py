@@ -26,9 +26,9 @@ from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv, ConvTranspose, Identity, Layer, Parallel, Pool
 from striate.networks.model_file import save_model
 from striate.networks.network import Network
-from striate.workflows.overlays import borders, class_colours, mask_png, overlaid, overlays_picture
-from striate.workflows.running import Silence
-from striate.workflows.segment import native_size
+from striate.workflows.tasks.overlays import borders, class_colours, mask_png, overlaid, overlays_picture
+from striate.workflows.tasks.segment import native_size
+from striate.workflows.training.running import Silence
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("ground", "disc", "rectangle")

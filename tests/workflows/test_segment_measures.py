@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, jaccard_score
 
 from striate.core.errors import DataError, ShapeError
-from striate.workflows.segment_measures import measure_pixels, pixel_confusion
+from striate.workflows.tasks.segment_measures import measure_pixels, pixel_confusion
 
 
 def test_the_four_measures_of_a_table_by_hand() -> None:

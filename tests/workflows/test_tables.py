@@ -10,8 +10,8 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.tables import spreadsheet_cell
-from striate.workflows.measures import measure
-from striate.workflows.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.workflows.evaluation.measures import measure
+from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 
 CLASSES = ("cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma")
 PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.4, 0.2], [0.1, 0.65, 0.25], [1.0, 0.0, 0.0]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import DataError, NumericError, ShapeError
-from striate.workflows.target_measures import measure_labels, measure_numbers
+from striate.workflows.tasks.target_measures import measure_labels, measure_numbers
 
 
 def test_measures_of_numbers_by_hand():

@@ -20,8 +20,8 @@ from striate.core.errors import DataError, UsageError
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool
 from striate.networks.network import Network
-from striate.workflows.repro import ReproRequest, repro
-from striate.workflows.targets import suited_to
+from striate.workflows.tasks.targets import suited_to
+from striate.workflows.training.repro import ReproRequest, repro
 
 HEIGHT, WIDTH = 8, 12
 

@@ -17,7 +17,7 @@ from PIL import Image
 import striate
 from striate.core.errors import DataError, NumericError, RefusedFileError, UsageError
 from striate.data.sources import open_data
-from striate.workflows.train import Silence, TrainRequest, train
+from striate.workflows.training.train import Silence, TrainRequest, train
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
-from striate.workflows.evaluate import read_split
+from striate.workflows.evaluation.evaluate import read_split
 from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
-from striate.workflows.runs import read_config, write_json
+from striate.workflows.training.runs import read_config, write_json
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}

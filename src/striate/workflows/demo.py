@@ -11,10 +11,10 @@ from pydantic.dataclasses import dataclass
 from striate.core.files import write_atomically
 from striate.data.sources import open_data
 from striate.estimators.model import load
-from striate.workflows.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.pictures import predictions_picture
-from striate.workflows.runs import new_run_folder
-from striate.workflows.train import Silence, TrainReport, TrainRequest, Watch, train
+from striate.workflows.training.runs import new_run_folder
+from striate.workflows.training.train import Silence, TrainReport, TrainRequest, Watch, train
 
 NUM_SHOWN = 24  # pictures in answers.png
 EPOCHS, SHORT_EPOCHS = 15, 3

@@ -10,31 +10,31 @@ from typing import Any, Literal
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
-from striate.workflows.ablate import AblateReport, AblateRequest
-from striate.workflows.ablate import ablate as ablate_request
+from striate.workflows.ablation.ablate import AblateReport, AblateRequest
+from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.attack import AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
-from striate.workflows.calibrate import CalibrateReport, CalibrateRequest
-from striate.workflows.calibrate import calibrate as calibrate_request
-from striate.workflows.compare import CompareReport, CompareRequest
-from striate.workflows.compare import compare as compare_request
 from striate.workflows.demos.registry import DemoReport, DemoRequest, demonstrate
-from striate.workflows.diagnose import DiagnoseReport, DiagnoseRequest
-from striate.workflows.diagnose import diagnose as diagnose_request
-from striate.workflows.evaluate import EvaluateReport, EvaluateRequest
-from striate.workflows.evaluate import evaluate as evaluate_request
-from striate.workflows.explain import ExplainReport, ExplainRequest
-from striate.workflows.explain import explain as explain_request
-from striate.workflows.filters import FilterReport, FilterRequest, filter_picture
-from striate.workflows.profile import ProfileReport, ProfileRequest
-from striate.workflows.profile import profile as profile_request
-from striate.workflows.recipes import with_checked_fields
-from striate.workflows.report import ReportRequest, RunReport
-from striate.workflows.report import report as report_request
-from striate.workflows.segment import SegmentReport
-from striate.workflows.targets import TargetReport
-from striate.workflows.train import TrainReport, TrainRequest, Watch
-from striate.workflows.train import train as train_request
+from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
+from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
+from striate.workflows.evaluation.calibrate import CalibrateReport, CalibrateRequest
+from striate.workflows.evaluation.calibrate import calibrate as calibrate_request
+from striate.workflows.evaluation.compare import CompareReport, CompareRequest
+from striate.workflows.evaluation.compare import compare as compare_request
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest
+from striate.workflows.evaluation.evaluate import evaluate as evaluate_request
+from striate.workflows.explanation.explain import ExplainReport, ExplainRequest
+from striate.workflows.explanation.explain import explain as explain_request
+from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
+from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
+from striate.workflows.profiling.profile import profile as profile_request
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.reporting.report import ReportRequest, RunReport
+from striate.workflows.reporting.report import report as report_request
+from striate.workflows.tasks.segment import SegmentReport
+from striate.workflows.tasks.targets import TargetReport
+from striate.workflows.training.train import TrainReport, TrainRequest, Watch
+from striate.workflows.training.train import train as train_request
 
 
 def train(data: Any, *, network: Any = None, watch: Watch | None = None, **fields: Any) -> TrainReport:
@@ -48,7 +48,7 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
         **fields: The other fields of `TrainRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.train.train` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.training.train.train` raises.
     """
     return train_request(with_checked_fields(TrainRequest, data=data, network=network, **fields), watch=watch)
 
@@ -65,7 +65,7 @@ def evaluate(
         **fields: The other fields of `EvaluateRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.evaluate.evaluate` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.evaluation.evaluate.evaluate` raises.
     """
     return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
 
@@ -93,7 +93,7 @@ def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **f
         **fields: The other fields of `AblateRequest`; `training={"epochs": 5}` holds those of the training.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.ablate.ablate` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
     return ablate_request(with_checked_fields(AblateRequest, network=network, data=data, edits=edits, **fields), watch=watch)
 
@@ -120,7 +120,7 @@ def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> Diagn
         **fields: The other fields of `DiagnoseRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.diagnose.diagnose` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.diagnosis.diagnose.diagnose` raises.
     """
     return diagnose_request(with_checked_fields(DiagnoseRequest, run=Path(run), data=data, **fields))
 
@@ -133,7 +133,7 @@ def profile(network: Any, **fields: Any) -> ProfileReport:
         **fields: The other fields of `ProfileRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.profile.profile` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.profiling.profile.profile` raises.
     """
     return profile_request(with_checked_fields(ProfileRequest, network=network, **fields))
 
@@ -146,7 +146,7 @@ def compare(*subjects: Any, **fields: Any) -> CompareReport:
         **fields: The other fields of `CompareRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.compare.compare` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.evaluation.compare.compare` raises.
     """
     return compare_request(with_checked_fields(CompareRequest, subjects=subjects, **fields))
 
@@ -160,7 +160,7 @@ def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: An
         **fields: The other fields of `CalibrateRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.calibrate.calibrate` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.evaluation.calibrate.calibrate` raises.
     """
     return calibrate_request(with_checked_fields(CalibrateRequest, run=model, data=data, **fields))
 
@@ -174,7 +174,7 @@ def explain(model: Model | str | PathLike[str], *pictures: str | PathLike[str], 
         **fields: The other fields of `ExplainRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.explain.explain` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.explanation.explain.explain` raises.
     """
     return explain_request(with_checked_fields(ExplainRequest, run=model, pictures=tuple(map(Path, pictures)), **fields))
 
@@ -202,7 +202,7 @@ def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterRepo
         **fields: The other fields of `FilterRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.filters.filter_picture` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.explanation.filters.filter_picture` raises.
     """
     return filter_picture(with_checked_fields(FilterRequest, image=Path(image), steps=steps, **fields))
 
@@ -216,7 +216,7 @@ def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunRepo
         **fields: The other fields of `ReportRequest`.
 
     Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.report.report` raises.
+        UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
     return report_request(with_checked_fields(ReportRequest, run=Path(run), data=data, **fields))
 

@@ -13,7 +13,7 @@ from striate.core.files import write_atomically
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Prediction, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels
-from striate.workflows.segment import predict_masks
+from striate.workflows.tasks.segment import predict_masks
 
 MAX_PICTURES_IN_PLOT = 36
 

@@ -43,7 +43,7 @@ def attack_command(
     """Fool a model: accuracy against the size of attacks, against turns and against bad pictures."""
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model
-    from striate.workflows.recipes import with_checked_fields
+    from striate.workflows.recipes.choices import with_checked_fields
 
     fields: dict[str, Any] = {
         "run": run,
@@ -87,8 +87,8 @@ def report_command(
     as_json: Json = False,
 ) -> None:
     """Sum up a run on one HTML page that needs nothing else: training, results, explanations, cost, diagnosis, how to repeat it."""
-    from striate.workflows.recipes import with_checked_fields
-    from striate.workflows.report import ReportRequest, report, summary
+    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.reporting.report import ReportRequest, report, summary
 
     request = with_checked_fields(
         ReportRequest,

@@ -115,7 +115,7 @@ def profile_command(
     as_json: Json = False,
 ) -> None:
     """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
-    from striate.workflows.profile import ProfileRequest, check_sizes, profile, summary, table
+    from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile, summary, table
 
     request = ProfileRequest(
         network=network,
@@ -294,8 +294,8 @@ def train_command(
 ) -> None:
     """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.recipes import with_checked_fields
-    from striate.workflows.train import TrainRequest, train
+    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.training.train import TrainRequest, train
 
     request = with_checked_fields(
         TrainRequest,
@@ -358,7 +358,7 @@ def train_command(
     if as_json and speaks:
         print_json(report)
     elif speaks:
-        from striate.workflows.train import summary
+        from striate.workflows.training.train import summary
 
         sys.stdout.write(summary(report))
     if report.interrupted:
@@ -427,7 +427,7 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Measure a model on a split: accuracy, per class, calibration, confusion, worst mistakes."""
-    from striate.workflows.evaluate import EvaluateRequest, evaluate, summary
+    from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, summary
 
     report = evaluate(
         EvaluateRequest(
@@ -483,7 +483,7 @@ def repro_command(
 ) -> None:
     """Train a run again and say whether it comes out equal, bit for bit, or where and how far it differs."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.repro import ReproRequest, repro, summary
+    from striate.workflows.training.repro import ReproRequest, repro, summary
 
     with show_progress() as watch:
         report = repro(ReproRequest(run=run, output=output, data_dir=data_dir), watch=watch)
@@ -541,7 +541,7 @@ def diagnose_command(
     as_json: Json = False,
 ) -> None:
     """Say what is wrong with a training: gradients, dead units, learning rate, curves, labels, loading."""
-    from striate.workflows.diagnose import DiagnoseRequest, diagnose, summary
+    from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
 
     request = DiagnoseRequest(run=run, data=data, batches=batches, device=device, output=output, data_dir=data_dir, download=download)
     report = diagnose(request, say=say)
@@ -597,8 +597,8 @@ def ablate_command(
     from striate.core.errors import UsageError
 
     if lesion:
-        from striate.workflows.lesion import LesionRequest, lesion_model
-        from striate.workflows.lesion import summary as lesion_summary
+        from striate.workflows.ablation.lesion import LesionRequest, lesion_model
+        from striate.workflows.ablation.lesion import summary as lesion_summary
 
         if network is None:
             raise UsageError("--lesion needs the folder of a training run", "For example: striate ablate runs/train/digits-001 --lesion")
@@ -611,7 +611,7 @@ def ablate_command(
         else:
             sys.stdout.write(lesion_summary(damaged))
         return
-    from striate.workflows.ablate import AblateRequest, ablate, summary
+    from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
 
     if resume is None and (network is None or data is None):
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")

@@ -52,8 +52,8 @@ def explain_command(
     as_json: Json = False,
 ) -> None:
     """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
-    from striate.workflows.explain import METHODS, ExplainRequest, explain, summary
-    from striate.workflows.recipes import with_checked_fields
+    from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain, summary
+    from striate.workflows.recipes.choices import with_checked_fields
 
     fields: dict[str, Any] = {
         "run": run,
@@ -102,7 +102,7 @@ def filter_command(
     as_json: Json = False,
 ) -> None:
     """Filter a picture with kernels of a few numbers: blur, sharpen, emboss, watercolour and others."""
-    from striate.workflows.filters import FilterRequest, filter_picture, summary
+    from striate.workflows.explanation.filters import FilterRequest, filter_picture, summary
 
     steps = [*(kernel or []), *(["watercolour"] if watercolour else []), *([f"exposure={exposure}"] if exposure is not None else [])]
     request = FilterRequest(image=image, steps=tuple(steps), form="convolve" if convolve else "correlate", output=output)

@@ -25,7 +25,7 @@ def compare_command(
     as_json: Json = False,
 ) -> None:
     """Put networks or runs side by side; runs with a paired test (McNemar) on the same pictures."""
-    from striate.workflows.compare import CompareRequest, compare, summary, table
+    from striate.workflows.evaluation.compare import CompareRequest, compare, summary, table
 
     request = CompareRequest(
         subjects=tuple(subjects),
@@ -63,8 +63,8 @@ def calibrate_command(
     as_json: Json = False,
 ) -> None:
     """Make a model's confidence honest: temperature, reliability diagram, and when to answer unknown."""
-    from striate.workflows.calibrate import CalibrateRequest, calibrate, summary
-    from striate.workflows.recipes import with_checked_fields
+    from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
+    from striate.workflows.recipes.choices import with_checked_fields
 
     request = with_checked_fields(
         CalibrateRequest,
@@ -106,9 +106,9 @@ def repeat_command(
 ) -> None:
     """Train several times, from several seeds or on k folds: mean and deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.recipes import with_checked_fields
-    from striate.workflows.repeat import RepeatRequest, repeat, summary
-    from striate.workflows.train import TrainRequest
+    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.training.repeat import RepeatRequest, repeat, summary
+    from striate.workflows.training.train import TrainRequest
 
     training = with_checked_fields(
         TrainRequest,

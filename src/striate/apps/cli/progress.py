@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from striate.workflows.train import EpochRow
+    from striate.workflows.training.train import EpochRow
 
 
 class LineWatch:

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UnknownNameError
 from striate.core.files import write_atomically
 from striate.workflows.demos.shown import Setting, Shown, Table, word
-from striate.workflows.runs import new_run_folder, write_json
+from striate.workflows.training.runs import new_run_folder, write_json
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,352 @@
+"""Take a network apart: train it with and without its parts, on one budget, and compare."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError, InterruptedRun, UsageError
+from striate.core.journal import Journal, read_journal
+from striate.core.locks import RunLock
+from striate.data.batches import Augmentation
+from striate.insight.ablate.statistics import paired_difference, t_interval
+from striate.networks.network import Network
+from striate.workflows.ablation.report import write_report
+from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, left_result, on_ray
+from striate.workflows.ablation.variants import BASELINE, Variant, slug, variants_of
+from striate.workflows.info import info
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.training.continuing import Plan
+from striate.workflows.training.running import Silence, Watch
+from striate.workflows.training.runs import new_run_folder, write_json
+from striate.workflows.training.train import TrainRequest, planned
+
+PLAN, JOURNAL = "ablation.json", "trials.jsonl"
+UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
+TIMED_STEPS = 5  # of each variant, to make their times equal
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class AblateRequest:
+    """Which network, on which data, without what."""
+
+    network: Any = None  # a name of the catalogue, or a Network
+    data: Any = None
+    edits: tuple[str, ...] = ()  # each a variant: "without shortcut", "swap activation=tanh", "width 0.5"
+    pairs: bool = False  # each two of the edits, too
+    grid: Path | None = None  # a YAML file with more variants
+    seeds: int = Field(default=3, ge=1)  # 0, 1, ...: the same for each variant
+    budget: Literal["epochs", "time", "macs"] = "epochs"  # what is equal
+    jobs: int | None = Field(default=None, ge=1)  # trials at a time; None: one a core
+    hang_after: float = Field(default=600.0, gt=0)  # seconds without an update
+    on: str | None = None  # "ray", or "ray=ADDRESS"
+    training: Mapping[str, Any] = Field(default_factory=dict)  # the other fields of TrainRequest
+    output: Path | None = None
+    resume: Path | None = None
+    retry_failed: bool = False  # of the ablation that is resumed: train again what failed or hung
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantRow:
+    """What a variant came to: means over the seeds whose trials were done."""
+
+    name: str
+    edits: tuple[str, ...]
+    params: int
+    macs: int
+    steps: int
+    done: int  # trials
+    accuracy: float | None  # on the validation split, of the last epoch
+    accuracy_interval: tuple[float, float] | None  # 95 %, over the seeds
+    difference: float | None  # to the baseline, over the seeds that both have
+    difference_interval: tuple[float, float] | None
+    p_value: float | None  # of the paired t-test
+    train_loss: float | None
+    seconds: float | None  # of training, one trial
+    gradients_before: dict[str, float]  # norm by weight, before the first update; mean over the seeds
+    gradients_after: dict[str, float]
+    curve: tuple[tuple[float, ...], ...]  # epoch, training loss, validation loss and accuracy; means over the seeds
+    problems: tuple[str, ...]  # of trials that were not done
+    diff: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateReport:
+    """The variants of an ablation, the baseline first."""
+
+    run: str
+    network: str
+    data: str
+    budget: str
+    seeds: int
+    variants: tuple[VariantRow, ...]
+    trials: int  # in all
+    repeated: int  # trials that were done before, and kept
+    seconds: float  # of this call
+    failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
+
+
+def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateReport:
+    """Train each variant from each seed, and compare; what each edit changes is said before anything trains.
+
+    Finished trials stand in a journal that is on the disk before the next begins; with `resume` they are kept, the others trained.
+    One that failed or hung counts as finished, unless `retry_failed` says otherwise.
+
+    Raises:
+        UsageError: an edit matches nothing, a field is wrong, or there is nothing to resume.
+        DataError: the data cannot be read.
+        InterruptedRun: a signal stopped it; what is finished is kept.
+    """
+    watch, started = watch or Silence(), time.monotonic()
+    if request.on is not None and request.on.partition("=")[0] != "ray":
+        raise UsageError(f"--on must be ray or ray=ADDRESS, got {request.on!r}")
+    if request.retry_failed and request.resume is None:
+        raise UsageError("--retry-failed needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
+    if request.resume is not None:
+        folder, held = request.resume, None
+        if not (folder / PLAN).is_file():
+            raise UsageError(f"{folder}: holds no ablation to go on with", f"Name the folder with {PLAN}.")
+    else:
+        held = _laid_out(request, watch)
+        folder = new_run_folder("ablate", f"{held['data_name']}-{held['network']}", request.output)
+    with RunLock(folder):
+        if held is not None:
+            write_json(folder / "env.json", info())
+            write_json(folder / PLAN, held)
+        else:
+            held = _read_plan(folder)
+        results, repeated = _run(folder, held, request, watch)
+        report = _report(folder, held, results, repeated, time.monotonic() - started)
+        write_report(folder, report, TypeAdapter(AblateReport).dump_python(report, mode="json"))
+    return report
+
+
+def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
+    """Everything that decides the ablation, as plain data; says the differences of the variants."""
+    training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
+    plan = planned(training, watch)
+    if plan.config.get("task") not in (None, "classify"):
+        raise UsageError(f"ablate compares classifiers, and the task is {plan.config['task']}")
+    variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
+    steps = _steps(plan, variants, request.budget)
+    for one, number in zip(variants, steps, strict=True):
+        watch.say(
+            "\n".join([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
+        )
+    return {
+        "network": plan.fitting.network.name,
+        "data_name": plan.source.name,
+        "budget": request.budget,
+        "seeds": request.seeds,
+        "first_seed": plan.fitting.settings.seed,
+        "hang_after": request.hang_after,
+        "config": plan.config,
+        "variants": [
+            {
+                "name": one.name,
+                "edits": list(one.edits),
+                "steps": number,
+                "augmented": one.augmented,
+                "network": one.network.to_data(),
+                "diff": list(one.diff),
+            }
+            for one, number in zip(variants, steps, strict=True)
+        ],
+    }
+
+
+def _cut(lines: Sequence[str], most: int = 24) -> list[str]:
+    """The lines, without the middle of a long list."""
+    shown = list(lines) if len(lines) <= most else [*lines[: most - 4], f"... {len(lines) - most + 1} more ...", *lines[-3:]]
+    return [f"  {line}" for line in shown]
+
+
+def _steps(plan: Plan, variants: Sequence[Variant], budget: str) -> list[int]:
+    """The updates of each variant on the budget."""
+    settings = plan.fitting.settings
+    steps = settings.steps or settings.epochs * math.ceil(len(plan.train_set) / settings.batch_size)
+    if budget == "epochs":
+        return [steps] * len(variants)
+    costs = [float(one.network.macs) if budget == "macs" else _seconds_a_step(plan, one) for one in variants]
+    return [max(1, round(steps * costs[0] / cost)) for cost in costs]
+
+
+def _seconds_a_step(plan: Plan, one: Variant) -> float:
+    """The median of some updates, after the first."""
+    from striate.estimators.fitting import fit_images
+
+    fitting = dataclasses.replace(plan.fitting, network=one.network, augmentation=_augmentation(plan, one))
+    fitting = dataclasses.replace(fitting, settings=dataclasses.replace(fitting.settings, steps=TIMED_STEPS + 1))
+    times = []
+    events = fit_images(fitting, plan.train_set, None).events
+    with contextlib.closing(events) as under_way:  # type: ignore[type-var]  # an iterator that can be closed
+        for event in under_way:
+            times.append(time.perf_counter())
+            if event.step > TIMED_STEPS:
+                break
+    waits = sorted(after - before for before, after in itertools.pairwise(times))
+    return waits[len(waits) // 2] if waits else 1.0
+
+
+def _augmentation(plan: Plan, one: Variant) -> Augmentation:
+    return plan.fitting.augmentation if one.augmented else Augmentation()
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    try:
+        held = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / PLAN}: cannot read the ablation: {error}", "Start it again in a new folder.") from None
+    if not isinstance(held, dict) or not isinstance(held.get("variants"), list):
+        raise DataError(f"{folder / PLAN}: is not an ablation", "Start it again in a new folder.")
+    return held
+
+
+def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
+    """The trials, those of the first seed first."""
+    trials = []
+    for seed in range(held["first_seed"], held["first_seed"] + held["seeds"]):
+        for one in held["variants"]:
+            config = {**held["config"], "network": held["network"]}
+            config["settings"] = {**config["settings"], "seed": seed, "steps": one["steps"]}
+            if not one["augmented"]:
+                config["augmentation"] = dataclasses.asdict(Augmentation())
+            place = folder / "trials" / slug(one["name"]) / f"seed-{seed}"
+            trials.append(Trial(variant=one["name"], seed=seed, folder=place, config=config, network=json.dumps(one["network"])))
+    return trials
+
+
+def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Watch) -> tuple[dict[str, Result], int]:
+    """The result of each trial by its key, and how many were there before."""
+    trials = trials_of(folder, held)
+    path = folder / JOURNAL
+    results = {record["trial"]: record["result"] for record in read_journal(path)} if path.exists() else {}
+    if request.retry_failed:
+        results = {key: result for key, result in results.items() if result["status"] not in UNFINISHED}
+    with Journal(path) as journal:
+        for one in trials:
+            if one.key in results or (result := left_result(one)) is None:
+                continue
+            if not (request.retry_failed and result["status"] in UNFINISHED):
+                results[one.key] = _noted(journal, one, result)
+        repeated = len(results)
+        left = [one for one in trials if one.key not in results]
+        if repeated:
+            again = f"; {len(trials) - repeated} are trained, also what failed or hung" if request.retry_failed else ""
+            watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
+        try:
+            for one, result in _under_way(left, held, request):
+                results[one.key] = _noted(journal, one, result)
+                watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
+        except InterruptedRun:
+            message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
+            raise InterruptedRun(message, f"Go on with: striate ablate --resume {folder}") from None
+    return results, repeated
+
+
+def _noted(journal: Journal, one: Trial, result: Result) -> Result:
+    journal.append({"trial": one.key, "result": result})
+    journal.sync()
+    return result
+
+
+def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest) -> Iterator[tuple[Trial, Result]]:
+    if held["config"]["data"] == "arrays":
+        if request.data is None or request.on is not None:
+            raise UsageError("an ablation on arrays runs in this process, and needs the arrays", "Pass them as data, without on.")
+        return in_this_process(trials, request.data)
+    if request.on is not None:
+        return on_ray(trials, address=request.on.partition("=")[2] or None)
+    jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
+    return in_processes(trials, jobs=jobs, hang_after=float(held["hang_after"]))
+
+
+def _in_words(result: Result) -> str:
+    if result["status"] == "done":
+        return f"val accuracy {result['accuracy']:.4f}, train loss {result['train_loss']:.4f}, {result['seconds']:.1f} s"
+    return f"{result['status']}: {result['message']}"
+
+
+def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result], repeated: int, seconds: float) -> AblateReport:
+    seeds = range(held["first_seed"], held["first_seed"] + held["seeds"])
+    by_variant = {one["name"]: {seed: results[f"{one['name']} seed {seed}"] for seed in seeds} for one in held["variants"]}
+    base = by_variant[BASELINE]
+    return AblateReport(
+        run=str(folder),
+        network=held["network"],
+        data=held["data_name"],
+        budget=held["budget"],
+        seeds=held["seeds"],
+        variants=tuple(_row(one, by_variant[one["name"]], base) for one in held["variants"]),
+        trials=len(results),
+        repeated=repeated,
+        seconds=round(seconds, 3),
+        failed=sum(result["status"] in UNFINISHED for result in results.values()),
+    )
+
+
+def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[int, Result]) -> VariantRow:
+    done = {seed: result for seed, result in results.items() if result["status"] == "done"}
+    network = Network.from_data(one["network"])
+    accuracy = t_interval([result["accuracy"] for result in done.values()])
+    pairs = [(result["accuracy"], base[seed]["accuracy"]) for seed, result in done.items() if base[seed]["status"] == "done"]
+    paired = paired_difference([a for a, _ in pairs], [b for _, b in pairs]) if one["name"] != BASELINE else None
+    return VariantRow(
+        name=one["name"],
+        edits=tuple(one["edits"]),
+        params=network.params,
+        macs=network.macs,
+        steps=one["steps"],
+        done=len(done),
+        accuracy=accuracy.mean if accuracy else None,
+        accuracy_interval=_bounds(accuracy, 0.0, 1.0),
+        difference=paired.difference if paired else None,
+        difference_interval=_bounds(paired, -1.0, 1.0),
+        p_value=paired.p_value if paired else None,
+        train_loss=_mean([result["train_loss"] for result in done.values()]),
+        seconds=_mean([result["training_seconds"] for result in done.values()]),
+        gradients_before=_means([result["gradients_before"] for result in done.values()]),
+        gradients_after=_means([result["gradients_after"] for result in done.values()]),
+        curve=tuple(
+            tuple(math.fsum(column) / len(column) for column in zip(*rows, strict=True))
+            for rows in zip(*(result["curve"] for result in done.values()), strict=False)
+        ),
+        problems=tuple(f"seed {seed}: {result['status']}: {result['message']}" for seed, result in results.items() if seed not in done),
+        diff=tuple(one["diff"]),
+    )
+
+
+def _bounds(interval: Any, least: float, most: float) -> tuple[float, float] | None:
+    """The bounds, inside what an accuracy can be."""
+    if interval is None or interval.low is None:
+        return None
+    return max(least, interval.low), min(most, interval.high)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: math.fsum(record[name] for record in records) / len(records) for name in records[0]} if records else {}
+
+
+def summary(report: AblateReport) -> str:
+    """The report for a person."""
+    from striate.workflows.ablation.report import markdown_table
+
+    lines = [markdown_table(report), f"{report.run}: {report.trials} trials, {report.seconds:.1f} s"]
+    if report.failed:
+        lines.append(f"{report.failed} failed or hung; train them again with: striate ablate --resume {report.run} --retry-failed")
+    return "\n".join(lines) + "\n"

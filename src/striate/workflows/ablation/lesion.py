@@ -1,0 +1,172 @@
+"""Damage a trained model part by part, and measure what it can still do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.devices import choose_device
+from striate.core.errors import UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.tables import csv_text
+from striate.estimators.model import Model, load
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.ablate.lesions import Block, Rank, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.pictures import DPI, drawing, png_bytes
+from striate.workflows.training.continuing import open_source
+from striate.workflows.training.runs import read_config, write_json
+
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
+DRAWS = 3  # of each random lesion
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class LesionRequest:
+    """Which trained model."""
+
+    run: Path
+    data: Any = None  # the run's own data by default
+    images: int = Field(default=1000, ge=1)  # of the validation split
+    seed: int = 0
+    device: str = "auto"
+    output: Path | None = None  # RUN/report/lesion by default
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionPoint:
+    """What the model can do after a lesion."""
+
+    lesion: str  # block, blocks, shuffle, channels smallest, ..., filters
+    where: str  # the part; empty where it is everywhere
+    damage: float  # share of what could be damaged
+    accuracy: float  # mean over the draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionReport:
+    """A trained model's accuracy against damage."""
+
+    run: str
+    network: str
+    images: int
+    accuracy: float  # of the whole model
+    points: tuple[LesionPoint, ...]
+    output: str
+
+
+def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda _text: None) -> LesionReport:
+    """Drop each block, and more and more of them; shuffle blocks; silence channels by rank; zero filters. Nothing is trained.
+
+    Raises:
+        UsageError: the model gives no classes, or it does not tell its data.
+        DataError: the data cannot be read.
+        RefusedFileError: the model file is damaged.
+    """
+    model = load(request.run, device=str(choose_device(request.device)))
+    if model.targets is not None or labels_pixels(model):
+        raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
+    config = read_config(request.run) if (request.run / "config.yaml").is_file() else {}
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError(f"{request.run}: the model does not tell its data", "Name the data set: striate ablate RUN DATA --lesion.")
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    source = open_source(data, config.get("task"), data_dir=data_dir, skip_unreadable=bool(config.get("skip_unreadable")))
+    pictures = read_split(source, "val", model, config, say)
+    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
+    images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]
+
+    def accuracy() -> float:
+        return float((model.probabilities(images).argmax(1) == labels).mean())
+
+    whole = accuracy()
+    points = lesion_points(model, accuracy, request.seed)
+    output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
+    report = LesionReport(
+        run=str(request.run), network=model.network.name, images=len(chosen), accuracy=whole, points=tuple(points), output=str(output)
+    )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    write_json(output / "lesion.json", TypeAdapter(LesionReport).dump_python(report, mode="json"))
+    rows = [[point.lesion, point.where, f"{point.damage:.4g}", f"{point.accuracy:.6g}"] for point in points]
+    write_atomically(output / "lesion.csv", csv_text(["lesion", "where", "damage", "accuracy"], rows).encode())
+    write_atomically(output / "lesion.png", lesion_picture(report))
+    return report
+
+
+def lesion_points(model: Model, accuracy: Callable[[], float], seed: int) -> list[LesionPoint]:
+    """The accuracy after each lesion; the model is whole again afterwards."""
+    module, blocks = model.module.get_submodule("network"), blocks_of(model.network)
+    points: list[LesionPoint] = []
+
+    def after(lesion: str, damage: float, hurts: Sequence[contextlib.AbstractContextManager[None]], where: str = "") -> None:
+        scores = []
+        for hurt in hurts:
+            with hurt:
+                scores.append(accuracy())
+        points.append(LesionPoint(lesion=lesion, where=where, damage=damage, accuracy=sum(scores) / len(scores)))
+
+    for block in blocks:
+        after("block", 1 / len(blocks), [dropped(module, [block])], block.path)
+    for count in range(1, len(blocks) + 1):
+        draws = DRAWS if count < len(blocks) else 1
+        after("blocks", count / len(blocks), [dropped(module, _drawn(blocks, count, seed + draw)) for draw in range(draws)])
+    for swaps in range(1, len(blocks)):
+        try:
+            after("shuffle", swaps / len(blocks), [shuffled(module, blocks, swaps, seed + draw) for draw in range(DRAWS)])
+        except UsageError:  # no two blocks are alike
+            break
+    for rank in RANKS:
+        for share in SHARES:
+            seeds = range(seed, seed + DRAWS) if rank == "random" else (seed,)
+            after(f"channels {rank}", share, [silenced_channels(module, share, rank, one) for one in seeds])
+    for share in SHARES:
+        after("filters", share, [zeroed_filters(module, share, seed + draw) for draw in range(DRAWS)])
+    return points
+
+
+def _drawn(blocks: Sequence[Block], count: int, seed: int) -> list[Block]:
+    order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [blocks[i] for i in order[:count]]
+
+
+def lesion_picture(report: LesionReport) -> bytes:
+    """Accuracy against damage, and after the loss of each single block."""
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
+        curves, bars = figure.subplots(1, 2)
+        for name in dict.fromkeys(point.lesion for point in report.points if point.lesion != "block"):
+            line = [(0.0, report.accuracy), *((point.damage, point.accuracy) for point in report.points if point.lesion == name)]
+            curves.plot(*zip(*line, strict=True), marker="o", markersize=3, linewidth=1.4, label=name)
+        curves.set_xlabel("damage (share)")
+        curves.set_ylabel("validation accuracy")
+        curves.set_ylim(0, 1)
+        curves.legend(frameon=False, fontsize=8)
+        single = [point for point in report.points if point.lesion == "block"]
+        bars.bar(range(len(single)), [point.accuracy for point in single], color="#1f5fa8")
+        bars.axhline(report.accuracy, color="#222222", linewidth=0.8, linestyle="--")
+        bars.set_xticks(range(len(single)), [point.where for point in single], rotation=90, fontsize=7)
+        bars.set_ylim(0, 1)
+        bars.set_title("without one block", loc="left", fontsize=10)
+        return png_bytes(figure)
+
+
+def summary(report: LesionReport) -> str:
+    """The report for a person."""
+    lines = [f"{report.run}: {report.network}, accuracy {report.accuracy:.4f} on {report.images:,} validation pictures", ""]
+    lines += [f"{'lesion':<20}{'damage':>7}  accuracy  where"]
+    lines += [f"{point.lesion:<20}{point.damage:>7.2f}  {point.accuracy:>8.4f}  {point.where}".rstrip() for point in report.points]
+    return "\n".join([*lines, "", f"table and picture: {report.output}"]) + "\n"

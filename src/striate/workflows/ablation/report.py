@@ -1,0 +1,139 @@
+"""An ablation as files: JSON, CSV, Markdown, HTML, and its curves on one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.core.files import write_atomically
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.workflows.page import Section, code, document, figure, folded, pairs, table
+from striate.workflows.pictures import DPI, drawing, png_bytes
+from striate.workflows.training.runs import write_json
+
+if TYPE_CHECKING:
+    from striate.workflows.ablation.ablate import AblateReport, VariantRow
+
+HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
+
+
+def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> None:
+    """Everything into `folder/report`."""
+    place = folder / "report"
+    place.mkdir(exist_ok=True)
+    picture = ablation_picture(report)
+    write_json(place / "ablation.json", data)
+    write_atomically(place / "ablation.md", markdown_table(report).encode())
+    write_atomically(place / "ablation.csv", csv_table(report).encode())
+    if picture is not None:
+        write_atomically(place / "ablation.png", picture)
+    write_atomically(place / "ablation.html", page(report, picture))
+
+
+def cells(row: VariantRow, seeds: int) -> list[str]:
+    """One row of the table, for people."""
+    return [
+        row.name,
+        f"{row.params:,}",
+        f"{row.macs:,}",
+        _with_bounds(row.accuracy, row.accuracy_interval),
+        _with_bounds(row.difference, row.difference_interval, sign="+"),
+        "-" if row.p_value is None else f"{row.p_value:.3g}",
+        "-" if row.train_loss is None else f"{row.train_loss:.4f}",
+        _ratio(row.gradients_before),
+        "-" if row.seconds is None else f"{row.seconds:.1f}",
+        f"{row.done}/{seeds}",
+    ]
+
+
+def _with_bounds(value: float | None, bounds: tuple[float, float] | None, sign: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:{sign}.4f}" + (f" ({bounds[0]:{sign}.4f} to {bounds[1]:{sign}.4f})" if bounds else "")
+
+
+def _ratio(norms: dict[str, float]) -> str:
+    """The gradient of the first weight by that of the last, before the first update: far below 1 where it vanishes."""
+    values = list(norms.values())
+    return f"{values[0] / values[-1]:.3g}" if values and values[-1] else "-"
+
+
+def markdown_table(report: AblateReport) -> str:
+    """The table, and below it what did not go well."""
+    rows = [cells(row, report.seeds) for row in report.variants]
+    lines = [f"{report.network} on {report.data}, {report.seeds} seeds, equal {report.budget}", ""]
+    lines += ["| " + " | ".join(HEADING) + " |", "| --- |" + " ---: |" * (len(HEADING) - 1)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    problems = [f"- {row.name}, {problem}" for row in report.variants for problem in row.problems]
+    return "\n".join([*lines, *([""] if problems else []), *problems]) + "\n"
+
+
+def csv_table(report: AblateReport) -> str:
+    """One row a variant, numbers as they are."""
+    header = [
+        *("variant", "params", "macs", "steps", "done", "accuracy", "accuracy_low", "accuracy_high"),
+        *("difference", "difference_low", "difference_high", "p_value", "train_loss", "seconds", "problems"),
+    ]
+    rows: list[list[object]] = []
+    for row in report.variants:
+        numbers = [row.accuracy, *(row.accuracy_interval or (None, None)), row.difference, *(row.difference_interval or (None, None))]
+        numbers += [row.p_value, row.train_loss, row.seconds]
+        shown = ["" if number is None else f"{number:.6g}" for number in numbers]
+        rows.append(
+            [spreadsheet_cell(row.name), row.params, row.macs, row.steps, row.done, *shown, spreadsheet_cell("; ".join(row.problems))]
+        )
+    return csv_text(header, rows)
+
+
+def page(report: AblateReport, picture: bytes | None) -> bytes:
+    """One HTML page that needs nothing else."""
+    problems = [(row.name, problem) for row in report.variants for problem in row.problems]
+    diffs = "".join(folded(row.name, code("\n".join(row.diff))) for row in report.variants if row.diff)
+    rows = [cells(row, report.seeds) for row in report.variants]
+    sections = [
+        Section("Variants", table(HEADING, rows, "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
+        *([Section("Not done", pairs(problems))] if problems else []),
+        *([Section("What each edit changes", diffs)] if diffs else []),
+    ]
+    about = (
+        f"{report.seeds} seeds a variant, equal {report.budget}; accuracy of the last epoch on the validation split, "
+        "p of the paired t-test against the baseline."
+    )
+    return document(f"Ablation of {report.network} on {report.data}", about, sections)
+
+
+def ablation_picture(report: AblateReport) -> bytes | None:
+    """Training loss, validation accuracy and the gradient by depth of all variants; None where no trial was done."""
+    shown = [row for row in report.variants if row.curve]
+    if not shown:
+        return None
+    with drawing():
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
+        panels = figure.subplots(1, 3)
+        colours = colormaps["tab10"].colors if len(shown) <= 10 else colormaps["turbo"].resampled(len(shown))(range(len(shown)))  # type: ignore[attr-defined]
+        for row, colour in zip(shown, colours, strict=False):
+            epochs = [point[0] for point in row.curve]
+            for axes, column in zip(panels, (1, 3), strict=False):
+                axes.plot(epochs, [point[column] for point in row.curve], color=colour, marker="o", markersize=3, linewidth=1.4)
+            depth = _shares(list(row.gradients_before.values()))
+            panels[2].plot(depth, [max(value, 1e-12) for value in row.gradients_before.values()], color=colour, linewidth=1.4)
+        for axes, name in zip(panels, ("training loss", "validation accuracy", "|gradient| before training, by depth"), strict=True):
+            axes.set_title(name, loc="left", fontsize=10)
+            axes.spines[["top", "right"]].set_visible(False)
+        panels[2].set_yscale("log")
+        for axes in panels[:2]:
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        panels[2].set_xlabel("from the input (0) to the output (1)")
+        handles = panels[0].get_lines()
+        figure.legend(handles, [row.name for row in shown], loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+        return png_bytes(figure)
+
+
+def _shares(values: Sequence[float]) -> list[float]:
+    return [i / max(1, len(values) - 1) for i in range(len(values))]

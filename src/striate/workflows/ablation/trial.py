@@ -1,0 +1,123 @@
+"""One trial of an ablation, from a prepared folder, in its own process: `python -m striate.workflows.ablation.trial FOLDER PARENT`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from striate.core.devices import choose_device, wait_briefly
+from striate.core.errors import NumericError, StriateError
+from striate.core.locks import RunLock
+from striate.core.seeds import torch_seed
+from striate.estimators.fitting import EpochRow, fit_images
+from striate.estimators.model import load
+from striate.workflows.training.continuing import Plan, config_and_network, plan_of
+from striate.workflows.training.running import run
+from striate.workflows.training.runs import write_json
+
+RESULT, HEARTBEAT = "result.json", "heartbeat"
+GRADIENT_IMAGES = 128  # of the training split, on which the gradients by depth are taken
+INTERRUPTED = 6  # the exit code of a trial that was asked to stop
+
+
+class Pulse:
+    """Follows a trial: shows that it lives, and ends it when the process that started it is gone."""
+
+    def __init__(self, folder: Path, parent: int | None = None) -> None:
+        self.path, self.parent, self.beat = folder / HEARTBEAT, parent, 0.0
+        self.path.touch()
+
+    def say(self, text: str) -> None:
+        """Nothing: the results say it."""
+
+    def end_with_parent(self) -> None:
+        """End the process where who would read the result is gone: a resumed ablation begins this trial again."""
+        if self.parent is not None and os.getppid() != self.parent:
+            os._exit(INTERRUPTED)
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """Touch the file at most once a second."""
+        now = time.monotonic()
+        if now - self.beat > 1:
+            self.end_with_parent()
+            with contextlib.suppress(OSError):
+                self.path.touch()
+            self.beat = now
+
+    def epoch(self, row: EpochRow) -> None:
+        """An epoch is done."""
+        self.step(row.epoch, 0, 0)
+
+
+def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[str, Any] | None:
+    """Train what `config.yaml` and `network.json` in `folder` describe; what came of it, also where it failed. None: interrupted."""
+    started = time.monotonic()
+    pulse = Pulse(folder, parent)
+    try:
+        with RunLock(folder):
+            pulse.end_with_parent()
+            plan = plan_of(folder, *config_and_network(folder), pulse.say, data=data)
+            before = gradient_norms(plan, fit_images(plan.fitting, plan.train_set, None).module)
+            outcome = run(plan, folder, pulse, diagnose=False)
+            if outcome.interrupted:
+                return None
+            after = gradient_norms(plan, load(folder, device=str(choose_device(plan.fitting.settings.device))).module)
+    except NumericError as error:
+        return {"status": "diverged", "message": error.message}
+    except StriateError as error:
+        return {"status": "failed", "message": error.message}
+    last = outcome.rows[-1]
+    return {
+        "status": "done",
+        "accuracy": last.val_accuracy,
+        "val_loss": last.val_loss,
+        "train_loss": last.train_loss,
+        "seconds": round(time.monotonic() - started, 3),
+        "training_seconds": round(sum(row.seconds for row in outcome.rows), 3),
+        "steps": outcome.step,
+        "curve": [[row.epoch, row.train_loss, row.val_loss, row.val_accuracy] for row in outcome.rows],
+        "gradients_before": before,
+        "gradients_after": after,
+    }
+
+
+def gradient_norms(plan: Plan, module: Any) -> dict[str, float]:
+    """The norm of the loss's gradient by each weight of more than one axis, by its path, in the order of the network.
+
+    In training mode, on a copy, on the first training pictures.
+    """
+    import torch
+
+    from striate.engine.losses import loss_of
+
+    module = copy.deepcopy(module).train()
+    device = next(module.parameters()).device
+    images = torch.from_numpy(plan.train_set.images[:GRADIENT_IMAGES]).to(device)
+    labels = torch.from_numpy(plan.train_set.labels[:GRADIENT_IMAGES]).to(device)
+    weights = {name: weight for name, weight in module.get_submodule("network").named_parameters() if weight.ndim > 1}
+    with torch_seed(plan.fitting.settings.seed):  # of dropout
+        loss = loss_of(plan.fitting.settings)(module(images), labels)
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    return {
+        name.removesuffix(".weight"): 0.0 if gradient is None else gradient.norm().item()
+        for name, gradient in zip(weights, gradients, strict=True)
+    }
+
+
+def main(folder: Path, parent: int) -> int:
+    """Run the trial for the process `parent` and leave its result; the exit code."""
+    result = trial(folder, parent=parent) if os.getppid() == parent else None
+    if result is None:
+        return INTERRUPTED
+    write_json(folder / RESULT, result)
+    return 0
+
+
+if __name__ == "__main__":
+    wait_briefly()
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,205 @@
+"""Running the trials of an ablation: several processes at a time, or on the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import EnvironmentFault, InterruptedRun
+from striate.core.files import write_atomically
+from striate.core.locks import RunLock
+from striate.engine.interrupt import stop_on_signals
+from striate.workflows.ablation.trial import HEARTBEAT, RESULT, trial
+from striate.workflows.training.runs import write_json, write_yaml
+
+POLL_SECONDS = 0.05
+ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
+GRACE_SECONDS = 10.0  # for a trial that is asked to stop
+LAST_WORDS = 400  # characters of a failed trial's stderr that its row tells
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training of a variant from one seed."""
+
+    variant: str
+    seed: int
+    folder: Path
+    config: Mapping[str, Any]
+    network: str  # JSON
+
+    @property
+    def key(self) -> str:
+        """What the journal calls it."""
+        return f"{self.variant} seed {self.seed}"
+
+
+Result = dict[str, Any]
+
+
+def prepare(one: Trial, folder: Path | None = None) -> Path:
+    """An empty folder with what the trial is made of; half a trial that a kill left there goes."""
+    folder = folder or one.folder
+    if folder.exists():
+        _wait_for_the_last(folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_yaml(folder / "config.yaml", one.config)
+    write_atomically(folder / "network.json", one.network.encode())
+    return folder
+
+
+def _wait_for_the_last(folder: Path) -> None:
+    """Wait until a trial whose driver was killed has noticed that, which takes it an update or two.
+
+    Raises:
+        EnvironmentFault: it goes on.
+    """
+    end = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            RunLock(folder).release()
+        except EnvironmentFault:
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def left_result(one: Trial) -> Result | None:
+    """What a trial wrote that ended when nobody listened any more."""
+    path = one.folder / RESULT
+    if not path.is_file():
+        return None
+    result: Result = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def in_this_process(trials: Sequence[Trial], data: Any) -> Iterator[tuple[Trial, Result]]:
+    """One after the other, here: for data that is arrays."""
+    for one in trials:
+        result = trial(prepare(one), data=data)
+        if result is None:
+            raise InterruptedRun("the ablation was stopped")
+        write_json(one.folder / RESULT, result)
+        yield one, result
+
+
+def in_processes(trials: Sequence[Trial], *, jobs: int, hang_after: float) -> Iterator[tuple[Trial, Result]]:
+    """`jobs` processes at a time, which share the processor's cores; each result as it comes.
+
+    A trial that shows no sign of life for `hang_after` seconds is ended, and its result says so.
+
+    Raises:
+        InterruptedRun: a signal asked to stop; the trials under way are stopped too.
+    """
+    waiting = list(trials)
+    running: dict[str, tuple[Trial, subprocess.Popen[bytes]]] = {}
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with stop_on_signals() as stop:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    one = waiting.pop(0)
+                    running[one.key] = (one, _start(one, threads))
+                time.sleep(POLL_SECONDS)
+                if stop.asked:
+                    raise InterruptedRun("the ablation was stopped")
+                for key, (one, process) in list(running.items()):
+                    result = _result_of(one, process, hang_after)
+                    if result is not None:
+                        del running[key]
+                        yield one, result
+        finally:
+            for _, process in running.values():
+                process.terminate()
+            for _, process in running.values():
+                _end(process)
+
+
+def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
+    folder = prepare(one)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", "striate.workflows.ablation.trial", str(folder), str(os.getpid())]
+    with (folder / "output.txt").open("wb") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) -> Result | None:
+    """The result of a trial that is over; None while it goes on."""
+    code = process.poll()
+    if code is None:
+        beat = one.folder / HEARTBEAT
+        lived = beat.stat().st_mtime if beat.exists() else (one.folder / "network.json").stat().st_mtime
+        if time.time() - lived <= hang_after:
+            return None
+        process.kill()
+        process.wait()
+        return {"status": "hung", "message": f"no update for {hang_after:g} s"}
+    if (result := left_result(one)) is not None:
+        return result
+    words = (one.folder / "output.txt").read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2][-LAST_WORDS:]
+    how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return {"status": "failed", "message": " ".join(f"{how} {words}".split())}
+
+
+def on_ray(trials: Sequence[Trial], *, address: str | None, threads: int = 1) -> Iterator[tuple[Trial, Result]]:
+    """On the workers of the Ray cluster at `address`, or of one on this machine; each result as it comes.
+
+    The data must lie at the same path on every machine of the cluster.
+
+    Raises:
+        EnvironmentFault: Ray is not installed, or there is no cluster at the address.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise EnvironmentFault("--on ray: Ray is not installed", "pip install striate[cluster]") from None
+    try:
+        ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise EnvironmentFault(f"--on ray: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
+    try:
+        remote = ray.remote(num_cpus=threads, max_retries=0)(trial_on_worker)
+        waiting = {remote.remote(one.seed, json.dumps(dict(one.config)), one.network): one for one in trials}
+        while waiting:
+            (reference, *_), _ = ray.wait(list(waiting), num_returns=1)
+            one = waiting.pop(reference)
+            try:
+                result: Result = json.loads(ray.get(reference))
+            except ray.exceptions.RayError as error:
+                result = {"status": "failed", "message": " ".join(str(error).split())[-LAST_WORDS:]}
+            one.folder.mkdir(parents=True, exist_ok=True)
+            write_json(one.folder / RESULT, result)
+            yield one, result
+    finally:
+        ray.shutdown()
+
+
+def trial_on_worker(seed: int, config: str, network: str) -> str:
+    """The trial that the texts describe, in a folder of the worker's own; its result as JSON."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        one = Trial(variant="trial", seed=seed, folder=Path(temporary) / "trial", config=json.loads(config), network=network)
+        result = trial(prepare(one))
+    return json.dumps(result or {"status": "failed", "message": "the worker was stopped"})

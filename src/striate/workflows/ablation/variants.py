@@ -1,0 +1,157 @@
+"""The variants of an ablation: edits in words, alone, in pairs or from a file."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import UnknownNameError, UsageError
+from striate.networks.network import Network
+from striate.networks.table import table_diff
+from striate.workflows.recipes.files import safe_yaml
+
+VERBS = ("without", "swap", "split-kernels", "factorize", "head", "width", "depth")
+ROLES = ("activation", "pooling", "norm")  # that swap takes
+NOTHING = "none"  # an edit of a grid that leaves things as they are
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """The baseline after some edits."""
+
+    name: str
+    edits: tuple[str, ...]
+    network: Network
+    augmented: bool  # as the baseline is; else not at all
+    diff: tuple[str, ...]  # of the layer tables
+
+
+def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, grid: Path | None = None) -> list[Variant]:
+    """The baseline; each of `edits` alone; with `pairs` each two of them; and what the file `grid` lists.
+
+    Raises:
+        UsageError: an edit matches nothing, or says nothing that can be done; names it.
+    """
+    lists = [(), *((edit,) for edit in edits)]
+    lists += itertools.combinations(edits, 2) if pairs else []
+    named = {" + ".join(words) or BASELINE: words for words in lists} | (read_grid(grid) if grid is not None else {})
+    if len(named) < 2:
+        raise UsageError("nothing to ablate: no edit is named", "For example: --without shortcut --without norm.")
+    found = [variant(network, name, tuple(words)) for name, words in named.items()]
+    slugs = [slug(one.name) for one in found]
+    for one, word in zip(found, slugs, strict=True):
+        if slugs.count(word) > 1:
+            raise UsageError(f"two variants would lie in the same folder {word}: one is {one.name!r}", "Name them apart.")
+    return found
+
+
+def variant(network: Network, name: str, edits: tuple[str, ...]) -> Variant:
+    """`network` after `edits`, in their order."""
+    edited, augmented = network, True
+    for edit in edits:
+        if edit == "without augmentation":
+            augmented = False
+        else:
+            edited = applied(edited, edit)
+    lines = [] if edited is network else table_diff(network, edited)
+    return Variant(
+        name=name,
+        edits=edits,
+        network=edited,
+        augmented=augmented,
+        diff=(*lines, *([] if augmented else ["- augmentation of the training"])),
+    )
+
+
+def applied(network: Network, edit: str) -> Network:
+    """`network` after an edit in words: `without shortcut`, `swap activation=tanh`, `split-kernels 3x3`, `width 0.5`, ...
+
+    Raises:
+        UnknownNameError: there is no such edit, or no such role to swap.
+        UsageError: a word is missing, or is no number where one must be.
+    """
+    verb, _, what = edit.strip().partition(" ")
+    what = what.strip()
+    if verb not in VERBS:
+        raise UnknownNameError("edit", verb, VERBS, f"Edits begin with {', '.join(VERBS)}.")
+    if verb != "factorize" and not what:
+        raise UsageError(f"the edit {verb!r} needs a word after it", "For example: without shortcut, swap activation=tanh, width 0.5.")
+    if verb == "without":
+        return network.without(what)
+    if verb == "swap":
+        return _swapped(network, what)
+    if verb == "split-kernels":
+        return network.split_kernels(*_placed(what)[:1], place=_placed(what)[1])
+    if verb == "factorize":
+        return network.factorize(place=what.removeprefix("@") or None)
+    if verb == "head":
+        return network.head(what)
+    return network.width(_factor(verb, what)) if verb == "width" else network.depth(_factor(verb, what))
+
+
+def _swapped(network: Network, what: str) -> Network:
+    role, equals, to = what.partition("=")
+    if role not in ROLES:
+        raise UnknownNameError("role to swap", role, ROLES, f"Roles are: {', '.join(ROLES)}.")
+    if not equals or not to:
+        raise UsageError(f"swap {what}: must say what to put there", f"For example: swap {role}=...")
+    wanted: dict[str, Any] = {role: to}
+    return network.swap(**wanted)
+
+
+def _placed(what: str) -> tuple[str, str | None]:
+    word, at, place = what.partition("@")
+    return word, place if at else None
+
+
+def _factor(verb: str, what: str) -> float:
+    try:
+        return float(what)
+    except ValueError:
+        raise UsageError(f"{verb} must be a positive factor such as 0.5, got {what!r}") from None
+
+
+def read_grid(path: Path) -> dict[str, tuple[str, ...]]:
+    """The variants that a YAML file lists: `variants`, a name for each list of edits; and `grid`, lists of edits to be combined.
+
+    In a list of `grid`, `none` stands for no edit.
+
+    Raises:
+        UsageError: the file holds something else; names the place.
+        RefusedFileError: it is no plain YAML.
+    """
+    content = safe_yaml(path)
+    if not isinstance(content, Mapping) or not content or set(content) - {"variants", "grid"}:
+        raise UsageError(f"{path}: must hold 'variants' (names with lists of edits) or 'grid' (lists of edits to combine), or both")
+    found: dict[str, tuple[str, ...]] = {}
+    variants = content.get("variants") or {}
+    if not isinstance(variants, Mapping):
+        raise UsageError(f"{path}: variants must be names with lists of edits, got {variants!r}")
+    for name, words in variants.items():
+        found[str(name)] = _words(path, f"variants.{name}", words)
+    axes = content.get("grid") or []
+    if not isinstance(axes, list):
+        raise UsageError(f"{path}: grid must be a list of lists of edits, got {axes!r}")
+    for words in itertools.product(*(_words(path, f"grid {i}", axis) for i, axis in enumerate(axes, 1))) if axes else ():
+        chosen = tuple(word for word in words if word != NOTHING)
+        if chosen:
+            found[" + ".join(chosen)] = chosen
+    return found
+
+
+def _words(path: Path, place: str, words: Any) -> tuple[str, ...]:
+    if isinstance(words, str):
+        words = [words]
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{path}: {place} must be a list of edits such as 'without shortcut', got {words!r}")
+    return tuple(words)
+
+
+def slug(name: str) -> str:
+    """A variant's name as a folder's."""
+    return re.sub(r"[^A-Za-z0-9.=]+", "-", name).strip("-.") or "variant"

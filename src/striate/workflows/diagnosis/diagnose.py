@@ -1,0 +1,252 @@
+"""Say what is wrong with a training, from its run folder."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.devices import choose_device
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.modes import evaluation_mode
+from striate.core.seeds import torch_seed
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.data.sources import open_data
+from striate.engine.failures import first_part_not_finite
+from striate.engine.losses import loss_of
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import batches_of
+from striate.estimators.model import MODEL_NAME, Model, load
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.diagnose import Finding, Sample, judge
+from striate.insight.diagnose.probe import Probe
+from striate.insight.diagnose.rules import STARTED
+from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
+from striate.workflows.diagnosis.probing import HISTORY, counts_in_nats, read_history
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.tasks.segment import open_masked, read_masked_split
+from striate.workflows.training.continuing import fitting_of
+from striate.workflows.training.runs import read_config, write_json
+
+if TYPE_CHECKING:
+    from striate.data.records import ImageSet
+
+NOT_FINITE = Path("report") / "not-finite.npz"  # the batch at which a run stopped
+SURE = 0.9  # probability of another class, from which a label is doubted
+PICTURES = {  # which kinds of finding each picture shows
+    "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
+    "layers.png": ("dead_relu", "saturated", "constant_units", "symmetric_units", "batch_norm_drift"),
+    "curves.png": ("overfitting", "underfitting", "label_noise"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DiagnoseRequest:
+    """Which run to look at."""
+
+    run: Path
+    data: Any = None  # the run's own data by default
+    batches: int = Field(default=8, ge=3)  # of its training split, to compute again
+    device: str = "auto"
+    output: Path | None = None  # RUN/report/diagnose by default
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseReport:
+    """What is wrong with a run, the gravest first; nothing where `findings` is empty."""
+
+    run: str
+    findings: tuple[Finding, ...]
+    epochs: int  # of which the metrics tell
+    looks: int  # updates that the probe saw while the run trained
+    batches: int  # computed again
+    output: str
+
+
+def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _text: None) -> DiagnoseReport:
+    """Look at the curves of a run, at what was seen while it trained, and at its model on some batches of its training data.
+
+    The model computes losses and gradients of the batches in training mode, on a copy; nothing of the run is changed but the report.
+
+    Raises:
+        UsageError: there is no such run folder.
+        DataError: its configuration, its metrics or its data cannot be read.
+        RefusedFileError: its model file is damaged.
+    """
+    run = request.run
+    if not run.is_dir():
+        raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+    config = read_config(run)
+    settings = with_checked_fields(TrainSettings, **config.get("settings", {}))
+    rows, history = read_rows(run / "metrics.csv"), read_history(run / HISTORY)
+    of_classes = config.get("task") in (None, "classify", "segment")
+    model = load(run, device=str(choose_device(request.device))) if of_classes and (run / MODEL_NAME).is_file() else None
+    if not of_classes:
+        say(f"task {config['task']}: only the run's curves, and what was seen while it trained, are looked at")
+    pictures = _train_pictures(request, config, model, say) if model is not None else None
+    again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
+    done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
+    again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
+    samples = [*history, *again]
+    num_classes = int(config.get("num_classes", 0)) or None
+    findings = judge(samples, rows, num_classes=num_classes if counts_in_nats(settings) else None)
+    if stopped := stopped_at(run, model):
+        findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
+
+    output = request.output or run / "report" / "diagnose"
+    findings = _write(output, findings, samples, rows)
+    noisy = any(finding.kind == "label_noise" for finding in findings)
+    if noisy and pictures is not None and model is not None and not labels_pixels(model):
+        write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode(errors="surrogateescape"))
+    report = DiagnoseReport(
+        run=str(run), findings=tuple(findings), epochs=len(rows), looks=len(history), batches=len(again), output=str(output)
+    )
+    write_json(output / "findings.json", TypeAdapter(DiagnoseReport).dump_python(report, mode="json"))
+    return report
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of `metrics.csv`; none where the run ended before its first epoch did.
+
+    Raises:
+        DataError: a cell is not a number; names row and column.
+    """
+    if not path.is_file():
+        return []
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    for number, row in enumerate(rows, start=1):
+        for name, cell in row.items():
+            try:
+                float(cell or "nan")
+            except (TypeError, ValueError):
+                raise DataError(f"{path}: {name} of row {number} must be a number, got {cell!r}") from None
+    return rows
+
+
+def _train_pictures(request: DiagnoseRequest, config: dict[str, Any], model: Model, say: Callable[[str], None]) -> ImageSet | None:
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
+        return None
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    skip = bool(config.get("skip_unreadable"))
+    if labels_pixels(model):
+        return read_masked_split(open_masked(data, skip_unreadable=skip), "train", model, config, lambda _text: None)
+    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
+    return read_split(source, "train", model, config, lambda _text: None)
+
+
+def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: TrainSettings, num_batches: int) -> list[Sample]:
+    """What a probe sees when the model computes some training batches again, in training mode and without an update."""
+    augmentation = fitting_of(config, model.network, model.classes).augmentation
+    batches = batches_of(
+        pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=augmentation, device=torch.device(model.device)
+    )
+    module = copy.deepcopy(model.module)  # its batch norms go on counting
+    loss_fn = loss_of(settings)
+    probe = Probe(every=1, updating=False)
+    with torch_seed(settings.seed), probe.watch(module.train().get_submodule("network")):
+        for step, batch in enumerate(itertools.islice(batches.epoch(1), num_batches), start=1):
+            loss = loss_fn(module(batch.images), batch.labels)
+            module.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            probe.after_step(step, loss.detach())
+    return probe.samples
+
+
+def stopped_at(run: Path, model: Model | None) -> list[Finding]:
+    """The finding of a run that stopped at NaN or Inf and kept the batch of it."""
+    path = run / NOT_FINITE
+    if not path.is_file():
+        return []
+    with np.load(path, allow_pickle=False) as arrays:
+        images = arrays["images"]
+    part = ""
+    if model is not None:
+        with evaluation_mode(model.module):
+            part = first_part_not_finite(model.module, lambda: model.module(torch.from_numpy(images).to(model.device)))
+    now = "the kept model gives NaN or Inf for it too" if part else "the kept model, which is from before, gives finite numbers for it"
+    return [
+        Finding(
+            kind="not_finite",
+            severity="error",
+            where=part,
+            evidence=float(len(images)),
+            unit="pictures in the batch",
+            message=f"the training stopped at NaN or Inf, and its batch is in {path.name}; {now}",
+            cause="Numbers outgrew their type, mostly after updates that were too large.",
+            remedy="--clip-grad 1, or a smaller --lr",
+        )
+    ]
+
+
+def doubted_labels(model: Model, pictures: ImageSet) -> str:
+    """The training pictures of whose labels the kept model is sure that they are wrong, the surest first: CSV text."""
+    probabilities = model.probabilities(np.asarray(pictures.images))  # (N, K)
+    answers, sure = probabilities.argmax(1), probabilities.max(1)
+    doubted = np.flatnonzero((answers != pictures.labels) & (sure >= SURE))
+    order = doubted[np.argsort(-sure[doubted], kind="stable")]
+    rows = [
+        [
+            spreadsheet_cell(pictures.paths[i]),
+            *(spreadsheet_cell(model.classes[k]) for k in (pictures.labels[i], answers[i])),
+            f"{sure[i]:.4f}",
+        ]
+        for i in order.tolist()
+    ]
+    return csv_text(["path", "label", "answer", "probability"], rows)
+
+
+def _write(output: Path, findings: list[Finding], samples: Sequence[Sample], rows: Sequence[dict[str, str]]) -> list[Finding]:
+    """Draw the evidence; gives the findings with the names of their pictures."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    drawn = {
+        "gradients.png": gradient_evidence(samples),
+        "layers.png": shares_evidence(samples),
+        "curves.png": curves_evidence(rows),
+    }
+    for name, picture in drawn.items():
+        if picture is not None:
+            write_atomically(output / name, picture)
+    pictures = {kind: name for name, kinds in PICTURES.items() if drawn[name] is not None for kind in kinds}
+    return [dataclasses.replace(finding, picture=pictures.get(finding.kind)) for finding in findings]
+
+
+def summary(report: DiagnoseReport) -> str:
+    """The report for a person."""
+    lines = [
+        f"{report.run}: {report.epochs} epochs, {report.looks} updates looked at while training, {report.batches} batches computed again"
+    ]
+    for finding in report.findings:
+        place = f" at {finding.where}" if finding.where else ""
+        lines += [
+            "",
+            f"{finding.severity}: {finding.kind.replace('_', ' ')}{place}",
+            f"  seen   {finding.message}",
+            f"  cause  {finding.cause}",
+            f"  try    {finding.remedy}",
+        ]
+        if finding.consequences:
+            lines.append(f"  brings {', '.join(kind.replace('_', ' ') for kind in finding.consequences)}")
+        if finding.picture:
+            lines.append(f"  shown  {Path(report.output) / finding.picture}")
+    if not report.findings:
+        lines.append("nothing found")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,229 @@
+"""Calibrate a trained classifier: its temperature, what its confidence is worth, and when it had better answer "unknown"."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores_of
+from striate.core.devices import choose_device
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.data.sources import open_data
+from striate.estimators.model import Model, load, softmax
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
+from striate.insight.calibrate.temperature import Bin, fit_temperature, reliability
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.measures import measure
+from striate.workflows.evaluation.reliability_picture import reliability_picture
+from striate.workflows.training.runs import read_config, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from striate.data.records import ImageSet
+
+NAME = "calibrated.safetensors"  # of a run folder
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class CalibrateRequest:
+    """Which model, by which pictures; the val split decides, never the test split."""
+
+    run: Any  # a run folder, a .safetensors file, or a Model
+    data: Any = None  # the run's own data by default
+    coverage: Annotated[float, Field(gt=0, le=1)] | None = None  # answer this share of pictures like those of val, the others "unknown"
+    score: Score = "energy"
+    against: Any = None  # pictures unlike any class, to see how well they are told apart
+    batch_size: int = 128
+    device: str = "auto"
+    output: Path | None = None  # the model file; RUN/calibrated.safetensors by default
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What the probabilities are worth at one temperature."""
+
+    temperature: float
+    ece: float
+    log_loss: float
+    bins: list[Bin]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strangers:
+    """How the model takes pictures that are unlike any class."""
+
+    data: str
+    num_images: int
+    auroc: dict[str, float]  # by score: the probability that a picture of val scores above a strange one
+    answered: float | None  # share that would still be answered; None: no threshold was asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateReport:
+    """What was found on the val split, and the file that holds it."""
+
+    model: str
+    data: str
+    num_images: int
+    accuracy: float
+    before: Worth
+    after: Worth  # on the pictures that the temperature was fitted to: one number, so hardly too good
+    score: str
+    threshold: float | None
+    coverage: float | None  # share of val that is answered
+    accuracy_answered: float | None
+    curve: list[CoveragePoint]
+    against: Strangers | None
+    output: str
+    picture: str | None
+
+
+def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda _text: None) -> CalibrateReport:
+    """Fit the temperature on the val split, choose the threshold, and write a model file that holds both.
+
+    The model file that was read stays as it is.
+
+    Raises:
+        UsageError: a model that gives no single class, no place to write to, or no data.
+        DataError: no val split, unreadable pictures, or classes that the model does not know.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    model, name, run = _model(request)
+    output = _output(request, run)
+    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    images, source_name = read_val(request, model, config, say)
+    logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
+    temperature = fit_temperature(logits, labels)
+    scores, correct = scores_of(logits, request.score, temperature), logits.argmax(1) == labels
+    threshold = None if request.coverage is None else threshold_for(scores, request.coverage)
+    found = Calibration(temperature=temperature, score=request.score, threshold=threshold)
+    answered = scores >= threshold if threshold is not None else np.ones(len(scores), bool)
+    against = None if request.against is None else _strangers(request, model, logits, found)
+    _calibrated(model, found).save(output)
+    report = CalibrateReport(
+        model=name,
+        data=source_name,
+        num_images=len(images),
+        accuracy=float(correct.mean()),
+        before=worth(logits, labels, model.classes, 1.0),
+        after=worth(logits, labels, model.classes, temperature),
+        score=request.score,
+        threshold=threshold,
+        coverage=float(answered.mean()) if threshold is not None else None,
+        accuracy_answered=float(correct[answered].mean()) if threshold is not None else None,
+        curve=coverage_curve(scores, correct),
+        against=against,
+        output=str(output),
+        picture=str(run / "report" / "calibrate" / "reliability.png") if run is not None else None,
+    )
+    if run is not None:
+        _write(run / "report" / "calibrate", report)
+    return report
+
+
+def _model(request: CalibrateRequest) -> tuple[Model, str, Path | None]:
+    """The model, its name, and its run folder where it has one."""
+    if isinstance(request.run, Model):
+        model, name, run = request.run, request.run.network.name, None
+    else:
+        model, name = load(request.run, device=str(choose_device(request.device))), str(request.run)
+        run = Path(request.run) if Path(request.run).is_dir() else None
+    if model.targets is not None or labels_pixels(model):
+        raise UsageError(f"{name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
+    if request.coverage is not None and UNKNOWN in model.classes:
+        raise UsageError(f"{name}: has a class {UNKNOWN!r} already, so that answer would mean two things", "Leave --coverage out.")
+    return model, name, run
+
+
+def _calibrated(model: Model, found: Calibration) -> Model:
+    """The same weights, with what was found; `model` stays as it is."""
+    result = copy.copy(model)
+    result.info = {**model.info, "calibration": TypeAdapter(Calibration).dump_python(found, mode="json")}
+    result.calibration = found
+    return result
+
+
+def _output(request: CalibrateRequest, run: Path | None) -> Path:
+    output = request.output or (run / NAME if run is not None else None)
+    if output is None:
+        raise UsageError("no place for the calibrated model", "Name a file: --output calibrated.safetensors.")
+    if output.suffix != ".safetensors":
+        raise UsageError(f"--output {output}: must end in .safetensors")
+    if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
+        raise UsageError(f"--output {output}: is the model itself, which stays as it is", "Choose another file.")
+    return output
+
+
+def read_val(request: CalibrateRequest, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> tuple[ImageSet, str]:
+    """The val split that decides, and the name of its data."""
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError("the model does not tell its data", "Name the data set: striate calibrate MODEL DATA.")
+    source = open_data(data, data_dir=_data_dir(request, config), download=request.download, task="classify")
+    return read_split(source, "val", model, config, say), source.name
+
+
+def _data_dir(request: CalibrateRequest, config: dict[str, Any]) -> Path | None:
+    return request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+
+
+def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration) -> Strangers:
+    """How the pictures of `against`, of its test split where it has one, score beside those that gave `logits`."""
+    source = open_data(request.against, data_dir=request.data_dir, download=request.download)
+    if common := sorted(set(source.classes) & set(model.classes)):
+        words = ", ".join(map(repr, common[:5]))
+        raise DataError(f"{source.name}: has the model's own classes {words}, so it is not unlike them", "Give pictures of other things.")
+    images = source.read("test" if "test" in source.splits else "train", spec=model.images)
+    strange = model.outputs(images.images, batch_size=request.batch_size)
+    areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
+    scores = scores_of(strange, found.score, found.temperature)
+    answered = None if found.threshold is None else float((scores >= found.threshold).mean())
+    return Strangers(data=source.name, num_images=len(images), auroc=areas, answered=answered)
+
+
+def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Worth:
+    """What the probabilities of a split are worth at a temperature."""
+    probs = softmax(logits / temperature)
+    measured = measure(probs, labels, classes)
+    bins = reliability(probs.max(1), probs.argmax(1) == labels)
+    return Worth(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
+
+
+def _write(folder: Path, report: CalibrateReport) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    write_json(folder / "calibration.json", dataclasses.asdict(report))
+    write_atomically(folder / "reliability.png", reliability_picture(report.before, report.after, report.curve))
+
+
+def summary(report: CalibrateReport) -> str:
+    """The report for a person."""
+    lines = [
+        f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
+        f"temperature {report.after.temperature:.4f}",
+        f"expected calibration error {report.before.ece:.4f} -> {report.after.ece:.4f}",
+        f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f}",
+    ]
+    if report.threshold is not None:
+        lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} rightly; the others are {UNKNOWN!r}")
+        lines.append(f"threshold {report.threshold:.4f} of the {report.score} score")
+    if report.against:
+        areas = ", ".join(f"{score} {area:.4f}" for score, area in report.against.auroc.items())
+        lines.append(f"against {report.against.num_images:,} pictures of {report.against.data}: AUROC by {areas}")
+        if report.against.answered is not None:
+            lines.append(f"of those, {report.against.answered:.1%} would still be answered")
+    lines.append(f"model: {report.output}")
+    return "\n".join(lines) + "\n"

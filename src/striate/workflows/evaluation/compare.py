@@ -1,0 +1,271 @@
+"""Networks or runs side by side; runs with a paired test on the same pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.data.sources import open_data
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.profile.layers import batches
+from striate.insight.profile.whole import Latency, time_inference
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.measures import Interval, wilson_interval
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.profiling.profile import Totals, totals
+from striate.workflows.subjects import Subject, subject
+from striate.workflows.training.runs import read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from striate.data.records import ImageSet
+    from striate.estimators.model import Model
+
+SHOWN = 20  # differing pictures that the summary names
+DIVISION = ("val_fraction", "val_seed", "data")  # what decides which pictures a run held out
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class CompareRequest:
+    """What to compare: two or more of what `profile` takes; where all are trained, on pictures too."""
+
+    subjects: tuple[Any, ...]
+    data: Any = None  # the runs' own data by default
+    split: Literal["train", "val", "test"] = "val"
+    measure: bool = False  # time them too, one picture at a time
+    batch_size: int = 128
+    output: Path | None = None  # CSV file of the pictures on which they differ
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One of those compared."""
+
+    name: str
+    network: str
+    input_shape: tuple[int, ...]
+    totals: Totals
+    latency: Latency | None
+    num_correct: int | None
+    accuracy: float | None
+    accuracy_interval: Interval | None  # Wilson, 95 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedTest:
+    """Two models on the same pictures, by McNemar's exact test."""
+
+    first: str
+    second: str
+    both_right: int
+    first_only: int  # right by the first alone
+    second_only: int
+    both_wrong: int
+    accuracy_difference: float  # second - first
+    p_value: float  # two-sided
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A picture that the models do not answer alike."""
+
+    path: str
+    label: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareReport:
+    """Networks side by side, and, for trained ones, where they differ."""
+
+    subjects: list[Compared]
+    data: str | None
+    split: str | None
+    num_images: int | None
+    pairs: list[PairedTest]  # the first with each other one
+    differences: list[Difference]
+    output: str | None
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """The two-sided p-value that two models are equally often right, from the pictures that only one of them gets right.
+
+    With n such pictures, k of them the rarer kind:        p = min(1, 2 sum_{i <= k} C(n, i) / 2^n)
+
+    Source: McNemar, 1947, Psychometrika 12(2); the exact binomial form, which needs no large numbers.
+    """
+    from scipy.stats import binomtest
+
+    count = first_only + second_only
+    return float(binomtest(first_only, count).pvalue) if count else 1.0
+
+
+def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _text: None) -> CompareReport:
+    """Count each network; where all are trained, let all answer the same pictures.
+
+    Raises:
+        UsageError: fewer than two; a trained and an untrained one with data; runs that held out other pictures; or what
+            `striate.workflows.subjects.subject` raises.
+        DataError: no such split, unreadable pictures, or models of other classes.
+    """
+    if len(request.subjects) < 2:
+        raise UsageError(f"compare needs two networks or runs, got {len(request.subjects)}", "striate compare resnet18 vgg16")
+    found = [subject(source) for source in request.subjects]
+    models = [one.model for one in found if one.model is not None]
+    if models and len(models) < len(found):
+        raw = next(one.name for one in found if one.model is None)
+        say(f"{raw} is not trained: counts alone are compared")
+    if request.data is not None and len(models) < len(found):
+        raise UsageError("data is for trained models alone", "Compare runs, or leave the data out.")
+    images, answers, name = None, np.zeros((0, 0), np.int64), None
+    if len(models) == len(found):
+        images, answers, name = _answers(request, found, models, say)
+    output = request.output
+    report = CompareReport(
+        subjects=[_compared(one, request, None if images is None else answers[i] == images.labels) for i, one in enumerate(found)],
+        data=name,
+        split=request.split if images is not None else None,
+        num_images=len(images) if images is not None else None,
+        pairs=[_pair(found, answers == images.labels, i) for i in range(1, len(found))] if images is not None else [],
+        differences=_differences(images, answers, models[0].classes) if images is not None else [],
+        output=str(output) if output is not None and images is not None else None,
+    )
+    if report.output is not None and output is not None:
+        _write(output, report)
+    return report
+
+
+def _answers(
+    request: CompareRequest, found: Sequence[Subject], models: Sequence[Model], say: Callable[[str], None]
+) -> tuple[ImageSet, np.ndarray, str]:
+    """The pictures, and for each model the class (n, N) that it gives them, by the first one's order of classes."""
+    for one, model in zip(found, models, strict=True):
+        if model.targets is not None or labels_pixels(model):
+            raise UsageError(f"{one.name}: gives no single class a picture", "Compare classifiers, or measure each with striate evaluate.")
+        if set(model.classes) != set(models[0].classes):
+            other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
+            raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
+    runs = [Path(source) for source in request.subjects if isinstance(source, str | Path) and (Path(source) / "config.yaml").is_file()]
+    configs = [read_config(run) for run in runs]
+    config = configs[0] if configs else {}
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError("the models do not tell their data", "Name it: striate compare A B --data DATA.")
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=bool(config.get("skip_unreadable")))
+    if request.split != "test" and "val" not in source.splits:
+        _check_division(runs, configs)
+    images: ImageSet | None = None
+    answers = []
+    for model in models:
+        read = read_split(source, request.split, model, config, say if images is None else lambda _text: None)
+        places = np.array([models[0].classes.index(name) for name in model.classes])
+        answers.append(places[model.probabilities(read.images, batch_size=request.batch_size).argmax(1)])
+        images = read if images is None else images
+    if request.split == "test":
+        for run in runs:
+            say_opening(count_opening(run, "compare", source.name), say)
+    if images is None:
+        raise UsageError("nothing to compare")
+    return images, np.stack(answers), source.name
+
+
+def _check_division(runs: Sequence[Path], configs: Sequence[dict[str, Any]]) -> None:
+    """Refuse a val split that one run held out and another trained on."""
+    for run, config in zip(runs, configs, strict=True):
+        for field in DIVISION:
+            if config.get(field) != configs[0].get(field):
+                message = f"{run}: {field} is {config.get(field)!r}, of {runs[0]} {configs[0].get(field)!r}: they held out other pictures"
+                raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
+
+
+def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None) -> Compared:
+    latency = None
+    if request.measure:
+        module = one.module()
+        latency = time_inference(module, next(batches(module, one.network.input_shape, (1,))))
+    correct = int(right.sum()) if right is not None else None
+    return Compared(
+        name=one.name,
+        network=one.network.name,
+        input_shape=one.network.input_shape,
+        totals=totals(one.network),
+        latency=latency,
+        num_correct=correct,
+        accuracy=float(right.mean()) if right is not None else None,
+        accuracy_interval=wilson_interval(correct, len(right)) if right is not None and correct is not None else None,
+    )
+
+
+def _pair(found: Sequence[Subject], right: np.ndarray, place: int) -> PairedTest:
+    """The first with the one at `place`; `right` is (n, N) bool."""
+    a, b = right[0], right[place]
+    first_only, second_only = int((a & ~b).sum()), int((b & ~a).sum())
+    return PairedTest(
+        first=found[0].name,
+        second=found[place].name,
+        both_right=int((a & b).sum()),
+        first_only=first_only,
+        second_only=second_only,
+        both_wrong=int((~a & ~b).sum()),
+        accuracy_difference=(second_only - first_only) / len(a),
+        p_value=mcnemar(first_only, second_only),
+    )
+
+
+def _differences(images: ImageSet, answers: np.ndarray, classes: Sequence[str]) -> list[Difference]:
+    places = np.flatnonzero((answers != answers[0]).any(0))
+    return [
+        Difference(path=images.paths[i], label=classes[images.labels[i]], answers=tuple(classes[k] for k in answers[:, i])) for i in places
+    ]
+
+
+def _write(path: Path, report: CompareReport) -> None:
+    header = ["path", "label", *(spreadsheet_cell(one.name) for one in report.subjects)]
+    rows = [[spreadsheet_cell(cell) for cell in (one.path, one.label, *one.answers)] for one in report.differences]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from error
+    write_atomically(path, csv_text(header, rows).encode(errors="surrogateescape"))
+
+
+def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
+    """Those compared for a person: heading, rows, and the columns that are set right."""
+    heading = ["network", "input", "params", "MACs", "FLOPs", "sees", "training MiB"]
+    heading += ["p50 ms", "p99 ms"] if report.subjects[0].latency else []
+    heading += ["accuracy", "95 % interval"] if report.num_images else []
+    rows = []
+    for one in report.subjects:
+        sees = one.totals.receptive_field
+        row = [one.name, "x".join(map(str, one.input_shape)), f"{one.totals.params:,}", f"{one.totals.macs:,}", f"{one.totals.flops:,}"]
+        row += [str(sees) if isinstance(sees, int) else "x".join(map(str, sees)), f"{one.totals.training_memory_bytes / 2**20:,.2f}"]
+        row += [f"{one.latency.latency_ms_p50:.2f}", f"{one.latency.latency_ms_p99:.2f}"] if one.latency else []
+        if one.accuracy is not None and one.accuracy_interval is not None:
+            row += [f"{one.accuracy:.4f}", f"{one.accuracy_interval[0]:.4f} to {one.accuracy_interval[1]:.4f}"]
+        rows.append(row)
+    return heading, rows, set(range(2, len(heading)))
+
+
+def summary(report: CompareReport) -> str:
+    """What is said below the table."""
+    lines = [f"{report.num_images:,} pictures, {report.split} split of {report.data}"] if report.num_images else []
+    for pair in report.pairs:
+        counts = f"right alone: {pair.first} {pair.first_only:,}, {pair.second} {pair.second_only:,}"
+        lines.append(f"{counts}; difference {pair.accuracy_difference:+.4f}, McNemar's exact p = {pair.p_value:.3g}")
+    if report.num_images:
+        lines.append(f"they differ on {len(report.differences):,} pictures" + (f": {report.output}" if report.output else ""))
+    lines += [f"  {one.path}: {one.label}; answered {', '.join(one.answers)}" for one in report.differences[:SHOWN]]
+    if len(report.differences) > SHOWN:
+        lines.append(f"  and {len(report.differences) - SHOWN:,} more: --output FILE.csv lists all")
+    return "\n".join(lines) + ("\n" if lines else "")

@@ -1,0 +1,218 @@
+"""Measure a model on a split of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.devices import choose_device
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data
+from striate.data.splits import split_train_val
+from striate.estimators.model import Model, load
+from striate.estimators.segmenter import labels_pixels
+from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.workflows.pictures import confusion_picture, mistakes_picture
+from striate.workflows.tasks.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
+from striate.workflows.tasks.segment import summary as segment_summary
+from striate.workflows.tasks.targets import TargetReport, evaluate_targets, read_target_split
+from striate.workflows.tasks.targets import summary as target_summary
+from striate.workflows.training.runs import read_config, write_json
+
+MAX_MISTAKES = 36  # shown in the picture
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class EvaluateRequest:
+    """Which model, on which split of which data."""
+
+    run: Any  # a run folder, a .safetensors file, or a Model
+    data: Any = None  # the run's own data by default
+    split: Literal["train", "val", "test"] = "test"
+    batch_size: int = 128
+    device: str = "auto"
+    output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default
+    skip_unreadable: bool = False
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateReport(Measures):
+    """The measures of a model on a split, and where their pictures and tables lie."""
+
+    split: str
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+
+
+def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
+    """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes.
+
+    Raises:
+        DataError: no such split, unreadable pictures, or classes that the model does not know.
+        UsageError: no data is named and the model's run does not tell.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    run = None if isinstance(request.run, Model) else Path(request.run)
+    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
+
+    def opened(data: str) -> int | None:
+        """Count and say that the run's test split is opened, where it is; how often that was so far."""
+        if request.split != "test" or run is None or not run.is_dir():
+            return None
+        count = count_opening(run, "evaluate", data)
+        say_opening(count, say)
+        return count
+
+    name = str(run) if run is not None else model.network.name
+    if labels_pixels(model):
+        skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
+        masked = open_masked(_data(request, config), skip_unreadable=skip)
+        for note in masked.notes:
+            say(note)
+        pictures = read_masked_split(masked, request.split, model, config, say)
+        openings = opened(masked.name)
+        return evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
+    source = _open(request, config, model)
+    for note in source.notes:
+        say(note)
+    if model.targets is not None:
+        images = read_target_split(source, request.split, model, config, say)
+        openings, size = opened(source.name), request.batch_size
+        return evaluate_targets(
+            model, images, request.split, name=name, data=source.name, output=output, batch_size=size, openings=openings
+        )
+    images = read_split(source, request.split, model, config, say)
+    openings = opened(source.name)
+    probabilities = model.probabilities(images.images, batch_size=request.batch_size)
+    return judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
+
+
+def judged(
+    model: Model,
+    images: ImageSet,
+    probabilities: np.ndarray,
+    *,
+    split: str,
+    name: str,
+    data: str,
+    output: Path | None,
+    openings: int | None = None,
+) -> EvaluateReport:
+    """The measures of the probabilities (N, K) that a model gave to the pictures of a split; written into the folder `output`, if any."""
+    measures = measure(probabilities, images.labels, model.classes)
+    if output is not None:
+        _write(output, measures, probabilities, images, model)
+    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+    where = str(output) if output is not None else None
+    report = EvaluateReport(**fields, split=split, model=name, data=data, output=where, test_openings=openings)
+    if output is not None:
+        write_json(output / "measures.json", _plain(report))
+    return report
+
+
+def _plain(report: EvaluateReport) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
+
+
+def _data(request: EvaluateRequest, config: dict[str, Any]) -> Any:
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError("the model does not tell its data", "Name the data set: striate evaluate MODEL DATA.")
+    return data
+
+
+def _open(request: EvaluateRequest, config: dict[str, Any], model: Model) -> DataSource:
+    data = _data(request, config)
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
+    task = model.targets.task if model.targets is not None else "classify"
+    return open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip, task=task)
+
+
+def read_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
+    """The pictures of a split as the model takes them, labelled by the model's classes.
+
+    Where the data has no val split, train and val are divided as the training divided them.
+
+    Raises:
+        DataError: a class of the data is not one of the model's; names it.
+    """
+    unknown = [name for name in source.classes if name not in model.classes]
+    if unknown:
+        known = ", ".join(model.classes[:20])
+        raise DataError(f"{source.name}: class {', '.join(map(repr, unknown[:5]))} is not known to the model", f"It knows {known}.")
+    if "val" not in source.splits and split in ("train", "val"):
+        fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
+        train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
+        say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
+        images = train if split == "train" else val
+    else:
+        images = source.read(split, spec=model.images)
+    places = np.array([model.classes.index(name) for name in source.classes], np.int64)
+    return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
+
+
+def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    write_confusion_csv(output / "confusion.csv", measures)
+    write_classes_csv(output / "classes.csv", measures)
+    write_predictions_csv(output / "predictions.csv", images.paths, probabilities, images.labels, model.classes)
+    write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes))
+    wrong = most_confident_mistakes(probabilities, images.labels, MAX_MISTAKES)
+    predicted = probabilities.argmax(1)
+    picture = mistakes_picture(
+        np.asarray(images.images[wrong]),
+        [model.classes[k] for k in images.labels[wrong]],
+        [model.classes[k] for k in predicted[wrong]],
+        probabilities[wrong, predicted[wrong]],
+        num_mistakes=int((predicted != images.labels).sum()),
+        num_images=len(images),
+    )
+    write_atomically(output / "mistakes.png", picture)
+
+
+def summary(report: EvaluateReport | SegmentReport | TargetReport) -> str:
+    """The report for a person."""
+    if isinstance(report, TargetReport):
+        return target_summary(report)
+    if isinstance(report, SegmentReport):
+        return segment_summary(report)
+    low, high = report.accuracy_interval
+    top5 = f"   top-5 {report.top5_accuracy:.4f}" if report.top5_accuracy is not None else ""
+    lines = [
+        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures",
+        f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
+        f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
+        f"log loss {report.log_loss:.4f}   expected calibration error {report.ece:.4f}",
+        "",
+    ]
+    width = max(5, *(len(name) for name in report.classes))
+    lines.append(f"{'class':<{width}}  precision  recall      F1  pictures")
+    for name, item in report.classes.items():
+        shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
+        values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
+        lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
+    if report.output:
+        lines += ["", f"tables and pictures: {report.output}"]
+    return "\n".join(lines) + "\n"

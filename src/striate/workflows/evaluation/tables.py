@@ -1,0 +1,99 @@
+"""Results as CSV files: UTF-8, a header line, commas, one record a row; safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.errors import UsageError
+from striate.core.files import write_atomically
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.workflows.evaluation.measures import Measures, checked
+from striate.workflows.tasks.segment_measures import SegmentMeasures
+
+
+def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> None:
+    """The confusion matrix: a row a true class, a column a predicted class, both named.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    names = [spreadsheet_cell(name) for name in measures.classes]
+    rows = ([name, *counts] for name, counts in zip(names, measures.confusion_matrix, strict=True))
+    _write(path, ["true \\ predicted", *names], rows)
+
+
+def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
+    """One row a class: its accuracy and IU over the pixels, and its counts; a cell is empty where nothing can be said.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    rows = [
+        [spreadsheet_cell(name), *("" if value is None else _six(value) for value in (one.accuracy, one.iu)), one.pixels, one.predicted]
+        for name, one in measures.classes.items()
+    ]
+    _write(path, ["class", "accuracy", "iu", "pixels", "predicted"], rows)
+
+
+def write_classes_csv(path: Path, measures: Measures) -> None:
+    """One row a class: its rates with their 95 % limits, and its counts; a cell is empty where nothing can be said.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    header: list[object] = ["class"]
+    for rate in ("precision", "recall", "f1"):
+        header += [rate, f"{rate}_low", f"{rate}_high"]
+    rows = []
+    for name, one in measures.classes.items():
+        row: list[object] = [spreadsheet_cell(name)]
+        for value, interval in ((one.precision, one.precision_interval), (one.recall, one.recall_interval), (one.f1, one.f1_interval)):
+            row += ["" if number is None else f"{number:.6g}" for number in (value, *(interval or (None, None)))]
+        rows.append([*row, one.support, one.predicted])
+    _write(path, [*header, "support", "predicted"], rows)
+
+
+def write_predictions_csv(
+    path: Path, names: Sequence[str], probs: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, top: int = 5
+) -> None:
+    """One row an image: path, label, class, probability, correct, label_probability, then class2, probability2, ... up to `top`.
+
+    Args:
+        path: The file to write.
+        names: N paths, or other names of the images.
+        probs: (N, K) float, rows that sum to 1.
+        labels: (N,) int, class indices in [0, K).
+        classes: K names, in the order of the columns.
+        top: How many of the most probable classes to list; ties in the classes' order.
+
+    Raises:
+        ShapeError, UsageError, DataError, NumericError: as `measure`.
+        EnvironmentFault: the file cannot be written.
+    """
+    probs, labels = checked(probs, labels, classes)
+    if len(names) != len(probs):
+        raise UsageError(f"names must have {len(probs)} entries, one a row of probs, got {len(names)}")
+    best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (N, top)
+    cells = [spreadsheet_cell(name) for name in classes]
+    header: list[object] = ["path", "label", "class", "probability", "correct", "label_probability"]
+    for place in range(2, best.shape[1] + 1):
+        header += [f"class{place}", f"probability{place}"]
+    rows = []
+    for name, row_probs, label, (first, *others) in zip(names, probs, labels, best, strict=True):
+        correct = "true" if first == label else "false"
+        row: list[object] = [spreadsheet_cell(name), cells[label], cells[first], _six(row_probs[first]), correct, _six(row_probs[label])]
+        for other in others:
+            row += [cells[other], _six(row_probs[other])]
+        rows.append(row)
+    _write(path, header, rows)
+
+
+def _six(number: float) -> str:
+    return f"{number:.6g}"
+
+
+def _write(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
+    write_atomically(path, csv_text(header, rows).encode(errors="surrogateescape"))  # file names may hold bytes that are no text

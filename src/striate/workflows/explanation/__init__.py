@@ -1,0 +1,1 @@
+"""What a model looks at, and pictures through kernels set by hand."""

@@ -1,0 +1,351 @@
+"""Show what a model looks at, and what it learned: heat maps of pictures, and views of the network itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from striate.core.devices import choose_device
+from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.data.folder import picture_files
+from striate.data.records import ImageSet
+from striate.data.sources import open_data
+from striate.estimators.model import Model, load
+from striate.estimators.segmenter import labels_pixels
+from striate.insight import explain as tools
+from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.workflows.explanation.page import Shown, page, shaded
+from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
+from striate.workflows.pictures import montage, short_name
+from striate.workflows.training.runs import new_run_folder, read_config, write_json
+
+Method = Literal[
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "saliency",
+    "smooth_grad",
+    "integrated_gradients",
+    "input_x_gradient",
+    "guided_backprop",
+    "deconvnet",
+    "occlusion",
+]
+METHODS: tuple[Method, ...] = get_args(Method)
+COARSE = ("grad_cam", "grad_cam_plus_plus", "occlusion")  # laid over the picture; the others are drawn beside it
+GROUP = 16  # pictures that run at once
+MAX_READ = 2000  # pictures of a split that the views look at
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class ExplainRequest:
+    """Which model, which pictures, which methods and views."""
+
+    run: Any  # a run folder, a .safetensors file, or a Model
+    pictures: tuple[Path, ...] = ()  # files, or folders of them; by default some of a split of the run's data
+    methods: tuple[Method, ...] = ("grad_cam",)
+    views: tuple[View, ...] = ()
+    layer: str | None = None  # of Grad-CAM and of the views; the last feature map by default
+    target: str | None = None  # the class that is explained; the model's answer by default
+    mistakes: bool = False  # only pictures of the split that the model gets wrong, the most confident first
+    num_pictures: int = Field(default=12, ge=1, le=256)
+    sanity: bool = True  # deletion, insertion, and what remains of a map when the weights are randomised
+    data: Any = None  # the run's own by default
+    split: Literal["train", "val"] = "val"
+    seed: int = 0
+    device: str = "auto"
+    output: Path | None = None
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """One picture: the answer, the class that was explained, and how well each map finds the pixels that matter."""
+
+    path: str
+    answer: str
+    probability: float
+    target: str
+    label: str | None
+    deletion: dict[str, float]  # method -> area under the curve, the smaller the better
+    insertion: dict[str, float]  # method -> area under the curve, the larger the better
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainReport:
+    """What was drawn, and how far it can be trusted."""
+
+    model: str
+    layer: str
+    methods: tuple[str, ...]
+    randomisation: dict[str, float]  # method -> mean rank correlation with the maps of random weights; near 0 is good
+    pictures: tuple[Explained, ...]
+    files: tuple[str, ...]
+    output: str
+
+
+class Chosen(NamedTuple):
+    """Pictures to explain."""
+
+    names: list[str]
+    images: np.ndarray  # (N, H, W, C) uint8, as the model takes them
+    labels: Sequence[int | None]
+
+
+def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Callable[[str], None] = lambda _text: None) -> ExplainReport:
+    """Draw heat maps and views into a folder, with an HTML page that shows them all.
+
+    Args:
+        request: The model, the pictures, the methods.
+        chosen: Pictures that are read already, in place of those that the request names.
+        say: Takes a line for the person.
+
+    Raises:
+        UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
+        DataError: no pictures, or one that cannot be read; names it.
+        RefusedFileError: the model file is damaged or not a model.
+        EnvironmentFault: UMAP is asked for and not installed.
+    """
+    if "umap" in request.views:
+        tools.check_installed("umap")  # before the work
+    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    if labels_pixels(model) or model.targets is not None:
+        raise UsageError("explain works on models that give a picture one class", "Give a run of --task classify.")
+    run = None if isinstance(request.run, Model) else Path(request.run)
+    if request.target is not None and request.target not in model.classes:
+        raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
+    read = functools.cache(lambda: _split(request, model, run, say))
+    names, images, labels = chosen or _chosen(request, model, read)
+    inputs = normalized(model, images)
+    network = inner(model)
+    layer = request.layer or tools.last_map(network, inputs[:1])
+    tools.part(network, layer)  # before anything is written
+    output = _folder(request, run, model)
+
+    probabilities = model.probabilities(images)
+    answers = probabilities.argmax(1)
+    targets = answers if request.target is None else np.full(len(images), model.classes.index(request.target))
+    classes = torch.from_numpy(targets).to(inputs.device)
+    heats = {name: attribute(name, network, layer, inputs, classes, seed=request.seed) for name in request.methods}
+    trust = {name: _trust(network, layer, name, inputs, classes, heats[name], request.seed) for name in heats} if request.sanity else {}
+    explained = [
+        Explained(
+            path=name,
+            answer=model.classes[answer],
+            probability=float(row[answer]),
+            target=model.classes[target],
+            label=model.classes[label] if label is not None else None,
+            deletion={method: float(found[1][place]) for method, found in trust.items()},
+            insertion={method: float(found[2][place]) for method, found in trust.items()},
+        )
+        for place, (name, answer, row, target, label) in enumerate(zip(names, answers, probabilities, targets, labels, strict=True))
+    ]
+    randomisation: dict[str, float] = {method: found[0] for method, found in trust.items()}
+    shown = [Shown("heat-maps.png", "Heat maps", _drawn(images, explained, heats), _told(layer, randomisation))] if heats else []
+    subject = Subject(model.classes, network, layer, names, inputs, images, lambda x: _from_unit(model, x), seed=request.seed)
+    for view in request.views:
+        shown += draw_view(view, subject, lambda: _readable(model, read))
+    for item in shown:
+        write_atomically(output / item.name, item.content)
+    title = f"{run if run is not None else model.network.name}: what it looks at"
+    write_atomically(output / "index.html", page(title, shown))
+    report = ExplainReport(
+        model=str(run) if run is not None else model.network.name,
+        layer=layer,
+        methods=tuple(request.methods),
+        randomisation=randomisation,
+        pictures=tuple(explained),
+        files=(*(item.name for item in shown), "index.html"),
+        output=str(output),
+    )
+    write_json(output / "explain.json", _plain(report))
+    return report
+
+
+def inner(model: Model) -> nn.Module:
+    """The network of a model without its normalization: normalized images (N, C, H, W) to logits."""
+    network: nn.Module = model.module.get_submodule("network")
+    return network
+
+
+def normalized(model: Model, images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, C) as the network takes them: (N, C, H, W) float."""
+    inputs: Tensor = model.module.normalized(torch.from_numpy(np.array(images)).to(model.device))  # type: ignore[operator]
+    return inputs.contiguous()
+
+
+def _from_unit(model: Model, pictures: Tensor) -> Tensor:
+    """(N, C, H, W) in [0, 1] as the network takes them, with gradients."""
+    inputs: Tensor = model.module.normalized(255 * pictures.permute(0, 2, 3, 1))  # type: ignore[operator]
+    return inputs
+
+
+def attribute(method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0) -> Tensor:
+    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the size of the images."""
+    where, extent = tools.part(network, layer), (inputs.shape[2], inputs.shape[3])
+    window = max(1, min(extent) // 6)
+    calls: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "grad_cam": lambda x, k: tools.on_images(tools.grad_cam(network, where, x, k), extent),
+        "grad_cam_plus_plus": lambda x, k: tools.on_images(tools.grad_cam_plus_plus(network, where, x, k), extent),
+        "saliency": lambda x, k: tools.heat_of(tools.gradient(network, x, k)),
+        "smooth_grad": lambda x, k: tools.heat_of(tools.smooth_grad(network, x, k, seed=seed)),
+        "integrated_gradients": lambda x, k: tools.heat_of(tools.integrated_gradients(network, x, k, num_steps=32)),
+        "input_x_gradient": lambda x, k: tools.heat_of(tools.input_x_gradient(network, x, k)),
+        "guided_backprop": lambda x, k: tools.heat_of(tools.guided_backprop(network, x, k)),
+        "deconvnet": lambda x, k: tools.heat_of(tools.deconvnet(network, x, k)),
+        "occlusion": lambda x, k: tools.occlusion(network, x, k, window=window, stride=max(1, window // 2), batch_size=32),
+    }
+    parts = zip(torch.split(inputs, GROUP), torch.split(classes, GROUP), strict=True)
+    return torch.cat([calls[method](x, k) for x, k in parts])
+
+
+def _trust(
+    network: nn.Module, layer: str, method: Method, inputs: Tensor, classes: Tensor, heat: Tensor, seed: int
+) -> tuple[float, Tensor, Tensor]:
+    """What remains of the maps with random weights, and the areas under the deletion and the insertion curves."""
+    few, chosen = inputs[:GROUP], classes[:GROUP]
+    other = attribute(method, tools.randomised(network, seed=seed), layer, few, chosen, seed=seed)
+    alike = tools.rank_correlation(heat[:GROUP].abs(), other.abs())
+    parts = zip(*(torch.split(tensor, GROUP) for tensor in (inputs, classes, heat)), strict=True)
+    curves = [tools.deletion_insertion(network, *part) for part in parts]
+    return float(alike.mean()), torch.cat([c.deletion_area for c in curves]), torch.cat([c.insertion_area for c in curves])
+
+
+def _split(request: ExplainRequest, model: Model, run: Path | None, say: Callable[[str], None]) -> ImageSet:
+    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    data = request.data if request.data is not None else config.get("data")
+    if data is None or data == "arrays":
+        raise UsageError("the model does not tell its data", "Name pictures, or the data set with --data.")
+    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    skip = bool(config.get("skip_unreadable"))
+    return read_split(
+        open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip), request.split, model, config, say
+    )
+
+
+def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet]) -> Chosen:
+    """The pictures that the request names."""
+    if request.pictures:
+        if request.mistakes:
+            raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or --mistakes out.")
+        files = [file for path in request.pictures for file in (picture_files(path) if path.is_dir() else [path])][: request.num_pictures]
+        if not files:
+            raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
+        return Chosen([file.name for file in files], model.read(files), [None] * len(files))
+    split = read()
+    if request.mistakes:
+        places = most_confident_mistakes(model.probabilities(split.images), split.labels, request.num_pictures)
+        if not len(places):
+            raise DataError(f"{split.name}: the model makes no mistakes on the {split.split} split", "Leave --mistakes out.")
+    else:
+        places = spread(len(split), request.num_pictures)
+    return taken(split, places)
+
+
+def spread(num_images: int, most: int) -> np.ndarray:
+    """At most `most` places, spread over a split."""
+    places: np.ndarray = np.linspace(0, num_images - 1, min(most, num_images)).round().astype(np.int64)
+    return places
+
+
+def taken(split: ImageSet, places: np.ndarray) -> Chosen:
+    """The pictures of a split at some places."""
+    some = split.take(places)
+    return Chosen([Path(path).name for path in some.paths], np.asarray(some.images), [int(label) for label in some.labels])
+
+
+def _readable(model: Model, read: Callable[[], ImageSet]) -> tuple[ImageSet, Tensor]:
+    """At most `MAX_READ` pictures of the split, spread over it, and what the network takes."""
+    split = read()
+    some = split.take(spread(len(split), MAX_READ))
+    return some, normalized(model, some.images)
+
+
+def _folder(request: ExplainRequest, run: Path | None, model: Model) -> Path:
+    if request.output is None and (run is None or not run.is_dir()):
+        return new_run_folder("explain", run.stem if run is not None else model.network.name, None)
+    output = request.output or Path(run or ".") / "report" / "explain"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    return output
+
+
+def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Method, Tensor]) -> bytes:
+    """A row a picture: the picture, then each method's map."""
+    cells, captions = [], []
+    for place, (image, item) in enumerate(zip(images, explained, strict=True)):
+        plain = image if image.shape[2] == 3 else image.mean(2, keepdims=True).round().astype(np.uint8).repeat(3, 2)
+        truth = f"\nis {short_name(item.label)}" if item.label is not None else ""
+        cells.append(plain)
+        captions.append(f"{short_name(item.path)}\n{short_name(item.answer)} {100 * item.probability:.0f} %{truth}")
+        for method, heat in heats.items():
+            cells.append(shaded(heat[place].cpu().numpy(), plain if method in COARSE else None))
+            areas = f"\ndeleted {item.deletion[method]:.2f}, inserted {item.insertion[method]:.2f}" if method in item.deletion else ""
+            aim = f"\nfor {short_name(item.target)}" if item.target != item.answer else ""
+            captions.append(f"{method.replace('_', ' ')}{aim}{areas}")
+    across = 1 + len(heats)
+    groups = max(1, min(len(images), round(6 / across)))
+    return montage(np.stack(cells), captions, title="Where the model looks", columns=across * groups)
+
+
+def _told(layer: str, randomisation: dict[str, float]) -> str:
+    """What stands under the maps."""
+    lines = [f"Grad-CAM is taken at {layer}."]
+    if randomisation:
+        scores = ", ".join(f"{name.replace('_', ' ')} {value:+.2f}" for name, value in randomisation.items())
+        lines.append(
+            f"Rank correlation with the maps of the same network with random weights: {scores}. A map near 1 would show the picture,"
+        )
+        lines.append(
+            "not the network. Deleted, inserted: mean probability of the class while the pixels of most heat are taken away (small is"
+        )
+        lines.append("good), and while they are put into a blurred picture (large is good).")
+    return " ".join(lines)
+
+
+def _plain(report: ExplainReport) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ExplainReport).dump_python(report, mode="json")
+
+
+def summary(report: ExplainReport) -> str:
+    """The report for a person."""
+    lines = [f"{report.model}: {len(report.pictures)} pictures, feature map of {report.layer}"]
+    for method in report.methods:
+        line = f"  {method:<22}"
+        if method in report.randomisation:
+            deletion, insertion = (np.mean([getattr(item, name)[method] for item in report.pictures]) for name in ("deletion", "insertion"))
+            line += f"deleted {deletion:.3f}  inserted {insertion:.3f}  random weights {report.randomisation[method]:+.3f}"
+        lines.append(line.rstrip())
+    lines.append(f"pictures: {report.output}/index.html")
+    return "\n".join(lines) + "\n"
+
+
+__all__ = [
+    "METHODS",
+    "VIEWS",
+    "Chosen",
+    "ExplainReport",
+    "ExplainRequest",
+    "Explained",
+    "attribute",
+    "explain",
+    "inner",
+    "normalized",
+    "spread",
+    "summary",
+    "taken",
+]

@@ -1,0 +1,194 @@
+"""Views of a network: its filters, its feature maps, what its classes and channels look for, and how it lays pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import UsageError
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.data.records import ImageSet
+from striate.insight import explain as tools
+from striate.workflows.explanation.page import Shown, shaded
+from striate.workflows.pictures import drawing, montage, png_bytes, short_name
+from striate.workflows.tasks.overlays import class_colours
+
+View = Literal["filters", "maps", "classes", "units", "by_class", "pca", "tsne", "umap"]
+VIEWS: tuple[View, ...] = get_args(View)
+MOST = 64  # filters or maps drawn
+MOST_CLASSES = 20
+CHANNELS, TOP = 8, 6  # whose most exciting pictures are drawn, and how many of them
+
+
+class Subject(NamedTuple):
+    """What is viewed."""
+
+    classes: tuple[str, ...]
+    network: nn.Module
+    layer: str
+    names: list[str]
+    inputs: Tensor  # (N, C, H, W) normalized
+    images: np.ndarray  # (N, H, W, C) uint8
+    from_unit: Callable[[Tensor], Tensor]  # (N, C, H, W) in [0, 1] -> normalized
+    seed: int
+
+
+def draw_view(view: View, subject: Subject, read: Callable[[], tuple[ImageSet, Tensor]]) -> list[Shown]:
+    """The files of one view; `read` gives a split and what the network takes of it."""
+    if view == "filters":
+        return _filters(subject)
+    if view == "maps":
+        return _maps(subject)
+    if view == "classes":
+        return _favourites(subject)
+    if view == "units":
+        return _units(subject, *read())
+    if view == "by_class":
+        return _by_class(subject, *read())
+    return _layout(view, subject, *read())
+
+
+def _filters(subject: Subject) -> list[Shown]:
+    found = tools.convolutions(subject.network)
+    if not found:
+        raise UsageError("filters: the network has no two-dimensional convolution", "Leave --view filters out.")
+    first, *_ = found
+    weight = found[first].weight.detach().cpu()
+    pictures = (255 * tools.kernel_pictures(weight)).round().byte().permute(0, 2, 3, 1).numpy()  # (K, k_h, k_w, C)
+    captions, table = [f"{k}" for k in range(len(weight))], []
+    if min(weight.shape[2:]) > 1:
+        chosen = tools.edge_selectivity(weight)
+        captions = [f"{k}: {angle:.0f}°, {index:.2f}" for k, (angle, index) in enumerate(zip(chosen.angle, chosen.strength, strict=True))]
+        rows = [[k, f"{chosen.angle[k]:.1f}", f"{chosen.strength[k]:.4f}"] for k in range(len(weight))]
+        text = csv_text(["filter", "angle_degrees", "selectivity"], rows).encode()
+        table = [Shown("filters.csv", "Directions of the filters", text)]
+    heading = f"Filters of {first}"
+    drawn = montage(pictures[:MOST], captions[:MOST], title=heading)
+    told = "Each scaled by its own largest weight; grey is 0. Direction of the edge that it answers to most, and how strictly, 0 to 1."
+    return [Shown("filters.png", heading, drawn, told), *table, Shown("norms.png", "Norms of all kernels", _norms(found))]
+
+
+def _norms(found: dict[str, nn.Conv2d]) -> bytes:
+    """The norms of the kernels of at most 16 convolutions, output channel by input channel."""
+    places = np.linspace(0, len(found) - 1, min(16, len(found))).round().astype(int)
+    names = [list(found)[place] for place in places]
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(2.5 * columns, 2.6 * rows), dpi=120, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
+            axes.axis("off")
+        for axes, name in zip(grid, names, strict=False):
+            norms = tools.kernel_norms(found[name].weight).cpu().numpy()
+            axes.axis("on")
+            axes.imshow(norms, aspect="auto", cmap="viridis", vmin=0, interpolation="nearest")
+            axes.set_title(f"{short_name(name, 30)}\n{norms.shape[1]} in, {norms.shape[0]} out", fontsize=7.5, parse_math=False)
+            axes.tick_params(labelsize=6)
+        return png_bytes(figure)
+
+
+def _maps(subject: Subject) -> list[Shown]:
+    maps = tools.outputs_of(subject.network, tools.part(subject.network, subject.layer), subject.inputs[:1])
+    if maps.ndim != 4:
+        raise UsageError(f"maps: {subject.layer} gives {tuple(maps.shape)}, no feature map", "Choose another --layer.")
+    cells = np.stack([shaded(channel) for channel in maps[0, :MOST].abs().cpu().numpy()])
+    heading = f"Feature maps of {subject.layer} for {subject.names[0]}"
+    captions = [f"channel {channel}" for channel in range(len(cells))]
+    return [Shown("maps.png", heading, montage(cells, captions, title=heading), "Absolute values, each map by its own largest.")]
+
+
+def _favourites(subject: Subject) -> list[Shown]:
+    count = min(MOST_CLASSES, len(subject.classes))
+    _, channels, height, width = subject.inputs.shape
+    pictures = torch.cat(
+        [
+            tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), seed=subject.seed)
+            for units in ([*range(start, min(start + 10, count))] for start in range(0, count, 10))
+        ]
+    )
+    cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    captions = [short_name(name) for name in subject.classes[:count]]
+    heading = "Pictures that each class answers to most"
+    return [Shown("classes.png", heading, montage(cells, captions, title=heading), "Made by gradient ascent from grey noise.")]
+
+
+def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
+    layer = tools.part(subject.network, subject.layer)
+    found = tools.most_exciting(subject.network, layer, inputs, top=TOP)
+    strongest = found.values[:, 0].argsort(descending=True)[:CHANNELS].tolist()
+    cells, captions = [], []
+    for channel in strongest:
+        places = found.images[channel].cpu()
+        maps = tools.outputs_of(subject.network, layer, inputs[places.to(inputs.device)])[:, channel]
+        heats = tools.on_images(maps, (inputs.shape[2], inputs.shape[3])).cpu().numpy()
+        for place, heat, value in zip(places.tolist(), heats, found.values[channel].tolist(), strict=True):
+            picture = split.images[place]
+            cells.append(shaded(heat, picture if picture.shape[2] == 3 else picture.mean(2, keepdims=True)))
+            captions.append(f"channel {channel}: {value:.2f}\n{short_name(split.classes[split.labels[place]])}")
+    heading = f"Pictures that excite channels of {subject.layer} most"
+    columns = min(TOP, len(split))
+    return [
+        Shown(
+            "units.png", heading, montage(np.stack(cells), captions, title=heading, columns=columns), "Colour: where the channel answers."
+        )
+    ]
+
+
+def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
+    labels = torch.from_numpy(split.labels)
+    layer = tools.part(subject.network, subject.layer)
+    means = tools.responses_by_class(subject.network, layer, inputs, labels, len(split.classes)).cpu().numpy()  # (K, C)
+    rows = [[spreadsheet_cell(name), *(f"{value:.6g}" for value in row)] for name, row in zip(split.classes, means, strict=True)]
+    text = csv_text(["class", *range(means.shape[1])], rows).encode()
+    heading = f"Mean output of each channel of {subject.layer} by class"
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 1.2 + min(0.22 * len(means), 12)), dpi=120, layout="constrained")
+        axes = figure.subplots()
+        order = np.argsort(np.where(np.isnan(means), -np.inf, means).argmax(0), kind="stable")  # channels beside their class
+        reach = float(np.nanmax(np.abs(means))) or 1.0
+        image = axes.imshow(means[:, order], aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+        if len(means) <= 60:
+            axes.set_yticks(range(len(means)), [short_name(name) for name in split.classes], fontsize=7.5, parse_math=False)
+        axes.set_xlabel("channels, in the order of the class that they answer to most", fontsize=9)
+        figure.colorbar(image, ax=axes)
+        picture = png_bytes(figure)
+    return [Shown("by-class.png", heading, picture), Shown("by-class.csv", heading, text)]
+
+
+def _layout(method: tools.Embedding, subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
+    found = torch.cat([tools.features(subject.network, part) for part in torch.split(inputs, 128)]).cpu().numpy()
+    places = tools.embedded(found, method, seed=subject.seed)
+    names = {"pca": "principal components", "tsne": "t-SNE", "umap": "UMAP"}
+    heading = f"{len(split):,} pictures as the classifier reads them, by {names[method]}"
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.5, 5.5), dpi=120, layout="constrained")
+        axes = figure.subplots()
+        colours = class_colours(len(split.classes)) / 255
+        for k, name in enumerate(split.classes):
+            chosen = split.labels == k
+            if chosen.any():
+                axes.scatter(places[chosen, 0], places[chosen, 1], s=9, color=colours[k], label=short_name(name), linewidths=0)
+        if len(split.classes) <= 30:
+            legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=2)
+            for text in legend.get_texts():
+                text.set_parse_math(False)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        picture = png_bytes(figure)
+    rows = [
+        [spreadsheet_cell(path), spreadsheet_cell(split.classes[k]), f"{x:.6g}", f"{y:.6g}"]
+        for path, k, (x, y) in zip(split.paths, split.labels, places, strict=True)
+    ]
+    table = csv_text(["path", "class", "x", "y"], rows).encode()
+    return [Shown(f"{method}.png", heading, picture), Shown(f"{method}.csv", heading, table)]

@@ -1,0 +1,304 @@
+"""What a network costs: counted from its description, and measured on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from striate.core.devices import choose_device
+from striate.core.errors import UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.tables import csv_text
+from striate.insight.profile.layers import LayerTime, batches, time_layers
+from striate.insight.profile.machine import Machine, best, measure_machine
+from striate.insight.profile.published import PRINTED
+from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
+from striate.networks.layers.base import elements
+from striate.networks.network import BYTES_PER_NUMBER, Network
+from striate.networks.table import layer_records
+from striate.workflows.profiling.roofline import roofline_picture
+from striate.workflows.subjects import subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+RULE = "1 MAC = 1 multiply-add of a convolution or matrix product; FLOPs = 2 x MACs; biases, norms, activations and pooling are not counted"
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class ProfileRequest:
+    """What to profile and how."""
+
+    network: Any  # a catalogue name, a Network, a run folder, a model file, a Model, or a torch module
+    num_classes: int | None = None
+    in_channels: int | None = None
+    input_size: int | tuple[int, int] | None = None
+    measure: bool = True  # False: count only, run nothing
+    batch_size: Count = 8  # of the layers, the training step and the memory
+    batch_sizes: tuple[Count, ...] = (1, 8, 32)  # of the latencies
+    seconds: Annotated[float, Field(gt=0)] = 1.0  # that each timing of the whole network may take; each of a layer a twentieth
+    device: str = "auto"
+    output: Path | None = None  # folder for layers.csv and roofline.png
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What is counted, for one picture in float32."""
+
+    params: int
+    macs: int
+    flops: int
+    training_memory_bytes: int  # activations that are kept for the backward pass, each layer's output counted
+    inference_memory_bytes: int  # activations alive at once
+    receptive_field: int | tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperNumbers:
+    """What the paper prints, and how far ours is off it."""
+
+    params: float | None
+    macs: float | None
+    params_difference: float | None  # (ours - paper) / paper
+    macs_difference: float | None
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured, on batches of `batch_size` where nothing else is said."""
+
+    device: str
+    threads: int
+    peak_flops_per_second: float  # of one large float32 matrix product
+    peak_bytes_per_second: float  # of one large copy, reading and writing counted
+    batch_size: int
+    forward_ms: float  # of a training step
+    backward_ms: float
+    inference_peak_bytes: int
+    training_peak_bytes: int
+    share_of_peak: float  # of the processor, in the fastest inference
+    latencies: list[Latency]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileReport:
+    """A network's costs; `layers` has one record a row of the table."""
+
+    name: str
+    rule: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    totals: Totals
+    paper: PaperNumbers | None
+    measured: Measured | None
+    layers: list[dict[str, Any]]
+    output: str | None
+
+
+def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _text: None) -> ProfileReport:
+    """Count, measure unless told not to, and write the table and the roofline where asked.
+
+    Random numbers, modes, buffers and gradients of a module that is handed in end as they came.
+
+    Raises:
+        UsageError: what is to be profiled is not known, or does not tell its sizes.
+        ShapeError: the size does not fit; names the layer.
+        EnvironmentFault: no such device, or the output cannot be written.
+    """
+    target = subject(request.network, request.num_classes, request.in_channels, request.input_size)
+    network, measured, layers = target.network, None, layer_records(target.network)
+    for layer in layers:
+        layer.update(_traffic(layer, request.batch_size))
+    machine = None
+    if request.measure:
+        say(f"measuring {target.name}, {request.batch_size} pictures at once")
+        measured, machine, times = _measure(target.module(), network, request)
+        for layer in layers:
+            _add_times(layer, times, machine, request.batch_size)
+    if request.output is not None:
+        _write(request.output, layers, machine, target.name)
+    return ProfileReport(
+        name=target.name,
+        rule=RULE,
+        input_shape=network.input_shape,
+        output_shape=network.output_shape,
+        totals=totals(network),
+        paper=_paper(network),
+        measured=measured,
+        layers=layers,
+        output=str(request.output) if request.output else None,
+    )
+
+
+def totals(network: Network) -> Totals:
+    """The counts of a whole network."""
+    return Totals(**{field.name: getattr(network, field.name) for field in dataclasses.fields(Totals)})
+
+
+def _paper(network: Network) -> PaperNumbers | None:
+    """The paper's numbers, where the network is the one that it prints them for."""
+    printed = PRINTED.get(network.name)
+    if printed is None or network.provenance or not _as_published(network):
+        return None
+    return PaperNumbers(
+        params=printed.params,
+        macs=printed.macs,
+        params_difference=network.params / printed.params - 1 if printed.params else None,
+        macs_difference=network.macs / printed.macs - 1 if printed.macs else None,
+        place=printed.place,
+    )
+
+
+def _as_published(network: Network) -> bool:
+    from striate.networks.catalog import CATALOG
+
+    entry = CATALOG[network.name]
+    return network.input_shape == entry.input_shape and network.output_shape == (entry.num_classes,)
+
+
+def _traffic(layer: dict[str, Any], batch_size: int) -> dict[str, float]:
+    """The least bytes that a layer moves for a batch, input, output and weights once each, and its FLOPs for each of them."""
+    numbers = batch_size * (elements(layer["input_shape"]) + elements(layer["output_shape"])) + layer["params"]
+    moved = BYTES_PER_NUMBER * numbers
+    return {"bytes_moved": moved, "intensity": batch_size * layer["flops"] / moved}
+
+
+def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tuple[Measured, Machine, dict[str, list[LayerTime]]]:
+    import torch
+
+    device = choose_device(request.device)
+    home = next((param.device for param in module.parameters()), device)
+    module.to(device)
+    try:
+        machine = measure_machine(device)
+        images = next(batches(module, network.input_shape, (request.batch_size,)))
+        latencies = [
+            time_inference(module, batch, budget=request.seconds) for batch in batches(module, network.input_shape, request.batch_sizes)
+        ]
+        forward_ms, backward_ms = time_training(module, images, budget=request.seconds)
+        machine = best(machine, measure_machine(device))
+        measured = Measured(
+            device=str(device),
+            threads=torch.get_num_threads(),
+            peak_flops_per_second=machine.flops_per_second,
+            peak_bytes_per_second=machine.bytes_per_second,
+            batch_size=request.batch_size,
+            forward_ms=forward_ms,
+            backward_ms=backward_ms,
+            inference_peak_bytes=peak_memory(module, images, training=False),
+            training_peak_bytes=peak_memory(module, images, training=True),
+            share_of_peak=max(one.images_per_second for one in latencies) * network.flops / machine.flops_per_second,
+            latencies=latencies,
+        )
+        return measured, machine, time_layers(module, images, budget=request.seconds / 20)
+    finally:
+        module.to(home)
+
+
+def _add_times(layer: dict[str, Any], times: dict[str, list[LayerTime]], machine: Machine, batch_size: int) -> None:
+    """The layer's own times; a merge, and what stands outside of all modules, has none."""
+    own = times.get(layer["path"]) or times.get(layer["path"].removeprefix("model."))
+    time = own.pop(0) if own else None
+    layer["forward_ms"] = time.forward_ms if time else None
+    layer["backward_ms"] = time.backward_ms if time else None
+    layer["share_of_peak"] = None
+    if time and layer["flops"]:
+        layer["share_of_peak"] = batch_size * layer["flops"] / (time.forward_ms / 1000) / machine.flops_per_second
+
+
+def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, name: str) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    rows = [["x".join(map(str, cell)) if isinstance(cell, list) else cell for cell in layer.values()] for layer in layers]
+    write_atomically(output / "layers.csv", csv_text(list(layers[0]), rows).encode())
+    if machine is not None:
+        write_atomically(output / "roofline.png", roofline_picture(layers, machine, title=name))
+
+
+def table(report: ProfileReport) -> tuple[list[str], list[list[str]], set[int]]:
+    """The layers for a person: heading, rows, and the columns that are set right."""
+    heading = ["part", "output", "params", "MACs", "sees", "FLOPs/byte"]
+    if report.measured:
+        heading += ["forward ms", "backward ms", "of peak"]
+    rows = []
+    for layer in report.layers:
+        field = layer["receptive_field"]
+        sees = "all" if field is None else "x".join(sorted({f"{size:g}" for size in field}))
+        row = [layer["path"], "x".join(map(str, layer["output_shape"])), f"{layer['params']:,}", f"{layer['macs']:,}", sees]
+        row.append(f"{layer['intensity']:.1f}" if layer["flops"] else "-")
+        if report.measured:
+            row += [_cell(layer["forward_ms"], ".3f"), _cell(layer["backward_ms"], ".3f"), _cell(layer["share_of_peak"], ".1%")]
+        rows.append(row)
+    return heading, rows, set(range(2, len(heading)))
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def summary(report: ProfileReport) -> str:
+    """What is said below the table."""
+    whole, field = report.totals, report.totals.receptive_field
+    lines = [
+        f"rule              {report.rule}",
+        f"cost              {whole.params:,} parameters, {whole.macs:,} MACs = {whole.flops:,} FLOPs a picture",
+        f"receptive field   {field if isinstance(field, int) else 'x'.join(map(str, field))}",
+        f"activations       {_mib(whole.training_memory_bytes)} training, {_mib(whole.inference_memory_bytes)} inference a picture",
+    ]
+    if report.paper:
+        lines.append(f"paper             {_paper_words(report.paper)}")
+    if report.measured:
+        lines += _measured_words(report.measured)
+    if report.output:
+        lines.append(f"table, roofline   {report.output}")
+    return "\n".join(lines) + "\n"
+
+
+def _paper_words(paper: PaperNumbers) -> str:
+    words = []
+    if paper.params is not None:
+        words.append(f"{paper.params:,.0f} parameters (ours {paper.params_difference:+.1%})")
+    if paper.macs is not None:
+        words.append(f"{paper.macs:,.0f} multiply-adds (ours {paper.macs_difference:+.1%})")
+    return f"{', '.join(words)}: {paper.place}"
+
+
+def _measured_words(measured: Measured) -> list[str]:
+    peak = f"{measured.peak_flops_per_second / 1e9:,.0f} GFLOP/s, {measured.peak_bytes_per_second / 1e9:,.1f} GB/s"
+    memory = f"{_mib(measured.training_peak_bytes)} training, {_mib(measured.inference_peak_bytes)} inference"
+    lines = [
+        f"machine           {measured.device}, {measured.threads} threads: at most {peak}; {measured.share_of_peak:.0%} of it reached",
+        f"peak memory       {memory}, measured, {measured.batch_size} pictures",
+        f"training step     {measured.forward_ms:.2f} ms forward, {measured.backward_ms:.2f} ms backward, {measured.batch_size} pictures",
+    ]
+    for one in measured.latencies:
+        rate = f"{one.images_per_second:,.0f} images/s"
+        p50, p99 = f"{one.latency_ms_p50:.2f}", f"{one.latency_ms_p99:.2f}"
+        lines.append(f"batch of {one.batch_size:<8} {p50} ms p50, {p99} ms p99, {rate} ({one.num_runs} runs)")
+    return lines
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.2f} MiB"
+
+
+def check_sizes(words: str) -> tuple[int, ...]:
+    """The batch sizes of `--batch-sizes 1,8,32`.
+
+    Raises:
+        UsageError: not whole numbers from 1 on.
+    """
+    sizes = tuple(int(word) for word in words.split(",") if word.strip().isdigit())
+    if len(sizes) != len(words.split(",")) or not all(sizes):
+        raise UsageError(f"--batch-sizes {words}: must be whole numbers from 1 on, commas between", "For example --batch-sizes 1,8,32.")
+    return sizes

@@ -1,0 +1,268 @@
+"""The choices that a request leaves open: network, settings and augmentation by the data and the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from striate.core.errors import UnknownNameError, UsageError
+from striate.core.images import ImageSpec
+from striate.core.targets import Task
+from striate.data.batches import Augmentation
+from striate.data.masks import MOVES, MaskSource
+from striate.data.records import DataSource
+from striate.engine.losses import WITH_SMOOTHING
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import default_settings
+from striate.networks.catalog import networks
+from striate.networks.network import Network
+from striate.workflows.recipes.book import RECIPES, SMALL_PICTURE, Recipe
+from striate.workflows.recipes.files import read_recipe_file
+
+if TYPE_CHECKING:
+    from striate.workflows.training.train import TrainRequest
+
+MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
+GROUPS = ("settings", "augmentation")  # of --set
+FLAGS = {  # fields whose flags have other names, which hands know from other tools
+    "network": "--model",
+    "learning_rate": "--lr",
+    "optimizer": "--opt",
+    "schedule": "--sched",
+    "max_grad_norm": "--clip-grad",
+    "image_size": "--img-size",
+    "policy": "--aa",
+    "erasing": "--reprob",
+    "ema": "--model-ema",
+}
+FIND = "find"  # in place of a learning rate
+ARRAYS = "arrays"  # in place of data that has no name
+Record = TypeVar("Record")
+SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
+AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
+
+
+def network_for(source: DataSource) -> str:
+    """The catalogue's choice for pictures of this size: `compact_cnn` for small ones, `resnet18` for photos, `unet` with masks."""
+    if isinstance(source, MaskSource):
+        return "unet"
+    return "compact_cnn" if source.image_size is not None and max(source.image_size) <= SMALL_PICTURE else "resnet18"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What `--recipe` says: weaker than a flag, stronger than a default; and what a file says is stronger than the recipe it names."""
+
+    recipe: Callable[[Network, int], Recipe] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)  # of a run's config.yaml: its data, network and pictures
+    folder: Path | None = None  # of the file
+
+    def augmentation_of(self, network: Network, num_train: int) -> Augmentation | None:
+        """The recipe's augmentation, where there is a recipe."""
+        return self.recipe(network, num_train).augmentation if self.recipe is not None else None
+
+
+NO_CHOICES = Choices()
+
+
+def choices_of(recipe: str | Path | None) -> Choices:
+    """What a recipe's name or a recipe file says.
+
+    Raises:
+        UnknownNameError: no recipe has the name, or a name in the file is not known; gives the nearest.
+        UsageError: there is no such file, or a value is not of its kind.
+        RefusedFileError: the file holds more than plain data.
+    """
+    if recipe is None:
+        return NO_CHOICES
+    if recipe in RECIPES:
+        return Choices(recipe=RECIPES[str(recipe)])
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        raise unknown_recipe(str(recipe))
+    content = read_recipe_file(path)
+    name = content.pop("recipe", None)
+    if name is not None and name not in RECIPES:
+        raise unknown_recipe(str(name))
+    return Choices(
+        recipe=RECIPES[name] if name is not None else None,
+        settings=content.pop("settings"),
+        augmentation=content.pop("augmentation"),
+        others=content,
+        folder=path.parent,
+    )
+
+
+def unknown_recipe(name: str) -> UnknownNameError:
+    """The error for a recipe that there is not."""
+    return UnknownNameError("recipe", name, RECIPES, f"Known: {', '.join(RECIPES)}, or a YAML file.")
+
+
+def settings_for(
+    network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES, task: Task = "classify"
+) -> TrainSettings:
+    """The settings of a training: the request's `--set settings.*` over its flags, its recipe file, its recipe, and the defaults.
+
+    With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can.
+
+    Raises:
+        UsageError: a value is out of range, or no setting has the name.
+    """
+    chosen = chosen_settings(request, choices)
+    if chosen.get("learning_rate") == FIND:
+        del chosen["learning_rate"]
+    if choices.recipe is not None:
+        base: TrainSettings = choices.recipe(network, num_train).settings
+        if task == "regression" or chosen.get("loss", base.loss) not in WITH_SMOOTHING:
+            base = dataclasses.replace(base, smoothing=0.0)
+        return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
+    return with_checked_fields(default_settings, network, num_train, **chosen)
+
+
+def finds_rate(request: TrainRequest) -> bool:
+    """Whether the learning rate is to be found by a range test."""
+    return bool(chosen_settings(request, choices_of(request.recipe)).get("learning_rate") == FIND)
+
+
+def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
+    """What the recipe file, the flags and `--set` say, the later over the earlier; who names epochs wants them, not steps."""
+    named = {name: getattr(request, name, None) for name in SETTINGS}
+    flags = {name: value for name, value in named.items() if value is not None}
+    chosen: dict[str, Any] = {}
+    for layer in (choices.settings, flags, overrides(request, "settings", SETTINGS)):
+        if "epochs" in layer and "steps" not in layer:
+            chosen["steps"] = None
+        chosen |= layer
+    refuse_idle_attack(chosen)
+    return chosen
+
+
+def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
+    """Refuse settings of an attack that is not trained against.
+
+    Raises:
+        UsageError: names the setting.
+    """
+    said = [name for name in chosen if name.startswith("adversarial_") and chosen[name] != getattr(TrainSettings, name)]
+    if said and chosen.get("adversarial") is None:
+        raise UsageError(f"{said[0]}: there is no attack that is trained against", "Say --adversarial pgd or --adversarial fgsm too.")
+
+
+def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
+    """The request with what it leaves open and the `config.yaml` of a run says: data, network, pictures and their division.
+
+    Raises:
+        UsageError: a value is not of its kind.
+        RefusedFileError: the network's description beside the file is damaged.
+    """
+    others, fields = choices.others, {}
+    if request.data is None and others.get("data", ARRAYS) != ARRAYS:
+        fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
+        fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
+    weaker = {
+        "pretrained": others.get("pretrained"),
+        "pretrain": others.get("pretrain"),
+        "task": others.get("task"),
+        "val_fraction": others.get("val_fraction"),
+        "seed": others.get("val_seed"),
+    }
+    if request.network is None and "network" in others:
+        network, images = network_of_run(others["network"], choices.folder), others["images"]
+        square = isinstance(network, str) and images.get("height") == images.get("width")
+        weaker |= {
+            "network": network,
+            "fit": images.get("fit"),
+            "normalization": images.get("normalization"),
+            "image_size": images.get("height") if square else None,
+        }
+    fields |= {name: value for name, value in weaker.items() if value is not None and getattr(request, name) is None}
+    if "seed" in fields and choices.settings.get("seed", fields["seed"]) != fields["seed"]:
+        fields["set"] = {"settings.seed": choices.settings["seed"], **request.set}
+    return with_checked_fields(lambda **filled: dataclasses.replace(request, **filled), **fields)
+
+
+def network_of_run(name: Any, folder: Path | None) -> str | Network:
+    """The name, where the catalogue has it; else the description that the run keeps beside its configuration."""
+    path = (folder or Path()) / "network.json"
+    if name in {entry.name for entry in networks()} or not path.is_file():
+        return str(name)
+    return Network.from_json(path.read_text(encoding="utf-8"))
+
+
+def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:
+    """The values of `--set GROUP.NAME=VALUE`.
+
+    Raises:
+        UnknownNameError: another group, or no such name in it; gives the nearest.
+    """
+    found = {}
+    for key, value in request.set.items():
+        head, _, name = key.partition(".")
+        if head not in GROUPS:
+            raise UnknownNameError("group of --set", head, GROUPS, f"The groups are {' and '.join(GROUPS)}.")
+        if head == group:
+            if name not in known:
+                raise UnknownNameError(f"name in --set {group}", name, known, f"Known: {', '.join(known)}.")
+            found[name] = value
+    return found
+
+
+def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
+    """What `make` gives, with pydantic's complaint about a field as one of ours."""
+    try:
+        return make(*arguments, **fields)
+    except ValidationError as error:
+        raise usage_error(error) from None
+
+
+def usage_error(error: ValidationError) -> UsageError:
+    """A pydantic error about a field, as an error about the flag."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    name = f"{field} ({FLAGS[field]})" if field in FLAGS else field
+    known = re.findall(r"'(\w+)'", str(first.get("ctx", {}).get("expected", "")))
+    near = difflib.get_close_matches(str(first["input"]), known, n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else ""
+    return UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}", remedy)
+
+
+def augmentation_for(
+    source: DataSource, images: ImageSpec, request: TrainRequest, choices: Choices = NO_CHOICES, base: Augmentation | None = None
+) -> Augmentation:
+    """The augmentation of a training: the request's `--set augmentation.*` over its flags, its recipe file, its recipe, and the defaults.
+
+    The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
+    mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none, whatever the recipe:
+    many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
+
+    Args:
+        source: Where the pictures come from.
+        images: How they are fitted.
+        request: What was asked for.
+        choices: What the recipe file says.
+        base: What the recipe says.
+    """
+    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
+    if source.task == "regression":
+        base = Augmentation()
+    elif base is not None and source.task == "segment":
+        base = dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
+    elif base is None:
+        base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
+    flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
+    chosen = {
+        "flip": base.flip and mirrors,
+        **choices.augmentation,
+        **{name: value for name, value in flags.items() if value is not None},
+        **overrides(request, "augmentation", AUGMENTATIONS),
+    }
+    return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)

@@ -1,0 +1,299 @@
+"""One HTML page that sums up a run: what was trained and how, what it is worth, what it looks at, what it costs, what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from striate.core.calibration import scores_of
+from striate.core.devices import choose_device
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.data.records import ImageSet
+from striate.estimators.model import MODEL_NAME, Model, load, softmax
+from striate.estimators.segmenter import labels_pixels
+from striate.insight.calibrate.abstain import coverage_curve
+from striate.insight.calibrate.temperature import fit_temperature
+from striate.networks.network import Network
+from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose, read_rows
+from striate.workflows.evaluation.calibrate import CalibrateRequest, read_val, worth
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged
+from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.workflows.evaluation.openings import NAME as OPENINGS
+from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
+from striate.workflows.info import info
+from striate.workflows.page import Section, document
+from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
+from striate.workflows.reporting import sections as draw
+from striate.workflows.training.continuing import config_and_network
+from striate.workflows.training.running import EVENTS
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ReportRequest:
+    """Which run to sum up, and where."""
+
+    run: Path
+    data: Any = None  # the run's data, where it lies elsewhere now
+    split: Literal["train", "val", "test"] = "val"  # that it is measured on; each opening of test is counted
+    num_explained: int = Field(default=8, ge=1, le=64)  # pictures
+    measure: bool = True  # time the network on this machine too
+    output: Path | None = None  # RUN/report/index.html by default
+    device: str = "auto"
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """The page, what it shows, and what it cannot show and why."""
+
+    run: str
+    output: str
+    num_bytes: int
+    sections: tuple[str, ...]
+    left_out: dict[str, str]  # section -> reason
+
+
+class Answers(NamedTuple):
+    """What a classifier answers to the val split."""
+
+    data: str
+    images: ImageSet
+    logits: np.ndarray  # (N, K)
+    probabilities: np.ndarray  # (N, K)
+
+
+class Finder:
+    """Runs the tools of a report, and keeps why one has nothing to give."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.left_out: dict[str, str] = {}
+
+    def ask(self, section: str, work: Callable[[], Result], words: str = "") -> Result | None:
+        """What `work` gives; None where the run or its data do not have what it needs."""
+        if words:
+            self.say(words)
+        try:
+            return work()
+        except (UsageError, DataError) as error:
+            self.left_out[section] = error.message
+            self.say(f"{section}: left out: {error.message}")
+            return None
+
+
+def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text: None) -> RunReport:
+    """Measure, explain, profile and diagnose a run, and write it all as one page; of the run's folder, only the page is written.
+
+    What does not apply to the run, or needs data that is gone, is left out, and the page says so.
+
+    Raises:
+        UsageError: there is no such run folder.
+        DataError: its configuration cannot be read.
+        RefusedFileError: its network or its model file is damaged.
+        EnvironmentFault: no such device, or the page cannot be written.
+    """
+    run, device = request.run, str(choose_device(request.device))
+    if not run.is_dir():
+        raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+    config, network = config_and_network(run)
+    finder = Finder(say)
+    model = None
+    if (run / MODEL_NAME).is_file():
+        model = finder.ask("Model", lambda: load(run, device=device))
+    else:
+        finder.left_out["Model"] = "the run has none yet: it ended before its first epoch did"
+    with tempfile.TemporaryDirectory() as place:
+        sections = list(_sections(request, config, network, model, Path(place), finder))
+    if finder.left_out:
+        sections.append(Section("Left out", draw.left_out(finder.left_out)))
+    title = f"{network.name} on {config.get('data') or 'data'}"
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    content = document(title, str(run), sections, foot=f"Written {now} by Striate {info()['versions']['striate']}.")
+    path = request.output or run / "report" / "index.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from error
+    write_atomically(path, content)
+    names = tuple(section.heading for section in sections)
+    return RunReport(run=str(run), output=str(path), num_bytes=len(content), sections=names, left_out=finder.left_out)
+
+
+def _sections(
+    request: ReportRequest, config: dict[str, Any], network: Network, model: Model | None, place: Path, finder: Finder
+) -> Iterator[Section]:
+    run = request.run
+    rows = read_rows(run / "metrics.csv")
+    classifies = model is not None and model.targets is None and not labels_pixels(model)
+    answers = None
+    if model is not None and classifies:
+        answers = finder.ask("Results on val", lambda: _answers(request, config, model), "measuring on val")
+    measures = {} if model is None else _measured(request, model, answers, place, finder)
+    kept = model.info if model is not None else {}
+    first = next(iter(measures.values()), None)
+    yield Section("Summary", draw.summary(config, network, rows, first, state_of(run, config, rows, kept)))
+    yield Section("Training", draw.training(config, rows))
+    for split, found in measures.items():
+        own = place / f"evaluate-{split}"
+        folder = own if own.is_dir() else run / "report" / own.name
+        yield Section(f"Results on {split}", draw.results(found, folder, openings=_openings(run) if split == "test" else None))
+    if model is not None and answers is not None:
+        shown = finder.ask("What it looks at", lambda: _explained(request, model, answers, place), "explaining")
+        if shown:
+            yield Section("What it looks at", draw.explanations(shown, (place / "explain" / "heat-maps.png").read_bytes()))
+        yield Section("Calibration", _calibration(answers))
+    elif model is not None and not classifies:
+        words = "that is for models that give a picture one class"
+        finder.left_out |= {"What it looks at": words, "Calibration": words}
+    for name in ("attack", "lesion"):
+        if pictures := _kept_pictures(run, name):
+            yield Section(draw.KEPT[name], draw.pictures(pictures))
+    yield Section("Network", draw.network(network))
+    cost = finder.ask("Cost", lambda: _profiled(request, network, model, place), "profiling")
+    if cost:
+        roofline = place / "profile" / "roofline.png"
+        yield Section("Cost", draw.cost(cost, roofline.read_bytes() if roofline.is_file() else None))
+    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, place, finder), "diagnosing")
+    if wrong:
+        yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
+    yield Section("Environment", draw.environment(run / "env.json"))
+    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network.provenance))
+
+
+def _answers(request: ReportRequest, config: dict[str, Any], model: Model) -> Answers:
+    images, data = read_val(CalibrateRequest(run=request.run, data=request.data, data_dir=request.data_dir), model, config, lambda _: None)
+    logits = model.outputs(images.images)
+    return Answers(data, images, logits, softmax(logits / model.calibration.temperature))
+
+
+def _measured(request: ReportRequest, model: Model, answers: Answers | None, place: Path, finder: Finder) -> dict[str, dict[str, Any]]:
+    """The measures by split: of the one that was asked for, of val, and of test where `evaluate` has opened it before."""
+    run, splits = request.run, []
+    if answers is not None:
+        name = str(run)
+        judged(model, answers.images, answers.probabilities, split="val", name=name, data=answers.data, output=place / "evaluate-val")
+        splits.append("val")
+    if request.split != "val" or (not splits and "Results on val" not in finder.left_out):
+        fields = EvaluateRequest(
+            run=run,
+            data=request.data,
+            split=request.split,
+            device=request.device,
+            output=place / f"evaluate-{request.split}",
+            data_dir=request.data_dir,
+        )
+        section = f"Results on {request.split}"
+        if finder.ask(section, lambda: evaluate(fields, say=finder.say), f"measuring on {request.split}"):
+            splits.insert(0, request.split)
+    measures = {split: _read(place / f"evaluate-{split}" / "measures.json") for split in splits}
+    before = run / "report" / "evaluate-test" / "measures.json"
+    if "test" not in measures and before.is_file() and before.stat().st_mtime >= (run / MODEL_NAME).stat().st_mtime:
+        measures["test"] = _read(before)
+    return measures
+
+
+def _calibration(answers: Answers) -> str:
+    logits, labels, classes = answers.logits, answers.images.labels, answers.images.classes
+    temperature = fit_temperature(logits, labels)
+    before, after = (worth(logits, labels, classes, value) for value in (1.0, temperature))
+    curve = coverage_curve(scores_of(logits, "confidence", temperature), logits.argmax(1) == labels)
+    return draw.calibration(before, after, curve)
+
+
+def _explained(request: ReportRequest, model: Model, answers: Answers, place: Path) -> ExplainReport:
+    """Mistakes, the most confident first; where there are none, other pictures."""
+    places = most_confident_mistakes(answers.probabilities, answers.images.labels, request.num_explained)
+    if not len(places):
+        places = spread(len(answers.images), request.num_explained)
+    return explain(ExplainRequest(run=model, output=place / "explain"), chosen=taken(answers.images, places))
+
+
+def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path) -> ProfileReport:
+    fields = ProfileRequest(
+        network=model if model is not None else network,
+        measure=request.measure,
+        batch_sizes=(1, 32),
+        seconds=0.1,
+        device=request.device,
+        output=place / "profile",
+    )
+    return profile(fields)
+
+
+def _diagnosed(request: ReportRequest, place: Path, finder: Finder) -> DiagnoseReport:
+    """The findings; where the data is gone, those of the curves and of what was seen while the run trained."""
+    fields = DiagnoseRequest(
+        run=request.run, data=request.data, batches=4, device=request.device, output=place / "diagnose", data_dir=request.data_dir
+    )
+    found = (
+        None
+        if any(name.startswith("Results") for name in finder.left_out)
+        else finder.ask("Diagnosis of the model", functools.partial(diagnose, fields))
+    )
+    return found or diagnose(dataclasses.replace(fields, data="arrays"))  # data that no file holds is not looked for
+
+
+def _kept_pictures(run: Path, name: str) -> list[Path]:
+    """The pictures that another verb left for the model as it is now."""
+    newest = (run / MODEL_NAME).stat().st_mtime if (run / MODEL_NAME).is_file() else 0.0
+    return sorted(path for path in (run / "report" / name).glob("*.png") if path.stat().st_mtime >= newest)
+
+
+def _openings(run: Path) -> int:
+    path = run / OPENINGS
+    return len(path.read_text(encoding="utf-8").split("\n")) - 1 if path.is_file() else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}", "Remove it, and make it again.") from None
+    return data
+
+
+def state_of(run: Path, config: dict[str, Any], rows: list[dict[str, str]], kept: dict[str, Any]) -> str:
+    """How the training ended, in a sentence."""
+    settings = config["settings"]
+    last = _last_event(run / EVENTS)
+    done = f"{len(rows):,} of {settings['epochs']:,} epochs" if settings.get("steps") is None else f"{settings['steps']:,} updates"
+    model = f" The model is that of epoch {kept['epoch']}." if kept.get("epoch") else ""
+    if last == "diverged":
+        return f"It stopped at NaN or Inf, after {done}.{model}"
+    unfinished = settings.get("steps") is None and settings.get("patience") is None and len(rows) < settings["epochs"]
+    if last == "interrupted" or unfinished:
+        return f"It is not finished: {done}. `striate train --resume {run}` goes on with it.{model}"
+    return f"It is finished: {done}.{model}"
+
+
+def _last_event(path: Path) -> str:
+    """The last event that tells how a training stands; a line that is cut off is passed over."""
+    last = ""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            event = json.loads(line).get("event", "")
+        except (ValueError, AttributeError):
+            continue
+        last = event if event not in ("checkpoint", "note") else last
+    return last
+
+
+def summary(found: RunReport) -> str:
+    """The report for a person."""
+    lines = [f"{found.run}: {', '.join(found.sections)}"]
+    lines += [f"left out: {section}: {reason}" for section, reason in found.left_out.items()]
+    lines.append(f"page: {found.output} ({found.num_bytes / 2**20:.1f} MiB)")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,230 @@
+"""The sections of the page that sums up a run: each function gives the HTML of one, from what the tools found."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.networks.catalog import CATALOG
+from striate.networks.drawing import draw_svg
+from striate.networks.table import layer_records
+from striate.workflows.evaluation.reliability_picture import reliability_picture
+from striate.workflows.page import code, facts, figure, folded, pairs, paragraph, table
+from striate.workflows.pictures import curves_picture
+from striate.workflows.profiling.profile import summary as profile_summary
+from striate.workflows.profiling.profile import table as profile_table
+from striate.workflows.training.continuing import flat
+
+if TYPE_CHECKING:
+    from striate.insight.calibrate.abstain import CoveragePoint
+    from striate.networks.network import Network
+    from striate.workflows.diagnosis.diagnose import DiagnoseReport
+    from striate.workflows.evaluation.calibrate import Worth
+    from striate.workflows.explanation.explain import ExplainReport
+    from striate.workflows.profiling.profile import ProfileReport
+
+KEPT = {"attack": "What it withstands", "lesion": "What damage costs"}  # what other verbs left in the run folder
+MAX_ROWS = 40  # of a table that is not folded
+LEAST_PX = 520  # to which a picture with small writing is made smaller
+PARTS = {"classes": "class", "outputs": "number", "labels": "label"}  # of measures
+RESULTS = {
+    "confusion.png": "Confusion matrix",
+    "mistakes.png": "The most confident mistakes",
+    "scatter.png": "Estimates against the truth",
+    "worst.png": "The worst pictures",
+}
+UNUSED: tuple[Any, ...] = (None, "", False, [], {}, 0)
+
+
+def summary(
+    config: Mapping[str, Any], network: Network, rows: Sequence[Mapping[str, str]], measures: Mapping[str, Any] | None, state: str
+) -> str:
+    """What was trained, how it ended, and the first numbers."""
+    shown = [] if measures is None else _headline(measures)
+    shown += [("parameters", f"{network.params:,}"), ("MACs a picture", f"{network.macs:,}")]
+    shown.append(("input (C x H x W)", _size(network.input_shape)))
+    if config.get("num_classes"):
+        shown.append(("outputs", f"{config['num_classes']:,}"))
+    if rows:
+        shown.append(("training time", _duration(sum(float(row.get("seconds") or 0) for row in rows))))
+    settings = config["settings"]
+    how = (
+        f"{network.name} on {config.get('data') or 'data'}: {settings['optimizer']} on the {settings['loss'].replace('_', ' ')} loss, "
+        f"batches of {settings['batch_size']}, learning rate {settings['learning_rate']:g} ({settings['schedule'].replace('_', ' ')}), "
+        f"weight decay {settings['weight_decay']:g}, seed {settings['seed']}."
+    )
+    return facts(shown) + paragraph(how) + paragraph(state)
+
+
+def _headline(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    split = measures["split"]
+    if measures.get("accuracy") is not None:
+        low, high = measures["accuracy_interval"]
+        return [(f"{split} accuracy, 95 %: {100 * low:.1f} to {100 * high:.1f}", f"{100 * measures['accuracy']:.2f} %")]
+    names = ("mean_iu", "r2", "mean_average_precision", "rmse", "subset_accuracy", "pixel_accuracy")
+    return [(f"{split} {_words(name)}", _number(measures[name])) for name in names if measures.get(name) is not None]
+
+
+def training(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> str:
+    """The curves, the epochs, and every setting in use."""
+    parts = []
+    if rows:
+        parts.append(figure(curves_picture(rows, title="Training"), "Loss, accuracy and learning rate by epoch"))
+        head = [name for name in rows[0] if any(row.get(name) for row in rows)]
+        body = [[_short(row.get(name) or "") for name in head] for row in rows]
+        parts.append(_long_table([_words(name) for name in head], body, "epochs", numbers_from=0))
+    else:
+        parts.append(paragraph("No epoch was finished."))
+    every = flat(config)
+    used = [(name, _listed(value)) for name, value in every.items() if value not in UNUSED]
+    rest = paragraph(f"{len(every) - len(used)} further settings are off, empty or 0.", faint=True)
+    return "".join(parts) + folded(f"{len(used)} settings in use", pairs(used) + rest)
+
+
+def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) -> str:
+    """What the model is worth on a split: the measures, the classes, and the pictures in `folder`."""
+    numbers = [(_words(name), _with_interval(measures, name)) for name, value in measures.items() if isinstance(value, int | float)]
+    parts = [paragraph(f"{measures['data']}, {measures['split']} split.")]
+    if openings is not None:
+        parts.append(paragraph(f"The test split was opened {openings} time{'' if openings == 1 else 's'} for this run."))
+    parts.append(pairs([pair for pair in numbers if pair[0] != "test openings"]))
+    for name, noun in PARTS.items():
+        if isinstance(found := measures.get(name), dict) and found:
+            columns = [key for key, value in next(iter(found.values())).items() if not key.endswith("_interval")]
+            body = [[part, *(_number(values[column]) for column in columns)] for part, values in found.items()]
+            parts += [f"<h3>By {noun}</h3>", _long_table([noun, *map(_words, columns)], body, name)]
+    parts += [
+        figure((folder / name).read_bytes(), words, least_px=LEAST_PX) for name, words in RESULTS.items() if (folder / name).is_file()
+    ]
+    return "".join(parts)
+
+
+def explanations(found: ExplainReport, picture: bytes) -> str:
+    """Heat maps of some pictures, and how far they can be trusted."""
+    wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
+    which = "that the model gets wrong, the most confident first" if wrong else "of the val split"
+    lines = [f"{len(found.pictures)} pictures {which}, each with the places that speak for the answer (Grad-CAM at {found.layer})."]
+    if found.randomisation:
+        (score,) = found.randomisation.values()
+        lines.append(
+            f"Rank correlation with the maps of the same network with random weights: {score:+.2f}; near 1, a map would show the picture, "
+            "not the network. Deleted, inserted: mean probability of the class while the hottest pixels are taken away (small is good), "
+            "and while they are put into a blurred picture (large is good)."
+        )
+    return "".join(map(paragraph, lines)) + figure(picture, "Heat maps", least_px=LEAST_PX)
+
+
+def calibration(before: Worth, after: Worth, curve: Sequence[CoveragePoint]) -> str:
+    """What the probabilities are worth on val."""
+    words = (
+        f"On val, confidence and accuracy differ by {100 * before.ece:.2f} percentage points on average (expected calibration error). "
+        f"Divided by a temperature of {after.temperature:.3g}, the logits give {100 * after.ece:.2f}, and a log loss of "
+        f"{after.log_loss:.4f} in place of {before.log_loss:.4f}. `striate calibrate RUN` writes a model with that temperature."
+    )
+    return paragraph(words) + figure(reliability_picture(before, after, curve), "Reliability diagram", least_px=LEAST_PX)
+
+
+def network(net: Network) -> str:
+    """The drawing, and the table of its layers."""
+    head = ["part", "layer", "output", "parameters", "MACs"]
+    body = [[row["path"], row["layer"], _size(row["output_shape"]), f"{row['params']:,}", f"{row['macs']:,}"] for row in layer_records(net)]
+    edits = paragraph(f"Edited: {'; '.join(net.provenance)}.") if net.provenance else ""
+    source = paragraph(net.source, faint=True) if net.source else ""
+    drawing = figure(draw_svg(net).encode(), f"Drawing of {net.name}", kind="svg+xml", least_px=LEAST_PX)
+    return edits + source + drawing + _long_table(head, body, "layers", numbers_from=3)
+
+
+def cost(found: ProfileReport, roofline: bytes | None) -> str:
+    """What the network costs, counted and measured on this machine."""
+    lines = [line for line in profile_summary(found).splitlines() if not line.startswith("table, roofline")]
+    named = [(line[:18].strip(), line[18:].strip()) for line in lines]
+    head, body, _ = profile_table(found)
+    picture = figure(roofline, "Roofline", caption="Each layer's speed against what the machine allows (roofline)") if roofline else ""
+    return pairs(named) + folded(f"{len(body)} layers", table(head, body, "layers", numbers_from=2)) + picture
+
+
+def diagnosis(found: DiagnoseReport, folder: Path) -> str:
+    """What went wrong in the training."""
+    looked = f"{found.epochs} epochs, {found.looks} updates looked at while training, {found.batches} batches computed again."
+    parts = [paragraph(looked, faint=True)]
+    for item in found.findings:
+        place = f" at {item.where}" if item.where else ""
+        parts.append(facts([(item.severity, f"{_words(item.kind)}{place}")]))
+        parts.append(pairs([("seen", item.message), ("cause", item.cause), ("try", item.remedy)]))
+    drawn = sorted({item.picture for item in found.findings if item.picture})
+    parts += [figure((folder / name).read_bytes(), name, least_px=LEAST_PX) for name in drawn]
+    return "".join(parts if found.findings else [paragraph("Nothing found."), *parts])
+
+
+def environment(path: Path) -> str:
+    """What the run was trained on."""
+    if not path.is_file():
+        return paragraph("The run holds no env.json.")
+    known = flat(json.loads(path.read_text(encoding="utf-8")))
+    return pairs([(name.removeprefix("versions."), _listed(value)) for name, value in known.items() if value is not None])
+
+
+def repeating(run: Path, config: Mapping[str, Any], text: str, provenance: Sequence[str]) -> str:
+    """The commands that train it again, and the configuration that they need."""
+    place = shlex.quote(str(run))
+    if config.get("data") == "arrays":
+        words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.training.repro.repro trains it again."
+        return paragraph(words) + folded("config.yaml", code(text))
+    lines = ["# train it again and compare, bit for bit", f"striate repro {place}"]
+    if config.get("network") in CATALOG and not provenance:
+        task = f" --task {config['task']}" if config.get("task") else ""
+        data = shlex.quote(str(config["data"]))
+        lines += ["# a new run with these settings", f"striate train {data}{task} --model {config['network']} --recipe {place}/config.yaml"]
+    return code("\n".join(lines)) + folded("config.yaml", code(text))
+
+
+def pictures(paths: Sequence[Path]) -> str:
+    """Pictures that another verb left."""
+    return "".join(figure(path.read_bytes(), path.stem, caption=_words(path.stem), least_px=LEAST_PX) for path in paths)
+
+
+def left_out(reasons: Mapping[str, str]) -> str:
+    """What the page does not show, and why."""
+    return pairs(list(reasons.items()))
+
+
+def _long_table(head: Sequence[str], body: Sequence[Sequence[str]], what: str, *, numbers_from: int = 1) -> str:
+    whole = table(head, body, what, numbers_from=numbers_from)
+    return whole if len(body) <= MAX_ROWS else folded(f"{len(body):,} {what}", whole)
+
+
+def _with_interval(measures: Mapping[str, Any], name: str) -> str:
+    value, bounds = _number(measures[name]), measures.get(f"{name}_interval")
+    return f"{value} (95 %: {bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else value
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _short(cell: str) -> str:
+    """A cell of the metrics with at most five digits."""
+    return f"{float(cell):.5g}" if cell and not cell.isdigit() else cell
+
+
+def _listed(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes:.1f} min" if minutes < 60 else f"{hours:.1f} h"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")

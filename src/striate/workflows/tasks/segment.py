@@ -1,0 +1,257 @@
+"""Models that give a class to each pixel: measuring them, and their masks of pictures. They train as others do (`train`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.images import Fit
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.data.masks import MaskedSet, MaskSource, open_masks
+from striate.data.splits import split_train_val
+from striate.estimators.model import Model
+from striate.estimators.segmenter import Segmentations, segment, segment_pictures
+from striate.networks.catalog import network as catalog_network
+from striate.networks.network import Network
+from striate.workflows.evaluation.tables import write_confusion_csv, write_regions_csv
+from striate.workflows.pictures import confusion_picture
+from striate.workflows.recipes.choices import network_for
+from striate.workflows.tasks.overlays import mask_png, overlays_picture
+from striate.workflows.tasks.segment_measures import SegmentMeasures, measure_pixels, pixel_confusion
+from striate.workflows.training.runs import write_json
+
+if TYPE_CHECKING:
+    from striate.workflows.training.train import TrainRequest
+
+MAX_SHOWN = 12  # pictures in one plot
+PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentReport(SegmentMeasures):
+    """The measures of a model on a split, and where their pictures and tables lie."""
+
+    split: str
+    model: str
+    data: str
+    size: tuple[int, int]  # (H, W) that pictures and masks were brought to
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+
+
+def open_masked(data: Any, *, skip_unreadable: bool = False) -> MaskSource:
+    """The folder of pictures and masks that `data` names.
+
+    Raises:
+        UsageError: it is no path of a folder.
+        DataError: as `open_masks`.
+    """
+    if not isinstance(data, str | PathLike) or not Path(data).expanduser().is_dir():
+        shown = data if isinstance(data, str | PathLike) else type(data).__name__
+        remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
+        raise UsageError(f"{shown}: no such folder of pictures and masks", remedy)
+    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable)
+
+
+def plan_pixel_network(request: TrainRequest, source: MaskSource) -> tuple[Network, Fit]:
+    """The network that gives the data's classes to each pixel, and how pictures are fitted to it.
+
+    Raises:
+        UsageError: the network gives something else, or takes other channels.
+    """
+    classes, size = len(source.classes), request.image_size
+    if isinstance(request.network, Network):
+        net = request.network if size is None else request.network.with_input((request.network.input_shape[0], size, size))
+        if net.input_shape[0] != source.channels and source.channels != 1:
+            raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
+    else:
+        name = request.network or network_for(source)
+        shape = (size, size) if size is not None else native_size(name, source)
+        net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=shape)
+    if net.output_shape != (classes, *net.input_shape[1:]):
+        message = f"{net.name} gives {net.output_shape} for a picture, wanted a score of each of {classes} classes for each pixel"
+        raise UsageError(f"{message}, {(classes, *net.input_shape[1:])}", f"Networks that give one: {', '.join(PIXEL_NETWORKS)}.")
+    return net, request.fit or ("stretch" if source.image_size == net.input_shape[1:] else "pad")
+
+
+def native_size(name: str, source: MaskSource) -> tuple[int, int] | None:
+    """The pictures' own size where they have one, made larger until the network takes it; None for the network's published size."""
+    if source.image_size is None:
+        return None
+    own = catalog_network(name)
+    for multiple in (1, 2, 4, 8, 16, 32):
+        height, width = (-(-side // multiple) * multiple for side in source.image_size)
+        if own.fits((own.input_shape[0], height, width)):
+            return height, width
+    return None
+
+
+def evaluate_masks(
+    model: Model,
+    images: MaskedSet,
+    split: str,
+    *,
+    name: str,
+    data: str,
+    output: Path | None,
+    openings: int | None = None,
+) -> SegmentReport:
+    """Measure; write the table of pixels, the classes, each picture's measures, and the worst pictures with their masks.
+
+    Pictures and masks are compared in the size that the network takes.
+
+    Args:
+        model: Gives a class to each pixel.
+        images: The pictures and masks of the split, as the model takes them.
+        split: Its name.
+        name: What the report calls the model.
+        data: What it calls the data.
+        output: The folder to write to; None writes nothing.
+        openings: How often the test split was opened by now, where it is that.
+    """
+    answers = segment(model, images.images)
+    confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture
+    measures = measure_pixels(np.sum(confusions, axis=0), model.classes, len(images))
+    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+    size = (model.images.height, model.images.width)
+    where = str(output) if output is not None else None
+    report = SegmentReport(**fields, split=split, model=name, data=data, size=size, output=where, test_openings=openings)
+    if output is not None:
+        _write(output, report, images, answers, confusions, model)
+    return report
+
+
+def pixel_measures(model: Model, images: MaskedSet) -> dict[str, float | None]:
+    """The four measures of a model on a split."""
+    classes = model.classes
+    measures = measure_pixels(pixel_confusion(segment(model, images.images), images.labels, len(classes)), classes, len(images))
+    return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
+
+
+def read_masked_split(source: MaskSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> MaskedSet:
+    """The pictures and masks of a split as the model takes them.
+
+    Raises:
+        DataError: the classes of the data are not the model's.
+    """
+    if source.classes != model.classes:
+        numbered = all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(model.classes)
+        if not numbered:
+            theirs, ours = (", ".join(names[:20]) for names in (source.classes, model.classes))
+            raise DataError(f"{source.name}: has the classes {theirs}, but the model knows {ours}", "Give the same classes.txt.")
+        source = dataclasses.replace(source, classes=model.classes)  # the masks show only the first of its classes
+    if "val" in source.splits or split not in ("train", "val"):
+        return source.read(split, spec=model.images)
+    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
+    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
+    say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
+    return train if split == "train" else val
+
+
+def _write(
+    output: Path, report: SegmentReport, images: MaskedSet, answers: np.ndarray, confusions: Sequence[np.ndarray], model: Model
+) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    classes = model.classes
+    write_confusion_csv(output / "confusion.csv", report)
+    write_regions_csv(output / "classes.csv", report)
+    write_atomically(output / "confusion.png", confusion_picture(report.confusion_matrix, classes, noun="pixel"))
+
+    scores = [measure_pixels(confusion, classes, 1) if confusion.any() else None for confusion in confusions]
+    header: list[object] = ["path", "pixels", "pixel_accuracy", "mean_iu"]
+    rows: list[list[object]] = []
+    for path, score in zip(images.paths, scores, strict=True):
+        values: list[object] = [score.num_pixels, f"{score.pixel_accuracy:.6g}", f"{score.mean_iu:.6g}"] if score else [0, "", ""]
+        rows.append([spreadsheet_cell(path), *values])
+    write_atomically(output / "pictures.csv", csv_text(header, rows).encode(errors="surrogateescape"))
+
+    order = sorted((score.mean_iu, place) for place, score in enumerate(scores) if score)[:MAX_SHOWN]
+    worst = [place for _, place in order]
+    captions = [text for value, place in order for text in (Path(images.paths[place]).name, "as drawn", f"mean IU {value:.3f}")]
+    title = f"The worst of {len(images):,} pictures, with the masks drawn and given"
+    masks = [images.labels[worst], answers[worst]]
+    write_atomically(output / "worst.png", overlays_picture(images.images[worst], masks, classes, captions=captions, title=title))
+    write_json(output / "measures.json", TypeAdapter(SegmentReport).dump_python(report, mode="json"))
+
+
+def summary(report: SegmentReport) -> str:
+    """The report for a person."""
+    width = max(5, *(len(name) for name in report.classes))
+    lines = [
+        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, {report.num_pixels:,} pixels",
+        f"mean IU {report.mean_iu:.4f}   frequency weighted IU {report.frequency_weighted_iu:.4f}",
+        f"pixel accuracy {report.pixel_accuracy:.4f}   mean accuracy {report.mean_accuracy:.4f}",
+        f"compared at {report.size[0]} x {report.size[1]} pixels",
+        "",
+        f"{'class':<{width}}      IU  accuracy        pixels",
+    ]
+    for name, one in report.classes.items():
+        iu, accuracy = ("-" if value is None else f"{value:.4f}" for value in (one.iu, one.accuracy))
+        lines.append(f"{name:<{width}}  {iu:>6}  {accuracy:>8}  {one.pixels:>12,}")
+    if report.output:
+        lines += ["", f"tables and pictures: {report.output}"]
+    return "\n".join(lines) + "\n"
+
+
+def predict_masks(
+    model: Model,
+    files: Sequence[Path],
+    *,
+    output: Path | None = None,
+    plot: Path | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Segmentations:
+    """The masks of picture files; into `output` one PNG file each, with a palette and the picture's size; into `plot` overlays.
+
+    Raises:
+        DataError: a file cannot be read; names it.
+        UsageError: two pictures would have their masks in one file.
+        EnvironmentFault: a file cannot be written.
+    """
+    found = segment_pictures(model, files)
+    if output is not None:
+        found = write_masks(found, files, output)
+        say(f"masks: {output}")
+    if plot is not None:
+        shown = found.items[:MAX_SHOWN]
+        images = model.read([item.path for item in shown])
+        captions = [text for item in shown for text in (Path(item.path).name, _shares(item.largest[:2]))]
+        masks = segment(model, images)
+        write_atomically(plot, overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks"))
+        more = f" (the first {len(shown)} of {len(found)})" if len(shown) < len(found) else ""
+        say(f"drawn: {plot}{more}")
+    return found
+
+
+def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Segmentations:
+    """One PNG file a picture in the folder `output`."""
+    names = [output / f"{file.stem}.png" for file in files]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            other = files[names.index(name)]
+            raise UsageError(f"{other} and {files[place]} would both have their mask in {name}", "Predict them into different folders.")
+        if name.resolve() == files[place].resolve():
+            raise UsageError(f"{name}: the mask would take the place of its picture", "Choose another --output.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    for name, item in zip(names, found, strict=True):
+        write_atomically(name, mask_png(item.mask, len(found.classes)))
+    return found.with_files(names)
+
+
+def _shares(largest: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in largest)

@@ -1,0 +1,216 @@
+"""Numbers and sets of labels: what they are trained with, and what a model of them is worth on a split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError, UsageError
+from striate.core.files import cannot_write, write_atomically
+from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.targets import Task
+from striate.data.records import DataSource, ImageSet
+from striate.data.splits import split_train_val
+from striate.engine.settings import LossName, TrainSettings
+from striate.estimators.estimates import sigmoid
+from striate.estimators.model import Model
+from striate.workflows.tasks.scatter import scatter_picture
+from striate.workflows.tasks.target_measures import (
+    LabelMeasures,
+    MultilabelMeasures,
+    NumberMeasures,
+    RegressionMeasures,
+    measure_labels,
+    measure_numbers,
+)
+from striate.workflows.training.runs import write_json
+
+# the losses of each task; the first is the default
+LOSSES: dict[Task, tuple[LossName, ...]] = {
+    "regression": ("mse", "l1", "huber"),
+    "multilabel": ("binary_cross_entropy",),
+    "segment": ("cross_entropy", "nll", "focal"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionReport(RegressionMeasures):
+    """The measures of estimated numbers on a split, and where their pictures and tables lie."""
+
+    split: str
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultilabelReport(MultilabelMeasures):
+    """The measures of sets of labels on a split, and where their tables lie."""
+
+    split: str
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+
+
+TargetReport = RegressionReport | MultilabelReport
+
+
+def suited_to(task: Task, settings: TrainSettings) -> TrainSettings:
+    """The settings with the task's own loss where they have the default, cross-entropy.
+
+    Raises:
+        UsageError: the task has no such loss, or cannot be trained against an attack.
+    """
+    if settings.adversarial is not None and task != "classify":
+        message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not --task {task}"
+        raise UsageError(message, "Leave --adversarial out.")
+    losses = LOSSES.get(task)
+    if losses is None or settings.loss in losses:
+        return settings
+    if settings.loss != "cross_entropy":
+        raise UsageError(f"--task {task} cannot be trained on the {settings.loss} loss", f"Take one of {', '.join(losses)}.")
+    return dataclasses.replace(settings, loss=losses[0])
+
+
+def val_measures(model: Model, images: ImageSet) -> dict[str, float | None]:
+    """The measures of a model on its validation split that a training reports; none of one that gives classes."""
+    if model.targets is None or images.labels.ndim != 2:
+        return {}
+    measures = measures_of(model, model.outputs(images.images), images.labels)
+    kept = ("r2", "mae", "rmse", "mean_average_precision", "macro_f1", "micro_f1", "subset_accuracy")
+    return {name: getattr(measures, name) for name in kept if hasattr(measures, name)}
+
+
+def measures_of(model: Model, outputs: np.ndarray, truth: np.ndarray) -> RegressionMeasures | MultilabelMeasures:
+    """The measures of what the model gave, (N, K), against the truth."""
+    if model.targets is not None and model.targets.task == "regression":
+        return measure_numbers(outputs, truth, model.classes)
+    return measure_labels(sigmoid(outputs), truth, model.classes)
+
+
+def evaluate_targets(
+    model: Model,
+    images: ImageSet,
+    split: str,
+    *,
+    name: str,
+    data: str,
+    output: Path | None,
+    batch_size: int,
+    openings: int | None = None,
+) -> TargetReport:
+    """Measure; write the measures, each prediction, and of numbers a picture of them against the true ones.
+
+    Args:
+        model: Gives numbers or labels.
+        images: The pictures and targets of the split, as the model takes them.
+        split: Its name.
+        name: What the report calls the model.
+        data: What it calls the data.
+        output: The folder to write to; None writes nothing.
+        batch_size: Pictures run at once.
+        openings: How often the test split was opened by now, where it is that.
+    """
+    outputs = model.outputs(images.images, batch_size=batch_size)
+    measures = measures_of(model, outputs, images.labels)
+    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+    kind = RegressionReport if isinstance(measures, RegressionMeasures) else MultilabelReport
+    where = str(output) if output is not None else None
+    report: TargetReport = kind(**fields, split=split, model=name, data=data, output=where, test_openings=openings)
+    if output is not None:
+        _write(output, report, images, outputs, model)
+    return report
+
+
+def read_target_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
+    """The pictures and targets of a split as the model takes them.
+
+    Raises:
+        DataError: the targets of the data are not the model's.
+    """
+    if source.classes != model.classes:
+        theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, model.classes))
+        raise DataError(f"{source.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
+    if "val" in source.splits or split not in ("train", "val"):
+        return source.read(split, spec=model.images)
+    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
+    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
+    say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
+    return train if split == "train" else val
+
+
+def _write(output: Path, report: TargetReport, images: ImageSet, outputs: np.ndarray, model: Model) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    if isinstance(report, RegressionReport):
+        title = f"{report.num_images:,} pictures, {report.split} split"
+        write_atomically(output / "scatter.png", scatter_picture(outputs, images.labels, model.classes, title=title))
+        _write_parts(output / "outputs.csv", report.outputs, NumberMeasures)
+    else:
+        _write_parts(output / "labels.csv", report.labels, LabelMeasures)
+        outputs = sigmoid(outputs)
+    word = "estimate" if isinstance(report, RegressionReport) else "probability"
+    columns = [spreadsheet_cell(text) for name in model.classes for text in (name, f"{name} {word}")]
+    lines = [
+        [spreadsheet_cell(path), *(f"{value:.9g}" for pair in zip(truth, row, strict=True) for value in pair)]
+        for path, truth, row in zip(images.paths, images.labels, outputs, strict=True)
+    ]
+    write_atomically(output / "predictions.csv", csv_text(["path", *columns], lines).encode(errors="surrogateescape"))
+    write_json(output / "measures.json", TypeAdapter(type(report)).dump_python(report, mode="json"))
+
+
+def _write_parts(path: Path, parts: Mapping[str, Any], kind: type[NumberMeasures | LabelMeasures]) -> None:
+    """A row each, a column a measure; a cell is empty where nothing can be said."""
+    header = [field.name for field in dataclasses.fields(kind)]
+    rows = [[spreadsheet_cell(name), *(_cell(getattr(part, field)) for field in header)] for name, part in parts.items()]
+    write_atomically(path, csv_text(["name", *header], rows).encode())
+
+
+def summary(report: TargetReport) -> str:
+    """The report for a person."""
+    lines = [f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures"]
+    if isinstance(report, RegressionReport):
+        width = max(6, *(len(name) for name in report.outputs))
+        lines += [
+            f"R2 {_four(report.r2)}   mean absolute error {report.mae:.6g}   root mean squared error {report.rmse:.6g}",
+            "",
+            f"{'number':<{width}}      R2  abs. error  rms error        bias",
+        ]
+        lines += [
+            f"{name:<{width}}  {_four(n.r2):>6}  {n.mae:>10.4g}  {n.rmse:>9.4g}  {n.bias:>10.4g}" for name, n in report.outputs.items()
+        ]
+    else:
+        low, high = report.subset_accuracy_interval
+        width = max(5, *(len(name) for name in report.labels))
+        lines += [
+            f"mean average precision {_four(report.mean_average_precision)}",
+            f"macro F1 {_four(report.macro_f1)}   micro F1 {_four(report.micro_f1)}   log loss {report.log_loss:.4f}",
+            f"all labels right {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
+            "",
+            f"{'label':<{width}}  av. prec.  precision  recall      F1  pictures",
+        ]
+        for name, one in report.labels.items():
+            values = ((one.average_precision, 9), (one.precision, 9), (one.recall, 6), (one.f1, 6))
+            lines.append(f"{name:<{width}}  {'  '.join(f'{_four(value):>{wide}}' for value, wide in values)}  {one.support:>8,}")
+    if report.output:
+        lines += ["", f"tables and pictures: {report.output}"]
+    return "\n".join(lines) + "\n"
+
+
+def _four(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _cell(value: float | None) -> object:
+    return "" if value is None else value if isinstance(value, int) else f"{value:.6g}"

@@ -1,0 +1,1 @@
+"""Training: runs and their folders, continued, shared among processes, repeated and logged."""

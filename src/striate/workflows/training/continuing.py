@@ -1,0 +1,240 @@
+"""Reading a run folder back: the training that it holds, to continue or to repeat it, and what may not have changed since."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.core.errors import RefusedFileError, UsageError
+from striate.core.images import ImageSpec
+from striate.core.targets import Task
+from striate.data.batches import Augmentation
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data
+from striate.data.splits import split_train_val
+from striate.data.targets import target_spec
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import Fitting
+from striate.networks.network import Network
+from striate.workflows.info import info
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.tasks.segment import open_masked
+from striate.workflows.training.runs import read_config
+
+HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
+
+if TYPE_CHECKING:
+    from striate.workflows.training.train import TrainRequest
+
+NOT_OF_THE_RESULT = ("resume", "output", "name", "device", "checkpoint_every", "download", "data", "epochs", "workers", "diagnose", "log")
+
+
+def fitting_of(config: Mapping[str, Any], network: Network, classes: tuple[str, ...]) -> Fitting:
+    """The training that the configuration of a run describes.
+
+    Raises:
+        UsageError: a field is unknown or out of range.
+    """
+    return Fitting(
+        network=network,
+        images=with_checked_fields(ImageSpec, **config["images"]),
+        classes=classes,
+        settings=with_checked_fields(TrainSettings, **config["settings"]),
+        augmentation=with_checked_fields(Augmentation, **config["augmentation"]),
+    )
+
+
+def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to continue where the configuration differs from that of the checkpoint.
+
+    Raises:
+        UsageError: it does; lists each field with both values.
+    """
+    before, after = flat(kept), flat(now)
+    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    if differing:
+        lines = "\n".join(f"  {name}: {before.get(name)!r} in the checkpoint, now {after.get(name)!r}" for name in differing)
+        raise UsageError(
+            f"{run}: cannot be continued with other settings:\n{lines}",
+            "Continue with the settings it has, or start a new run.",
+        )
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names; sequences as lists."""
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = list(value) if isinstance(value, tuple | list) else value
+    return found
+
+
+def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` as it would be with what `request` asks for: the same where it asks for nothing else."""
+    wanted = {
+        **config,
+        "settings": dict(config["settings"]),
+        "augmentation": dict(config["augmentation"]),
+        "images": dict(config["images"]),
+    }
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if field.name in NOT_OF_THE_RESULT or value == default_of(field):
+            continue
+        for group in ("settings", "augmentation"):
+            if field.name in wanted[group]:
+                wanted[group][field.name] = value
+        if field.name == "network":
+            wanted["network"] = value.name if isinstance(value, Network) else value
+        elif field.name == "image_size":
+            wanted["images"] |= {"height": value, "width": value}
+        elif field.name in ("fit", "normalization"):
+            wanted["images"][field.name] = value
+        elif field.name == "set":
+            for name, setting in value.items():
+                group, _, key = name.partition(".")
+                wanted.setdefault(group, {})
+                wanted[group][key] = setting
+        elif field.name in wanted:
+            wanted[field.name] = str(value.resolve()) if isinstance(value, Path) else value
+    return wanted
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a dataclass field."""
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A training that is ready to run."""
+
+    fitting: Fitting
+    source: DataSource
+    train_set: ImageSet
+    val_set: ImageSet
+    config: dict[str, Any]  # everything it is made with, merged: plain data
+
+
+def plan_of(
+    run: Path,
+    config: dict[str, Any],
+    network: Network,
+    say: Callable[[str], None],
+    *,
+    data: Any = None,
+    data_dir: Path | None = None,
+) -> Plan:
+    """The training that a configuration describes.
+
+    Args:
+        run: The run folder that it lies in.
+        config: The configuration.
+        network: The network.
+        say: Takes a line for the person.
+        data: The data, where it was arrays; else what the configuration names is opened again.
+        data_dir: Where named data lies, if not where the configuration says.
+
+    Raises:
+        DataError: the data is missing.
+        UsageError: the data was arrays, and `data` is not given; or a field is out of range.
+    """
+    if data is None and config["data"] == "arrays":
+        raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
+    data_dir = data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    source = open_source(
+        config["data"] if data is None else data,
+        config.get("task"),
+        data_dir=data_dir,
+        skip_unreadable=bool(config.get("skip_unreadable")),
+    )
+    fitting = fitting_of(config, network, source.classes)
+    train_set, val_set = read_train_and_val(source, fitting.images, config["val_fraction"], config["val_seed"], say)
+    fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config)
+
+
+def open_source(
+    data: Any, task: Task | None, *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False
+) -> DataSource:
+    """The data of a training for `task`; None tells it from the data."""
+    if task == "segment":
+        return open_masked(data, skip_unreadable=skip_unreadable)
+    return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task)
+
+
+def read_train_and_val(
+    source: DataSource, spec: ImageSpec, fraction: float, seed: int, say: Callable[[str], None]
+) -> tuple[ImageSet, ImageSet]:
+    """The decoded training and validation splits; without a val split a stratified, seeded one is made and said."""
+    train_set = source.read("train", spec=spec)
+    if "val" in source.splits:
+        return train_set, source.read("val", spec=spec)
+    train_set, val_set = split_train_val(train_set, fraction=fraction, seed=seed)
+    total = len(train_set) + len(val_set)
+    say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {seed}")
+    return train_set, val_set
+
+
+def config_and_network(run: Path) -> tuple[dict[str, Any], Network]:
+    """The configuration of a run folder, and its network.
+
+    Raises:
+        DataError: there is no configuration.
+        RefusedFileError: the network's description is missing or damaged.
+    """
+    config = read_config(run)
+    path = run / "network.json"
+    try:
+        network = Network.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedFileError(f"{path}: cannot read the run's network: {error}") from None
+    missing = [name for name in ("settings", "augmentation", "images") if not isinstance(config.get(name), dict)]
+    config.setdefault("extended_by", [])
+    if missing:
+        raise RefusedFileError(f"{run / 'config.yaml'}: lacks {', '.join(missing)}")
+    return config, network
+
+
+def warn_of_other_conditions(kept: Mapping[str, Any], processes: int, say: Callable[[str], None]) -> None:
+    """Say what differs in the software, the threads or the number of processes: the run goes on, but its bits may differ."""
+    before_all = {"processes": processes, **flat(kept)}  # of old checkpoints it is not known
+    for name, now in flat(conditions(processes)).items():
+        before = before_all.get(name)
+        if before != now and name == "processes":
+            made_by, there = f"{before} process{'es' if before != 1 else ''}", f"{'are' if now != 1 else 'is'} {now}"
+            say(
+                f"not exact: the checkpoint was made by {made_by}, and now there {there}; order, batches, augmentation and learning "
+                "rates stay the same, and each picture is still seen once an epoch, "
+                "but dropout and batch norms (without sync_norm) go by each process's part of a batch, so that the numbers differ"
+            )
+        elif before != now:
+            say(f"not exact: the checkpoint was made with {name} {before}, and this is {now}; the numbers may differ in their last digits")
+
+
+def conditions(processes: int) -> dict[str, Any]:
+    """What a continued training must share for its numbers to be the same bits."""
+    import torch
+
+    versions = info()["versions"]
+    kept = {name: versions[name] for name in ("striate", "torch")}
+    return {"versions": kept, "threads": torch.get_num_threads(), "processes": processes}
+
+
+def fingerprint(*sets: ImageSet) -> str:
+    """A SHA-256 over names, labels and pixels of the sets; of large ones, over evenly spaced pictures."""
+    digest = hashlib.sha256()
+    for images in sets:
+        step = max(1, images.images.nbytes // HASHED_BYTES)
+        digest.update(repr((images.split, images.images.shape, images.classes)).encode())
+        digest.update(np.ascontiguousarray(images.labels).tobytes())
+        for picture in images.images[::step]:
+            digest.update(np.ascontiguousarray(picture).data)
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""`striate train --lr find`: the learning rate at which the loss falls fastest, and the picture that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from striate.data.records import ImageSet
+from striate.engine.lr_range import EXPLODED, LearningRateRange, learning_rate_range
+from striate.estimators.fitting import Fitting, class_counts, fit_images
+from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
+from striate.workflows.training.continuing import Plan
+
+
+def find_learning_rate(fitting: Fitting, train_set: ImageSet) -> LearningRateRange:
+    """A range test with the fresh weights of the training that `fitting` describes, on its own batches.
+
+    Raises:
+        NumericError: the loss falls nowhere.
+    """
+    training = fit_images(fitting, train_set, None)
+    return learning_rate_range(training.module, training.loop.train_batches, fitting.settings, class_counts=class_counts(train_set))
+
+
+def with_found_rate(plan: Plan, say: Callable[[str], None]) -> tuple[Plan, bytes]:
+    """The plan with the learning rate that a range test finds, and the test's picture: a PNG file.
+
+    Raises:
+        NumericError: the loss falls nowhere.
+    """
+    found = find_learning_rate(plan.fitting, plan.train_set)
+    rate = float(f"{found.steepest:.3g}")
+    say(f"lr find   {rate:g}: there the loss falls fastest; a tenth of where it is lowest is {found.tenth_of_lowest:.3g}")
+    settings = dataclasses.replace(plan.fitting.settings, learning_rate=rate)
+    config = {**plan.config, "settings": {**plan.config["settings"], "learning_rate": rate}}
+    return dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, settings=settings), config=config), range_picture(found)
+
+
+def range_picture(found: LearningRateRange) -> bytes:
+    """The range test as a PNG file: losses over the rate on a logarithmic axis, with both rates marked."""
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        axes.set_title("Learning-rate range test", fontsize=11)
+        axes.semilogx(found.rates, found.losses, color="#bbbbbb", linewidth=0.8, label="loss of the batch")
+        axes.semilogx(found.rates, found.smoothed, color=TRAIN, linewidth=1.5, label="smoothed")
+        chosen = f"falls fastest: {found.steepest:.3g}, chosen"
+        axes.axvline(found.steepest, color=RIGHT, linewidth=1.2, label=chosen)
+        axes.axvline(found.tenth_of_lowest, color=VAL, linewidth=1.2, linestyle="--", label=f"lowest / 10: {found.tenth_of_lowest:.3g}")
+        low, high = min(found.losses), max(found.smoothed[0], EXPLODED / 2 * min(found.smoothed))
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.2 * (high - low))
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss")
+        axes.grid(color="#e6e6e6", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=9)
+        return png_bytes(figure)

@@ -1,0 +1,149 @@
+"""Repeat a run and compare: the same numbers, or where and by how much they differ."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import DataError
+from striate.engine.checkpoints import CheckpointStore
+from striate.estimators.model import MODEL_NAME
+from striate.workflows.training.continuing import Plan, config_and_network, plan_of
+from striate.workflows.training.running import CHECKPOINTS, Silence, Watch, run
+from striate.workflows.training.runs import new_run_folder
+from striate.workflows.training.transfer import with_kept_start
+
+TIMES = ("seconds", "images_per_second")  # columns that no run repeats
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class ReproRequest:
+    """Which run to repeat."""
+
+    run: Path
+    data: Any = None  # the data again, where the run was trained on arrays
+    data_dir: Path | None = None
+    output: Path | None = None  # keep the repeated run here; None: it is thrown away
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproReport:
+    """Whether the repeated run is equal to the first, bit for bit."""
+
+    run: str
+    equal: bool
+    epochs: int  # that both have
+    first_different_epoch: int | None  # of the metrics
+    different_columns: tuple[str, ...]  # in that epoch
+    largest_metric_difference: float
+    weights: int  # tensors of the model file
+    different_weights: int
+    largest_weight_difference: float
+    largest_weight: str | None  # the tensor with that difference
+
+
+def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
+    """Train again what the run folder describes, and compare metrics and model.
+
+    Raises:
+        DataError: the run has no metrics or no configuration.
+        RefusedFileError: its model file or network description is missing or damaged.
+    """
+    watch = watch or Silence()
+    before = read_metrics(request.run / "metrics.csv")
+    plan = plan_of(request.run, *config_and_network(request.run), watch.say, data=request.data, data_dir=request.data_dir)
+    plan = with_kept_start(plan, request.run)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run")
+        for stage in stages(plan):
+            run(stage, folder, watch, start=CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest())
+        after = read_metrics(folder / "metrics.csv")
+        weights = compare_weights(request.run / MODEL_NAME, folder / MODEL_NAME)
+    epoch, columns, largest = compare_metrics(before, after)
+    return ReproReport(
+        run=str(request.run),
+        equal=epoch is None and weights[1] == 0,
+        epochs=min(len(before), len(after)),
+        first_different_epoch=epoch,
+        different_columns=columns,
+        largest_metric_difference=largest,
+        weights=weights[0],
+        different_weights=weights[1],
+        largest_weight_difference=weights[2],
+        largest_weight=weights[3],
+    )
+
+
+def stages(plan: Plan) -> Iterator[Plan]:
+    """The training as it was first planned, and then with each extension, which is taken to have been made at its end."""
+    settings, extensions = plan.fitting.settings, plan.config["extended_by"]
+    an_epoch = math.ceil(len(plan.train_set) / settings.batch_size)
+    for number in range(len(extensions) + 1):
+        later = sum(extensions[number:])
+        shorter = {"epochs": settings.epochs - later} if settings.steps is None else {"steps": settings.steps - later * an_epoch}
+        fitting = dataclasses.replace(plan.fitting, settings=dataclasses.replace(settings, **shorter))
+        yield dataclasses.replace(plan, fitting=fitting)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a `metrics.csv`, as they are written.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the run's metrics: {error.strerror}", "Name a run folder of `striate train`.") from None
+
+
+def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -> tuple[int | None, tuple[str, ...], float]:
+    """The first epoch that differs, the columns in which it does, and the largest difference of any number."""
+    epoch: int | None = None
+    columns: tuple[str, ...] = ()
+    largest = 0.0
+    for number, (ours, theirs) in enumerate(zip(before, after, strict=False), start=1):
+        differing = tuple(name for name in ours if name not in TIMES and ours[name] != theirs.get(name))
+        if differing and epoch is None:
+            epoch, columns = number, differing
+        largest = max([largest, *(abs(float(ours[name]) - float(theirs[name])) for name in differing if theirs.get(name))])
+    if epoch is None and len(before) != len(after):
+        epoch = min(len(before), len(after)) + 1
+    return epoch, columns, largest
+
+
+def compare_weights(before: Path, after: Path) -> tuple[int, int, float, str | None]:
+    """How many tensors two model files have, how many differ, the largest difference, and whose it is."""
+    from safetensors.numpy import load_file
+
+    ours, theirs = load_file(before), load_file(after)
+    differing = [name for name in ours if name not in theirs or not np.array_equal(ours[name], theirs[name])]
+    by_name = {name: float(np.abs(ours[name].astype(np.float64) - theirs[name]).max()) for name in differing if name in theirs}
+    worst = max(by_name, key=by_name.__getitem__, default=None)
+    return len(ours), len(differing), by_name[worst] if worst else 0.0, worst
+
+
+def summary(report: ReproReport) -> str:
+    """The report for a person."""
+    if report.equal:
+        return f"equal: {report.epochs} epochs of metrics and {report.weights} weight tensors, bit for bit\n"
+    lines = [f"different from {report.run}"]
+    if report.first_different_epoch is not None:
+        columns = ", ".join(report.different_columns) or "it is there in one run only"
+        lines.append(f"metrics  from epoch {report.first_different_epoch}: {columns}; by up to {report.largest_metric_difference:.3g}")
+    if report.different_weights:
+        lines.append(
+            f"weights  {report.different_weights} of {report.weights} tensors, by up to {report.largest_weight_difference:.3g} "
+            f"({report.largest_weight})"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,258 @@
+"""A training that runs: what each event leaves in the run folder, and when a checkpoint is due."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Generator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+
+from striate.core.files import write_atomically
+from striate.core.journal import Journal
+from striate.data.records import ImageSet
+from striate.engine.checkpoints import Checkpoint, CheckpointStore
+from striate.engine.failures import TrainingDivergedError
+from striate.engine.processes import Group
+from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
+from striate.estimators.model import MODEL_NAME
+from striate.networks.model_file import save_model
+from striate.workflows.diagnosis.probing import watched
+from striate.workflows.training.continuing import Plan, conditions, fingerprint
+from striate.workflows.training.logs import Logs
+from striate.workflows.training.runs import write_metrics
+
+CHECKPOINTS = "checkpoints"
+EVENTS = "events.jsonl"  # of a run folder: starts, interruptions, notes, checkpoints, and each epoch with its numbers
+SECONDS_BETWEEN = 30.0  # checkpoints, at least
+SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
+
+
+class Watch(Protocol):
+    """Who follows a training."""
+
+    def say(self, text: str) -> None:
+        """A line for the person."""
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """Update `step` of `num_steps` of `epoch` is done."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """An epoch is done."""
+
+
+class Silence:
+    """Follows nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def step(self, epoch: int, step: int, num_steps: int) -> None:
+        """Nothing."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """Nothing."""
+
+
+class Outcome(NamedTuple):
+    """What a training came to."""
+
+    rows: list[EpochRow]  # of whole epochs; where there is none, of the part that was trained
+    best: EpochRow  # of the kept model
+    step: int
+    interrupted: bool
+
+
+def run(  # noqa: PLR0913  # all but the group come from one request
+    plan: Plan,
+    folder: Path,
+    watch: Watch,
+    *,
+    start: Checkpoint | None = None,
+    every: int | None = None,
+    diagnose: bool = True,
+    workers: int = 0,
+    logs: Logs | None = None,
+    group: Group | None = None,
+) -> Outcome:
+    """Train, from the beginning or from `start`, and write what each event gives into `folder`.
+
+    Args:
+        plan: What to train, and how.
+        folder: The run folder; the caller holds its lock.
+        watch: Who follows.
+        start: The checkpoint to go on from.
+        every: Updates between two checkpoints; None lets the time decide (`Saver`).
+        diagnose: Say what goes wrong, by a probe beside the training.
+        workers: Threads that prepare batches ahead.
+        logs: Logs in other tools' forms, which get the rows too.
+        group: The processes that train together, of which this is the first; the others are `followed`.
+
+    Raises:
+        TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
+    """
+    fitting, train_set = plan.fitting, plan.train_set
+    training = fit_images(fitting, train_set, plan.val_set, workers=workers, group=group)
+    rows: list[EpochRow] = []
+    best: EpochRow | None = None
+    if start is not None:
+        training.loop.load_state(start.state["training"], start.tensors)
+        rows = [EpochRow(**row) for row in start.state["rows"]]
+        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+        if rows:
+            write_rows(rows, fitting, folder, logs)
+    constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions(group.size if group else 1)}
+    journal = Journal(folder / EVENTS, keep_bytes=start.state.get("journal_bytes") if start else None)
+    saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every, journal)
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now})
+    if start is None:
+        saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
+    interrupted, partial = False, None
+    events = cast("Generator[FitEvent]", watched(training, fitting, rows, folder, watch.say) if diagnose else training.events)
+    with journal, contextlib.closing(events):  # what the events do at their end is done here, and said if it fails
+        try:
+            for event in events:
+                for note in event.notes:
+                    watch.say(note)
+                if event.row is not None:
+                    if event.step_in_epoch == event.steps_in_epoch:
+                        rows.append(event.row)
+                        write_rows(rows, fitting, folder, logs)
+                    else:
+                        partial = event.row
+                    if event.is_best:
+                        best = event.row
+                        extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
+                        save_model(
+                            folder / MODEL_NAME,
+                            fitting.network,
+                            training.state(),
+                            classes=fitting.classes,
+                            images=fitting.images,
+                            info=extra,
+                            targets=fitting.targets,
+                        )
+                    watch.epoch(event.row)
+                else:
+                    watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
+                interrupted = event.interrupted
+                for record in records_of(event, fitting):
+                    journal.append(record)
+                saver.after(event.step, at_once=interrupted or training.loop.done)
+        except TrainingDivergedError as error:
+            journal.append({"step": error.step, "event": "diverged", "text": error.message})
+            raise with_its_batch(error, train_set, folder) from None
+    if best is None:
+        best = partial
+    if best is None:
+        raise RuntimeError("a training ended without a row")  # fit yields one before it ends
+    return Outcome(rows or [best], best, training.loop.step, interrupted)
+
+
+def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:
+    """Train as one process of `group` that is not the first: the same updates, and nothing is written.
+
+    Raises:
+        TrainingDivergedError: the loss or a weight is NaN or Inf.
+    """
+    training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=workers, group=group)
+    rows: list[EpochRow] = []
+    best: EpochRow | None = None
+    if start is not None:
+        training.loop.load_state(start.state["training"], start.tensors)
+        rows = [EpochRow(**row) for row in start.state["rows"]]
+        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+    interrupted = False
+    for event in training.events:
+        if event.row is not None:
+            rows.append(event.row)
+            best = event.row if event.is_best or best is None else best
+        interrupted = event.interrupted
+    if best is None:
+        raise RuntimeError("a training ended without a row")  # fit yields one before it ends
+    return Outcome(rows, best, training.loop.step, interrupted)
+
+
+def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
+    """What the journal keeps of an event: notes, ends of epochs with their rows, and an interruption."""
+    records: list[dict[str, Any]] = [{"step": event.step, "event": "note", "text": note} for note in event.notes]
+    if event.row is not None:
+        numbers = metrics_of([event.row], fitting)[0]
+        records.append({"step": event.step, "event": "epoch", "epoch": event.epoch, "best": event.is_best, **numbers})
+    if event.interrupted:
+        records.append({"step": event.step, "event": "interrupted"})
+    return records
+
+
+def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs | None) -> None:
+    """`metrics.csv`, and then the logs that are made of it."""
+    metrics = metrics_of(rows, fitting)
+    write_metrics(folder / "metrics.csv", metrics)
+    if logs is not None:
+        logs.write(metrics)
+
+
+def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
+    """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
+    numbers = fitting.targets is not None and fitting.targets.task == "regression"
+    left_out: tuple[str, ...] = ("train_accuracy", "val_accuracy") if numbers else ()
+    left_out += tuple(name for name in ("val_mean_iu", "val_robust_accuracy") if all(getattr(row, name) is None for row in rows))
+    return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
+
+
+class Saver:
+    """Saves a checkpoint when one is due: every so many updates; else when 30 s have passed and saving takes less than 1 % of the time."""
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        training: FittingRun,
+        rows: list[EpochRow],
+        constant: dict[str, Any],
+        every: int | None,
+        journal: Journal,
+    ) -> None:
+        self.store, self.training, self.rows, self.constant, self.every, self.journal = store, training, rows, constant, every, journal
+        self.saved_at, self.wait = time.monotonic(), SECONDS_BETWEEN
+
+    def after(self, step: int, *, at_once: bool) -> None:
+        """Save the training as it is after update `step`, if that is due or must be now."""
+        due = step % self.every == 0 if self.every else time.monotonic() - self.saved_at >= self.wait
+        if not (due or at_once):
+            return
+        started = time.monotonic()
+        loop = self.training.loop
+        self.journal.append({"step": step, "event": "checkpoint"})  # if it comes to nothing, this line is cut off with the rest
+        state = {
+            "training": loop.state(),
+            "done": loop.done,
+            "steps_per_epoch": len(loop.train_batches),
+            "rows": [row._asdict() for row in self.rows],
+            "journal_bytes": self.journal.sync(),
+            **self.constant,
+        }
+        self.store.save(step, loop.tensors(), state)
+        self.saved_at = time.monotonic()
+        self.wait = max(SECONDS_BETWEEN, (self.saved_at - started) / SHARE_OF_TIME)
+
+
+def with_its_batch(error: TrainingDivergedError, train_set: ImageSet, folder: Path) -> TrainingDivergedError:
+    """The same error, which also names the pictures of the batch and the file that holds it."""
+    batch = error.batch
+    indices = getattr(batch, "indices", None)
+    if batch is None or indices is None:
+        return error
+    (folder / "report").mkdir(exist_ok=True)
+    path = folder / "report" / "not-finite.npz"
+    stream = io.BytesIO()
+    np.savez_compressed(stream, images=batch.images.cpu().numpy(), labels=batch.labels.cpu().numpy(), indices=indices.cpu().numpy())
+    write_atomically(path, stream.getvalue())
+    names = [train_set.paths[place] for place in indices.tolist()]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    message = f"{error.message}; its batch ({shown}) is kept in {path}"
+    return TrainingDivergedError(message, error.remedy, step=error.step, part=error.part, batch=batch)

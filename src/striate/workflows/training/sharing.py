@@ -1,0 +1,99 @@
+"""Training in several processes: what one of them does for all, and a start again after one of them has died."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import RefusedFileError
+from striate.core.locks import RunLock
+from striate.engine.checkpoints import Checkpoint, CheckpointStore, load_checkpoint
+from striate.engine.processes import Group
+from striate.workflows.training.continuing import Plan, conditions, config_and_network, fingerprint, flat, refuse_changes
+
+OF_THE_MACHINE = ("data", "data_dir", "start_sha256")  # of a configuration: where the data lies, and what is hashed later
+
+
+def refuse_other_plans(group: Group | None, plan: Plan) -> None:
+    """Go on only where each process has the same configuration, data and versions.
+
+    Raises:
+        UsageError: they differ; names the fields.
+    """
+    if group is not None:
+        facts = {name: value for name, value in flat(plan.config).items() if name not in OF_THE_MACHINE}
+        data = fingerprint(plan.train_set, plan.val_set)
+        group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions(group.size))})
+
+
+def agreed(group: Group | None, decide: Callable[[], str]) -> str:
+    """What the first process decides."""
+    return decide() if group is None else group.from_first(decide)
+
+
+def folder_for_all(group: Group | None, make: Callable[[], Path]) -> Path:
+    """The run folder that the first process makes."""
+    return make() if group is None else Path(group.from_first(lambda: str(make().resolve())))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, group: Group | None, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the run folder; the first process does so for all."""
+    if group is None:
+        with RunLock(folder, say=say):
+            yield
+        return
+    with contextlib.ExitStack() as stack:
+        group.from_first(lambda: str(stack.enter_context(RunLock(folder, say=say))))
+        yield
+
+
+def latest_for_all(folder: Path, group: Group | None, say: Callable[[str], None]) -> Checkpoint:
+    """The newest whole checkpoint of `folder`, as the first process finds it.
+
+    Raises:
+        RefusedFileError: there is none.
+    """
+
+    def newest() -> Checkpoint:
+        found = CheckpointStore(folder, say=say).load_latest()
+        if found is None:
+            raise RefusedFileError(f"{folder.parent}: holds no checkpoint to go on from", "Start the run again in a new folder.")
+        return found
+
+    if group is None:
+        return newest()
+    if group.is_first:
+        found: list[Checkpoint] = []
+        group.from_first(lambda: found.append(newest()) or found[0].folder.name)  # type: ignore[func-returns-value]
+        return found[0]
+    return load_checkpoint(folder / group.from_first(str))
+
+
+def is_restarted(output: Path | None) -> bool:
+    """Whether `torchrun` has started the processes again, after one of them died with a run in `output` under way."""
+    started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return started_again and output is not None and output.is_dir() and any(output.iterdir())
+
+
+def may_restart() -> bool:
+    """Whether `torchrun` starts the processes again when one of them dies."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def refuse_other_runs(folder: Path, plan: Plan) -> None:
+    """Go on only with the run that `plan` would make.
+
+    Raises:
+        UsageError: the folder holds another run.
+        DataError: it holds none.
+    """
+    kept, _ = config_and_network(folder)
+
+    def of_the_run(config: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in config.items() if name not in ("start_sha256", "extended_by")}
+
+    refuse_changes(folder, of_the_run(kept), of_the_run(plan.config))

@@ -1,0 +1,217 @@
+"""Trainings that start from trained weights, and those of networks without a description: what `train` asks about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.core.devices import choose_device
+from striate.core.errors import UsageError
+from striate.core.images import ImageSpec
+from striate.data.arrays import as_images
+from striate.data.decode import decode_image, fit_image
+from striate.data.folder import picture_files
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import Fitting, begun, described
+from striate.estimators.machine_pretraining import pretrain_as_machines
+from striate.estimators.pretraining import pretrain_first_layers
+from striate.estimators.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
+from striate.networks.catalog import CATALOG
+from striate.networks.catalog import network as catalog_network
+from striate.networks.foreign import channels_of, own_network
+from striate.networks.layers import Chain, Layer
+from striate.networks.layers.foreign import OwnNetwork
+from striate.networks.network import Network
+from striate.workflows.recipes.choices import choices_of, chosen_settings, network_for
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from striate.workflows.training.continuing import Plan
+    from striate.workflows.training.train import TrainRequest
+
+START = "start.safetensors"  # of a run folder: the weights that it began with, where they were not fresh
+GENTLE = 0.1  # of the default learning rate, for weights that are good already
+OUTPUTS = ("out_features", "out_channels", "num_classes")  # fields of layers that can be a head
+
+
+def is_module(network: Any) -> bool:
+    """Whether `network` is a torch module of the user's own."""
+    from torch import nn
+
+    return isinstance(network, nn.Module)
+
+
+def with_own_module(request: TrainRequest, source: DataSource) -> TrainRequest:
+    """The request with the user's module as a network for the data's pictures.
+
+    Raises:
+        UsageError: the pictures have no size of their own, and none is given.
+        ShapeError: the module cannot take them.
+    """
+    if not is_module(request.network):
+        return request
+    size = (request.image_size, request.image_size) if request.image_size is not None else source.image_size
+    if size is None:
+        raise UsageError(
+            f"image_size: wanted for a module of your own, as the pictures of {source.name} have several sizes", "For example 64."
+        )
+    network = own_network(request.network, (channels_of(request.network) or source.channels, *size))
+    return dataclasses.replace(request, network=network, image_size=None)
+
+
+def given_module(network: Network) -> nn.Module | None:
+    """The user's module in a network that is one."""
+    inside = dict(network.root.children).get("model")
+    return inside.given if isinstance(inside, OwnNetwork) else None
+
+
+def asked_weights(request: TrainRequest, source: DataSource) -> Weights | None:
+    """The weights that `--pretrained` asks for."""
+    if request.pretrained is None:
+        return None
+    name = request.network.name if isinstance(request.network, Network) else request.network or network_for(source)
+    return open_weights(request.pretrained, name, fetch=fetch_from_hub)
+
+
+def network_of_weights(request: TrainRequest, source: DataSource, weights: Weights) -> Network:
+    """The network that the request names, else the one that the weights come from, with the data's classes.
+
+    Grey pictures are repeated over the channels that the weights were trained with.
+
+    Raises:
+        UsageError: the head of the weights' own network cannot be replaced.
+    """
+    classes, size = len(source.classes), request.image_size
+    own = weights.network
+    if request.network is None and own is not None:
+        network = with_outputs(own, classes)
+        return network if size is None else network.with_input((network.input_shape[0], size, size))
+    name = request.network or network_for(source)
+    extent: Any = size or (own.input_shape[1:] if own is not None else None)
+    return catalog_network(
+        name, num_classes=classes, in_channels=weights.channels if source.channels == 1 else source.channels, input_size=extent
+    )
+
+
+def with_outputs(network: Network, num_outputs: int) -> Network:
+    """`network` with another number of outputs.
+
+    Raises:
+        UsageError: its last layer with weights has no number of outputs of its own.
+    """
+    if network.output_shape[0] == num_outputs:
+        return network
+    if network.name in CATALOG:
+        channels, *extent = network.input_shape
+        if catalog_network(network.name, network.output_shape[0], channels, tuple(extent)) == network:
+            return catalog_network(network.name, num_outputs, channels, tuple(extent))
+    path = [row.path for row in network.rows if row.cost.params][-1]
+    root = _with_outputs(network.root, path.split("."), num_outputs)
+    if not isinstance(root, Chain):
+        raise UsageError(f"{network.name}: its head {path} cannot be given {num_outputs} outputs", "Name a network: --model NAME.")
+    return dataclasses.replace(network, root=root, heads=(), provenance=(*network.provenance, f"a head of {num_outputs} outputs at {path}"))
+
+
+def _with_outputs(layer: Layer, path: list[str], num_outputs: int) -> Layer | None:
+    """`layer` with the part at `path` changed; None where that is not possible."""
+    if isinstance(layer, Chain) and path and path[0] in dict(layer.children):
+        children = dict(layer.children)
+        inner = _with_outputs(children[path[0]], path[1:], num_outputs)
+        return Chain(**{**children, path[0]: inner}) if inner is not None else None
+    for field in OUTPUTS:
+        if hasattr(layer, field):
+            return dataclasses.replace(layer, **{field: num_outputs})  # type: ignore[type-var]  # every leaf is a dataclass
+    return None
+
+
+def started_from(weights: Weights, network: Network, classes: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Tensor]:
+    """The weights by their names in `network`; says where they come from and what is fresh."""
+    start = start_of(weights, network, classes)
+    fresh = f"fresh: {', '.join(start.fresh)}" if start.fresh else "nothing is fresh"
+    say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
+    return start.tensors
+
+
+def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
+    """`fitting` with its first layers trained without labels, on the training pictures and those that the request has for that.
+
+    Raises:
+        UsageError: there are pictures for it, but it is not asked for.
+        DataError: a picture cannot be read.
+    """
+    if request.pretrain is None:
+        if request.unlabelled is not None:
+            raise UsageError("--unlabelled: these pictures would not be used", "Add --pretrain autoencoder or --pretrain rbm.")
+        return fitting
+    images = np.asarray(train_set.images)
+    if request.unlabelled is not None:
+        images = np.concatenate([images, unlabelled_images(request, fitting.images)])
+    module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
+    pretrained = pretrain_as_machines if request.pretrain == "rbm" else pretrain_first_layers
+    trained = pretrained(module, images, seed=fitting.settings.seed)
+    state = described(module).state_dict()
+    start = {name: tensor.cpu() for name, tensor in state.items() if any(name.startswith(f"{each.layer}.") for each in trained)}
+    errors = ", ".join(f"{each.layer} {each.error_before:.2f} to {each.error_after:.2f}" for each in trained)
+    say(f"pretrain  {len(images):,} pictures without labels; share of their variance not reconstructed: {errors}")
+    return dataclasses.replace(fitting, start={**(fitting.start or {}), **start})
+
+
+def unlabelled_images(request: TrainRequest, spec: ImageSpec) -> np.ndarray:
+    """The pictures that `unlabelled` names, (N, H, W, C) uint8 as the network takes them; labels are not looked at.
+
+    Raises:
+        UsageError: there is no such data.
+        DataError: a picture cannot be read.
+    """
+    data = request.unlabelled
+    if isinstance(data, np.ndarray):
+        return np.stack([fit_image(image, spec) for image in as_images(data, "unlabelled")])
+    if isinstance(data, str | PathLike) and Path(data).expanduser().is_dir():
+        return np.stack([decode_image(path, spec) for path in picture_files(Path(data).expanduser())])
+    return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download).read("train", spec=spec).images)
+
+
+def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
+    """A tenth of the default learning rate for weights that were trained before; what a flag or a recipe says stays."""
+    if request.pretrained is None or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
+        return settings
+    return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
+
+
+def pretrained_name(source: str | Path | None) -> str | None:
+    """What a configuration says of the weights' source: whole paths."""
+    return None if source is None else PUBLISHED if str(source) == PUBLISHED else str(Path(source).expanduser().resolve())
+
+
+def keep_start(plan: Plan, folder: Path) -> None:
+    """Write the weights that the training begins with into its folder, so that it can be repeated."""
+    if plan.fitting.start is not None:
+        plan.config["start_sha256"] = write_start(folder / START, plan.fitting.start)
+
+
+def with_kept_start(plan: Plan, folder: Path) -> Plan:
+    """The plan with the weights that the run in `folder` began with.
+
+    Raises:
+        RefusedFileError: they are missing or damaged.
+    """
+    sha256 = plan.config.get("start_sha256")
+    if sha256 is None:
+        return plan
+    return dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, start=read_start(folder / START, sha256)))
+
+
+def frozen_in_words(settings: TrainSettings) -> tuple[str, ...]:
+    """A line on the parts that are not trained, where there are some."""
+    if not settings.freeze:
+        return ()
+    until = f"; every {settings.unfreeze_every} epochs the last of them is let go" if settings.unfreeze_every else ""
+    return (f"frozen    {', '.join(settings.freeze)}{until}",)
