@@ -28,7 +28,7 @@ from striate.networks.families import (
     vgg,
 )
 from striate.networks.foreign import is_published_name, published_network
-from striate.networks.layers.convolution import by
+from striate.networks.layers.windows import by
 from striate.networks.network import AuxiliaryHead, Network
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Identity, Layer, Linear, Parallel, Pool
 from striate.networks.layers.activation import ActivationName
 from striate.networks.layers.base import Size
-from striate.networks.layers.convolution import PaddingRule
+from striate.networks.layers.windows import PaddingRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from striate.networks.layers.base import Size
-from striate.networks.layers.convolution import Conv, PaddingRule
+from striate.networks.layers.convolution import Conv
 from striate.networks.layers.joins import Chain
+from striate.networks.layers.windows import PaddingRule
 
 
 def depthwise_conv(channels: int, kernel_size: Size, *, stride: Size = 1, padding: PaddingRule = "same", bias: bool = True) -> Conv:

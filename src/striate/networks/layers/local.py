@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from striate.networks.layers.base import Cost, Count, Layer, Reach, Shape, Size, leaf, per_axis, spatial
-from striate.networks.layers.convolution import PaddingRule, Pads, by, pads_of, window_output
+from striate.networks.layers.windows import PaddingRule, Pads, by, pads_of, window_output
 
 if TYPE_CHECKING:
     from torch import nn

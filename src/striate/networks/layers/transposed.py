@@ -9,7 +9,7 @@ from pydantic import Field
 
 from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers.base import Cost, Count, Layer, Padding, Reach, Shape, Size, elements, leaf, per_axis, spatial
-from striate.networks.layers.convolution import by
+from striate.networks.layers.windows import by
 
 if TYPE_CHECKING:
     from torch import nn

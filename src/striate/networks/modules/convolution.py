@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.networks.layers.windows import pads_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -52,8 +54,6 @@ class AsymmetricPadding(nn.modules.conv._ConvNd):
     def padded(self, x: Tensor) -> Tensor:
         pads = self.pads
         if self.tf_same:
-            from striate.networks.layers.convolution import pads_of
-
             pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel_size, self.stride, self.dilation)
         return F.pad(x, [count for pair in reversed(pads) for count in pair])
 

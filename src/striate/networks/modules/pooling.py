@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.networks.layers.windows import pads_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,8 +58,6 @@ class AsymmetricPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pads = self.pads
         if self.tf_same:
-            from striate.networks.layers.convolution import pads_of
-
             pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel, self.stride, (1,) * len(self.kernel))
         amounts = [count for pair in reversed(pads) for count in pair]
         if self.how == "max":
