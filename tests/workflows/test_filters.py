@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.workflows.explanation.filters import (
     KERNELS,
     FilterRequest,
@@ -107,8 +107,8 @@ def test_a_chain_is_each_step_on_the_result_of_the_last(tmp_path: Path):
 
 def test_a_grey_picture_stays_grey(tmp_path: Path):
     Image.fromarray(IMAGE[..., 0]).save(tmp_path / "a.png")
-    report = filter_picture(FilterRequest(image=tmp_path / "a.png", steps=("watercolour",), output=tmp_path / "b.png"))
-    with Image.open(tmp_path / "b.png") as picture:
+    report = filter_picture(FilterRequest(image=tmp_path / "a.png", steps=("watercolour",), output=tmp_path / "new" / "b.png"))
+    with Image.open(tmp_path / "new" / "b.png") as picture:
         assert report.channels == 1 and picture.mode == "L"
 
 
@@ -121,6 +121,10 @@ def test_a_grey_picture_stays_grey(tmp_path: Path):
         ("[1, 2, 3]", "must be rows of numbers"),
         ("[[1, 2", "must be rows of numbers"),
         ("[]", "kernel of 0 x 0"),
+        ('["123", "456", "789"]', "must be rows of numbers"),
+        ("[[true]]", "must be rows of numbers"),
+        ("[[1e308, 1e308, 1e308]]", "finite numbers up to 1,000,000"),
+        ("[[1/9, 1/9, 1/9]]", "must be rows of numbers, such as -1 or 0.25"),
     ],
 )
 def test_what_is_no_kernel_is_refused(text: str, words: str):
@@ -141,7 +145,9 @@ def test_errors_say_what_was_wanted(tmp_path: Path):
     ):
         with pytest.raises(UsageError, match=words):
             filter_picture(FilterRequest(image=tmp_path / "a.png", **fields))
-    with pytest.raises(DataError, match=r"none\.png"):
+    with pytest.raises(DataError, match=r"none\.png: cannot be read as a picture: No such file or directory\nGive one picture file"):
         filter_picture(FilterRequest(image=tmp_path / "none.png", steps=("blur",), output=tmp_path / "b.png"))
+    with pytest.raises(EnvironmentFault, match=r"a\.png.b\.png: cannot write"):
+        filter_picture(FilterRequest(image=tmp_path / "a.png", steps=("blur",), output=tmp_path / "a.png" / "b.png"))
     with pytest.raises(ShapeError, match=r"a kernel with odd sides, got \(11, 14\) and \(3, 3\)"):
         filtered(IMAGE[..., 0], np.ones((3, 3)))

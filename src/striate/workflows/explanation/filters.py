@@ -16,12 +16,13 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.core.files import write_atomically
+from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
+from striate.core.files import cannot_write, write_atomically
 from striate.data.decode import decode_image
 
 Form = Literal["correlate", "convolve"]
 MAX_SIDE = 31  # of a kernel
+LARGEST = 1e6  # number of a kernel: one more than a picture can show, and far from what a float64 cannot
 GREY = 128.0  # added where a kernel's numbers add up to 0, so that flat areas are grey
 
 
@@ -100,13 +101,20 @@ def filter_picture(request: FilterRequest) -> FilterReport:
     if output.suffix.lower() != ".png":
         raise UsageError(f"--output {output}: must end in .png", "The result is written without loss, as PNG.")
     named = [read_step(step) for step in request.steps]
-    pixels = original = decode_image(request.image)
+    try:
+        pixels = original = decode_image(request.image)
+    except DataError as error:
+        raise DataError(error.message, "Give one picture file: JPEG, PNG, WEBP, BMP, GIF, TIFF or PPM.") from None
     done = []
     for name, kernel in named:
         pixels = apply_step(pixels, name, kernel, form=request.form)
         values = kernel.values if kernel is not None else None
         total = round(math.fsum(map(math.fsum, values)), 12) if values is not None else None
         done.append(FilterStep(name=name, kernel=values, kernel_sum=total, mean=float(pixels.mean()), deviation=float(pixels.std())))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
     write_atomically(output, png(pixels))
     height, width, channels = pixels.shape
     return FilterReport(
@@ -156,15 +164,17 @@ def read_kernel(text: str) -> tuple[tuple[float, ...], ...]:
     remedy = "For example '[[0,-1,0],[-1,5,-1],[0,-1,0]]'."
     try:
         rows = json.loads(text)
-        values = tuple(tuple(map(float, row)) for row in rows)
-    except (ValueError, TypeError, RecursionError):
-        raise UsageError(f"kernel {text[:60]}: must be rows of numbers", remedy) from None
-    sides = (len(values), len(values[0]) if values else 0)
-    if any(len(row) != sides[1] for row in values) or not all(math.isfinite(value) for row in values for value in row):
-        raise UsageError(f"kernel {text[:60]}: its rows must be finite numbers, as many in each", remedy)
+    except (ValueError, RecursionError):
+        rows = None
+    numbers = isinstance(rows, list) and all(isinstance(row, list) and all(type(value) in (int, float) for value in row) for row in rows)
+    if not numbers:
+        raise UsageError(f"kernel {text[:60]}: must be rows of numbers, such as -1 or 0.25", remedy)
+    sides = (len(rows), len(rows[0]) if rows else 0)
+    if any(len(row) != sides[1] for row in rows) or not all(abs(value) <= LARGEST for row in rows for value in row):
+        raise UsageError(f"kernel {text[:60]}: its rows must be finite numbers up to {LARGEST:,.0f}, as many in each", remedy)
     if not all(side % 2 and side <= MAX_SIDE for side in sides):
         raise UsageError(f"kernel of {sides[0]} x {sides[1]}: both must be odd, so that it has a middle, and at most {MAX_SIDE}", remedy)
-    return values
+    return tuple(tuple(map(float, row)) for row in rows)
 
 
 def apply_step(image: np.ndarray, name: str, kernel: Kernel | None, *, form: Form = "correlate") -> np.ndarray:
