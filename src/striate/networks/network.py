@@ -51,8 +51,13 @@ class Network:
     provenance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.input_shape or any(not isinstance(n, int) or n < 1 for n in self.input_shape):
-            raise UsageError(f"{self.name}: input_shape must be positive whole numbers such as (3, 32, 32), got {self.input_shape}")
+        shape: object = self.input_shape
+        if not isinstance(shape, tuple | list) or not shape or any(not isinstance(n, int) or n < 1 for n in shape):
+            raise UsageError(f"{self.name}: input_shape must be positive whole numbers such as (3, 32, 32), got {shape}")
+        object.__setattr__(self, "input_shape", tuple(shape))
+        root: object = self.root
+        if not isinstance(root, Chain):
+            raise UsageError(f"{self.name}: root must be a Chain, got {type(root).__name__}", "Write Network(name, shape, Chain(...)).")
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

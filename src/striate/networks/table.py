@@ -6,6 +6,8 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from striate.networks.layers.base import Row
     from striate.networks.network import Network
 
@@ -35,11 +37,18 @@ def _number(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
+def field_text(size: Sequence[float] | None) -> str:
+    """A receptive field in a table: `5` where all axes agree, `9x7` (H x W) where they do not, `all` for the whole input."""
+    if size is None:
+        return "all"
+    return "x".join(f"{extent:g}" for extent in (size[:1] if len(set(size)) == 1 else size))
+
+
 def layer_table(network: Network) -> str:
     """The table that `print(network)` shows: part, layer, output, parameters, MACs, receptive field."""
     lines = [("part", "layer", "output", "params", "MACs", "sees")]
     for row in network.rows:
-        field = "all" if row.view.whole else "x".join(sorted({f"{_number(size):g}" for size in row.view.size}))
+        field = field_text(None if row.view.whole else row.view.size)
         output = "x".join(map(str, row.output_shape))
         lines.append((row.path, str(row.layer), output, _count(row.cost.params), _count(row.cost.macs), field))
     lines.append(("total", "", "x".join(map(str, network.output_shape)), _count(network.params), _count(network.macs), ""))

@@ -19,7 +19,7 @@ from striate.insight.profile.published import PRINTED
 from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
 from striate.networks.layers.base import elements
 from striate.networks.network import BYTES_PER_NUMBER, Network
-from striate.networks.table import layer_records
+from striate.networks.table import field_text, layer_records
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.subjects import subject
 
@@ -232,8 +232,7 @@ def table(report: ProfileReport) -> tuple[list[str], list[list[str]], set[int]]:
         heading += ["forward ms", "backward ms", "of peak"]
     rows = []
     for layer in report.layers:
-        field = layer["receptive_field"]
-        sees = "all" if field is None else "x".join(sorted({f"{size:g}" for size in field}))
+        sees = field_text(layer["receptive_field"])
         row = [layer["path"], "x".join(map(str, layer["output_shape"])), f"{layer['params']:,}", f"{layer['macs']:,}", sees]
         row.append(f"{layer['intensity']:.1f}" if layer["flops"] else "-")
         if report.measured:
