@@ -49,8 +49,8 @@ def probe(quick: bool) -> tuple[Table, Sequence[str]]:
         rows.append([name, *(f"{mean:.3f}" for mean in found.mean(0))])
         print(rows[-1], flush=True)
     notes = [
-        f"32 cells, not trained; streams of 41 random bits, -1 or 1; noise of {NOISE} of their deviation on the last states; logistic",
-        f"  regression on {count:,} streams, accuracy on {count:,} others; means of {seeds} seeds. Chance is 0.5.",
+        f"32 cells, not trained; streams of 41 random bits, -1 or 1; noise of {NOISE} of their deviation on the last states.",
+        f"Logistic regression on {count:,} streams, accuracy on {count:,} others; means of {seeds} seeds. Chance is 0.5.",
         "A radius is the largest absolute eigenvalue of the first state weights.",
     ]
     return rows, notes
