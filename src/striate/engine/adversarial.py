@@ -20,10 +20,9 @@ from striate.core.errors import UsageError
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Loss, hits_of_classes
+from striate.engine.step import Batches, Loss, hits_of_classes
 
 if TYPE_CHECKING:
-    from striate.engine.fit import Batches
     from striate.engine.processes import Group
 
 RANGE = 255  # of a pixel

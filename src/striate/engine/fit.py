@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,21 +32,11 @@ from striate.engine.pixels import PixelTable
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.engine.shared_norms import norms_together
-from striate.engine.step import Batch, Loss, StepResult, hits_of_classes
+from striate.engine.step import Batches, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
 
 REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
-
-
-class Batches(Protocol):
-    """What the engine needs of a training set: a fixed number of batches an epoch, in an order that the epoch decides."""
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch`, counted from 1, from batch `start`, counted from 0."""
 
 
 class EpochRow(NamedTuple):

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, NumericError
-from striate.engine.fit import Batches
 from striate.engine.schedules import Schedule
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Batch
+from striate.engine.step import Batch, Batches
 from striate.engine.update import Updater
 
 LOWEST, HIGHEST = 1e-7, 10.0

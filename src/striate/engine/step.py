@@ -29,6 +29,16 @@ class Batch(Protocol):
         """(N,) int64, or (N, K) float class shares."""
 
 
+class Batches(Protocol):
+    """What the engine needs of a training set: a fixed number of batches an epoch, in an order that the epoch decides."""
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch`, counted from 1, from batch `start`, counted from 0."""
+
+
 class StepResult(NamedTuple):
     """What one update tells. Tensors stay on the device: the caller chooses when to wait for them."""
 
