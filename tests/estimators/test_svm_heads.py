@@ -103,3 +103,23 @@ def test_what_is_no_head_and_no_source_is_named(digits):
     clf = ImageClassifier("lenet5", epochs=1).fit(X[:60], y[:60])
     with pytest.raises(UnknownNameError, match="unknown layer 'c9'"):
         ImageFeatures(clf.model_, layer="c9").fit(X)
+
+
+def test_a_machine_answers_with_scores_and_claims_no_probabilities(digits):
+    X, y = digits
+    model = ImageClassifier("lenet5", head="svm", epochs=1, batch_size=32).fit(X[:200], y[:200]).model_
+    scores = model.outputs(model.read(X[200:203]))
+
+    answers = model.predict(X[200:203], top=2)
+
+    for answer, row in zip(answers, scores, strict=True):
+        order = np.argsort(-row)
+        assert [item.class_name for item in answer.top] == [model.classes[k] for k in order[:2]]
+        assert answer.probability is None
+        assert [item.score for item in answer.top] == row[order[:2]].tolist()
+    assert set(answers.to_data()[0]) == {"path", "class", "score", "top"}
+    assert answers.to_csv().splitlines()[0] == "path,class,score,class2,score2"
+    with pytest.raises(UsageError, match=r"scores of a hinge loss, which are no probabilities\nUse model\.outputs"):
+        model.probabilities(model.read(X[:1]))
+    plain = ImageClassifier("lenet5", epochs=1).fit(X[:60], y[:60]).model_
+    assert set(plain.predict(X[:1]).to_data()[0]) == {"path", "class", "probability", "top"}

@@ -92,7 +92,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         with torch_seed(0):  # replaced by what was learned
             module = network.build().eval()
         module.load_state_dict(training.state())
-        info = {"data": "arrays", "epochs": len(self.history_)}
+        info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
     def _changes(self) -> Augmentation:

@@ -30,23 +30,32 @@ if TYPE_CHECKING:
 Pictures = Sequence[str | PathLike[str]] | np.ndarray
 MODEL_NAME = "best.safetensors"  # of a run folder
 GROUP = 8  # images that run together on the CPU
+MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
+OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One class with its probability."""
+    """One class with its probability; with its score in place of that, where a hinge loss taught the network."""
 
     class_name: Annotated[str, Field(serialization_alias="class")]
-    probability: float
+    probability: float | None = None
+    score: float | None = None
+
+    @property
+    def sureness(self) -> float | str:
+        """The probability, or the score in words."""
+        return f"score {self.score:.2f}" if self.probability is None else self.probability
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The answer for one picture; `top` lists the most probable classes, best first."""
+    """The answer for one picture, with its probability or its score; `top` lists the best classes, best first."""
 
     path: str
     class_name: Annotated[str, Field(serialization_alias="class")]
-    probability: float
+    probability: float | None = None
+    score: float | None = None
     top: tuple[Answer, ...]
 
 
@@ -66,8 +75,9 @@ class Predictions(Sequence[Prediction]):
         return self.items[index]
 
     def to_data(self) -> list[dict[str, Any]]:
-        """Plain records: path, class, probability, top."""
-        data: list[dict[str, Any]] = TypeAdapter(tuple[Prediction, ...]).dump_python(self.items, mode="json", by_alias=True)
+        """Plain records: path, class, probability or score, top."""
+        adapter = TypeAdapter(tuple[Prediction, ...])
+        data: list[dict[str, Any]] = adapter.dump_python(self.items, mode="json", by_alias=True, exclude_none=True)
         return data
 
     def to_json(self) -> str:
@@ -75,16 +85,20 @@ class Predictions(Sequence[Prediction]):
         return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
 
     def to_rows(self) -> list[list[object]]:
-        """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best."""
+        """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best.
+
+        Where there are scores and no probabilities, the columns are called so.
+        """
         width = max((len(item.top) for item in self.items), default=1)
-        header: list[object] = ["path", "class", "probability"]
+        value = "score" if any(item.score is not None for item in self.items) else "probability"
+        header: list[object] = ["path", "class", value]
         for place in range(2, width + 1):
-            header += [f"class{place}", f"probability{place}"]
+            header += [f"class{place}", f"{value}{place}"]
         rows = [header]
         for item in self.items:
-            row: list[object] = [spreadsheet_cell(item.path), spreadsheet_cell(item.class_name), f"{item.probability:.6f}"]
+            row: list[object] = [spreadsheet_cell(item.path), spreadsheet_cell(item.class_name), f"{getattr(item, value):.6f}"]
             for answer in item.top[1:]:
-                row += [spreadsheet_cell(answer.class_name), f"{answer.probability:.6f}"]
+                row += [spreadsheet_cell(answer.class_name), f"{getattr(answer, value):.6f}"]
             rows.append(row)
         return rows
 
@@ -142,10 +156,26 @@ class Model:
         self.targets: TargetSpec | None = file.targets
         self.calibration = _calibration(file)
 
+    @property
+    def gives_scores(self) -> bool:
+        """Whether its outputs are scores: a hinge loss taught it, as a support vector machine, and no temperature was fitted since."""
+        return self.info.get("loss") in MARGIN_LOSSES and "calibration" not in self.info
+
     def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
         """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size, by its temperature.
 
         Those of labels that do not exclude each other, each for itself, where the model was trained so.
+
+        Raises:
+            UsageError: the model gives numbers, not classes, or scores, as a hinge loss teaches them.
+        """
+        if self.gives_scores:
+            remedy = "Use model.outputs or model.predict, or fit its temperature: striate calibrate."
+            raise UsageError("the model gives the scores of a hinge loss, which are no probabilities", remedy)
+        return self.shares(images, batch_size=batch_size)
+
+    def shares(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+        """What `probabilities` gives, also where a hinge loss taught the network: then rows that sum to 1, and no more than that.
 
         Raises:
             UsageError: the model gives numbers, not classes.
@@ -201,7 +231,8 @@ class Model:
     def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
         """The classes of pictures; arguments and errors as of `predict`.
 
-        A picture that scores below the threshold of `calibration` is "unknown"; its `top` still lists the classes.
+        A picture that scores below the threshold of `calibration` is "unknown"; its `top` still lists the classes. Where `gives_scores`,
+        each class comes with its output as its score: the right one was to be 1 above all others.
 
         Raises:
             UsageError: the model gives no classes.
@@ -222,8 +253,8 @@ class Model:
         for names, images in self._groups(pictures, batch_size):
             logits, found = self.outputs(images, batch_size=batch_size), self.calibration
             fits = scores_of(logits, found.score, found.temperature) >= (-np.inf if found.threshold is None else found.threshold)
-            probabilities = softmax(logits / found.temperature)
-            for name, row, known in zip(names, probabilities, fits, strict=True):
+            values = logits if self.gives_scores else softmax(logits / found.temperature)
+            for name, row, known in zip(names, values, fits, strict=True):
                 yield self._answer(name, row, top, known)
 
     def estimate(self, pictures: Pictures, *, batch_size: int = 128) -> Estimates:
@@ -264,11 +295,12 @@ class Model:
         with ThreadPoolExecutor() as pool:
             return np.stack(list(pool.map(lambda path: decode_image(Path(path), self.images), pictures)))
 
-    def _answer(self, name: str, probabilities: np.ndarray, top: int, known: bool) -> Prediction:
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        answers = tuple(Answer(class_name=self.classes[k], probability=float(probabilities[k])) for k in best)
+    def _answer(self, name: str, values: np.ndarray, top: int, known: bool) -> Prediction:
+        best = np.argsort(-values, kind="stable")[:top]
+        kind = "score" if self.gives_scores else "probability"
+        answers = tuple(Answer(class_name=self.classes[k], **{kind: float(values[k])}) for k in best)
         answer = answers[0].class_name if known else UNKNOWN
-        return Prediction(path=name, class_name=answer, probability=answers[0].probability, top=answers)
+        return Prediction(path=name, class_name=answer, **{kind: float(values[best[0]])}, top=answers)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file again, at `path`."""

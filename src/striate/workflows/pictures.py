@@ -141,13 +141,13 @@ def mistakes_picture(
 
 
 def predictions_picture(
-    images: np.ndarray, answers: Sequence[Sequence[tuple[str, float]]], names: Sequence[str], *, title: str = "Predictions"
+    images: np.ndarray, answers: Sequence[Sequence[tuple[str, float | str]]], names: Sequence[str], *, title: str = "Predictions"
 ) -> bytes:
     """Pictures with their answers: under each its name and the classes with their probabilities, best first, at most five.
 
     Args:
         images: (n, H, W, C) uint8.
-        answers: n lists of (class, probability).
+        answers: n lists of (class, probability), or of (class, text).
         names: n file names.
         title: The heading.
 
@@ -156,7 +156,7 @@ def predictions_picture(
     """
     _check_lengths(images, answers=answers, names=names)
     captions = [
-        "\n".join([short_name(name), *(f"{short_name(answer)}  {_percent(probability)}" for answer, probability in best[:5])])
+        "\n".join([short_name(name), *(f"{short_name(c)}  {sure if isinstance(sure, str) else _percent(sure)}" for c, sure in best[:5])])
         for name, best in zip(names, answers, strict=True)
     ]
     return montage(images, captions, title=title)

@@ -56,13 +56,15 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         if request.plot is not None:
             raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave --plot out.")
         return model.estimate(files, batch_size=request.batch_size)
+    if model.gives_scores:
+        say("scores of a hinge loss, no probabilities; `striate calibrate` writes a model that gives those")
     predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
         from striate.workflows.pictures import predictions_picture
 
         shown = predictions.items[:MAX_PICTURES_IN_PLOT]
         images = model.read([item.path for item in shown])
-        answers = [[(answer.class_name, answer.probability) for answer in item.top] for item in shown]
+        answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
         write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]))
         more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
         say(f"drawn: {request.plot}{more}")
@@ -79,6 +81,9 @@ def answer_rows(predictions: Predictions | Segmentations | Estimates) -> list[li
 
 
 def _words(item: Prediction) -> str:
-    classes = ", ".join(f"{answer.class_name} {answer.probability:.1%}" for answer in item.top)
+    classes = ", ".join(
+        f"{answer.class_name} {answer.sureness}" if answer.probability is None else f"{answer.class_name} {answer.probability:.1%}"
+        for answer in item.top
+    )
     known = item.class_name == item.top[0].class_name
     return classes if known else f"{item.class_name} (nearest: {classes})"

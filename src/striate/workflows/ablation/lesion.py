@@ -86,7 +86,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]
 
     def accuracy() -> float:
-        return float((model.probabilities(images).argmax(1) == labels).mean())
+        return float((model.outputs(images).argmax(1) == labels).mean())
 
     whole = accuracy()
     points = lesion_points(model, accuracy, request.seed)

@@ -196,7 +196,7 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
 
 def doubted_labels(model: Model, pictures: ImageSet) -> str:
     """The training pictures of whose labels the kept model is sure that they are wrong, the surest first: CSV text."""
-    probabilities = model.probabilities(np.asarray(pictures.images))  # (N, K)
+    probabilities = model.shares(np.asarray(pictures.images))  # (N, K)
     answers, sure = probabilities.argmax(1), probabilities.max(1)
     doubted = np.flatnonzero((answers != pictures.labels) & (sure >= SURE))
     order = doubted[np.argsort(-sure[doubted], kind="stable")]

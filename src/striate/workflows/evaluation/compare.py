@@ -170,7 +170,7 @@ def _answers(
     for model in models:
         read = read_split(source, request.split, model, config, say if images is None else lambda _text: None)
         places = np.array([models[0].classes.index(name) for name in model.classes])
-        answers.append(places[model.probabilities(read.images, batch_size=request.batch_size).argmax(1)])
+        answers.append(places[model.outputs(read.images, batch_size=request.batch_size).argmax(1)])
         images = read if images is None else images
     if request.split == "test":
         for run in runs:

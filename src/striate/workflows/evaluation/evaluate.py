@@ -17,7 +17,7 @@ from striate.core.files import cannot_write, write_atomically
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
-from striate.estimators.model import Model, load
+from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
 from striate.workflows.evaluation.openings import count_opening, say_opening
@@ -56,6 +56,7 @@ class EvaluateReport(Measures):
     data: str
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
 
 
 def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
@@ -99,7 +100,7 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
         )
     images = read_split(source, request.split, model, config, say)
     openings = opened(source.name)
-    probabilities = model.probabilities(images.images, batch_size=request.batch_size)
+    probabilities = model.shares(images.images, batch_size=request.batch_size)
     return judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
 
 
@@ -120,7 +121,9 @@ def judged(
         _write(output, measures, probabilities, images, model)
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
     where = str(output) if output is not None else None
-    report = EvaluateReport(**fields, split=split, model=name, data=data, output=where, test_openings=openings)
+    report = EvaluateReport(
+        **fields, split=split, model=name, data=data, output=where, test_openings=openings, of_scores=model.gives_scores
+    )
     if output is not None:
         write_json(output / "measures.json", _plain(report))
     return report
@@ -205,6 +208,7 @@ def summary(report: EvaluateReport | SegmentReport | TargetReport) -> str:
         f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
         f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
         f"log loss {report.log_loss:.4f}   expected calibration error {report.ece:.4f}",
+        *([f"({OF_SCORES})"] if report.of_scores else []),
         "",
     ]
     width = max(5, *(len(name) for name in report.classes))

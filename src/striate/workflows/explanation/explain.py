@@ -19,7 +19,7 @@ from striate.core.files import cannot_write, write_atomically
 from striate.data.folder import picture_files
 from striate.data.records import ImageSet
 from striate.data.sources import open_data
-from striate.estimators.model import Model, load
+from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
 from striate.workflows.evaluation.evaluate import read_split
@@ -132,7 +132,9 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     tools.part(network, layer)  # before anything is written
     output = _folder(request, run, model)
 
-    probabilities = model.probabilities(images)
+    probabilities = model.shares(images)
+    if model.gives_scores:
+        say(OF_SCORES)
     answers = probabilities.argmax(1)
     targets = answers if request.target is None else np.full(len(images), model.classes.index(request.target))
     classes = torch.from_numpy(targets).to(inputs.device)
@@ -244,7 +246,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet])
         return Chosen([file.name for file in files], model.read(files), [None] * len(files))
     split = read()
     if request.mistakes:
-        places = most_confident_mistakes(model.probabilities(split.images), split.labels, request.num_pictures)
+        places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)
         if not len(places):
             raise DataError(f"{split.name}: the model makes no mistakes on the {split.split} split", "Leave --mistakes out.")
     else:

@@ -128,6 +128,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                     if event.is_best:
                         best = event.row
                         extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
+                        extra["loss"] = fitting.settings.loss
                         save_model(
                             folder / MODEL_NAME,
                             fitting.network,
