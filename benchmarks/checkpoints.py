@@ -86,8 +86,9 @@ def in_own_process(name: str, way: str, steps: int) -> dict[str, float]:
 def measure(name: str, way: str, steps: int) -> dict[str, float]:
     """Seconds from the first update to the last, seconds of them that went into checkpoints, and how many there were."""
     from striate.engine.checkpoints import CheckpointStore
+    from striate.workflows.training.request import TrainRequest
     from striate.workflows.training.running import Silence
-    from striate.workflows.training.train import TrainRequest, train
+    from striate.workflows.training.train import train
 
     class Clock(Silence):
         """When the updates were."""

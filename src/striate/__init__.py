@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         report,
         train,
     )
-    from striate.workflows.training.train import TrainReport
+    from striate.workflows.training.request import TrainReport
 
 __all__ = [
     "EvaluateReport",
@@ -67,7 +67,7 @@ HOMES = {
     "Network": "striate.networks.network",
     "Prediction": "striate.estimators.model",
     "Predictions": "striate.estimators.model",
-    "TrainReport": "striate.workflows.training.train",
+    "TrainReport": "striate.workflows.training.request",
     "ablate": "striate.workflows.face",
     "attack": "striate.workflows.face",
     "calibrate": "striate.workflows.face",

@@ -14,7 +14,9 @@ from striate.apps.cli import main
 from striate.core.errors import DataError, UsageError
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
 from striate.workflows.diagnosis.probing import HISTORY, read_history
-from striate.workflows.training.train import Silence, TrainRequest, train
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import train
 
 
 class Heard(Silence):

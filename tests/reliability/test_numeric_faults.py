@@ -21,7 +21,8 @@ from striate.engine.checkpoints import CheckpointStore
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, FittingRun, fit_images
 from striate.networks.catalog import network
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.train import train
 
 CURVE = Path(__file__).parents[1] / "golden" / "training" / "losses.txt"
 UPDATES = 9

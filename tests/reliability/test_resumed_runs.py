@@ -11,8 +11,9 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.locks import RunLock
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.train import train
 
 
 class Notes(Silence):

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from striate.core.journal import read_journal
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.train import train
 
 SOURCE = Path(__file__).parents[2] / "src" / "striate"
 FLAGS = ("--model", "compact_cnn", "--steps", "4", "--batch-size", "16", "--checkpoint-every", "2", "--no-diagnose")

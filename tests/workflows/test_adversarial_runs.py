@@ -16,8 +16,9 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.training.repro import ReproRequest, repro
+from striate.workflows.training.request import TrainRequest, summary
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, summary, train
+from striate.workflows.training.train import train
 
 NET = Network("tiny", (1, 8, 8), Chain(Conv(4, 3), Activation("relu"), Flatten(), Dropout(0.2), Linear(10)))
 ATTACK = {"adversarial": "pgd", "adversarial_eps": 0.1, "adversarial_steps": 2}

@@ -10,8 +10,9 @@ import striate
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.training import batch_size
 from striate.workflows.training.batch_size import bytes_needed, free_memory_bytes, largest_that_runs, power_below, size_for_memory
+from striate.workflows.training.planning import planned
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, planned
 
 
 class Notes(Silence):

@@ -10,8 +10,10 @@ import pytest
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.continuing import conditions, warn_of_other_conditions
+from striate.workflows.training.extending import extension_of
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.sharing import locked
-from striate.workflows.training.train import TrainRequest, extension_of, train
+from striate.workflows.training.train import train
 
 CONFIG = {"settings": {"epochs": 10, "steps": None}}
 

@@ -27,8 +27,9 @@ from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, fit_images
 from striate.networks.catalog import network, networks
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.train import train
 
 pytestmark = pytest.mark.slow
 FLAGS = ("train", "digits", "--model", "compact_cnn", "--batch-size", "64", "--no-diagnose")  # 21 updates an epoch

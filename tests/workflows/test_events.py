@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from striate.core.journal import read_journal
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.train import train
 
 
 class Cut(Silence):

@@ -12,8 +12,9 @@ from striate.data.sources import open_data
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.train import train
 
 pytestmark = pytest.mark.release
 

@@ -21,8 +21,9 @@ import pytest
 from striate.core.errors import EnvironmentFault
 from striate.core.journal import read_journal
 from striate.workflows.training.logs import EventFiles, Logs, ServerRun, without_password
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.train import train
 
 LOCAL = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 needs_tensorboard = pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
@@ -268,7 +269,8 @@ def test_a_log_that_is_not_known_is_refused(request_of):
 @pytest.mark.slow
 def test_without_a_log_neither_package_is_loaded_and_the_journal_has_each_epoch(request_of, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from striate.workflows.training.train import TrainRequest, train;"
+        "import sys; from pathlib import Path;"
+        "from striate.workflows.training.request import TrainRequest; from striate.workflows.training.train import train;"
         f"train(TrainRequest(data=Path({str(tmp_path / 'data.npz')!r}), network='compact_cnn', epochs=2, batch_size=20,"
         f"output=Path({str(tmp_path / 'run')!r}), checkpoint_every=2));"
         "assert not {'tensorboard', 'mlflow'} & set(sys.modules)"

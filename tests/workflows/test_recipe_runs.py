@@ -10,7 +10,8 @@ import yaml
 
 import striate
 from striate.core.errors import NumericError, UsageError
-from striate.workflows.training.train import TrainRequest, train
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.train import train
 
 SHORT = {"network": "compact_cnn", "steps": 4, "batch_size": 32, "device": "cpu"}
 
@@ -91,7 +92,7 @@ def test_a_run_goes_on_without_a_recipe(unlike_the_defaults):
 def test_a_rate_that_is_found_is_trained_with_drawn_and_kept(tmp_path):
     said = []
 
-    class Listener(striate.workflows.training.train.Silence):
+    class Listener(striate.workflows.training.running.Silence):
         def say(self, text):
             said.append(text)
 

@@ -14,7 +14,7 @@ from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for
-from striate.workflows.training.train import TrainRequest
+from striate.workflows.training.request import TrainRequest
 
 SMALL = striate.network("resnet20_cifar")
 LARGE = striate.network("resnet18")

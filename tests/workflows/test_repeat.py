@@ -13,7 +13,7 @@ from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.data.splits import fold_places
 from striate.workflows.training.repeat import RepeatRequest, repeat, spread_of
-from striate.workflows.training.train import TrainRequest
+from striate.workflows.training.request import TrainRequest
 
 QUICK = {"network": "lenet5", "steps": 4, "batch_size": 32}
 

@@ -17,7 +17,9 @@ from PIL import Image
 import striate
 from striate.core.errors import DataError, NumericError, RefusedFileError, UsageError
 from striate.data.sources import open_data
-from striate.workflows.training.train import Silence, TrainRequest, train
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import train
 
 
 @pytest.fixture(scope="module")

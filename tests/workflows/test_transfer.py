@@ -59,7 +59,7 @@ def start_tensors(run) -> dict[str, torch.Tensor]:
 def test_a_run_gives_its_weights_to_the_next_with_other_classes_and_a_fresh_head(grey_run, tmp_path, capsys):
     lines: list[str] = []
 
-    class Listener(striate.workflows.training.train.Silence):
+    class Listener(striate.workflows.training.running.Silence):
         def say(self, text: str) -> None:
             lines.append(text)
 
@@ -325,7 +325,7 @@ def test_a_published_network_trains_evaluates_predicts_and_goes_on(name, tmp_pat
 
 
 def test_a_module_for_pictures_of_several_sizes_needs_a_size():
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
     class Source:
         image_size, channels, name = None, 3, "photos"
@@ -343,7 +343,7 @@ def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatabl
     more = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
     lines: list[str] = []
 
-    class Listener(striate.workflows.training.train.Silence):
+    class Listener(striate.workflows.training.running.Silence):
         def say(self, text: str) -> None:
             lines.append(text)
 
@@ -365,7 +365,7 @@ def test_pictures_without_labels_may_be_a_folder(tmp_path):
     for index in range(5):
         Image.fromarray(np.full((9, 13), 40 * index, dtype=np.uint8)).save(tmp_path / "more" / f"{index}.png")
     X, y = pictures(1, 3, (8, 8))
-    request = striate.workflows.training.train.TrainRequest(data=(X, y), pretrain="autoencoder", unlabelled=tmp_path / "more")
+    request = striate.workflows.training.request.TrainRequest(data=(X, y), pretrain="autoencoder", unlabelled=tmp_path / "more")
 
     images = transfer.unlabelled_images(request, striate.core.images.ImageSpec(height=8, width=8, channels=1, mean=(0.5,), std=(0.5,)))
 

@@ -33,7 +33,8 @@ from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
-from striate.workflows.training.train import TrainReport, TrainRequest, Watch
+from striate.workflows.training.request import TrainReport, TrainRequest
+from striate.workflows.training.running import Watch
 from striate.workflows.training.train import train as train_request
 
 

@@ -295,7 +295,8 @@ def train_command(
     """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.recipes.choices import with_checked_fields
-    from striate.workflows.training.train import TrainRequest, train
+    from striate.workflows.training.request import TrainRequest
+    from striate.workflows.training.train import train
 
     request = with_checked_fields(
         TrainRequest,
@@ -358,7 +359,7 @@ def train_command(
     if as_json and speaks:
         print_json(report)
     elif speaks:
-        from striate.workflows.training.train import summary
+        from striate.workflows.training.request import summary
 
         sys.stdout.write(summary(report))
     if report.interrupted:

@@ -108,7 +108,7 @@ def repeat_command(
     from striate.apps.cli.progress import show_progress
     from striate.workflows.recipes.choices import with_checked_fields
     from striate.workflows.training.repeat import RepeatRequest, repeat, summary
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
     training = with_checked_fields(
         TrainRequest,

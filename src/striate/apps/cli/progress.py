@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from striate.workflows.training.train import EpochRow
+    from striate.estimators.fitting import EpochRow
 
 
 class LineWatch:

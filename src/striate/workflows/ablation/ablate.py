@@ -28,9 +28,10 @@ from striate.workflows.ablation.variants import BASELINE, Variant, slug, variant
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.continuing import Plan
+from striate.workflows.training.planning import planned
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence, Watch
 from striate.workflows.training.runs import new_run_folder, write_json
-from striate.workflows.training.train import TrainRequest, planned
 
 PLAN, JOURNAL = "ablation.json", "trials.jsonl"
 UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again

@@ -27,7 +27,7 @@ from striate.workflows.recipes.book import RECIPES, SMALL_PICTURE, Recipe
 from striate.workflows.recipes.files import read_recipe_file
 
 if TYPE_CHECKING:
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
 GROUPS = ("settings", "augmentation")  # of --set

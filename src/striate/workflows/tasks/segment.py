@@ -30,7 +30,7 @@ from striate.workflows.tasks.segment_measures import SegmentMeasures, measure_pi
 from striate.workflows.training.runs import write_json
 
 if TYPE_CHECKING:
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
 MAX_SHOWN = 12  # pictures in one plot
 PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")

@@ -29,7 +29,7 @@ from striate.workflows.training.runs import read_config
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
 
 if TYPE_CHECKING:
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
 NOT_OF_THE_RESULT = ("resume", "output", "name", "device", "checkpoint_every", "download", "data", "epochs", "workers", "diagnose", "log")
 

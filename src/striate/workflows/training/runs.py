@@ -16,6 +16,8 @@ import yaml
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
 
+CURVES = Path("report") / "curves.png"  # of a run folder; the last file that a training writes
+
 
 def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     """Make the folder of a new run: `output`, or the next free `runs/<verb>/<name>-NNN`.

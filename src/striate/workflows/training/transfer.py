@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from striate.workflows.training.continuing import Plan
-    from striate.workflows.training.train import TrainRequest
+    from striate.workflows.training.request import TrainRequest
 
 START = "start.safetensors"  # of a run folder: the weights that it began with, where they were not fresh
 GENTLE = 0.1  # of the default learning rate, for weights that are good already

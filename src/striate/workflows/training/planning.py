@@ -1,0 +1,211 @@
+"""From what is asked to what is trained: network, pictures, settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from striate.core.errors import UsageError
+from striate.core.images import Fit, ImageSpec
+from striate.data.augmentation.record import Augmentation
+from striate.data.masks import MaskSource
+from striate.data.named import NAMED
+from striate.data.records import DataSource, ImageSet
+from striate.data.targets import target_spec
+from striate.engine.processes import Group
+from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import Fitting, channel_statistics
+from striate.estimators.transfer import Weights
+from striate.networks.catalog import network as catalog_network
+from striate.networks.network import Network
+from striate.workflows.recipes.choices import (
+    augmentation_for,
+    choices_of,
+    completed,
+    network_for,
+    settings_for,
+)
+from striate.workflows.tasks.segment import plan_pixel_network
+from striate.workflows.tasks.targets import suited_to
+from striate.workflows.training.batch_size import AUTO, auto_batch_size
+from striate.workflows.training.continuing import (
+    Plan,
+    open_source,
+    read_train_and_val,
+)
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import Watch
+from striate.workflows.training.sharing import (
+    agreed,
+)
+from striate.workflows.training.transfer import (
+    asked_weights,
+    frozen_in_words,
+    network_of_weights,
+    pretrained_name,
+    started_from,
+    with_gentle_rate,
+    with_own_module,
+    with_pretrained_layers,
+)
+
+VAL_FRACTION = 0.1  # of the training split, where there is no val split
+
+
+def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
+    """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
+    choices = choices_of(request.recipe)
+    request = completed(request, choices)
+    val_fraction = VAL_FRACTION if request.val_fraction is None else request.val_fraction
+    source = open_source(
+        request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable
+    )
+    for note in source.notes:
+        watch.say(note)
+    request = with_own_module(request, source)
+    weights = asked_weights(request, source)
+    network, fit = plan_network(request, source, weights)
+    channels, height, width = network.input_shape
+    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
+    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
+    train_set, val_set = read_train_and_val(source, spec, val_fraction, request.seed or 0, watch.say)
+    spec = with_statistics(spec, train_set)
+    start = None
+    if weights is not None:
+        spec = weights.normalized(spec) if request.normalization is None else spec
+        start = started_from(weights, network, source.classes, watch.say)
+
+    def fitting_for(request: TrainRequest) -> Fitting:
+        settings = with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task), request)
+        return Fitting(
+            network=network,
+            images=spec,
+            classes=source.classes,
+            settings=suited_to(source.task, settings),
+            augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
+            targets=target_spec(source.task, train_set.labels),
+            start=start,
+        )
+
+    if request.batch_size == AUTO:
+        trial = fitting_for(dataclasses.replace(request, batch_size=None))
+        size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
+        request = dataclasses.replace(request, batch_size=int(size))
+    fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
+
+
+def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:
+    """The network for the data's classes, channels and size, or that of the weights, and how pictures are fitted to it."""
+    if isinstance(source, MaskSource):
+        return plan_pixel_network(request, source)
+    classes = len(source.classes)
+    size: int | tuple[int, ...] | None = request.image_size
+    if isinstance(request.network, Network):
+        net = request.network
+        if net.output_shape != (classes,):
+            raise UsageError(f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {outputs_in_words(source)}")
+        if net.input_shape[0] != source.channels and source.channels != 1:
+            raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
+        if request.image_size is not None:
+            net = net.with_input((net.input_shape[0], request.image_size, request.image_size))
+            net.root.output_shape(net.input_shape)
+    elif weights is not None:
+        net = network_of_weights(request, source, weights)
+    else:
+        name = request.network or network_for(source)
+        if size is None:
+            size = default_size(name, source, named=request.network is not None)
+        net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=size)
+    same = source.image_size == net.input_shape[1:]
+    return net, request.fit or ("stretch" if same else "pad" if source.image_size is not None else "crop")
+
+
+def default_size(name: str, source: DataSource, *, named: bool) -> int | tuple[int, int] | None:
+    """The pictures' own size where they have one and the network takes it; else what the network was published for."""
+    if source.image_size is None:
+        return None if named else 128
+    own = catalog_network(name)
+    if max(source.image_size) <= 64 and own.fits((own.input_shape[0], *source.image_size)):
+        return source.image_size
+    return None
+
+
+def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
+    """`spec` with the mean and deviation of each channel over (at most 10,000 evenly spaced) training pictures."""
+    step = max(1, len(train_set) // 10_000)
+    mean, std = (tuple(round(value, 4) for value in values) for values in channel_statistics(np.asarray(train_set.images[::step])))
+    return dataclasses.replace(spec, mean=mean, std=std)
+
+
+def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) -> dict[str, Any]:
+    """Everything the run was made with, merged: plain data."""
+    data = "arrays"
+    if isinstance(request.data, str | Path):
+        data = request.data if request.data in NAMED else str(Path(request.data).resolve())
+    return {
+        "data": data,
+        "task": fitting.targets.task if fitting.targets is not None else request.task,
+        "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
+        "val_fraction": val_fraction,
+        "val_seed": request.seed or 0,  # of the division into train and val; --set may give the training another
+        "skip_unreadable": request.skip_unreadable,
+        "network": fitting.network.name,
+        "extended_by": [],
+        "pretrained": pretrained_name(request.pretrained),
+        "pretrain": request.pretrain,
+        "start_sha256": None,  # of the weights that the training starts from, where they are not fresh
+        "num_classes": len(fitting.classes),
+        "settings": TypeAdapter(type(fitting.settings)).dump_python(fitting.settings, mode="json"),
+        "augmentation": dataclasses.asdict(fitting.augmentation),
+        "images": TypeAdapter(ImageSpec).dump_python(fitting.images, mode="json"),
+    }
+
+
+def outputs_in_words(source: DataSource) -> str:
+    """How many classes, labels or numbers the data has."""
+    one, more = {"regression": ("number", "numbers"), "multilabel": ("label", "labels")}.get(source.task, ("class", "classes"))
+    return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
+
+
+def chosen(plan: Plan, folder: Path) -> str:
+    """What is about to be trained, in a few lines."""
+    fitting, source = plan.fitting, plan.source
+    net, settings, spec = fitting.network, fitting.settings, fitting.images
+    length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+    schedule = (
+        f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
+    )
+    return "\n".join(
+        (
+            f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
+            f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
+            f"training  {length}, batch {settings.batch_size}, {schedule}",
+            *attack_in_words(settings),
+            *frozen_in_words(settings),
+            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
+            f"run       {folder}",
+        )
+    )
+
+
+def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
+    """The attack that is trained against, where there is one."""
+    if settings.adversarial is None:
+        return ()
+    size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
+    return (f"against   {settings.adversarial}, {size}; val: pgd of {settings.adversarial_steps} steps",)
+
+
+def changes_of(augmentation: Augmentation) -> str:
+    """The changes of a record in words: those that are on."""
+    words = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
+    for field in dataclasses.fields(augmentation):
+        value = getattr(augmentation, field.name)
+        if field.name not in ("crop_padding", "flip") and value != field.default:
+            words.append(f"{field.name} {value}")
+    return ", ".join(filter(None, words)) or "none"

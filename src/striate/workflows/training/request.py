@@ -1,0 +1,125 @@
+"""What a training is asked for, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from striate.core.images import Fit, Normalization
+from striate.core.targets import Task
+from striate.data.augmentation.record import Policy
+from striate.engine.settings import LossName, OptimizerName, ScheduleName
+from striate.workflows.training.logs import LogName
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class TrainRequest:
+    """What to train on what. None leaves a choice to the defaults, which say what they chose."""
+
+    data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
+    network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
+    pretrain: Literal["autoencoder", "rbm"] | None = None  # the first two layers, without labels
+    unlabelled: Any = None  # more pictures for that: a folder of them, or data as above
+    pretrained: str | Path | None = None  # weights to begin with: timm, a run folder, or a .safetensors file
+    task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
+    epochs: int | str | None = None  # "+20" extends the run of `resume`
+    steps: int | None = None  # exactly this many updates instead
+    batch_size: int | Literal["auto"] | None = None  # auto: what the memory has room for
+    recipe: str | Path | None = None  # the name of a recipe, or a YAML file: weaker than all that is said here
+    loss: LossName | None = None
+    learning_rate: float | Literal["find"] | None = None  # find: by a range test
+    optimizer: OptimizerName | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: ScheduleName | None = None
+    warmup_epochs: float | None = None
+    smoothing: float | None = None
+    max_grad_norm: float | None = None
+    patience: int | None = None
+    image_size: int | None = None
+    fit: Fit | None = None
+    crop_padding: int | None = None
+    flip: bool | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
+    policy: Policy | None = None
+    erasing: float | None = None
+    normalization: Normalization | None = None
+    workers: int = 0  # threads that prepare batches while others train; they are the same batches
+    val_fraction: float | None = None  # of train, where there is no val split; None: a tenth
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    compile: bool | None = None
+    seed: int | None = None
+    device: str | None = None
+    resume: Path | None = None  # the run folder to go on with; then all else comes from there
+    checkpoint_every: int | None = None  # updates between two checkpoints; None lets the time decide
+    diagnose: bool = True  # say what goes wrong while it trains
+    log: tuple[LogName, ...] = ()  # beside metrics.csv and events.jsonl, which are always written
+    accumulate: int | None = None
+    ema: float | None = None
+    adversarial: Literal["fgsm", "pgd"] | None = None  # train on pictures that this attack changes
+    adversarial_eps: float | None = None  # by so much at most, as a share of a pixel's range
+    adversarial_steps: int | None = None  # of pgd, under which is validated also where fgsm trains
+    freeze: tuple[str, ...] | None = None
+    deterministic: bool | None = None
+    output: Path | None = None
+    name: str | None = None
+    skip_unreadable: bool = False
+    set: dict[str, Any] = Field(default_factory=dict)  # more settings: "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
+    data_dir: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValScore:
+    """How the kept model does on the validation split."""
+
+    accuracy: float | None  # of labels: the share of pictures that have exactly theirs; None: of numbers
+    loss: float  # that of the training, without smoothing and class weights; of numbers in their deviations over the training pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetScore(ValScore):
+    """The same of numbers, labels or masks, which have measures of their own, and of a training against an attack.
+
+    Of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of an
+    attack robust_accuracy, under pgd.
+    """
+
+    measures: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What a training did and where it lies."""
+
+    run: str
+    network: str
+    data: str
+    splits: tuple[str, ...]  # that the data has of its own
+    params: int
+    num_train: int
+    num_val: int
+    epochs: int  # begun
+    steps: int
+    seconds: float
+    images_per_second: float  # while training, the median epoch
+    best_epoch: int
+    val: TargetScore | ValScore
+    interrupted: bool
+
+
+def summary(report: TrainReport) -> str:
+    """The report for a person."""
+    split = "test" if "test" in report.splits else "val"
+    scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
+    words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
+    return (
+        f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
+        f"of {report.epochs}), {report.seconds:.1f} s\n"
+        f"run: {report.run}\n"
+        f"next: striate evaluate {report.run} --split {split}\n"
+    )
