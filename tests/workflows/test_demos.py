@@ -18,7 +18,7 @@ from striate.workflows.demos.drawing import stages, tiles
 from striate.workflows.demos.registry import DEMOS, DemoRequest, demonstrate, summary, text_of
 from striate.workflows.demos.shown import Table
 
-EVERY_TIME = ("hopfield", "art", "svm", "pooling", "dropout", "rbm")  # these draw in a second or two
+EVERY_TIME = ("hopfield", "backpropagation", "art", "svm", "pooling", "dropout", "rbm")  # these draw in a second or two
 
 
 @pytest.mark.slow

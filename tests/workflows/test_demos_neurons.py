@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from striate.estimators import Hopfield
-from striate.workflows.demos import art, hopfield, perceptron, som, svm, xor
+from striate.workflows.demos import art, backpropagation, hopfield, perceptron, som, svm, xor
 from striate.workflows.demos.shown import Setting
 
 SHORT = Setting(short=True)
@@ -38,6 +38,23 @@ def test_hidden_units_make_xor_separable():
         assert wanted == (name in ("0 1", "1 0"))
         assert abs(answer - wanted) <= 0.05
     assert neurons.column("right") == {"the inputs": "2 of 4", "the hidden units": "4 of 4"}
+
+
+@pytest.mark.row("003-14", "003-21")
+def test_one_update_by_hand_is_the_published_one_and_autograds():
+    shown = backpropagation.show(SHORT)
+
+    units, updates, repeated = shown.tables
+    published = {"net I": [-0.7, 0.1, -0.105], "output O": [0.332, 0.525, 0.474], "error Err": [-0.0087, -0.0065, 0.1311]}
+    for name, values in published.items():
+        np.testing.assert_allclose(list(units.column(name).values()), values, atol=6e-4)
+    after = {"w14": 0.192, "w15": -0.306, "w24": 0.4, "w25": 0.1, "w34": -0.508, "w35": 0.194, "w46": -0.261, "w56": -0.138}
+    after |= {"b4": -0.408, "b5": 0.194, "b6": 0.218}
+    found = updates.column("after")
+    assert found == pytest.approx(after, abs=6e-4)
+    assert updates.column("rate x Err x O") == pytest.approx(updates.column("by autograd"), abs=1e-15)
+    losses = list(repeated.column("loss").values())
+    assert losses == sorted(losses, reverse=True)
 
 
 @pytest.mark.row("003-3", "003-22")

@@ -35,6 +35,7 @@ MAIN = Demo("train", "the main job: a network learns scanned digits and answers 
 DEMOS = (
     Demo("perceptron",      "its line moves with each mistake; the gates it learns, and XOR, which it cannot"),
     Demo("xor",             "two hidden units bend the plane until one line parts XOR"),
+    Demo("backpropagation", "one update of a small network by hand: outputs, errors, new weights, each number shown"),
     Demo("hopfield",        "noisy digits fall into the stored ones while the energy goes down; how much the memory holds"),
     Demo("som",             "a net unfolds over a square; digits are laid out so that neighbours look alike"),
     Demo("art",             "vigilance decides how many categories there are, and how large each may be"),
