@@ -13,8 +13,10 @@ from striate.data.sources import open_data
 from striate.estimators.model import load
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.pictures import predictions_picture
+from striate.workflows.training.request import TrainReport, TrainRequest
+from striate.workflows.training.running import Silence, Watch
 from striate.workflows.training.runs import new_run_folder
-from striate.workflows.training.train import Silence, TrainReport, TrainRequest, Watch, train
+from striate.workflows.training.train import train
 
 NUM_SHOWN = 24  # pictures in answers.png
 EPOCHS, SHORT_EPOCHS = 15, 3
@@ -53,7 +55,7 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     model = load(folder)
     shown = open_data("digits").read("test", spec=model.images)
     images = shown.images[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]
-    answers = [[(item.class_name, item.probability)] for item in model.classify(images)]
+    answers = [[(item.class_name, item.top[0].sureness)] for item in model.classify(images)]
     names = [f"a {shown.classes[label]}" for label in shown.labels[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]]
     picture = folder / "report" / "answers.png"
     write_atomically(picture, predictions_picture(images, answers, names, title="Digits the network has not seen, and its answers"))
