@@ -1,6 +1,7 @@
 """Kill one of two processes that train together, again and again, and compare how the run ends: `rank_kills [--runs N] [--json]`.
 
-`torchrun` starts the processes again, and they go on from the last whole checkpoint. With --json, print the counts only.
+`torchrun` starts the processes again, and they go on from the last whole checkpoint. With --json, print the counts only. Ctrl-C or SIGTERM
+end the counting; the sheet then tells of the runs that are over.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="rank-kills-") as name:
         counts, seconds = Bench(Path(name), random.Random(asked.seed)).counted(asked.runs)
     if asked.json:
@@ -78,26 +81,38 @@ class Bench:
         self.wanted = result(folder / "straight")
 
     def counted(self, runs: int) -> tuple[Counter[str], list[float]]:
-        """Kill in each of `runs` runs, up to twice; and the seconds that each took."""
-        counts: Counter[str] = Counter(runs=runs, equal=0, orphans=0, **{f"killed {moment}": 0 for moment in MOMENTS})
-        seconds = []
+        """Kill in each of up to `runs` runs, up to twice; and the seconds that each took."""
+        counts: Counter[str] = Counter(runs=0, equal=0, orphans=0, **{f"killed {moment}": 0 for moment in MOMENTS})
+        seconds: list[float] = []
         for number in range(runs):
-            run, started = self.folder / f"run-{number}", time.monotonic()
-            agent = self.started(run)
-            everyone: set[int] = set()
-            for _ in range(self.chance.randint(1, MOST_KILLS)):
-                moment = self.chance.choice(list(MOMENTS))
-                counts[f"killed {moment}"] += self.killed(agent, run, moment, everyone)
-            code, errors = self.ended(agent)
+            started = time.monotonic()
+            agent = self.started(self.folder / f"run-{number}")
+            try:
+                counts.update(self.disturbed(self.folder / f"run-{number}", agent))
+            except KeyboardInterrupt:
+                agent.terminate()
+                agent.wait()
+                break
             seconds.append(time.monotonic() - started)
-            different = [f"exit {code}:\n{errors}"] if code else []
-            different += [] if code else [name for name, value in result(run).items() if self.wanted[name] != value]
-            if different:
-                sys.stderr.write(f"{run.name}: differs in {', '.join(different)}\n")
-            counts["equal"] += not different
-            counts["orphans"] += not waited(lambda known=everyone: not any(map(is_running, known)), SECONDS_TO_END)  # type: ignore[misc]
-            shutil.rmtree(run, ignore_errors=True)
+            sys.stderr.write(f"{number + 1} of {runs} runs, {counts['equal']} equal\n")
         return counts, seconds
+
+    def disturbed(self, run: Path, agent: subprocess.Popen[str]) -> Counter[str]:
+        """What came of one run, some of whose processes are killed."""
+        counts: Counter[str] = Counter(runs=1)
+        everyone: set[int] = set()
+        for _ in range(self.chance.randint(1, MOST_KILLS)):
+            moment = self.chance.choice(list(MOMENTS))
+            counts[f"killed {moment}"] += self.killed(agent, run, moment, everyone)
+        code, errors = self.ended(agent)
+        different = [f"exit {code}:\n{errors}"] if code else []
+        different += [] if code else [name for name, value in result(run).items() if self.wanted[name] != value]
+        if different:
+            sys.stderr.write(f"{run.name}: differs in {', '.join(different)}\n")
+        counts["equal"] += not different
+        counts["orphans"] += not waited(lambda: not any(map(is_running, everyone)), SECONDS_TO_END)
+        shutil.rmtree(run, ignore_errors=True)
+        return counts
 
     def started(self, run: Path) -> subprocess.Popen[str]:
         """The `torchrun` of a new run."""
