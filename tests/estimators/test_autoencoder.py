@@ -74,6 +74,30 @@ def test_a_line_between_two_codes_ends_at_both_pictures(digits):
     np.testing.assert_allclose(line[3], line[[0, -1]].mean(0))  # the decoder is linear
 
 
+def test_far_from_zero_the_data_is_learned_as_well():
+    """Years in seconds, say: a float32 of 1e8 knows steps of 8 only."""
+    t = np.random.default_rng(0).normal(size=200)
+    X = np.column_stack([t, -2 * t])
+    near, far = (Autoencoder(1, learning_rate=0.02, max_iter=30, random_state=0).fit(X + offset).score(X + offset) for offset in (0, 1e8))
+    assert near > 0.999 and far == pytest.approx(near, abs=1e-3)
+
+
+def test_what_has_no_variance_scores_one_or_zero():
+    flat = np.full((6, 3), 4.0)
+    ae = Autoencoder(1, max_iter=1, random_state=0).fit(flat)
+    assert ae.score(flat) == 0
+    ae.decoder_["weights"]["linear1.bias"][:] = ae.decoder_["weights"]["linear1.weight"][:] = 0
+    assert ae.score(flat) == 1
+
+
+def test_one_number_stands_for_one_layer():
+    X = np.random.default_rng(0).random((8, 5))
+    one, other = (Autoencoder(1, hidden_layer_sizes=sizes, max_iter=2, random_state=0).fit(X) for sizes in (3, (3,)))
+    np.testing.assert_array_equal(one.transform(X), other.transform(X))
+    pictures = X[:, :, None] * np.ones(4)
+    assert Autoencoder(1, channels=2, max_iter=1).fit(pictures).reconstruct(pictures).shape == (8, 5, 4)
+
+
 def test_one_seed_gives_one_autoencoder(digits):
     one, two, other = (Autoencoder(2, max_iter=1, random_state=seed).fit(digits[:100]).transform(digits[:3]) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
@@ -86,6 +110,9 @@ def test_one_seed_gives_one_autoencoder(digits):
         ({"n_components": 0}, "n_components must be at least 1, got 0"),
         ({"max_iter": 0}, "max_iter must be at least 1, got 0"),
         ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes\[1\] must be at least 1, got 0"),
+        ({"hidden_layer_sizes": "3"}, r"hidden_layer_sizes must be whole numbers such as \(64, 32\), got '3'"),
+        ({"batch_size": 2.5}, r"batch_size must be a whole number, got 2\.5"),
+        ({"activation": "rellu"}, "Activation: name: .*got 'rellu'"),
         ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
         ({"noise": 1.0}, r"noise must be from 0 to below 1, got 1\.0"),
         ({"hidden_layer_sizes": (3,), "activation": "rellu"}, "Activation: name: .*got 'rellu'"),
@@ -102,11 +129,15 @@ def test_bad_input_is_named():
     with pytest.raises(NotFittedError):
         Autoencoder().transform(np.ones((2, 2)))
     pictures = np.random.default_rng(0).random((6, 4, 5))
+    with pytest.raises(NotFittedError):
+        Autoencoder(channels=(3,)).score(pictures)
     ae = Autoencoder(channels=(3,), max_iter=1).fit(pictures)
     with pytest.raises(ShapeError, match=r"X has pictures of shape \(5, 4\), the autoencoder was fitted to \(4, 5\)"):
         ae.transform(pictures.transpose(0, 2, 1))
     with pytest.raises(ShapeError, match=r"codes must be \(N, 2\), got \(6, 3\)"):
         ae.inverse_transform(np.ones((6, 3)))
+    with pytest.raises(UsageError, match="steps must be at least 1, got 0"):
+        ae.interpolate(pictures[0], pictures[1], steps=0)
     pictures[2, 1, 1] = np.nan
     with pytest.raises(DataError, match="X must hold finite numbers"):
         ae.fit(pictures)

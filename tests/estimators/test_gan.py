@@ -150,6 +150,7 @@ def test_a_collapse_is_named():
     assert report.findings[0].startswith("7 of 8 modes are missed: (")
     assert "samples vary less than half as much as the data: a collapse. Lower learning_rate" in report.findings[1]
     assert "covered 0%" in str(report) and report.findings[0] in str(report)
+    assert all(mode.name in str(report).split("covered")[0] for mode in report.modes)  # in full
 
 
 def test_a_generator_that_gives_the_data_itself_is_found_healthy(monkeypatch):
@@ -190,6 +191,9 @@ def test_spread_is_the_ratio_of_deviations():
         ({"blur": -0.1}, "blur must not be negative, got -0.1"),
         ({"averaging": 1}, "averaging must be from 0 to below 1, got 1"),
         ({"learning_rate": -1}, "learning_rate must be positive, got -1"),
+        ({"betas": (0.5, 1.0)}, r"betas must be two numbers from 0 to below 1, got \(0\.5, 1\.0\)"),
+        ({"betas": 0.5}, r"betas must be two numbers from 0 to below 1, got 0\.5"),
+        ({"max_iter": 1.5}, r"max_iter must be a whole number, got 1\.5"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, words):
@@ -203,8 +207,15 @@ def test_bad_input_of_rows_is_named():
     gan = GAN(hidden_layer_sizes=(4,), max_iter=1).fit(ring(9))
     with pytest.raises(UsageError, match="n must be at least 1, got 0"):
         gan.sample(0)
-    with pytest.raises(UsageError, match="num_modes must be at most the 9 rows of X, got 10"):
+    with pytest.raises(UsageError, match="num_modes must be at most the 9 different rows of X, got 10"):
         gan.diagnose(ring(9), num_modes=10)
+    with pytest.raises(UsageError, match="num_modes must be at most the 1 different rows of X, got 2"):
+        gan.diagnose(np.ones((9, 2)), num_modes=2)
+    for wrong in (np.zeros((3, 5)), np.zeros(8)):
+        with pytest.raises(ShapeError, match=r"noise must be \(N, 8\), got"):
+            gan.generate(wrong)
+    with pytest.raises(UsageError, match="steps must be at least 1, got 0"):
+        gan.interpolate(steps=0)
     with pytest.raises(NumericError, match="a loss is not finite in turn 3\nLower learning_rate, which is 1e"):
         GAN(hidden_layer_sizes=(4,), max_iter=150, learning_rate=1e30).fit(ring(9))
 

@@ -155,6 +155,18 @@ def test_unequal_sequences_are_learned_saved_and_loaded(kind, tmp_path):
     np.testing.assert_array_equal(twin.predict_proba(X_test), net.predict_proba(X_test))
 
 
+def test_an_array_of_arrays_is_a_list_of_them():
+    X, y = unequal(6)
+    ragged = np.empty(6, object)
+    ragged[:] = X
+    settings = {"max_iter": 2, "random_state": 0}
+    net, twin = LSTMClassifier(3, **settings).fit(ragged, y), LSTMClassifier(3, **settings).fit(X, y)
+    np.testing.assert_array_equal(net.predict_proba(ragged), twin.predict_proba(X))
+    level = np.empty(4, object)
+    level[:] = [np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])] * 2  # of one length: a table
+    assert LSTMClassifier(3, **settings).fit(level, ["up", "down"] * 2).predict(level).shape == (4,)
+
+
 def test_states_are_those_of_each_step_and_both_directions():
     X, y = unequal(12)
     net = LSTMClassifier(5, bidirectional=True, max_iter=1, random_state=0).fit(X, y)
@@ -205,6 +217,9 @@ def test_what_is_no_sequence_is_named():
         ([X[0], [["a", "b", "c"]], *X[2:]], DataError, "X: sequence 1 is not an array of numbers"),
         ([X[0], np.zeros((2, 3, 1)), *X[2:]], ShapeError, r"X: sequence 1 must have shape \(T, F\) or \(T,\), got \(2, 3, 1\)"),
         (np.zeros((0, 5, 3)), DataError, "X holds no sequences"),
+        ([X[0], X[1] * 1e39, *X[2:]], DataError, "X: sequence 1 holds .*, too large for a network\nScale the numbers"),
+        (np.full((4, 3), 1e39), DataError, r"X holds 1e\+39, too large for a network"),
+        (np.zeros((4, 5, 2, 2)), ShapeError, r"X: sequence 0 must have shape \(T, F\) or \(T,\), got \(5, 2, 2\)"),
     ):
         with pytest.raises(error, match=words):
             ElmanClassifier(2, max_iter=1).fit(wrong, y)
@@ -220,9 +235,11 @@ def test_what_is_no_sequence_is_named():
     [
         ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
-        ({"max_grad_norm": -1}, "max_grad_norm must be positive, got -1"),
+        ({"max_grad_norm": -1}, "max_grad_norm must be positive or None, got -1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number, got nan"),
+        ({"truncate": 1.5}, r"truncate must be a whole number, got 1\.5"),
         ({"optimizer": "magic"}, "optimizer must be adam or sgd, got 'magic'"),
-        ({"truncate": 0}, "truncate must be at least 1 step or None, got 0"),
+        ({"truncate": 0}, "truncate must be at least 1, got 0"),
         ({"truncate": 2, "bidirectional": True}, "truncate has no meaning for cells that read from both ends"),
         ({"activation": "gelu"}, "activation must be tanh or relu, got 'gelu'"),
         ({"spectral_radius": 0}, "spectral_radius must be positive or None, got 0"),

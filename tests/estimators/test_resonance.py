@@ -11,7 +11,7 @@ from striate.estimators import ART1, ARTMAP, FuzzyART, load_estimator
 WORKED = np.array([[int(bit) for bit in row] for row in ("1100001", "0011110", "1011110", "0001110", "1101110")])
 
 
-@parametrize_with_checks([FuzzyART(), ARTMAP()])
+@parametrize_with_checks([FuzzyART(), ARTMAP(), ART1(binarize=0.0)])
 def test_scikit_learn_accepts_adaptive_resonance(estimator, check):
     check(estimator)
 
@@ -81,6 +81,13 @@ def test_a_stranger_belongs_to_no_category():
     assert ART1(vigilance=0.9).fit(WORKED[:2]).predict(WORKED[[1, 4]]).tolist() == [1, -1]
 
 
+def test_an_empty_pattern_joins_none_and_wears_no_template_down():
+    net = ART1(vigilance=0.5).fit([[1, 1, 0], [0, 0, 0], [1, 1, 1], [0, 0, 0]])
+    assert net.labels_.tolist() == [0, 1, 0, 1]
+    assert net.templates_.astype(int).tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert ART1().fit([[1, 1, 0]]).predict([[0, 0, 0]]).tolist() == [-1]
+
+
 def test_artmap_learns_every_label_of_its_patterns():
     data = load_iris()
     net = ARTMAP(max_iter=50).fit(data.data, data.target)
@@ -105,15 +112,23 @@ def test_more_patterns_can_follow(tmp_path):
 @pytest.mark.parametrize("kind", [ART1, FuzzyART, ARTMAP])
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"vigilance": 1.2}, "vigilance must be from 0 to 1, got 1.2"), ({"choice": 0.0}, r"choice must be (positive|above 1), got 0\.0")],
+    [
+        ({"vigilance": 1.2}, "vigilance must be from 0 to 1, got 1.2"),
+        ({"vigilance": "0.7"}, "vigilance must be a number, got '0.7'"),
+        ({"choice": 0.0}, r"choice must be (positive|above 1), got 0\.0"),
+        ({"choice": float("nan")}, "choice must be a number, got nan"),
+        ({"max_iter": 0}, "max_iter must be at least 1, got 0"),
+    ],
 )
-def test_a_wrong_vigilance_or_choice_is_named(kind, settings, words):
+def test_a_wrong_setting_of_resonance_is_named(kind, settings, words):
     with pytest.raises(UsageError, match=words):
         kind(**settings).fit([[0, 1], [1, 0]], [0, 1])
 
 
 def test_what_is_not_binary_is_refused_by_art1():
-    with pytest.raises(DataError, match=r"X must hold 0 and 1 only, got 0\.5\nMake it binary first"):
+    with pytest.raises(DataError, match=r"X must hold 0 and 1 only, got 0\.5\nMake it binary first: X > threshold, or binarize="):
         ART1().fit([[0, 0.5]])
+    grey = np.where(WORKED, 0.9, 0.2)
+    assert ART1(vigilance=0.9, binarize=0.5).fit_predict(grey).tolist() == ART1(vigilance=0.9).fit_predict(WORKED).tolist()
     with pytest.raises(UsageError, match=r"learning_rate must be above 0 and at most 1, got 2"):
         FuzzyART(learning_rate=2).fit([[0, 1]])

@@ -104,13 +104,19 @@ def test_what_is_no_text_is_named(tmp_path: Path):
         SequenceModel().fit(tmp_path / "gone.txt")
     with pytest.raises(DataError, match="the text has 1 characters; to learn what follows what takes at least 2"):
         SequenceModel().fit("a")
-    with pytest.raises(UsageError, match="a text must be a str, bytes, or a Path to a file, got int"):
-        SequenceModel().fit([3])
+    for wrong, kind in (([3], "int"), (None, "NoneType"), (3.5, "float")):
+        with pytest.raises(UsageError, match=f"a text must be a str, bytes, or a Path to a file, got {kind}"):
+            SequenceModel().fit(wrong)
+    with pytest.raises(UsageError, match=r"the text '.*latin\.txt' is the name of a file\nTo read the file, give Path\('"):
+        SequenceModel().fit(str(latin))
     model = SequenceModel(max_iter=1, **SMALL).fit("abab" * 20)
     with pytest.raises(DataError, match="the text is empty: there is nothing to measure"):
         model.losses("")
     with pytest.raises(UsageError, match="temperature must be at least 0, got -1"):
         model.sample(3, temperature=-1)
+    assert len(model.sample(3, temperature=1e-310)) == 3
+    with pytest.raises(UsageError, match="temperature must be a number, got 'cold'"):
+        model.sample(3, temperature="cold")
     with pytest.raises(UsageError, match="n must be at least 0, got -3"):
         model.sample(-3)
 

@@ -81,7 +81,11 @@ def test_a_map_survives_its_file(irises, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rows": 0}, "rows and columns must be at least 1, got 0 and 8"),
+        ({"rows": 0}, "rows must be at least 1, got 0"),
+        ({"columns": 2.5}, r"columns must be a whole number, got 2\.5"),
+        ({"max_iter": -1}, "max_iter must be at least 0, got -1"),
+        ({"learning_rate": 0}, "learning_rate must be above 0 and at most 1, got 0"),
+        ({"sigma": float("nan")}, "sigma must be a number, got nan"),
         ({"grid": "round"}, "grid must be rectangular or hexagonal, got 'round'"),
         ({"update": "lazy"}, "update must be batch or online, got 'lazy'"),
         ({"init": "zero"}, "init must be random or samples, got 'zero'"),

@@ -194,9 +194,10 @@ class CollapseReport:
         return tuple(found)
 
     def __str__(self) -> str:
-        lines = ["mode                 real  generated  spread" + ("  agreement" if self.agreement is not None else "")]
+        width = max(4, *(len(mode.name) for mode in self.modes))
+        lines = [f"{'mode':<{width}}    real  generated  spread" + ("  agreement" if self.agreement is not None else "")]
         for mode in self.modes:
-            line = f"{mode.name[:18]:<18} {mode.real_share:6.1%}  {mode.generated_share:9.1%}  {mode.spread:6.2f}"
+            line = f"{mode.name:<{width}}  {mode.real_share:6.1%}  {mode.generated_share:9.1%}  {mode.spread:6.2f}"
             lines.append(line + (f"  {mode.agreement:9.1%}" if mode.agreement is not None else ""))
         words = f"covered {self.covered_share:.0%}, discriminator right about {self.real_right:.1%} of real and "
         lines.append(f"{words}{self.generated_right:.1%} of generated samples")

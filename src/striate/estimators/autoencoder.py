@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
-from striate.estimators.described import check_counts, check_rate, dense, descend, packed, seed_of, threads_for, unpacked
+from striate.estimators.described import dense, descend, packed, seed_of, threads_for, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_counts, check_numbers, check_rate, sizes_of
 from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Layer
 from striate.networks.network import Network
 
@@ -35,7 +36,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     Args:
         n_components: Numbers in a code.
-        hidden_layer_sizes: Units between input and code; the decoder has them in the other order. For pictures, with `channels`, none.
+        hidden_layer_sizes: Units between input and code, of each layer; the decoder has them in the other order. For pictures, with
+            `channels`, none.
         channels: Maps of each convolution with stride 2; X is then pictures (N, H, W) or (N, H, W, C). Empty: X is rows (N, n).
         activation: Behind each hidden layer, by its name in the vocabulary of layers.
         noise: Share of the input that is set to 0 while training.
@@ -63,8 +65,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self,
         n_components: int = 2,
         *,
-        hidden_layer_sizes: tuple[int, ...] = (),
-        channels: tuple[int, ...] = (),
+        hidden_layer_sizes: int | tuple[int, ...] = (),
+        channels: int | tuple[int, ...] = (),
         activation: str = "relu",
         noise: float = 0.0,
         learning_rate: float = 3e-3,
@@ -95,6 +97,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         check_counts(n_components=self.n_components, batch_size=self.batch_size, max_iter=self.max_iter)
         check_rate(self.learning_rate)
+        check_numbers(noise=self.noise)
+        Activation(self.activation)  # type: ignore[arg-type]  # the leaf checks the name, also where there is no hidden layer
         if not 0 <= self.noise < 1:
             raise UsageError(f"noise must be from 0 to below 1, got {self.noise}")
         if self.channels and self.hidden_layer_sizes:
@@ -106,17 +110,16 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         device, seed = choose_device(self.device), seed_of(self.random_state)
         with torch_seed(mixed(seed), device), threads_for(self.batch_size * sum(network.macs for network in networks)):
             encoder, decoder = (network.build().to(device) for network in networks)
-            mean = torch.tensor(self._shaped(self.mean_[None]), dtype=torch.float32, device=device)
+            nothing = torch.tensor(self._shaped(-self.mean_[None] / self.scale_), dtype=torch.float32, device=device)
 
             def error(batch: Tensor) -> Tensor:
-                seen = batch * (torch.rand_like(batch) >= self.noise) if self.noise else batch
-                rebuilt = decoder(encoder((seen - mean) / self.scale_))
-                return F.mse_loss(rebuilt, (batch - mean) / self.scale_)
+                seen = torch.where(torch.rand_like(batch) >= self.noise, batch, nothing) if self.noise else batch
+                return F.mse_loss(decoder(encoder(seen)), batch)
 
             self.loss_curve_ = descend(
                 [*encoder.parameters(), *decoder.parameters()],
                 error,
-                torch.tensor(self._shaped(rows), dtype=torch.float32, device=device),
+                torch.tensor(self._shaped((rows - self.mean_) / self.scale_), dtype=torch.float32, device=device),
                 epochs=self.max_iter,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
@@ -158,14 +161,19 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def interpolate(self, first: Any, last: Any, *, steps: int = 8) -> np.ndarray:
         """From one sample to another along the straight line between their codes: (steps, ...), both ends rebuilt."""
+        check_counts(steps=steps)
         ends = self.transform([first, last])
         return self.inverse_transform(np.linspace(ends[0], ends[1], steps))
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The share of the variance of X around the fitted mean that the reconstruction keeps: 1 is all, 0 that of the mean."""
+        """The share of the variance of X around the fitted mean that the reconstruction keeps: 1 is all, 0 that of the mean.
+
+        Where X is the mean, and nothing else: 1 if it is rebuilt without an error, or 0.
+        """
+        rebuilt = self.reconstruct(X)
         rows = self._rows(X)
-        missed = ((self.reconstruct(X).reshape(len(rows), -1) - rows) ** 2).sum()
-        return float(1 - missed / max(((rows - self.mean_) ** 2).sum(), np.finfo(float).tiny))
+        missed, whole = ((rebuilt.reshape(len(rows), -1) - rows) ** 2).sum(), ((rows - self.mean_) ** 2).sum()
+        return float(1 - missed / whole) if whole > 0 else float(missed == 0)
 
     def _rows(self, X: Any, *, reset: bool = False) -> np.ndarray:
         """X checked, as float64 (N, n), a picture's channels last."""
@@ -194,14 +202,12 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _networks(self) -> tuple[Network, Network]:
         """The descriptions of the encoder and the decoder."""
         if len(self.shape_) == 1:
-            inner, width = tuple(self.hidden_layer_sizes), self.shape_[0]
-            check_counts(**{f"hidden_layer_sizes[{place}]": size for place, size in enumerate(inner)})
+            inner, width = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes), self.shape_[0]
             encoder = Network("encoder", (width,), dense((*inner, self.n_components), self.activation))
             return encoder, Network("decoder", (self.n_components,), dense((*inner[::-1], width), self.activation))
         height, width = self.shape_[:2]
         depth = self.shape_[2] if len(self.shape_) == 3 else 1
-        check_counts(**{f"channels[{place}]": size for place, size in enumerate(self.channels)})
-        return convolutional((depth, height, width), tuple(self.channels), self.n_components, self.activation)
+        return convolutional((depth, height, width), sizes_of("channels", self.channels), self.n_components, self.activation)
 
     @property
     def _n_features_out(self) -> int:

@@ -27,8 +27,9 @@ from striate.data.arrays import as_images, as_labels
 from striate.data.fitting import fit_images
 from striate.estimators.adversarial import CollapseReport, Game, Mode, row_of, spread_of
 from striate.estimators.cdcgan_players import SIZE, Conditional, begun, describe_discriminator, describe_generator, kept
-from striate.estimators.described import check_counts, check_rate, seed_of, unpacked
+from striate.estimators.described import seed_of, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate
 
 GROUP = 250  # pictures that run together
 
@@ -98,6 +99,9 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         """
         check_counts(latent_size=self.latent_size, width=self.width, max_iter=self.max_iter)
         check_rate(self.learning_rate)
+        check_betas(self.betas)
+        check_counts(batch_size=self.batch_size)
+        check_numbers(averaging=self.averaging)
         if self.batch_size < 2:
             raise UsageError(f"batch_size must be at least 2, for the statistics of a batch, got {self.batch_size}")
         if not 0 <= self.averaging < 1:
@@ -189,12 +193,14 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def interpolate_labels(self, first: Any, last: Any, *, steps: int = 8, random_state: Any = None) -> np.ndarray:
         """One draw of noise, told to be less and less `first` and more and more `last`: uint8 (steps, 32, 32[, C])."""
         check_is_fitted(self)
+        check_counts(steps=steps)
         ends = self._shares(2, [first, last])
         return self.generate(self.noise(1, random_state=random_state).repeat(steps, axis=0), np.linspace(ends[0], ends[1], steps))
 
     def interpolate_noise(self, label: Any, *, steps: int = 8, random_state: Any = None) -> np.ndarray:
         """One label, from one draw of noise to another along the great circle between them: uint8 (steps, 32, 32[, C])."""
         check_is_fitted(self)
+        check_counts(steps=steps)
         first, last = self.noise(2, random_state=random_state)
         angle = np.arccos(first @ last / np.linalg.norm(first) / np.linalg.norm(last))
         t = np.linspace(0, 1, steps)[:, None]

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from striate.core.errors import NumericError, RefusedFileError, UsageError
+from striate.core.errors import NumericError, RefusedFileError
 from striate.networks.layers import Activation, Chain, Layer, Linear
 from striate.networks.network import Network
 
@@ -50,27 +50,6 @@ def unpacked(name: str, content: Packed) -> nn.Module:
 def seed_of(random_state: Any) -> int:
     """A seed for torch from scikit-learn's `random_state`."""
     return int(check_random_state(random_state).randint(2**31))
-
-
-def check_counts(**counts: int) -> None:
-    """Refuse a setting that is less than 1.
-
-    Raises:
-        UsageError: names it.
-    """
-    for name, value in counts.items():
-        if value < 1:
-            raise UsageError(f"{name} must be at least 1, got {value}")
-
-
-def check_rate(learning_rate: float) -> None:
-    """Refuse a learning rate that is not positive.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if not learning_rate > 0:
-        raise UsageError(f"learning_rate must be positive, got {learning_rate}")
 
 
 @contextlib.contextmanager

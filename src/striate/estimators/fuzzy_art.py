@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from striate.core.errors import UsageError
 from striate.estimators.art1 import resonating
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_counts, check_numbers
 
 
 class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -24,8 +25,11 @@ class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn c
     vigilance: float
     choice: float
     learning_rate: float
+    max_iter: int
 
     def _check(self) -> None:
+        check_counts(max_iter=self.max_iter)
+        check_numbers(vigilance=self.vigilance, choice=self.choice, learning_rate=self.learning_rate)
         if not 0 <= self.vigilance <= 1:
             raise UsageError(f"vigilance must be from 0 to 1, got {self.vigilance}")
         if self.choice <= 0:

@@ -19,11 +19,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from striate.core.devices import choose_device
-from striate.core.errors import UsageError
+from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.estimators.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
-from striate.estimators.described import check_counts, check_rate, dense, packed, seed_of, threads_for, unpacked
+from striate.estimators.described import dense, packed, seed_of, threads_for, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate, sizes_of
 from striate.networks.network import Network
 
 ROWS_OF_HISTORY = 50
@@ -71,7 +72,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         latent_size: int = 8,
         *,
         latent: str = "normal",
-        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+        hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
         activation: str = "leaky_relu",
         learning_rate: float = 2e-3,
         betas: tuple[float, float] = (0.5, 0.999),
@@ -104,7 +105,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         self._check()
-        inner = tuple(self.hidden_layer_sizes)
+        inner = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
         networks = (
             Network("generator", (self.latent_size,), dense((*inner, X.shape[1]), self.activation)),
             Network("discriminator", (X.shape[1],), dense((*inner, 1), self.activation)),
@@ -128,8 +129,9 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
 
     def _check(self) -> None:
         check_counts(latent_size=self.latent_size, batch_size=self.batch_size, max_iter=self.max_iter)
-        check_counts(**{f"hidden_layer_sizes[{place}]": size for place, size in enumerate(self.hidden_layer_sizes)})
         check_rate(self.learning_rate)
+        check_betas(self.betas)
+        check_numbers(blur=self.blur, averaging=self.averaging)
         if self.latent not in ("normal", "uniform"):
             raise UsageError(f"latent must be normal or uniform, got {self.latent!r}")
         if not self.blur >= 0:
@@ -164,10 +166,17 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         return drawn
 
     def generate(self, noise: Any) -> np.ndarray:
-        """What the generator makes of noise (N, latent_size): (N, n) float64, in the units of X."""
+        """What the generator makes of noise (N, latent_size): (N, n) float64, in the units of X.
+
+        Raises:
+            ShapeError: the noise has another shape.
+        """
         check_is_fitted(self)
+        z = np.asarray(noise, dtype=np.float64)
+        if z.ndim != 2 or z.shape[1] != self.latent_size:
+            raise ShapeError(f"noise must be (N, {self.latent_size}), got {z.shape}")
         with torch.no_grad():
-            rows = unpacked("generator_", self.generator_).double()(torch.as_tensor(np.asarray(noise, dtype=np.float64)))
+            rows = unpacked("generator_", self.generator_).double()(torch.from_numpy(z))
         made: np.ndarray = rows.numpy() * self.scale_ + self.mean_
         return made
 
@@ -183,6 +192,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
     def interpolate(self, *, steps: int = 8, random_state: Any = None) -> np.ndarray:
         """Rows along the line between two draws of z: (steps, n)."""
         check_is_fitted(self)
+        check_counts(steps=steps)
         first, last = self.noise(2, random_state=random_state)
         return self.generate(np.linspace(first, last, steps))
 
@@ -201,13 +211,14 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         A sample is good when it is no farther from its nearest centre than 99 % of that mode's own rows, and a half.
 
         Raises:
-            UsageError: num_modes is less than 1, or more than there are rows.
+            UsageError: num_modes is less than 1, or more than there are different rows.
         """
         check_is_fitted(self)
         check_counts(num_modes=num_modes, num_samples=num_samples)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        if num_modes > len(X):
-            raise UsageError(f"num_modes must be at most the {len(X)} rows of X, got {num_modes}")
+        different = len(np.unique(X, axis=0))
+        if num_modes > different:
+            raise UsageError(f"num_modes must be at most the {different} different rows of X, got {num_modes}")
         samples = self.sample(num_samples, random_state=random_state)
         rows, made = ((array - self.mean_) / self.scale_ for array in (X, samples))
         clusters = KMeans(num_modes, n_init=10, random_state=0).fit(rows)

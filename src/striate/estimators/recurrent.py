@@ -25,7 +25,8 @@ from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
-from striate.estimators.sequences import Padded, as_sequences, is_table
+from striate.estimators.sequences import Padded, as_sequences, check_magnitude, is_table
+from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
 from striate.networks.layers.recurrent import Recurrent
 from striate.networks.modules.recurrent import RecurrentModule
@@ -119,27 +120,26 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         """Set the first weights, where the source has others than torch."""
 
     def _check(self) -> None:
-        for name in ("hidden_size", "num_layers", "max_iter", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} must be positive, got {value}")
+        check_counts(hidden_size=self.hidden_size, num_layers=self.num_layers, max_iter=self.max_iter, batch_size=self.batch_size)
+        check_rate(self.learning_rate)
+        check_limit(self.max_grad_norm)
         if self.optimizer not in ("adam", "sgd"):
             raise UsageError(f"optimizer must be adam or sgd, got {self.optimizer!r}")
-        if self.truncate is not None and self.truncate < 1:
-            raise UsageError(f"truncate must be at least 1 step or None, got {self.truncate}")
+        if self.truncate is not None:
+            check_counts(truncate=self.truncate)
         if self.truncate is not None and self.bidirectional:
             raise UsageError("truncate has no meaning for cells that read from both ends", "Leave out truncate, or bidirectional.")
 
     def _read(self, X: Any, *, fitting: bool) -> Padded:
         """The sequences of X; tables go through scikit-learn's own checks."""
+        if getattr(X, "ndim", 0) == 1 and X.dtype == object:  # sequences of unequal length in an array
+            X = list(X)
         table = is_table(X)
         if fitting:
             self.is_table_ = table
         if table and (self.is_table_ or fitting):
             values = validate_data(self, X, dtype=np.float64, reset=fitting)
+            check_magnitude(values, "X")
             if fitting:
                 self.n_inputs_ = 1
             return Padded(values.astype(np.float32)[:, :, None], np.full(len(values), values.shape[1]))
@@ -214,7 +214,11 @@ class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[m
     """A class for each sequence, by cross-entropy."""
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn labels y (N,) of the sequences X: an array (N, T, F), a list of arrays (T_i, F) or (T_i,), or a table (N, T).
+        """Learn labels y (N,) of the sequences X.
+
+        Args:
+            X: An array (N, T, F), a list or an object array of arrays (T_i, F) or (T_i,), or a table (N, T).
+            y: One label a sequence.
 
         Raises:
             UsageError: a setting is out of its range.
@@ -324,6 +328,8 @@ class ElmanCells(RecurrentEstimator):
         super()._check()
         if self.activation not in ("tanh", "relu"):
             raise UsageError(f"activation must be tanh or relu, got {self.activation!r}")
+        if self.spectral_radius is not None:
+            check_numbers(spectral_radius=self.spectral_radius)
         if self.spectral_radius is not None and self.spectral_radius <= 0:
             raise UsageError(f"spectral_radius must be positive or None, got {self.spectral_radius}")
 
@@ -371,6 +377,10 @@ class LSTMCells(RecurrentEstimator):
             random_state=random_state,
         )
         self.forget_bias = forget_bias
+
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(forget_bias=self.forget_bias)
 
     def _layer(self) -> Recurrent:
         return LSTM(self.hidden_size, self.num_layers, self.bidirectional)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
 from striate.estimators.recurrent import ON_ONE_THREAD, set_forget_bias
+from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
 from striate.networks.layers.recurrent import Recurrent
 from striate.networks.modules.recurrent import RecurrentModule
@@ -38,6 +39,7 @@ UNITS = ("character", "byte", "word")
 WORDS = re.compile(r" ?\w+| ?[^\w\s]+|\s")  # a word or signs with the blank before them; joined they are the text again
 UNKNOWN = 0  # the token of all that is not in the vocabulary
 READ_AT_ONCE = 512  # steps of a text that is measured
+LONGEST_NAME = 200  # characters of a text that may be the name of a file
 
 
 class TokenPredictor(nn.Module):
@@ -123,7 +125,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         """Learn a text, or several in turn. A str or bytes is the text itself; a Path is a file of it, in UTF-8.
 
         Raises:
-            UsageError: a setting is out of its range.
+            UsageError: a setting is out of its range, or a str is the name of a file.
             DataError: a file cannot be read, is not UTF-8, or there are fewer than two tokens.
             NumericError: the loss left the finite numbers.
         """
@@ -188,15 +190,15 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         Raises:
             UsageError: n or temperature is negative.
         """
-        if n < 0:
-            raise UsageError(f"n must be at least 0, got {n}")
+        check_counts(least=0, n=n)
+        check_numbers(temperature=temperature)
         if not temperature >= 0:
             raise UsageError(f"temperature must be at least 0, got {temperature}")
         model = self._fitted()
         generator = check_random_state(self.random_state if random_state is None else random_state)
         numbers = [len(self.vocabulary_)]
         if prompt:
-            numbers += self._numbers(tokens_of(texts_of(prompt, self.unit)[0], self.unit)).tolist()
+            numbers += self._numbers(tokens_of(text_of(prompt, self.unit), self.unit)).tolist()
         drawn: list[int] = []
         state, unread = None, torch.tensor([numbers])
         with torch.inference_mode():
@@ -212,14 +214,12 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             raise UnknownNameError("cell", str(self.cell), CELLS, f"There are {', '.join(CELLS)}.")
         if self.unit not in UNITS:
             raise UnknownNameError("unit", str(self.unit), UNITS, f"There are {', '.join(UNITS)}.")
-        for name in ("hidden_size", "num_layers", "truncate", "max_iter", "batch_size", "max_tokens"):
-            value = getattr(self, name)
-            if (value is not None or name != "max_tokens") and value < 1:
-                raise UsageError(f"{name} must be at least 1, got {value}")
-        for name in ("learning_rate", "max_grad_norm"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} must be positive, got {value}")
+        check_counts(hidden_size=self.hidden_size, num_layers=self.num_layers, truncate=self.truncate)
+        check_counts(max_iter=self.max_iter, batch_size=self.batch_size)
+        if self.max_tokens is not None:
+            check_counts(max_tokens=self.max_tokens)
+        check_rate(self.learning_rate)
+        check_limit(self.max_grad_norm)
 
     def _built(self) -> TokenPredictor:
         layer = CELLS[self.cell](self.hidden_size, self.num_layers, return_sequence=True)
@@ -268,31 +268,42 @@ def texts_of(X: Text | Sequence[Text], unit: str) -> list[str]:
 
     Raises:
         DataError: a file cannot be read, or is not UTF-8.
-        UsageError: an item is neither text nor a path.
+        UsageError: an item is neither text nor a path, or it is the name of a file.
     """
+    if not isinstance(X, Iterable | PathLike):
+        raise UsageError(f"a text must be a str, bytes, or a Path to a file, got {type(X).__name__}")
     items = [X] if isinstance(X, str | bytes | PathLike) else list(X)
-    texts = []
     for item in items:
-        if isinstance(item, str) and unit != "byte":
-            texts.append(item)
-            continue
-        if isinstance(item, str):
-            data: bytes = item.encode(errors="surrogatepass")
-        elif isinstance(item, bytes):
-            data = item
-        elif isinstance(item, PathLike):
-            try:
-                data = Path(item).read_bytes()
-            except OSError as error:
-                raise DataError(f"{item}: cannot read the text: {error.strerror or error}") from None
-        else:
-            raise UsageError(f"a text must be a str, bytes, or a Path to a file, got {type(item).__name__}")
+        if isinstance(item, str) and is_file(item):
+            raise UsageError(f"the text {item!r} is the name of a file", f"To read the file, give Path({item!r}).")
+    return [text_of(item, unit) for item in items]
+
+
+def is_file(text: str) -> bool:
+    """Whether a text, a short line of it, is the name of a file: who gives that means the file."""
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable() and Path(text).is_file()
+
+
+def text_of(item: Text, unit: str) -> str:
+    """One text; what is raised is told at `texts_of`."""
+    if isinstance(item, str) and unit != "byte":
+        return item
+    if isinstance(item, str):
+        data: bytes = item.encode(errors="surrogatepass")
+    elif isinstance(item, bytes):
+        data = item
+    elif isinstance(item, PathLike):
         try:
-            texts.append(data.decode("latin-1" if unit == "byte" else "utf-8"))
-        except UnicodeDecodeError as error:
-            name = item if isinstance(item, PathLike) else "the text"
-            raise DataError(f"{name}: not UTF-8: byte {data[error.start]:#04x} at {error.start}", 'Read it with unit="byte".') from None
-    return texts
+            data = Path(item).read_bytes()
+        except OSError as error:
+            raise DataError(f"{item}: cannot read the text: {error.strerror or error}") from None
+    else:
+        raise UsageError(f"a text must be a str, bytes, or a Path to a file, got {type(item).__name__}")
+    try:
+        return data.decode("latin-1" if unit == "byte" else "utf-8")
+    except UnicodeDecodeError as error:
+        name = item if isinstance(item, PathLike) else "the text"
+        raise DataError(f"{name}: not UTF-8: byte {data[error.start]:#04x} at {error.start}", 'Read it with unit="byte".') from None
 
 
 def tokens_of(text: str, unit: str) -> Sequence[str]:
@@ -321,5 +332,6 @@ def draw(logits: np.ndarray, temperature: float, generator: np.random.RandomStat
     logits = logits[UNKNOWN + 1 :]
     if temperature == 0:
         return int(logits.argmax()) + UNKNOWN + 1
-    shares = np.exp((logits - logits.max()) / temperature)
+    with np.errstate(over="ignore"):  # of a tiny temperature: -inf, which is right
+        shares = np.exp((logits - logits.max()) / temperature)
     return int(generator.choice(len(shares), p=shares / shares.sum())) + UNKNOWN + 1

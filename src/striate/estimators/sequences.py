@@ -10,6 +10,8 @@ from sklearn.utils import check_random_state
 
 from striate.core.errors import DataError, ShapeError, UsageError
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 class Padded(NamedTuple):
     """Sequences side by side, filled up with zeros at their ends."""
@@ -21,7 +23,7 @@ class Padded(NamedTuple):
 def is_table(X: Any) -> bool:
     """Whether X is two-dimensional: N sequences of one number a step, all of one length, as scikit-learn has its samples."""
     if hasattr(X, "shape"):
-        return len(X.shape) != 3
+        return len(X.shape) < 3
     if not isinstance(X, Sequence) or isinstance(X, str) or len(X) == 0:
         return True  # for scikit-learn to refuse
     try:
@@ -31,7 +33,7 @@ def is_table(X: Any) -> bool:
 
 
 def as_sequences(X: Any, num_features: int | None = None) -> Padded:
-    """The sequences of X, an array (N, T, F) or a list of N arrays (T_i, F) or (T_i,), which is one number a step.
+    """The sequences of X, an array (N, T, F) or a list (an object array) of N arrays (T_i, F) or (T_i,), which is one number a step.
 
     Args:
         X: The sequences.
@@ -67,7 +69,19 @@ def _one(item: Any, place: int) -> np.ndarray:
         raise DataError(f"X: sequence {place} has length 0: its shape is {array.shape}", "Leave it out; each needs at least one step.")
     if not np.isfinite(array).all():
         raise DataError(f"X: sequence {place} holds NaN or Inf", "Fill in what is missing, or leave the sequence out.")
+    check_magnitude(array, f"X: sequence {place}")
     return array[:, None] if array.ndim == 1 else array
+
+
+def check_magnitude(array: np.ndarray, what: str) -> None:
+    """Refuse numbers that are infinite in the network's float32.
+
+    Raises:
+        DataError: names the largest.
+    """
+    largest = np.abs(array).max()
+    if largest > LARGEST:
+        raise DataError(f"{what} holds {largest:g}, too large for a network", "Scale the numbers to about 1.")
 
 
 def adding_problem(n: int, steps: int, *, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:

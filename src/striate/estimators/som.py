@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_counts, check_numbers
 
 BLOCK = 1024  # samples whose winners are found at once
 
@@ -33,7 +34,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         columns: Of the grid.
         grid: "rectangular" or "hexagonal" (odd rows half a unit to the right).
         update: "batch", by far the faster one, or "online".
-        max_iter: Epochs.
+        max_iter: Epochs; 0 leaves the first weights as they are.
         sigma: First reach of the neighbourhood, in units of the grid; None for half the longer side.
         sigma_end: Last reach.
         learning_rate: First rate, online.
@@ -113,8 +114,12 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         return self
 
     def _start(self, X: np.ndarray, generator: np.random.RandomState) -> None:
-        if self.rows < 1 or self.columns < 1:
-            raise UsageError(f"rows and columns must be at least 1, got {self.rows} and {self.columns}")
+        check_counts(rows=self.rows, columns=self.columns)
+        check_counts(least=0, max_iter=self.max_iter)
+        sigmas = {"sigma_end": self.sigma_end} if self.sigma is None else {"sigma": self.sigma, "sigma_end": self.sigma_end}
+        check_numbers(learning_rate=self.learning_rate, **sigmas)
+        if not 0 < self.learning_rate <= 1:
+            raise UsageError(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}")
         for name, value, known in (
             ("grid", self.grid, ("rectangular", "hexagonal")),
             ("update", self.update, ("batch", "online")),

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
-from striate.estimators.described import check_counts, check_rate, dense, descend, packed, seed_of, threads_for, unpacked
+from striate.estimators.described import dense, descend, packed, seed_of, threads_for, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_counts, check_rate, sizes_of
 from striate.networks.network import Network
 
 LIKELIHOODS = ("auto", "bernoulli", "gaussian")
@@ -87,7 +88,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         self,
         n_components: int = 20,
         *,
-        hidden_layer_sizes: tuple[int, ...] = (400,),
+        hidden_layer_sizes: int | tuple[int, ...] = (400,),
         activation: str = "relu",
         likelihood: str = "auto",
         learning_rate: float = 2e-3,
@@ -116,7 +117,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         """
         X = validate_data(self, X, dtype=np.float64)
         self._check(X)
-        width, inner = X.shape[1], tuple(self.hidden_layer_sizes)
+        width, inner = X.shape[1], sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
         encoder_network = Network("encoder", (width,), dense((*inner, 2 * self.n_components), self.activation))
         decoder_network = Network("decoder", (self.n_components,), dense((*inner[::-1], width), self.activation))
         gaussian = self.likelihood_ == "gaussian"
@@ -150,7 +151,6 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
     def _check(self, X: np.ndarray) -> None:
         """Refuse settings out of range; decide what the likelihood is."""
         check_counts(n_components=self.n_components, batch_size=self.batch_size, max_iter=self.max_iter)
-        check_counts(**{f"hidden_layer_sizes[{place}]": size for place, size in enumerate(self.hidden_layer_sizes)})
         check_rate(self.learning_rate)
         if self.likelihood not in LIKELIHOODS:
             raise UsageError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, got {self.likelihood!r}")
@@ -207,6 +207,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def interpolate(self, first: Any, last: Any, *, steps: int = 8) -> np.ndarray:
         """From one row to another along the straight line between their codes: (steps, n), both ends rebuilt."""
+        check_counts(steps=steps)
         ends = self.transform([first, last])
         return self.inverse_transform(np.linspace(ends[0], ends[1], steps))
 
