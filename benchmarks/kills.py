@@ -1,4 +1,6 @@
-"""Kill trainings at random moments, go on with them until they are done, and compare: `kills [--runs N] [--signals N] [--json]`.
+"""Kill trainings at random moments, go on with them until they are done, and compare.
+
+kills [--runs N] [--signals N] [--pairs N] [--json]
 
 Each run is the command line in a process of its own, forked from one that has imported PyTorch, so that the moments fall into the
 training and not into imports. With --json, print the counts only and write no sheet.
@@ -41,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--signals", type=int, default=20, help="runs for each kind of signal")
+    parser.add_argument("--pairs", type=int, default=50, help="two runs that start in one folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -48,8 +51,9 @@ def main() -> None:
         bench = Bench(Path(name), random.Random(asked.seed))
         kills = bench.kills(asked.runs)
         signals = {kind: bench.signals(kind, asked.signals) for kind in SIGNALS} if asked.signals else {}
+        pairs = bench.pairs(asked.pairs)
     if asked.json:
-        print(json.dumps({"kills": kills, "signals": {kind: counts for kind, (counts, _) in signals.items()}}))
+        print(json.dumps({"kills": kills, "signals": {kind: counts for kind, (counts, _) in signals.items()}, "pairs": pairs}))
         return
     rows = [
         [
@@ -67,6 +71,12 @@ def main() -> None:
             ]
             for kind, (counts, seconds) in signals.items()
         ),
+        [
+            "two runs in one folder",
+            str(pairs["pairs"]),
+            f"{pairs['equal']}/{pairs['pairs']}",
+            f"the other exits with 4 and names the process at work: {pairs['named']}/{pairs['pairs']}",
+        ],
     ]
     course = (
         f"Each run: `striate train DATA {' '.join(FLAGS)}` on 200 made-up pictures of 12 x 12, {bench.seconds:.1f} s undisturbed; "
@@ -77,10 +87,8 @@ def main() -> None:
         "Equal: the SHA-256 of best.safetensors and of the last checkpoint's weights, mean weights and optimizer, and metrics.csv "
         "without its times, are those of the undisturbed run."
     )
-    notes = [
-        course,
-        equal,
-    ]
+    both = "Two runs in one folder: half of the pairs start at the same moment, of the others the second up to half a run's time later."
+    notes = [course, equal, both]
     write_sheet(
         "kills", "Trainings that were killed and gone on with", [["signal", "sent", "equal to the undisturbed run", "and"], *rows], notes
     )
@@ -151,8 +159,25 @@ class Bench:
             counts["equal"] += self.finish(run, done=code == 0)
         return counts, seconds
 
-    def started(self, run: Path) -> int:
-        """The number of a new process that starts `run`, or goes on with it."""
+    def pairs(self, rounds: int) -> Counter[str]:
+        """Start two runs in one folder, `rounds` times: one is to end as if it were alone, the other at once, saying who is at work."""
+        counts = Counter(pairs=rounds, named=0, equal=0)
+        for number in range(rounds):
+            run, logs = self.folder / f"pair-{number}", (self.folder / "log-0", self.folder / "log-1")
+            begin = time.monotonic() + 0.05
+            moments = begin, begin + (self.chance.uniform(0, self.seconds / 2) if number % 2 else 0)
+            both = [self.started(run, log=log, at=at) for log, at in zip(logs, moments, strict=True)]
+            codes = [self.ended(process) for process in both]
+            if sorted(codes) != [0, 4]:
+                sys.stderr.write(f"{run.name}: ended with {codes}: {logs[0].read_text()}\n{logs[1].read_text()}\n")
+            winner = codes.index(0) if 0 in codes else 0
+            told = f"{run}: another run is at work in this folder: process {both[winner]} on "
+            counts["named"] += codes[1 - winner] == 4 and told in logs[1 - winner].read_text()
+            counts["equal"] += self.finish(run, done=True)
+        return counts
+
+    def started(self, run: Path, *, log: Path | None = None, at: float = 0) -> int:
+        """The number of a new process that starts `run`, or goes on with it, when the monotonic clock shows `at`."""
         if has_checkpoint(run):
             words = ["train", "--resume", str(run), "--checkpoint-every", "2"]
         else:
@@ -163,12 +188,13 @@ class Bench:
                 os.setpgid(process, process)
             return process
         os.setpgid(0, 0)
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        output = os.open(log or self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for what runs in the background
         sys.argv = ["striate", *words]
         code: object = 70
+        time.sleep(max(0, at - time.monotonic()))
         try:
             command_line()
             code = 0

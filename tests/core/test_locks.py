@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from striate.core.errors import EnvironmentFault
-from striate.core.locks import RunLock
+from striate.core.locks import RunLock, refuse_held
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="forks and sends signals")
 
@@ -116,6 +116,21 @@ def test_a_holder_that_has_not_said_who_it_is_is_waited_for_but_not_for_ever(tmp
         (tmp_path / "run.lock").write_text(content.replace("HERE", socket.gethostname()))
         with pytest.raises(EnvironmentFault, match="at work in this folder: a process that has not said which"):
             RunLock(tmp_path)
+
+
+def test_a_folder_that_names_a_living_process_is_refused_and_one_that_names_none_is_not(tmp_path):
+    lock = tmp_path / "run.lock"
+    refuse_held(tmp_path)  # no lock
+    for left in ("", "{", f'{{"pid": 99999999, "host": "{socket.gethostname()}", "started": "then"}}'):
+        lock.write_text(left)
+        refuse_held(tmp_path)
+    lock.write_text(json.dumps({"pid": os.getppid(), "host": socket.gethostname(), "started": "2026-01-01"}))
+
+    with pytest.raises(EnvironmentFault, match=f"another run is at work in this folder: process {os.getppid()} on .*, since 2026-01-01\n"):
+        refuse_held(tmp_path)
+
+    with RunLock(tmp_path):  # it was not locked by the look
+        refuse_held(tmp_path)  # by this process itself
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "folder"])

@@ -22,16 +22,23 @@ def counts(*words: str) -> dict:
 
 
 def test_twenty_runs_that_are_killed_at_random_end_equal_to_the_bit():
-    kills = counts("--runs", "20", "--signals", "0")["kills"]
+    kills = counts("--runs", "20", "--signals", "0", "--pairs", "0")["kills"]
 
     assert kills["equal"] == kills["runs"] == 20
     assert kills["kills"] >= 10
 
 
 def test_each_signal_ends_a_run_so_that_it_can_be_gone_on_with_to_the_bit():
-    signals = counts("--runs", "0", "--signals", "2")["signals"]
+    signals = counts("--runs", "0", "--signals", "2", "--pairs", "0")["signals"]
 
     assert set(signals) == {"SIGTERM", "SIGINT", "SIGINT twice", "SIGHUP", "SIGUSR1"}
     for kind, found in signals.items():
         assert found["equal"] == found["runs"] == 2, kind
         assert found["exit_6"] >= 1, kind  # on a busy machine, a signal may come when the run is over
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(50, marks=pytest.mark.release)])
+def test_of_two_runs_that_start_in_one_folder_one_ends_as_if_alone_and_the_other_names_it(number):
+    pairs = counts("--runs", "0", "--signals", "0", "--pairs", str(number))["pairs"]
+
+    assert pairs == {"pairs": number, "named": number, "equal": number}

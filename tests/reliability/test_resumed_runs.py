@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from striate.core.errors import EnvironmentFault, RefusedFileError
+from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
 from striate.core.locks import RunLock
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
@@ -91,6 +93,28 @@ def test_two_damaged_checkpoints_are_named_and_the_run_is_left_as_it_is(run):
 def test_a_run_that_is_at_work_is_not_gone_on_with_and_is_named(run):
     with RunLock(run), pytest.raises(EnvironmentFault, match=f"{run}: another run is at work in this folder: process {os.getpid()} on "):
         train(TrainRequest(resume=run))
+
+
+def test_what_cannot_be_trained_leaves_a_folder_that_the_next_try_may_have(tmp_path):
+    given = {"data": (np.zeros((20, 8, 10), np.uint8), np.arange(20) % 2), "network": "compact_cnn", "steps": 1, "diagnose": False}
+    with pytest.raises(UnknownNameError, match="unknown part of the network 'stern'"):
+        train(TrainRequest(**given, freeze=("stern",), output=tmp_path / "run"))
+
+    report = train(TrainRequest(**given, output=tmp_path / "run"))
+
+    assert report.steps == 1
+
+
+def test_a_folder_at_work_is_named_to_a_new_run_and_one_that_is_done_is_left_alone(run):
+    given = {"data": (np.zeros((20, 8, 10), np.uint8), np.arange(20) % 2), "network": "compact_cnn", "steps": 1, "output": run}
+    (run / "run.lock").write_text(json.dumps({"pid": os.getppid(), "host": socket.gethostname(), "started": "2026-01-01"}))
+
+    with pytest.raises(EnvironmentFault, match=f"another run is at work in this folder: process {os.getppid()} on "):
+        train(TrainRequest(**given))
+
+    (run / "run.lock").write_text("")
+    with pytest.raises(UsageError, match="run: exists already\nChoose another --output, or move the old run away"):
+        train(TrainRequest(**given))
 
 
 def test_a_run_whose_folder_is_taken_away_says_so_and_stops(run):

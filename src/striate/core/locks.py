@@ -60,8 +60,7 @@ class RunLock:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
                 raise EnvironmentFault(f"{self.path}: not a plain file", "Move it away, or choose another --output.")
             if not _locked(self._descriptor, self.path):
-                remedy = "Wait until it is done, stop it, or choose another --output."
-                raise EnvironmentFault(f"{folder}: another run is at work in this folder: {self._holder()}", remedy)
+                raise _taken(folder, self._holder())
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "started": datetime.now().astimezone().isoformat(timespec="seconds")}
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -94,12 +93,36 @@ class RunLock:
         while time.monotonic() < end:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
-                owner = json.loads(os.read(self._descriptor, 1000))
-                pid, host, started = int(owner["pid"]), str(owner["host"]), str(owner["started"])
-                if host != socket.gethostname() or is_alive(pid):  # else it is what the last holder left
-                    return f"process {pid} on {host}, since {started}"
+                if words := _in_words(os.read(self._descriptor, 1000)):
+                    return words
             time.sleep(0.01)
         return "a process that has not said which"
+
+
+def refuse_held(folder: Path) -> None:
+    """Refuse a folder in which another process says that it is at work; nothing is locked to know it, which might disturb its start.
+
+    Raises:
+        EnvironmentFault: one does, and it is alive.
+    """
+    holder = None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        owner = (folder / LOCK).read_bytes()[:1000]
+        holder = _in_words(owner) if json.loads(owner)["pid"] != os.getpid() else None
+    if holder is not None:
+        raise _taken(folder, holder)
+
+
+def _in_words(owner: bytes) -> str | None:
+    """Who holds a lock, by what its file says; None where that process is no more: it is what the last holder left."""
+    fields = json.loads(owner)
+    pid, host, started = int(fields["pid"]), str(fields["host"]), str(fields["started"])
+    return f"process {pid} on {host}, since {started}" if host != socket.gethostname() or is_alive(pid) else None
+
+
+def _taken(folder: Path, holder: str) -> EnvironmentFault:
+    remedy = "Wait until it is done, stop it, or choose another --output."
+    return EnvironmentFault(f"{folder}: another run is at work in this folder: {holder}", remedy)
 
 
 def _locked(descriptor: int, path: Path) -> bool:

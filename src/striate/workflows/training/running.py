@@ -72,10 +72,10 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     folder: Path,
     watch: Watch,
     *,
+    training: FittingRun | None = None,
     start: Checkpoint | None = None,
     every: int | None = None,
     diagnose: bool = True,
-    workers: int = 0,
     logs: Logs | None = None,
     group: Group | None = None,
 ) -> Outcome:
@@ -85,10 +85,10 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         plan: What to train, and how.
         folder: The run folder; the caller holds its lock.
         watch: Who follows.
+        training: The training of `plan`, where the caller has it ready.
         start: The checkpoint to go on from.
         every: Updates between two checkpoints; None lets the time decide (`Saver`).
         diagnose: Say what goes wrong, by a probe beside the training.
-        workers: Threads that prepare batches ahead.
         logs: Logs in other tools' forms, which get the rows too.
         group: The processes that train together, of which this is the first; the others are `followed`.
 
@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
     """
     fitting, train_set = plan.fitting, plan.train_set
-    training = fit_images(fitting, train_set, plan.val_set, workers=workers, group=group)
+    training = training or fit_images(fitting, train_set, plan.val_set)
     rows: list[EpochRow] = []
     best: EpochRow | None = None
     if start is not None:

@@ -15,6 +15,7 @@ import yaml
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.locks import LOCK, refuse_held
 
 CURVES = Path("report") / "curves.png"  # of a run folder; the last file that a training writes
 
@@ -23,12 +24,11 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     """Make the folder of a new run: `output`, or the next free `runs/<verb>/<name>-NNN`.
 
     Raises:
-        UsageError: `output` exists and is not an empty folder; nothing in it is touched.
-        EnvironmentFault: the folder cannot be made, or not written to.
+        UsageError: `output` exists and holds more than a lock, which a run leaves that ends before it begins; nothing in it is touched.
+        EnvironmentFault: the folder cannot be made, or not written to; or another run is at work in it.
     """
     if output is not None:
-        if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-            raise UsageError(f"{output}: exists already", "Choose another --output, or move the old run away.")
+        refuse_used(output)
         folder = output
         _make(folder, exist_ok=True)
     else:
@@ -49,6 +49,18 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     if not os.access(folder, os.W_OK):
         raise cannot_write(folder, PermissionError(13, "Permission denied"))
     return folder
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse what a new run cannot have as its folder: a file, or a folder in which there is something.
+
+    Raises:
+        UsageError: it is one.
+        EnvironmentFault: a run is at work in it.
+    """
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK}):
+        refuse_held(folder)
+        raise UsageError(f"{folder}: exists already", "Choose another --output, or move the old run away.")
 
 
 def _make(folder: Path, *, exist_ok: bool) -> None:

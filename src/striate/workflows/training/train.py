@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from striate.core.locks import LOCK
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import Group, joined
+from striate.estimators.fitting import fit_images
 from striate.estimators.model import Model, load
 from striate.networks.foreign import with_module
 from striate.workflows.info import info
@@ -38,7 +40,7 @@ from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import chosen, planned
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
 from striate.workflows.training.running import CHECKPOINTS, Outcome, Silence, Watch, followed, metrics_of, run
-from striate.workflows.training.runs import CURVES, new_run_folder, write_json, write_yaml
+from striate.workflows.training.runs import CURVES, new_run_folder, refuse_used, write_json, write_yaml
 from striate.workflows.training.sharing import (
     folder_for_all,
     is_restarted,
@@ -87,10 +89,13 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
     with locked(folder, group, watch.say):
         start = latest_for_all(folder / CHECKPOINTS, group, watch.say) if again and (folder / CHECKPOINTS / "latest").exists() else None
-        if start is None and (group is None or group.is_first):
-            begin(folder, plan, picture)
         watch.say(chosen(plan, folder) + (f"\nfrom      step {start.step:,}, after a restart" if start is not None else ""))
-        return trained(request, plan, folder, watch, started, start, group)
+
+        def first() -> None:
+            if start is None:
+                begin(folder, plan, picture, again=again)
+
+        return trained(request, plan, folder, watch, started, start, group, first)
 
 
 def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
@@ -107,8 +112,10 @@ def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
     return new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
 
 
-def begin(folder: Path, plan: Plan, picture: bytes | None) -> None:
+def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> None:
     """Write what a run folder holds before the training: what it is made of, and the picture of a learning rate that was looked for."""
+    if not again:
+        refuse_used(folder)  # by a run that began and ended between the look at the folder and its lock
     keep_start(plan, folder)
     write_yaml(folder / "config.yaml", plan.config)
     write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
@@ -162,20 +169,23 @@ def trained(
     started: float,
     start: Checkpoint | None = None,
     group: Group | None = None,
+    first: Callable[[], None] = lambda: None,
 ) -> TrainReport:
-    """The training run to its end, its curves drawn, its logs ended, and the report."""
+    """The training run to its end, its curves drawn, its logs ended, and the report; `first` is done when it is known that it can train."""
     if group is not None and not group.is_first:
         outcome = followed(plan, group, start=start, workers=request.workers)
         return report_of(plan, folder, outcome, time.monotonic() - started, measured=False)
+    training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
+    first()
     with open_logs(request.log, folder, plan.config, watch.say) as logs:
         outcome = run(
             plan,
             folder,
             watch,
+            training=training,
             start=start,
             every=request.checkpoint_every,
             diagnose=request.diagnose,
-            workers=request.workers,
             logs=logs,
             group=group,
         )
@@ -229,5 +239,3 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
 def kept_model(plan: Plan, folder: Path) -> Model:
     """The model that the training kept."""
     return load(folder, module=given_module(plan.fitting.network))
-
-
