@@ -42,3 +42,18 @@ def test_of_two_runs_that_start_in_one_folder_one_ends_as_if_alone_and_the_other
     pairs = counts("--runs", "0", "--signals", "0", "--pairs", str(number))["pairs"]
 
     assert pairs == {"pairs": number, "named": number, "equal": number}
+
+
+def test_stopped_in_validation_or_while_the_best_model_is_saved_it_ends_equal_to_the_bit(tmp_path):
+    run = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("stopped_inside.py")), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert len(found) == 6
+    for place, name, code, rest, equal in found:
+        assert (code, rest, equal) == ({"SIGTERM": 6, "SIGKILL": -9}[name], 0, True), (place, name, (tmp_path / "log").read_text())
