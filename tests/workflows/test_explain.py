@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
 import striate
@@ -52,10 +54,10 @@ def test_every_method_draws_its_maps_and_says_how_far_it_can_be_trusted(run: Pat
 
 @pytest.mark.row("003-15", "003-19", "003-46")
 def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
-    views = ("filters", "maps", "classes", "units", "by_class", "pca")
+    views = ("filters", "maps", "classes", "channels", "units", "by_class", "pca")
     report = explain(ExplainRequest(run=run, views=views, methods=(), num_pictures=2, split="train", output=tmp_path))
     assert set(report.files) == {
-        *("filters.png", "filters.csv", "norms.png", "maps.png", "classes.png", "units.png"),
+        *("filters.png", "filters.csv", "norms.png", "maps.png", "classes.png", "channels.png", "units.png"),
         *("by-class.png", "by-class.csv", "pca.png", "pca.csv", "index.html"),
     }
     assert all((tmp_path / name).stat().st_size > 100 for name in report.files)
@@ -67,6 +69,50 @@ def test_pictures_of_files_are_explained_for_any_class(run: Path, tmp_path: Path
     report = explain(ExplainRequest(run=run, pictures=(tmp_path,), target="1", sanity=False, output=tmp_path / "out"))
     assert [(item.path, item.target, item.label, item.deletion) for item in report.pictures] == [("a <b>.png", "1", None, {})]
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_a_module_of_the_users_own_is_explained_and_attacked_and_left_as_it_was(tmp_path: Path):
+    """Its logits are its means of red and blue, in units of their normalization: the answers are known by hand."""
+
+    class Colours(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 3, 1, bias=False)
+            self.stem.weight.data = torch.eye(3)[:, :, None, None]
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.stem(images).mean((2, 3))[:, [0, 2]]
+
+    module = Colours().train()
+    pictures = np.zeros((4, 12, 9, 3), np.uint8)
+    pictures[:2, ..., 0], pictures[2:, ..., 2] = 150, 140  # red, red, blue, blue
+    model = striate.Model.of(module, input_size=(12, 9), classes=("red", "blue"), mean=(0.5, 0.4, 0.3), std=0.25)
+
+    logits = [[(150 / 255 - 0.5) / 0.25, -0.3 / 0.25], [-0.5 / 0.25, (140 / 255 - 0.3) / 0.25]]
+    np.testing.assert_allclose(model.outputs(pictures[1:3]), logits, atol=1e-5)
+    for place, picture in enumerate(pictures):
+        folder = tmp_path / "data" / ("red" if place < 2 else "blue")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{place}.png")
+    report = striate.explain(model, tmp_path / "data" / "blue", methods=("grad_cam", "saliency"), output=tmp_path / "out")
+    assert [item.answer for item in report.pictures] == ["blue", "blue"] and report.layer == "model.stem"
+    attacked = striate.attack(model, tmp_path / "data", attacks=("fgsm",), split="train", epsilons=(0.0, 0.2, 0.4))
+    assert attacked.results[0].accuracies == (1.0, 0.5, 0.0)  # 2 eps against leads of 150 / 255 - 0.2 and of 140 / 255 + 0.2
+    assert module.training and all(weight.grad is None for weight in module.parameters())
+
+
+def test_what_is_no_model_is_refused_with_the_way_to_make_one():
+    with pytest.raises(UsageError, match=r"got a Flatten\nMake a model of a torch module with striate\.Model\.of"):
+        striate.explain(nn.Flatten())
+    with pytest.raises(UsageError, match="classes must be 12 distinct names, one a logit, got 2 of which 1 differ"):
+        striate.Model.of(nn.Flatten(), input_size=2, classes=("a", "a"))
+
+
+def test_a_damaged_picture_of_a_folder_is_named_with_a_remedy_that_the_verb_has(run: Path, tmp_path: Path):
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match=r"b\.png: .*\nName the files to explain one by one, or repair it") as caught:
+        explain(ExplainRequest(run=run, pictures=(tmp_path,), output=tmp_path / "out"))
+    assert "--skip" not in str(caught.value)
 
 
 def test_the_layout_by_t_sne_is_drawn_and_umap_where_it_is_not_installed_is_refused_before_the_work(

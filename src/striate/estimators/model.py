@@ -15,11 +15,12 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, scores_of
 from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import Fit, ImageSpec
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import TargetSpec
 from striate.estimators.estimates import Estimates, sigmoid
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.networks.foreign import channels_of, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
@@ -155,6 +156,48 @@ class Model:
         self.info: dict[str, Any] = file.info
         self.targets: TargetSpec | None = file.targets
         self.calibration = _calibration(file)
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        *,
+        input_size: int | tuple[int, int],
+        classes: Sequence[str] | None = None,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        fit: Fit = "crop",
+        device: str = "cpu",
+    ) -> Model:
+        """A model of a torch module that was trained elsewhere, such as one of torchvision with its weights.
+
+        Args:
+            module: Maps normalized pictures (N, C, H, W) to logits (N, K). It is copied and not changed.
+            input_size: Pixels of a square picture, or (H, W).
+            classes: The K names in the order of the logits; "0", "1", ... when left out.
+            mean: Of the pixels in [0, 1], one number or one a channel: the module is given (pixel - mean) / std.
+            std: As `mean`.
+            fit: How a picture of another shape is fitted: crop, pad or stretch.
+            device: Where it runs.
+
+        Raises:
+            ShapeError: the module cannot take such a picture, or gives no logits.
+            UsageError: not as many distinct classes as logits, or a mean or std that is none.
+        """
+        extent = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
+        network = own_network(module, (channels_of(module) or 3, *extent))
+        channels, height, width = network.input_shape
+        num_classes = network.output_shape[0]
+        names = tuple(map(str, range(num_classes) if classes is None else classes))
+        if len(names) != num_classes or len(set(names)) != num_classes:
+            raise UsageError(
+                f"classes must be {num_classes} distinct names, one a logit, got {len(names)} of which {len(set(names))} differ"
+            )
+        means, deviations = (
+            (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values)) for values in (mean, std)
+        )
+        images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
+        return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
     @property
     def gives_scores(self) -> bool:
@@ -330,6 +373,9 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
         UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in.
         RefusedFileError: the file is not a Striate model, or damaged.
     """
+    if not isinstance(source, str | PathLike):
+        remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
+        raise UsageError(f"wanted a run folder, a model file or a Model, got a {type(source).__name__}", remedy)
     path = Path(source)
     if not path.exists():
         raise UsageError(f"{path}: no such run folder or model file")

@@ -33,8 +33,8 @@ def explain_command(
         typer.Option(
             "--view",
             metavar="NAME",
-            help="Views of the network: filters, maps, classes (the picture each likes best), units (what excites channels), by_class, "
-            "pca, tsne, umap; repeat it.",
+            help="Views of the network: filters, maps, classes and channels (the picture that each likes best), units (what excites channels), "
+            "by_class, pca, tsne, umap; repeat it.",
         ),
     ] = None,
     layer: Annotated[str | None, typer.Option(metavar="PATH", help="Part to look at [default: the last feature map].")] = None,

@@ -17,7 +17,10 @@ from striate.insight.explain.maps import probabilities
 
 
 def randomised(model: nn.Module, *, seed: int = 0) -> nn.Module:
-    """A copy of the model whose weights of two axes and more are drawn anew, with each tensor's own mean and deviation.
+    """A copy of the model whose weights of two axes and more are drawn anew, around 0 with each tensor's own mean square.
+
+    Around 0, as networks begin: with a trained tensor's mean, which is often below 0, every ReLU of a plain network would close, and maps
+    of nothing but 0 would be compared.
 
     Source: Adebayo et al., 2018, arXiv:1810.03292v3, section 4.1; all layers at once.
     """
@@ -27,20 +30,25 @@ def randomised(model: nn.Module, *, seed: int = 0) -> nn.Module:
         for weight in other.parameters():
             if weight.ndim > 1 and weight.is_floating_point():
                 drawn = torch.randn(weight.shape, generator=generator).to(weight)
-                weight.copy_(weight.mean() + weight.std(correction=0) * drawn)
+                weight.copy_(weight.square().mean().sqrt() * drawn)
     return other
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation (N,) of two stacks of maps (N, ...), ties at their mean rank; 0 where a map is constant."""
-    from scipy.stats import rankdata
-
     if first.shape != second.shape:
         raise ShapeError(f"wanted maps of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
-    ranks = [torch.from_numpy(rankdata(maps.detach().cpu().flatten(1).numpy(), axis=1)) for maps in (first, second)]
+    ranks = [torch.stack([_ranks(row) for row in maps.detach().cpu().flatten(1)]) for maps in (first, second)]  # (N, P)
     centred = [rank - rank.mean(1, keepdim=True) for rank in ranks]  # (N, P)
     norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
     return torch.where(norms > 0, (centred[0] * centred[1]).sum(1) / norms.clamp(min=1e-30), 0).float()
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """The ranks (P,) of numbers (P,) from the least on, ties at their mean."""
+    _, places, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last: Tensor = counts.cumsum(0).double()  # the rank of the last of each value
+    return (last - (counts - 1) / 2)[places]
 
 
 def randomisation_score(model: nn.Module, attribute: Callable[[nn.Module], Tensor], *, seed: int = 0) -> Tensor:

@@ -243,7 +243,11 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet])
         files = [file for path in request.pictures for file in (picture_files(path) if path.is_dir() else [path])][: request.num_pictures]
         if not files:
             raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
-        return Chosen([file.name for file in files], model.read(files), [None] * len(files))
+        try:
+            return Chosen([file.name for file in files], model.read(files), [None] * len(files))
+        except DataError as error:
+            several = "Name the files to explain one by one, or repair it." if any(path.is_dir() for path in request.pictures) else ""
+            raise DataError(error.message, several or "Give picture files that the model can take.") from None
     split = read()
     if request.mistakes:
         places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)
@@ -299,7 +303,11 @@ def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Metho
             captions.append(f"{method.replace('_', ' ')}{aim}{areas}")
     across = 1 + len(heats)
     groups = max(1, min(len(images), round(6 / across)))
-    return montage(np.stack(cells), captions, title="Where the model looks", columns=across * groups)
+    colours = [
+        *(["over the picture red is most"] if any(name in COARSE for name in heats) else []),
+        *(["on black white is most"] if any(name not in COARSE for name in heats) else []),
+    ]
+    return montage(np.stack(cells), captions, title=f"Where the model looks: {', '.join(colours)}", columns=across * groups)
 
 
 def _told(layer: str, randomisation: dict[str, float]) -> str:

@@ -17,10 +17,10 @@ from striate.workflows.explanation.page import Shown, shaded
 from striate.workflows.pictures import drawing, montage, png_bytes, short_name
 from striate.workflows.tasks.overlays import class_colours
 
-View = Literal["filters", "maps", "classes", "units", "by_class", "pca", "tsne", "umap"]
+View = Literal["filters", "maps", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
 VIEWS: tuple[View, ...] = get_args(View)
 MOST = 64  # filters or maps drawn
-MOST_CLASSES = 20
+MOST_CLASSES = 20  # or channels, whose favourite pictures are made
 CHANNELS, TOP = 8, 6  # whose most exciting pictures are drawn, and how many of them
 
 
@@ -43,8 +43,8 @@ def draw_view(view: View, subject: Subject, read: Callable[[], tuple[ImageSet, T
         return _filters(subject)
     if view == "maps":
         return _maps(subject)
-    if view == "classes":
-        return _favourites(subject)
+    if view in ("classes", "channels"):
+        return _favourites(subject, of_channels=view == "channels")
     if view == "units":
         return _units(subject, *read())
     if view == "by_class":
@@ -62,13 +62,19 @@ def _filters(subject: Subject) -> list[Shown]:
     captions, table = [f"{k}" for k in range(len(weight))], []
     if min(weight.shape[2:]) > 1:
         chosen = tools.edge_selectivity(weight)
-        captions = [f"{k}: {angle:.0f}°, {index:.2f}" for k, (angle, index) in enumerate(zip(chosen.angle, chosen.strength, strict=True))]
+        captions = [
+            f"{k}: {angle:.0f}°\nstrictness {index:.2f}" for k, (angle, index) in enumerate(zip(chosen.angle, chosen.strength, strict=True))
+        ]
         rows = [[k, f"{chosen.angle[k]:.1f}", f"{chosen.strength[k]:.4f}"] for k in range(len(weight))]
         text = csv_text(["filter", "angle_degrees", "selectivity"], rows).encode()
         table = [Shown("filters.csv", "Directions of the filters", text)]
     heading = f"Filters of {first}"
-    drawn = montage(pictures[:MOST], captions[:MOST], title=heading)
-    told = "Each scaled by its own largest weight; grey is 0. Direction of the edge that it answers to most, and how strictly, 0 to 1."
+    shown = heading if len(pictures) <= MOST else f"{heading}: the first {MOST} of {len(pictures)}"
+    drawn = montage(pictures[:MOST], captions[:MOST], title=f"{shown}\nwith the direction of the edge that each answers to most")
+    told = (
+        "Each scaled by its own largest weight; grey is 0. Below it the direction of the edge that it answers to most (0° horizontal, 90° "
+        "vertical), and how strictly it keeps to it: 0 answers to all directions alike, 1 to one only."
+    )
     return [Shown("filters.png", heading, drawn, told), *table, Shown("norms.png", "Norms of all kernels", _norms(found))]
 
 
@@ -80,15 +86,20 @@ def _norms(found: dict[str, nn.Conv2d]) -> bytes:
     rows = -(-len(names) // columns)
     with drawing():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(2.5 * columns, 2.6 * rows), dpi=120, layout="constrained")
+        figure = Figure(figsize=(max(2.7 * columns, 5.4), 2.6 * rows + 0.2), dpi=120, layout="constrained")
+        figure.suptitle("Norms of the kernels: a row an output channel, a column an input channel", fontsize=9)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.axis("off")
         for axes, name in zip(grid, names, strict=False):
             norms = tools.kernel_norms(found[name].weight).cpu().numpy()
             axes.axis("on")
-            axes.imshow(norms, aspect="auto", cmap="viridis", vmin=0, interpolation="nearest")
+            image = axes.imshow(norms, aspect="auto", cmap="viridis", vmin=0, interpolation="nearest")
+            figure.colorbar(image, ax=axes, fraction=0.06).ax.tick_params(labelsize=6)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
             axes.set_title(f"{short_name(name, 30)}\n{norms.shape[1]} in, {norms.shape[0]} out", fontsize=7.5, parse_math=False)
             axes.tick_params(labelsize=6)
         return png_bytes(figure)
@@ -104,19 +115,31 @@ def _maps(subject: Subject) -> list[Shown]:
     return [Shown("maps.png", heading, montage(cells, captions, title=heading), "Absolute values, each map by its own largest.")]
 
 
-def _favourites(subject: Subject) -> list[Shown]:
-    count = min(MOST_CLASSES, len(subject.classes))
+def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
+    """Pictures made for the classes, or for the channels of the layer."""
     _, channels, height, width = subject.inputs.shape
+    layer = tools.part(subject.network, subject.layer) if of_channels else None
+    names = [short_name(name) for name in subject.classes]
+    if layer is not None:
+        maps = tools.outputs_of(subject.network, layer, subject.inputs[:1])
+        if maps.ndim not in (2, 4):
+            raise UsageError(f"channels: {subject.layer} gives {tuple(maps.shape)}, which has no channels", "Choose another --layer.")
+        names = [f"channel {channel}" for channel in range(maps.shape[1])]
+    count = min(MOST_CLASSES, len(names))
     pictures = torch.cat(
         [
-            tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), seed=subject.seed)
+            tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), layer=layer, seed=subject.seed)
             for units in ([*range(start, min(start + 10, count))] for start in range(0, count, 10))
         ]
     )
     cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    captions = [short_name(name) for name in subject.classes[:count]]
     heading = "Pictures that each class answers to most"
-    return [Shown("classes.png", heading, montage(cells, captions, title=heading), "Made by gradient ascent from grey noise.")]
+    if layer is not None:
+        heading = f"Pictures that each channel of {subject.layer} answers to most"
+    some = f", the first {count} of {len(names)}" if count < len(names) else ""
+    text = f"Made by gradient ascent from grey noise{some}."
+    name = "classes.png" if layer is None else "channels.png"
+    return [Shown(name, heading, montage(cells, names[:count], title=heading), text)]
 
 
 def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
@@ -131,12 +154,15 @@ def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
         for place, heat, value in zip(places.tolist(), heats, found.values[channel].tolist(), strict=True):
             picture = split.images[place]
             cells.append(shaded(heat, picture if picture.shape[2] == 3 else picture.mean(2, keepdims=True)))
-            captions.append(f"channel {channel}: {value:.2f}\n{short_name(split.classes[split.labels[place]])}")
+            captions.append(f"channel {channel}: {value:.2f}\nis {short_name(split.classes[split.labels[place]])}")
     heading = f"Pictures that excite channels of {subject.layer} most"
     columns = min(TOP, len(split))
     return [
         Shown(
-            "units.png", heading, montage(np.stack(cells), captions, title=heading, columns=columns), "Colour: where the channel answers."
+            "units.png",
+            heading,
+            montage(np.stack(cells), captions, title=heading, columns=columns),
+            "Colour: where the channel answers, red most.",
         )
     ]
 
@@ -159,7 +185,9 @@ def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
         if len(means) <= 60:
             axes.set_yticks(range(len(means)), [short_name(name) for name in split.classes], fontsize=7.5, parse_math=False)
         axes.set_xlabel("channels, in the order of the class that they answer to most", fontsize=9)
-        figure.colorbar(image, ax=axes)
+        axes.set_ylabel("class of the pictures", fontsize=9)
+        axes.set_title(heading, fontsize=10, parse_math=False)
+        figure.colorbar(image, ax=axes).set_label("mean output", fontsize=9)
         picture = png_bytes(figure)
     return [Shown("by-class.png", heading, picture), Shown("by-class.csv", heading, text)]
 
@@ -183,8 +211,12 @@ def _layout(method: tools.Embedding, subject: Subject, split: ImageSet, inputs: 
             legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=2)
             for text in legend.get_texts():
                 text.set_parse_math(False)
+        axes.set_title(heading, fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
+        if method == "pca":
+            axes.set_xlabel("first principal component", fontsize=9)
+            axes.set_ylabel("second principal component", fontsize=9)
         picture = png_bytes(figure)
     rows = [
         [spreadsheet_cell(path), spreadsheet_cell(split.classes[k]), f"{x:.6g}", f"{y:.6g}"]
