@@ -373,10 +373,11 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
         UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in.
         RefusedFileError: the file is not a Striate model, or damaged.
     """
-    if not isinstance(source, str | PathLike):
+    try:
+        path = Path(source)
+    except TypeError:
         remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
-        raise UsageError(f"wanted a run folder, a model file or a Model, got a {type(source).__name__}", remedy)
-    path = Path(source)
+        raise UsageError(f"wanted a run folder, a model file or a Model, got a {type(source).__name__}", remedy) from None
     if not path.exists():
         raise UsageError(f"{path}: no such run folder or model file")
     if path.is_dir():

@@ -43,8 +43,10 @@ def draw_view(view: View, subject: Subject, read: Callable[[], tuple[ImageSet, T
         return _filters(subject)
     if view == "maps":
         return _maps(subject)
-    if view in ("classes", "channels"):
-        return _favourites(subject, of_channels=view == "channels")
+    if view == "classes":
+        return _favourites(subject, of_channels=False)
+    if view == "channels":
+        return _favourites(subject, of_channels=True)
     if view == "units":
         return _units(subject, *read())
     if view == "by_class":
