@@ -200,8 +200,11 @@ def test_bad_input_is_named():
         ({"phases": "exact", "n_hidden": 20}, "phases='exact' takes 16 units at most, got 22\nTake phases='gibbs'"),
         ({"rule": "leaps"}, "rule must be gradient or steps, got 'leaps'"),
         ({"noise": (0.1, 1)}, r"noise must be two shares from 0 to below 1, got \(0.1, 1\)"),
-        ({"n_chains": 0}, r"n_chains and n_sweeps at least 1, got \(0, 0, 5\)"),
+        ({"n_chains": 0}, "n_chains must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be positive, weight_decay not negative, got 0 and 0.001"),
+        ({"noise": 0.1}, r"noise must be two shares from 0 to below 1, got 0\.1"),
+        ({"max_iter": -1}, "max_iter must be at least 0, got -1"),
+        ({"schedule": (3, 1)}, r"schedule must be \(temperature, sweeps\) with positive temperatures, got \(3, 1\)"),
         ({"schedule": [(0, 2)]}, r"positive temperatures, got \[\(0, 2\)\]"),
         ({"connections": np.eye(3, dtype=bool)}, r"connections must be a symmetric bool array \(2, 2\), got bool \(3, 3\)"),
     ):

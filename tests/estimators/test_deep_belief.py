@@ -132,7 +132,8 @@ def test_bad_input_is_named():
     for settings, words in (
         ({"visible": "ternary"}, "visible must be auto, binary or gaussian, got 'ternary'"),
         ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes must be one or more positive numbers, got \(\)"),
-        ({"batch_size": 0}, r"pretrain_max_iter and max_iter not negative, got \(0, 10, 20\)"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"hidden_layer_sizes": (4, 2.5)}, r"hidden_layer_sizes\[1\] must be a whole number, got 2\.5"),
         ({"max_iter": 0, "pretrain_max_iter": 0}, "both 0: nothing would be learned"),
         ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
         ({"dropout": 1}, r"dropout from 0 to below 1, got \(0.003, 0.1, 1\)"),

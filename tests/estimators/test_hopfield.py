@@ -100,6 +100,13 @@ def test_zeros_and_ones_come_back_as_such_and_patterns_can_follow():
     assert net.n_patterns_ == 3
 
 
+def test_a_probe_of_ones_alone_is_answered_in_the_values_of_the_patterns():
+    stored = [1, 1, 1, -1, 1, -1]
+    probe = np.ones((1, 6))
+    assert Hopfield().fit([stored]).predict(probe).tolist() == [stored]
+    assert Hopfield().fit([np.greater(stored, 0)]).predict(probe).tolist() == [[1, 1, 1, 0, 1, 0]]
+
+
 def test_the_modern_form_is_attention():
     generator = np.random.default_rng(0)
     stored, probes = generator.normal(size=(7, 5)), generator.normal(size=(3, 5))
@@ -133,7 +140,17 @@ def test_bad_input_is_named():
         Hopfield().fit(patterns(1, 8)).predict([[1, 1, 1]])
     with pytest.raises(UsageError, match="update must be asynchronous or synchronous, got 'sometimes'"):
         Hopfield(update="sometimes").fit([[1, 1]])
-    with pytest.raises(UsageError, match="beta must be positive and max_iter at least 1, got 0 and 1"):
+    with pytest.raises(UsageError, match="beta must be positive, got 0"):
         ModernHopfield(beta=0).fit([[1, 1]])
+    with pytest.raises(UsageError, match="max_iter must be at least 1, got 0"):
+        Hopfield(max_iter=0).fit([[1, 1]])
+    with pytest.raises(
+        DataError, match=r"X must hold numbers, in rows of one length: could not convert string to float: .*\nLook for texts"
+    ):
+        Hopfield().fit([["a", "b"]])
+    with pytest.raises(DataError, match="X must hold numbers, in rows of one length"):
+        Hopfield().fit([[1, -1], [1]])
+    with pytest.raises(DataError, match="X must hold real numbers, got complex ones"):
+        Hopfield().fit([[1j, 1]])
     with pytest.raises(DataError, match="X holds NaN or Inf"):
         ModernHopfield().fit([[np.nan, 1]])

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from striate.core.errors import ShapeError, UsageError
+from striate.core.errors import DataError, ShapeError, UsageError
 from striate.estimators import MultilayerPerceptron, load_estimator
 from striate.estimators.multilayer import explain_step
 
@@ -47,6 +47,14 @@ def test_the_step_that_is_explained_is_the_step_that_is_made():
         np.testing.assert_allclose(got, expected, atol=1e-14)
     with pytest.raises(ShapeError, match=r"x and target must be \(2,\) and \(1,\), got \(3,\) and \(1,\)"):
         net.explain_step([0, 1, 2], 1)
+    with pytest.raises(DataError, match="x and target must be finite numbers, got NaN or Inf"):
+        net.explain_step([0, np.nan], 1)
+
+
+def test_a_number_stands_for_one_hidden_layer():
+    nets = [MultilayerPerceptron(sizes, max_iter=3, tol=10, random_state=0).fit(XOR, [0, 1, 1, 0]) for sizes in (4, (4,), [4])]
+    for net in nets[1:]:
+        np.testing.assert_array_equal(net.coefs_[0], nets[0].coefs_[0])
 
 
 @pytest.mark.row("000-2")
@@ -122,7 +130,10 @@ def test_digits_are_read_and_the_net_survives_its_file(tmp_path):
         ({"loss": "hinge"}, "loss must be cross_entropy or mse, got 'hinge'"),
         ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
         ({"momentum": 1}, "momentum must be from 0 to below 1, got 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1 or None, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes\[1\] must be at least 1, got 0"),
+        ({"max_iter": 0}, "max_iter must be at least 1, got 0"),
+        ({"init_range": -1}, "init_range must not be negative, got -1"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, words):

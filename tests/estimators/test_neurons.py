@@ -1,13 +1,16 @@
 """The first neurons: McCulloch-Pitts, perceptron, Adaline, Hebb, Oja and competition."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, NumericError, ShapeError, UnknownNameError, UsageError
-from striate.estimators import Adaline, CompetitiveLearning, Hebb, McCullochPitts, Oja, Perceptron
+from striate.estimators import Adaline, CompetitiveLearning, Hebb, McCullochPitts, MultilayerPerceptron, Oja, Perceptron, load_estimator
 
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 # fmt: off
@@ -161,8 +164,12 @@ def test_three_clusters_have_three_winners():
         (Perceptron(learning_rate=0), "learning_rate must be positive, got 0"),
         (Perceptron(max_iter=0), "max_iter must be at least 1, got 0"),
         (Adaline(rule="magic"), "rule must be sample or batch, got 'magic'"),
-        (Adaline(learning_rate=-1), "learning_rate must be positive or None, got -1"),
+        (Adaline(learning_rate=-1), "learning_rate must be positive, got -1"),
         (Hebb(learning_rate=0), "learning_rate must be positive, got 0"),
+        (Adaline(max_iter=2.5), r"max_iter must be a whole number, got 2\.5"),
+        (Oja(max_iter=0), "max_iter must be at least 1, got 0"),
+        (CompetitiveLearning(max_iter=-1), "max_iter must be at least 1, got -1"),
+        (Perceptron(learning_rate=float("nan")), "learning_rate must be a number, got nan"),
         (Oja(3), "n_components must be from 1 to 2, the number of features, got 3"),
         (Oja(learning_rate=1), "learning_rate must be between 0 and 1, got 1"),
         (CompetitiveLearning(9), "n_clusters must be from 1 to the number of samples, got n_clusters=9 for n_samples=4"),
@@ -174,6 +181,43 @@ def test_settings_out_of_range_are_named(estimator, words):
         estimator.fit(INPUTS, [0, 0, 1, 1])
 
 
-def test_a_class_that_was_not_named_is_refused():
+@pytest.mark.parametrize("estimator", [Perceptron(), Adaline(), MultilayerPerceptron()])
+def test_a_class_that_was_not_named_is_refused(estimator):
     with pytest.raises(UsageError, match=r"y holds the class 7, which is not one of \[0, 1\]"):
-        Perceptron().partial_fit(INPUTS, [0, 0, 1, 1]).partial_fit(INPUTS, [0, 0, 1, 7])
+        estimator.partial_fit(INPUTS, [0, 0, 1, 1]).partial_fit(INPUTS, [0, 0, 1, 7])
+    with pytest.raises(UsageError, match="y must hold at least two classes, got one class: 3"):
+        clone(estimator).partial_fit(INPUTS, [3, 3, 3, 3])
+
+
+def test_what_is_added_must_have_the_shape_of_what_is_there():
+    with pytest.raises(ShapeError, match=r"y must be \(N, 2\) as in the associations that are there, got \(4, 3\)"):
+        Hebb().partial_fit(INPUTS, np.ones((4, 2))).partial_fit(INPUTS, np.ones((4, 3)))
+
+
+def test_ojas_neurons_learn_from_parts_as_they_come():
+    """Mean and direction of a stream are those of all its rows."""
+    X = np.random.default_rng(0).normal(size=(4000, 3)) @ np.diag([3.0, 1.0, 0.3]) + [5, -2, 1]
+    oja = Oja(random_state=0, learning_rate=0.02)
+    for part in np.split(X, 16):
+        oja.partial_fit(part)
+    np.testing.assert_allclose(oja.mean_, X.mean(0))
+    assert oja.n_samples_seen_ == 4000
+    _, _, right = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    assert abs(oja.components_[0] @ right[0]) > 0.99
+
+
+@pytest.mark.parametrize("estimator", [Oja(max_iter=2), CompetitiveLearning(max_iter=2), Adaline(max_iter=2), Perceptron(shuffle=True)])
+def test_numpys_generators_seed_too(estimator, tmp_path):
+    """Two that stand alike give the same; one that went on gives another; a file needs none."""
+    X, y = np.random.default_rng(1).normal(size=(30, 4)), np.arange(30) % 2
+    estimator.set_params(random_state=np.random.default_rng(5), max_iter=2)
+    first, second = clone(estimator), clone(estimator)
+    learned = "cluster_centers_" if hasattr(estimator, "n_clusters") else "components_" if isinstance(estimator, Oja) else "coef_"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        once = [getattr(one.fit(X, y), learned).copy() for one in (first, second)]
+        again = getattr(first.fit(X, y), learned)
+    np.testing.assert_array_equal(*once)
+    assert not np.array_equal(again, once[0])
+    first.save(tmp_path / "one.safetensors")
+    np.testing.assert_array_equal(getattr(load_estimator(tmp_path / "one.safetensors"), learned), again)

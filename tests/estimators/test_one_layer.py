@@ -93,6 +93,10 @@ def test_what_does_not_fit_is_named():
         LogisticRegression().fit(X, y)
     with pytest.raises(UsageError, match="C must be positive, got 0"):
         SoftmaxRegression(C=0).fit(X, y)
+    with pytest.raises(UsageError, match="C must be a number, got nan"):
+        SoftmaxRegression(C=float("nan")).fit(X, y)
+    with pytest.raises(UsageError, match="max_iter must be at least 1, got 0"):
+        SoftmaxRegression(max_iter=0).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="the loss was still falling after max_iter = 2 steps"):
         SoftmaxRegression(max_iter=2).fit(X, y)
     with pytest.raises(UsageError, match="dual_objective_ is that of one pair of classes, and there are 3 classes"):

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit, logsumexp
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from striate.core.errors import DataError, NumericError, UsageError
+from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.estimators import RestrictedBoltzmann, load_estimator
 from striate.estimators.contrastive import Contrast, Machine, Space, all_states
 
@@ -191,16 +192,31 @@ def test_the_same_seed_gives_the_same_machine_and_parts_add_up(digits, tmp_path)
     assert resumed.n_iter_ == 2 and resumed.get_params() == parts.get_params()
 
 
+def test_what_scaling_leaves_by_rounding_are_shares():
+    """MinMaxScaler gives 1 + 2e-16 here; that makes no machine of real numbers."""
+    X = MinMaxScaler().fit_transform(load_breast_cancer().data)
+    assert X.max() > 1
+    rbm = RestrictedBoltzmann(3, max_iter=1, random_state=0).fit(X)
+    assert rbm.visible_ == "binary" and rbm.transform(X).shape == (569, 3)
+
+
 def test_bad_input_is_named():
+    rbm = RestrictedBoltzmann(2, max_iter=1).fit(np.eye(3))
+    with pytest.raises(ShapeError, match=r"X must be \(N, 2\), hidden states or shares, got \(1, 3\)"):
+        rbm.inverse_transform([[0, 1, 1]])
+    with pytest.raises(UsageError, match="n_samples must be at least 0, got -1"):
+        rbm.sample(-1)
     with pytest.raises(DataError, match=r"X must be from 0 to 1 where the visible units are binary, got 2\nMake it binary first"):
         RestrictedBoltzmann(2, visible="binary").fit([[0, 2], [1, 0]])
-    with pytest.raises(DataError, match=r"X must be from 0 to 1 as in fit, got -1\nScale it as the data"):
+    with pytest.raises(
+        DataError, match=r"X must be from 0 to 1 as in fit, got -1\nScale it as the data that was learned; MinMaxScaler\(clip=True\)"
+    ):
         RestrictedBoltzmann(2).fit([[0, 1], [1, 0]]).transform([[-1, 0]])
     for settings, words in (
         ({"visible": "ternary"}, "visible must be auto, binary or gaussian, got 'ternary'"),
         ({"n_components": 0}, "n_components must be at least 1, got 0"),
         ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
-        ({"max_iter": -1}, "max_iter must not be negative, got -1"),
+        ({"max_iter": -1}, "max_iter must be at least 0, got -1"),
         ({"learning_rate": 0}, "learning_rate must be positive, got 0"),
         ({"momentum": 1}, "momentum must be from 0 to below 1 and weight_decay not negative, got 1 and 0.0"),
     ):

@@ -10,12 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import NumericError, UsageError
+from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers, check_rate
 
 
 class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -69,7 +70,7 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         X, y = validate_data(self, X, y, dtype=np.float64)
         self._start(X, np.asarray(y))
         targets = self._targets(y)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         for _ in range(self.max_iter):
             before = self.coef_.copy(), self.intercept_.copy()
             self._epoch(X, targets, generator.permutation(len(X)))
@@ -88,14 +89,13 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return self
 
     def _start(self, X: np.ndarray, y: np.ndarray) -> None:
-        if self.learning_rate is not None and self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive or None, got {self.learning_rate}")
+        if self.learning_rate is not None:
+            check_rate(self.learning_rate)
+        check_counts(max_iter=self.max_iter)
+        check_numbers(tol=self.tol)
         if self.rule not in ("sample", "batch"):
             raise UsageError(f"rule must be sample or batch, got {self.rule!r}")
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise UsageError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+        self.classes_ = classes_of(y)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.coef_ = np.zeros((outputs, X.shape[1]))
         self.intercept_ = np.zeros(outputs)
@@ -104,10 +104,18 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         """-1 or 1 for each neuron: (N, outputs)."""
-        signs = np.where(y[:, None] == self.classes_, 1.0, -1.0)
-        return signs[:, 1:] if len(self.classes_) == 2 else signs
+        signs: np.ndarray = 2 * outputs_of(y, self.classes_) - 1
+        return signs
 
     def _epoch(self, X: np.ndarray, targets: np.ndarray, order: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # said below
+            rate = self._updated(X, targets, order)
+        self.n_iter_ += 1
+        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
+            raise NumericError(f"the weights are not finite after epoch {self.n_iter_}", f"Lower learning_rate, which is {rate:g}.")
+
+    def _updated(self, X: np.ndarray, targets: np.ndarray, order: np.ndarray) -> float:
+        """One epoch, in place; the rate that was taken."""
         errors = targets - X @ self.coef_.T - self.intercept_  # (N, outputs)
         self.loss_curve_.append(float((errors**2).mean() / 2))
         if self.rule == "batch":
@@ -120,9 +128,7 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
                 change = rate * (targets[index] - self.coef_ @ X[index] - self.intercept_)
                 self.coef_ += change[:, None] * X[index]
                 self.intercept_ += change
-        self.n_iter_ += 1
-        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise NumericError(f"the weights are not finite after epoch {self.n_iter_}", f"Lower learning_rate, which is {rate:g}.")
+        return float(rate)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The linear outputs: (N,) for two classes, else (N, K)."""

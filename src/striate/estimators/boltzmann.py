@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
+from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import seed_of
+from striate.estimators.settings import check_counts, check_numbers, is_number, is_whole
 
 MAX_ENUMERATED = 16  # units whose states are all gone through
 
@@ -110,10 +112,11 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def _learn(self, X: Any, num_updates: int) -> Self:
         first = not hasattr(self, "weights_")
         patterns = binary("X", X, None if first else self.n_features_in_)
+        check_counts(least=0, n_hidden=self.n_hidden, max_iter=self.max_iter)
         self._check_settings(patterns.shape[1] + self.n_hidden)
         if first:
             self.n_features_in_, self.n_iter_ = patterns.shape[1], 0
-            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            self._seed = seed_of(self.random_state)
             self._start(self.n_features_in_ + self.n_hidden)
         for _ in range(num_updates):
             self.n_iter_ += 1
@@ -143,15 +146,15 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def _check_settings(self, num_units: int) -> None:
         if self.rule not in ("gradient", "steps"):
             raise UsageError(f"rule must be gradient or steps, got {self.rule!r}")
-        if len(self.noise) != 2 or not all(0 <= share < 1 for share in self.noise):
+        noise = tuple(self.noise) if isinstance(self.noise, Sequence | np.ndarray) else ()
+        if len(noise) != 2 or not all(is_number(share) and 0 <= share < 1 for share in noise):
             raise UsageError(f"noise must be two shares from 0 to below 1, got {self.noise}")
         if self.phases not in ("gibbs", "exact"):
             raise UsageError(f"phases must be gibbs or exact, got {self.phases!r}")
         if self.phases == "exact" and num_units > MAX_ENUMERATED:
             raise UsageError(f"phases='exact' takes {MAX_ENUMERATED} units at most, got {num_units}", "Take phases='gibbs'.")
-        if self.n_hidden < 0 or self.n_chains < 1 or self.n_sweeps < 1:
-            values = (self.n_hidden, self.n_chains, self.n_sweeps)
-            raise UsageError(f"n_hidden must not be negative, n_chains and n_sweeps at least 1, got {values}")
+        check_counts(n_chains=self.n_chains, n_sweeps=self.n_sweeps)
+        check_numbers(learning_rate=self.learning_rate, weight_decay=self.weight_decay)
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise UsageError(f"learning_rate must be positive, weight_decay not negative, got {self.learning_rate} and {self.weight_decay}")
         check_schedule(self.schedule)
@@ -256,6 +259,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             hidden: Give the hidden units too.
         """
         check_is_fitted(self)
+        check_counts(least=0, n_samples=n_samples)
         num_units = len(self.intercept_)
         generator = self._drawing()
         states = generator.integers(0, 2, (n_samples, num_units)).astype(float)
@@ -265,7 +269,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def complete(self, X: Any, *, schedule: Any = None) -> np.ndarray:
         """X (N, visible) with a draw in place of each NaN, given the other visible units of its row: int64 (N, visible)."""
         check_is_fitted(self)
-        known = np.asarray(X, dtype=np.float64)
+        known = real_numbers("X", X)
         if known.ndim != 2 or known.shape[1] != self.n_features_in_:
             raise ShapeError(f"X must be (patterns, {self.n_features_in_}), got {known.shape}")
         binary("X", np.where(np.isnan(known), 0, known), self.n_features_in_)
@@ -287,7 +291,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
                 self._sweep(states, moving, temperature, generator)
 
     def _drawing(self) -> np.random.Generator:
-        return np.random.default_rng(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        return np.random.default_rng(seed_of(self.random_state))
 
 
 def means_of(states: np.ndarray, shares: np.ndarray) -> Means:
@@ -306,15 +310,16 @@ def check_schedule(schedule: Any) -> None:
     """Refuse what is not (temperature, sweeps) pairs.
 
     Raises:
-        UsageError: a temperature is not positive or a count negative.
+        UsageError: there are no such pairs, a temperature is not positive or a count negative.
     """
-    if any(temperature <= 0 or count < 0 for temperature, count in schedule):
+    steps = [tuple(step) if isinstance(step, Sequence | np.ndarray) else () for step in schedule] if np.iterable(schedule) else [()]
+    if any(len(step) != 2 or not is_number(step[0]) or not is_whole(step[1]) or step[0] <= 0 or step[1] < 0 for step in steps):
         raise UsageError(f"schedule must be (temperature, sweeps) with positive temperatures, got {schedule}")
 
 
 def binary(name: str, X: Any, width: int | None) -> np.ndarray:
     """X as 0.0 and 1.0 (N, n), checked."""
-    array = np.asarray(X, dtype=np.float64)
+    array = real_numbers(name, X)
     if array.ndim != 2 or len(array) == 0 or array.shape[1] == 0 or (width is not None and array.shape[1] != width):
         raise ShapeError(f"{name} must be (patterns, {'units' if width is None else width}), got {array.shape}")
     odd = array[(array != 0) & (array != 1)]

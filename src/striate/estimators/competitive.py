@@ -12,11 +12,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers
 
 
 class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -53,7 +54,7 @@ class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[m
             UsageError: a setting is out of its range.
         """
         X = validate_data(self, X, dtype=np.float64)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         self._start(X, generator)
         total = self.max_iter * len(X)
         for epoch in range(self.max_iter):
@@ -67,7 +68,7 @@ class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[m
         first = not hasattr(self, "cluster_centers_")
         X = validate_data(self, X, dtype=np.float64, reset=first)
         if first:
-            self._start(X, check_random_state(self.random_state))
+            self._start(X, random_state_of(self.random_state))
             self.n_iter_ = 0
         self._epoch(X, np.arange(len(X)), np.full(len(X), self.learning_rate))
         self.n_iter_ += 1
@@ -75,7 +76,9 @@ class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[m
         return self
 
     def _start(self, X: np.ndarray, generator: np.random.RandomState) -> None:
-        if not 1 <= self.n_clusters <= len(X):
+        check_counts(n_clusters=self.n_clusters, max_iter=self.max_iter)
+        check_numbers(learning_rate=self.learning_rate)
+        if self.n_clusters > len(X):
             raise UsageError(f"n_clusters must be from 1 to the number of samples, got n_clusters={self.n_clusters} for n_samples={len(X)}")
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}")

@@ -12,13 +12,15 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.core.errors import NumericError, UsageError
+from striate.core.errors import DataError, NumericError, UsageError
 
 MAX_ENUMERATED = 20  # units whose states are all gone through
+ROUNDING = 1e-6  # beyond 0 and 1, that scaling may leave on shares
 
 
 @dataclass
@@ -237,3 +239,24 @@ def exact_log_partition(machine: Machine) -> float:
 def all_states(num_units: int) -> Tensor:
     """(2^n, n) int64 of 0 and 1."""
     return (torch.arange(2**num_units)[:, None] >> torch.arange(num_units)) & 1
+
+
+def no_shares(X: np.ndarray) -> np.ndarray:
+    """The values of X outside [0, 1], by more than rounding leaves."""
+    odd: np.ndarray = X[(X < -ROUNDING) | (X > 1 + ROUNDING)]
+    return odd
+
+
+def require_shares(X: np.ndarray, *, fitted: bool) -> None:
+    """Refuse values outside [0, 1] where visible units are binary; `fitted`: they were so when the machine learned.
+
+    Raises:
+        DataError: there is one.
+    """
+    odd = no_shares(X)
+    if len(odd) and fitted:
+        remedy = "Scale it as the data that was learned; MinMaxScaler(clip=True) keeps new data within."
+        raise DataError(f"X must be from 0 to 1 as in fit, got {odd[0]:g}", remedy)
+    if len(odd):
+        remedy = "Make it binary first (X > threshold) or scale it, or take visible='gaussian'."
+        raise DataError(f"X must be from 0 to 1 where the visible units are binary, got {odd[0]:g}", remedy)

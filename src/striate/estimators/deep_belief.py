@@ -15,17 +15,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, NumericError, UsageError
+from striate.core.errors import NumericError, UsageError
 from striate.core.seeds import mixed
-from striate.estimators.contrastive import Contrast, Machine, drawn_, first_machine
+from striate.estimators.contrastive import Contrast, Machine, drawn_, first_machine, no_shares, require_shares
+from striate.estimators.labels import classes_of
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import seed_of
+from striate.estimators.settings import check_counts, check_numbers, sizes_of
 
 VISIBLE = ("auto", "binary", "gaussian")
 GAUSSIAN_SHARE = 0.01  # of the pre-training's rate, for a machine whose visibles have no bounds
@@ -39,7 +40,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         P(label | x): the fine-tuned network, or the topmost machine's      P(x | label): Gibbs draws of that machine, then downwards
 
     Args:
-        hidden_layer_sizes: Units of each hidden layer.
+        hidden_layer_sizes: Units of each hidden layer; a number for one layer.
         visible: "binary" (values from 0 to 1 are shares of being on), "gaussian" (any numbers), or "auto": as the data is.
         pretrain_max_iter: Epochs of each machine; 0: fresh weights, and no samples.
         pretrain_learning_rate: Of the machines.
@@ -107,13 +108,13 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             NumericError: weights left the finite numbers.
         """
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        self._check_settings(X, y)
-        self.classes_, indices = np.unique(y, return_inverse=True)
+        self._check_settings(X)
+        self.classes_ = classes_of(y)
+        indices = np.searchsorted(self.classes_, y)
         device = choose_device(self.device)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = seed_of(self.random_state)
         generator = torch.Generator(device).manual_seed(mixed(seed))
-        odd = (X < 0) | (X > 1)
-        self.visible_ = self.visible if self.visible != "auto" else "gaussian" if odd.any() else "binary"
+        self.visible_ = self.visible if self.visible != "auto" else "gaussian" if len(no_shares(X)) else "binary"
         gaussian = self.visible_ == "gaussian"
         self.mean_ = X.mean(0, dtype=np.float64) if gaussian else np.zeros(X.shape[1])
         self.scale_ = X.std(0, dtype=np.float64) if gaussian else np.ones(X.shape[1])
@@ -131,26 +132,23 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.intercepts_ = [bias.detach().cpu().numpy() for _, bias in layers]
         return self
 
-    def _check_settings(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _check_settings(self, X: np.ndarray) -> None:
         if self.visible not in VISIBLE:
             raise UsageError(f"visible must be auto, binary or gaussian, got {self.visible!r}")
-        if not self.hidden_layer_sizes or min(self.hidden_layer_sizes) < 1:
+        if not sizes_of("hidden_layer_sizes", self.hidden_layer_sizes):
             raise UsageError(f"hidden_layer_sizes must be one or more positive numbers, got {self.hidden_layer_sizes}")
-        if (self.batch_size is not None and self.batch_size < 1) or self.pretrain_max_iter < 0 or self.max_iter < 0:
-            values = (self.batch_size, self.pretrain_max_iter, self.max_iter)
-            raise UsageError(f"batch_size must be at least 1, pretrain_max_iter and max_iter not negative, got {values}")
+        check_counts(n_steps=self.n_steps)
+        check_counts(least=0, pretrain_max_iter=self.pretrain_max_iter, max_iter=self.max_iter)
+        if self.batch_size is not None:
+            check_counts(batch_size=self.batch_size)
+        check_numbers(learning_rate=self.learning_rate, pretrain_learning_rate=self.pretrain_learning_rate, dropout=self.dropout)
         if self.pretrain_max_iter == self.max_iter == 0:
             raise UsageError("pretrain_max_iter and max_iter are both 0: nothing would be learned", "Raise one of them.")
         if self.learning_rate <= 0 or self.pretrain_learning_rate <= 0 or not 0 <= self.dropout < 1:
             rates = (self.learning_rate, self.pretrain_learning_rate, self.dropout)
             raise UsageError(f"learning rates must be positive and dropout from 0 to below 1, got {rates}")
-        if self.n_steps < 1:
-            raise UsageError(f"n_steps must be at least 1, got {self.n_steps}")
-        check_classification_targets(y)
-        if len(np.unique(y)) < 2:
-            raise UsageError(f"y must hold at least two classes, got one class: {np.unique(y)[0]}")
         if self.visible == "binary":
-            require_shares(X)
+            require_shares(X, fitted=False)
 
     # ---- learning
 
@@ -162,8 +160,9 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         machines: list[Machine] = []
         self.reconstruction_errors_: list[list[float]] = []
         num_classes, x = len(self.classes_), data
-        for level, size in enumerate(self.hidden_layer_sizes, start=1):
-            top, gaussian = level == len(self.hidden_layer_sizes), level == 1 and self.visible_ == "gaussian"
+        sizes = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
+        for level, size in enumerate(sizes, start=1):
+            top, gaussian = level == len(sizes), level == 1 and self.visible_ == "gaussian"
             if top:
                 x = torch.cat([x, F.one_hot(labels, num_classes).to(x.dtype)], 1)
             machine = first_machine(x, size, generator, gaussian=gaussian, num_labels=num_classes if top else 0)
@@ -190,7 +189,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         else:
             num_inputs = first.weights.shape[1] - first.num_labels
             layers = []
-            for sizes in pairwise([num_inputs, *self.hidden_layer_sizes, num_classes]):
+            for sizes in pairwise([num_inputs, *sizes_of("hidden_layer_sizes", self.hidden_layer_sizes), num_classes]):
                 reach = (6 / sum(sizes)) ** 0.5  # Glorot and Bengio, 2010
                 layers.append(
                     (first.weights.new_empty(sizes).uniform_(-reach, reach, generator=generator), first.hidden.new_zeros(sizes[1]))
@@ -233,7 +232,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         if self.visible_ == "binary":
-            require_shares(X)
+            require_shares(X, fitted=True)
         return torch.from_numpy(self._inputs(X))
 
     def _machines(self) -> list[Machine]:
@@ -285,8 +284,10 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             UsageError: no such label, or there was no pre-training.
         """
         *below, top = self._machines()
+        check_counts(least=0, n_samples=n_samples)
+        check_counts(n_steps=n_steps)
         num_labels = len(self.classes_)
-        generator = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        generator = torch.Generator().manual_seed(seed_of(self.random_state))
         given = None
         if label is not None:
             if label not in self.classes_:
@@ -319,15 +320,3 @@ def reconstruction_error(machine: Machine, x: Tensor) -> float:
     """The mean square of x less what the machine makes of its hidden shares, over at most 1,000 rows."""
     x = x[:NUM_MEASURED]
     return float((machine.visible_means(machine.hidden_means(x)) - x).square().mean())
-
-
-def require_shares(X: np.ndarray) -> None:
-    """Refuse values outside [0, 1].
-
-    Raises:
-        DataError: there is one.
-    """
-    odd = X[(X < 0) | (X > 1)]
-    if len(odd):
-        remedy = "Make it binary first (X > threshold) or scale it, or fit with visible='gaussian'."
-        raise DataError(f"X must be from 0 to 1 where the visible units are binary, got {odd[0]:g}", remedy)

@@ -10,11 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, MultiOutputMixin, RegressorMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from striate.core.errors import UsageError
+from striate.core.errors import ShapeError, UsageError
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers, check_rate
 
 
 class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -35,6 +36,8 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
         [[-1.0, -1.0]]
     """
 
+    coef_: np.ndarray
+
     def __init__(self, *, learning_rate: float = 1.0) -> None:
         self.learning_rate = learning_rate
 
@@ -50,10 +53,13 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Add associations to those that are there."""
-        if self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
+        check_rate(self.learning_rate)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=not hasattr(self, "coef_"))
-        self.coef_ = getattr(self, "coef_", 0.0) + self.learning_rate * np.asarray(y, float).T @ X
+        added = self.learning_rate * np.asarray(y, float).T @ X
+        if hasattr(self, "coef_") and self.coef_.shape != added.shape:
+            wanted = ("N", *self.coef_.shape[:-1])
+            raise ShapeError(f"y must be ({', '.join(map(str, wanted))}) as in the associations that are there, got {np.shape(y)}")
+        self.coef_ = getattr(self, "coef_", 0.0) + added
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -83,6 +89,7 @@ class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         components_: W (n_components, n).
         mean_: (n,) taken off first.
         n_iter_: Epochs.
+        n_samples_seen_: Samples that `mean_` is over.
 
     Example:
         >>> X = np.random.default_rng(0).normal(size=(400, 2)) * [5, 1]
@@ -103,25 +110,46 @@ class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             UsageError: a setting is out of its range.
         """
         X = validate_data(self, X, dtype=np.float64)
-        if not 1 <= self.n_components <= X.shape[1]:
+        generator = random_state_of(self.random_state)
+        self._start(X, generator)
+        for epoch in range(self.max_iter):
+            self._epoch(X[generator.permutation(len(X))], 1 / (1 + 10 * epoch / self.max_iter))
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One epoch over X in its order, at the first rate, less the mean of all rows so far."""
+        first = not hasattr(self, "components_")
+        X = validate_data(self, X, dtype=np.float64, reset=first)
+        if first:
+            self._start(X, random_state_of(self.random_state))
+        else:
+            self.n_samples_seen_ += len(X)
+            self.mean_ += (X.mean(0) - self.mean_) * len(X) / self.n_samples_seen_
+        self._epoch(X, 1.0)
+        return self
+
+    def _start(self, X: np.ndarray, generator: np.random.RandomState) -> None:
+        """Rows of length 1 at right angles, and the mean of X."""
+        check_counts(n_components=self.n_components, max_iter=self.max_iter)
+        check_numbers(learning_rate=self.learning_rate)
+        if self.n_components > X.shape[1]:
             raise UsageError(f"n_components must be from 1 to {X.shape[1]}, the number of features, got {self.n_components}")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate must be between 0 and 1, got {self.learning_rate}")
-        self.mean_ = X.mean(0)
+        self.components_ = np.linalg.qr(generator.normal(size=(X.shape[1], self.n_components)))[0].T.copy()
+        self.mean_, self.n_samples_seen_, self.n_iter_ = X.mean(0), len(X), 0
+
+    def _epoch(self, X: np.ndarray, share: float) -> None:
+        """The rule over all samples in turn, at a share of the first rate."""
         centred = X - self.mean_
         lengths = (centred**2).sum(1)
         unit = self.learning_rate / max(float(lengths.mean()), np.finfo(float).tiny)
         limit = 0.5 / max(float(lengths.max()), np.finfo(float).tiny)  # above, one far sample could throw the weights out
-        generator = check_random_state(self.random_state)
-        weights = np.linalg.qr(generator.normal(size=(X.shape[1], self.n_components)))[0].T
-        for epoch in range(self.max_iter):
-            rate = min(unit / (1 + 10 * epoch / self.max_iter), limit)
-            for row in centred[generator.permutation(len(X))]:
-                outputs = weights @ row
-                weights += rate * (np.outer(outputs, row) - np.tril(np.outer(outputs, outputs)) @ weights)
-        self.components_ = weights
-        self.n_iter_ = self.max_iter
-        return self
+        rate, weights = min(unit * share, limit), self.components_
+        for row in centred:
+            outputs = weights @ row
+            weights += rate * (np.outer(outputs, row) - np.tril(np.outer(outputs, outputs)) @ weights)
+        self.n_iter_ += 1
 
     def transform(self, X: Any) -> np.ndarray:
         """The outputs (N, n_components)."""

@@ -12,11 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, ShapeError, UsageError
+from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers
 
 CAPACITY = 0.138  # random patterns a unit; above, recall breaks down
 EXACT = 2**24  # below, every whole number is a float32
@@ -39,6 +41,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         weights_: W (N, N).
         patterns_: What is stored, as -1 and 1.
         n_patterns_: Patterns stored.
+        zeros_and_ones_: Whether the first patterns were of 0 and 1.
         n_iter_: Sweeps of the last recall.
 
     Example:
@@ -71,10 +74,13 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         """Store more patterns beside those that are there."""
         if self.update not in ("asynchronous", "synchronous"):
             raise UsageError(f"update must be asynchronous or synchronous, got {self.update!r}")
+        check_counts(max_iter=self.max_iter)
         first = not hasattr(self, "sums_")
         patterns = signs("X", X, None if first else self.n_features_in_)
         self.n_patterns_ = len(patterns) + (0 if first else self.n_patterns_)
         self.n_features_in_ = patterns.shape[1]
+        if first:
+            self.zeros_and_ones_ = bool((np.asarray(X) == 0).any())
         # Whole numbers, and no field above the number of units times that of patterns: in a type that holds them, recall is exact.
         exact = np.float32 if self.n_patterns_ * self.n_features_in_ < EXACT else np.float64
         patterns = patterns.astype(exact)
@@ -91,10 +97,13 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """What each probe of X (P, N) ends in, in its own values (-1 and 1, or 0 and 1): int64 (P, N)."""
+        """What each probe of X (P, N) ends in, in its own values (-1 and 1, or 0 and 1): int64 (P, N).
+
+        Where all that X holds is 1, in the values of the patterns.
+        """
         check_is_fitted(self)
         states = signs("X", X, self.n_features_in_).astype(self.sums_.dtype)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         fields = self._fields(states)
         self.n_iter_ = 0
         moving = np.arange(len(states))
@@ -109,7 +118,9 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
                 moved = np.concatenate([self._sweep(states, fields, rows, order) for rows in blocks(moving)])
             moving = moving[moved]
             self.n_iter_ += 1
-        return states.astype(np.int64) if np.min(X) < 0 else (states > 0).astype(np.int64)
+        least = np.min(X)
+        zeros = least == 0 or (least > 0 and self.zeros_and_ones_)
+        return (states > 0).astype(np.int64) if zeros else states.astype(np.int64)
 
     def step(self, states: np.ndarray) -> np.ndarray:
         """All units at once, from `states` (P, N) of -1 and 1."""
@@ -180,8 +191,10 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
             DataError: X holds NaN or Inf.
             UsageError: a setting is out of its range.
         """
-        if self.beta <= 0 or self.max_iter < 1:
-            raise UsageError(f"beta must be positive and max_iter at least 1, got {self.beta} and {self.max_iter}")
+        check_numbers(beta=self.beta)
+        check_counts(max_iter=self.max_iter)
+        if self.beta <= 0:
+            raise UsageError(f"beta must be positive, got {self.beta}")
         self.patterns_ = real("X", X, None)
         self.n_features_in_ = self.patterns_.shape[1]
         return self
@@ -229,7 +242,7 @@ def blocks(rows: np.ndarray) -> list[np.ndarray]:
 
 def real(name: str, X: Any, width: int | None) -> np.ndarray:
     """X as float64 (P, N), checked."""
-    array = np.asarray(X, dtype=np.float64)
+    array = real_numbers(name, X)
     if array.ndim != 2 or 0 in array.shape or (width is not None and array.shape[1] != width):
         raise ShapeError(f"{name} must be (patterns, {'units' if width is None else width}), got {array.shape}")
     if not np.isfinite(array).all():

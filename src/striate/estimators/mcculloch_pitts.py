@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from striate.core.errors import DataError, ShapeError, UnknownNameError
+from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
 
 # fmt: off
@@ -68,9 +69,11 @@ class McCullochPitts(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
         Raises:
             ShapeError: X has another number of columns than there are weights.
-            DataError: X holds NaN or Inf.
+            DataError: X holds NaN or Inf, or no numbers.
         """
-        inputs, weights = np.asarray(X, float), np.asarray(self.weights, float)
+        inputs, weights = real_numbers("X", X), real_numbers("weights", self.weights)
+        if weights.ndim != 1:
+            raise ShapeError(f"weights must be (inputs,), got {weights.shape}")
         if inputs.ndim != 2 or inputs.shape[1:] != weights.shape:
             raise ShapeError(f"X must be (n, {len(weights)}), one column for each weight, got {inputs.shape}")
         if not np.isfinite(inputs).all():

@@ -16,12 +16,13 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from striate.core.errors import NumericError, ShapeError, UsageError
+from striate.core.errors import DataError, NumericError, ShapeError, UsageError
+from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers, check_rate, sizes_of
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -77,12 +78,15 @@ def explain_step(coefs: Sequence[Any], intercepts: Sequence[Any], x: Any, target
 
     Raises:
         ShapeError: x or target does not fit the weights.
+        DataError: one of them holds NaN or Inf.
     """
     weights, biases = [np.asarray(w, float) for w in coefs], [np.asarray(b, float) for b in intercepts]
     inputs, wanted = np.asarray(x, float), np.atleast_1d(np.asarray(target, float))
     if inputs.shape != (weights[0].shape[0],) or wanted.shape != biases[-1].shape:
         message = f"x and target must be ({weights[0].shape[0]},) and {biases[-1].shape}, got {inputs.shape} and {wanted.shape}"
         raise ShapeError(message)
+    if not (np.isfinite(inputs).all() and np.isfinite(wanted).all()):
+        raise DataError("x and target must be finite numbers, got NaN or Inf", "Give the sample without gaps.")
     nets, outputs = [], [inputs]
     for weight, bias in zip(weights, biases, strict=True):
         nets.append(outputs[-1] @ weight + bias)
@@ -111,7 +115,7 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
     over the batch. Two classes have one output, more have one each.
 
     Args:
-        hidden_layer_sizes: Units of each hidden layer.
+        hidden_layer_sizes: Units of each hidden layer; a number for one layer, () for none.
         loss: "cross_entropy" or "mse".
         learning_rate: The rate.
         momentum: Share of the last change that is added.
@@ -170,9 +174,9 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
             NumericError: the weights left the finite numbers.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         self._start(X, np.asarray(y), generator)
-        targets = self._targets(y)
+        targets = outputs_of(y, self.classes_)
         for _ in range(self.max_iter):
             before = [w.copy() for w in (*self.coefs_, *self.intercepts_)]
             self._epoch(X, targets, generator.permutation(len(X)))
@@ -193,35 +197,31 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         first = not hasattr(self, "coefs_")
         X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
         if first:
-            self._start(X, np.asarray(y if classes is None else classes), check_random_state(self.random_state))
-        self._epoch(X, self._targets(y), np.arange(len(X)))
+            self._start(X, np.asarray(y if classes is None else classes), random_state_of(self.random_state))
+        self._epoch(X, outputs_of(y, self.classes_), np.arange(len(X)))
         return self
 
     def _start(self, X: np.ndarray, y: np.ndarray, generator: np.random.RandomState) -> None:
         if self.loss not in ("cross_entropy", "mse"):
             raise UsageError(f"loss must be cross_entropy or mse, got {self.loss!r}")
-        if self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
+        check_rate(self.learning_rate)
+        check_counts(max_iter=self.max_iter)
+        check_numbers(momentum=self.momentum, tol=self.tol, init_range=self.init_range)
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum must be from 0 to below 1, got {self.momentum}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1 or None, got {self.batch_size}")
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise UsageError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
-        sizes = [X.shape[1], *self.hidden_layer_sizes, 1 if len(self.classes_) == 2 else len(self.classes_)]
+        if self.batch_size is not None:
+            check_counts(batch_size=self.batch_size)
+        if self.init_range < 0:
+            raise UsageError(f"init_range must not be negative, got {self.init_range}")
+        self.classes_ = classes_of(y)
+        hidden = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
+        sizes = [X.shape[1], *hidden, 1 if len(self.classes_) == 2 else len(self.classes_)]
         reach = self.init_range
         self.coefs_ = [generator.uniform(-reach, reach, shape) for shape in pairwise(sizes)]
         self.intercepts_ = [generator.uniform(-reach, reach, size) for size in sizes[1:]]
         self._last = [np.zeros_like(w) for w in (*self.coefs_, *self.intercepts_)]
         self.loss_curve_: list[float] = []
         self.n_iter_, self.stopped_by_ = 0, "max_iter"
-
-    def _targets(self, y: np.ndarray) -> np.ndarray:
-        """0 or 1 for each output: (N, outputs)."""
-        ones: np.ndarray = (y[:, None] == self.classes_).astype(float)
-        return ones[:, 1:] if len(self.classes_) == 2 else ones
 
     def _epoch(self, X: np.ndarray, targets: np.ndarray, order: np.ndarray) -> None:
         size, total = self.batch_size or len(X), 0.0

@@ -13,11 +13,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
+from striate.estimators.labels import classes_of
 from striate.estimators.persistence import Saved
+from striate.estimators.settings import check_counts, check_numbers
 
 
 class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -54,6 +55,8 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         """
         if self.solver not in ("closed", "descent"):
             raise UsageError(f"solver must be closed or descent, got {self.solver!r}")
+        check_counts(max_iter=self.max_iter)
+        check_numbers(tol=self.tol)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = np.asarray(y, float)
         mean, middle = X.mean(0), y.mean(0)
@@ -101,11 +104,12 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         Raises:
             UsageError: C is not positive, or y does not hold as many classes as wanted.
         """
+        check_numbers(C=self.C, tol=self.tol)
+        check_counts(max_iter=self.max_iter)
         if self.C <= 0:
             raise UsageError(f"C must be positive, got {self.C}")
         X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
+        self.classes_ = classes_of(y)
         self._check_classes()
         targets = self._targets(y)
         mean, deviation = X.mean(0), X.std(0)
@@ -132,8 +136,7 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         return self
 
     def _check_classes(self) -> None:
-        if len(self.classes_) < 2:
-            raise UsageError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+        """Refuse more classes than the layer can tell apart."""
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         """0 or 1 for each output: (N, outputs)."""
@@ -182,7 +185,6 @@ class LogisticRegression(OneLayerClassifier):
     """
 
     def _check_classes(self) -> None:
-        super()._check_classes()
         if len(self.classes_) > 2:
             message = f"Only binary classification is supported: y holds {len(self.classes_)} classes"
             raise UsageError(message, "Use SoftmaxRegression for more than two classes.")

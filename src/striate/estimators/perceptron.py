@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from striate.core.errors import UsageError
+from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_rate
 
 BLOCK = 256  # samples whose sums are taken at once; an update ends the block, so results are those of one at a time
 
@@ -65,8 +65,8 @@ class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         self._start(X, np.asarray(y))
-        targets = self._targets(y)
-        generator = check_random_state(self.random_state)
+        targets = outputs_of(y, self.classes_)
+        generator = random_state_of(self.random_state)
         while self.n_iter_ < self.max_iter and not self.converged_:
             order = generator.permutation(len(X)) if self.shuffle else slice(None)
             self._epoch(X[order], targets[order])
@@ -84,32 +84,18 @@ class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
         if first:
             self._start(X, np.asarray(y if classes is None else classes))
-        self._epoch(X, self._targets(y))
+        self._epoch(X, outputs_of(y, self.classes_))
         return self
 
     def _start(self, X: np.ndarray, y: np.ndarray) -> None:
-        if self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
-        if self.max_iter < 1:
-            raise UsageError(f"max_iter must be at least 1, got {self.max_iter}")
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise UsageError(f"y must hold at least two classes, got one class: {self.classes_[0]!r}")
+        check_rate(self.learning_rate)
+        check_counts(max_iter=self.max_iter)
+        self.classes_ = classes_of(y)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.coef_ = np.zeros((outputs, X.shape[1]))
         self.intercept_ = np.zeros(outputs)
         self.n_iter_, self.n_updates_, self.converged_ = 0, 0, False
         self.history_: list[int] = []
-
-    def _targets(self, y: np.ndarray) -> np.ndarray:
-        """0 or 1 for each neuron: (N, outputs)."""
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise UsageError(f"y holds the class {unknown.tolist()[0]!r}, which is not one of {self.classes_.tolist()}")
-        ones = y[:, None] == self.classes_
-        targets: np.ndarray = (ones[:, 1:] if len(self.classes_) == 2 else ones).astype(float)
-        return targets
 
     def _epoch(self, X: np.ndarray, targets: np.ndarray) -> None:
         """The rule over all samples in turn: between two updates the weights stand still, so that sums are taken in blocks."""

@@ -47,7 +47,7 @@ class Saved:
 
         check_is_fitted(self)
         params: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]  # of scikit-learn's BaseEstimator
-        if isinstance(params.get("random_state"), np.random.RandomState):
+        if isinstance(params.get("random_state"), np.random.RandomState | np.random.Generator):
             params["random_state"] = None
         arrays: dict[str, np.ndarray] = {}
         header: dict[str, Any] = {

@@ -13,17 +13,28 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed
-from striate.estimators.contrastive import Contrast, LogPartition, Machine, estimated_log_partition, exact_log_partition, first_machine
+from striate.estimators.contrastive import (
+    Contrast,
+    LogPartition,
+    Machine,
+    estimated_log_partition,
+    exact_log_partition,
+    first_machine,
+    no_shares,
+    require_shares,
+)
+from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import seed_of
+from striate.estimators.settings import check_counts, check_numbers, check_rate
 
 VISIBLE = ("auto", "binary", "gaussian")
 
@@ -122,7 +133,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         self._check_settings()
         device = choose_device(self.device)
         if start:
-            self.n_iter_, self._seed = 0, int(check_random_state(self.random_state).randint(2**31 - 1))
+            self.n_iter_, self._seed = 0, seed_of(self.random_state)
             self.visible_ = self._kind(X)
             gaussian = self.visible_ == "gaussian"
             self.mean_ = X.mean(0, dtype=np.float64) if gaussian else np.zeros(X.shape[1])
@@ -159,24 +170,19 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def _check_settings(self) -> None:
         if self.visible not in VISIBLE:
             raise UsageError(f"visible must be auto, binary or gaussian, got {self.visible!r}")
-        for name in ("n_components", "batch_size", "n_steps"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.max_iter < 0:
-            raise UsageError(f"max_iter must not be negative, got {self.max_iter}")
-        if self.learning_rate <= 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
+        check_counts(n_components=self.n_components, batch_size=self.batch_size, n_steps=self.n_steps)
+        check_counts(least=0, max_iter=self.max_iter)
+        check_rate(self.learning_rate)
+        check_numbers(momentum=self.momentum, weight_decay=self.weight_decay)
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
             message = f"momentum must be from 0 to below 1 and weight_decay not negative, got {self.momentum} and {self.weight_decay}"
             raise UsageError(message)
 
     def _kind(self, X: np.ndarray) -> str:
         """What the visible units are, as the setting or the data says."""
-        odd = X[(X < 0) | (X > 1)]
-        if self.visible == "binary" and len(odd):
-            remedy = "Make it binary first (X > threshold) or scale it, or take visible='gaussian'."
-            raise DataError(f"X must be from 0 to 1 where the visible units are binary, got {odd[0]:g}", remedy)
-        return self.visible if self.visible != "auto" else "gaussian" if len(odd) else "binary"
+        if self.visible == "binary":
+            require_shares(X, fitted=False)
+        return self.visible if self.visible != "auto" else "gaussian" if len(no_shares(X)) else "binary"
 
     def _generator(self, number: int, device: torch.device | None = None) -> torch.Generator:
         """The randomness of epoch `number`, so that a resumed training is an uninterrupted one."""
@@ -204,14 +210,8 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         if self.visible_ == "binary":
-            self._require_shares(X)
+            require_shares(X, fitted=True)
         return self._machine(X.dtype), torch.from_numpy(np.ascontiguousarray(self._inputs(X)))
-
-    @staticmethod
-    def _require_shares(X: np.ndarray) -> None:
-        odd = X[(X < 0) | (X > 1)]
-        if len(odd):
-            raise DataError(f"X must be from 0 to 1 as in fit, got {odd[0]:g}", "Scale it as the data that was learned.")
 
     def transform(self, X: Any) -> np.ndarray:
         """p(h = 1 | v) of each row of X: (N, hidden)."""
@@ -221,7 +221,9 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The expected visibles for hidden states or shares X (N, hidden), as the data has them: (N, n)."""
         check_is_fitted(self)
-        h = torch.from_numpy(np.asarray(X, np.float64))
+        h = torch.from_numpy(real_numbers("X", X))
+        if h.ndim != 2 or h.shape[1] != len(self.intercept_hidden_):
+            raise ShapeError(f"X must be (N, {len(self.intercept_hidden_)}), hidden states or shares, got {tuple(h.shape)}")
         return self._outputs(self._machine().visible_means(h))
 
     def free_energy(self, X: Any) -> np.ndarray:
@@ -237,6 +239,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def sample(self, n_samples: int = 1, *, start: Any = None, n_steps: int = 1000) -> np.ndarray:
         """Visibles after `n_steps` draws of both layers, from the rows of `start` or from units apart: (n_samples, n)."""
         check_is_fitted(self)
+        check_counts(least=0, n_samples=n_samples, n_steps=n_steps)
         machine, generator = self._machine(), self._drawing()
         if start is None:
             apart = Machine(torch.zeros_like(machine.weights), machine.hidden, machine.visible, machine.gaussian)
@@ -248,7 +251,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return self._outputs(v)
 
     def _drawing(self) -> torch.Generator:
-        return torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        return torch.Generator().manual_seed(seed_of(self.random_state))
 
     @available_if(_has_pseudo_likelihood)  # type: ignore[untyped-decorator]  # as above
     def score_samples(self, X: Any) -> np.ndarray:
