@@ -77,6 +77,12 @@ def own_network(module: nn.Module, input_shape: Shape) -> Network:
     return Network(name, input_shape, Chain(model=OwnNetwork(name, lines[-1].output_shape[0], params, macs, module)), source="the user's")
 
 
+def needs_its_module(network: Network) -> bool:
+    """Whether it is a module of the user's own that is not at hand: it can be counted, not built."""
+    own = dict(network.root.children).get("model")
+    return isinstance(own, OwnNetwork) and own.given is None
+
+
 def channels_of(module: nn.Module) -> int | None:
     """The channels that the first convolution of a module takes."""
     from torch import nn

@@ -235,8 +235,12 @@ def drawing() -> Iterator[None]:
 def png_bytes(figure: Figure) -> bytes:
     """The figure as a PNG file, without a date."""
     file = io.BytesIO()
-    tight = None if figure.get_layout_engine() else "tight"
-    figure.savefig(file, format="png", bbox_inches=tight, pad_inches=0.15, facecolor="white", metadata={"Software": None})
+    if figure.get_layout_engine():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # lays out and draws once; savefig draws twice
+    else:
+        figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15, facecolor="white", metadata={"Software": None})
     return file.getvalue()
 
 

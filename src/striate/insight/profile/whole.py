@@ -115,6 +115,11 @@ def _peak_of_storages(work: Callable[[], None]) -> int:
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages that operations make, until each is given back."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch's compiler, which takes seconds to import, is not asked to leave this alone. Nothing is compiled here."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.alive, self.peak = 0, 0

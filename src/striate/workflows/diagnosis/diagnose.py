@@ -77,10 +77,24 @@ class DiagnoseReport:
     output: str
 
 
-def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _text: None) -> DiagnoseReport:
+def diagnose(
+    request: DiagnoseRequest,
+    *,
+    model: Model | None = None,
+    pictures: ImageSet | None = None,
+    draw_all: bool = True,
+    say: Callable[[str], None] = lambda _text: None,
+) -> DiagnoseReport:
     """Look at the curves of a run, at what was seen while it trained, and at its model on some batches of its training data.
 
     The model computes losses and gradients of the batches in training mode, on a copy; nothing of the run is changed but the report.
+
+    Args:
+        request: The run.
+        model: The run's, where it is loaded already.
+        pictures: Its training pictures, as `model` takes them, where they are read already.
+        draw_all: Draw everything; False: only what a finding points to.
+        say: Takes a line for the person.
 
     Raises:
         UsageError: there is no such run folder.
@@ -94,10 +108,16 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
     settings = with_checked_fields(TrainSettings, **config.get("settings", {}))
     rows, history = read_rows(run / "metrics.csv"), read_history(run / HISTORY)
     of_classes = config.get("task") in (None, "classify", "segment")
-    model = load(run, device=str(choose_device(request.device))) if of_classes and (run / MODEL_NAME).is_file() else None
+    if model is None and of_classes and (run / MODEL_NAME).is_file():
+        try:
+            model = load(run, device=str(choose_device(request.device)))
+        except UsageError as error:  # a module of the user's own
+            say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
     if not of_classes:
         say(f"task {config['task']}: only the run's curves, and what was seen while it trained, are looked at")
-    pictures = _train_pictures(request, config, model, say) if model is not None else None
+    model = model if of_classes else None
+    if pictures is None and model is not None:
+        pictures = _train_pictures(request, config, model, say)
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
     again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
@@ -108,7 +128,7 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
         findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
 
     output = request.output or run / "report" / "diagnose"
-    findings = _write(output, findings, samples, rows)
+    findings = _write(output, findings, samples, rows, draw_all)
     noisy = any(finding.kind == "label_noise" for finding in findings)
     if noisy and pictures is not None and model is not None and not labels_pixels(model):
         write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode(errors="surrogateescape"))
@@ -211,17 +231,21 @@ def doubted_labels(model: Model, pictures: ImageSet) -> str:
     return csv_text(["path", "label", "answer", "probability"], rows)
 
 
-def _write(output: Path, findings: list[Finding], samples: Sequence[Sample], rows: Sequence[dict[str, str]]) -> list[Finding]:
+def _write(
+    output: Path, findings: list[Finding], samples: Sequence[Sample], rows: Sequence[dict[str, str]], draw_all: bool
+) -> list[Finding]:
     """Draw the evidence; gives the findings with the names of their pictures."""
+    found = {finding.kind for finding in findings}
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(output, error) from error
-    drawn = {
-        "gradients.png": gradient_evidence(samples),
-        "layers.png": shares_evidence(samples),
-        "curves.png": curves_evidence(rows),
+    drawings: dict[str, Callable[[], bytes | None]] = {
+        "gradients.png": lambda: gradient_evidence(samples),
+        "layers.png": lambda: shares_evidence(samples),
+        "curves.png": lambda: curves_evidence(rows),
     }
+    drawn = {name: draw() if draw_all or found & set(PICTURES[name]) else None for name, draw in drawings.items()}
     for name, picture in drawn.items():
         if picture is not None:
             write_atomically(output / name, picture)

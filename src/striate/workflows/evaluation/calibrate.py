@@ -20,7 +20,7 @@ from striate.estimators.model import Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.temperature import Bin, fit_temperature, reliability
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import measure
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.training.runs import read_config, write_json
@@ -167,15 +167,8 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
 
 def read_val(request: CalibrateRequest, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> tuple[ImageSet, str]:
     """The val split that decides, and the name of its data."""
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
-        raise UsageError("the model does not tell its data", "Name the data set: striate calibrate MODEL DATA.")
-    source = open_data(data, data_dir=_data_dir(request, config), download=request.download, task="classify")
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     return read_split(source, "val", model, config, say), source.name
-
-
-def _data_dir(request: CalibrateRequest, config: dict[str, Any]) -> Path | None:
-    return request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
 
 
 def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration) -> Strangers:

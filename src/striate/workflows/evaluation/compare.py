@@ -12,11 +12,10 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.tables import csv_text, spreadsheet_cell
-from striate.data.sources import open_data
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import Interval, wilson_interval
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.profiling.profile import Totals, totals
@@ -158,11 +157,7 @@ def _answers(
     runs = [Path(source) for source in request.subjects if isinstance(source, str | Path) and (Path(source) / "config.yaml").is_file()]
     configs = [read_config(run) for run in runs]
     config = configs[0] if configs else {}
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
-        raise UsageError("the models do not tell their data", "Name it: striate compare A B --data DATA.")
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=bool(config.get("skip_unreadable")))
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     if request.split != "test" and "val" not in source.splits:
         _check_division(runs, configs)
     images: ImageSet | None = None

@@ -59,15 +59,23 @@ class EvaluateReport(Measures):
     of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
 
 
-def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
+def evaluate(
+    request: EvaluateRequest, *, model: Model | None = None, say: Callable[[str], None] = lambda _text: None
+) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes.
+
+    Args:
+        request: The model and the split.
+        model: That of `request.run`, where it is loaded already.
+        say: Takes a line for the person.
 
     Raises:
         DataError: no such split, unreadable pictures, or classes that the model does not know.
         UsageError: no data is named and the model's run does not tell.
         RefusedFileError: the model file is damaged or not a model.
     """
-    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    if model is None:
+        model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     run = None if isinstance(request.run, Model) else Path(request.run)
     config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
     output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
@@ -83,13 +91,20 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
     name = str(run) if run is not None else model.network.name
     if labels_pixels(model):
         skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
-        masked = open_masked(_data(request, config), skip_unreadable=skip)
+        masked = open_masked(named_data(request.data, config), skip_unreadable=skip)
         for note in masked.notes:
             say(note)
         pictures = read_masked_split(masked, request.split, model, config, say)
         openings = opened(masked.name)
         return evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
-    source = _open(request, config, model)
+    source = open_source(
+        request.data,
+        config,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        task=model.targets.task if model.targets is not None else "classify",
+    )
     for note in source.notes:
         say(note)
     if model.targets is not None:
@@ -135,19 +150,37 @@ def _plain(report: EvaluateReport) -> Any:
     return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
 
 
-def _data(request: EvaluateRequest, config: dict[str, Any]) -> Any:
-    data = request.data if request.data is not None else config.get("data")
+def named_data(data: Any, config: dict[str, Any]) -> Any:
+    """`data`, or what the configuration of the run names.
+
+    Raises:
+        UsageError: neither; a run that was trained on arrays names none.
+    """
+    data = data if data is not None else config.get("data")
     if data is None or data == "arrays":
-        raise UsageError("the model does not tell its data", "Name the data set: striate evaluate MODEL DATA.")
+        words = "the run was trained on arrays, which it does not hold" if data else "the model does not tell its data"
+        raise UsageError(words, "Name the data set too: DATA, or --data DATA.")
     return data
 
 
-def _open(request: EvaluateRequest, config: dict[str, Any], model: Model) -> DataSource:
-    data = _data(request, config)
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
-    task = model.targets.task if model.targets is not None else "classify"
-    return open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip, task=task)
+def open_source(
+    data: Any,
+    config: dict[str, Any],
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    task: Literal["classify", "regression", "multilabel"] = "classify",
+) -> DataSource:
+    """The data that is named, or that of the run whose configuration is given, opened as the run opened it.
+
+    Raises:
+        UsageError: no data is named.
+        DataError: it cannot be opened.
+    """
+    data_dir = data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
+    skip = skip_unreadable or bool(config.get("skip_unreadable"))
+    return open_data(named_data(data, config), data_dir=data_dir, download=download, skip_unreadable=skip, task=task)
 
 
 def read_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
@@ -158,19 +191,31 @@ def read_split(source: DataSource, split: str, model: Model, config: dict[str, A
     Raises:
         DataError: a class of the data is not one of the model's; names it.
     """
+    if "val" not in source.splits and split in ("train", "val"):
+        say(f"{split}: as the training divided it, {config.get('val_fraction', 0.1):g} held out, seed {config.get('val_seed', 0)}")
+        train, val = read_division(source, model, config)
+        return train if split == "train" else val
+    places = _places(source, model)
+    images = source.read(split, spec=model.images)
+    return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
+
+
+def read_division(source: DataSource, model: Model, config: dict[str, Any]) -> tuple[ImageSet, ImageSet]:
+    """Train and val of data that has no val split, divided as the training divided them; labels and errors as of `read_split`."""
+    places = _places(source, model)
+    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
+    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
+    train, val = (dataclasses.replace(part, labels=places[part.labels], classes=model.classes) for part in (train, val))
+    return train, val
+
+
+def _places(source: DataSource, model: Model) -> np.ndarray:
+    """(K',) int64: for each class of the data, the model's."""
     unknown = [name for name in source.classes if name not in model.classes]
     if unknown:
         known = ", ".join(model.classes[:20])
         raise DataError(f"{source.name}: class {', '.join(map(repr, unknown[:5]))} is not known to the model", f"It knows {known}.")
-    if "val" not in source.splits and split in ("train", "val"):
-        fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
-        train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
-        say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
-        images = train if split == "train" else val
-    else:
-        images = source.read(split, spec=model.images)
-    places = np.array([model.classes.index(name) for name in source.classes], np.int64)
-    return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
+    return np.array([model.classes.index(name) for name in source.classes], np.int64)
 
 
 def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model) -> None:

@@ -24,10 +24,11 @@ from striate.estimators.model import MODEL_NAME, Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.temperature import fit_temperature
+from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose, read_rows
-from striate.workflows.evaluation.calibrate import CalibrateRequest, read_val, worth
-from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged
+from striate.workflows.evaluation.calibrate import worth
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged, open_source, read_division, read_split
 from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.evaluation.openings import NAME as OPENINGS
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
@@ -41,11 +42,12 @@ from striate.workflows.training.running import EVENTS
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ReportRequest:
     """Which run to sum up, and where."""
 
     run: Path
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
     data: Any = None  # the run's data, where it lies elsewhere now
     split: Literal["train", "val", "test"] = "val"  # that it is measured on; each opening of test is counted
     num_explained: int = Field(default=8, ge=1, le=64)  # pictures
@@ -71,6 +73,7 @@ class Answers(NamedTuple):
 
     data: str
     images: ImageSet
+    train: ImageSet | None  # the training pictures, where they came with those of val
     logits: np.ndarray  # (N, K)
     probabilities: np.ndarray  # (N, K)
 
@@ -89,9 +92,13 @@ class Finder:
         try:
             return work()
         except (UsageError, DataError) as error:
-            self.left_out[section] = error.message
-            self.say(f"{section}: left out: {error.message}")
+            self.leave_out(section, f"{error.message}. {error.remedy}" if error.remedy else error.message)
             return None
+
+    def leave_out(self, section: str, reason: str) -> None:
+        """Keep why a section is not on the page, and say it."""
+        self.left_out[section] = reason
+        self.say(f"{section}: left out: {reason}")
 
 
 def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text: None) -> RunReport:
@@ -112,9 +119,11 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     finder = Finder(say)
     model = None
     if (run / MODEL_NAME).is_file():
-        model = finder.ask("Model", lambda: load(run, device=device))
+        model = finder.ask("Model", lambda: _loaded(request, network, device))
     else:
-        finder.left_out["Model"] = "the run has none yet: it ended before its first epoch did"
+        finder.leave_out("Model", "the run has none yet: it ended before its first epoch did")
+    if model is None:
+        finder.left_out |= dict.fromkeys(("Results on val", "What it looks at", "Calibration"), "there is no model to ask, see Model")
     with tempfile.TemporaryDirectory() as place:
         sections = list(_sections(request, config, network, model, Path(place), finder))
     if finder.left_out:
@@ -162,21 +171,31 @@ def _sections(
         if pictures := _kept_pictures(run, name):
             yield Section(draw.KEPT[name], draw.pictures(pictures))
     yield Section("Network", draw.network(network))
-    cost = finder.ask("Cost", lambda: _profiled(request, network, model, place), "profiling")
+    cost = finder.ask("Cost", lambda: _profiled(request, network, model, place, finder), "profiling")
     if cost:
         roofline = place / "profile" / "roofline.png"
         yield Section("Cost", draw.cost(cost, roofline.read_bytes() if roofline.is_file() else None))
-    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, place, finder), "diagnosing")
+    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, model, answers, place, finder), "diagnosing")
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
     yield Section("Environment", draw.environment(run / "env.json"))
     yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network.provenance))
 
 
+def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
+    """The kept model."""
+    if request.module is None and needs_its_module(network):
+        words = f"{network.name} is a module of the user's own, of which the run holds the weights alone"
+        raise UsageError(words, "In Python, hand it in: striate.report(run, module=...).")
+    return load(request.run, device=device, module=request.module)
+
+
 def _answers(request: ReportRequest, config: dict[str, Any], model: Model) -> Answers:
-    images, data = read_val(CalibrateRequest(run=request.run, data=request.data, data_dir=request.data_dir), model, config, lambda _: None)
+    source = open_source(request.data, config, data_dir=request.data_dir)
+    train, val = read_division(source, model, config) if "val" not in source.splits else (None, None)
+    images = val if val is not None else read_split(source, "val", model, config, lambda _: None)
     logits = model.outputs(images.images)
-    return Answers(data, images, logits, softmax(logits / model.calibration.temperature))
+    return Answers(source.name, images, train, logits, softmax(logits / model.calibration.temperature))
 
 
 def _measured(request: ReportRequest, model: Model, answers: Answers | None, place: Path, finder: Finder) -> dict[str, dict[str, Any]]:
@@ -196,7 +215,7 @@ def _measured(request: ReportRequest, model: Model, answers: Answers | None, pla
             data_dir=request.data_dir,
         )
         section = f"Results on {request.split}"
-        if finder.ask(section, lambda: evaluate(fields, say=finder.say), f"measuring on {request.split}"):
+        if finder.ask(section, lambda: evaluate(fields, model=model, say=finder.say), f"measuring on {request.split}"):
             splits.insert(0, request.split)
     measures = {split: _read(place / f"evaluate-{split}" / "measures.json") for split in splits}
     before = run / "report" / "evaluate-test" / "measures.json"
@@ -221,10 +240,13 @@ def _explained(request: ReportRequest, model: Model, answers: Answers, place: Pa
     return explain(ExplainRequest(run=model, output=place / "explain"), chosen=taken(answers.images, places))
 
 
-def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path) -> ProfileReport:
+def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path, finder: Finder) -> ProfileReport:
+    runs = model is not None or not needs_its_module(network)
+    if not runs:
+        finder.leave_out("Measured cost", "there is no module to run, see Model")
     fields = ProfileRequest(
         network=model if model is not None else network,
-        measure=request.measure,
+        measure=request.measure and runs,
         batch_sizes=(1, 32),
         seconds=0.1,
         device=request.device,
@@ -233,17 +255,16 @@ def _profiled(request: ReportRequest, network: Network, model: Model | None, pla
     return profile(fields)
 
 
-def _diagnosed(request: ReportRequest, place: Path, finder: Finder) -> DiagnoseReport:
+def _diagnosed(request: ReportRequest, model: Model | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
     """The findings; where the data is gone, those of the curves and of what was seen while the run trained."""
+    train = answers.train if answers is not None else None
     fields = DiagnoseRequest(
         run=request.run, data=request.data, batches=4, device=request.device, output=place / "diagnose", data_dir=request.data_dir
     )
-    found = (
-        None
-        if any(name.startswith("Results") for name in finder.left_out)
-        else finder.ask("Diagnosis of the model", functools.partial(diagnose, fields))
-    )
-    return found or diagnose(dataclasses.replace(fields, data="arrays"))  # data that no file holds is not looked for
+    look = functools.partial(diagnose, model=model, draw_all=False)
+    known = model is not None and not any(name.startswith("Results") for name in finder.left_out)
+    found = finder.ask("Diagnosis of the model", lambda: look(fields, pictures=train)) if known else None
+    return found or look(dataclasses.replace(fields, data="arrays"))  # data that no file holds is not looked for
 
 
 def _kept_pictures(run: Path, name: str) -> list[Path]:
