@@ -48,5 +48,7 @@ def test_a_path_need_not_name_what_wraps_the_network_and_may_have_stars():
 
     assert [name for name, _ in parts_named(wrapped, "stem")] == ["network.stem"]
     assert [name for name, _ in parts_named(wrapped, "network.st*")] == ["network.stem", "network.stage1"]
-    with pytest.raises(UnknownNameError, match=r"unknown part of the network 'stam'"):
+    with pytest.raises(UnknownNameError, match=r"unknown part of the network 'stam'\nDid you mean .*\? Its parts are stem, stage1\."):
         parts_named(wrapped, "stam")
+    with pytest.raises(UnknownNameError, match=r"unknown part of the network 'layer9'\nIts parts are stem, stage1\."):
+        parts_named(wrapped, "layer9")

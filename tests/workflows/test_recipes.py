@@ -12,8 +12,9 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
+from striate.engine.settings import TrainSettings
 from striate.workflows.recipes.book import RECIPES, weight_layers
-from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for
+from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
 from striate.workflows.training.request import TrainRequest
 
 SMALL = striate.network("resnet20_cifar")
@@ -257,3 +258,21 @@ def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
 
     with pytest.raises(UsageError, match=r"crop_padding must"):
         augmentation_for(source("digits"), SPEC, request(), choices_of(write(tmp_path, "augmentation: {crop_padding: -1}\n")))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("optimizer", "momentum", r"optimizer \(--opt\): input should be .*\nFor descent with momentum, say --opt sgd --momentum 0\.9\."),
+        ("optimizer", "Nesterov", r"\nThe momentum of --opt sgd is Nesterov's, unless you say --set settings\.nesterov=false\."),
+        ("schedule", "warmup", r"\nSay --warmup-epochs 5, before any --sched\."),
+        ("loss", "bce", r"\nDid you mean binary_cross_entropy\?"),
+        ("init", "kaiming", r"\nDid you mean he\?"),
+        ("betas", 0.9, r"betas: input should be a list, got 0\.9\nFor example --set settings\.betas=\[0\.9,0\.95\]\."),
+        ("layer_rates", 3, r"layer_rates: input should be a mapping of names to numbers, got 3\nFor example --set 'settings\.layer_rates="),
+        ("class_weights", (1, -2), r"class_weights\.1: input should be greater than or equal to 0, got -2\nFor example .*=balanced"),
+    ],
+)
+def test_a_value_that_has_another_name_or_form_here_comes_with_what_to_say(field, value, words):
+    with pytest.raises(UsageError, match=words):
+        with_checked_fields(TrainSettings, **{field: value})

@@ -18,9 +18,17 @@ def parts_named(model: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
     """
     found = [(name, part) for name, part in model.named_modules() if fnmatchcase(name, path) or fnmatchcase(name, f"*.{path}")]
     if not found:
-        raise UnknownNameError("part of the network", path, [name for name, _ in model.named_modules() if name])
+        names = [name for name, _ in model.named_modules()]
+        known = {each for name in names for each in (name, name.partition(".")[2]) if each}
+        raise UnknownNameError("part of the network", path, known, f"Its parts are {', '.join(_outermost(model))}.")
     depth = min(name.count(".") for name, _ in found)
     return [(name, part) for name, part in found if name.count(".") == depth]
+
+
+def _outermost(model: nn.Module) -> list[str]:
+    """The names of the parts of `model`, without those of a wrapper around them."""
+    names = [name for name, _ in model.named_children()]
+    return _outermost(model.get_submodule(names[0])) or names if len(names) == 1 else names
 
 
 class Freezer:

@@ -42,6 +42,31 @@ FLAGS = {  # fields whose flags have other names, which hands know from other to
     "erasing": "--reprob",
     "ema": "--model-ema",
 }
+OTHER_WORDS = {  # for values that have other names here, or are no value of that field
+    "momentum": "For descent with momentum, say --opt sgd --momentum 0.9.",
+    "nesterov": "The momentum of --opt sgd is Nesterov's, unless you say --set settings.nesterov=false.",
+    "lookahead": "Say --set settings.lookahead=5, beside any --opt.",
+    "ema": "Say --model-ema 0.999, beside any --opt.",
+    "swa": "Say --set settings.swa_start=0.75, beside any --opt.",
+    "warmup": "Say --warmup-epochs 5, before any --sched.",
+    "warm_up": "Say --warmup-epochs 5, before any --sched.",
+    "none": "Say constant for no schedule.",
+    "bce": "Did you mean binary_cross_entropy?",
+    "ce": "Did you mean cross_entropy?",
+    "mae": "Did you mean l1?",
+    "l2": "Did you mean mse?",
+    "smooth_l1": "Did you mean huber?",
+    "kaiming": "Did you mean he?",
+    "glorot": "Did you mean xavier?",
+    "zeros": "Did you mean zero?",
+}
+EXAMPLES = {  # of settings that are more than a number or a word
+    "betas": "settings.betas=[0.9,0.95]",
+    "step_at": "settings.step_at=[0.5,0.75]",
+    "layer_rates": "'settings.layer_rates={stage1: 0.1}'",
+    "class_weights": "settings.class_weights=balanced, or a number for each class, such as settings.class_weights=[1,2,1]",
+    "freeze": "settings.freeze=[stem,stage1]",
+}
 FIND = "find"  # in place of a learning rate
 ARRAYS = "arrays"  # in place of data that has no name
 Record = TypeVar("Record")
@@ -146,6 +171,17 @@ def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
     return chosen
 
 
+def refuse_unknown_settings(request: TrainRequest, choices: Choices) -> None:
+    """Refuse what is known to be wrong before any picture is read: names that there are not, and settings of no attack.
+
+    Raises:
+        UnknownNameError: `--set` names what there is not; gives the nearest.
+        UsageError: see `refuse_idle_attack`.
+    """
+    chosen_settings(request, choices)
+    overrides(request, "augmentation", AUGMENTATIONS)
+
+
 def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
     """Refuse settings of an attack that is not trained against.
 
@@ -227,12 +263,17 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
 def usage_error(error: ValidationError) -> UsageError:
     """A pydantic error about a field, as an error about the flag."""
     first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))
+    field = ".".join(word for word in map(str, first["loc"]) if "[" not in word)  # without the kind that a value was tried as
+    said = first["msg"].lower().replace("valid tuple", "list").replace("valid dictionary", "mapping of names to numbers")
     name = f"{field} ({FLAGS[field]})" if field in FLAGS else field
     known = re.findall(r"'(\w+)'", str(first.get("ctx", {}).get("expected", "")))
     near = difflib.get_close_matches(str(first["input"]), known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(near)}?" if near else ""
-    return UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}", remedy)
+    if known:
+        remedy = OTHER_WORDS.get(str(first["input"]).lower(), remedy)
+    elif first["loc"] and first["loc"][0] in EXAMPLES:
+        remedy = f"For example --set {EXAMPLES[first['loc'][0]]}."
+    return UsageError(f"{name}: {said}, got {first['input']!r}", remedy)
 
 
 def augmentation_for(
