@@ -14,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +28,7 @@ from striate.estimators.adversarial import CollapseReport, Game, Mode, row_of, s
 from striate.estimators.cdcgan_players import SIZE, Conditional, begun, describe_discriminator, describe_generator, kept
 from striate.estimators.described import seed_of, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate
 
 GROUP = 250  # pictures that run together
@@ -152,7 +152,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             UsageError: n is less than 1.
         """
         check_counts(n=n)
-        generator = check_random_state(self.random_state if random_state is None else random_state)
+        generator = random_state_of(self.random_state if random_state is None else random_state)
         drawn: np.ndarray = generator.normal(size=(n, self.latent_size))
         return drawn
 

@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 
 AT_ONCE = 128  # pictures
 FIRST_WEIGHTS = 1e-4  # so little that a cell which has learned anything similar wins
@@ -99,7 +99,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         self._check()
         below = self._read(X, fitting=True)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         self.excitatory_: list[np.ndarray] = []
         self.inhibitory_: list[np.ndarray] = []
         for count in self.planes:

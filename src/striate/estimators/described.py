@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from striate.core.errors import NumericError, RefusedFileError
+from striate.estimators.randomness import random_state_of
 from striate.networks.layers import Activation, Chain, Layer, Linear
 from striate.networks.network import Network
 
@@ -49,7 +49,7 @@ def unpacked(name: str, content: Packed) -> nn.Module:
 
 def seed_of(random_state: Any) -> int:
     """A seed for torch from scikit-learn's `random_state`."""
-    return int(check_random_state(random_state).randint(2**31))
+    return int(random_state_of(random_state).randint(2**31))
 
 
 @contextlib.contextmanager

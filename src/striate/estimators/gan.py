@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from striate.core.seeds import mixed, torch_seed
 from striate.estimators.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
 from striate.estimators.described import dense, packed, seed_of, threads_for, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate, sizes_of
 from striate.networks.network import Network
 
@@ -160,7 +160,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
             UsageError: n is less than 1.
         """
         check_counts(n=n)
-        generator = check_random_state(self.random_state if random_state is None else random_state)
+        generator = random_state_of(self.random_state if random_state is None else random_state)
         size = (n, self.latent_size)
         drawn: np.ndarray = generator.normal(size=size) if self.latent == "normal" else generator.uniform(-1, 1, size=size)
         return drawn

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.sequences import Padded, as_sequences, check_magnitude, is_table
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
@@ -151,7 +152,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
     def _train(self, sequences: Padded, targets: np.ndarray, num_outputs: int) -> None:
         """Fit to targets (N,) int64 classes, or (N, K) float numbers."""
         device = choose_device(self.device)
-        with torch_seed(int(check_random_state(self.random_state).randint(2**31)), device):
+        with torch_seed(int(random_state_of(self.random_state).randint(2**31)), device):
             module = SequenceReader(self._layer(), self.n_inputs_, num_outputs)
             self._begin(module)
             module.to(device)

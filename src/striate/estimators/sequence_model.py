@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +26,7 @@ from striate.core.errors import DataError, NumericError, UnknownNameError, Usage
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.recurrent import ON_ONE_THREAD, set_forget_bias
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
@@ -138,7 +138,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         common = sorted(counts, key=lambda token: (-counts[token], token))[: self.max_tokens]
         self.vocabulary_ = ["", *common]
         device = choose_device(self.device)
-        with torch_seed(int(check_random_state(self.random_state).randint(2**31)), device):
+        with torch_seed(int(random_state_of(self.random_state).randint(2**31)), device):
             model = self._built()
             if self.cell == "lstm":
                 set_forget_bias(model.cells, 1.0)
@@ -195,7 +195,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         if not temperature >= 0:
             raise UsageError(f"temperature must be at least 0, got {temperature}")
         model = self._fitted()
-        generator = check_random_state(self.random_state if random_state is None else random_state)
+        generator = random_state_of(self.random_state if random_state is None else random_state)
         numbers = [len(self.vocabulary_)]
         if prompt:
             numbers += self._numbers(tokens_of(text_of(prompt, self.unit), self.unit)).tolist()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from striate.core.errors import DataError, ShapeError, UsageError
+from striate.estimators.randomness import random_state_of
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -96,7 +96,7 @@ def adding_problem(n: int, steps: int, *, random_state: Any = None) -> tuple[np.
     """
     if n < 1 or steps < 2:
         raise UsageError(f"the adding problem needs sequences of at least 2 steps, got n={n} and steps={steps}")
-    generator = check_random_state(random_state)
+    generator = random_state_of(random_state)
     X = np.zeros((n, steps, 2), np.float32)
     X[:, :, 0] = generator.uniform(size=(n, steps))
     rows = np.arange(n)
@@ -113,7 +113,7 @@ def recall_problem(n: int, lag: int, *, random_state: Any = None) -> tuple[np.nd
     """
     if n < 1 or lag < 0:
         raise UsageError(f"the recall problem needs streams and a lag of at least 0, got n={n} and lag={lag}")
-    bits = check_random_state(random_state).randint(2, size=(n, lag + 1))
+    bits = random_state_of(random_state).randint(2, size=(n, lag + 1))
     return (2.0 * bits[:, :, None] - 1).astype(np.float32), bits[:, 0]
 
 
@@ -122,7 +122,7 @@ def temporal_xor(n: int, *, random_state: Any = None) -> np.ndarray:
 
     Source: Elman, 1990, "Finding structure in time", section "Exclusive-OR".
     """
-    bits = check_random_state(random_state).randint(2, size=(-(-n // 3), 3))
+    bits = random_state_of(random_state).randint(2, size=(-(-n // 3), 3))
     bits[:, 2] = bits[:, 0] ^ bits[:, 1]
     stream: np.ndarray = bits.ravel()[:n]
     return stream

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import pairwise_distances
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.settings import check_counts, check_numbers
 
 BLOCK = 1024  # samples whose winners are found at once
@@ -86,7 +86,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
             UsageError: a setting is out of its range.
         """
         X = validate_data(self, X, dtype=np.float64)
-        generator = check_random_state(self.random_state)
+        generator = random_state_of(self.random_state)
         self._start(X, generator)
         first = max(self.sigma or max(self.rows, self.columns) / 2, self.sigma_end)
         for epoch in range(self.max_iter):
@@ -106,7 +106,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         first = not hasattr(self, "weights_")
         X = validate_data(self, X, dtype=np.float64, reset=first)
         if first:
-            self._start(X, check_random_state(self.random_state))
+            self._start(X, random_state_of(self.random_state))
             self.n_iter_ = 0
         self._online_epoch(X, np.full(len(X), self.learning_rate), self.sigma_end)
         self.n_iter_ += 1

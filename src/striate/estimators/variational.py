@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +24,7 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.estimators.described import dense, descend, packed, seed_of, threads_for, unpacked
 from striate.estimators.persistence import Saved
+from striate.estimators.randomness import random_state_of
 from striate.estimators.settings import check_counts, check_rate, sizes_of
 from striate.networks.network import Network
 
@@ -202,7 +202,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         """
         check_is_fitted(self)
         check_counts(n=n)
-        generator = check_random_state(self.random_state if random_state is None else random_state)
+        generator = random_state_of(self.random_state if random_state is None else random_state)
         return self.inverse_transform(generator.normal(size=(n, self._n_features_out)))
 
     def interpolate(self, first: Any, last: Any, *, steps: int = 8) -> np.ndarray:
@@ -231,7 +231,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         """
         rows = self._rows(X)
         check_counts(num_draws=num_draws)
-        generator = check_random_state(self.random_state if random_state is None else random_state)
+        generator = random_state_of(self.random_state if random_state is None else random_state)
         decoder = unpacked("decoder_", self.decoder_).double()
         log_deviation = torch.tensor(self.deviation_).double().log() if self.likelihood_ == "gaussian" else None
         terms = []
