@@ -106,6 +106,15 @@ def test_the_umask_decides_who_may_read_the_file(tmp_path, umask, mode):
 
 
 @posix_only
+@pytest.mark.parametrize("name", [".", "..", "", "/"])
+def test_a_folder_in_place_of_a_file_is_named(name, tmp_path, monkeypatch):
+    """A path without a last part, such as of an empty word on the command line, is the folder one is in."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EnvironmentFault, match=r"cannot write a file: this is a folder\nGive the name of a file in it."):
+        write_atomically(Path(name), b"x")
+    assert names(tmp_path) == []
+
+
 def test_a_directory_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
     """Some network file systems answer EINVAL to fsync of a directory; the file is in its place all the same."""
 

@@ -13,8 +13,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`: temp file in the same directory, fsync, rename, fsync of the directory.
 
     Raises:
-        EnvironmentFault: no space, no permission, or the directory is gone; the old file is left as it was.
+        EnvironmentFault: no space, no permission, a folder of that name, or the directory is gone; the old file is left as it was.
     """
+    if path.is_dir():
+        raise EnvironmentFault(f"{path}: cannot write a file: this is a folder", "Give the name of a file in it.")
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with temporary.open("wb") as file:  # a plain open, so that the umask decides who may read it
