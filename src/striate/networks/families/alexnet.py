@@ -3,7 +3,8 @@
 Source: Krizhevsky, Sutskever and Hinton, 2012, "ImageNet classification with deep convolutional neural networks", section 3
 (`alexnet_paper`); Krizhevsky, 2014, arXiv:1404.5997, the widths of one GPU, as torchvision has them (`alexnet`).
 Departs from the source: `alexnet_paper` reads 227 x 227 pixels, as its own code did, for 224 give no 55 x 55 maps without padding; the
-halves on two GPUs are two groups. `alexnet` has dropout before both hidden layers, as torchvision has.
+halves on two GPUs are two groups. `alexnet` has dropout before both hidden layers, as torchvision has. Where its last maps are not 6 x 6
+(an input of 223 to 254 pixels has such), its first dense layer has their size; torchvision first averages or repeats them to 6 x 6.
 Known size: 60,965,224 parameters and 724,406,816 MACs at 227 x 227 (paper); 61,100,840 and 714,188,480 at 224 x 224; 1,000 classes.
 """
 

@@ -2,7 +2,8 @@
 
 Source: Simonyan and Zisserman, 2015, "Very deep convolutional networks for large-scale image recognition", arXiv:1409.1556, Table 1,
 columns A, B, D and E; with batch normalization (`_bn`) as torchvision has them.
-Departs from the source: nothing known.
+Departs from the source: nothing known. Departs from torchvision where the last maps are not 7 x 7 (an input of 224 to 255 pixels has
+such): the first dense layer has the size of the maps, where torchvision first averages or repeats them to 7 x 7.
 Known size: 138,357,544 parameters and 15,470,264,320 MACs for 16 layers at 224 x 224 and 1,000 classes.
 """
 
