@@ -32,7 +32,7 @@ def show(setting: Setting) -> Shown:  # nothing here is drawn by chance
     return Shown(
         tables=(
             Table(
-                title="Forward: net I = sum of weight x output below + bias, O = 1 / (1 + e^-I). Backward: the error of each unit",
+                title="Forward: net I = sum of weight x output below + bias, O = 1 / (1 + e^-I). Backward: its Err",
                 heading=("unit", "net I", "output O", "error Err", "Err is"),
                 rows=units(step),
             ),

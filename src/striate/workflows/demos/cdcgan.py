@@ -93,5 +93,6 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
         for colour, (key, name) in zip(COLOURS, LOSSES.items(), strict=False):
             right.plot(epochs, [row[key] for row in history], "o-", markersize=3, color=colour, label=name)
         right.set_ylim(bottom=0)
+        right.xaxis.get_major_locator().set_params(integer=True)
         right.legend(fontsize=9, frameon=False)
         return png_bytes(figure)

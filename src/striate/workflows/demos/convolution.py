@@ -31,19 +31,20 @@ def show(setting: Setting) -> Shown:
                 rows=tuple((str(row), *(int(value) for value in answer[row])) for row in range(3)),
             ),
             Table(
-                title="Backward, by hand: 6 x 7 image, 3 x 3 kernel, float64",
-                heading=("gradient of", "stride", "rule", "largest difference from autograd"),
+                title="Backward, by hand: 6 x 7 image, 3 x 3 kernel; the largest difference from autograd's gradient",
+                heading=("gradient of", "stride", "rule", "difference"),
                 rows=backward(setting.seed),
             ),
             Table(
-                title="Kinds, on 4 x 9 x 9 with 8 maps out (MACs: one multiplication and one addition each)",
-                heading=("kind", "output", "params", "MACs", "the same as", "largest difference"),
+                title="Kinds, on 4 x 9 x 9 with 8 maps out (a MAC: one multiplication and one addition)",
+                heading=("kind", "output", "params", "MACs", "the same as", "difference"),
                 rows=tuple((k.name, "x".join(map(str, k.output_shape)), k.params, k.macs, k.law, k.difference) for k in rows),
             ),
         ),
         notes=(
             "What networks call convolution is correlation: the kernel is not flipped.",
             "Going back, the kernel is turned by 180 degrees, not transposed.",
+            "A difference of 1e-15 or so is rounding: the two are the same.",
         ),
         pictures={
             "forward.gif": lambda: draw_forward(frames=2 if setting.short else 9),
@@ -127,7 +128,7 @@ def draw_forward(*, frames: int) -> bytes:
             output.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=COLOURS[0], linewidth=3, clip_on=False))
             heading.set_text(f"products: their sum is {answer[row, column]:g}")
 
-        return animation(figure, frame, frames, frame_ms=900, last_ms=3000)
+        return animation(figure, frame, frames, frame_ms=900)
 
 
 def draw_backward() -> bytes:

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+FIRST_MS, LAST_MS = 1000, 3000  # for which the ends of an animation stand
 COLOURS = ("#1f5fa8", "#d9731a", "#2e8b57", "#8e44ad", "#b3261e", "#6b6b6b", "#c2a200", "#17a2b8", "#e377c2", "#7f4f24")
 TINTS = ("#dbe8f5", "#fbe6d3")  # of the first two, for areas
 GRID = "#e6e6e6"
 
 
-def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, frame_ms: int = 90, last_ms: int = 3000) -> bytes:
-    """A GIF that repeats: `draw(i)` changes the figure to frame i; the last one stands for `last_ms`.
+def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, frame_ms: int = 90) -> bytes:
+    """A GIF that repeats: `draw(i)` changes the figure to frame i; the first one stands for a second, the last one for three.
 
     All frames share one palette, made of the first, the middle and the last, so that nothing flickers.
     """
@@ -39,7 +40,7 @@ def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, f
     palette = Image.fromarray(np.vstack(chosen)).quantize(192)
     indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()
-    durations = [frame_ms] * (num_frames - 1) + [last_ms]
+    durations = [FIRST_MS, *[frame_ms] * (num_frames - 2), LAST_MS]
     indexed[0].save(file, format="GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
     return file.getvalue()
 

@@ -132,7 +132,7 @@ def draw(names: list[str], recalls: list[Recall], *, frames: int) -> bytes:
 
         images, curves = [], []
         for place, (axes, name, course) in enumerate(zip(panels, names, recalls, strict=True)):
-            bare(axes, title=f"stored: {name}")
+            bare(axes, title=f"noisy {name}, being recalled")
             axes.spines[:].set(color=COLOURS[place], linewidth=2)
             images.append(axes.imshow(course.states[0].reshape(SIDE, SIDE), cmap="gray", vmin=-1, vmax=1))
             curves.append(energy.plot([], [], color=COLOURS[place], linewidth=1.6, label=name)[0])

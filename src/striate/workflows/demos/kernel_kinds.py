@@ -40,7 +40,7 @@ Law = Callable[[nn.Module, Tensor], Tensor]
 
 def kinds(seed: int) -> list[Kind]:
     """Each kind without biases, in float64, on two random inputs."""
-    channels, same = SHAPE[0], "with one kernel everywhere, a convolution"
+    channels, same = SHAPE[0], "a convolution, with one kernel"
     depthwise, by_row, by_column = _conv(channels, 3, 1, groups=channels), _conv(1, (1, 3), (0, 1)), _conv(1, (3, 1), (1, 0))
     transposed = ConvTranspose(OUT, 4, stride=2, padding=1, bias=False)
     described: list[tuple[str, Layer, str, Law]] = [

@@ -44,7 +44,10 @@ def show(setting: Setting) -> Shown:
                 rows=((len(points), updates, bound, int((fires(lines[-1], points) != labels).sum())),),
             ),
         ),
-        notes=(f"No line separates XOR: after {XOR_EPOCHS} epochs it still makes mistakes. Each mistake turns the line; none is left.",),
+        notes=(
+            f"No line separates XOR: after {XOR_EPOCHS} epochs it still makes mistakes.",
+            "In the picture each mistake turns the line, until none is left.",
+        ),
         pictures={"perceptron.gif": lambda: draw(points, labels, lines, frames=2 if setting.short else 60)},
     )
 
@@ -108,7 +111,7 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
         from matplotlib.colors import ListedColormap
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, 4.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(8, 4.5), dpi=DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
 
         area = left.imshow(plane[..., 0], extent=(-1.1, 1.1, -1.1, 1.1), origin="lower", cmap=ListedColormap(TINTS), vmin=0, vmax=1)
@@ -116,7 +119,7 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
             left.scatter(*points[labels == label].T, s=16, marker=mark, color=COLOURS[label], label=f"class {label}")
         (ring,) = left.plot([], [], "o", markersize=12, markerfacecolor="none", markeredgecolor="#222222", markeredgewidth=1.6)
         left.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xlabel="x1", ylabel="x2")
-        left.legend(loc="upper left", fontsize=8, framealpha=0.9)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9, frameon=False)
         plain(right, title=" ", x="update", y="points on the wrong side")
         (curve,) = right.plot([], [], color=COLOURS[0], linewidth=1.5)
         (dot,) = right.plot([], [], "o", color=COLOURS[0])
@@ -127,7 +130,8 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
             line = lines[update]
             area.set_data(plane @ line.w + line.b > 0)
             ring.set_data(*(points[[line.sample]].T if line.sample >= 0 else ([], [])))
-            left.set_title(f"update {update} of {len(lines) - 1}: the ringed point moved the line", fontsize=10, loc="left")
+            what = "the ringed point moved the line" if update else "all points count as class 0"
+            left.set_title(f"update {update} of {len(lines) - 1}: {what}", fontsize=10, loc="left")
             right.set_title(f"errors left: {errors[update]} of {len(points)}", fontsize=10, loc="left")
             curve.set_data(range(update + 1), errors[: update + 1])
             dot.set_data([update], [errors[update]])

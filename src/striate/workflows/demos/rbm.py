@@ -16,7 +16,8 @@ from striate.workflows.demos.sources import small_digits
 from striate.workflows.pictures import drawing, png_bytes
 
 HIDDEN, CHAINS = 64, 10
-STEPS = (0, 1, 10, 100, 1000)  # draws of both layers between the rows of the picture
+STEPS = (0, 1, 10, 100, 1000)  # draws of both layers before each row of the picture
+SHORT_STEPS = (0, 1, 5, 20, 100)
 
 
 def show(setting: Setting) -> Shown:
@@ -32,8 +33,9 @@ def show(setting: Setting) -> Shown:
             gap = float(rbm.free_energy(mixed).mean() - rbm.free_energy(digits.test).mean())
             rows.append((epoch + 1, rebuilt(rbm, digits.test), float(rbm.score_samples(digits.test).mean()), gap))
     fantasies = [digits.test[:CHAINS]]
-    for before, after in pairwise(STEPS):
-        fantasies.append(rbm.sample(start=fantasies[-1], n_steps=(after - before) // (10 if setting.short else 1) or 1))
+    steps = SHORT_STEPS if setting.short else STEPS
+    for before, after in pairwise(steps):
+        fantasies.append(rbm.sample(start=fantasies[-1], n_steps=after - before))
     heading = ("epoch", "|x - rebuilt|^2 a pixel", "pseudo-likelihood (nats)", "F(mixed) - F(digits)")
     title = f"{HIDDEN} hidden units on {len(digits.train):,} digits; measured on {len(digits.test)} others"
     return Shown(
@@ -42,7 +44,7 @@ def show(setting: Setting) -> Shown:
             "A digit has less free energy F than the same pixels mixed: it is the more probable.",
             "Each hidden unit stands for a stroke, or for its absence.",
         ),
-        pictures={"rbm.png": lambda: draw(rbm, fantasies)},
+        pictures={"rbm.png": lambda: draw(rbm, fantasies, steps)},
     )
 
 
@@ -51,7 +53,7 @@ def rebuilt(rbm: RestrictedBoltzmann, X: np.ndarray) -> float:
     return float(((X - rbm.inverse_transform(rbm.transform(X))) ** 2).mean())
 
 
-def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray]) -> bytes:
+def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int, ...]) -> bytes:
     """The weights of each hidden unit, and chains that began at real digits, as a PNG."""
     filters = rbm.components_.reshape(-1, 8, 8)
     limit = float(np.quantile(np.abs(filters), 0.98))
@@ -65,6 +67,7 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray]) -> bytes:
         left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
         bare(right, title="digits, and what their chains have become (expected pixels)")
         right.imshow(tiles(1 - seen.reshape(-1, 8, 8), CHAINS, fill=0.8), cmap="gray", vmin=0, vmax=1)
-        right.set_yticks([9 * row + 3.5 for row in range(len(STEPS))], [f"{steps:,} draws" for steps in STEPS], fontsize=9)
+        names = [f"{count:,} draw{'' if count == 1 else 's'}" for count in steps]
+        right.set_yticks([9 * row + 3.5 for row in range(len(steps))], names, fontsize=9)
         right.tick_params(length=0)
         return png_bytes(figure)

@@ -55,7 +55,7 @@ def show(setting: Setting) -> Shown:
         tables=(
             Table(
                 title="Stacks of convolutions with ReLU, pixels along one side",
-                heading=("stack", "by the formula", "measured", "two thirds of the gradient", "weights, C channels"),
+                heading=("stack", "by the formula", "measured", "2/3 of the gradient", "weights, C channels"),
                 rows=tuple(rows),
             ),
             Table(title="Networks of the catalogue", heading=("network", "input", "sees"), rows=tuple(known)),

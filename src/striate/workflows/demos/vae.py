@@ -35,7 +35,7 @@ def show(setting: Setting) -> Shown:
         tables=(
             Table(
                 title=f"Digits, {len(digits.train):,} to learn in {epochs} epochs, {len(digits.test)} not seen; bounds of log p(x) in nats",
-                heading=("numbers in z", "bound, epoch 1", "bound, last epoch", "bound, not seen", "of it KL", "|x - rebuilt|^2 a pixel"),
+                heading=("numbers in z", "bound, epoch 1", "bound, last epoch", "bound, not seen", "of it KL", "squared error a pixel"),
                 rows=tuple((int(n), *(float(x) for x in rest)) for n, *rest in rows),
             ),
         ),

@@ -65,13 +65,13 @@ def show(setting: Setting) -> Shown:
                 rows=(("the inputs", *one_neuron(SQUARE)), ("the hidden units", *one_neuron(hidden))),
             ),
         ),
-        notes=(f"After {len(course) - 1} epochs the four points lie so in the hidden space that one line parts them.",),
+        notes=(f"After {len(course)} epochs the four points lie so in the hidden space that one line parts them.",),
         pictures={"xor.gif": lambda: draw(course, frames=2 if setting.short else 50)},
     )
 
 
 def learn(seed: int) -> list[Weights]:
-    """The weights at the start and after each epoch.
+    """The weights after each epoch.
 
     Raises:
         NumericError: the network is still wrong after 5,000 epochs.
