@@ -96,6 +96,54 @@ def test_artmap_learns_every_label_of_its_patterns():
     assert net.n_iter_ < 50  # the weights settled
 
 
+def test_art1_is_the_search_with_resets():
+    generator = np.random.default_rng(2)
+    for vigilance, choice in ((0.2, 1.5), (0.6, 2.0), (0.9, 5.0)):
+        X = generator.integers(0, 2, (40, 7))
+        X = X[X.any(1)]
+        net = ART1(vigilance=vigilance, choice=choice).fit(X)
+        templates: list[np.ndarray] = []
+        labels = []
+        for row in X:
+            choices = [choice * (row & w).sum() / (choice - 1 + w.sum()) for w in templates]
+            for j in np.argsort(np.negative(choices), kind="stable"):
+                if (row & templates[j]).sum() / row.sum() >= vigilance - 1e-12:
+                    templates[j] = templates[j] & row
+                    labels.append(int(j))
+                    break
+            else:
+                templates.append(row)
+                labels.append(len(templates) - 1)
+        assert net.labels_.tolist() == labels
+        np.testing.assert_array_equal(net.templates_, templates)
+
+
+@pytest.mark.parametrize(("vigilance", "rate"), [(0.0, 1.0), (0.6, 0.5)])
+def test_artmap_is_the_search_with_match_tracking(vigilance, rate):
+    """After a category of another label the vigilance stands just above its match, until the search ends."""
+    generator = np.random.default_rng(3)
+    X, y = generator.random((50, 3)).round(2), generator.integers(0, 3, 50)
+    net = ARTMAP(vigilance=vigilance, learning_rate=rate, max_iter=1).fit(X, y)
+    scaled = (X - X.min(0)) / (X.max(0) - X.min(0))
+    weights: list[np.ndarray] = []
+    labels: list[int] = []
+    for coded, label in zip(np.hstack([scaled, 1 - scaled]), y, strict=True):
+        wanted = vigilance
+        choices = [np.minimum(coded, w).sum() / (1e-3 + w.sum()) for w in weights]
+        for j in np.argsort(np.negative(choices), kind="stable"):
+            match = np.minimum(coded, weights[j]).sum() / 3
+            if match >= wanted - 1e-12 and labels[j] == label:
+                weights[j] = rate * np.minimum(coded, weights[j]) + (1 - rate) * weights[j]
+                break
+            if match >= wanted - 1e-12:
+                wanted = match + 1e-7
+        else:
+            weights.append(coded)
+            labels.append(label)
+    np.testing.assert_allclose(net.weights_, weights, atol=1e-12)
+    assert net.classes_[net.category_labels_].tolist() == labels
+
+
 def test_more_patterns_can_follow(tmp_path):
     data = load_iris()
     order = np.random.default_rng(0).permutation(150)

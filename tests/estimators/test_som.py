@@ -60,6 +60,17 @@ def test_neighbours_on_a_hexagonal_grid_are_six():
     assert (np.abs(far - 1) < 1e-9).sum() == 6
 
 
+def test_errors_and_u_matrix_of_a_hexagonal_map_are_those_of_its_neighbours(irises):
+    som = SelfOrganizingMap(4, 5, grid="hexagonal", max_iter=2, sigma=1.0, random_state=0).fit(irises)  # not yet in order
+    weights = som.weights_.reshape(20, 4)
+    places = [(r * np.sqrt(0.75), c + r % 2 / 2) for r in range(4) for c in range(5)]
+    near = np.array([[a != b and np.hypot(a[0] - b[0], a[1] - b[1]) < 1.01 for b in places] for a in places])
+    two = np.argsort(np.linalg.norm(irises[:, None] - weights, axis=2), axis=1)[:, :2]
+    assert som.topographic_error(irises) == np.mean([not near[first, second] for first, second in two]) > 0
+    mean = [np.mean([np.linalg.norm(weights[a] - weights[b]) for b in range(20) if near[a, b]]) for a in range(20)]
+    np.testing.assert_allclose(som.u_matrix().ravel(), mean)
+
+
 def test_the_u_matrix_shows_the_wall_between_two_groups():
     som = SelfOrganizingMap(1, 4).fit(np.zeros((2, 3)))
     som.weights_[0, :, 0] = [0, 1, 5, 6]

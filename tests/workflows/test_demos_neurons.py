@@ -38,6 +38,7 @@ def test_hidden_units_make_xor_separable():
         assert wanted == (name in ("0 1", "1 0"))
         assert abs(answer - wanted) <= 0.05
     assert neurons.column("right") == {"the inputs": "2 of 4", "the hidden units": "4 of 4"}
+    assert shown.notes[0].startswith(f"After {len(xor.learn(SHORT.seed))} epochs ")  # as the last frame counts them
 
 
 @pytest.mark.row("003-14", "003-21")
