@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.apps.cli import main
+from striate.apps.cli import app, main
 from striate.core.errors import UsageError
 from striate.data.sources import open_data
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
 from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.pictures import montage as striate_montage
 from striate.workflows.training.runs import read_config
 
 
@@ -62,9 +63,13 @@ def test_what_a_model_withstands(digits_run):
     assert turned.accuracies[-1] == pytest.approx(right / len(val))
     folder = digits_run / "report" / "attack"
     assert json.loads((folder / "attack.json").read_text())["accuracy"] == report.accuracy
-    for name in ("accuracy.png", "fgsm.png", "pgd.png"):
+    for name in ("accuracy.png", "fgsm.png", "pgd.png", "rotation.png", "elastic.png"):
         with Image.open(folder / name) as picture:
             assert picture.size[0] > 300
+    page = (folder / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 11 and "https:" not in page  # the curves, and pictures of each attack
+    assert all(f"<h2>{name}</h2>" in page for name in ("fgsm", "gaussian noise", "rotation"))
+    assert f'<td>90</td><td class="n">{100 * turned.accuracies[-1]:.2f} %</td>' in page
     assert (folder / "accuracy.csv").read_text().startswith("attack,unit,size,accuracy\nfgsm,eps (linf),0,")
 
 
@@ -96,7 +101,7 @@ def test_light_deformation_and_clutter_make_recognition_hard(digits_run):
 
 
 def test_the_command_line_attacks(digits_run, tmp_path, capsys):
-    words = ["attack", str(digits_run), "--attack", "fgsm", "--eps", "0", "--eps", "0.2", "--json"]
+    words = ["attack", str(digits_run), "--attack", "fgsm", "--eps", "0", "--eps", "51/255", "--json"]
 
     with pytest.raises(SystemExit) as end:
         main([*words, "--images", "50", "--output", str(tmp_path / "out")])
@@ -108,7 +113,31 @@ def test_the_command_line_attacks(digits_run, tmp_path, capsys):
     assert (tmp_path / "out" / "accuracy.csv").is_file()
 
 
+def test_pictures_are_shown_at_every_angle_with_their_answers(digits_run, tmp_path, monkeypatch):
+    """A row a picture, a column an angle; at 0 degrees the picture as it is."""
+    drawn = {}
+    monkeypatch.setattr(
+        "striate.workflows.attack.montage",
+        lambda images, captions, **named: drawn.update(images=images, captions=captions, **named) or striate_montage(images, title="x"),
+    )
+    attack(AttackRequest(run=digits_run, attacks=("rotation",), degrees=(0, 90), num_images=3, output=tmp_path / "out"))
+
+    model = striate.load(digits_run)
+    val = read_split(open_data("digits"), "val", model, read_config(digits_run), lambda _text: None)
+    assert drawn["columns"] == 2 and len(drawn["images"]) == 6
+    for place in range(3):
+        for column, picture in enumerate((val.images[place], np.rot90(val.images[place]))):
+            answer = model.predict(np.ascontiguousarray(picture)[None])[0].class_name
+            cell = 2 * place + column
+            np.testing.assert_array_equal(drawn["images"][cell], picture)
+            assert drawn["captions"][cell] == f"{90 * column} degrees\nsaid {answer}"
+            assert drawn["wrong"][cell] == (answer != str(val.labels[place]))
+
+
 def test_refusals(digits_run):
+    for words, message in (("0.1/0", "--eps 0.1/0: must be a number or a fraction"), ("a", "--eps a: must be a number")):
+        with pytest.raises(UsageError, match=message):
+            app(["attack", str(digits_run), "--eps", words], standalone_mode=False)
     with pytest.raises(UsageError, match="the model does not tell its data"):
         attack(AttackRequest(run=striate.load(digits_run)))
     with pytest.raises(UsageError, match=r"eps must grow from 0 or more, got 0.2, 0.1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.page import Section, document, figure, pairs, table
 from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
 from striate.workflows.training.runs import read_config, write_json
 
@@ -29,7 +31,8 @@ Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corrupti
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-PICTURES = 12  # shown
+PICTURES = 12  # shown as they fool
+WORSENED = 4  # shown at every angle and severity
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -38,7 +41,7 @@ class AttackRequest:
 
     run: Any  # a run folder, a .safetensors file, or a Model
     data: Any = None  # the run's own data by default
-    attacks: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation")
+    attacks: tuple[Attack, ...] = Field(default=("fgsm", "pgd", "noise", "rotation"), min_length=1)
     norm: Literal["linf", "l2"] = "linf"  # of fgsm, pgd and noise; deepfool and cw are of L2
     epsilons: tuple[float, ...] | None = None  # in units of a pixel's range, 0 to 1
     steps: int = Field(default=20, ge=1)
@@ -141,14 +144,14 @@ def _attacked(
 ) -> list[tuple[Resistance, bytes | None]]:
     """The curve, or the curves, of one attack, each with examples where it makes them."""
     if name == "rotation":
-        accuracies = tuple(_accuracy(model, rotated(shown, degrees), labels) for degrees in request.degrees)
-        return [(Resistance(attack=name, unit="degrees", sizes=request.degrees, accuracies=accuracies), None)]
+        return [_worsened(name, "degrees", request.degrees, functools.partial(rotated, shown), model, labels)]
     if name == "corruptions":
-        curves = []
-        for kind in CORRUPTIONS:
-            accuracies = tuple(_accuracy(model, corrupted(shown, kind, severity, seed=request.seed), labels) for severity in range(6))
-            curves.append((Resistance(attack=kind, unit="severity", sizes=tuple(map(float, range(6))), accuracies=accuracies), None))
-        return [*curves]
+        severities = tuple(map(float, range(6)))
+
+        def change(kind: str, severity: float) -> np.ndarray:
+            return corrupted(shown, kind, int(severity), seed=request.seed)
+
+        return [_worsened(kind, "severity", severities, functools.partial(change, kind), model, labels) for kind in CORRUPTIONS]
     pixels = PixelModel(model.module)
     images = torch.from_numpy(shown).permute(0, 3, 1, 2).float().to(model.device) / 255  # (N, C, H, W)
     truth = torch.from_numpy(labels.astype(np.int64)).to(model.device)
@@ -179,8 +182,32 @@ def _attacked(
     return [(result, _examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), np.flatnonzero(fooled)[:PICTURES]))]
 
 
-def _accuracy(model: Model, shown: np.ndarray, labels: np.ndarray) -> float:
-    return float((model.outputs(shown).argmax(1) == labels).mean())
+def _worsened(
+    name: str, unit: str, sizes: tuple[float, ...], change: Callable[[float], np.ndarray], model: Model, labels: np.ndarray
+) -> tuple[Resistance, bytes | None]:
+    """Accuracy on pictures that are changed blindly, by each size, and the first few of them with their answers."""
+    accuracies, cells, captions, wrong = [], [], [], []
+    for size in sizes:
+        changed = change(size)
+        answers = model.outputs(changed).argmax(1)
+        accuracies.append(float((answers == labels).mean()))
+        for picture, answer, label in zip(changed[:WORSENED], answers, labels, strict=False):
+            cells.append(picture)
+            captions.append(f"{size:g} {unit}" if unit == "degrees" else f"{unit} {size:g}")
+            captions[-1] += f"\nsaid {short_name(model.classes[answer])}"
+            wrong.append(bool(answer != label))
+    result = Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies))
+    if not cells:
+        return result, None
+    order = np.arange(len(cells)).reshape(len(sizes), -1).T.ravel()  # a row a picture
+    drawn = montage(
+        np.stack([cells[place] for place in order]),
+        [captions[place] for place in order],
+        title=f"Pictures under {name.replace('_', ' ')}, and the answers; wrong ones are red",
+        columns=len(sizes),
+        wrong=[wrong[place] for place in order],
+    )
+    return result, drawn
 
 
 def _examples(
@@ -236,11 +263,29 @@ def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> No
         for size, accuracy in zip(result.sizes, result.accuracies, strict=True)
     ]
     write_atomically(output / "accuracy.csv", csv_text(["attack", "unit", "size", "accuracy"], rows).encode())
-    if report.results:
-        write_atomically(output / "accuracy.png", curves_of(report.results))
+    curves = curves_of(report.results)
+    write_atomically(output / "accuracy.png", curves)
     for name, picture in drawings.items():
         write_atomically(output / name, picture)
+    write_atomically(output / "index.html", _page(report, curves, drawings))
     write_json(output / "attack.json", TypeAdapter(AttackReport).dump_python(report, mode="json"))
+
+
+def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> bytes:
+    """One HTML page with the curves, their tables and the pictures."""
+    clean = f"{100 * report.accuracy:.2f} % of {report.num_images:,} pictures as they are"
+    known = [("data", f"{report.data}, {report.split} split"), ("accuracy", clean)]
+    sections = [Section("Accuracy", pairs(known) + figure(curves, "Accuracy against the size of each attack"))]
+    for result in report.results:
+        name = result.attack.replace("_", " ")
+        rows = [[f"{size:.4g}", f"{100 * accuracy:.2f} %"] for size, accuracy in zip(result.sizes, result.accuracies, strict=True)]
+        content = table([result.unit, "accuracy"], rows, f"Accuracy under {name}")
+        if result.median_distance is not None:
+            content += pairs([("median way to a wrong answer", f"{result.median_distance:.4f} (L2, pixels in [0, 1])")])
+        if f"{result.attack}.png" in drawings:
+            content += figure(drawings[f"{result.attack}.png"], f"Pictures under {name}", least_px=520)
+        sections.append(Section(name, content))
+    return document(f"{report.model}: what it withstands", "", sections)
 
 
 def summary(report: AttackReport) -> str:
@@ -255,5 +300,5 @@ def summary(report: AttackReport) -> str:
         if result.median_distance is not None:
             lines.append(f"  median way to a wrong answer {result.median_distance:.4f}")
     if report.output:
-        lines += ["", f"tables and pictures: {report.output}"]
+        lines += ["", f"tables and pictures: {report.output}/index.html"]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import typer
 
 from striate.apps.cli.commands import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, say
+from striate.core.errors import UsageError
 
 
 @app.command("attack")
@@ -26,7 +27,9 @@ def attack_command(
         ),
     ] = None,
     norm: Annotated[Literal["linf", "l2"], typer.Option(help="Of fgsm, pgd and noise.")] = "linf",
-    eps: Annotated[list[float] | None, typer.Option(metavar="EPS", help="Largest change, of pixels in [0, 1]; repeat it, growing.")] = None,
+    eps: Annotated[
+        list[str] | None, typer.Option(metavar="EPS", help="Largest change, of pixels in [0, 1], such as 0.1 or 8/255; repeat it, growing.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
     restarts: Annotated[int, typer.Option(min=0, help="Random starts of pgd, beside FGSM's.")] = 1,
     degrees: Annotated[list[float] | None, typer.Option(metavar="DEGREES", help="Turns [default: 0 15 30 45 90].")] = None,
@@ -49,7 +52,7 @@ def attack_command(
         "run": run,
         "data": data,
         "norm": norm,
-        "epsilons": tuple(eps) if eps else None,
+        "epsilons": tuple(map(_share, eps)) if eps else None,
         "steps": steps,
         "restarts": restarts,
         "split": split,
@@ -70,6 +73,19 @@ def attack_command(
         print_json(report)
     else:
         sys.stdout.write(summary(report))
+
+
+def _share(text: str) -> float:
+    """The number that `text` says, such as 0.1 or 8/255.
+
+    Raises:
+        UsageError: it says none.
+    """
+    above, _, below = text.partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"--eps {text}: must be a number or a fraction", "For example 0.03 or 8/255.") from None
 
 
 @app.command("report")
