@@ -57,6 +57,29 @@ def test_a_softmax_over_two_classes_is_the_sigmoid_of_the_difference():
     np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("solver", ["closed", "descent"])
+def test_weighted_least_squares_meet_their_normal_equations(solver):
+    generator = np.random.default_rng(0)
+    X, y, w = generator.normal(size=(40, 3)) + 4, generator.normal(size=40), generator.random(40)
+    ones = np.column_stack([np.ones(40), X])
+    expected = np.linalg.solve(ones.T @ (w[:, None] * ones), ones.T @ (w * y))
+    reg = LinearRegression(solver=solver).fit(X, y, sample_weight=w)
+    np.testing.assert_allclose([reg.intercept_, *reg.coef_], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("ours", [LogisticRegression(C=0.3), SoftmaxRegression(C=0.3)])
+def test_weighted_samples_meet_the_peer(ours):
+    X, y = load_iris(return_X_y=True)
+    X, y, w = X[50:], y[50:], np.random.default_rng(0).random(100) * 3
+    price = 0.3 if isinstance(ours, LogisticRegression) else 0.6  # two vectors, as above
+    peer = linear_model.LogisticRegression(C=price, tol=1e-12, solver="newton-cholesky").fit(X, y, sample_weight=w)
+    np.testing.assert_allclose(ours.fit(X, y, sample_weight=w).predict_proba(X), peer.predict_proba(X), atol=1e-6)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        ours.fit(X, y, sample_weight=-np.ones(100))
+    with pytest.raises(ValueError, match="must contain at least one non-zero number"):
+        ours.fit(X, y, sample_weight=np.zeros(100))
+
+
 @pytest.mark.row("002-23")
 def test_the_largest_margin_of_four_points():
     svm = LinearSVM(C=1e6).fit([[0, 0], [2, 2], [2, 0], [3, 0]], [-1, -1, 1, 1])

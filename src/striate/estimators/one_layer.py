@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from striate.core.errors import UsageError
 from striate.estimators.labels import classes_of
@@ -24,7 +24,7 @@ from striate.estimators.settings import check_counts, check_numbers
 class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A linear layer of least squares.
 
-        min over W, b of  mean |W x + b - y|^2
+        min over W, b of  mean |W x + b - y|^2          (a weighted mean where samples have weights)
 
     Args:
         solver: "closed" (the normal equations, by orthogonal factors) or "descent" (gradient descent on decorrelated inputs).
@@ -47,8 +47,8 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         self.max_iter = max_iter
         self.tol = tol
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Learn numbers y (N,) or (N, k) of X (N, n).
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn numbers y (N,) or (N, k) of X (N, n); a sample of weight 2 counts as two, one of weight 0 not at all.
 
         Raises:
             UsageError: an unknown solver.
@@ -59,14 +59,17 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         check_numbers(tol=self.tol)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = np.asarray(y, float)
-        mean, middle = X.mean(0), y.mean(0)
-        left, values, right = np.linalg.svd(X - mean, full_matrices=False)
+        shares, _ = shares_of(sample_weight, X)
+        mean, middle = shares @ X, shares @ y
+        roots = np.sqrt(shares)
+        wanted = (roots * (y - middle).T).T
+        left, values, right = np.linalg.svd(roots[:, None] * (X - mean), full_matrices=False)
         kept = values > values.max(initial=0) * max(X.shape) * np.finfo(float).eps
         left, values, right = left[:, kept], values[kept], right[kept]
         if self.solver == "closed":
-            weights, self.n_iter_ = left.T @ (y - middle), 1
+            weights, self.n_iter_ = left.T @ wanted, 1
         else:
-            weights = self._descended(left, y - middle)
+            weights = self._descended(left, wanted)
         self.coef_ = (right.T @ (weights.T / values).T).T
         self.intercept_ = middle - self.coef_ @ mean
         return self
@@ -98,8 +101,8 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         self.max_iter = max_iter
         self.tol = tol
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Learn labels y (N,) of X (N, n).
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn labels y (N,) of X (N, n); a sample of weight 2 counts as two, one of weight 0 not at all.
 
         Raises:
             UsageError: C is not positive, or y does not hold as many classes as wanted.
@@ -112,17 +115,20 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         self.classes_ = classes_of(y)
         self._check_classes()
         targets = self._targets(y)
-        mean, deviation = X.mean(0), X.std(0)
+        shares, total = shares_of(sample_weight, X)
+        mean = shares @ X
+        deviation = np.sqrt(shares @ (X - mean) ** 2)
         deviation[deviation == 0] = 1
         scaled = (X - mean) / deviation  # the descent is quicker on it; the penalty is that of the weights of X
         shape = (targets.shape[1], X.shape[1] + 1)
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
             weights = flat.reshape(shape)
-            value, delta = self._loss(scaled @ weights[:, 1:].T + weights[:, 0], targets)
+            losses, delta = self._losses(scaled @ weights[:, 1:].T + weights[:, 0], targets)
+            delta *= shares[:, None]
             plain = weights[:, 1:] / deviation
-            gradient = np.column_stack([delta.sum(0), delta.T @ scaled + plain / deviation / self.C])
-            return (value + float((plain**2).sum()) / (2 * self.C)) / len(X), gradient.ravel() / len(X)
+            gradient = np.column_stack([delta.sum(0), delta.T @ scaled + plain / deviation / (self.C * total)])
+            return float(shares @ losses) + float((plain**2).sum()) / (2 * self.C * total), gradient.ravel()
 
         limits = {"maxiter": self.max_iter, "maxfun": 10 * self.max_iter, "maxcor": 30, "ftol": 0.0, "gtol": self.tol}
         found = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options=limits)
@@ -143,8 +149,8 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         ones: np.ndarray = (y[:, None] == self.classes_).astype(float)
         return ones
 
-    def _loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        """The summed loss and its gradient by the logits (N, outputs)."""
+    def _losses(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss of each sample (N,), and its gradient by the logits (N, outputs)."""
         raise NotImplementedError
 
     def _logits(self, X: Any) -> np.ndarray:
@@ -192,8 +198,8 @@ class LogisticRegression(OneLayerClassifier):
     def _targets(self, y: np.ndarray) -> np.ndarray:
         return super()._targets(y)[:, 1:]
 
-    def _loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        return float((np.logaddexp(0, logits) - targets * logits).sum()), expit(logits) - targets
+    def _losses(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return (np.logaddexp(0, logits) - targets * logits)[:, 0], expit(logits) - targets
 
     def decision_function(self, X: Any) -> np.ndarray:
         """z (N,)."""
@@ -228,8 +234,9 @@ class SoftmaxRegression(OneLayerClassifier):
         ['a', 'c']
     """
 
-    def _loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-        return float((logsumexp(logits, axis=1) - (targets * logits).sum(1)).sum()), softmax(logits, axis=1) - targets
+    def _losses(self, logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        losses: np.ndarray = logsumexp(logits, axis=1) - (targets * logits).sum(1)
+        return losses, softmax(logits, axis=1) - targets
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The logits (N, K); for two classes their difference (N,)."""
@@ -241,3 +248,14 @@ class SoftmaxRegression(OneLayerClassifier):
         """The probability of each class (N, K)."""
         shares: np.ndarray = softmax(self._logits(X), axis=1)
         return shares
+
+
+def shares_of(sample_weight: Any, X: np.ndarray) -> tuple[np.ndarray, float]:
+    """The share of each sample of X in a mean (N,), and the sum of the weights, that of 1 each where none are given.
+
+    Raises:
+        ValueError: scikit-learn's words on weights that do not fit, are negative or all 0.
+    """
+    weights: np.ndarray = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    total = float(weights.sum())
+    return weights / total, total
