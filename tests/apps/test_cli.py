@@ -287,3 +287,30 @@ def test_a_reader_that_goes_away_ends_it_quietly():
 
     assert done.stdout.startswith("network")
     assert done.stderr == ""
+
+
+def test_predict_leaves_unreadable_pictures_out_where_it_is_told_to(run_striate, run_folder, pictures):
+    """The answers to the others are those that they get without the broken ones, and the broken ones are named."""
+    grey = pictures / "grey"
+    grey.mkdir()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(grey / "good.png")
+    _, alone, _ = run_striate("predict", run_folder, grey, "--csv")
+    whole = (grey / "good.png").read_bytes()
+    (grey / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (grey / "text.jpg").write_text("no picture")
+
+    code, out, err = run_striate("predict", run_folder, grey, "--csv", "--skip-unreadable")
+
+    assert (code, out) == (0, alone)
+    assert f"2 files unreadable and left out: {grey / 'cut.png'}, {grey / 'text.jpg'}" in err
+    assert run_striate("predict", run_folder, grey)[0] == 3
+    code, _, err = run_striate("predict", run_folder, grey / "cut.png", "--skip-unreadable")
+    assert code == 3
+    assert "no picture is left" in err
+
+
+def test_an_empty_word_for_a_file_is_one_clear_error(run_striate):
+    code, _, err = run_striate("show", "lenet5", "--svg", "")
+
+    assert code == 4
+    assert err == "error: .: cannot write a file: this is a folder\n  Give the name of a file in it.\n"

@@ -71,11 +71,11 @@ def open_folder(root: Path, *, skip_unreadable: bool = False) -> DataSource:
         notes.append(f"{count_of(others)} ignored, by the ending of the name or outside a class folder: {some(others)}")
 
     paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
-    headers, bad = in_threads(_whole_header if skip_unreadable else picture_header, paths)
+    headers, bad = in_threads(whole_header if skip_unreadable else picture_header, paths)
     if bad and not skip_unreadable:
         raise unreadable(bad)
     if bad:
-        notes.append(f"{count_of(bad)} unreadable and left out: {some(bad)}")
+        notes.append(left_out(bad))
     if gone := [name for name, files in listings["train"].pictures.items() if not any(path in headers for path in files)]:
         raise unreadable(bad, f"; no picture is left of class {_names(gone)}")
 
@@ -182,7 +182,7 @@ def _checked(root: Path, listings: dict[str, Listing]) -> tuple[str, ...]:
     return classes
 
 
-def _whole_header(path: Path) -> PictureHeader:
+def whole_header(path: Path) -> PictureHeader:
     """The header of a picture that decodes to its end."""
     decode_image(path)
     return picture_header(path)
@@ -214,6 +214,11 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     reason = error.message.removeprefix(f"{first}: ").removeprefix("cannot be read as a picture: ")
     remedy = "Remove or repair them, or leave them out with --skip-unreadable."
     return DataError(f"{count_of(bad)} cannot be read as pictures: {some(bad)} ({reason}){more}", remedy)
+
+
+def left_out(bad: Mapping[Path, DataError]) -> str:
+    """A note about the files that nothing is made of."""
+    return f"{count_of(bad)} unreadable and left out: {some(bad)}"
 
 
 def some(names: Collection[object]) -> str:

@@ -22,7 +22,7 @@ from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
 from striate.data.fitting import IGNORED, fit_mask, with_channels
-from striate.data.folder import count_of, in_threads, picture_files, some, split_folders, unreadable
+from striate.data.folder import count_of, in_threads, left_out, picture_files, some, split_folders, unreadable, whole_header
 from striate.data.packing import room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
 
@@ -145,11 +145,11 @@ def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
         raise DataError(f"{folders['train']}: no pictures in images/", remedy)
 
     pictures = [pair.picture for found in pairs.values() for pair in found]
-    headers, bad = in_threads(_whole_header if skip_unreadable else picture_header, pictures)
+    headers, bad = in_threads(whole_header if skip_unreadable else picture_header, pictures)
     if bad and not skip_unreadable:
         raise unreadable(bad)
     if bad:
-        notes.append(f"{count_of(bad)} unreadable and left out: {some(bad)}")
+        notes.append(left_out(bad))
         pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
         if not pairs["train"]:
             raise unreadable(bad, "; no picture is left")
@@ -183,11 +183,6 @@ def _paired(folder: Path, notes: list[str]) -> list[Pair]:
     if spare := sorted(there - set(by_mask)):
         notes.append(f"{count_of(spare)} in masks/ without a picture, ignored: {some(spare)}")
     return [Pair(picture, mask) for mask, picture in by_mask.items()]
-
-
-def _whole_header(path: Path) -> PictureHeader:
-    decode_image(path)
-    return picture_header(path)
 
 
 def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, PictureHeader]) -> None:

@@ -27,6 +27,7 @@ class PredictRequest:
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
     output: Path | None = None  # folder for the masks of a model that gives a class to each pixel
+    skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
 
@@ -35,12 +36,12 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     """The classes, masks, numbers or labels of the pictures, in the order given; a folder's pictures in the order of their names.
 
     Raises:
-        DataError: no pictures, or one that cannot be read; names it.
+        DataError: no pictures, or, unless those are to be skipped, one that cannot be read; names it.
         UsageError: masks are to be written, or a plot drawn, but the model gives none.
         RefusedFileError: the model file is damaged or not a model.
     """
     from striate.core.devices import choose_device
-    from striate.data.folder import picture_files
+    from striate.data.folder import in_threads, left_out, picture_files, unreadable, whole_header
 
     model = load(request.run, device=str(choose_device(request.device)))
     files: list[Path] = []
@@ -48,6 +49,13 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         files += picture_files(path) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
+    if request.skip_unreadable:
+        _, bad = in_threads(whole_header, files)
+        files = [path for path in files if path not in bad]
+        if not files:
+            raise unreadable(bad, "; no picture is left")
+        if bad:
+            say(left_out(bad))
     if labels_pixels(model):
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
     if request.output is not None:

@@ -459,13 +459,23 @@ def predict_command(
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once; changes no answer.")] = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
     from striate.workflows.predict import PredictRequest, answer_rows, predict
 
-    request = PredictRequest(run=run, pictures=pictures, top=top, plot=plot, output=output, batch_size=batch_size, device=device)
+    request = PredictRequest(
+        run=run,
+        pictures=pictures,
+        top=top,
+        plot=plot,
+        output=output,
+        skip_unreadable=skip_unreadable,
+        batch_size=batch_size,
+        device=device,
+    )
     predictions = predict(request, say=say)
     if as_json:
         sys.stdout.write(predictions.to_json() + "\n")
@@ -578,7 +588,11 @@ def ablate_command(
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the baseline instead.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of all variants [default: the baseline's].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train, as for `striate train`.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the training, as for `striate train`.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time [default: one a core].")] = None,
     hang_after: Annotated[float, typer.Option(min=1, help="Seconds without an update, after which a training is given up.")] = 600.0,
     on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
@@ -623,7 +637,9 @@ def ablate_command(
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": lr,
+        "image_size": img_size,
         "recipe": recipe,
+        "set": assignments(set_ or []) or None,
         "seed": seed,
         "device": device,
         "data_dir": data_dir,
