@@ -48,7 +48,22 @@ def test_each_flag_is_an_edit(run_striate: Run, requests: list[Any]) -> None:
     flags = "--without shortcut --without branch=5x5 --swap activation=tanh --split-kernels 3x3 --factorize"
     flags += " --head global-pool --width 0.5 --depth 2"
     code, out, _ = run_striate(
-        "ablate", "resnet20_cifar", "cifar10", *flags.split(), "--pairs", "--seeds", 5, "--lr", 0.05, "--epochs", 4, "--json"
+        "ablate",
+        "resnet20_cifar",
+        "cifar10",
+        *flags.split(),
+        "--pairs",
+        "--seeds",
+        5,
+        "--lr",
+        0.05,
+        "--epochs",
+        4,
+        "--json",
+        "--img-size",
+        32,
+        "--set",
+        "settings.ema=0.9",
     )
 
     (request,) = requests
@@ -58,7 +73,11 @@ def test_each_flag_is_an_edit(run_striate: Run, requests: list[Any]) -> None:
         *("without shortcut", "without branch=5x5", "swap activation=tanh", "split-kernels 3x3"),
         *("head global-pool", "width 0.5", "depth 2", "factorize"),
     )
-    assert (request.pairs, request.seeds, request.training) == (True, 5, {"epochs": 4, "learning_rate": 0.05, "download": False})
+    assert (request.pairs, request.seeds, request.training) == (
+        True,
+        5,
+        {"epochs": 4, "learning_rate": 0.05, "download": False, "image_size": 32, "set": {"settings.ema": 0.9}},
+    )
 
 
 def test_the_network_and_the_data_must_be_named(run_striate: Run) -> None:

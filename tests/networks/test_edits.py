@@ -321,10 +321,18 @@ def test_the_provenance_says_what_was_done_to_which_parts(residual: Network) -> 
 def test_an_edit_that_matches_nothing_is_an_error(inception: Network, residual: Network) -> None:
     with pytest.raises(UsageError, match=r"inception has no dropout\nIts layers are: act, conv, linear, pool\."):
         inception.without("dropout")
-    with pytest.raises(UsageError, match="residual has no activation to replace by"):
+    with pytest.raises(UsageError, match="residual has no activation to replace by relu\nThose that it has are relu already"):
         residual.swap(activation="relu")
-    with pytest.raises(UsageError, match="residual has no pooling to replace by avg"):
+    with pytest.raises(UsageError, match="residual has no pooling to replace by avg\nThose that it has are avg already, or global"):
         residual.swap(pooling="avg")
+    with pytest.raises(UsageError, match="no norm to replace by batch\nThose that it has are batch already"):
+        residual.swap(norm="batch")
+    with pytest.raises(UsageError, match="inception has no norm to replace by batch$"):
+        inception.swap(norm="batch")
+    with pytest.raises(UsageError, match="inception has no branch 7x7\nIts branches are: branch1x1, branch5x5, branch_pool"):
+        inception.without("branch=7x7")
+    with pytest.raises(UsageError, match="residual has no branch 5x5\nIt has no branches"):
+        residual.without("branch=5x5")
     with pytest.raises(UsageError, match="swap needs one of activation, pooling, norm"):
         residual.swap()
     with pytest.raises(UsageError, match="nothing would be left"):
@@ -333,7 +341,7 @@ def test_an_edit_that_matches_nothing_is_an_error(inception: Network, residual: 
 
 def test_an_unknown_name_gives_the_nearest(inception: Network, residual: Network) -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1.*\? `striate show` lists the parts"
+        UnknownNameError, match=r"unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1.*\? inception consists of: mixed, conv, head; `striate show"
     ):
         inception.without("branch7x7")
     with pytest.raises(UnknownNameError, match="Did you mean shortcut"):

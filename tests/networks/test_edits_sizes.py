@@ -201,7 +201,7 @@ def test_depth_turns_resnet32_into_20_and_20_into_32() -> None:
 
     assert deep.depth(0.6).root == shallow.root
     assert shallow.depth(5 / 3).root == deep.root
-    assert "stage2 has 3 of 5 blocks" in deep.depth(0.6).provenance[-1]
+    assert "stage2 has 3 blocks in place of 5" in deep.depth(0.6).provenance[-1]
 
 
 def test_depth_keeps_blocks_that_differ() -> None:

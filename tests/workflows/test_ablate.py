@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from striate.networks.network import Network
 from striate.workflows.ablation import ablate as workflow
 from striate.workflows.ablation import trial as trial_process
 from striate.workflows.ablation import trials
-from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
+from striate.workflows.ablation.ablate import AblateRequest, VariantRow, ablate, summary
 from striate.workflows.ablation.variants import applied, read_grid, variants_of
 from striate.workflows.training.running import Silence
 
@@ -135,6 +136,42 @@ def test_a_file_that_lists_nothing_is_refused(tmp_path: Path, text: str, words: 
         read_grid(path)
 
 
+def test_all_edits_that_cannot_be_made_are_named_at_once_and_their_pairs_are_not() -> None:
+    edits = ["without norm", "without shortcut", "without branch=5x5", "width 0.5"]
+    with pytest.raises(UsageError) as caught:
+        variants_of(NET, edits, pairs=True)
+
+    assert caught.value.message.splitlines() == [
+        "2 variants of tiny cannot be made:",
+        "  without shortcut: tiny has no shortcut",
+        "  without branch=5x5: tiny has no branch 5x5",
+    ]
+
+
+@pytest.mark.parametrize("what", ["head", "linear", "head.pool"])
+def test_what_is_left_must_give_one_score_a_class(what: str) -> None:
+    net = Network("maps", (1, 8, 9), Chain(conv=Conv(4, 3), head=Chain(linear=Conv(2, 1), pool=GlobalPool())))
+    with pytest.raises(UsageError, match=r"the output of maps would be \(.*\), and must stay \(2,\), one score a class"):
+        variants_of(net, [f"without {what}"])
+
+
+def test_networks_without_a_description_are_refused_in_words() -> None:
+    import torch
+
+    from striate.networks.foreign import own_network
+
+    own = own_network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(72, 3)), (1, 8, 9))
+    with pytest.raises(UsageError, match="Sequential is a module of the user's own, and not described by its parts") as caught:
+        variants_of(own, ["without augmentation"])
+    assert "striate ablate RUN --lesion" in caught.value.remedy
+
+
+def test_no_augmentation_cannot_be_left_out() -> None:
+    training = {**TRAINING, "crop_padding": 0, "flip": False}
+    with pytest.raises(UsageError, match="without augmentation: this training has none"):
+        striate.ablate(NET, drawn(), "without augmentation", training=training)
+
+
 def test_no_edit_is_an_error() -> None:
     with pytest.raises(UsageError, match="nothing to ablate"):
         variants_of(NET, [])
@@ -173,14 +210,35 @@ def test_what_an_edit_changes_is_said_before_anything_trains(done: tuple[Any, Pa
 
 
 def test_the_report_lies_in_the_run_as_json_csv_html_markdown_and_picture(done: tuple[Any, Path, Listener]) -> None:
-    report, folder, _ = done
+    _, folder, _ = done
 
     assert json.loads((folder / "report" / "ablation.json").read_text())["variants"][0]["name"] == "baseline"
     assert (folder / "report" / "ablation.csv").read_text().splitlines()[1].startswith(f"baseline,{NET.params},{NET.macs},")
-    assert (folder / "report" / "ablation.md").read_text() in summary(report) + "\n"
+    table = (folder / "report" / "ablation.md").read_text()
+    assert table.startswith("tiny on arrays, 2 seeds a variant, equal epochs (6 steps)\n\n| variant |")
+    assert f"| without norm | {NET.without('norm').params:,} |" in table
     assert (folder / "report" / "ablation.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "report" / "ablation.html").read_text()
     assert "<td>without norm</td>" in page and "http:" not in page and "https:" not in page
+
+
+def test_a_terminal_of_100_columns_shows_the_table_whole(done: tuple[Any, Path, Listener]) -> None:
+    row = VariantRow(
+        **{
+            **vars(done[0].variants[1]),
+            "name": "without shortcut + swap activation=leaky_relu",
+            "params": 1_234_567,
+            "macs": 65_000_000_000,
+        },
+    )
+    lines = summary(dataclasses.replace(done[0], variants=(*done[0].variants, row))).splitlines()
+
+    table = lines[lines.index("") + 1 :]
+    assert max(map(len, table[: table.index("")])) <= 100
+    assert table[0].split() == ["variant", "params", "MACs", "accuracy", "95", "%", "change", "p", "loss", "gradient", "seconds"]
+    assert table[1].startswith("baseline  ")
+    assert table[table.index(row.name) + 1].split()[:2] == ["1.23M", "65G"]
+    assert f"tables, curves and page in {done[1]}/report" in lines[-1]
 
 
 def test_a_resumed_ablation_repeats_no_finished_trial(done: tuple[Any, Path, Listener], tmp_path: Path) -> None:
@@ -243,6 +301,21 @@ def test_a_variant_that_goes_nan_is_a_row_that_says_so(tmp_path: Path) -> None:
     assert report.variants[1].done == 0
     assert report.variants[1].problems[0].startswith("seed 0: diverged: ")
     assert "diverged" in summary(report)
+
+
+def test_a_trial_that_torch_refuses_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = trial_process.gradient_norms
+
+    def refused(plan: Any, module: Any) -> dict[str, float]:
+        if plan.fitting.network != NET:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator:\n can't allocate memory")
+        return norms(plan, module)
+
+    monkeypatch.setattr(trial_process, "gradient_norms", refused)
+    report = striate.ablate(NET, drawn(), edits=["without norm"], seeds=1, training=TRAINING, output=tmp_path / "run")
+
+    assert [row.done for row in report.variants] == [1, 0]
+    assert report.variants[1].problems[0] == ("seed 0: failed: out of memory: [enforce fail] DefaultCPUAllocator: can't allocate memory")
 
 
 def test_equal_macs_give_half_the_steps_to_twice_the_macs(tmp_path: Path) -> None:

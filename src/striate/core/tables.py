@@ -1,10 +1,10 @@
-"""CSV text that spreadsheets open without running or breaking anything."""
+"""Tables as text: aligned for a terminal, and as CSV that spreadsheets open without running or breaking anything."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -16,6 +16,16 @@ def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
         line = io.StringIO(newline="")
         csv.writer(line, lineterminator="\r\n").writerow(row)  # up to Python 3.12 a cell is quoted only for line breaks that are named here
         lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
+
+
+def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> str:
+    """A table in columns, two spaces between them; those of `right` are set right. Lines are never wrapped."""
+    widths = [max(len(row[column]) for row in [heading, *rows]) for column in range(len(heading))]
+    lines = []
+    for row in [heading, *rows]:
+        cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        lines.append("  ".join(cells).rstrip() + "\n")
     return "".join(lines)
 
 

@@ -96,7 +96,7 @@ def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **f
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
-    return ablate_request(with_checked_fields(AblateRequest, network=network, data=data, edits=edits, **fields), watch=watch)
+    return ablate_request(with_checked_fields(AblateRequest, **{"edits": edits, **fields}, network=network, data=data), watch=watch)
 
 
 def demo(name: str, **fields: Any) -> DemoReport:

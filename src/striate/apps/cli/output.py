@@ -62,7 +62,6 @@ def report_error(error: StriateError, *, as_json: bool) -> int:
 
 def print_table(heading: list[str], rows: list[list[str]], right: set[int]) -> None:
     """A plain table on stdout; the columns of `right` are set right. Lines are never wrapped."""
-    widths = [max(len(row[column]) for row in [heading, *rows]) for column in range(len(heading))]
-    for row in [heading, *rows]:
-        cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    from striate.core.tables import aligned
+
+    sys.stdout.write(aligned(heading, rows, right))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from striate.core.errors import UnknownNameError, UsageError
 from striate.networks.edits.kernels import without_bottleneck
-from striate.networks.edits.tree import all_lines, edited, input_shapes, line_of, listed, parts, select, topmost
+from striate.networks.edits.tree import LONG_WORDS, all_lines, edited, input_shapes, line_of, listed, parts, select, topmost
 from striate.networks.layers import (
     Activation,
     BatchNorm,
@@ -36,6 +36,13 @@ NORMS: dict[str, Callable[[int], Layer]] = {  # number of channels -> layer
     "instance": lambda _: InstanceNorm(affine=True),
     "layer": lambda _: LayerNorm(),
     "response": lambda _: LocalResponseNorm(),
+}
+
+
+STAYS = {  # why a network that has layers of the role may have none to replace
+    "activation": "Those that it has are {to} already, or gates, softmax or identity, which stay.",
+    "pooling": "Those that it has are {to} already, or global, which stay.",
+    "norm": "Those that it has are {to} already.",
 }
 
 
@@ -199,5 +206,7 @@ def _swap_norm(network: Network, norm: str | Layer) -> Network:
 
 def _swapped(network: Network, role: str, to: object, new: dict[str, Layer], adapted: dict[str, Layer] | None = None) -> Network:
     if not new:
-        raise UsageError(f"{network.name} has no {role} to replace by {to}")
+        has = any(part.layer.role == LONG_WORDS.get(role, role) and not isinstance(part.layer, Container) for part in parts(network))
+        to = to.name if isinstance(to, Activation) else to
+        raise UsageError(f"{network.name} has no {role} to replace by {to}", STAYS[role].format(to=to) if has else "")
     return edited(network, f"with {role} {to}", (), new | (adapted or {}), f"replaced {listed(list(new))}")

@@ -144,7 +144,7 @@ def _deepen(layer: Layer, path: str, factor: float, shapes: dict[str, Shape], ne
         first = next(i for i, (name, _) in enumerate(layer.children) if name in members)
         others = [child for child in layer.children if child[0] not in members]
         new[path] = layer.with_children((*layer.children[:first], *kept, *others[first:]))
-        yield f"{path or 'the network'} has {len(units) - len(drop) + max(0, target - len(units))} of {len(units)} blocks"
+        yield f"{path or 'the network'} has {len(units) - len(drop) + max(0, target - len(units))} blocks in place of {len(units)}"
     elif not alike:
         for name, child in layer.children:
             yield from _deepen(child, f"{path}.{name}" if path else name, factor, shapes, new)

@@ -52,13 +52,18 @@ def select(network: Network, what: str) -> list[Part]:
         return within(network, place, found)
     if found:
         return found
+    if what.startswith("branch="):
+        branches = sorted({part.path.rpartition(".")[2] for part in everything if _is_branch(part)})
+        has = f"Its branches are: {', '.join(branches)}." if branches else "It has no branches."
+        raise UsageError(f"{network.name} has no branch {what[7:]}", has)
     words = {"shortcut", *LONG_WORDS, *(layer.role for layer in LEAVES.values()), *get_args(ActivationName)}
     if what in words:
         has = sorted({part.layer.role for part in everything if not isinstance(part.layer, Container)})
         raise UsageError(f"{network.name} has no {what}", f"Its layers are: {', '.join(has)}.")
     names = {part.path.rpartition(".")[2] for part in everything}
     known = words | names | ({part.path for part in everything} if "." in what else set())
-    raise UnknownNameError("part", what, known, "`striate show` lists the parts of a network.")
+    top = ", ".join(dict.fromkeys(part.path for part in everything if "." not in part.path))
+    raise UnknownNameError("part", what, known, f"{network.name} consists of: {top}; `striate show {network.name}` lists what is in them.")
 
 
 def within(network: Network, place: str | None, among: Sequence[Part]) -> list[Part]:
@@ -81,7 +86,7 @@ def within(network: Network, place: str | None, among: Sequence[Part]) -> list[P
 
 def _is_called(part: Part, word: str) -> bool:
     if word.startswith("branch="):
-        return isinstance(part.parent, Parallel) and part.path.rpartition(".")[2] in (f"branch{word[7:]}", f"branch_{word[7:]}")
+        return _is_branch(part) and part.path.rpartition(".")[2] in (f"branch{word[7:]}", f"branch_{word[7:]}")
     hands_on = isinstance(part.layer, Identity) and isinstance(part.parent, Parallel) and part.parent.merge in ("sum", "concat")
     if word == "shortcut" and hands_on:
         return True
@@ -89,6 +94,10 @@ def _is_called(part: Part, word: str) -> bool:
         return True
     names, wanted = part.path.split("."), word.split(".")
     return len(names) >= len(wanted) and all(map(fnmatchcase, names[-len(wanted) :], wanted))
+
+
+def _is_branch(part: Part) -> bool:
+    return isinstance(part.parent, Parallel) and part.path.rpartition(".")[2].startswith("branch")
 
 
 def _walk(layer: Layer, path: str, parent: Container | None) -> Iterator[Part]:
@@ -162,8 +171,9 @@ def edited(network: Network, edit: str, gone: Collection[str], new: dict[str, La
         input_shapes(edited)
     except ShapeError as error:
         error.message = f"{network.name} {edit}: {error.message}"
-        fewer, other = "The parts that stay must still fit together: select fewer parts, or more.", "Choose another layer to put there."
-        error.remedy = error.remedy or (fewer if gone else other)
+        fewer = "The parts that stay must still fit together: select fewer parts, or more; @ and a place, as in norm@stage1, select some."
+        other = "Choose another layer to put there."
+        error.remedy = fewer if gone else error.remedy or other
         raise error from None
     return edited
 

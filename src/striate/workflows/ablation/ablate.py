@@ -22,9 +22,9 @@ from striate.core.locks import RunLock
 from striate.data.batches import Augmentation
 from striate.insight.ablate.statistics import paired_difference, t_interval
 from striate.networks.network import Network
-from striate.workflows.ablation.report import write_report
+from striate.workflows.ablation.report import terminal_table, write_report
 from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, left_result, on_ray
-from striate.workflows.ablation.variants import BASELINE, Variant, slug, variants_of
+from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.continuing import Plan
@@ -140,6 +140,8 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
     if plan.config.get("task") not in (None, "classify"):
         raise UsageError(f"ablate compares classifiers, and the task is {plan.config['task']}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
+    if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
+        raise UsageError(f"{AUGMENTATION}: this training has none", "Name one, for example with a --recipe, or leave that edit out.")
     steps = _steps(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
         watch.say(
@@ -345,9 +347,10 @@ def _means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def summary(report: AblateReport) -> str:
     """The report for a person."""
-    from striate.workflows.ablation.report import markdown_table
-
-    lines = [markdown_table(report), f"{report.run}: {report.trials} trials, {report.seconds:.1f} s"]
+    lines = [
+        terminal_table(report),
+        f"{report.run}: {report.trials} trials, {report.seconds:.1f} s; tables, curves and page in {report.run}/report",
+    ]
     if report.failed:
         lines.append(f"{report.failed} failed or hung; train them again with: striate ablate --resume {report.run} --retry-failed")
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.files import write_atomically
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import aligned, csv_text, spreadsheet_cell
 from striate.workflows.page import Section, code, document, figure, folded, pairs, table
 from striate.workflows.pictures import DPI, drawing, png_bytes
 from striate.workflows.training.runs import write_json
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateReport, VariantRow
 
 HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
+SHORT_HEADING = ("variant", "params", "MACs", "accuracy", "95 %", "change", "p", "loss", "gradient", "seconds")
+LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 
 def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> None:
@@ -59,13 +61,58 @@ def _ratio(norms: dict[str, float]) -> str:
     return f"{values[0] / values[-1]:.3g}" if values and values[-1] else "-"
 
 
+def terminal_table(report: AblateReport) -> str:
+    """The table on at most 100 columns: a long name has a line of its own above the numbers; below it what did not go well."""
+    rows = []
+    for row in report.variants:
+        numbers = [
+            _counted(row.params),
+            _counted(row.macs),
+            "-" if row.accuracy is None else f"{row.accuracy:.4f}",
+            "-" if row.accuracy_interval is None else "{:.3f}-{:.3f}".format(*row.accuracy_interval),
+            "-" if row.difference is None else f"{row.difference:+.4f}",
+            "-" if row.p_value is None else f"{row.p_value:.2g}",
+            "-" if row.train_loss is None else f"{row.train_loss:.4g}",
+            _ratio(row.gradients_before),
+            "-" if row.seconds is None else f"{row.seconds:.1f}",
+        ]
+        rows.append([row.name if len(row.name) <= LONGEST_NAME else "", *numbers])
+    heading, *lines = aligned(SHORT_HEADING, rows, range(1, len(SHORT_HEADING))).splitlines()
+    for row, line in zip(report.variants, lines, strict=True):
+        heading += f"\n{line}" if len(row.name) <= LONGEST_NAME else f"\n{row.name}\n{line}"
+    return "\n".join([f"{_about(report)}:", "", heading, "", _legend(report), *_problems(report)]) + "\n"
+
+
+def _about(report: AblateReport) -> str:
+    steps = {row.steps for row in report.variants}
+    each = f" ({steps.pop():,} steps)" if len(steps) == 1 else ""
+    return f"{report.network} on {report.data}, {report.seeds} seed{'s' if report.seeds > 1 else ''} a variant, equal {report.budget}{each}"
+
+
+def _legend(report: AblateReport) -> str:
+    words = "accuracy on the validation split; gradient: of the first weight by that of the last, before training"
+    return words if report.seeds > 1 else f"{words}\nwith one seed there is no interval and no p; take --seeds 3 or more"
+
+
+def _problems(report: AblateReport) -> list[str]:
+    return [f"- {row.name}, {problem}" for row in report.variants for problem in row.problems]
+
+
+def _counted(number: int) -> str:
+    """Three digits and a unit: 23.5M."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return str(number)
+
+
 def markdown_table(report: AblateReport) -> str:
     """The table, and below it what did not go well."""
     rows = [cells(row, report.seeds) for row in report.variants]
-    lines = [f"{report.network} on {report.data}, {report.seeds} seeds, equal {report.budget}", ""]
+    lines = [_about(report), ""]
     lines += ["| " + " | ".join(HEADING) + " |", "| --- |" + " ---: |" * (len(HEADING) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    problems = [f"- {row.name}, {problem}" for row in report.variants for problem in row.problems]
+    problems = _problems(report)
     return "\n".join([*lines, *([""] if problems else []), *problems]) + "\n"
 
 
@@ -97,8 +144,8 @@ def page(report: AblateReport, picture: bytes | None) -> bytes:
         *([Section("What each edit changes", diffs)] if diffs else []),
     ]
     about = (
-        f"{report.seeds} seeds a variant, equal {report.budget}; accuracy of the last epoch on the validation split, "
-        "p of the paired t-test against the baseline."
+        f"{_about(report)}; accuracy of the last epoch on the validation split, p of the paired t-test against the baseline; "
+        "gradient: of the first weight by that of the last, before training."
     )
     return document(f"Ablation of {report.network} on {report.data}", about, sections)
 

@@ -14,6 +14,7 @@ from striate.core.devices import choose_device, wait_briefly
 from striate.core.errors import NumericError, StriateError
 from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
+from striate.engine.failures import is_out_of_memory
 from striate.estimators.fitting import EpochRow, fit_images
 from striate.estimators.model import load
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
@@ -21,6 +22,7 @@ from striate.workflows.training.running import run
 from striate.workflows.training.runs import write_json
 
 RESULT, HEARTBEAT = "result.json", "heartbeat"
+LAST_WORDS = 400  # characters of a failure that a trial's row tells
 GRADIENT_IMAGES = 128  # of the training split, on which the gradients by depth are taken
 INTERRUPTED = 6  # the exit code of a trial that was asked to stop
 
@@ -71,6 +73,9 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[
         return {"status": "diverged", "message": error.message}
     except StriateError as error:
         return {"status": "failed", "message": error.message}
+    except (RuntimeError, MemoryError, ValueError, TypeError, OSError) as error:  # of torch, such as too little memory
+        words = f"out of memory: {error}" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+        return {"status": "failed", "message": " ".join(words.split())[:LAST_WORDS]}
     last = outcome.rows[-1]
     return {
         "status": "done",

@@ -17,13 +17,12 @@ from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
 from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
-from striate.workflows.ablation.trial import HEARTBEAT, RESULT, trial
+from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, RESULT, trial
 from striate.workflows.training.runs import write_json, write_yaml
 
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
 GRACE_SECONDS = 10.0  # for a trial that is asked to stop
-LAST_WORDS = 400  # characters of a failed trial's stderr that its row tells
 
 
 @dataclass(frozen=True, kw_only=True)

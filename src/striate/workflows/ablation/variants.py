@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import UnknownNameError, UsageError
+from striate.networks.layers.foreign import Foreign, OwnNetwork
 from striate.networks.network import Network
 from striate.networks.table import table_diff
 from striate.workflows.recipes.files import safe_yaml
@@ -18,6 +19,7 @@ VERBS = ("without", "swap", "split-kernels", "factorize", "head", "width", "dept
 ROLES = ("activation", "pooling", "norm")  # that swap takes
 NOTHING = "none"  # an edit of a grid that leaves things as they are
 BASELINE = "baseline"
+AUGMENTATION = "without augmentation"  # the one edit of the training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +37,28 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
     """The baseline; each of `edits` alone; with `pairs` each two of them; and what the file `grid` lists.
 
     Raises:
-        UsageError: an edit matches nothing, or says nothing that can be done; names it.
+        UsageError: an edit matches nothing, or says nothing that can be done; names it, and where there are several, all of them.
     """
+    _check_editable(network)
     lists = [(), *((edit,) for edit in edits)]
     lists += itertools.combinations(edits, 2) if pairs else []
     named = {" + ".join(words) or BASELINE: words for words in lists} | (read_grid(grid) if grid is not None else {})
     if len(named) < 2:
         raise UsageError("nothing to ablate: no edit is named", "For example: --without shortcut --without norm.")
-    found = [variant(network, name, tuple(words)) for name, words in named.items()]
+    found: list[Variant] = []
+    wrong: dict[tuple[str, ...], UsageError] = {}
+    for name, words in named.items():
+        if any((word,) in wrong for word in words):
+            continue  # a pair with an edit that cannot be made alone
+        try:
+            found.append(variant(network, name, tuple(words)))
+        except UsageError as error:
+            wrong[tuple(words)] = error
+    if len(wrong) == 1:
+        raise next(iter(wrong.values()))
+    if wrong:
+        lines = [f"  {' + '.join(words)}: {error.message}" for words, error in wrong.items()]
+        raise UsageError("\n".join([f"{len(wrong)} variants of {network.name} cannot be made:", *lines]), "Leave these edits out.")
     slugs = [slug(one.name) for one in found]
     for one, word in zip(found, slugs, strict=True):
         if slugs.count(word) > 1:
@@ -50,14 +66,35 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
     return found
 
 
+def _check_editable(network: Network) -> None:
+    """Networks without a description have no parts to edit; the user's own modules could not be trained in other processes either."""
+    from_elsewhere = next((child for _, child in network.root.children if isinstance(child, Foreign)), None)
+    if from_elsewhere is None:
+        return
+    whose = "a module of the user's own" if isinstance(from_elsewhere, OwnNetwork) else "a module of another library"
+    raise UsageError(
+        f"{network.name} is {whose}, and not described by its parts: there is nothing that ablate could leave out",
+        "Take a network of `striate networks`, or train this one and damage it: striate ablate RUN --lesion.",
+    )
+
+
 def variant(network: Network, name: str, edits: tuple[str, ...]) -> Variant:
-    """`network` after `edits`, in their order."""
+    """`network` after `edits`, in their order.
+
+    Raises:
+        UsageError: an edit cannot be made, or what is left gives no class scores.
+    """
     edited, augmented = network, True
     for edit in edits:
-        if edit == "without augmentation":
+        if edit == AUGMENTATION:
             augmented = False
         else:
             edited = applied(edited, edit)
+    if edited.output_shape != network.output_shape:
+        raise UsageError(
+            f"{name}: the output of {network.name} would be {edited.output_shape}, and must stay {network.output_shape}, one score a class",
+            "Select fewer parts, for example with @ and a place: 'without pool@stage1'.",
+        )
     lines = [] if edited is network else table_diff(network, edited)
     return Variant(
         name=name,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UnknownNameError
 from striate.core.files import write_atomically
+from striate.core.tables import aligned
 from striate.workflows.demos.shown import Setting, Shown, Table, word
 from striate.workflows.training.runs import new_run_folder, write_json
 
@@ -28,6 +30,7 @@ class Demo:
     shows: str
 
 
+WIDTH = 100  # columns of what is printed
 MAIN = Demo("train", "the main job: a network learns scanned digits and answers for ones it has not seen")
 
 # The module of a demo has its name, with _ for -, and a function `show(setting) -> Shown`.
@@ -115,9 +118,9 @@ def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: 
 
 def summary(report: DemoReport) -> str:
     """The report for a person: its tables, what to see in them, and where the pictures are."""
-    parts = [f"{report.name}: {report.shows}\n"]
+    parts = [textwrap.fill(f"{report.name}: {report.shows}", WIDTH) + "\n"]
     parts += [f"{table.title}\n{text_of(table)}" for table in report.tables]
-    parts.append("".join(f"{note}\n" for note in report.notes))
+    parts.append("".join(f"{textwrap.fill(note, WIDTH)}\n" for note in report.notes))
     parts.append("".join(f"picture   {file}\n" for file in report.files) + f"numbers   {report.output}/numbers.json\n")
     return "\n".join(parts)
 
@@ -126,9 +129,6 @@ def text_of(table: Table) -> str:
     """A table as aligned text; numbers stand right."""
     columns = [[name, *(word(row[place]) for row in table.rows)] for place, name in enumerate(table.heading)]
     right = [not any(isinstance(row[place], str) for row in table.rows) for place in range(len(columns))]
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for row in zip(*columns, strict=True):
-        cells = (cell.rjust(width) if aside else cell.ljust(width) for cell, width, aside in zip(row, widths, right, strict=True))
-        lines.append(("  " + "  ".join(cells)).rstrip() + "\n")
-    return "".join(lines)
+    heading, *rows = zip(*columns, strict=True)
+    text = aligned(heading, rows, {place for place, aside in enumerate(right) if aside})
+    return "".join(f"  {line}\n" for line in text.splitlines())
