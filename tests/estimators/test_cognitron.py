@@ -134,8 +134,12 @@ def test_rows_and_colours_and_bytes_are_pictures_too():
     ("settings", "words"),
     [
         ({"planes": ()}, r"planes must be a number of at least 1 for each stage, got \(\)"),
-        ({"kernel_size": 4}, "kernel_size must be odd and at least 1, got 4"),
-        ({"competition_size": 0}, "competition_size must be odd and at least 1, got 0"),
+        ({"kernel_size": 4}, "kernel_size must be odd, got 4"),
+        ({"competition_size": 0}, "competition_size must be at least 1, got 0"),
+        ({"planes": (3, 0)}, r"planes\[1\] must be at least 1, got 0"),
+        ({"planes": "3"}, r"planes must be whole numbers such as \(64, 32\), got '3'"),
+        ({"max_iter": 1.5}, r"max_iter must be a whole number, got 1\.5"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number, got nan"),
         ({"pool_size": 0}, "pool_size must be at least 1, got 0"),
         ({"selectivity": 0}, "selectivity must be positive, got 0"),
     ],
@@ -143,6 +147,11 @@ def test_rows_and_colours_and_bytes_are_pictures_too():
 def test_a_setting_of_the_cognitron_out_of_its_range_is_named(settings, words):
     with pytest.raises(UsageError, match=words):
         Cognitron(**settings).fit(bars())
+
+
+def test_one_number_of_planes_is_one_stage():
+    one, other = (Cognitron(planes, random_state=0).fit(bars()) for planes in (2, (2,)))
+    np.testing.assert_array_equal(one.transform(bars()), other.transform(bars()))
 
 
 def test_pictures_of_another_shape_are_named():

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from striate.core.errors import ShapeError, UsageError
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
+from striate.estimators.settings import check_counts, check_numbers, sizes_of
 
 AT_ONCE = 128  # pictures
 FIRST_WEIGHTS = 1e-4  # so little that a cell which has learned anything similar wins
@@ -44,7 +45,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     they must be.
 
     Args:
-        planes: Planes of each stage.
+        planes: Planes of each stage; one number is one stage.
         kernel_size: Side of the window of S-cells; odd. Smaller where the layer below is.
         pool_size: Side of the window of C-cells, and the step between them.
         selectivity: r while learning, high, so that unlike patterns go to different planes.
@@ -69,7 +70,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def __init__(
         self,
-        planes: tuple[int, ...] = (32,),
+        planes: int | tuple[int, ...] = (32,),
         *,
         kernel_size: int = 5,
         pool_size: int = 2,
@@ -102,7 +103,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         generator = random_state_of(self.random_state)
         self.excitatory_: list[np.ndarray] = []
         self.inhibitory_: list[np.ndarray] = []
-        for count in self.planes:
+        for count in sizes_of("planes", self.planes):
             window = window_of(below.shape, self.kernel_size)
             self.excitatory_.append(generator.uniform(size=(count, *window.shape)) * FIRST_WEIGHTS * window.numpy())
             self.inhibitory_.append(np.zeros(count))
@@ -132,16 +133,15 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return last.reshape(len(last), -1)
 
     def _check(self) -> None:
-        if not self.planes or min(self.planes) < 1:
+        if not sizes_of("planes", self.planes):
             raise UsageError(f"planes must be a number of at least 1 for each stage, got {self.planes!r}")
+        check_counts(kernel_size=self.kernel_size, competition_size=self.competition_size, pool_size=self.pool_size, max_iter=self.max_iter)
         for name in ("kernel_size", "competition_size"):
-            if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise UsageError(f"{name} must be odd and at least 1, got {getattr(self, name)}")
-        for name in ("pool_size", "max_iter"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if getattr(self, name) % 2 == 0:
+                raise UsageError(f"{name} must be odd, got {getattr(self, name)}")
         for name in ("selectivity", "recognition_selectivity", "learning_rate"):
-            if getattr(self, name) <= 0:
+            check_numbers(**{name: getattr(self, name)})
+            if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive, got {getattr(self, name)}")
 
     def _read(self, X: Any, *, fitting: bool) -> Tensor:
