@@ -54,8 +54,8 @@ def select(network: Network, what: str) -> list[Part]:
         return found
     if what.startswith("branch="):
         branches = sorted({part.path.rpartition(".")[2] for part in everything if _is_branch(part)})
-        has = f"Its branches are: {', '.join(branches)}." if branches else "It has no branches."
-        raise UsageError(f"{network.name} has no branch {what[7:]}", has)
+        told = f"Its branches are: {', '.join(branches)}." if branches else "It has no branches."
+        raise UsageError(f"{network.name} has no branch {what[7:]}", told)
     words = {"shortcut", *LONG_WORDS, *(layer.role for layer in LEAVES.values()), *get_args(ActivationName)}
     if what in words:
         has = sorted({part.layer.role for part in everything if not isinstance(part.layer, Container)})
