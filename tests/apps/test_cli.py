@@ -314,3 +314,35 @@ def test_an_empty_word_for_a_file_is_one_clear_error(run_striate):
 
     assert code == 4
     assert err == "error: .: cannot write a file: this is a folder\n  Give the name of a file in it.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--lr", -1), "learning_rate (--lr): input should be greater than 0, got -1.0"),
+        (("--epochs", 0), "epochs: input should be greater than or equal to 1, got 0"),
+        (("--mixup", -1), "mixup must not be negative, got -1.0"),
+        (("--set", "settings.momentum=2"), "momentum: input should be less than 1, got 2"),
+        (("--epochs", "+3"), "--epochs +3: must be a whole number for a new run"),
+        (("--epochs", "many"), "--epochs many: must be a whole number for a new run"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_any_picture_is_looked_at(run_striate, tmp_path, words, said):
+    """The folder of pictures is not even there."""
+    code, _, err = run_striate("train", tmp_path / "photos", *words)
+
+    assert (code, err.splitlines()[0]) == (2, f"error: {said}")
+
+
+def test_a_run_folder_that_exists_is_refused_before_any_picture_is_looked_at(run_striate, run_folder, tmp_path):
+    code, _, err = run_striate("train", tmp_path / "photos", "--output", run_folder)
+
+    assert code == 2
+    assert f"{run_folder}: exists already" in err
+
+
+def test_train_without_pictures_says_what_to_name(run_striate):
+    code, _, err = run_striate("train")
+
+    assert code == 2
+    assert err.startswith("error: no pictures to train on\n  Name them: striate train photos, or striate train digits;")

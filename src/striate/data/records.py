@@ -104,7 +104,10 @@ class DataSource:
 
     def _part(self, split: str) -> Part:
         if split not in self.parts:
-            raise DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", "Choose another split.")
+            raise DataError(
+                f"{self.name} has no {split} split; it has {', '.join(self.splits)}",
+                "Choose another split; val is what the training held out of train.",
+            )
         return self.parts[split]()
 
 

@@ -171,15 +171,23 @@ def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
     return chosen
 
 
-def refuse_unknown_settings(request: TrainRequest, choices: Choices) -> None:
-    """Refuse what is known to be wrong before any picture is read: names that there are not, and settings of no attack.
+def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
+    """Refuse what is known to be wrong before any picture is read.
 
     Raises:
         UnknownNameError: `--set` names what there is not; gives the nearest.
-        UsageError: see `refuse_idle_attack`.
+        UsageError: no data, a value that is not of its kind or out of range, epochs to be added to no run; see `refuse_idle_attack`.
     """
-    chosen_settings(request, choices)
-    overrides(request, "augmentation", AUGMENTATIONS)
+    if request.data is None:
+        remedy = "Name them: striate train photos, or striate train digits; `striate datasets` lists the named sets."
+        raise UsageError("no pictures to train on", remedy)
+    if isinstance(request.epochs, str):
+        remedy = "Say --epochs N, or add to a run: striate train --resume RUN --epochs +N."
+        raise UsageError(f"--epochs {request.epochs}: must be a whole number for a new run", remedy)
+    undecided = (("learning_rate", FIND), ("batch_size", "auto"))
+    chosen = {name: value for name, value in chosen_settings(request, choices).items() if (name, value) not in undecided}
+    with_checked_fields(TrainSettings, **chosen)
+    with_checked_fields(Augmentation, **chosen_augmentation(request, choices))
 
 
 def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
@@ -299,11 +307,12 @@ def augmentation_for(
         base = dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
     elif base is None:
         base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
-    flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
-    chosen = {
-        "flip": base.flip and mirrors,
-        **choices.augmentation,
-        **{name: value for name, value in flags.items() if value is not None},
-        **overrides(request, "augmentation", AUGMENTATIONS),
-    }
+    chosen = {"flip": base.flip and mirrors, **chosen_augmentation(request, choices)}
     return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
+
+
+def chosen_augmentation(request: TrainRequest, choices: Choices) -> dict[str, Any]:
+    """What the recipe file, the flags and `--set` say of the augmentation, the later over the earlier."""
+    flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
+    said = {name: value for name, value in flags.items() if value is not None}
+    return {**choices.augmentation, **said, **overrides(request, "augmentation", AUGMENTATIONS)}

@@ -27,7 +27,7 @@ from striate.workflows.recipes.choices import (
     choices_of,
     completed,
     network_for,
-    refuse_unknown_settings,
+    refuse_wrong_settings,
     settings_for,
 )
 from striate.workflows.tasks.segment import plan_pixel_network
@@ -61,7 +61,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
     choices = choices_of(request.recipe)
     request = completed(request, choices)
-    refuse_unknown_settings(request, choices)
+    refuse_wrong_settings(request, choices)
     val_fraction = VAL_FRACTION if request.val_fraction is None else request.val_fraction
     source = open_source(
         request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable

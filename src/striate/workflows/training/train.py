@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.devices import choose_device
-from striate.core.errors import UsageError
+from striate.core.errors import UsageError, memory_in_words
 from striate.core.files import write_atomically
 from striate.core.locks import LOCK
 from striate.data.masks import MaskedSet
@@ -55,6 +55,11 @@ from striate.workflows.training.transfer import (
     keep_start,
 )
 
+MORE_MEMORY = (
+    "Train with a smaller --batch-size or --img-size, with a smaller network, or close other programs; "
+    "what a run has saved stays, and --resume RUN goes on from it."
+)
+
 
 def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     """Train a network as `request` says; the run folder holds the model after each better epoch.
@@ -63,14 +68,14 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
         UsageError: a bad flag, an unknown network or data set, an image size that does not fit, a run folder that exists.
         DataError: the data is missing, unreadable, or has one class.
         NumericError: the loss is NaN or Inf; what was saved before stays.
-        EnvironmentFault: no space or no permission for the run folder.
+        EnvironmentFault: no space or no permission for the run folder; or memory runs out, and not in an update, which would be divided.
 
     In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `watch`.
     """
     started = time.monotonic()
     choose_device(request.device or "auto")  # before anything is made
     check_packages(request.log)
-    with joined(request.device or "auto") as group:
+    with memory_in_words(MORE_MEMORY), joined(request.device or "auto") as group:
         talking = watch is not None and (group is None or group.is_first)
         return train_in(group, request, watch if talking and watch is not None else Silence(), started)
 
@@ -81,11 +86,13 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
         if request.recipe is not None:
             raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
         return resumed(request, request.resume, watch, started, group)
+    again = is_restarted(request.output)
+    if group is None and request.output is not None and not again:
+        refuse_used(request.output)  # before the pictures are read
     plan, picture = planned(request, watch, group), None
     if finds_rate(request):
         plan, picture = with_found_rate(plan, watch.say)
     refuse_other_plans(group, plan)
-    again = is_restarted(request.output)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
     with locked(folder, group, watch.say):
         start = latest_for_all(folder / CHECKPOINTS, group, watch.say) if again and (folder / CHECKPOINTS / "latest").exists() else None
