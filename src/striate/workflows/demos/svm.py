@@ -93,11 +93,17 @@ def draw(panels: tuple[tuple[str, tuple[np.ndarray, np.ndarray], KernelSVM], ...
     """The border, the two edges of the street and the support vectors of each machine, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(12, 4.5), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 4.8), dpi=DPI, layout="constrained")
         for axes, (title, (X, y), model) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             bare(axes, title=title)
             draw_street(axes, X, y, model)
+        marks = [Line2D([], [], color=colour, marker=mark, linestyle="") for colour, mark in zip(COLOURS, "os", strict=False)]
+        ring = Line2D([], [], color="#222222", marker="o", markerfacecolor="none", markersize=9, linestyle="")
+        border, edge = (Line2D([], [], color="#222222", linestyle=style) for style in ("-", "--"))
+        names = ["class 0", "class 1", "support vector", "border: w x + b = 0", "edges of the street: w x + b = -1 and 1"]
+        figure.legend([*marks, ring, border, edge], names, loc="outside lower left", ncols=5, fontsize=9, frameon=False)
         return png_bytes(figure)
 
 
