@@ -77,6 +77,10 @@ def sgd(model: nn.Module, learning_rate: float, **options: Any) -> Training:
     return Training(model, torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=0.9, nesterov=True), options)
 
 
+def plain(model: nn.Module, learning_rate: float, **options: Any) -> Training:
+    return Training(model, torch.optim.SGD(model.parameters(), lr=learning_rate), options)
+
+
 def adamw(model: nn.Module, learning_rate: float, **options: Any) -> Training:
     return Training(model, torch.optim.AdamW(model.parameters(), lr=learning_rate), options)
 
@@ -144,12 +148,19 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Training]]] = {
     "AdamW at 0.5": ("learning_rate_too_high", "", lambda: adamw(cnn(norm=True), 0.5)),
     "SGD at 1e-7": ("learning_rate_too_low", "", lambda: sgd(cnn(), 1e-7)),
     "AdamW at 1e-8": ("learning_rate_too_low", "", lambda: adamw(cnn(norm=True), 1e-8)),
+    "SGD at 1e-5 without momentum": ("learning_rate_too_low", "", lambda: plain(dense(nn.ReLU), 1e-5)),
     "a layer nearly frozen": ("uneven_updates", "0", lambda: nearly_frozen(0, 3e-5)),
     "biases at -10": ("dead_relu", "4", pushed_below_zero),
     "sigmoid after large weights": ("saturated", "2", lambda: too_large_for(nn.Sigmoid)),
     "tanh after large weights": ("saturated", "2", lambda: too_large_for(nn.Tanh)),
     "half of the kernels zero": ("constant_units", "4", half_zero),
     "nine sigmoids": ("vanishing_gradient", "1", lambda: sgd(initialised(nn.Sigmoid, 9, nn.init.xavier_normal_), 0.05)),
+    "five sigmoids, until late": ("vanishing_gradient", "1", lambda: sgd(dense(nn.Sigmoid, layers=5, width=64), 0.02, epochs=4)),
+    "twelve tanh from small weights, until late": (
+        "vanishing_gradient",
+        "1",
+        lambda: sgd(initialised(nn.Tanh, 12, lambda weight: nn.init.normal_(weight, std=0.01)), 0.02, epochs=4),
+    ),
     "nine layers with a gain of 3": (
         "exploding_gradient",
         "1",

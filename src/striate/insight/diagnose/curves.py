@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 from striate.insight.diagnose.records import Finding
@@ -49,15 +51,18 @@ def curve_findings(curves: Curves, num_classes: int | None, *, finished: bool) -
 
 
 def _memorised(curves: Curves) -> list[Finding]:
-    """Networks learn what pictures have in common first, and wrong labels, one by one, later.
+    """Networks learn what pictures have in common first, and wrong labels, one by one, later; when all are learned, some of it may return.
 
     Source: Arpit et al., 2017, arXiv:1706.05394v2, section 4.
     """
     accuracy = _smooth(curves.val_accuracy)
     best = max(range(len(accuracy)), key=accuracy.__getitem__)
-    fallen, risen = accuracy[best] - accuracy[-1], curves.train_accuracy[-1] - curves.train_accuracy[best]
-    if not (fallen >= FALLEN and risen >= 2 * FALLEN):
+    ends, least = accuracy[best] - accuracy[-1], accuracy[best] - min(accuracy[best:])
+    risen = curves.train_accuracy[-1] - curves.train_accuracy[best]
+    usual = median(abs(after - before) for before, after in pairwise(curves.val_accuracy))  # of an epoch: chance, where pictures are few
+    if risen < 2 * FALLEN or not (ends >= max(FALLEN, usual) or least >= 2 * max(FALLEN, usual)):
         return []
+    fallen = max(ends, least)
     course = f"accuracy rises by {100 * risen:.0f} points in training, and falls by {100 * fallen:.0f} in validation"
     return [
         Finding(
@@ -68,7 +73,7 @@ def _memorised(curves: Curves) -> list[Finding]:
             unit="validation accuracy lost since its best epoch",
             message=f"from epoch {best + 1} on, {course}",
             cause="What is learned last helps on no other picture: most likely wrong labels are learned by heart.",
-            remedy=f"--smoothing 0.1 --epochs {best + 1}, and look at the training pictures that the model contradicts",
+            remedy="--patience 5, and look at the training pictures that the model contradicts",
         )
     ]
 
@@ -92,7 +97,7 @@ def _over(curves: Curves) -> list[Finding]:
             unit="accuracy in training - in validation",
             message=f"accuracy is {100 * gap:.0f} points higher in training than in validation, whose loss is {worse:.2f} times its least",
             cause="The network knows its training pictures by heart: too few of them, or too many weights.",
-            remedy="more pictures, more augmentation, or --weight-decay",
+            remedy="--aa trivial or another augmentation, a larger --weight-decay, or more pictures",
         )
     ]
 
@@ -111,6 +116,6 @@ def _under(curves: Curves, num_classes: int) -> list[Finding]:
             unit="training loss / that of a guess",
             message=f"the training loss is still {100 * share:.0f} % of what a guess has",
             cause="The network is too small for these pictures, or was trained too briefly.",
-            remedy="more --epochs, or a larger --model",
+            remedy=f"--epochs {2 * len(curves.train_loss)}, or a larger --model",
         )
     ]

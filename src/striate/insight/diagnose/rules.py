@@ -28,6 +28,7 @@ DEEP = 4  # layers with weights, from which on the signal is looked at by depth
 DRIFT = 0.1  # nats; below 0.02 is usual
 HIGH_RATIO, LOW_RATIO = 0.5, 1e-5  # change of the weights / weights, the median layer; about 1e-3 is healthy
 RISKY_RATIO, STUCK = 0.1, 0.95  # the same, where the loss stays above this share of the first one
+STUCK_RATIO = 1e-4  # below which a rate is too low for a training that has learned next to nothing
 UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
 LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
 WAITING = 0.5  # share of the time
@@ -63,8 +64,10 @@ def judge(
         finished: Whether the training has ended, so that it can be said that it learned too little.
     """
     curves = Curves.of(rows)
-    found = [*_states(samples), *_rates(samples, curves), *_waiting(samples), *curve_findings(curves, num_classes, finished=finished)]
-    return _explained(found)
+    told = curve_findings(curves, num_classes, finished=finished)
+    is_stuck = any(finding.kind == "underfitting" for finding in told)
+    found = [*_states(samples), *_rates(samples, curves, is_stuck=is_stuck), *_waiting(samples), *told]
+    return _explained([*found, *_held_up(samples)] if is_stuck else found)
 
 
 def causes(kind: Kind) -> tuple[Kind, ...]:
@@ -159,8 +162,13 @@ def _dead(samples: Sequence[Sample]) -> list[Finding]:
         "dead_relu",
         message="{percent} of its units were positive for no picture",
         cause="A ReLU that is never positive has no gradient: an update that was too large, or a bias far below zero, pushed it there.",
-        remedy="--lr at a third, or a leaky_relu network",
+        remedy=f"{_third(samples)}, or a leaky_relu network",
     )
+
+
+def _third(samples: Sequence[Sample]) -> str:
+    rates = [sample.learning_rate for sample in samples if sample.learning_rate]
+    return f"--lr {rates[-1] / 3:.2g}" if rates else "a smaller --lr"
 
 
 def _saturated(samples: Sequence[Sample]) -> list[Finding]:
@@ -207,7 +215,7 @@ def _depth(samples: Sequence[Sample]) -> list[Finding]:
                 unit="signal near the input / near the output",
                 message=f"the gradient that reaches it is {ratios[-1]:.1e} of the one near the output",
                 cause="Each layer passes on less than it gets, so that the first ones hardly learn.",
-                remedy="a network with batch norm or shortcuts, or --set settings.init=he",
+                remedy="--set settings.init=he, or a network with batch norm or shortcuts",
             )
         ]
     return [
@@ -222,6 +230,15 @@ def _depth(samples: Sequence[Sample]) -> list[Finding]:
             remedy="--clip-grad 1, or --set settings.init=he",
         )
     ]
+
+
+def _held_up(samples: Sequence[Sample]) -> list[Finding]:
+    """Gradients that vanished or exploded for so long that a training which has learned next to nothing lost its time."""
+    for last in range(len(samples), AT_ONCE - 1, -1):
+        window = samples[last - AT_ONCE : last]
+        if found := _depth(window):
+            return [replace(found[0], message=f"until update {window[-1].step}, {found[0].message}")]
+    return []
 
 
 def signal_ends(sample: Sample) -> tuple[float, float] | None:
@@ -261,7 +278,7 @@ def update_ratio(sample: Sample) -> float | None:
     return median(ratios) if ratios else None
 
 
-def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
+def _rates(samples: Sequence[Sample], curves: Curves, *, is_stuck: bool) -> list[Finding]:
     ratios = [(sample, ratio) for sample in samples if (ratio := update_ratio(sample)) is not None]
     found: list[Finding] = []
     high = next((b for a, b in pairwise(ratios) if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None) or _risky(ratios)
@@ -271,7 +288,7 @@ def _rates(samples: Sequence[Sample], curves: Curves) -> list[Finding]:
     if len(started) >= AT_ONCE:
         sample, ratio = max(ratios, key=lambda pair: pair[1])
         gained = curves.gained
-        if ratio < LOW_RATIO and (gained is None or gained < LITTLE):
+        if ratio < (STUCK_RATIO if is_stuck else LOW_RATIO) and (gained is None or gained < LITTLE):
             found.append(_too_low(sample, ratio))
         found += _uneven(started[-AT_ONCE:])
     return found

@@ -184,7 +184,7 @@ def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: T
             loss = loss_fn(module(batch.images), batch.labels)
             module.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            probe.after_step(step, loss.detach())
+            probe.after_step(step, loss.detach(), learning_rate=settings.learning_rate)
     return probe.samples
 
 
