@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -422,14 +425,70 @@ def test_trials_in_processes_are_those_of_this_process(tmp_path: Path, data_file
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> None:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    """The cluster that Ray starts here listens on this machine's own addresses only."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    heard: set[str] = set()
+
+    class Ports(Silence):
+        def say(self, text: str) -> None:
+            heard.update(listening() if text.startswith(("1/2", "2/2")) else ())
+
     request = AblateRequest(
         network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
     )
-    report = ablate(request)
+    report = ablate(request, watch=Ports())
 
     assert [row.done for row in report.variants] == [1, 1]
+    assert heard if shutil.which("ss") else True
+    assert {address for address in heard if not re.match(r"127\.|\[::1\]|\[::ffff:127\.", address)} == set()
+
+
+def listening() -> set[str]:
+    """The addresses on which this process and those that it started wait for connections."""
+    if shutil.which("ss") is None:
+        return set()
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    ours = {os.getpid()}
+    while more := {process for process, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    lines = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[3] for line in lines if ours & set(map(int, re.findall(r"pid=(\d+)", line)))}
+
+
+@pytest.mark.parametrize("lack", ["Ray is not installed", "Ray 2.9.3 is older than 2.50"])
+def test_without_ray_the_trials_run_in_processes_here_and_a_cluster_cannot_be_reached(
+    tmp_path: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch, lack: str
+) -> None:
+    import types
+
+    old = types.ModuleType("ray")
+    old.__version__ = "2.9.3"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", old if "older" in lack else None)
+    monkeypatch.setattr(trials, "_start", stand_in("raise SystemExit('started')"))
+    listener = Listener()
+    request = AblateRequest(
+        network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
+    )
+
+    report = ablate(request, watch=listener)
+
+    assert f"--on ray: {lack}; the trials run in processes of this machine instead, with the same results" in listener.lines
+    assert all("started" in row.problems[0] for row in report.variants)
+    with pytest.raises(EnvironmentFault, match=f"--on ray=10.0.0.1:6379: {lack}"):
+        ablate(dataclasses.replace(request, on="ray=10.0.0.1:6379", output=tmp_path / "other"))
+
+
+@pytest.mark.parametrize(("code", "status"), [("import os; os.kill(os.getpid(), 9)", "failed"), ("import time; time.sleep(60)", "hung")])
+def test_a_trial_on_a_worker_that_dies_or_hangs_is_a_result_that_says_so(monkeypatch: pytest.MonkeyPatch, code: str, status: str) -> None:
+    monkeypatch.setattr(trials, "_start", stand_in(code))
+
+    result = json.loads(trials.trial_on_worker(0, "{}", "{}", 0.5 if status == "hung" else 60.0, 1))
+
+    assert result["status"] == status
 
 
 def test_a_trial_that_still_runs_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

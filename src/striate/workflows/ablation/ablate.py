@@ -16,14 +16,14 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, InterruptedRun, UsageError
+from striate.core.errors import DataError, EnvironmentFault, InterruptedRun, UsageError
 from striate.core.journal import Journal, read_journal
 from striate.core.locks import RunLock
 from striate.data.batches import Augmentation
 from striate.insight.ablate.statistics import paired_difference, t_interval
 from striate.networks.network import Network
 from striate.workflows.ablation.report import terminal_table, write_report
-from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, left_result, on_ray
+from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, lacks_ray, left_result, on_ray
 from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
@@ -249,7 +249,7 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
             again = f"; {len(trials) - repeated} are trained, also what failed or hung" if request.retry_failed else ""
             watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
         try:
-            for one, result in _under_way(left, held, request):
+            for one, result in _under_way(left, held, request, watch):
                 results[one.key] = _noted(journal, one, result)
                 watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
@@ -264,15 +264,21 @@ def _noted(journal: Journal, one: Trial, result: Result) -> Result:
     return result
 
 
-def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest) -> Iterator[tuple[Trial, Result]]:
+def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, watch: Watch) -> Iterator[tuple[Trial, Result]]:
+    hang_after = float(held["hang_after"])
     if held["config"]["data"] == "arrays":
         if request.data is None or request.on is not None:
             raise UsageError("an ablation on arrays runs in this process, and needs the arrays", "Pass them as data, without on.")
         return in_this_process(trials, request.data)
     if request.on is not None:
-        return on_ray(trials, address=request.on.partition("=")[2] or None)
+        address, lacks = request.on.partition("=")[2] or None, lacks_ray()
+        if not lacks:
+            return on_ray(trials, address=address, hang_after=hang_after)
+        if address is not None:
+            raise EnvironmentFault(f"--on {request.on}: {lacks}", 'Install it with: pip install "striate[cluster]".')
+        watch.say(f"--on ray: {lacks}; the trials run in processes of this machine instead, with the same results")
     jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
-    return in_processes(trials, jobs=jobs, hang_after=float(held["hang_after"]))
+    return in_processes(trials, jobs=jobs, hang_after=hang_after)
 
 
 def _in_words(result: Result) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from striate.workflows.training.runs import write_json, write_yaml
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
 GRACE_SECONDS = 10.0  # for a trial that is asked to stop
+OLDEST_RAY = (2, 50)
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0", set before Ray is imported: a cluster that Ray starts here listens on 127.0.0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,25 +164,36 @@ def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) 
     return {"status": "failed", "message": " ".join(f"{how} {words}".split())}
 
 
-def on_ray(trials: Sequence[Trial], *, address: str | None, threads: int = 1) -> Iterator[tuple[Trial, Result]]:
-    """On the workers of the Ray cluster at `address`, or of one on this machine; each result as it comes.
-
-    The data must lie at the same path on every machine of the cluster.
-
-    Raises:
-        EnvironmentFault: Ray is not installed, or there is no cluster at the address.
-    """
+def lacks_ray() -> str:
+    """Why Ray cannot be the engine here, in words; empty where it can."""
+    if "ray" not in sys.modules and "RAY_ADDRESS" not in os.environ:
+        os.environ.setdefault(LOOPBACK_ONLY, "0")
     try:
         import ray
     except ImportError:
-        raise EnvironmentFault("--on ray: Ray is not installed", "pip install striate[cluster]") from None
+        return "Ray is not installed"
+    version = tuple(int(part) for part in ray.__version__.split(".")[:2] if part.isdigit())
+    return f"Ray {ray.__version__} is older than {'.'.join(map(str, OLDEST_RAY))}" if version < OLDEST_RAY else ""
+
+
+def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, threads: int = 1) -> Iterator[tuple[Trial, Result]]:
+    """On the workers of the Ray cluster at `address`, or of one on this machine; each result as it comes.
+
+    The data must lie at the same path on every machine of the cluster. A trial that shows no sign of life for `hang_after` seconds is
+    ended there, and its result says so.
+
+    Raises:
+        EnvironmentFault: there is no cluster at the address.
+    """
+    import ray
+
     try:
-        ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise EnvironmentFault(f"--on ray: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
     try:
         remote = ray.remote(num_cpus=threads, max_retries=0)(trial_on_worker)
-        waiting = {remote.remote(one.seed, json.dumps(dict(one.config)), one.network): one for one in trials}
+        waiting = {remote.remote(one.seed, json.dumps(dict(one.config)), one.network, hang_after, threads): one for one in trials}
         while waiting:
             (reference, *_), _ = ray.wait(list(waiting), num_returns=1)
             one = waiting.pop(reference)
@@ -194,11 +208,17 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, threads: int = 1) ->
         ray.shutdown()
 
 
-def trial_on_worker(seed: int, config: str, network: str) -> str:
-    """The trial that the texts describe, in a folder of the worker's own; its result as JSON."""
+def trial_on_worker(seed: int, config: str, network: str, hang_after: float, threads: int) -> str:
+    """The trial that the texts describe, in a folder of the worker's own and a process that may hang or die; its result as JSON."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as temporary:
         one = Trial(variant="trial", seed=seed, folder=Path(temporary) / "trial", config=json.loads(config), network=network)
-        result = trial(prepare(one))
-    return json.dumps(result or {"status": "failed", "message": "the worker was stopped"})
+        process = _start(one, threads)
+        try:
+            while (result := _result_of(one, process, hang_after)) is None:
+                time.sleep(POLL_SECONDS)
+        finally:
+            process.terminate()
+            _end(process)
+    return json.dumps(result)
