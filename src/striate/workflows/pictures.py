@@ -238,7 +238,7 @@ def png_bytes(figure: Figure) -> bytes:
     if figure.get_layout_engine():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # lays out and draws once; savefig draws twice
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]  # savefig draws twice
     else:
         figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15, facecolor="white", metadata={"Software": None})
     return file.getvalue()

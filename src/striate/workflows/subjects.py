@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import UsageError
-from striate.estimators.model import Model, load
+from striate.estimators.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
-from striate.networks.foreign import channels_of, own_network
+from striate.networks.foreign import channels_of, needs_its_module, own_network
+from striate.networks.model_file import read_model
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Subject(NamedTuple):
 
     name: str
     network: Network
-    model: Model | None  # trained, where it came from a run, a model file or a Model
+    model: Model | None  # trained, where it came from a run, a model file or a Model; not of a module of the user's own that is not at hand
 
     def module(self) -> nn.Module:
         """The torch module, (N, C, H, W) float to logits: the trained one, or one with fresh weights, random numbers left alone."""
@@ -46,11 +47,11 @@ def subject(
 
     if isinstance(source, nn.Module):
         if input_size is None:
-            raise UsageError(f"a {type(source).__name__} does not tell the size of its input", "Give input_size, such as input_size=32.")
+            raise UsageError(f"a {type(source).__name__} does not tell the size of its input", "Give input_size=, such as 32.")
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         network = own_network(source, (in_channels or channels_of(source) or 3, *size))
         return Subject(network.name, network, None)
-    is_path = isinstance(source, Path) or (isinstance(source, str) and (source.endswith(".safetensors") or Path(source).is_dir()))
+    is_path = _is_path(source)
     if isinstance(source, str) and not is_path:
         network = catalogue_network(source, num_classes, in_channels, input_size)
         return Subject(network.name, network, None)
@@ -58,5 +59,31 @@ def subject(
         raise UsageError(f"{source if is_path else source.name}: has its own classes and input", "Leave the sizes out.")
     if isinstance(source, Network):
         return Subject(source.name, source, None)
-    model = source if isinstance(source, Model) else load(source)
-    return Subject(str(source) if is_path else model.network.name, model.network, model)
+    if isinstance(source, Model):
+        return Subject(source.network.name, source.network, source)
+    try:
+        model = load(source)
+    except UsageError:
+        counted = _without_its_module(Path(source))
+        if counted is None:
+            raise
+        return Subject(str(source), counted, None)
+    return Subject(str(source), model.network, model)
+
+
+def is_untrained(source: Any) -> bool:
+    """Whether `source` is a name or a torch module, whose sizes can be chosen."""
+    from torch import nn
+
+    return isinstance(source, nn.Module) or (isinstance(source, str) and not _is_path(source))
+
+
+def _is_path(source: Any) -> bool:
+    return isinstance(source, Path) or (isinstance(source, str) and (source.endswith(".safetensors") or Path(source).is_dir()))
+
+
+def _without_its_module(source: Path) -> Network | None:
+    """The network of a run folder or a model file where it is a module of the user's own: it can be counted, not run."""
+    file = source / MODEL_NAME if source.is_dir() else source
+    network = read_model(file).network if file.is_file() else None
+    return network if network is not None and needs_its_module(network) else None

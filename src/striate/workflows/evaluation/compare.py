@@ -15,11 +15,12 @@ from striate.core.tables import csv_text, spreadsheet_cell
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
+from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import Interval, wilson_interval
 from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.profiling.profile import Totals, totals
-from striate.workflows.subjects import Subject, subject
+from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
+from striate.workflows.subjects import Subject, is_untrained, subject
 from striate.workflows.training.runs import read_config
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class CompareRequest:
     subjects: tuple[Any, ...]
     data: Any = None  # the runs' own data by default
     split: Literal["train", "val", "test"] = "val"
+    num_classes: int | None = None  # of those that are not trained, which then have the same outputs,
+    in_channels: int | None = None  # the same channels
+    input_size: int | tuple[int, int] | None = None  # and the same pictures
     measure: bool = False  # time them too, one picture at a time
     batch_size: int = 128
     output: Path | None = None  # CSV file of the pictures on which they differ
@@ -54,6 +58,7 @@ class Compared:
     network: str
     input_shape: tuple[int, ...]
     totals: Totals
+    described: bool  # False: a module without a description, which does not tell what it sees
     latency: Latency | None
     num_correct: int | None
     accuracy: float | None
@@ -119,9 +124,12 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     """
     if len(request.subjects) < 2:
         raise UsageError(f"compare needs two networks or runs, got {len(request.subjects)}", "striate compare resnet18 vgg16")
-    found = [subject(source) for source in request.subjects]
+    found = _found(request)
     models = [one.model for one in found if one.model is not None]
-    if models and len(models) < len(found):
+    absent = next((one for one in found if needs_its_module(one.network)), None)
+    if absent is not None:
+        say(f"{absent.name} is a module of the user's own that is not handed in: counts alone are compared")
+    elif models and len(models) < len(found):
         raw = next(one.name for one in found if one.model is None)
         say(f"{raw} is not trained: counts alone are compared")
     if request.data is not None and len(models) < len(found):
@@ -142,6 +150,17 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     if report.output is not None and output is not None:
         _write(output, report)
     return report
+
+
+def _found(request: CompareRequest) -> list[Subject]:
+    """Those to compare, under names that differ."""
+    numbers = (request.num_classes, request.in_channels, request.input_size)
+    found = [subject(source, *(numbers if is_untrained(source) else ())) for source in request.subjects]
+    names = [one.name for one in found]
+    return [
+        one._replace(name=f"{one.name} ({names[: place + 1].count(one.name)})") if names.count(one.name) > 1 else one
+        for place, one in enumerate(found)
+    ]
 
 
 def _answers(
@@ -186,7 +205,7 @@ def _check_division(runs: Sequence[Path], configs: Sequence[dict[str, Any]]) -> 
 
 def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None) -> Compared:
     latency = None
-    if request.measure:
+    if request.measure and not needs_its_module(one.network):
         module = one.module()
         latency = time_inference(module, next(batches(module, one.network.input_shape, (1,))))
     correct = int(right.sum()) if right is not None else None
@@ -195,6 +214,7 @@ def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None) -
         network=one.network.name,
         input_shape=one.network.input_shape,
         totals=totals(one.network),
+        described=not all(row.view.whole for row in one.network.rows),
         latency=latency,
         num_correct=correct,
         accuracy=float(right.mean()) if right is not None else None,
@@ -237,15 +257,16 @@ def _write(path: Path, report: CompareReport) -> None:
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
     """Those compared for a person: heading, rows, and the columns that are set right."""
-    heading = ["network", "input", "params", "MACs", "FLOPs", "sees", "training MiB"]
-    heading += ["p50 ms", "p99 ms"] if report.subjects[0].latency else []
+    heading = ["network", "input", "params", "MACs", "FLOPs", "sees", "training"]
+    timed = any(one.latency for one in report.subjects)
+    heading += ["p50 ms", "p99 ms"] if timed else []
     heading += ["accuracy", "95 % interval"] if report.num_images else []
     rows = []
     for one in report.subjects:
-        sees = one.totals.receptive_field
         row = [one.name, "x".join(map(str, one.input_shape)), f"{one.totals.params:,}", f"{one.totals.macs:,}", f"{one.totals.flops:,}"]
-        row += [str(sees) if isinstance(sees, int) else "x".join(map(str, sees)), f"{one.totals.training_memory_bytes / 2**20:,.2f}"]
-        row += [f"{one.latency.latency_ms_p50:.2f}", f"{one.latency.latency_ms_p99:.2f}"] if one.latency else []
+        row += [sees(one.totals, described=True) if one.described else "-", memory_text(one.totals.training_memory_bytes)]
+        if timed:
+            row += [f"{one.latency.latency_ms_p50:.2f}", f"{one.latency.latency_ms_p99:.2f}"] if one.latency else ["-", "-"]
         if one.accuracy is not None and one.accuracy_interval is not None:
             row += [f"{one.accuracy:.4f}", f"{one.accuracy_interval[0]:.4f} to {one.accuracy_interval[1]:.4f}"]
         rows.append(row)

@@ -17,6 +17,7 @@ from striate.insight.profile.layers import LayerTime, batches, time_layers
 from striate.insight.profile.machine import Machine, best, measure_machine
 from striate.insight.profile.published import PRINTED
 from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
+from striate.networks.foreign import needs_its_module
 from striate.networks.layers.base import elements
 from striate.networks.network import BYTES_PER_NUMBER, Network
 from striate.networks.table import field_text, layer_records
@@ -24,7 +25,7 @@ from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.subjects import subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -55,8 +56,8 @@ class Totals:
     params: int
     macs: int
     flops: int
-    training_memory_bytes: int  # activations that are kept for the backward pass, each layer's output counted
-    inference_memory_bytes: int  # activations alive at once
+    training_memory_bytes: int | None  # activations kept for the backward pass, each output counted; None: not known, as of a
+    inference_memory_bytes: int | None  # activations alive at once                       module of the user that is not at hand
     receptive_field: int | tuple[int, ...]
 
 
@@ -118,7 +119,9 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
     for layer in layers:
         layer.update(_traffic(layer, request.batch_size))
     machine = None
-    if request.measure:
+    if request.measure and needs_its_module(network):
+        say(f"{network.name} is a module of the user's own, of which a file holds the weights alone: counted, not measured")
+    elif request.measure:
         say(f"measuring {target.name}, {request.batch_size} pictures at once")
         measured, machine, times = _measure(target.module(), network, request)
         for layer in layers:
@@ -140,7 +143,9 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
 
 def totals(network: Network) -> Totals:
     """The counts of a whole network."""
-    return Totals(**{field.name: getattr(network, field.name) for field in dataclasses.fields(Totals)})
+    counts = {field.name: getattr(network, field.name) for field in dataclasses.fields(Totals)}
+    unknown = ("training_memory_bytes", "inference_memory_bytes") if needs_its_module(network) else ()
+    return Totals(**counts | dict.fromkeys(unknown))
 
 
 def _paper(network: Network) -> PaperNumbers | None:
@@ -247,12 +252,13 @@ def _cell(value: float | None, form: str) -> str:
 
 def summary(report: ProfileReport) -> str:
     """What is said below the table."""
-    whole, field = report.totals, report.totals.receptive_field
+    whole = report.totals
+    kept, alive = memory_text(whole.training_memory_bytes), memory_text(whole.inference_memory_bytes)
     lines = [
         f"rule              {report.rule}",
         f"cost              {whole.params:,} parameters, {whole.macs:,} MACs = {whole.flops:,} FLOPs a picture",
-        f"receptive field   {field if isinstance(field, int) else 'x'.join(map(str, field))}",
-        f"activations       {_mib(whole.training_memory_bytes)} training, {_mib(whole.inference_memory_bytes)} inference a picture",
+        f"receptive field   {sees(report.totals, described=is_described(report.layers))}",
+        f"activations       {kept} training, {alive} inference a picture",
     ]
     if report.paper:
         lines.append(f"paper             {_paper_words(report.paper)}")
@@ -274,7 +280,7 @@ def _paper_words(paper: PaperNumbers) -> str:
 
 def _measured_words(measured: Measured) -> list[str]:
     peak = f"{measured.peak_flops_per_second / 1e9:,.0f} GFLOP/s, {measured.peak_bytes_per_second / 1e9:,.1f} GB/s"
-    memory = f"{_mib(measured.training_peak_bytes)} training, {_mib(measured.inference_peak_bytes)} inference"
+    memory = f"{memory_text(measured.training_peak_bytes)} training, {memory_text(measured.inference_peak_bytes)} inference"
     lines = [
         f"machine           {measured.device}, {measured.threads} threads: at most {peak}; {measured.share_of_peak:.0%} of it reached",
         f"peak memory       {memory}, measured, {measured.batch_size} pictures",
@@ -287,8 +293,27 @@ def _measured_words(measured: Measured) -> list[str]:
     return lines
 
 
-def _mib(count: int) -> str:
-    return f"{count / 2**20:,.2f} MiB"
+def is_described(layers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the layers tell what they see; those of a module without a description do not."""
+    return any(layer["receptive_field"] is not None for layer in layers)
+
+
+def sees(whole: Totals, *, described: bool) -> str:
+    """The receptive field of a network for a person."""
+    field = whole.receptive_field
+    if not described:
+        return "not known: modules without a description do not tell it"
+    return str(field) if isinstance(field, int) else "x".join(map(str, field))
+
+
+def memory_text(count: int | None) -> str:
+    """Bytes for a person."""
+    if count is None:
+        return "not known"
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size:
+            return f"{count / size:,.2f} {unit}"
+    return f"{count / 2**10:,.1f} KiB"
 
 
 def check_sizes(words: str) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ from striate.workflows.training.continuing import config_and_network
 from striate.workflows.training.running import EVENTS
 
 Result = TypeVar("Result")
+MOST_MACS = 10**9  # of a batch of 8 that is timed
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -247,12 +248,18 @@ def _profiled(request: ReportRequest, network: Network, model: Model | None, pla
     fields = ProfileRequest(
         network=model if model is not None else network,
         measure=request.measure and runs,
-        batch_sizes=(1, 32),
+        batch_size=_fitting(8, network),
+        batch_sizes=tuple(sorted({1, _fitting(32, network)})),
         seconds=0.1,
         device=request.device,
         output=place / "profile",
     )
     return profile(fields)
+
+
+def _fitting(batch_size: int, network: Network) -> int:
+    """A batch of that many pictures, of fewer where each is much work: the page should not wait for its timings."""
+    return max(1, min(batch_size, MOST_MACS * batch_size // (8 * max(1, network.macs))))
 
 
 def _diagnosed(request: ReportRequest, model: Model | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
