@@ -17,6 +17,7 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.data.sources import open_data
+from striate.networks.layers import Activation, Chain, Conv, GlobalPool, Linear
 
 
 @pytest.fixture
@@ -346,3 +347,51 @@ def test_train_without_pictures_says_what_to_name(run_striate):
 
     assert code == 2
     assert err.startswith("error: no pictures to train on\n  Name them: striate train photos, or striate train digits;")
+
+
+def test_a_lack_of_memory_is_an_error_of_the_environment_with_a_remedy(run_striate, monkeypatch, tmp_path):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("striate.workflows.info.info", fail)
+    monkeypatch.setattr("striate.workflows.training.train.info", fail)
+
+    code, _, err = run_striate("info")
+    assert code == 4
+    assert err.startswith(
+        "error: out of memory\n  Compute less at once (a smaller --batch-size or --img-size, a smaller network), or close"
+    )
+    code, _, err = run_striate("train", "digits", "--model", "compact_cnn", "--steps", "1", "--output", tmp_path / "run")
+    assert code == 4
+    assert "error: out of memory\n  Train with a smaller --batch-size or --img-size, with a smaller network, or close" in err
+
+
+def test_show_reads_runs_model_files_and_descriptions(run_striate, run_folder):
+    """The folder, the model file and the description beside it show the same table."""
+    tables = [run_striate("show", path)[1] for path in (run_folder, run_folder / "best.safetensors", run_folder / "network.json")]
+
+    assert tables[0].startswith("compact_cnn   input 1x8x8\n")
+    assert tables[0] == tables[1] == tables[2]
+    code, _, err = run_striate("show", run_folder, "--num-classes", 3)
+    assert code == 2
+    assert "a trained network has its own classes and input" in err
+
+
+def test_show_draws_svg_alone(run_striate, tmp_path):
+    code, _, err = run_striate("show", "lenet5", "--svg", tmp_path / "lenet5.png")
+
+    assert code == 2
+    assert f"Name it {tmp_path / 'lenet5.svg'}." in err
+    assert not (tmp_path / "lenet5.png").exists()
+
+
+def test_a_description_of_one_s_own_is_trained(run_striate, pictures, tmp_path):
+    """Conv of 3 x 3 x 3 x 4 + 4 and dense of 4 x 2 + 2: 122 parameters by hand; pictures of 9 x 8 are fitted to its 11 x 10."""
+    net = striate.Network("mine", (3, 11, 10), Chain(Conv(4, 3), Activation("relu"), GlobalPool(), Linear(2)))
+    (tmp_path / "mine.json").write_text(net.to_json())
+
+    code, out, err = run_striate("train", pictures, "--model", tmp_path / "mine.json", "--steps", 2, "--output", tmp_path / "run", "--json")
+
+    assert code == 0, err
+    assert (json.loads(out)["network"], json.loads(out)["params"]) == ("mine", 122)
+    assert striate.load(tmp_path / "run").network == net

@@ -3,11 +3,20 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 
-from striate.core.devices import choose_device, device_report, is_bfloat16_fast, processor_maker, wait_briefly
+from striate.core.devices import (
+    choose_device,
+    device_report,
+    is_bfloat16_fast,
+    processor_maker,
+    spare_threads,
+    startable_threads,
+    wait_briefly,
+)
 from striate.core.errors import EnvironmentFault, UsageError
 
 
@@ -156,3 +165,57 @@ except SystemExit:
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
 
     assert run.stdout.splitlines()[-1] == "False 10000"
+
+
+@pytest.fixture
+def few_threads(monkeypatch):
+    """A stand-in for a system that starts so many threads and no more; and a machine of four cores."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+    def allow(number: int) -> None:
+        start, started = threading.Thread.start, []
+
+        def limited(thread: threading.Thread) -> None:
+            if len(started) == number:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+
+    return allow
+
+
+def test_threads_that_can_be_started_are_counted_and_end(few_threads):
+    before = threading.active_count()
+
+    assert startable_threads(7) == 7
+    few_threads(2)
+    assert startable_threads(7) == 2
+    assert threading.active_count() == before
+
+
+def test_where_too_few_threads_can_be_started_one_computes_and_that_is_said(few_threads):
+    said = []
+    few_threads(9)  # two libraries, three more threads each, and four others: one too few
+
+    spare_threads(said.append)
+
+    assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert said == ["the system lets this process start only 9 more threads (ulimit -u, or a container's limit): computing on one"]
+
+
+def test_where_threads_can_be_started_or_the_user_has_set_their_number_nothing_changes(few_threads, monkeypatch):
+    said = []
+    few_threads(10)
+    spare_threads(said.append)
+    assert "OMP_NUM_THREADS" not in os.environ
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    few_threads(0)
+    spare_threads(said.append)
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"], said) == ("3", "2", [])

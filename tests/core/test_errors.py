@@ -3,7 +3,16 @@
 import pytest
 
 from striate.core import errors
-from striate.core.errors import DataError, EnvironmentFault, NumericError, ShapeError, StriateError, UnknownNameError, UsageError
+from striate.core.errors import (
+    DataError,
+    EnvironmentFault,
+    NumericError,
+    ShapeError,
+    StriateError,
+    UnknownNameError,
+    UsageError,
+    memory_in_words,
+)
 
 EXIT_CODES = {  # as the table of exit codes promises scripts
     "StriateError": 70,
@@ -71,3 +80,28 @@ def test_a_shape_error_gathers_the_path_on_its_way_out():
 
 def test_a_shape_error_with_a_path_of_its_own_says_it():
     assert str(ShapeError("wants (C, H, W)", path="head")) == "head: wants (C, H, W)"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 26214400 bytes. Error code 12"),
+         "out of memory: 25.0 MiB more were needed"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.50 GiB."), "out of memory: 2.50 GiB more were needed"),
+        (OSError(12, "Cannot allocate memory"), "out of memory"),
+    ],
+)  # fmt: skip
+def test_too_little_memory_ends_in_words_whoever_says_it(error, words):
+    with pytest.raises(EnvironmentFault) as fault, memory_in_words("Close other programs."):
+        raise error
+
+    assert (fault.value.message, fault.value.remedy, fault.value.exit_code) == (words, "Close other programs.", 4)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(2, "No such file"), EnvironmentFault("out of memory at step 3")])
+def test_what_is_no_lack_of_memory_or_is_said_already_stays_as_it_is(error):
+    with pytest.raises(type(error)) as same, memory_in_words("Close other programs."):
+        raise error
+
+    assert same.value is error

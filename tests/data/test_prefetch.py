@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, UsageError
 from striate.data.augmentation.record import Augmentation
 from striate.data.batches import Batches
 from striate.data.prefetch import prepared
@@ -196,3 +196,23 @@ def test_tasks_are_read_only_as_they_are_needed():
 def test_a_negative_number_of_workers_is_refused():
     with pytest.raises(UsageError, match="workers must not be negative, got -1"):
         Batches(image_set(3), 2, workers=-1)
+
+
+def test_threads_that_the_system_does_not_start_are_said_and_nobody_waits_for_them(monkeypatch: pytest.MonkeyPatch):
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+
+    with pytest.raises(EnvironmentFault, match=r"cannot start 3 threads that prepare batches: can't start new thread\nUse fewer --workers"):
+        next(prepared(range(9), str, 3))
+
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()

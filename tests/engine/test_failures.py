@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import EnvironmentFault
-from striate.engine.failures import TrainingDivergedError, is_out_of_memory
+from striate.core.errors import EnvironmentFault, is_out_of_memory
+from striate.engine.failures import TrainingDivergedError
 from striate.engine.fit import fit
 from striate.engine.settings import TrainSettings
 
@@ -163,3 +163,41 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(make_batches):
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         list(fit(nn.Sequential(nn.Flatten(), nn.Linear(95, 3)), make_batches(2), TrainSettings(**PLAIN)))
+
+
+class GreedyInValidation(Greedy):
+    """Trains on any number of pictures."""
+
+    def forward(self, images):
+        return self.inner(images) if self.training else super().forward(images)
+
+
+def test_too_little_memory_in_the_validation_divides_its_batches_from_then_on(make_batches):
+    def trained(most: int):
+        torch.manual_seed(0)
+        model = GreedyInValidation(nn.Sequential(nn.Flatten(), nn.Linear(96, 3)), most, RuntimeError)
+        training = fit(model, make_batches(3), TrainSettings(**PLAIN), val_batches=make_batches(2, seed=1))
+        events = list(training)
+        return [event.row for event in events if event.row], [note for event in events for note in event.notes], training
+
+    whole, none, _ = trained(12)
+    parts, notes, training = trained(3)
+
+    assert none == []
+    assert notes == [f"out of memory in the validation: its batches are now computed in {number} parts" for number in (2, 4)]
+    for ours, theirs in zip(parts, whole, strict=True):
+        assert (ours.train_loss, ours.val_accuracy) == (theirs.train_loss, theirs.val_accuracy)
+        assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-6)
+    assert training.state()["val_parts"] == 4
+    continued = fit(
+        GreedyInValidation(nn.Sequential(nn.Flatten(), nn.Linear(96, 3)), 3, RuntimeError), make_batches(3), TrainSettings(**PLAIN)
+    )
+    continued.load_state(training.state(), training.tensors())
+    assert continued.val_parts == 4
+
+
+def test_a_validation_for_which_memory_does_not_suffice_even_for_one_picture_ends_in_words(make_batches):
+    model = GreedyInValidation(nn.Sequential(nn.Flatten(), nn.Linear(96, 3)), 0, MemoryError)
+
+    with pytest.raises(EnvironmentFault, match="out of memory in the validation after step 2, even with one picture at a time"):
+        list(fit(model, make_batches(2), TrainSettings(**PLAIN), val_batches=make_batches(2, seed=1)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ from striate.core.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+
+OTHER_THREADS = 4  # that torch and what else is used start, beside those that compute
 
 
 def choose_device(name: str) -> torch.device:
@@ -74,6 +79,40 @@ def wait_briefly() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def spare_threads(say: Callable[[str], None]) -> None:
+    """Compute on one thread where the system lets this process start too few more, and say so.
+
+    The libraries below torch and NumPy start their threads when they are first needed, and end the process where they cannot. They read
+    OMP_NUM_THREADS and OPENBLAS_NUM_THREADS when they are imported: call this before. What the user has set stays.
+    """
+    names = [name for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name not in os.environ]
+    if not names:
+        return
+    wanted = len(names) * ((os.cpu_count() or 1) - 1) + OTHER_THREADS
+    started = startable_threads(wanted)
+    if started < wanted:
+        os.environ |= dict.fromkeys(names, "1")
+        say(f"the system lets this process start only {started} more threads (ulimit -u, or a container's limit): computing on one")
+
+
+def startable_threads(wanted: int) -> int:
+    """How many more threads this process can start, up to `wanted`; they end at once."""
+    end = threading.Event()
+    threads: list[threading.Thread] = []
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:  # can't start new thread
+        pass
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+    return len(threads)
 
 
 def device_report() -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Every error a user can meet: what was wanted, what came, the remedy, and the exit code of the command line."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")  # as torch and systems say it
 
 
 class StriateError(Exception):
@@ -100,3 +104,28 @@ class RefusedFileError(StriateError, ValueError):
 
     exit_code = 7
     kind = "refused_file"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on whatever device."""
+    if isinstance(error, StriateError):
+        return False
+    said = isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+    return said or isinstance(error, MemoryError)
+
+
+@contextlib.contextmanager
+def memory_in_words(remedy: str) -> Iterator[None]:
+    """Within, whatever says that memory ran out ends as an error of ours, with a remedy.
+
+    Raises:
+        EnvironmentFault: memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        asked = re.search(r"allocate (\d+) bytes|Tried to allocate ([\d.]+ [KMG]iB)", str(error))
+        amount = f": {asked[2] or f'{int(asked[1]) / 2**20:,.1f} MiB'} more were needed" if asked else ""
+        raise EnvironmentFault(f"out of memory{amount}", remedy) from None

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import torch
 
+from striate.core.errors import EnvironmentFault
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -27,6 +29,9 @@ def prepared(tasks: Iterable[Task], prepare: Callable[[Task], Result], workers: 
         tasks: What to prepare; read in the caller's thread.
         prepare: Must not depend on what was prepared before.
         workers: Threads, each of which computes on one core; 0 prepares each result in the caller's thread when it is asked for.
+
+    Raises:
+        EnvironmentFault: the system does not let this process start so many threads.
     """
     if workers == 0:
         yield from map(prepare, tasks)
@@ -56,6 +61,14 @@ def _compute_on_one_core(pool: ThreadPoolExecutor, workers: int) -> None:
         torch.set_num_threads(1)
         barrier.wait()
 
-    for future in [pool.submit(limit) for _ in range(workers)]:
+    try:
+        futures = [pool.submit(limit) for _ in range(workers)]
+    except RuntimeError as error:  # can't start new thread
+        barrier.abort()  # those that were started wait for all
+        message = f"cannot start {workers} threads that prepare batches: {error}"
+        raise EnvironmentFault(
+            message, "Use fewer --workers, or let this process start more (ulimit -u, or a container's limit)."
+        ) from None
+    for future in futures:
         future.result()
     torch.set_num_threads(threads)  # the number is each thread's own, but new threads start with what was set last

@@ -1,4 +1,4 @@
-"""Finding what went wrong in a step: the layer at which numbers stopped being finite, or too little memory."""
+"""Finding what went wrong in a step: the layer at which numbers stopped being finite."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import NumericError
+from striate.core.errors import NumericError, is_out_of_memory
 from striate.engine.step import Batch
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+__all__ = ["TrainingDivergedError", "first_not_finite", "first_part_not_finite", "is_out_of_memory"]
 
 
 class TrainingDivergedError(NumericError):
@@ -63,10 +63,3 @@ def _is_finite(value: Any) -> bool:
     if isinstance(value, Tensor):
         return not value.is_floating_point() or bool(torch.isfinite(value).all())
     return all(map(_is_finite, value)) if isinstance(value, tuple | list) else True
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on whatever device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)

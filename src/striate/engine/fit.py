@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError
+from striate.core.errors import DataError, EnvironmentFault, is_out_of_memory
 from striate.core.modes import evaluation_mode, kept_modes
 from striate.core.seeds import deterministic_algorithms
 from striate.engine.accelerate import pool_before_activation
@@ -32,7 +32,7 @@ from striate.engine.pixels import PixelTable
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.engine.shared_norms import norms_together
-from striate.engine.step import Batches, Loss, StepResult, hits_of_classes
+from striate.engine.step import Batches, InParts, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
 
 REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics
@@ -67,6 +67,15 @@ class FitEvent(NamedTuple):
     interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
     notes: tuple[str, ...] = ()  # what the user should be told
     loss: Tensor | None = None  # (), of the update; on the device
+
+
+class Validation(NamedTuple):
+    """What a validation gives; see `EpochRow`."""
+
+    loss: float
+    accuracy: float
+    mean_iu: float | None = None
+    robust_accuracy: float | None = None
 
 
 class Tally:
@@ -170,6 +179,7 @@ class Training:
         self.tally = Tally(self.device)
         self.best_score, self.best_epoch = (-math.inf, -math.inf), 0
         self.rate = math.nan  # of the last update
+        self.val_parts = 1  # in which a batch of the validation is computed
         self.done = False
         self._events = self._run()
 
@@ -206,6 +216,7 @@ class Training:
             "best_epoch": self.best_epoch,
             "learning_rate": None if math.isnan(self.rate) else self.rate,
             "update": self.updater.state(),
+            "val_parts": self.val_parts,
         }
 
     def load_state(self, state: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> None:
@@ -220,6 +231,7 @@ class Training:
         self.done = self.step >= self.num_steps and self.tally.steps == 0
         accuracy, minus_loss = (-math.inf if value is None else float(value) for value in state["best_score"])
         self.best_score = (accuracy, minus_loss)
+        self.val_parts = int(state.get("val_parts", 1))
         self.rate = math.nan if state["learning_rate"] is None else float(state["learning_rate"])
 
     # ---- the loop
@@ -299,33 +311,51 @@ class Training:
             raise self.updater.diverged(self.step, self.rate, None)
         if (name := first_not_finite(self.model)) is not None:
             raise self.updater.diverged(self.step, self.rate, None, f"the weight {name}")
-        val_loss, val_accuracy, robust = math.nan, math.nan, None
-        attacker = examiner_of(self.settings, self.updater.val_loss_fn)
-        table = PixelTable(self.updater.rule.hits_fn)
+        val = Validation(math.nan, math.nan)
         if self.val_batches is not None:
             with self.kept_weights():
                 self._share_buffers()  # of an average too
-                val_loss, val_accuracy = validate(
-                    self.model, self.val_batches, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group
-                )
-                if attacker is not None:
-                    robust = robust_accuracy(self.model, self.val_batches, attacker, seed=self.settings.seed, group=self.group)
-            if not math.isfinite(val_loss):
+                val = self._measured(self.val_batches)
+            if not math.isfinite(val.loss):
                 raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
         row = EpochRow(
             epoch=self.epoch,
             step=self.step,
             train_loss=tally.loss.item() / tally.steps,
             train_accuracy=tally.correct.item() / tally.seen,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            val_loss=val.loss,
+            val_accuracy=val.accuracy,
             learning_rate=self.rate,
             seconds=round(tally.seconds, 4),
             images_per_second=round(tally.seen / tally.seconds, 1),
-            val_mean_iu=table.mean_iu,
-            val_robust_accuracy=robust,
+            val_mean_iu=val.mean_iu,
+            val_robust_accuracy=val.robust_accuracy,
         )
         return row, self.val_batches is None or score_of(row) > self.best_score
+
+    def _measured(self, batches: Batches) -> Validation:
+        """The validation; where memory runs out, from its start again with its batches in twice as many parts, from then on."""
+        attacker = examiner_of(self.settings, self.updater.val_loss_fn)
+        while True:
+            parts, table, robust = InParts(batches, self.val_parts), PixelTable(self.updater.rule.hits_fn), None
+            try:
+                loss, accuracy = validate(self.model, parts, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group)
+                if attacker is not None:
+                    robust = robust_accuracy(self.model, parts, attacker, seed=self.settings.seed, group=self.group)
+                return Validation(loss, accuracy, table.mean_iu, robust)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._divide_validation(parts.largest)  # outside the handler, so that the failed tensors are let go first
+
+    def _divide_validation(self, largest: int) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.val_parts >= largest:
+            message = f"out of memory in the validation after step {self.step}, even with one picture at a time"
+            raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+        self.val_parts *= 2
+        self.updater.notes.append(f"out of memory in the validation: its batches are now computed in {self.val_parts} parts")
 
     def _share_buffers(self) -> None:
         """Give each process the first one's statistics of batch norms: those that are validated and kept."""

@@ -25,8 +25,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, EnvironmentFault, NumericError, RefusedFileError, StriateError, UsageError
-from striate.engine.failures import is_out_of_memory
+from striate.core.errors import DataError, EnvironmentFault, NumericError, RefusedFileError, StriateError, UsageError, is_out_of_memory
 from striate.engine.step import LossNotFiniteError
 
 SECONDS = 120.0  # that a process waits for the others, unless STRIATE_PROCESS_TIMEOUT says otherwise

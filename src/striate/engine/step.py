@@ -39,6 +39,31 @@ class Batches(Protocol):
         """The batches of `epoch`, counted from 1, from batch `start`, counted from 0."""
 
 
+class Part(NamedTuple):
+    """A part of a batch."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class InParts:
+    """The batches of `batches`, each in `parts` parts."""
+
+    def __init__(self, batches: Batches, parts: int) -> None:
+        self.batches, self.parts = batches, parts
+        self.largest = 0  # pictures of a batch, of those that came
+
+    def __len__(self) -> int:
+        return len(self.batches) * self.parts
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The parts of the batches from `start` on."""
+        for batch in self.batches.epoch(epoch, start):
+            self.largest = max(self.largest, len(batch.labels))
+            for images, labels, _ in parts_of(batch, self.parts):
+                yield Part(images, labels)
+
+
 class StepResult(NamedTuple):
     """What one update tells. Tensors stay on the device: the caller chooses when to wait for them."""
 
@@ -141,7 +166,7 @@ def train_step(
 def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
     """Add the gradient of `factor` times the batch's mean loss to the parameters; gives that product and the number of hits."""
     losses, hits = [], []
-    for images, labels, share in _parts(batch, parts):
+    for images, labels, share in parts_of(batch, parts):
         seen = images if rule.attacker is None else rule.attacker(model, images, labels)
         loss, outputs = _loss(model, seen, labels, rule.loss_fn, rule.autocast)
         if rule.stop_at_not_finite and not torch.isfinite(loss):
@@ -153,7 +178,7 @@ def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor
     return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
 
 
-def _parts(batch: Batch, parts: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Tensor, Tensor, float]]:
     """The images, the targets and the share of the batch of each part."""
     if parts == 1:
         yield batch.images, batch.labels, 1.0

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.devices import is_bfloat16_fast
-from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.errors import EnvironmentFault, UsageError, is_out_of_memory
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.accelerate import tune_allocator
 from striate.engine.adversarial import attacker_of
-from striate.engine.failures import TrainingDivergedError, first_not_finite, first_part_not_finite, is_out_of_memory
+from striate.engine.failures import TrainingDivergedError, first_not_finite, first_part_not_finite
 from striate.engine.losses import hits_of, loss_of, plain_loss_of
 from striate.engine.optimizers import optimizer_of
 from striate.engine.penalties import penalties_of

@@ -14,27 +14,31 @@ from striate.apps.cli import attacking as _attacking  # noqa: F401
 from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
 from striate.apps.cli import judging as _judging  # noqa: F401
 from striate.apps.cli.commands import app
-from striate.apps.cli.output import open_closed_outputs, report_error
+from striate.apps.cli.output import open_closed_outputs, report_error, say
 
 __all__ = ["app", "main"]
 
 
 WrongCall: type[Exception] = typer.BadParameter.__mro__[2]  # any complaint about the flags; typer does not export its name
 
+MORE_MEMORY = "Compute less at once (a smaller --batch-size or --img-size, a smaller network), or close other programs."
+
 TYPERS_INTERRUPT = 130  # what it returns in place of KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    from striate.core.devices import wait_briefly
-    from striate.core.errors import StriateError, UsageError
+    from striate.core.devices import spare_threads, wait_briefly
+    from striate.core.errors import StriateError, UsageError, memory_in_words
 
     open_closed_outputs()
     wait_briefly()
+    spare_threads(say)
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
     try:
-        code = app(words, standalone_mode=False)
+        with memory_in_words(MORE_MEMORY):
+            code = app(words, standalone_mode=False)
         if code == TYPERS_INTERRUPT:
             raise KeyboardInterrupt
         sys.exit(code)
