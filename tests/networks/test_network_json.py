@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from striate.core.errors import RefusedFileError
+from striate.core.errors import RefusedFileError, ShapeError, UsageError
+from striate.networks.catalog import network
 from striate.networks.layers import (
     Activation,
     BatchNorm,
@@ -130,3 +131,31 @@ def test_a_tree_that_is_too_deep_is_refused():
         layer = {"type": "Chain", "children": [["part", layer]]}
     with pytest.raises(RefusedFileError, match=f"nested more than {MAX_DEPTH} deep"):
         layer_from_data(layer)
+
+
+def test_a_file_of_a_description_is_a_network_of_the_catalogue_s_verbs(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(NETWORK.to_json(), encoding="utf-8")
+
+    assert network(str(path)) == NETWORK
+    assert network(str(path), num_classes=5, in_channels=3, input_size=(20, 18)) == NETWORK.with_input((3, 20, 18))
+
+
+@pytest.mark.parametrize(
+    ("content", "sizes", "error", "said"),
+    [
+        (None, {}, UsageError, r"cannot be read as a network: No such file"),
+        (b"\xff\xfe\x00", {}, UsageError, r"cannot be read as a network: it is no text"),
+        (b"{}", {}, RefusedFileError, r"mine\.json: not a network description of format 1"),
+        (NETWORK.to_json().encode(), {"num_classes": 7}, UsageError, "a network of 5 classes and 3 channels, wanted are 7 classes"),
+        (NETWORK.to_json().encode(), {"in_channels": 1}, UsageError, "wanted are 1 channels"),
+        (Network("deep", (3, 4, 5), Chain(conv=Conv(4, 9))).to_json().encode(), {}, ShapeError, r"mine\.json: conv: .* at least 9 x 9"),
+    ],
+)
+def test_a_file_that_does_not_describe_what_is_wanted_is_named(tmp_path, content, sizes, error, said):
+    path = tmp_path / "mine.json"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(error, match=said):
+        network(str(path), **sizes)

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+import striate
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
+from striate.workflows.recipes.choices import network_of_run
 from striate.workflows.recipes.files import MAX_BYTES, read_recipe_file
 
 
@@ -124,3 +126,15 @@ def test_no_byte_of_a_good_file_can_be_changed_into_a_crash(file):
             changed[place] = awkward
             with contextlib.suppress(UsageError, RefusedFileError):
                 read_recipe_file(file(bytes(changed)))
+
+
+def test_the_network_of_a_run_is_what_was_trained_not_what_bears_its_name(tmp_path):
+    """An edit keeps the catalogue's name; the plain network is named, so that it can be made for other data."""
+    plain = striate.network("lenet5", num_classes=3, in_channels=2, input_size=(32, 36))
+    edited = plain.swap(activation="relu")
+    found = []
+    for net in (plain, edited):
+        (tmp_path / "network.json").write_text(net.to_json(), encoding="utf-8")
+        found.append(network_of_run("lenet5", tmp_path))
+
+    assert found == ["lenet5", edited]

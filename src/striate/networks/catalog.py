@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.errors import RefusedFileError, ShapeError, UnknownNameError, UsageError
 from striate.networks.families import (
     alexnet,
     compact,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from striate.networks.layers import Chain, Shape
 
 RGB_500, RGB_299, RGB_256, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 256, 256), (3, 227, 227), (3, 224, 224), (3, 32, 32)
+SUFFIX = ".json"  # of a file with a description
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
 LENET = "LeCun et al., 1998, Proc. IEEE 86"
 NIN = "Lin et al., 2014, arXiv:1312.4400"
@@ -162,7 +164,8 @@ def network(
     """The catalogue's network called `name`, as published unless told otherwise.
 
     Args:
-        name: A name of `CATALOG`; or `timm:NAME`, `torchvision:NAME`.
+        name: A name of `CATALOG`; or `timm:NAME`, `torchvision:NAME`; or a `.json` file that `Network.to_json` wrote, such as the
+            `network.json` of a run, which says itself how many classes and channels it has.
         num_classes: Outputs; as published by default.
         in_channels: Channels of the input.
         input_size: Pixels of a square input, or (H, W).
@@ -170,7 +173,11 @@ def network(
     Raises:
         UnknownNameError: no such name; gives the nearest ones.
         ShapeError: the input size does not fit; names the layer that stops it and the smallest size that would fit.
+        UsageError: there is no such file, or it describes a network of other classes or channels.
+        RefusedFileError: the file is no description.
     """
+    if name.endswith(SUFFIX):
+        return described_network(Path(name), num_classes, in_channels, input_size)
     if is_published_name(name):
         return published_network(name, num_classes, in_channels, input_size)
     if name not in CATALOG:
@@ -192,6 +199,38 @@ def network(
         error.message = f"{name}: {error.message}"
         raise error from None
     return _with_fitting_heads(net)
+
+
+def described_network(
+    path: Path, num_classes: int | None = None, in_channels: int | None = None, input_size: int | tuple[int, ...] | None = None
+) -> Network:
+    """The network of a file that `Network.to_json` wrote, for another input size where one is given.
+
+    Raises:
+        UsageError: there is no such file, or the network has another number of classes or channels than was asked for.
+        ShapeError: the input size does not fit.
+        RefusedFileError: the file is no description; names the place.
+    """
+    try:
+        net = Network.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"{path}: cannot be read as a network: {why}", "Give a file that Network.to_json wrote.") from None
+    except RefusedFileError as error:
+        raise RefusedFileError(f"{path}: {error.message}", error.remedy or "Give a file that Network.to_json wrote.") from None
+    channels, *extent = net.input_shape
+    if input_size is not None:
+        net = net.with_input((channels, *([input_size] * len(extent) if isinstance(input_size, int) else input_size)))
+    try:
+        outputs = net.output_shape[0]
+    except ShapeError as error:
+        error.message = f"{path}: {error.message}"
+        raise error from None
+    if num_classes not in (None, outputs) or in_channels not in (None, channels):
+        wanted = [f"{num_classes} classes"] * (num_classes is not None) + [f"{in_channels} channels"] * (in_channels is not None)
+        message = f"{path}: describes a network of {outputs} classes and {channels} channels, wanted are {' and '.join(wanted)}"
+        raise UsageError(message, "Change the last layer and the input_shape of the description.")
+    return net
 
 
 def _sizes_nearby(net: Network) -> str:

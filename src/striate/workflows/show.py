@@ -8,20 +8,21 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.files import write_atomically
 from striate.networks.catalog import CATALOG, network
 from striate.networks.network import Network
 from striate.networks.table import layer_records
 
+DESCRIPTION = "network.json"  # in a run folder
 REQUEST = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True, config=REQUEST)
 class ShowRequest:
-    """What to show: a catalogue name, with another number of classes, channels or size where given."""
+    """What to show, with another number of classes, channels or size where given."""
 
-    network: str
+    network: str  # a catalogue name, timm:NAME, torchvision:NAME, a run folder, a model file, or a .json file that Network.to_json wrote
     num_classes: int | None = None
     in_channels: int | None = None
     input_size: int | tuple[int, int] | None = None
@@ -54,9 +55,13 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
     Raises:
         UnknownNameError: no such network.
         ShapeError: the size does not fit; names the layer.
+        UsageError: the drawing is to be a file of another kind; or sizes are given for a trained network, which has its own.
         EnvironmentFault: the drawing cannot be written.
+        RefusedFileError: a model file or a description is damaged or none.
     """
-    net = network(request.network, request.num_classes, request.in_channels, request.input_size)
+    if request.svg is not None and request.svg.suffix.lower() not in (".svg", ""):
+        raise UsageError(f"svg: the drawing is an SVG file, got {request.svg}", f"Name it {request.svg.with_suffix('.svg')}.")
+    net = named(request)
     if request.svg is not None:
         from striate.networks.drawing import draw_svg
 
@@ -79,3 +84,18 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
         layers=layer_records(net),
         svg=str(request.svg) if request.svg else None,
     )
+
+
+def named(request: ShowRequest) -> Network:
+    """The network that `request` names: read from the folder or file of a model, or made."""
+    sizes = (request.num_classes, request.in_channels, request.input_size)
+    path = Path(request.network)
+    if path.suffix != ".safetensors" and not (path.is_dir() and (path / DESCRIPTION).is_file()):
+        return network(request.network, *sizes)
+    if sizes != (None, None, None):
+        raise UsageError(f"{path}: a trained network has its own classes and input", "Leave the sizes out.")
+    if path.is_dir():
+        return network(str(path / DESCRIPTION))
+    from striate.networks.model_file import read_model
+
+    return read_model(path).network

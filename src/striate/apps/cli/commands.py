@@ -68,7 +68,14 @@ def networks_command(
 
 @app.command("show")
 def show_command(
-    network: Annotated[str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A name from `striate networks`, timm:NAME, torchvision:NAME, a run folder, a .safetensors model file, "
+            "or a .json file that Network.to_json wrote.",
+        ),
+    ],
     num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs [default: as published].")] = None,
     in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
     img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
@@ -83,12 +90,15 @@ def show_command(
         print_json(report)
         return
     sys.stdout.write(f"{net}\n\n")
-    megabytes = f"{report.training_memory_bytes / 2**20:,.1f} MiB training, {report.inference_memory_bytes / 2**20:,.1f} MiB inference"
+    kept, used = report.training_memory_bytes, report.inference_memory_bytes
+    memory = f"{kept / 2**20:,.1f} MiB training, {used / 2**20:,.1f} MiB inference"
+    if used < 2**20:
+        memory = f"{kept / 2**10:,.1f} KiB training, {used / 2**10:,.1f} KiB inference"
     summary = [
         ("source", report.source),
         ("published", report.published),
         ("cost", f"{report.params:,} parameters, {report.macs:,} MACs = {report.flops:,} FLOPs (2 a multiply-add)"),
-        ("activations", f"{megabytes}, for one float32 sample"),
+        ("activations", f"{memory}, for one float32 sample"),
         ("receptive field", str(report.receptive_field)),
         ("edits", "; ".join(report.provenance)),
     ]
@@ -171,7 +181,11 @@ def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="A network from `striate networks`, timm:NAME or torchvision:NAME [default: by the size of the pictures]."),
+        typer.Option(
+            metavar="NETWORK",
+            help="A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
+            "[default: by the size of the pictures].",
+        ),
     ] = None,
     pretrained: Annotated[
         str | None,

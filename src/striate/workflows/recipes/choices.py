@@ -21,7 +21,8 @@ from striate.data.records import DataSource
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
-from striate.networks.catalog import networks
+from striate.networks.catalog import CATALOG, described_network
+from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, SMALL_PICTURE, Recipe
 from striate.workflows.recipes.files import read_recipe_file
@@ -235,11 +236,14 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
 
 
 def network_of_run(name: Any, folder: Path | None) -> str | Network:
-    """The name, where the catalogue has it; else the description that the run keeps beside its configuration."""
+    """The name, where it means what was trained; else the description that the run keeps beside its configuration."""
     path = (folder or Path()) / "network.json"
-    if name in {entry.name for entry in networks()} or not path.is_file():
+    if not path.is_file():
         return str(name)
-    return Network.from_json(path.read_text(encoding="utf-8"))
+    kept = described_network(path)
+    channels, *extent = kept.input_shape
+    is_plain = name in CATALOG and kept == catalog_network(str(name), kept.output_shape[0], channels, tuple(extent))
+    return str(name) if is_plain else kept
 
 
 def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, channel_statistics
 from striate.estimators.transfer import Weights
+from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
@@ -68,6 +69,8 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     )
     for note in source.notes:
         watch.say(note)
+    if isinstance(request.network, str | Path) and str(request.network).endswith(SUFFIX):
+        request = dataclasses.replace(request, network=described_network(Path(request.network)))
     request = with_own_module(request, source)
     weights = asked_weights(request, source)
     network, fit = plan_network(request, source, weights)
@@ -110,7 +113,8 @@ def plan_network(request: TrainRequest, source: DataSource, weights: Weights | N
     if isinstance(request.network, Network):
         net = request.network
         if net.output_shape != (classes,):
-            raise UsageError(f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {outputs_in_words(source)}")
+            message = f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {outputs_in_words(source)}"
+            raise UsageError(message, f"Let its last layer have {classes} outputs.")
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
         if request.image_size is not None:
