@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.insight import explain
+from striate.insight.explain.grids import as_map, patch_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")  # Captum tells what it does
 
@@ -220,6 +221,53 @@ def test_a_recorded_output_is_not_overwritten_by_what_follows():
     found = explain.outputs_of(model, model[0], IMAGES)
     torch.testing.assert_close(found, model[0](IMAGES).detach())
     assert (found < 0).any()
+
+
+class Transformer(nn.Module):
+    """Patches of 4 x 4, a class token before them, two blocks that mix the tokens; the logits are read from the class token, or all."""
+
+    def __init__(self, *, reads_class: bool) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, stride=4)
+        self.blocks = nn.ModuleList(nn.ModuleDict({"norm": nn.LayerNorm(6), "mix": nn.MultiheadAttention(6, 2)}) for _ in range(2))
+        self.norm, self.head, self.reads_class = nn.LayerNorm(6), nn.Linear(6, 5), reads_class
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)  # (N, h w, 6)
+        tokens = torch.cat([torch.ones_like(tokens[:, :1]), tokens], 1)
+        for block in self.blocks:
+            normed = block["norm"](tokens).transpose(0, 1)  # (T, N, 6)
+            tokens = tokens + block["mix"](normed, normed, normed)[0].transpose(0, 1)
+        tokens = self.norm(tokens)
+        return self.head(tokens[:, 0] if self.reads_class else tokens.mean(1))
+
+
+def test_the_map_of_a_transformer_is_the_last_norm_whose_patches_are_read():
+    images = torch.randn(2, 3, 12, 20)
+    assert explain.last_map(Transformer(reads_class=False), images) == "norm"
+    assert explain.last_map(Transformer(reads_class=True), images) == "blocks.1.norm"  # of the later ones the class token alone is read
+
+
+def test_grad_cam_of_tokens_is_taken_on_the_grid_of_their_patches():
+    torch.manual_seed(0)
+    model, images, classes = Transformer(reads_class=False), torch.randn(2, 3, 12, 20), torch.tensor([1, 4])
+    heat = explain.grad_cam(model, model.norm, images, classes)
+    maps = explain.maps_of(model, model.norm, images)
+    assert heat.shape == (2, 3, 5) and maps.shape == (2, 6, 3, 5)
+    tokens = explain.outputs_of(model, model.norm, images)  # (2, 16, 6)
+    for row in range(3):
+        for column in range(5):  # a linear head on the mean of 16 tokens
+            by_hand = (tokens[:, 1 + 5 * row + column] * model.head.weight[classes]).sum(1) / 16
+            torch.testing.assert_close(heat[:, row, column], by_hand.clamp(min=0))
+            torch.testing.assert_close(maps[:, :, row, column], tokens[:, 1 + 5 * row + column])
+
+
+def test_maps_with_their_channels_last_are_turned_and_others_stay():
+    last = torch.randn(2, 6, 10, 40)
+    torch.testing.assert_close(as_map(last, (12, 20)), last.permute(0, 3, 1, 2))
+    for output in (torch.randn(2, 40, 6, 10), torch.randn(2, 7, 4, 9), torch.randn(2, 11, 6), torch.randn(2, 5)):
+        assert as_map(output, (12, 20)) is output
+    assert [patch_grid(count, (224, 224)) for count in (196, 197, 198, 50, 201)] == [(14, 14), (14, 14), (14, 14), (7, 7), (14, 14)]
 
 
 def test_the_last_map_is_the_one_before_the_pooling():

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import striate
 from striate.apps.cli import app
-from striate.core.errors import DataError, EnvironmentFault, UnknownNameError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain, summary
 from striate.workflows.explanation.page import shaded
 
@@ -136,7 +136,7 @@ def test_errors_say_what_was_wanted(run: Path, tmp_path: Path):
         ({"layer": "block9"}, UnknownNameError, "unknown layer 'block9'"),
         ({"pictures": (tmp_path,)}, DataError, "no pictures"),
         ({"pictures": (tmp_path,), "mistakes": True}, UsageError, "only a split has labels"),
-        ({"layer": "head.linear", "views": ("maps",), "methods": ()}, UsageError, "no feature map"),
+        ({"layer": "head.linear", "views": ("maps",), "methods": ()}, ShapeError, "must give a feature map"),
     ):
         with pytest.raises(error, match=words):
             explain(ExplainRequest(run=run, output=tmp_path / "out", **fields))

@@ -2,7 +2,7 @@
 
 from striate.insight.explain.embedding import Embedding, check_installed, embedded
 from striate.insight.explain.gradients import deconvnet, gradient, guided_backprop, input_x_gradient, integrated_gradients, smooth_grad
-from striate.insight.explain.inside import features, last_map, outputs_of, part
+from striate.insight.explain.inside import features, last_map, maps_of, outputs_of, part
 from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
 from striate.insight.explain.maps import grad_cam, grad_cam_plus_plus, occlusion, probabilities
 from striate.insight.explain.sanity import deletion_insertion, heat_of, on_images, randomisation_score, randomised, rank_correlation
@@ -28,6 +28,7 @@ __all__ = [
     "kernel_norms",
     "kernel_pictures",
     "last_map",
+    "maps_of",
     "most_exciting",
     "occlusion",
     "on_images",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.core.modes import evaluation_mode
+from striate.insight.explain.grids import as_map, is_map
 
 
 @contextlib.contextmanager
@@ -101,6 +102,28 @@ def outputs_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     return seen[-1].detach()
 
 
+def maps_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
+    """The output of `layer` as a feature map (N, C, h, w), where it is channels first, channels last, or tokens of patches.
+
+    Raises:
+        ShapeError: the layer gives no feature map.
+        UsageError: the layer does not run.
+    """
+    return checked_map(outputs_of(model, layer, images), images)
+
+
+def checked_map(output: Tensor, images: Tensor) -> Tensor:
+    """A layer's output for images (N, C, H, W) as a feature map.
+
+    Raises:
+        ShapeError: it is none.
+    """
+    maps = as_map(output, images.shape[2:])
+    if maps.ndim != 4:
+        raise ShapeError(f"the layer must give a feature map (N, C, h, w), gave {tuple(output.shape)}", "Choose one before the head.")
+    return maps
+
+
 def part(model: nn.Module, path: str) -> nn.Module:
     """The part of `model` at `path`, such as `stage3.block1.body`.
 
@@ -117,16 +140,24 @@ def last_map(model: nn.Module, images: Tensor) -> str:
     """The path of the part whose output is the last feature map (N, C, h, w) with more than one place, before it is pooled.
 
     What only makes a map smaller, without parameters of its own, is passed over: its input shows more. Of parts that give the same
-    tensor, the outermost is named.
+    tensor, the outermost is named. In a transformer this is the last norm or block of whose patches the logits make use: what follows
+    may be read at the class token alone.
 
     Raises:
         ShapeError: no part gives a feature map.
     """
     found: list[str] = []
+    tokens: list[str] = []  # of those found, what gives tokens
     passed: list[Tensor] = []
+    extent = images.shape[2:]
 
     def look(name: str, layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        if not isinstance(output, Tensor) or output.ndim != 4 or min(output.shape[2:]) < 2:
+        is_block = "norm" in type(layer).__name__.lower() or any(True for _ in layer.children())
+        if is_block and isinstance(output, Tensor) and output.ndim == 3 and is_map(output, extent):
+            found.append(name)
+            tokens.append(name)
+            return
+        if not isinstance(output, Tensor) or output.ndim != 4 or not is_map(output, extent):
             return
         came = inputs[0] if inputs and isinstance(inputs[0], Tensor) else output
         smaller = output.numel() < came.numel() and not any(True for _ in layer.parameters())
@@ -146,9 +177,20 @@ def last_map(model: nn.Module, images: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
+    if found and found[-1] in tokens:
+        return next((name for name in reversed(tokens) if _is_used(model, part(model, name), images[:1])), found[-1])
     if not found:
         raise ShapeError(f"{type(model).__name__}: no part gives a feature map (N, C, h, w) of more than one place", "Name a layer.")
     return found[-1]
+
+
+def _is_used(model: nn.Module, layer: nn.Module, images: Tensor) -> bool:
+    """Whether the logits depend on the map of a layer."""
+    with open_network(model), recording(layer, copied=True) as seen:
+        logits = logits_of(model, checked_images(images).requires_grad_())
+        weights = torch.arange(1, logits.shape[1] + 1).to(logits)  # not all alike: probabilities add up to 1 whatever the map
+        (slopes,) = torch.autograd.grad((logits * weights).sum(), seen[-1], materialize_grads=True)
+    return bool(as_map(slopes, images.shape[2:]).any())
 
 
 def features(model: nn.Module, images: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import ShapeError, UsageError
-from striate.insight.explain.inside import checked_images, logits_of, open_network, recording, scores
+from striate.core.errors import UsageError
+from striate.insight.explain.inside import checked_images, checked_map, logits_of, open_network, recording, scores
 
 
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target_classes: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target_classes:
 
     Args:
         model: Maps images to logits (N, K). It runs in evaluation mode; each part gets its own mode back.
-        layer: A submodule of `model` whose output is a feature map (N, C, h, w).
+        layer: A submodule of `model` whose output is a feature map (N, C, h, w) or (N, h, w, C), or tokens (N, T, D) of square patches.
         images: (N, C_in, H, W) float, normalized as the model was trained.
         target_classes: (N,) int64, one class index in [0, K) per image.
 
@@ -26,7 +26,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target_classes:
         (N, h, w), not negative, in logits. Neither resized to the image nor scaled to [0, 1].
 
     Raises:
-        ShapeError: `images` is not 4-D, `target_classes` is not (N,), or the layer's output is not 4-D.
+        ShapeError: `images` is not 4-D, `target_classes` is not (N,), or the layer's output is no feature map.
         UsageError: the layer does not run, or a class is not one of K.
 
     Cost: one forward and one backward pass. No parameter's `.grad` is touched.
@@ -74,11 +74,9 @@ def _maps_and_slopes(model: nn.Module, layer: nn.Module, images: Tensor, target_
         total = scores(model, x.requires_grad_().clone(), target_classes).sum()
         if not seen:
             raise UsageError(f"the layer {type(layer).__name__} does not run when the model does", "Choose another.")
-        maps = seen[-1]
-        if maps.ndim != 4:
-            raise ShapeError(f"the layer must give a feature map (N, C, h, w), gave {tuple(maps.shape)}", "Choose one before the head.")
-        (slopes,) = torch.autograd.grad(total, maps, materialize_grads=True)
-    return maps.detach(), slopes.detach()
+        checked_map(seen[-1], images)
+        (slopes,) = torch.autograd.grad(total, seen[-1], materialize_grads=True)
+    return checked_map(seen[-1].detach(), images), checked_map(slopes.detach(), images)
 
 
 def occlusion(

@@ -47,8 +47,9 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 def _ranks(values: Tensor) -> Tensor:
     """The ranks (P,) of numbers (P,) from the least on, ties at their mean."""
     _, places, counts = torch.unique(values, return_inverse=True, return_counts=True)
-    last: Tensor = counts.cumsum(0).double()  # the rank of the last of each value
-    return (last - (counts - 1) / 2)[places]
+    last = counts.cumsum(0).double()  # the rank of the last of each value
+    ranks: Tensor = (last - (counts - 1) / 2)[places]
+    return ranks
 
 
 def randomisation_score(model: nn.Module, attribute: Callable[[nn.Module], Tensor], *, seed: int = 0) -> Tensor:

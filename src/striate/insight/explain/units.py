@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import ShapeError, UsageError
-from striate.insight.explain.inside import logits_of, open_network, outputs_of, recording
+from striate.core.errors import UsageError
+from striate.insight.explain.grids import as_map
+from striate.insight.explain.inside import logits_of, maps_of, open_network, recording
 
 CALM = 2.0  # how much the square of a picture's values, before the sigmoid, counts: it keeps colours from their ends
 JITTER = 4  # pixels at most; an eighth of a small picture
@@ -86,7 +87,8 @@ def _responses(model: nn.Module, images: Tensor, layer: nn.Module | None) -> Ten
         model(images)
     if not seen:
         raise UsageError(f"the layer {type(layer).__name__} does not run when the model does", "Choose another.")
-    return seen[-1].flatten(2).mean(2) if seen[-1].ndim > 2 else seen[-1]
+    maps = as_map(seen[-1], images.shape[2:])
+    return maps.flatten(2).mean(2) if maps.ndim > 2 else maps
 
 
 class Exciting(NamedTuple):
@@ -107,9 +109,7 @@ def most_exciting(model: nn.Module, layer: nn.Module, images: Tensor, *, top: in
     """
     values, places = [], []
     for part in torch.split(images, batch_size):
-        maps = outputs_of(model, layer, part)
-        if maps.ndim != 4:
-            raise ShapeError(f"the layer must give a feature map (N, C, h, w), gave {tuple(maps.shape)}", "Choose one before the head.")
+        maps = maps_of(model, layer, part)
         most, where = maps.flatten(2).max(2)  # (n, C)
         values.append(most)
         places.append(torch.stack([where // maps.shape[3], where % maps.shape[3]], 2))  # (n, C, 2)

@@ -20,8 +20,8 @@ from striate.workflows.tasks.overlays import class_colours
 View = Literal["filters", "maps", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
 VIEWS: tuple[View, ...] = get_args(View)
 MOST = 64  # filters or maps drawn
-MOST_CLASSES = 20  # or channels, whose favourite pictures are made
-CHANNELS, TOP = 8, 6  # whose most exciting pictures are drawn, and how many of them
+MOST_CLASSES = 20
+CHANNELS, TOP = 8, 6  # whose favourite, or most exciting, pictures are drawn, and how many of the latter
 
 
 class Subject(NamedTuple):
@@ -108,9 +108,7 @@ def _norms(found: dict[str, nn.Conv2d]) -> bytes:
 
 
 def _maps(subject: Subject) -> list[Shown]:
-    maps = tools.outputs_of(subject.network, tools.part(subject.network, subject.layer), subject.inputs[:1])
-    if maps.ndim != 4:
-        raise UsageError(f"maps: {subject.layer} gives {tuple(maps.shape)}, no feature map", "Choose another --layer.")
+    maps = tools.maps_of(subject.network, tools.part(subject.network, subject.layer), subject.inputs[:1])
     cells = np.stack([shaded(channel) for channel in maps[0, :MOST].abs().cpu().numpy()])
     heading = f"Feature maps of {subject.layer} for {subject.names[0]}"
     captions = [f"channel {channel}" for channel in range(len(cells))]
@@ -121,27 +119,26 @@ def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
     """Pictures made for the classes, or for the channels of the layer."""
     _, channels, height, width = subject.inputs.shape
     layer = tools.part(subject.network, subject.layer) if of_channels else None
-    names = [short_name(name) for name in subject.classes]
+    chosen, names = [*range(len(subject.classes))][:MOST_CLASSES], [short_name(name) for name in subject.classes]
     if layer is not None:
-        maps = tools.outputs_of(subject.network, layer, subject.inputs[:1])
-        if maps.ndim not in (2, 4):
-            raise UsageError(f"channels: {subject.layer} gives {tuple(maps.shape)}, which has no channels", "Choose another --layer.")
-        names = [f"channel {channel}" for channel in range(maps.shape[1])]
-    count = min(MOST_CLASSES, len(names))
+        means = tools.maps_of(subject.network, layer, subject.inputs).mean((0, 2, 3))  # (C,)
+        chosen = means.argsort(descending=True)[:CHANNELS].tolist()
+        names = [f"channel {channel}" for channel in range(len(means))]
     pictures = torch.cat(
         [
             tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), layer=layer, seed=subject.seed)
-            for units in ([*range(start, min(start + 10, count))] for start in range(0, count, 10))
+            for units in (chosen[start : start + 10] for start in range(0, len(chosen), 10))
         ]
     )
     cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     heading = "Pictures that each class answers to most"
     if layer is not None:
         heading = f"Pictures that each channel of {subject.layer} answers to most"
-    some = f", the first {count} of {len(names)}" if count < len(names) else ""
-    text = f"Made by gradient ascent from grey noise{some}."
+    some = f" Shown are {len(chosen)} of {len(names)}"
+    some += ", those that the given pictures excite most." if layer is not None else ", the first."
+    text = f"Made by gradient ascent from grey noise.{some if len(chosen) < len(names) else ''}"
     name = "classes.png" if layer is None else "channels.png"
-    return [Shown(name, heading, montage(cells, names[:count], title=heading), text)]
+    return [Shown(name, heading, montage(cells, [names[unit] for unit in chosen], title=heading), text)]
 
 
 def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
@@ -151,7 +148,7 @@ def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     cells, captions = [], []
     for channel in strongest:
         places = found.images[channel].cpu()
-        maps = tools.outputs_of(subject.network, layer, inputs[places.to(inputs.device)])[:, channel]
+        maps = tools.maps_of(subject.network, layer, inputs[places.to(inputs.device)])[:, channel]
         heats = tools.on_images(maps, (inputs.shape[2], inputs.shape[3])).cpu().numpy()
         for place, heat, value in zip(places.tolist(), heats, found.values[channel].tolist(), strict=True):
             picture = split.images[place]
