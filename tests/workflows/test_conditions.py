@@ -9,7 +9,7 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.recipes.choices import with_checked_fields
-from striate.workflows.training.continuing import conditions, warn_of_other_conditions
+from striate.workflows.training.continuing import asked_of, conditions, warn_of_other_conditions
 from striate.workflows.training.extending import extension_of
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.sharing import locked
@@ -133,3 +133,11 @@ def test_a_folder_that_is_no_run_is_not_begun_again(tmp_path, monkeypatch):
         train(TrainRequest(data=(images, labels), network="compact_cnn", steps=1, output=tmp_path))
 
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_the_words_that_a_run_was_started_with_may_be_said_again_when_it_goes_on(tmp_path):
+    """What was found for `auto` and `find` is what the run has; another number is another setting."""
+    config = {"settings": {"batch_size": 64, "learning_rate": 0.03}, "augmentation": {}, "images": {}}
+
+    assert asked_of(TrainRequest(resume=tmp_path, batch_size="auto", learning_rate="find"), config) == config
+    assert asked_of(TrainRequest(resume=tmp_path, batch_size=32), config)["settings"]["batch_size"] == 32

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
 NOT_OF_THE_RESULT = ("resume", "output", "name", "device", "checkpoint_every", "download", "data", "epochs", "workers", "diagnose", "log")
+LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 
 def fitting_of(config: Mapping[str, Any], network: Network, classes: tuple[str, ...]) -> Fitting:
@@ -87,6 +88,8 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
         if field.name in NOT_OF_THE_RESULT or value == default_of(field):
+            continue
+        if (field.name, value) in LEFT_TO_US:  # the run has what was found
             continue
         for group in ("settings", "augmentation"):
             if field.name in wanted[group]:
