@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from striate.apps.cli import app
 from striate.data.masks import open_masks
 from striate.networks.catalog import networks
+from striate.workflows.demos.registry import DEMOS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -27,3 +29,17 @@ def test_the_networks_that_it_names_are_in_the_catalogue():
     named = {name for line in README.splitlines() for name in re.findall(r"--model ([\w:]+)", line)}
 
     assert named and named <= {entry.name for entry in networks()}
+
+
+def test_each_demo_is_named():
+    """Those of the registry and no others, where it lists the systems and the building blocks."""
+    listed = README.partition("The classical networks: ")[2].partition("Each runs on")[0]
+
+    assert set(re.findall(r"`([\w-]+)`", listed)) == {demo.name for demo in DEMOS}
+
+
+def test_each_verb_has_a_line():
+    """What `striate --help` lists stands in the text as a command or a word of its own."""
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+
+    assert {verb for verb in verbs if not re.search(rf"striate {verb}\b|`{verb}`", README)} == set()
