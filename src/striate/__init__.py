@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         filter,  # noqa: A004  # the verb's own name
         predict,
         profile,
+        repeat,
         report,
+        repro,
         train,
     )
     from striate.workflows.training.request import TrainReport
@@ -54,7 +56,9 @@ __all__ = [
     "networks",
     "predict",
     "profile",
+    "repeat",
     "report",
+    "repro",
     "train",
 ]
 
@@ -81,7 +85,9 @@ HOMES = {
     "network": "striate.networks.catalog",
     "predict": "striate.workflows.face",
     "profile": "striate.workflows.face",
+    "repeat": "striate.workflows.face",
     "report": "striate.workflows.face",
+    "repro": "striate.workflows.face",
     "train": "striate.workflows.face",
 }
 

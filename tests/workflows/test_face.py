@@ -14,7 +14,8 @@ from PIL import Image
 import striate
 from striate.core.errors import UsageError
 
-VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "report", "train")
+VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
+VERBS += ("report", "repro", "train")
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -44,6 +45,16 @@ def test_every_verb_is_a_function_of_striate_with_an_example():
         assert function.__module__ == "striate.workflows.face"
         if verb != "predict":
             assert f"`striate.{verb}(" in function.__doc__
+
+
+def test_a_run_is_repeated_and_a_training_is_repeated_from_seeds(run: Path, photos: Path, tmp_path: Path):
+    assert striate.repro(run).equal
+
+    report = striate.repeat(photos, seeds=2, network="cifar_notes", image_size=16, steps=1, output=tmp_path / "seeds")
+
+    assert [one.what for one in report.repetitions] == ["seed 0", "seed 1"]
+    with pytest.raises(UsageError, match="epoch"):
+        striate.repeat(photos, seeds=2, epoch=3)
 
 
 def test_verbs_look_at_a_run(run: Path, photos: Path, tmp_path: Path):

@@ -33,6 +33,10 @@ from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
+from striate.workflows.training.repeat import RepeatReport, RepeatRequest
+from striate.workflows.training.repeat import repeat as repeat_request
+from striate.workflows.training.repro import ReproReport, ReproRequest
+from striate.workflows.training.repro import repro as repro_request
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.running import Watch
 from striate.workflows.training.train import train as train_request
@@ -222,6 +226,39 @@ def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunRepo
     return report_request(with_checked_fields(ReportRequest, run=Path(run), data=data, **fields))
 
 
+def repeat(data: Any, *, seeds: int | None = None, folds: int | None = None, watch: Watch | None = None, **fields: Any) -> RepeatReport:
+    """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
+
+    Args:
+        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
+        seeds: From so many seeds, on one division into train and val; or
+        folds: so many folds, of which each validates once.
+        watch: Who follows; nobody by default.
+        **fields: `output`, the folder of all the runs, and the other fields of `TrainRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.training.repeat.repeat` raises.
+    """
+    output = fields.pop("output", None)
+    training = with_checked_fields(TrainRequest, data=data, **fields)
+    return repeat_request(with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output), watch=watch)
+
+
+def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = None, **fields: Any) -> ReproReport:
+    """Whether a run comes out the same again, bit for bit: `striate.repro("runs/train/digits-001").equal`.
+
+    Args:
+        run: A run folder.
+        data: The data again, where the run was trained on arrays.
+        watch: Who follows; nobody by default.
+        **fields: The other fields of `ReproRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
+    """
+    return repro_request(with_checked_fields(ReproRequest, run=Path(run), data=data, **fields), watch=watch)
+
+
 __all__: Sequence[str] = (
     "ablate",
     "attack",
@@ -234,6 +271,8 @@ __all__: Sequence[str] = (
     "filter",
     "predict",
     "profile",
+    "repeat",
     "report",
+    "repro",
     "train",
 )
