@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 import striate
-from striate.apps.cli import main
+from striate.apps.cli import app, main
 from striate.data.sources import open_data
 from striate.networks.layers import Activation, Chain, Conv, GlobalPool, Linear
 
@@ -395,3 +396,38 @@ def test_a_description_of_one_s_own_is_trained(run_striate, pictures, tmp_path):
     assert code == 0, err
     assert (json.loads(out)["network"], json.loads(out)["params"]) == ("mine", 122)
     assert striate.load(tmp_path / "run").network == net
+
+
+def test_the_list_of_verbs_fits_80_columns_and_is_cut_nowhere(run_striate, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    code, out, _ = run_striate("--help")
+
+    listed = out.partition("Commands:\n")[2].splitlines()
+    assert code == 0
+    assert len(listed) == len(app.registered_commands)  # one line each
+    assert all(len(line) <= 80 and line.rstrip().endswith((".", "edges, ...")) for line in listed)
+
+
+def test_every_flag_says_what_it_does():
+    verbs = get_command(app).commands
+
+    assert [(name, flag.name) for name, verb in verbs.items() for flag in verb.params if not flag.help] == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_fault_of_its_own_ends_with_70_and_asks_to_be_reported(flags):
+    code = f"""import striate.networks.catalog as catalog
+from striate.apps.cli import main
+catalog.networks = lambda: 1 / 0
+main(["networks", *{flags}])"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    *before, last = done.stderr.rstrip().splitlines() if flags else done.stderr.partition("\nerror: ")[::2]
+    assert (done.returncode, done.stdout) == (70, "")
+    assert "Traceback" in "\n".join(before)
+    message, remedy = "a fault in Striate: ZeroDivisionError: division by zero", "Please report it with the command and the lines above."
+    assert last.rstrip() == (
+        json.dumps({"error": {"kind": "internal", "message": message, "remedy": remedy}}) if flags else f"{message}\n  {remedy}"
+    )

@@ -7,6 +7,7 @@ commands, so that `striate --help` does not wait for torch.
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import typer
 
@@ -14,7 +15,7 @@ from striate.apps.cli import attacking as _attacking  # noqa: F401
 from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
 from striate.apps.cli import judging as _judging  # noqa: F401
 from striate.apps.cli.commands import app
-from striate.apps.cli.output import open_closed_outputs, report_error, say
+from striate.apps.cli.output import open_closed_outputs, report_error, report_fault, say
 
 __all__ = ["app", "main"]
 
@@ -55,3 +56,5 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of stdout went away, as in `striate networks | head`
         sys.stderr.close()
         sys.exit(0)
+    finally:
+        sys.excepthook = partial(report_fault, as_json=as_json)  # for what is not caught above; typer left its own there

@@ -8,6 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from striate.core.errors import StriateError
 
 
@@ -58,6 +60,15 @@ def report_error(error: StriateError, *, as_json: bool) -> int:
     else:
         sys.stderr.write(f"error: {error.message}\n" + (f"  {error.remedy}\n" if error.remedy else ""))
     return error.exit_code
+
+
+def report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, as_json: bool) -> None:
+    """What nobody foresaw, for those who can mend it, as the interpreter's last word; the exit code is that of an internal error."""
+    from striate.core.errors import StriateError
+
+    sys.__excepthook__(kind, error, trace)
+    said = StriateError(f"a fault in Striate: {kind.__name__}: {error}", "Please report it with the command and the lines above.")
+    sys.exit(report_error(said, as_json=as_json))
 
 
 def print_table(heading: list[str], rows: list[list[str]], right: set[int]) -> None:
