@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import erfc
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.estimators import Hopfield, ModernHopfield, load_estimator
@@ -107,6 +108,11 @@ def test_a_probe_of_ones_alone_is_answered_in_the_values_of_the_patterns():
     assert Hopfield().fit([np.greater(stored, 0)]).predict(probe).tolist() == [[1, 1, 1, 0, 1, 0]]
 
 
+@parametrize_with_checks([ModernHopfield()])
+def test_scikit_learn_accepts_the_modern_form(estimator, check):
+    check(estimator)
+
+
 def test_the_modern_form_is_attention():
     generator = np.random.default_rng(0)
     stored, probes = generator.normal(size=(7, 5)), generator.normal(size=(3, 5))
@@ -153,4 +159,4 @@ def test_bad_input_is_named():
     with pytest.raises(DataError, match="X must hold real numbers, got complex ones"):
         Hopfield().fit([[1j, 1]])
     with pytest.raises(DataError, match="X holds NaN or Inf"):
-        ModernHopfield().fit([[np.nan, 1]])
+        Hopfield().fit([[np.nan, 1]])

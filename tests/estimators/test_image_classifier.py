@@ -89,6 +89,28 @@ def test_a_change_that_there_is_not_is_refused_with_the_nearest_name(digits):
         ImageClassifier(policy="rand").fit(X, y)
 
 
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+def test_numpys_random_numbers_seed_a_training(digits, make):
+    X, y = digits[0][:40], digits[1][:40]
+    first, second, other = (ImageClassifier("lenet5", epochs=1, random_state=make(seed)).fit(X, y) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first.decision_function(X), second.decision_function(X))
+    assert not np.array_equal(first.decision_function(X), other.decision_function(X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"random_state": -1}, "random_state: input should be greater than or equal to 0, got -1"),
+        ({"epochs": 0}, "epochs: input should be greater than or equal to 1, got 0"),
+        ({"batch_size": "many"}, "batch_size: input should be a valid integer, unable to parse string as an integer, got 'many'"),
+        ({"mixup": -1.0}, r"mixup must not be negative, got -1\.0"),
+    ],
+)
+def test_a_setting_that_is_out_of_range_is_named(digits, settings, words):
+    with pytest.raises(UsageError, match=words):
+        ImageClassifier("lenet5", **{"epochs": 1, **settings}).fit(digits[0][:20], digits[1][:20])
+
+
 def test_cross_validation_of_scikit_learn_works_on_it(digits):
     X, y = digits
 

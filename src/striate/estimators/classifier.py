@@ -87,7 +87,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         augmentation: Mapping[str, Any] | None = None,
         precision: str = "auto",
         device: str = "auto",
-        random_state: int | None = 0,
+        random_state: Any = 0,
         head: str = "softmax",
     ) -> None:
         super().__init__(

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.estimators.numbers import real_numbers
@@ -188,21 +188,19 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
         """Store the patterns X (P, N).
 
         Raises:
-            DataError: X holds NaN or Inf.
             UsageError: a setting is out of its range.
         """
         check_numbers(beta=self.beta)
         check_counts(max_iter=self.max_iter)
         if self.beta <= 0:
             raise UsageError(f"beta must be positive, got {self.beta}")
-        self.patterns_ = real("X", X, None)
-        self.n_features_in_ = self.patterns_.shape[1]
+        self.patterns_ = validate_data(self, X, dtype=np.float64, copy=True)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """What each probe of X (P, N) recalls: float64 (P, N)."""
         check_is_fitted(self)
-        states = real("X", X, self.n_features_in_)
+        states: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
         for _ in range(self.max_iter):
             scores = self.beta * states @ self.patterns_.T
             shares = np.exp(scores - scores.max(1, keepdims=True))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from striate.core.errors import ShapeError, UnknownNameError
+from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
@@ -21,9 +22,13 @@ from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images
 from striate.estimators.model import Model
+from striate.estimators.randomness import seed_of
+from striate.estimators.settings import is_whole
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
 from striate.networks.network import Network
+
+Record = TypeVar("Record")
 
 OWN_ARGUMENTS = ("crop_padding", "flip", "mixup", "cutmix", "policy", "erasing")  # of the augmentation
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
@@ -52,7 +57,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         augmentation: Mapping[str, Any] | None = None,
         precision: str = "auto",
         device: str = "auto",
-        random_state: int | None = 0,
+        random_state: Any = 0,
     ) -> None:
         self.network = network
         self.epochs = epochs
@@ -101,7 +106,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
-        return Augmentation(**chosen)
+        return checked(Augmentation, **chosen)
 
     def _seen(self, X: Any) -> np.ndarray:
         """The pictures X as the fitted network takes them."""
@@ -127,9 +132,10 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         return ImageSpec(height=height, width=width, channels=channels, mean=mean, std=std, fit="pad")
 
     def _settings(self, network: Network, num_train: int, loss: LossName) -> TrainSettings:
-        seed = int(np.random.default_rng().integers(2**31)) if self.random_state is None else self.random_state
+        seed = self.random_state if is_whole(self.random_state) else seed_of(self.random_state)
         chosen = {"optimizer": self.optimizer, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        return default_settings(
+        return checked(
+            default_settings,
             network,
             num_train,
             loss=loss,
@@ -146,3 +152,17 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def checked(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
+    """What `make` gives.
+
+    Raises:
+        UsageError: a field is out of its range; names it.
+    """
+    try:
+        return make(*arguments, **fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])).replace("seed", "random_state")
+        raise UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}") from None
