@@ -41,6 +41,12 @@ def test_hidden_units_make_xor_separable():
     assert shown.notes[0].startswith(f"After {len(xor.learn(SHORT.seed))} epochs ")  # as the last frame counts them
 
 
+def test_a_start_that_ends_in_a_local_minimum_is_followed_by_another():
+    course, starts = xor.learned(12)
+    assert starts > 1
+    np.testing.assert_allclose(course[-1].answers(xor.SQUARE), xor.LABELS, atol=0.05)
+
+
 @pytest.mark.row("003-14", "003-21")
 def test_one_update_by_hand_is_the_published_one_and_autograds():
     shown = backpropagation.show(SHORT)
