@@ -33,6 +33,12 @@ def test_a_source_of_known_entropy_is_learned_to_its_entropy():
     cold = model.sample(200, "a", temperature=0.2, random_state=3)
     assert cold.count("b") < 5
     assert model.sample(20, "aaab", temperature=0) == "b" * 20
+    (first, share), (second, rest) = model.next_tokens("abba")
+    assert (first, second) == ("a", "b")
+    assert share == pytest.approx(0.9, abs=0.03) and share + rest == pytest.approx(1)
+    assert share == pytest.approx(2 ** -model.losses("abbaa")[-1], rel=0.01)  # there the token of unknown letters has a share too
+    with pytest.raises(UsageError, match="top must be at least 1, got 0"):
+        model.next_tokens(top=0)
 
 
 @pytest.mark.slow
@@ -55,6 +61,13 @@ def test_losses_are_those_of_one_step_after_the_other():
         before = model.vocabulary_.index(letter)
         expected.append(-torch.log_softmax(logits[0, 0], 0)[before].item() / np.log(2))
     np.testing.assert_allclose(model.losses(text), expected, rtol=1e-10)
+    states, none = model.states([text, ""])
+    assert states.shape == (7, 12) and none.shape == (0, 12)
+    with torch.inference_mode():
+        logits = network.readout(torch.from_numpy(states[:-1]))
+    followed = [model.vocabulary_.index(letter) for letter in text[1:]]
+    np.testing.assert_allclose(-torch.log_softmax(logits, 1)[range(6), followed] / np.log(2), expected[1:], rtol=1e-10)
+    np.testing.assert_allclose(model.states(text * 100)[0][:7], states, rtol=1e-10)  # longer than what is read at once
     twice = model.losses([text, text])
     np.testing.assert_allclose(twice[7:], twice[:7], rtol=1e-10)  # each text starts afresh
     long = "the cat sat on the mat. " * 60  # longer than what is read at once
@@ -79,6 +92,7 @@ def test_a_file_is_learned_saved_and_loaded(unit, tmp_path: Path):
     drawn = again.sample(30, "the ", random_state=5)
     assert drawn == model.sample(30, "the ", random_state=5)
     assert isinstance(drawn, bytes if unit == "byte" else str)
+    assert isinstance(again.next_tokens("the ", top=1)[0][0], type(drawn))
     twin = SequenceModel(unit=unit, max_iter=12, **SMALL).fit([TEXT.encode()])
     assert twin.loss_curve_ == model.loss_curve_
 

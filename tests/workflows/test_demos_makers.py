@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from striate.workflows.demos import cdcgan, dbn, memory, rbm, vae
+from striate.workflows.demos import cdcgan, dbn, memory, rbm, text, vae
 from striate.workflows.demos.shown import Setting
 from striate.workflows.demos.sources import judge, small_digits
 
@@ -52,6 +52,30 @@ def test_the_trace_of_a_bit_fades_in_small_weights_and_stays_behind_an_open_gate
     assert trained.column("right, of 500 streams")["LSTM"] > 0.95
 
 
+@pytest.mark.slow
+@pytest.mark.row("003-9")
+def test_an_elman_network_learns_a_small_language_almost_as_far_as_its_grammar_goes():
+    shown = text.show(SHORT)
+
+    doubt, likely, made = shown.tables
+    bits = doubt.column("bits a word")
+    assert list(bits.values()) == sorted(bits.values(), reverse=True)  # each knows more than the one before
+    assert bits["the network, on sentences not seen"] < bits["the grammar itself: none can do better"] + 0.1
+    assert all(abs(network - grammar) < 0.15 for *_, network, grammar in likely.rows)
+    right = made.column("right sentences")
+    assert right["0.5"] > 0.9 and right["2"] < right["0.5"]
+
+
+def test_the_bits_of_the_grammar_are_those_of_its_choices():
+    """By hand: which of seven kinds, which of four who do it, which of two verbs, and what they do it to."""
+    shares = text.grammar()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["man", "sleeps", "."] == pytest.approx(1 / 7 / 4 / 2)
+    objects = [np.log2(3), np.log2(3), 2, 0, np.log2(3), 2, 0]
+    words = [4, 4, 4, 3, 4, 4, 3]
+    assert text.entropy(shares) == pytest.approx((np.log2(7) + 3 + np.mean(objects)) / np.mean(words))
+
+
 @pytest.mark.row("003-47")
 def test_a_variational_autoencoder_rebuilds_better_through_more_numbers():
     shown = vae.show(SHORT)
@@ -87,4 +111,5 @@ def test_an_adversarial_network_draws_the_digit_of_a_label():
 
     (table,) = shown.tables
     assert table.column("named so by an independent judge")["all"] >= 0.9
-    assert min(table.column("spread / spread of real ones").values()) > 0.1
+    spreads = table.column("spread / spread of real ones")
+    assert spreads["all"] >= 0.5 and min(spreads.values()) > 0.3

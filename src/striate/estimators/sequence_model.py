@@ -59,6 +59,11 @@ class TokenPredictor(nn.Module):
         states, last = self.cells(self.embedding(tokens), state)
         return self.readout(states), last
 
+    def started(self) -> Any:
+        """The state behind the token that stands before the first."""
+        with torch.inference_mode():
+            return self(torch.tensor([[self.embedding.num_embeddings - 1]]))[1]
+
 
 class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     r"""The probability of each next character, byte or word of a text, by all that came before it.
@@ -166,6 +171,20 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         bits: np.ndarray = torch.cat(found).numpy() / np.log(2)
         return bits
 
+    def states(self, X: Text | Sequence[Text]) -> list[np.ndarray]:
+        """What the cells of the last level hold after each token: (n, hidden_size) for each text."""
+        model = self._fitted()
+        found = []
+        for text in texts_of(X, self.unit):
+            numbers = torch.from_numpy(self._numbers(tokens_of(text, self.unit)))
+            read, state = [], model.started()
+            with torch.inference_mode():
+                for place in range(0, len(numbers), READ_AT_ONCE):
+                    states, state = model.cells(model.embedding(numbers[None, place : place + READ_AT_ONCE]), state)
+                    read.append(states[0].numpy())
+            found.append(np.concatenate([np.zeros((0, self.hidden_size)), *read]))
+        return found
+
     def perplexity(self, X: Text | Sequence[Text]) -> float:
         """2 to the mean loss of a token in bits: between so many equally likely tokens the model is in doubt."""
         return float(2 ** self.losses(X).mean())
@@ -196,17 +215,43 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
             raise UsageError(f"temperature must be at least 0, got {temperature}")
         model = self._fitted()
         generator = random_state_of(self.random_state if random_state is None else random_state)
-        numbers = [len(self.vocabulary_)]
-        if prompt:
-            numbers += self._numbers(tokens_of(text_of(prompt, self.unit), self.unit)).tolist()
         drawn: list[int] = []
-        state, unread = None, torch.tensor([numbers])
+        state, unread = None, self._prompted(prompt)
         with torch.inference_mode():
             for _ in range(n):
                 logits, state = model(unread, state)
                 drawn.append(draw(logits[0, -1].numpy(), temperature, generator))
                 unread = torch.tensor([drawn[-1:]])
-        text = "".join(self.vocabulary_[number] for number in drawn)
+        return self._written(drawn)
+
+    def next_tokens(self, prompt: str | bytes = "", *, top: int = 5) -> list[tuple[str | bytes, float]]:
+        """The `top` tokens that are likeliest to follow `prompt`, with their probabilities, the likeliest first.
+
+        Raises:
+            UsageError: top is below 1.
+
+        Example:
+            >>> model = SequenceModel("elman", hidden_size=16, max_iter=60, truncate=8, random_state=0).fit("abcabc" * 40)
+            >>> [(token, round(share, 1)) for token, share in model.next_tokens("ab", top=1)]
+            [('c', 1.0)]
+        """
+        check_counts(top=top)
+        model = self._fitted()
+        with torch.inference_mode():
+            shares = model(self._prompted(prompt))[0][0, -1, UNKNOWN + 1 :].softmax(0).numpy()
+        best = np.argsort(-shares, kind="stable")[:top]
+        return [(self._written([number + UNKNOWN + 1]), float(shares[number])) for number in best.tolist()]
+
+    def _prompted(self, prompt: str | bytes) -> Tensor:
+        """The start, and the tokens of a prompt: (1, T)."""
+        numbers = [len(self.vocabulary_)]
+        if prompt:
+            numbers += self._numbers(tokens_of(text_of(prompt, self.unit), self.unit)).tolist()
+        return torch.tensor([numbers])
+
+    def _written(self, numbers: Sequence[int]) -> str | bytes:
+        """Tokens as text, or as bytes where these are the unit."""
+        text = "".join(self.vocabulary_[number] for number in numbers)
         return text.encode("latin-1") if self.unit == "byte" else text
 
     def _check(self) -> None:

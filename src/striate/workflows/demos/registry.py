@@ -53,6 +53,7 @@ DEMOS = (
     Demo("rbm",             "a Boltzmann machine's strokes, and digits that it makes up"),
     Demo("dbn",             "a deep belief network names digits, and makes up the digit of a label"),
     Demo("memory",          "how long Elman's cells and LSTM remember a bit"),
+    Demo("text",            "an Elman network reads a small language: what follows what, which words are alike"),
     Demo("vae",             "the manifold of digits that two numbers span"),
     Demo("cdcgan",          "an adversarial network draws the digit of a label"),
 )
