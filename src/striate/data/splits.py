@@ -41,7 +41,7 @@ def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> 
 def names_below(paths: Sequence[str]) -> list[str]:
     """The paths seen from the folder that all of them share, with forward slashes."""
     paths = [os.path.normpath(path) for path in paths]
-    folders = {os.path.dirname(path) for path in paths}  # far fewer than paths
+    folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120  # far fewer than paths; a Path for each would take longer
     try:
         shared = os.path.commonpath(folders if len(set(paths)) > 1 else paths)
     except ValueError:  # relative and absolute ones, or several drives
