@@ -205,7 +205,7 @@ def test_where_too_few_threads_can_be_started_one_computes_and_that_is_said(few_
     spare_threads(said.append)
 
     assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
-    assert said == ["the system lets this process start only 9 more threads (ulimit -u, or a container's limit): computing on one"]
+    assert said == ["the system lets this process start only 9 more threads (ulimit -u or -v, or a container's limit): computing on one"]
 
 
 def test_where_threads_can_be_started_or_the_user_has_set_their_number_nothing_changes(few_threads, monkeypatch):

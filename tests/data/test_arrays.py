@@ -307,3 +307,15 @@ def test_a_file_that_is_no_data_set_is_named(tmp_path: Path):
 def test_other_things_are_no_data(data: Any):
     with pytest.raises(UsageError, match=r"a name, a path, or a pair of arrays \(X, y\), got"):
         open_data(data)
+
+
+def test_too_little_memory_for_whole_arrays_is_not_laid_to_the_file(tmp_path, monkeypatch):
+    np.savez(tmp_path / "data.npz", x_train=np.zeros((9, 5, 7), np.uint8), y_train=np.arange(9) % 2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 315 bytes")
+
+    monkeypatch.setattr(np, "load", fail)
+
+    with pytest.raises(MemoryError):
+        open_data(tmp_path / "data.npz")

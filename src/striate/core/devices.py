@@ -94,7 +94,7 @@ def spare_threads(say: Callable[[str], None]) -> None:
     started = startable_threads(wanted)
     if started < wanted:
         os.environ |= dict.fromkeys(names, "1")
-        say(f"the system lets this process start only {started} more threads (ulimit -u, or a container's limit): computing on one")
+        say(f"the system lets this process start only {started} more threads (ulimit -u or -v, or a container's limit): computing on one")
 
 
 def startable_threads(wanted: int) -> int:

@@ -81,11 +81,21 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
         if "pickle" in str(error).lower():
             raise RefusedFileError(f"{path}: holds Python objects, which only pickle can read", "Save plain number arrays.") from None
         raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, MemoryError) as error:
+    except MemoryError as error:
+        if claimed_bytes(path) < int(np.prod(getattr(error, "shape", ()), dtype=object)):  # more than there is in it: damaged
+            raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
+        raise
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
     if others := [key for key, value in content.items() if not isinstance(value, np.ndarray)]:
         raise DataError(f"{path}: cannot be read as .npz: {', '.join(others)} is no array", remedy)
     return content
+
+
+def claimed_bytes(path: Path) -> int:
+    """How many bytes the members of an archive have, as its directory says."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
 
 
 def read_cifar(place: Path, batches: Sequence[str], labels_key: str) -> tuple[np.ndarray, np.ndarray]:
