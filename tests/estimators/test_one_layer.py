@@ -124,3 +124,13 @@ def test_what_does_not_fit_is_named():
         SoftmaxRegression(max_iter=2).fit(X, y)
     with pytest.raises(UsageError, match="dual_objective_ is that of one pair of classes, and there are 3 classes"):
         _ = LinearSVM().fit(X, y).dual_objective_
+
+
+def test_weights_of_classes_survive_the_file(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    svm = KernelSVM(class_weight={0: 1.0, np.int64(1): 5.0, 2: 2}).fit(X, y)
+    svm.save(tmp_path / "svm.safetensors")
+    again = load_estimator(tmp_path / "svm.safetensors")
+    assert again.class_weight == {0: 1.0, 1: 5.0, 2: 2}
+    np.testing.assert_array_equal(again.decision_function(X), svm.decision_function(X))
+    np.testing.assert_array_equal(again.fit(X, y).decision_function(X), svm.decision_function(X))

@@ -106,7 +106,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
-        return checked(Augmentation, **chosen)
+        return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:
         """The pictures X as the fitted network takes them."""

@@ -140,6 +140,8 @@ def encoded(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"tuple": items} if isinstance(value, tuple) else {"list": items}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: encoded(f"{name}.{key}", item, arrays) for key, item in value.items()}}
+    if isinstance(value, dict):  # of labels, as class_weight has them
+        return {"pairs": [[encoded(f"{name} key", key, arrays), encoded(f"{name}.{key}", item, arrays)] for key, item in value.items()]}
     raise UsageError(f"{name}: a value of type {type(value).__name__} cannot be saved", "Use numbers, texts and arrays of numbers.")
 
 
@@ -163,6 +165,8 @@ def decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             return tuple(decoded(item, arrays) for item in content)
         case "dict":
             return {key: decoded(item, arrays) for key, item in content.items()}
+        case "pairs":
+            return {decoded(key, arrays): decoded(item, arrays) for key, item in content}
     raise ValueError(f"unknown kind of value {kind!r} {rest}")
 
 
