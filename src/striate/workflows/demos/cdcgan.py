@@ -26,7 +26,6 @@ def show(setting: Setting) -> Shown:
     epochs = 3 if setting.short else 20
     gan = ConditionalDCGAN(
         width=8,
-        latent_size=20,
         batch_size=32,
         learning_rate=1e-3,
         averaging=0.95,
