@@ -1,6 +1,6 @@
-"""What each process of `test_data_parallel` does: trains a small network in float64 and leaves what it got as arrays.
+"""What each process of `test_data_parallel` does: trains a small network and leaves what it got as arrays.
 
-[torchrun --nproc-per-node 2] two_processes.py FOLDER NORM        NORM: none, own or together
+[torchrun --nproc-per-node N] two_processes.py FOLDER NORM DTYPE        NORM: none, own or together; DTYPE: float64 or float32
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from striate.engine.settings import TrainSettings
 
 
 class Net(nn.Module):
-    """Pictures (n, 5, 7, 1) uint8 to logits (n, 3), in float64."""
+    """Pictures (n, 5, 7, 1) uint8 to logits (n, 3), in `dtype`."""
 
-    def __init__(self, *, norm: bool) -> None:
+    def __init__(self, *, norm: bool, dtype: torch.dtype) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4) if norm else nn.Identity(), nn.ReLU(), nn.Flatten(), nn.Linear(60, 3)
-        ).double()
+        ).to(dtype)
+        self.dtype = dtype
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.body(images.permute(0, 3, 1, 2).double() / 255)
+        return self.body(images.permute(0, 3, 1, 2).to(self.dtype) / 255)
 
 
-def main(folder: Path, norm: str) -> None:
+def main(folder: Path, norm: str, dtype: str) -> None:
     numbers = np.random.default_rng(0)
     images = numbers.integers(0, 256, (27, 5, 7, 1)).astype(np.uint8)
     pictures = ImageSet("noise", "train", images, numbers.integers(0, 3, 27), ("a", "b", "c"), tuple(map(str, range(27))))
@@ -52,7 +53,7 @@ def main(folder: Path, norm: str) -> None:
     with joined("cpu") as group:
         rank = group.rank if group is not None else 0
         torch.manual_seed(rank)  # the first one's weights are what all begin with
-        net = Net(norm=norm != "none")
+        net = Net(norm=norm != "none", dtype=getattr(torch, dtype))
         train, val = Logged(pictures, 9, shuffle=True), Batches(pictures, 9)
         if group is not None:
             train.divide(group.rank, group.size)
@@ -68,4 +69,4 @@ def main(folder: Path, norm: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
