@@ -12,6 +12,7 @@ from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.sources import open_data
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
+from striate.workflows.evaluation.evaluate import read_split
 from striate.workflows.predict import answer_rows
 
 
@@ -69,6 +70,21 @@ def test_pictures_below_the_threshold_are_unknown(run, noise, tmp_path):
     assert report.against.num_images == 40
     words = [row[1] for row, item in zip(answer_rows(answers), answers, strict=True) if item.class_name == "unknown"]
     assert all(text.startswith("unknown (nearest: ") for text in words)
+
+
+def test_strangers_may_lie_in_one_folder(run, noise, tmp_path):
+    snow = calibrate(CalibrateRequest(run=run, against=noise / "snow", output=tmp_path / "a.safetensors")).against
+
+    model, logits = striate.load(run), []
+    for pictures in (open_data("digits"), sorted((noise / "snow").iterdir())):
+        images = model.read(pictures) if isinstance(pictures, list) else read_split(pictures, "val", model, {}, lambda _: None).images
+        logits.append(model.outputs(images).max(1))
+    above = np.mean(logits[0][:, None] > logits[1][None]) + np.mean(logits[0][:, None] == logits[1][None]) / 2
+    assert snow.auroc["max_logit"] == pytest.approx(above)  # the share of pairs in which the digit scores above the stranger
+    assert snow.num_images == 20
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no pictures"):
+        calibrate(CalibrateRequest(run=run, against=tmp_path / "empty", output=tmp_path / "b.safetensors"))
 
 
 def test_the_command_says_what_was_found(run, tmp_path, capsys):

@@ -44,7 +44,8 @@ def test_openings_are_counted_and_said_from_the_second_on(tmp_path, task):
     run, said = tmp_path / "run", []
     striate.train(data, network=net, task=task, steps=1, batch_size=8, output=run, diagnose=False)
 
-    reports = [evaluate(EvaluateRequest(run=run, split=split), say=said.append) for split in ("val", "test", "test")]
+    opened = [(run, "val"), (run, "test"), (run / "best.safetensors", "test")]  # a run's model file is the run's, too
+    reports = [evaluate(EvaluateRequest(run=model, split=split), say=said.append) for model, split in opened]
 
     assert [report.test_openings for report in reports] == [None, 1, 2]
     lines = (run / "test-openings.jsonl").read_text().splitlines()

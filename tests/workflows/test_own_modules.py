@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,10 @@ def test_with_its_module_a_run_has_every_section(run: Path, tmp_path: Path):
     page = Path(found.output).read_text(encoding="utf-8")
     assert "Grad-CAM at model.second" in page
     assert f"{MACS:,} MACs = {2 * MACS:,} FLOPs" in page
+    data, recipe = run.parent / "bands.npz", run / "config.yaml"
+    assert html.escape(f"striate.train('{data}', network=Own(), recipe='{recipe}')") in page
+    again = striate.train(str(data), network=Own(), recipe=str(recipe), output=tmp_path / "again")
+    assert again.epochs == 1 and again.params == sum(weight.numel() for weight in Own().parameters())
 
 
 def test_without_it_the_rest_is_shown_and_the_page_says_how_to_hand_it_in(run: Path, tmp_path: Path):

@@ -213,6 +213,8 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     first, error = next(iter(bad.items()))
     reason = error.message.removeprefix(f"{first}: ").removeprefix("cannot be read as a picture: ")
     remedy = "Remove or repair them, or leave them out with --skip-unreadable."
+    if "channels, the model takes" in reason:
+        remedy = "Give pictures of the kind that the model was trained on, grey or coloured."
     return DataError(f"{count_of(bad)} cannot be read as pictures: {some(bad)} ({reason}){more}", remedy)
 
 

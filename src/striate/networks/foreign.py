@@ -77,6 +77,11 @@ def own_network(module: nn.Module, input_shape: Shape) -> Network:
     return Network(name, input_shape, Chain(model=OwnNetwork(name, lines[-1].output_shape[0], params, macs, module)), source="the user's")
 
 
+def is_own(network: Network) -> bool:
+    """Whether it is a module of the user's own."""
+    return isinstance(dict(network.root.children).get("model"), OwnNetwork)
+
+
 def needs_its_module(network: Network) -> bool:
     """Whether it is a module of the user's own that is not at hand: it can be counted, not built."""
     own = dict(network.root.children).get("model")

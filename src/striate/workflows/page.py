@@ -34,7 +34,8 @@ figcaption{margin-top:.3rem}
 pre{background:var(--band);padding:.7rem .9rem;border-radius:.4rem;overflow-x:auto;font-size:.88rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#bbb;--band:#f3f3f3;--accent:#000;color-scheme:light}
-body{max-width:none;padding:0;font-size:10pt}nav,summary{display:none}.wide{overflow:visible}th,td{white-space:normal;overflow-wrap:anywhere}
+body{max-width:none;padding:0;font-size:10pt}nav,summary{display:none}.wide{overflow:visible}table{font-size:8pt}
+th,td{white-space:normal}td{overflow-wrap:anywhere}th,td.n{overflow-wrap:normal}td.n{white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere}figure,tr,dl,dl div{break-inside:avoid}h2,h3{break-after:avoid}
 img{min-width:0!important;max-height:22cm;width:auto}}
 """

@@ -12,7 +12,7 @@ from striate.apps.cli.commands import DataDir, Device, Download, Json, app, assi
 from striate.apps.cli.output import print_json, print_table, say
 
 
-@app.command("compare")
+@app.command("compare", short_help="Put networks or runs side by side, with a paired test.")
 def compare_command(
     subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Names from `striate networks`, run folders or model files.")],
     data: Annotated[str | None, typer.Option(help="Pictures for the trained ones [default: the first run's own].")] = None,
@@ -21,7 +21,7 @@ def compare_command(
     in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of their input [default: as published].")] = None,
     img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of their input [default: as published].")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time each, one picture at a time.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
     output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which they differ.")] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -52,7 +52,7 @@ def compare_command(
     sys.stdout.write(f"\n{text}" if (text := summary(report)) else "")
 
 
-@app.command("calibrate")
+@app.command("calibrate", short_help="Make a model's confidence honest.")
 def calibrate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own; its val split is used.")] = None,
@@ -60,9 +60,11 @@ def calibrate_command(
         float | None, typer.Option(metavar="SHARE", help="Answer this share of pictures like those of val; to the others, unknown.")
     ] = None,
     score: Annotated[Literal["energy", "confidence", "max_logit"], typer.Option(help="What tells them apart.")] = "energy",
-    against: Annotated[str | None, typer.Option(metavar="DATA", help="Pictures unlike any class: how well are they told apart?")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Pictures unlike any class, a data set or a folder: how well are they told apart?")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The calibrated model file [default: RUN/calibrated.safetensors].")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
     device: Device = "auto",
     data_dir: DataDir = None,
     download: Download = False,
@@ -92,7 +94,7 @@ def calibrate_command(
         sys.stdout.write(summary(report))
 
 
-@app.command("repeat")
+@app.command("repeat", short_help="Train several times: mean and deviation of the accuracy.")
 def repeat_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
     seeds: Annotated[int | None, typer.Option(min=2, help="Train from so many seeds, on one division into train and val.")] = None,

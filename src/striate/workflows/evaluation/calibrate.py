@@ -15,6 +15,7 @@ from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.data.folder import picture_files
 from striate.data.sources import open_data
 from striate.estimators.model import Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
@@ -173,16 +174,26 @@ def read_val(request: CalibrateRequest, model: Model, config: dict[str, Any], sa
 
 def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration) -> Strangers:
     """How the pictures of `against`, of its test split where it has one, score beside those that gave `logits`."""
+    name, images = _stranger_pictures(request, model)
+    strange = model.outputs(images, batch_size=request.batch_size)
+    areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
+    scores = scores_of(strange, found.score, found.temperature)
+    answered = None if found.threshold is None else float((scores >= found.threshold).mean())
+    return Strangers(data=name, num_images=len(images), auroc=areas, answered=answered)
+
+
+def _stranger_pictures(request: CalibrateRequest, model: Model) -> tuple[str, np.ndarray]:
+    """Their name, and the pictures (N, H, W, C) uint8 as the model takes them: a data set's, or those that lie in one folder."""
+    folder = Path(request.against) if isinstance(request.against, str | Path) else None
+    if folder is not None and folder.is_dir() and not any(child.is_dir() for child in folder.iterdir()):
+        if not (files := picture_files(folder)):
+            raise DataError(f"{folder}: holds no pictures", "Give pictures unlike any class of the model.")
+        return str(folder), model.read(files)
     source = open_data(request.against, data_dir=request.data_dir, download=request.download)
     if common := sorted(set(source.classes) & set(model.classes)):
         words = ", ".join(map(repr, common[:5]))
         raise DataError(f"{source.name}: has the model's own classes {words}, so it is not unlike them", "Give pictures of other things.")
-    images = source.read("test" if "test" in source.splits else "train", spec=model.images)
-    strange = model.outputs(images.images, batch_size=request.batch_size)
-    areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
-    scores = scores_of(strange, found.score, found.temperature)
-    answered = None if found.threshold is None else float((scores >= found.threshold).mean())
-    return Strangers(data=source.name, num_images=len(images), auroc=areas, answered=answered)
+    return source.name, source.read("test" if "test" in source.splits else "train", spec=model.images).images
 
 
 def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Worth:

@@ -18,7 +18,7 @@ from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import Interval, wilson_interval
-from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.openings import count_opening, run_of, say_opening
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
 from striate.workflows.subjects import Subject, is_untrained, subject
 from striate.workflows.training.runs import read_config
@@ -173,7 +173,8 @@ def _answers(
         if set(model.classes) != set(models[0].classes):
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
             raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
-    runs = [Path(source) for source in request.subjects if isinstance(source, str | Path) and (Path(source) / "config.yaml").is_file()]
+    sources = [source for source in request.subjects if isinstance(source, str | Path)]
+    runs = list(dict.fromkeys(run for run in map(run_of, sources) if run is not None and (run / "config.yaml").is_file()))
     configs = [read_config(run) for run in runs]
     config = configs[0] if configs else {}
     source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)

@@ -20,7 +20,7 @@ from striate.data.splits import split_train_val
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
-from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.openings import count_opening, run_of, say_opening
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
@@ -76,19 +76,19 @@ def evaluate(
     """
     if model is None:
         model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
-    run = None if isinstance(request.run, Model) else Path(request.run)
+    run = None if isinstance(request.run, Model) else run_of(request.run)
     config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
-    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and run.is_dir() else None)
+    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and Path(request.run).is_dir() else None)
 
     def opened(data: str) -> int | None:
         """Count and say that the run's test split is opened, where it is; how often that was so far."""
-        if request.split != "test" or run is None or not run.is_dir():
+        if request.split != "test" or run is None:
             return None
         count = count_opening(run, "evaluate", data)
         say_opening(count, say)
         return count
 
-    name = str(run) if run is not None else model.network.name
+    name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if labels_pixels(model):
         skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
         masked = open_masked(named_data(request.data, config), skip_unreadable=skip)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 NAME = "test-openings.jsonl"  # of a run folder: one line an opening
 
 
+def run_of(source: str | Path) -> Path | None:
+    """The run folder that a model comes from: `source` itself, or the folder of a model file that lies in one."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    return path.parent if path.is_file() and (path.parent / "config.yaml").is_file() else None
+
+
 def count_opening(run: Path, verb: str, data: str) -> int:
     """Note that `verb` opened the test split of `data` for the model of `run`; how many times that happened by now.
 

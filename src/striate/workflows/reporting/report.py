@@ -180,7 +180,7 @@ def _sections(
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
     yield Section("Environment", draw.environment(run / "env.json"))
-    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network.provenance))
+    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network))
 
 
 def _loaded(request: ReportRequest, network: Network, device: str) -> Model:

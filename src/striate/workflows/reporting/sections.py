@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.insight.calibrate.temperature import HIGHEST, LOWEST
 from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg
+from striate.networks.foreign import is_own, is_published_name
 from striate.networks.table import layer_records
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.page import code, facts, figure, folded, pairs, paragraph, table
 from striate.workflows.pictures import curves_picture
+from striate.workflows.profiling.profile import memory_text
 from striate.workflows.profiling.profile import summary as profile_summary
 from striate.workflows.profiling.profile import table as profile_table
 from striate.workflows.training.continuing import flat
@@ -35,6 +38,13 @@ RESULTS = {
     "mistakes.png": "The most confident mistakes",
     "scatter.png": "Estimates against the truth",
     "worst.png": "The worst pictures",
+}
+MEASURES = {  # whose field's name says too little
+    "num_images": "pictures",
+    "top5_accuracy": "top-5 accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss (nats)",
+    "ece": "expected calibration error",
 }
 UNUSED: tuple[Any, ...] = (None, "", False, [], {}, 0)
 
@@ -86,11 +96,12 @@ def training(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> st
 
 def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) -> str:
     """What the model is worth on a split: the measures, the classes, and the pictures in `folder`."""
-    numbers = [(_words(name), _with_interval(measures, name)) for name, value in measures.items() if isinstance(value, int | float)]
+    names = [name for name, value in measures.items() if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [(MEASURES.get(name, _words(name)), _with_interval(measures, name)) for name in names if name != "test_openings"]
     parts = [paragraph(f"{measures['data']}, {measures['split']} split.")]
     if openings is not None:
-        parts.append(paragraph(f"The test split was opened {openings} time{'' if openings == 1 else 's'} for this run."))
-    parts.append(pairs([pair for pair in numbers if pair[0] != "test openings"]))
+        parts.append(paragraph(f"The test split was opened {_counted(openings, 'time')} for this run."))
+    parts.append(pairs(numbers))
     for name, noun in PARTS.items():
         if isinstance(found := measures.get(name), dict) and found:
             columns = [key for key, value in next(iter(found.values())).items() if not key.endswith("_interval")]
@@ -124,6 +135,8 @@ def calibration(before: Worth, after: Worth, curve: Sequence[CoveragePoint]) -> 
         f"Divided by a temperature of {after.temperature:.3g}, the logits give {100 * after.ece:.2f}, and a log loss of "
         f"{after.log_loss:.4f} in place of {before.log_loss:.4f}. `striate calibrate RUN` writes a model with that temperature."
     )
+    limit = " That temperature is the end of the range that is tried: the answers are nearly all right, or hardly better than chance."
+    words += limit if after.temperature in (LOWEST, HIGHEST) else ""
     return paragraph(words) + figure(reliability_picture(before, after, curve), "Reliability diagram", least_px=LEAST_PX)
 
 
@@ -143,12 +156,15 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
     named = [(line[:18].strip(), line[18:].strip()) for line in lines]
     head, body, _ = profile_table(found)
     picture = figure(roofline, "Roofline", caption="Each layer's speed against what the machine allows (roofline)") if roofline else ""
-    return pairs(named) + folded(f"{len(body)} layers", table(head, body, "layers", numbers_from=2)) + picture
+    return pairs(named) + folded(_counted(len(body), "layer"), table(head, body, "layers", numbers_from=2)) + picture
 
 
 def diagnosis(found: DiagnoseReport, folder: Path) -> str:
     """What went wrong in the training."""
-    looked = f"{found.epochs} epochs, {found.looks} updates looked at while training, {found.batches} batches computed again."
+    looked = (
+        f"{_counted(found.epochs, 'epoch')}, {_counted(found.looks, 'update')} looked at while training, "
+        f"{_counted(found.batches, 'batch', 'batches')} computed again."
+    )
     parts = [paragraph(looked, faint=True)]
     for item in found.findings:
         place = f" at {item.where}" if item.where else ""
@@ -164,17 +180,24 @@ def environment(path: Path) -> str:
     if not path.is_file():
         return paragraph("The run holds no env.json.")
     known = flat(json.loads(path.read_text(encoding="utf-8")))
+    if isinstance(size := known.pop("memory_bytes", None), int):
+        known["memory"] = memory_text(size)
     return pairs([(name.removeprefix("versions."), _listed(value)) for name, value in known.items() if value is not None])
 
 
-def repeating(run: Path, config: Mapping[str, Any], text: str, provenance: Sequence[str]) -> str:
+def repeating(run: Path, config: Mapping[str, Any], text: str, network: Network) -> str:
     """The commands that train it again, and the configuration that they need."""
     place = shlex.quote(str(run))
     if config.get("data") == "arrays":
         words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.training.repro.repro trains it again."
         return paragraph(words) + folded("config.yaml", code(text))
+    if is_own(network):
+        words = f"It trained a {network.name}, a module of the user's own, which the run does not hold. With it, in Python:"
+        call = f"striate.train({str(config['data'])!r}, network={network.name}(), recipe={f'{run}/config.yaml'!r})"
+        return paragraph(words) + code(call) + folded("config.yaml", code(text))
     lines = ["# train it again and compare, bit for bit", f"striate repro {place}"]
-    if config.get("network") in CATALOG and not provenance:
+    named = config.get("network") in CATALOG or is_published_name(str(config.get("network")))
+    if named and not network.provenance:
         task = f" --task {config['task']}" if config.get("task") else ""
         data = shlex.quote(str(config["data"]))
         lines += ["# a new run with these settings", f"striate train {data}{task} --model {config['network']} --recipe {place}/config.yaml"]
@@ -205,6 +228,10 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _counted(count: int, noun: str, nouns: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def _short(cell: str) -> str:
