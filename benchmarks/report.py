@@ -19,8 +19,8 @@ WANTED = 20.0  # seconds
 def main() -> None:
     """Train each run for a little while, and sum it up several times, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="reports of each run")
-    parser.add_argument("--steps", type=int, default=200, help="updates of each training")
+    parser.add_argument("--runs", type=int, default=3, help="reports of each run")
+    parser.add_argument("--steps", type=int, default=60, help="updates of each training")
     arguments = parser.parse_args()
     table = [["run", "seconds", "MiB of the page", "wanted"]]
     for data, name in JOBS:
