@@ -45,6 +45,13 @@ def test_a_batch_epoch_is_the_weighted_mean_of_all_samples(irises):
     np.testing.assert_allclose(som.weights_.reshape(15, 4), total / mass[:, None], atol=1e-10)
 
 
+def test_the_reach_begins_at_sigma_also_where_it_ends_wider(irises):
+    narrow, wide = (SelfOrganizingMap(3, 5, max_iter=1, sigma=sigma, sigma_end=2.0, random_state=0).fit(irises) for sigma in (0.5, 2.0))
+    alone = SelfOrganizingMap(3, 5, max_iter=1, sigma=0.5, sigma_end=0.1, random_state=0).fit(irises)
+    np.testing.assert_array_equal(narrow.weights_, alone.weights_)
+    assert not np.allclose(narrow.weights_, wide.weights_)
+
+
 def test_an_online_step_pulls_the_winner_and_its_neighbours():
     som = SelfOrganizingMap(1, 3, learning_rate=0.5, sigma_end=1.0, random_state=0).partial_fit([[0.0], [1.0], [2.0]])
     before, x = som.weights_.ravel().copy(), 1.7

@@ -27,7 +27,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         c = argmin_i |x - w_i|         h_i = exp(-|r_c - r_i|^2 / (2 sigma^2))
         online:  w_i += rate h_i (x - w_i)                 batch:  w_i = sum_x h_i(x) x / sum_x h_i(x)
 
-    sigma falls geometrically from `sigma` to `sigma_end`; the rate falls linearly to 0.
+    sigma goes geometrically from `sigma` to `sigma_end`; the rate falls linearly to 0.
 
     Args:
         rows: Of the grid.
@@ -88,7 +88,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         X = validate_data(self, X, dtype=np.float64)
         generator = random_state_of(self.random_state)
         self._start(X, generator)
-        first = max(self.sigma or max(self.rows, self.columns) / 2, self.sigma_end)
+        first = self.sigma or max(max(self.rows, self.columns) / 2, self.sigma_end)
         for epoch in range(self.max_iter):
             share = epoch / max(1, self.max_iter - 1)
             sigma = first * (self.sigma_end / first) ** share
