@@ -46,3 +46,24 @@ def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Sign
     if how == signal.SIGTERM:
         assert driver.returncode == 6
         assert f"striate ablate --resume {run}" in err
+
+
+@pytest.mark.release
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
+def test_a_hundred_trials_are_kept_over_twenty_kills_of_their_driver_and_bad_ones_are_rows(tmp_path: Path) -> None:
+    """Once a trial stands in the journal it is never started again."""
+    program = [sys.executable, str(Path(__file__).with_name("quick_trials.py")), str(tmp_path / "run")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] == 20
+    assert 20 <= found["finished before the last start"] < 100
+    assert (found["lost"], found["started again"]) == (0, [])
+    assert (found["trials"], found["names"]) == (100, 100)
+    assert found["rows"] == {
+        "baseline": [25],
+        "without norm": [23, "seed 3: failed: ended with exit code 1 ValueError: a bad trial", "seed 7: failed: ended by signal 9"],
+        "swap activation=tanh": [23, "seed 5: hung: no update for 5 s", "seed 11: diverged: the loss is not finite at step 3"],
+        "width 0.5": [25],
+    }
