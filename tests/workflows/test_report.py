@@ -34,8 +34,14 @@ FORMS = {  # width, media, colours
 LOOK = """(async () => {
   const images = [...document.images];
   await Promise.all(images.map(image => image.decode().catch(() => 0)));
+  const lines = cell => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map(box => box.top)).size;
+  };
   const ground = getComputedStyle(document.body).backgroundColor, ink = getComputedStyle(document.body).color;
   return {wide: document.documentElement.scrollWidth, images: images.length, broken: images.filter(image => !image.naturalWidth).length,
+          cut: [...document.querySelectorAll("td.n")].filter(cell => lines(cell) > 1).length,
           ground, ink, nav: getComputedStyle(document.querySelector("nav")).display, text: document.body.innerText};
 })()"""
 
@@ -156,7 +162,7 @@ def test_the_page_is_whole_in_every_form_and_asks_nobody_for_anything(browser: B
     ]
     assert complaints == []
     width, media, colours = FORMS[form]
-    assert seen["wide"] <= width and seen["broken"] == 0 and seen["images"] >= 6
+    assert seen["wide"] <= width and seen["broken"] == 0 and seen["images"] >= 6 and seen["cut"] == 0  # no number in two lines
     dark = colours == "dark" and media == "screen"
     assert (seen["ground"], seen["ink"]) == (("rgb(22, 24, 27)", "rgb(230, 230, 230)") if dark else ("rgb(255, 255, 255)", seen["ink"]))
     assert (seen["nav"] == "none") == (media == "print")
