@@ -253,10 +253,10 @@ def test_a_recipe_that_there_is_not_comes_with_the_nearest_and_all(tmp_path):
 
 
 def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
-    with pytest.raises(UsageError, match=r"momentum: input should be less than 1, got 1.5"):
+    with pytest.raises(UsageError, match=r"\.yaml: momentum: input should be less than 1, got 1.5"):
         settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "recipe: fast\nsettings: {momentum: 1.5}\n")))
 
-    with pytest.raises(UsageError, match=r"crop_padding must"):
+    with pytest.raises(UsageError, match=r"\.yaml: crop_padding must"):
         augmentation_for(source("digits"), SPEC, request(), choices_of(write(tmp_path, "augmentation: {crop_padding: -1}\n")))
 
 

@@ -219,6 +219,16 @@ def test_each_task_has_its_losses():
         suited_to("regression", TrainSettings(loss="hinge"))
 
 
+@pytest.mark.parametrize("asked", [{"loss": "cross_entropy"}, {"set": {"settings.loss": "cross_entropy"}}])
+def test_a_loss_that_was_asked_for_is_not_silently_another(asked, tmp_path):
+    arrays = np.zeros((9, HEIGHT, WIDTH), np.uint8), np.eye(3, dtype=np.int64).repeat(3, 0)
+    words = r"--task multilabel cannot be trained on the cross_entropy loss\nTake one of binary_cross_entropy"
+
+    with pytest.raises(UsageError, match=words):
+        striate.train(arrays, task="multilabel", network=tiny(3), steps=1, output=tmp_path / "run", **asked)
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_targets_than_the_models_are_an_error(regression):
     folder, _ = regression
     test = squares(4, 3)

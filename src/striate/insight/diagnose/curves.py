@@ -97,7 +97,7 @@ def _over(curves: Curves) -> list[Finding]:
             unit="accuracy in training - in validation",
             message=f"accuracy is {100 * gap:.0f} points higher in training than in validation, whose loss is {worse:.2f} times its least",
             cause="The network knows its training pictures by heart: too few of them, or too many weights.",
-            remedy="--aa trivial or another augmentation, a larger --weight-decay, or more pictures",
+            remedy="--patience 5, more augmentation, such as --aa trivial, or more pictures",
         )
     ]
 

@@ -119,6 +119,7 @@ def choices_of(recipe: str | Path | None) -> Choices:
     name = content.pop("recipe", None)
     if name is not None and name not in RECIPES:
         raise unknown_recipe(str(name))
+    refuse_bad_values(path, content)
     return Choices(
         recipe=RECIPES[name] if name is not None else None,
         settings=content.pop("settings"),
@@ -126,6 +127,20 @@ def choices_of(recipe: str | Path | None) -> Choices:
         others=content,
         folder=path.parent,
     )
+
+
+def refuse_bad_values(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse values in a recipe file that are not of their kind or range.
+
+    Raises:
+        UsageError: names the file and the first of them.
+    """
+    settings = {key: value for key, value in content["settings"].items() if value != FIND}
+    try:
+        with_checked_fields(TrainSettings, **settings)
+        with_checked_fields(Augmentation, **content["augmentation"])
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", error.remedy) from None
 
 
 def unknown_recipe(name: str) -> UnknownNameError:

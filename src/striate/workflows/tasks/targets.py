@@ -64,8 +64,8 @@ class MultilabelReport(MultilabelMeasures):
 TargetReport = RegressionReport | MultilabelReport
 
 
-def suited_to(task: Task, settings: TrainSettings) -> TrainSettings:
-    """The settings with the task's own loss where they have the default, cross-entropy.
+def suited_to(task: Task, settings: TrainSettings, *, asked: str | None = None) -> TrainSettings:
+    """The settings with the task's own loss where they have the default, cross-entropy, and nobody `asked` for a loss.
 
     Raises:
         UsageError: the task has no such loss, or cannot be trained against an attack.
@@ -76,7 +76,7 @@ def suited_to(task: Task, settings: TrainSettings) -> TrainSettings:
     losses = LOSSES.get(task)
     if losses is None or settings.loss in losses:
         return settings
-    if settings.loss != "cross_entropy":
+    if settings.loss != "cross_entropy" or asked is not None:
         raise UsageError(f"--task {task} cannot be trained on the {settings.loss} loss", f"Take one of {', '.join(losses)}.")
     return dataclasses.replace(settings, loss=losses[0])
 

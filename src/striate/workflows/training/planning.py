@@ -90,7 +90,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
             network=network,
             images=spec,
             classes=source.classes,
-            settings=suited_to(source.task, settings),
+            settings=suited_to(source.task, settings, asked=request.loss or request.set.get("settings.loss")),
             augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
             targets=target_spec(source.task, train_set.labels),
             start=start,
@@ -182,7 +182,9 @@ def chosen(plan: Plan, folder: Path) -> str:
     """What is about to be trained, in a few lines."""
     fitting, source = plan.fitting, plan.source
     net, settings, spec = fitting.network, fitting.settings, fitting.images
-    length = f"{settings.steps:,} steps" if settings.steps else f"{settings.epochs} epochs"
+    count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
+    length = f"{count:,} {unit}{'s' if count != 1 else ''}, batch {settings.batch_size}"
+    loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""
     schedule = (
         f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
     )
@@ -190,7 +192,7 @@ def chosen(plan: Plan, folder: Path) -> str:
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
-            f"training  {length}, batch {settings.batch_size}, {schedule}",
+            f"training  {length}{loss}, {schedule}",
             *attack_in_words(settings),
             *frozen_in_words(settings),
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",

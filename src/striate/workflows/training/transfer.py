@@ -213,5 +213,6 @@ def frozen_in_words(settings: TrainSettings) -> tuple[str, ...]:
     """A line on the parts that are not trained, where there are some."""
     if not settings.freeze:
         return ()
-    until = f"; every {settings.unfreeze_every} epochs the last of them is let go" if settings.unfreeze_every else ""
+    epochs = "epoch" if settings.unfreeze_every == 1 else f"{settings.unfreeze_every} epochs"
+    until = f"; every {epochs} the last of them is let go" if settings.unfreeze_every else ""
     return (f"frozen    {', '.join(settings.freeze)}{until}",)
