@@ -121,9 +121,14 @@ def test_the_users_module_is_counted_and_not_changed():
         assert torch.equal(tensor, before[name])
 
 
+def test_a_module_may_give_a_class_to_each_pixel():
+    net = own_network(nn.Conv2d(2, 4, 3), (2, 9, 8))
+    assert (net.output_shape, net.params, net.macs) == ((4, 7, 6), 4 * 18 + 4, 4 * 7 * 6 * 18)
+
+
 def test_a_module_that_gives_no_logits_or_takes_no_such_picture_is_refused():
-    with pytest.raises(ShapeError, match=r"Conv2d must give logits \(N, K\), gave \(1, 4, 7, 6\) for one picture"):
-        own_network(nn.Conv2d(2, 4, 3), (2, 9, 8))
+    with pytest.raises(ShapeError, match=r"Flatten must give logits \(N, K\), or \(N, K, H, W\) for pixels, gave \(144,\) for one picture"):
+        own_network(nn.Flatten(0), (2, 9, 8))
     with pytest.raises(ShapeError, match=r"Small cannot take a picture \(3, 9, 8\)"):
         own_network(Small(), (3, 9, 8))
     with pytest.raises(ShapeError, match="torchvision:squeezenet1_1 takes 3 channels"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import striate
@@ -101,3 +102,21 @@ def test_a_run_whose_module_is_not_at_hand_is_compared_by_its_counts(run: Path):
     again = compare(CompareRequest(subjects=(model, model), data=run.parent / "bands.npz", split="train"))
     assert again.pairs[0].p_value == 1
     assert "Own (1) 0, Own (2) 0" in compared_in_words(again)
+
+
+def test_a_module_that_labels_pixels_is_trained_measured_and_profiled(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+    for number in range(12):
+        image = rng.integers(0, 256, (10, 8, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"{number}.png")
+        Image.fromarray((image[..., 0] > 128).astype(np.uint8)).save(tmp_path / "data" / "masks" / f"{number}.png")
+    pixels = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 2, 1))
+
+    striate.train(tmp_path / "data", network=pixels, task="segment", epochs=1, batch_size=4, output=tmp_path / "run")
+    found = striate.report(tmp_path / "run", module=pixels, measure=False)
+
+    assert "Results on val" in found.sections and set(found.left_out) == {"What it looks at", "Calibration"}
+    assert f"{80 * (27 * 5 + 10):,} MACs" in Path(found.output).read_text(encoding="utf-8")
+    assert striate.profile(pixels, input_size=(10, 8), measure=False).output_shape == (2, 10, 8)

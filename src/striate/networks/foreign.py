@@ -66,7 +66,7 @@ def own_network(module: nn.Module, input_shape: Shape) -> Network:
     """The user's module as a network; its weights are where a training starts, and it is not changed itself.
 
     Args:
-        module: Maps (N, C, H, W) float to logits (N, K).
+        module: Maps (N, C, H, W) float to logits (N, K); or (N, K, H, W), a class for each pixel.
         input_shape: (C, H, W).
 
     Raises:

@@ -138,7 +138,7 @@ def lines_of(module: nn.Module, shape: Shape) -> tuple[Line, ...]:
     """A line for each module without children, in the order in which they run; first one for all that is outside of them.
 
     Raises:
-        ShapeError: the module cannot take a picture of `shape`, or gives no logits (N, K).
+        ShapeError: the module cannot take a picture of `shape`, or gives no logits (N, K) or (N, K, H, W).
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -174,9 +174,9 @@ def lines_of(module: nn.Module, shape: Shape) -> tuple[Line, ...]:
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+    if not isinstance(logits, torch.Tensor) or logits.ndim < 2 or len(logits) != 1:
         came = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ShapeError(f"{type(module).__name__} must give logits (N, K), gave {came} for one picture")
+        raise ShapeError(f"{type(module).__name__} must give logits (N, K), or (N, K, H, W) for pixels, gave {came} for one picture")
     outside = Cost(
         params=sum(param.numel() for param in module.parameters()) - sum(line.cost.params for line in found),
         macs=counted.get_total_flops() // 2 - sum(line.cost.macs for line in found),
