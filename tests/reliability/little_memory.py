@@ -20,21 +20,8 @@ import numpy as np
 import striate.workflows.training.train  # noqa: F401
 from striate.apps.cli import main as command_line
 
-FLAGS = [
-    "--model",
-    "cifar_notes",
-    "--steps",
-    "3",
-    "--img-size",
-    "96",
-    "--batch-size",
-    "96",
-    "--checkpoint-every",
-    "1",
-    "--precision",
-    "float32",
-    "--no-diagnose",
-]
+FLAGS = ["--model", "cifar_notes", "--img-size", "96", "--batch-size", "96", "--steps", "3", "--checkpoint-every", "1"]
+FLAGS += ["--precision", "float32", "--no-diagnose"]
 
 
 def ended(words: list[str], log: Path, *, more_bytes: int | None = None) -> int:

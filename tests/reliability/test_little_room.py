@@ -45,7 +45,8 @@ def test_where_few_threads_may_start_one_computes_and_workers_that_cannot_start_
     home = {"HOME": str(tmp_path), "MPLCONFIGDIR": str(tmp_path)}
     unset = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     run = subprocess.run(
-        [*AS_NOBODY, "prlimit", f"--nproc={threads}", sys.executable, "-m", "striate", *words, "--output", str(tmp_path / "run")],
+        [*AS_NOBODY, "prlimit", f"--nproc={threads}", sys.executable, "-m", "striate", *words, "--output", "run"],
+        cwd=tmp_path,  # its parent is closed to others
         env={**{name: value for name, value in os.environ.items() if name not in unset}, **home},
         capture_output=True,
         text=True,

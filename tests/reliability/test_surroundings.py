@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.numpy import load_file
 
 from striate.core.journal import read_journal
 from striate.workflows.training.request import TrainRequest
@@ -145,6 +147,23 @@ def test_durations_are_measured_by_a_clock_that_nobody_sets():
     users = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if re.search(r"\btime\.time\(\)", path.read_text())}
 
     assert users <= {"workflows/ablation/trials.py", "workflows/training/logs.py"}
+
+
+def test_another_number_of_threads_changes_no_more_than_the_rounding(tmp_path):
+    """Sums are taken in other parts; batch norms and Adam's quotient enlarge that, as `docs/log.md` says in numbers."""
+    values, labels = np.random.default_rng(0), np.arange(96) % 3
+    images = (values.integers(0, 120, (96, 32, 28, 3)) + 40 * labels[:, None, None, None]).astype(np.uint8)
+    before, weights = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            given = {"network": "cifar_notes", "steps": 3, "batch_size": 48, "optimizer": "sgd", "precision": "float32", "diagnose": False}
+            train(TrainRequest(data=(images, labels), **given, output=tmp_path / str(threads)))
+            weights.append(load_file(tmp_path / str(threads) / "best.safetensors"))
+    finally:
+        torch.set_num_threads(before)
+
+    assert all(np.abs(array - weights[1][name]).max() < 1e-5 for name, array in weights[0].items())
 
 
 # ---- what must be said
