@@ -47,6 +47,16 @@ def test_softmax_regression_meets_its_peer_with_a_penalty():
     np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-4)
 
 
+@pytest.mark.parametrize(("C", "steps"), [(0.01, 200), (1.0, 400)])
+def test_a_strong_penalty_on_features_of_all_sizes_meets_the_peer(C, steps):
+    """Cancer cells' features range from thousandths to thousands; the minimum is met, and in few steps."""
+    X, y = load_breast_cancer(return_X_y=True)
+    ours = LogisticRegression(C=C).fit(X, y)
+    peer = linear_model.LogisticRegression(C=C, tol=1e-12, solver="newton-cholesky", max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(ours.predict_proba(X), peer.predict_proba(X), atol=1e-5)
+    assert ours.n_iter_ < steps
+
+
 @pytest.mark.row("002-21")
 def test_a_softmax_over_two_classes_is_the_sigmoid_of_the_difference():
     X, y = load_iris(return_X_y=True)

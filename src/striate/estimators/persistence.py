@@ -159,10 +159,9 @@ def decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             return float(content)
         case "texts":
             return np.array(content, dtype=object if value["object"] else None).reshape(value["shape"])
-        case "list":
-            return [decoded(item, arrays) for item in content]
-        case "tuple":
-            return tuple(decoded(item, arrays) for item in content)
+        case "list" | "tuple":
+            items = [decoded(item, arrays) for item in content]
+            return items if kind == "list" else tuple(items)
         case "dict":
             return {key: decoded(item, arrays) for key, item in content.items()}
         case "pairs":
