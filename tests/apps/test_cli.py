@@ -343,8 +343,9 @@ def test_a_run_folder_that_exists_is_refused_before_any_picture_is_looked_at(run
     assert f"{run_folder}: exists already" in err
 
 
-def test_train_without_pictures_says_what_to_name(run_striate):
-    code, _, err = run_striate("train")
+@pytest.mark.parametrize("words", [(), ("",)])
+def test_train_without_pictures_says_what_to_name(run_striate, words):
+    code, _, err = run_striate("train", *words)
 
     assert code == 2
     assert err.startswith("error: no pictures to train on\n  Name them: striate train photos, or striate train digits;")

@@ -13,6 +13,7 @@ from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import default_settings
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
 from striate.workflows.training.request import TrainRequest
@@ -261,6 +262,21 @@ def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"warmup_epochs": 3.0, "schedule": "triangular"},
+        {"warmup_epochs": 3.0, "recipe": "fast"},
+        {"set": {"settings.warmup_epochs": 3.0, "settings.schedule": "one_cycle"}},
+    ],
+)
+def test_a_warm_up_that_a_schedule_has_of_its_own_is_not_silently_left_out(fields):
+    with pytest.raises(UsageError, match=r"--warmup-epochs: (triangular|one_cycle) begins with a rise of its own\nLeave it out"):
+        settings_for(SMALL, 500, request(**fields), choices_of(fields.get("recipe")))
+    assert settings_for(SMALL, 500, request(schedule="one_cycle", warmup_epochs=0.0), choices_of(None)).schedule == "one_cycle"
+    assert settings_for(SMALL, 500, request(warmup_epochs=3.0), choices_of(None)).warmup_epochs == 3
+
+
+@pytest.mark.parametrize(
     ("field", "value", "words"),
     [
         ("optimizer", "momentum", r"optimizer \(--opt\): input should be .*\nFor descent with momentum, say --opt sgd --momentum 0\.9\."),
@@ -276,3 +292,11 @@ def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
 def test_a_value_that_has_another_name_or_form_here_comes_with_what_to_say(field, value, words):
     with pytest.raises(UsageError, match=words):
         with_checked_fields(TrainSettings, **{field: value})
+
+
+def test_the_rate_grows_with_the_batch_up_to_all_pictures():
+    """0.1 for 128 pictures; a batch of more than there are holds but those."""
+    net = striate.network("resnet20_cifar")
+    rates = [default_settings(net, 1_000, batch_size=size).learning_rate for size in (64, 1_000, 100_000)]
+
+    assert rates == pytest.approx([0.05, 0.78125, 0.78125])

@@ -57,7 +57,8 @@ class Fitting:
 def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:
     """The `chosen` settings, completed by what suits the network and the number of pictures.
 
-    With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch.
+    With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch, which
+    holds no more than there are.
     Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
     Gradient descent and L-BFGS have the whole set as their batch.
     """
@@ -69,7 +70,7 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
     normalized = any(row.layer.role == "norm" for row in network.rows)
     optimizer = chosen.setdefault("optimizer", "sgd" if normalized else "adamw")
     if optimizer == "sgd":
-        chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * batch_size / 128)
+        chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * min(batch_size, num_train) / 128)
         chosen.setdefault("weight_decay", 5e-4)
     else:
         of_adam = 5e-3 if network.params < 200_000 else 1e-3

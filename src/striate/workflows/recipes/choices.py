@@ -19,6 +19,7 @@ from striate.data.batches import Augmentation
 from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
 from striate.engine.losses import WITH_SMOOTHING
+from striate.engine.schedules import OWN_WARMUP
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
 from striate.networks.catalog import CATALOG, described_network
@@ -156,7 +157,7 @@ def settings_for(
     With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can.
 
     Raises:
-        UsageError: a value is out of range, or no setting has the name.
+        UsageError: a value is out of range, no setting has the name, or a warm-up is asked for where the schedule has its own.
     """
     chosen = chosen_settings(request, choices)
     if chosen.get("learning_rate") == FIND:
@@ -165,8 +166,13 @@ def settings_for(
         base: TrainSettings = choices.recipe(network, num_train).settings
         if task == "regression" or chosen.get("loss", base.loss) not in WITH_SMOOTHING:
             base = dataclasses.replace(base, smoothing=0.0)
-        return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
-    return with_checked_fields(default_settings, network, num_train, **chosen)
+        settings = with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
+    else:
+        settings = with_checked_fields(default_settings, network, num_train, **chosen)
+    asked = getattr(request, "warmup_epochs", None) or request.set.get("settings.warmup_epochs")
+    if asked and settings.schedule in OWN_WARMUP:
+        raise UsageError(f"--warmup-epochs: {settings.schedule} begins with a rise of its own", "Leave it out, or take another --sched.")
+    return settings
 
 
 def finds_rate(request: TrainRequest) -> bool:
@@ -194,7 +200,7 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
         UnknownNameError: `--set` names what there is not; gives the nearest.
         UsageError: no data, a value that is not of its kind or out of range, epochs to be added to no run; see `refuse_idle_attack`.
     """
-    if request.data is None:
+    if request.data is None or (isinstance(request.data, str) and not request.data):
         remedy = "Name them: striate train photos, or striate train digits; `striate datasets` lists the named sets."
         raise UsageError("no pictures to train on", remedy)
     if isinstance(request.epochs, str):
