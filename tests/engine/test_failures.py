@@ -107,14 +107,32 @@ def test_a_gradient_that_is_not_finite_is_laid_to_the_step_that_made_it(make_bat
 
 
 def test_running_statistics_count_too(make_batches, make_model):
-    model = make_model()
-    for event in (training := fit(model, make_batches(2), TrainSettings(**PLAIN))):
+    model, batches = make_model(), make_batches(2)
+    for event in (training := fit(model, batches, TrainSettings(**PLAIN))):
         if event.step == 2 and event.row is None:
             model[1].running_var[1] = math.inf
             break
 
-    with pytest.raises(TrainingDivergedError, match=r"1\.running_var is not finite"):
+    with pytest.raises(TrainingDivergedError, match=r"the weight 1\.running_var is not finite at step 2") as error:
         list(training)
+
+    assert (error.value.part, error.value.batch) == ("1", batches.batches[1])  # of the last update
+
+
+def test_weights_that_the_last_update_of_an_epoch_ruins_are_laid_to_its_batch(make_batches, make_model):
+    model, batches = make_model(), make_batches(4)
+    calls = []
+
+    def spoil(gradient):
+        calls.append(1)
+        return gradient * math.nan if len(calls) == 4 else gradient
+
+    model[6].weight.register_hook(spoil)
+
+    with pytest.raises(TrainingDivergedError, match=r"the weight 6\.weight is not finite at step 4") as error:
+        list(fit(model, batches, TrainSettings(**PLAIN)))
+
+    assert error.value.batch is batches.batches[3]
 
 
 class Greedy(nn.Module):

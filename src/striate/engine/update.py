@@ -148,11 +148,13 @@ class Updater:
 
     def diverged(self, step: int, rate: float, batch: Batch | None, what: str = "the loss") -> TrainingDivergedError:
         """The error for NaN or Inf at `step`: names the part of the network and hands on the batch."""
-        weight = first_not_finite(self.model, buffers=False)
+        weight = first_not_finite(self.model, buffers=batch is None)
         part, where = "", ""
         if weight is not None:
             what, part = f"the weight {weight}", weight.rpartition(".")[0]
-            if batch is not None and self.previous is not None:  # this batch was not used: the update before it did it
+            if batch is None and self.device.type == "cpu":  # found after an update, of which the loss was finite
+                batch = self.previous
+            elif batch is not None and self.previous is not None:  # this batch was not used: the update before it did it
                 step, batch = step - 1, self.previous
         elif batch is not None:
             part = first_part_not_finite(self.model, partial(self._forward, batch, step))
