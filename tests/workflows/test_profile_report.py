@@ -70,6 +70,8 @@ def test_the_command_prints_a_table_or_json(capsys):
     text = capsys.readouterr().out
     assert not end.value.code
     assert "24,522 parameters, 3,838,976 MACs = 7,677,952 FLOPs a picture" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(f"{column}:" in text for column in ("sees", "FLOPs/B")) and "fwd" not in text
 
     with pytest.raises(SystemExit):
         main(["profile", "cifar_notes", "--batch-sizes", "2", "--batch-size", "2", "--device", "cpu", "--json"])

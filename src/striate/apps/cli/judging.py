@@ -14,7 +14,10 @@ from striate.apps.cli.output import print_json, print_table, say
 
 @app.command("compare", short_help="Put networks or runs side by side, with a paired test.")
 def compare_command(
-    subjects: Annotated[list[str], typer.Argument(metavar="A B...", help="Names from `striate networks`, run folders or model files.")],
+    subjects: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Names from `striate networks`, timm:NAME, torchvision:NAME, run folders or model files."),
+    ],
     data: Annotated[str | None, typer.Option(help="Pictures for the trained ones [default: the first run's own].")] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split; each opening of test is counted.")] = "val",
     num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs of those that are named [default: as published].")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 RULE = "1 MAC = 1 multiply-add of a convolution or matrix product; FLOPs = 2 x MACs; biases, norms, activations and pooling are not counted"
+COLUMNS = "sees: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"
+MEASURED_COLUMNS = f"{COLUMNS}; fwd, bwd: forward and backward; of peak: of the machine's fastest multiply-adds"
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -232,9 +235,9 @@ def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, 
 
 def table(report: ProfileReport) -> tuple[list[str], list[list[str]], set[int]]:
     """The layers for a person: heading, rows, and the columns that are set right."""
-    heading = ["part", "output", "params", "MACs", "sees", "FLOPs/byte"]
+    heading = ["part", "output", "params", "MACs", "sees", "FLOPs/B"]
     if report.measured:
-        heading += ["forward ms", "backward ms", "of peak"]
+        heading += ["fwd ms", "bwd ms", "of peak"]
     rows = []
     for layer in report.layers:
         sees = field_text(layer["receptive_field"])
@@ -250,23 +253,32 @@ def _cell(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def summary(report: ProfileReport) -> str:
-    """What is said below the table."""
+def facts(report: ProfileReport) -> list[tuple[str, str]]:
+    """Names and values that stand below the table."""
     whole = report.totals
     kept, alive = memory_text(whole.training_memory_bytes), memory_text(whole.inference_memory_bytes)
-    lines = [
-        f"rule              {report.rule}",
-        f"cost              {whole.params:,} parameters, {whole.macs:,} MACs = {whole.flops:,} FLOPs a picture",
-        f"receptive field   {sees(report.totals, described=is_described(report.layers))}",
-        f"activations       {kept} training, {alive} inference a picture",
+    found = [
+        ("rule", report.rule),
+        ("cost", f"{whole.params:,} parameters, {whole.macs:,} MACs = {whole.flops:,} FLOPs a picture"),
+        ("receptive field", sees(whole, described=is_described(report.layers))),
+        ("activations", f"{kept} training, {alive} inference a picture"),
     ]
     if report.paper:
-        lines.append(f"paper             {_paper_words(report.paper)}")
-    if report.measured:
-        lines += _measured_words(report.measured)
+        found.append(("paper", _paper_words(report.paper)))
+    return found + (_measured_facts(report.measured) if report.measured else [])
+
+
+def summary(report: ProfileReport) -> str:
+    """What is said below the table."""
+    found = [*facts(report), ("columns", MEASURED_COLUMNS if report.measured else COLUMNS)]
     if report.output:
-        lines.append(f"table, roofline   {report.output}")
-    return "\n".join(lines) + "\n"
+        found.append(("table, roofline" if report.measured else "table", report.output))
+    indent = " " * 18
+    return "".join(
+        textwrap.fill(value, 100, initial_indent=name.ljust(18), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        + "\n"
+        for name, value in found
+    )
 
 
 def _paper_words(paper: PaperNumbers) -> str:
@@ -278,19 +290,21 @@ def _paper_words(paper: PaperNumbers) -> str:
     return f"{', '.join(words)}: {paper.place}"
 
 
-def _measured_words(measured: Measured) -> list[str]:
+def _measured_facts(measured: Measured) -> list[tuple[str, str]]:
     peak = f"{measured.peak_flops_per_second / 1e9:,.0f} GFLOP/s, {measured.peak_bytes_per_second / 1e9:,.1f} GB/s"
     memory = f"{memory_text(measured.training_peak_bytes)} training, {memory_text(measured.inference_peak_bytes)} inference"
-    lines = [
-        f"machine           {measured.device}, {measured.threads} threads: at most {peak}; {measured.share_of_peak:.0%} of it reached",
-        f"peak memory       {memory}, measured, {measured.batch_size} pictures",
-        f"training step     {measured.forward_ms:.2f} ms forward, {measured.backward_ms:.2f} ms backward, {measured.batch_size} pictures",
+    threads = f"{measured.threads} thread{'' if measured.threads == 1 else 's'}"
+    pictures = f"{measured.batch_size} picture{'' if measured.batch_size == 1 else 's'}"
+    found = [
+        ("machine", f"{measured.device}, {threads}: at most {peak}; {measured.share_of_peak:.0%} of it reached"),
+        ("peak memory", f"{memory}, measured, {pictures}"),
+        ("training step", f"{measured.forward_ms:.2f} ms forward, {measured.backward_ms:.2f} ms backward, {pictures}"),
     ]
     for one in measured.latencies:
         rate = f"{one.images_per_second:,.0f} images/s"
         p50, p99 = f"{one.latency_ms_p50:.2f}", f"{one.latency_ms_p99:.2f}"
-        lines.append(f"batch of {one.batch_size:<8} {p50} ms p50, {p99} ms p99, {rate} ({one.num_runs} runs)")
-    return lines
+        found.append((f"batch of {one.batch_size}", f"{p50} ms p50, {p99} ms p99, {rate} ({one.num_runs} runs)"))
+    return found
 
 
 def is_described(layers: Sequence[Mapping[str, Any]]) -> bool:

@@ -16,8 +16,8 @@ from striate.networks.table import layer_records
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.page import code, facts, figure, folded, pairs, paragraph, table
 from striate.workflows.pictures import curves_picture
-from striate.workflows.profiling.profile import memory_text
-from striate.workflows.profiling.profile import summary as profile_summary
+from striate.workflows.profiling.profile import COLUMNS, MEASURED_COLUMNS, memory_text
+from striate.workflows.profiling.profile import facts as profile_facts
 from striate.workflows.profiling.profile import table as profile_table
 from striate.workflows.training.continuing import flat
 
@@ -152,11 +152,14 @@ def network(net: Network) -> str:
 
 def cost(found: ProfileReport, roofline: bytes | None) -> str:
     """What the network costs, counted and measured on this machine."""
-    lines = [line for line in profile_summary(found).splitlines() if not line.startswith("table, roofline")]
-    named = [(line[:18].strip(), line[18:].strip()) for line in lines]
     head, body, _ = profile_table(found)
+    columns = MEASURED_COLUMNS if found.measured else COLUMNS
     picture = figure(roofline, "Roofline", caption="Each layer's speed against what the machine allows (roofline)") if roofline else ""
-    return pairs(named) + folded(_counted(len(body), "layer"), table(head, body, "layers", numbers_from=2)) + picture
+    return (
+        pairs(profile_facts(found))
+        + folded(_counted(len(body), "layer"), paragraph(columns, faint=True) + table(head, body, "layers", numbers_from=2))
+        + picture
+    )
 
 
 def diagnosis(found: DiagnoseReport, folder: Path) -> str:
