@@ -302,6 +302,17 @@ def test_a_run_of_the_users_module_goes_on_when_it_is_handed_in_again(tmp_path):
     assert len(straight) == 3
 
 
+def test_a_run_of_the_users_module_is_repeated_from_the_weights_that_are_handed_in(tmp_path):
+    X, y = pictures()
+    module = Own()
+    striate.train((X, y), network=module, output=tmp_path / "run", **QUICK)
+
+    assert striate.repro(tmp_path / "run", (X, y), network=module).equal
+    assert not striate.repro(tmp_path / "run", (X, y), network=Own()).equal  # begins elsewhere
+    with pytest.raises(UsageError, match=r"network=\.\.\. to train and repro"):
+        striate.repro(tmp_path / "run", (X, y))
+
+
 def test_the_users_weights_in_a_file_start_its_training(tmp_path):
     X, y = pictures()
     state = stored(Own(), tmp_path / "own.safetensors")

@@ -108,7 +108,7 @@ class OwnNetwork(Foreign):
 
     def build(self, shape: Shape) -> nn.Module:
         if self.given is None:
-            remedy = "Hand it in: striate.load(run, module=...), or network=... to train."
+            remedy = "Hand it in: striate.load(run, module=...), or network=... to train and repro."
             raise UsageError(f"the network is a module of the user's own, {self.module}, of which a file holds the weights alone", remedy)
         return copy.deepcopy(self.given)  # type: ignore[no-any-return]
 

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError
 from striate.engine.checkpoints import CheckpointStore
 from striate.estimators.model import MODEL_NAME
+from striate.networks.foreign import with_module
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import CHECKPOINTS, Silence, Watch, run
 from striate.workflows.training.runs import new_run_folder
@@ -31,6 +32,7 @@ class ReproRequest:
 
     run: Path
     data: Any = None  # the data again, where the run was trained on arrays
+    network: Any = None  # the user's own module again, with the weights that it began with, where the run trained one
     data_dir: Path | None = None
     output: Path | None = None  # keep the repeated run here; None: it is thrown away
 
@@ -57,10 +59,13 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     Raises:
         DataError: the run has no metrics or no configuration.
         RefusedFileError: its model file or network description is missing or damaged.
+        UsageError: it was trained on arrays, or is of a module of the user's own, and that is not handed in.
     """
     watch = watch or Silence()
     before = read_metrics(request.run / "metrics.csv")
-    plan = plan_of(request.run, *config_and_network(request.run), watch.say, data=request.data, data_dir=request.data_dir)
+    config, network = config_and_network(request.run)
+    network = with_module(network, request.network)
+    plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir)
     plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
         folder = new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run")
