@@ -18,6 +18,7 @@ from typer.main import get_command
 import striate
 from striate.apps.cli import app, main
 from striate.data.sources import open_data
+from striate.networks import catalog
 from striate.networks.layers import Activation, Chain, Conv, GlobalPool, Linear
 
 
@@ -420,7 +421,7 @@ def test_every_flag_says_what_it_does():
 def test_a_fault_of_its_own_ends_with_70_and_asks_to_be_reported(flags):
     code = f"""import striate.networks.catalog as catalog
 from striate.apps.cli import main
-catalog.networks = lambda: 1 / 0
+catalog.networks = lambda pattern: 1 / 0
 main(["networks", *{flags}])"""
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -432,3 +433,16 @@ main(["networks", *{flags}])"""
     assert last.rstrip() == (
         json.dumps({"error": {"kind": "internal", "message": message, "remedy": remedy}}) if flags else f"{message}\n  {remedy}"
     )
+
+
+def test_networks_of_a_pattern_are_alone_described(run_striate, monkeypatch):
+    """A name that nothing fits costs no description; the names that fit come in the catalogue's order."""
+    described = []
+    whole = catalog.network
+    monkeypatch.setattr(catalog, "network", lambda name: (described.append(name), whole(name))[1])
+
+    assert run_striate("networks", "nothing*")[0] == 2
+    _, out, _ = run_striate("networks", "vgg1[13]")
+
+    assert described == ["vgg11", "vgg13"]
+    assert [line.split()[0] for line in out.splitlines()] == ["network", "vgg11", "vgg13"]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class _Room(ModuleType):
     """This module, callable."""
 
-    def __call__(self) -> Catalogue:
+    def __call__(self, pattern: str = "*") -> Catalogue:
         from striate.networks.catalog import networks
 
-        return networks()
+        return networks(pattern)
 
 
 sys.modules[__name__].__class__ = _Room

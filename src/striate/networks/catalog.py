@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -283,10 +284,12 @@ class Catalogue(list[NetworkEntry]):
         return any(entry.name == item for entry in self) if isinstance(item, str) else super().__contains__(item)
 
 
-def networks() -> Catalogue:
-    """The catalogue: each network at its published size with its cost, source and published accuracy."""
+def networks(pattern: str = "*") -> Catalogue:
+    """The catalogue: each network at its published size with its cost, source and published accuracy; those whose name fits `pattern`."""
     entries = Catalogue()
     for name, entry in CATALOG.items():
+        if not fnmatch(name, pattern):
+            continue
         net = network(name)
         field = net.receptive_field
         entries.append(NetworkEntry(name, net.params, net.macs, net.input_shape, entry.num_classes, field, entry.source, entry.published))

@@ -42,20 +42,18 @@ def striate(
         sys.stdout.write(context.get_help() + "\n")
 
 
-@app.command("networks")
+@app.command("networks", short_help="List the catalogue: parameters, MACs, accuracy, source.")
 def networks_command(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'resnet*'.")] = "*",
     as_json: Json = False,
 ) -> None:
     """List the catalogue: source, parameters, MACs, published accuracy."""
-    import fnmatch
-
     from striate.core.errors import UnknownNameError
-    from striate.networks.catalog import Catalogue, networks
+    from striate.networks.catalog import CATALOG, networks
 
-    entries = Catalogue(entry for entry in networks() if fnmatch.fnmatch(entry.name, pattern))
+    entries = networks(pattern)
     if not entries:
-        raise UnknownNameError("network", pattern, [entry.name for entry in networks()], "`striate networks` lists all.")
+        raise UnknownNameError("network", pattern, CATALOG, "`striate networks` lists all.")
     if as_json:
         print_json(list(entries))
         return
@@ -66,7 +64,7 @@ def networks_command(
     print_table(["network", "input", "parameters", "MACs", "sees", "published", "source"], rows, right={2, 3, 4})
 
 
-@app.command("show")
+@app.command("show", short_help="Print a network's layer table; draw it with --svg.")
 def show_command(
     network: Annotated[
         str,
@@ -109,7 +107,7 @@ def show_command(
         say(f"drawn: {report.svg}")
 
 
-@app.command("profile")
+@app.command("profile", short_help="Count and time each layer, against the machine's peak.")
 def profile_command(
     network: Annotated[
         str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`, timm:NAME, a run folder or a .safetensors file.")
@@ -147,7 +145,7 @@ def profile_command(
     sys.stdout.write(f"\n{summary(report)}")
 
 
-@app.command("datasets")
+@app.command("datasets", short_help="List the named data sets, and which are on this machine.")
 def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
     """List the named data sets and whether each is on this machine."""
     from striate.workflows.datasets import datasets
@@ -176,7 +174,7 @@ def info_command(as_json: Json = False) -> None:
         sys.stdout.write(f"{word:<14}{text}\n")
 
 
-@app.command("train")
+@app.command("train", short_help="Train a network on labelled pictures.")
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
     model: Annotated[
@@ -428,12 +426,12 @@ def assignments(words: list[str]) -> dict[str, object]:
     return values
 
 
-@app.command("evaluate")
+@app.command("evaluate", short_help="Measure a model on a split of pictures.")
 def evaluate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
@@ -464,7 +462,7 @@ def evaluate_command(
         sys.stdout.write(summary(report))
 
 
-@app.command("predict")
+@app.command("predict", short_help="Name the classes of picture files.")
 def predict_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of them.")],
@@ -474,7 +472,7 @@ def predict_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once; changes no answer.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
@@ -499,7 +497,7 @@ def predict_command(
         print_table(["picture", "answer"], answer_rows(predictions), right=set())
 
 
-@app.command("repro")
+@app.command("repro", short_help="Train a run again: equal bit for bit, or how far off.")
 def repro_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
     output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is thrown away].")] = None,
@@ -518,11 +516,11 @@ def repro_command(
         sys.stdout.write(summary(report))
 
 
-@app.command("demo")
+@app.command("demo", short_help="Show a system or a building block; without a name, list them.")
 def demo_command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -554,7 +552,7 @@ def demo_command(
             sys.stdout.write(summary(report))
 
 
-@app.command("diagnose")
+@app.command("diagnose", short_help="Say what is wrong with a training.")
 def diagnose_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
@@ -576,7 +574,7 @@ def diagnose_command(
         sys.stdout.write(summary(report))
 
 
-@app.command("ablate")
+@app.command("ablate", short_help="Train a network without its parts, and compare.")
 def ablate_command(
     network: Annotated[
         str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")
