@@ -167,7 +167,7 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn labels y (N,) of X (N, features).
+        """Learn labels y (N,) of X (N, features); sigmoids learn best from features of like size, as StandardScaler gives them.
 
         Raises:
             UsageError: a setting is out of its range.
