@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from striate.core.errors import UsageError
-from striate.insight.ablate.lesions import blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.insight.ablate.lesions import Block, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.networks.catalog import network
 
 
@@ -36,6 +36,34 @@ def test_blocks_are_the_bodies_of_a_resnet_and_the_same_shaped_units_of_a_plain_
     assert len(plain) == 9
     assert plain[3].path == "stage2.block1.unit2"  # its first unit halves the size and cannot be left out
     assert all(block.identity for block in plain)
+
+
+def test_the_blocks_of_concatenations_are_the_branches_that_compute() -> None:
+    dense, inception = blocks_of(network("densenet_bc_40_12")), blocks_of(network("googlenet"))
+
+    assert [block.path for block in dense[:2]] == ["stage1.block1.body", "stage1.block2.body"]
+    assert len(dense) == 18  # 3 stages of (40 - 4) / 6 blocks
+    branches = [block.path for block in inception if block.path.startswith("inception")]
+    assert branches[:4] == [f"inception3a.{name}" for name in ("branch1x1", "branch3x3", "branch5x5", "branch_pool")]
+    assert len(branches) == 9 * 4
+
+
+def test_a_dropped_branch_leaves_the_others_of_its_concatenation() -> None:
+    module = built("densenet_bc_40_12")
+    inner, maps = module.get_submodule("stage1.block1"), torch.randn(2, 24, 16, 20)
+    with dropped(module, [blocks_of(network("densenet_bc_40_12", 7, 3, (16, 20)))[0]]):
+        joined = inner(maps)
+
+    assert joined.shape[1] == 24 + 12
+    torch.testing.assert_close(joined.sum((0, 2, 3)), torch.cat([maps.sum((0, 2, 3)), torch.zeros(12)]))
+
+
+def test_the_blocks_of_a_module_without_description_are_the_outermost_numbered_parts_that_keep_their_shape() -> None:
+    inner = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Sequential(nn.Conv2d(4, 4, 1)))
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), inner, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 7 * 9, 5)).train()
+
+    assert blocks_inside(module, (3, 16, 20)) == [Block("1", identity=True)]
+    assert module.training
 
 
 @pytest.mark.row("004-20")

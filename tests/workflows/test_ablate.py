@@ -514,6 +514,15 @@ def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:
 # ---- lesions
 
 
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0, []), (1, [1]), (9, [*range(1, 10)]), (54, [1, 6, 11, 15, 20, 25, 30, 35, 40, 44, 49, 54])]
+)
+def test_curves_of_many_blocks_have_few_points(most: int, expected: list[int]) -> None:
+    from striate.workflows.ablation.lesion import _spaced
+
+    assert _spaced(most) == expected
+
+
 @pytest.mark.row("004-20")
 def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file: Path) -> None:
     from striate.workflows.ablation.lesion import LesionRequest, lesion_model

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import UsageError
+from striate.core.modes import evaluation_mode
 from striate.core.seeds import mixed
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ class Block(NamedTuple):
 def blocks_of(network: Network) -> list[Block]:
     """What can be dropped, from the input to the output.
 
-    The body of each residual sum; and, outside of those, each numbered block or unit that holds a convolution and keeps its shape.
+    The body of each residual sum; each branch of a concatenation that does more than hand its input on; and, outside of those, each
+    numbered block or unit that holds a convolution and keeps its shape.
     """
     from striate.networks.edits import parts
-    from striate.networks.layers import Chain, Conv, Parallel
+    from striate.networks.layers import Chain, Conv, Identity, Parallel
 
     found: list[Block] = []
     roofs: list[str] = []
@@ -50,6 +52,9 @@ def blocks_of(network: Network) -> list[Block]:
             bodies = [name for name, _ in layer.branches if name == "body"]
             if layer.merge == "sum" and bodies:
                 found.append(Block(f"{part.path}.{bodies[0]}", identity=False))
+            elif layer.merge == "concat":
+                working = [name for name, branch in layer.branches if not isinstance(branch, Identity)]
+                found += [Block(f"{part.path}.{name}", identity=False) for name in working]
         elif isinstance(layer, Chain) and part.path[-1].isdigit() and not part.path.rpartition(".")[2].startswith("stage"):
             before, after = outputs[part.path]
             inner = [row.layer for row in network.rows if row.path.startswith(f"{part.path}.")]
@@ -57,6 +62,33 @@ def blocks_of(network: Network) -> list[Block]:
                 roofs.append(part.path)
                 found.append(Block(part.path, identity=True))
     return found
+
+
+def blocks_inside(module: nn.Module, shape: tuple[int, ...]) -> list[Block]:
+    """The same of a network without a description: its outermost numbered parts that hold a convolution and keep their input's shape.
+
+    Args:
+        module: Maps (N, C, H, W) to logits; it runs once, in evaluation mode, on zeros.
+        shape: (C, H, W).
+    """
+    seen: dict[str, bool] = {}
+
+    def look(path: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def after(_part: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            first = inputs[0] if inputs else None
+            seen[path] = isinstance(first, Tensor) and isinstance(output, Tensor) and first.shape == output.shape
+
+        return after
+
+    with contextlib.ExitStack() as stack:
+        for path, part in module.named_modules():
+            if path.rpartition(".")[2].isdigit() and any(isinstance(one, WEIGHED) for one in part.modules()):
+                stack.callback(part.register_forward_hook(look(path)).remove)
+        stack.enter_context(evaluation_mode(module))
+        stack.enter_context(torch.no_grad())
+        module(torch.zeros(1, *shape, device=next(module.parameters()).device))
+    kept = [path for path, _ in module.named_modules() if seen.get(path)]
+    return [Block(path, identity=True) for path in kept if not any(path.startswith(f"{other}.") for other in kept)]
 
 
 def _shapes(network: Network) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -18,7 +18,8 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.tables import csv_text
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
-from striate.insight.ablate.lesions import Block, Rank, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.networks.layers.foreign import Foreign
 from striate.workflows.evaluation.evaluate import read_split
 from striate.workflows.pictures import DPI, drawing, png_bytes
 from striate.workflows.training.continuing import open_source
@@ -27,6 +28,7 @@ from striate.workflows.training.runs import read_config, write_json
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
 DRAWS = 3  # of each random lesion
+CURVE_POINTS = 12  # numbers of blocks that are dropped or shuffled, at most
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -107,7 +109,9 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
 
 def lesion_points(model: Model, accuracy: Callable[[], float], seed: int) -> list[LesionPoint]:
     """The accuracy after each lesion; the model is whole again afterwards."""
-    module, blocks = model.module.get_submodule("network"), blocks_of(model.network)
+    module = model.module.get_submodule("network")
+    described = not any(isinstance(child, Foreign) for _, child in model.network.root.children)
+    blocks = blocks_of(model.network) if described else blocks_inside(module, model.network.input_shape)
     points: list[LesionPoint] = []
 
     def after(lesion: str, damage: float, hurts: Sequence[contextlib.AbstractContextManager[None]], where: str = "") -> None:
@@ -119,10 +123,10 @@ def lesion_points(model: Model, accuracy: Callable[[], float], seed: int) -> lis
 
     for block in blocks:
         after("block", 1 / len(blocks), [dropped(module, [block])], block.path)
-    for count in range(1, len(blocks) + 1):
+    for count in _spaced(len(blocks)):
         draws = DRAWS if count < len(blocks) else 1
         after("blocks", count / len(blocks), [dropped(module, _drawn(blocks, count, seed + draw)) for draw in range(draws)])
-    for swaps in range(1, len(blocks)):
+    for swaps in _spaced(len(blocks) - 1):
         try:
             after("shuffle", swaps / len(blocks), [shuffled(module, blocks, swaps, seed + draw) for draw in range(DRAWS)])
         except UsageError:  # no two blocks are alike
@@ -134,6 +138,11 @@ def lesion_points(model: Model, accuracy: Callable[[], float], seed: int) -> lis
     for share in SHARES:
         after("filters", share, [zeroed_filters(module, share, seed + draw) for draw in range(DRAWS)])
     return points
+
+
+def _spaced(most: int) -> list[int]:
+    """1 to `most`, both with them, at most `CURVE_POINTS` of them."""
+    return sorted({round(count) for count in np.linspace(1, most, min(most, CURVE_POINTS))}) if most > 0 else []
 
 
 def _drawn(blocks: Sequence[Block], count: int, seed: int) -> list[Block]:
@@ -155,10 +164,17 @@ def lesion_picture(report: LesionReport) -> bytes:
         curves.set_ylabel("validation accuracy")
         curves.set_ylim(0, 1)
         curves.legend(frameon=False, fontsize=8)
+        curves.set_title("with more and more damage", loc="left", fontsize=10)
         single = [point for point in report.points if point.lesion == "block"]
         bars.bar(range(len(single)), [point.accuracy for point in single], color="#1f5fa8")
         bars.axhline(report.accuracy, color="#222222", linewidth=0.8, linestyle="--")
-        bars.set_xticks(range(len(single)), [point.where for point in single], rotation=90, fontsize=7)
+        if single:
+            shown = single if len(single) <= 40 else single[:: len(single) // 40 + 1]  # as many names as can be read
+            bars.set_xticks([single.index(point) for point in shown], [point.where for point in shown], rotation=90, fontsize=7)
+        else:
+            bars.set_xticks([])
+            bars.text(0.5, 0.5, "it has no block that could be dropped", transform=bars.transAxes, ha="center", fontsize=9)
+        bars.set_ylabel("validation accuracy (dashed: whole)")
         bars.set_ylim(0, 1)
         bars.set_title("without one block", loc="left", fontsize=10)
         return png_bytes(figure)
