@@ -114,7 +114,7 @@ def check(model: nn.Module, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release])
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)])
         for name in CATALOG
         if name not in PIXELS_TO_CLASSES
     ],
@@ -127,6 +127,7 @@ def test_every_attack_works_on_every_classifier_of_the_catalogue(name: str):
 
 @pytest.mark.slow
 @pytest.mark.release
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", FOREIGN)
 def test_every_attack_works_on_networks_of_other_libraries(name: str):
     network = striate.network(name, num_classes=7, input_size=64)

@@ -6,7 +6,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from pydantic import ValidationError
+from torch import nn
 
 import striate
 from striate.apps.cli import app, main
@@ -134,7 +137,22 @@ def test_pictures_are_shown_at_every_angle_with_their_answers(digits_run, tmp_pa
             assert drawn["wrong"][cell] == (answer != str(val.labels[place]))
 
 
+def test_where_nothing_is_right_there_is_nothing_to_fool(tmp_path):
+    """A module that always gives a third class, which the data does not have: its accuracy is 0, at size 0 alone."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
+    module[1].weight.data.zero_()
+    module[1].bias.data = torch.tensor([0.0, 0.0, 1.0])
+    model = striate.Model.of(module, input_size=4)
+    np.savez(tmp_path / "b.npz", x_train=np.full((20, 4, 4, 3), 9, np.uint8), y_train=np.arange(20) % 2)
+    report = attack(AttackRequest(run=model, data=tmp_path / "b.npz", attacks=("deepfool", "cw"), split="train", num_images=2))
+    assert report.accuracy == 0
+    assert [(result.sizes, result.accuracies) for result in report.results] == [((0.0,), (0.0,))] * 2
+
+
 def test_refusals(digits_run):
+    for fields in ({"degrees": (0, float("nan"))}, {"degrees": ()}, {"attacks": ()}):
+        with pytest.raises(ValidationError, match=next(iter(fields))):
+            AttackRequest(run=digits_run, **fields)
     for words, message in (("0.1/0", "--eps 0.1/0: must be a number or a fraction"), ("a", "--eps a: must be a number")):
         with pytest.raises(UsageError, match=message):
             app(["attack", str(digits_run), "--eps", words], standalone_mode=False)

@@ -110,7 +110,7 @@ def test_what_is_no_model_is_refused_with_the_way_to_make_one():
 
 def test_a_damaged_picture_of_a_folder_is_named_with_a_remedy_that_the_verb_has(run: Path, tmp_path: Path):
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"b\.png: .*\nName the files to explain one by one, or repair it") as caught:
+    with pytest.raises(DataError, match=r"b\.png: .*\nRepair it, or name the pictures to explain one by one") as caught:
         explain(ExplainRequest(run=run, pictures=(tmp_path,), output=tmp_path / "out"))
     assert "--skip" not in str(caught.value)
 
@@ -147,6 +147,10 @@ def test_the_verbs_print_their_reports(run: Path, tmp_path: Path):
     result = call(app, ["explain", str(run), "-m", "saliency", "-n", "2", "--output", str(tmp_path / "out"), "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["methods"] == ["saliency"]
+    every = call(
+        app, ["explain", str(run), "-m", "all", "-m", "saliency", "-n", "1", "--no-sanity", "--output", str(tmp_path / "all"), "--json"]
+    )
+    assert json.loads(every.stdout)["methods"] == list(METHODS)
     assert isinstance(call(app, ["explain", str(run), "-m", "guess"]).exception, UsageError)
 
     Image.fromarray(np.full((4, 5, 3), 90, np.uint8)).save(tmp_path / "a.png")

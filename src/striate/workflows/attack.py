@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class AttackRequest:
     epsilons: tuple[float, ...] | None = None  # in units of a pixel's range, 0 to 1
     steps: int = Field(default=20, ge=1)
     restarts: int = Field(default=1, ge=0)
-    degrees: tuple[float, ...] = DEGREES
+    degrees: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=DEGREES, min_length=1)
     split: Literal["train", "val"] = "val"  # test pictures are for `evaluate` alone
     num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
     seed: int = 0
@@ -162,7 +162,7 @@ def _attacked(
         far, answers = distances_to_fool(pixels, images, truth, examples)
         moved = far[far.isfinite() & (far > 0)]
         longest = float(moved.max()) if len(moved) else 0.0
-        sizes = tuple(longest * share for share in QUARTERS)
+        sizes = tuple(longest * share for share in QUARTERS) if longest else (0.0,)  # nothing was right, or nothing could be fooled
         accuracies = tuple(float((far > size).double().mean()) for size in sizes)
         result = Resistance(
             attack=name,

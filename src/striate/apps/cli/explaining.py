@@ -12,7 +12,7 @@ from striate.apps.cli.commands import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, say
 
 
-@app.command("explain")
+@app.command("explain", short_help="Show what a model looks at, and what it learned.")
 def explain_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     pictures: Annotated[
@@ -33,8 +33,8 @@ def explain_command(
         typer.Option(
             "--view",
             metavar="NAME",
-            help="Views of the network: filters, maps, classes and channels (the picture that each likes best), units (what excites channels), "
-            "by_class, pca, tsne, umap; repeat it.",
+            help="Views of the network: filters, maps, classes and channels (the picture that each likes best), units (what excites "
+            "channels), by_class, pca, tsne, umap; repeat it.",
         ),
     ] = None,
     layer: Annotated[str | None, typer.Option(metavar="PATH", help="Part to look at [default: the last feature map].")] = None,
@@ -58,7 +58,7 @@ def explain_command(
     fields: dict[str, Any] = {
         "run": run,
         "pictures": tuple(pictures or ()),
-        "methods": METHODS if method == ["all"] else tuple(method or ("grad_cam",)),
+        "methods": METHODS if "all" in (method or ()) else tuple(method or ("grad_cam",)),
         "views": tuple(view or ()),
         "layer": layer,
         "target": target,
@@ -80,7 +80,7 @@ def explain_command(
         sys.stdout.write(summary(report))
 
 
-@app.command("filter")
+@app.command("filter", short_help="Filter a picture with kernels: blur, sharpen, edges, ...")
 def filter_command(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
     kernel: Annotated[

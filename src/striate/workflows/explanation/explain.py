@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import picture_files
 from striate.data.records import ImageSet
 from striate.data.sources import open_data
@@ -246,8 +247,9 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet])
         try:
             return Chosen([file.name for file in files], model.read(files), [None] * len(files))
         except DataError as error:
-            several = "Name the files to explain one by one, or repair it." if any(path.is_dir() for path in request.pictures) else ""
-            raise DataError(error.message, several or "Give picture files that the model can take.") from None
+            if error.remedy != UNREADABLE:
+                raise
+            raise DataError(error.message, "Repair it, or name the pictures to explain one by one.") from None
     split = read()
     if request.mistakes:
         places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)
