@@ -52,6 +52,14 @@ def test_other_versions_and_threads_are_said_by_name():
     ]
 
 
+@pytest.mark.parametrize(("limit", "threads"), [("1", 1), ("99", 2), ("", 2), ("0", 2), ("many", 2)])
+def test_a_limit_of_threads_counts_where_torch_does_not_know_of_it(monkeypatch, limit, threads):
+    monkeypatch.setenv("OMP_THREAD_LIMIT", limit)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+
+    assert conditions(1)["threads"] == threads
+
+
 def test_who_follows_a_training_hears_what_was_cleared_in_its_folder(tmp_path, capsys):
     said = []
     (tmp_path / f".metrics.csv.tmp-{os.getpid()}").write_text("epoch,st")
@@ -141,3 +149,12 @@ def test_the_words_that_a_run_was_started_with_may_be_said_again_when_it_goes_on
 
     assert asked_of(TrainRequest(resume=tmp_path, batch_size="auto", learning_rate="find"), config) == config
     assert asked_of(TrainRequest(resume=tmp_path, batch_size=32), config)["settings"]["batch_size"] == 32
+
+
+def test_data_that_has_moved_and_weights_by_their_short_path_are_no_other_settings(tmp_path, monkeypatch):
+    """The pictures are compared by themselves."""
+    monkeypatch.chdir(tmp_path)
+    config = {"settings": {}, "augmentation": {}, "images": {}, "data_dir": "/old", "pretrained": str(tmp_path / "runs" / "a")}
+
+    assert asked_of(TrainRequest(resume=tmp_path, data_dir=tmp_path / "new", pretrained="runs/a"), config) == config
+    assert asked_of(TrainRequest(resume=tmp_path, pretrained="runs/b"), config)["pretrained"] == str(tmp_path / "runs" / "b")

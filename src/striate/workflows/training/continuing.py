@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,16 @@ from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.tasks.segment import open_masked
 from striate.workflows.training.runs import read_config
+from striate.workflows.training.transfer import pretrained_name
 
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
-NOT_OF_THE_RESULT = ("resume", "output", "name", "device", "checkpoint_every", "download", "data", "epochs", "workers", "diagnose", "log")
+NOT_OF_THE_RESULT = (
+    "resume", "output", "name", "device", "checkpoint_every", "download", "data", "data_dir", "epochs", "workers", "diagnose", "log"
+)  # fmt: skip
 LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 
@@ -98,6 +102,8 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
             wanted["network"] = value.name if isinstance(value, Network) else value
         elif field.name == "image_size":
             wanted["images"] |= {"height": value, "width": value}
+        elif field.name == "pretrained":
+            wanted["pretrained"] = pretrained_name(value)
         elif field.name in ("fit", "normalization"):
             wanted["images"][field.name] = value
         elif field.name == "set":
@@ -228,7 +234,9 @@ def conditions(processes: int) -> dict[str, Any]:
 
     versions = info()["versions"]
     kept = {name: versions[name] for name in ("striate", "torch")}
-    return {"versions": kept, "threads": torch.get_num_threads(), "processes": processes}
+    most = os.environ.get("OMP_THREAD_LIMIT", "")  # which torch is not told of
+    threads = min(torch.get_num_threads(), int(most)) if most.isdigit() and int(most) else torch.get_num_threads()
+    return {"versions": kept, "threads": threads, "processes": processes}
 
 
 def fingerprint(*sets: ImageSet) -> str:
