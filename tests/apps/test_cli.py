@@ -446,3 +446,13 @@ def test_networks_of_a_pattern_are_alone_described(run_striate, monkeypatch):
 
     assert described == ["vgg11", "vgg13"]
     assert [line.split()[0] for line in out.splitlines()] == ["network", "vgg11", "vgg13"]
+
+
+def test_a_folder_that_is_no_run_is_named_with_what_to_do(run_striate, tmp_path):
+    code, _, err = run_striate("diagnose", tmp_path)
+
+    assert code == 3
+    assert err == (
+        f"error: {tmp_path / 'config.yaml'}: cannot read the run's configuration: No such file or directory\n"
+        "  Name the folder of a training run; where only its model is at hand, name the data set too.\n"
+    )

@@ -19,6 +19,8 @@ from striate.core.locks import LOCK, refuse_held
 
 CURVES = Path("report") / "curves.png"  # of a run folder; the last file that a training writes
 
+NO_CONFIG = "Name the folder of a training run; where only its model is at hand, name the data set too."
+
 
 def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     """Make the folder of a new run: `output`, or the next free `runs/<verb>/<name>-NNN`.
@@ -103,7 +105,8 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read the run's configuration: {error}", "Name the data set too.") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot read the run's configuration: {why}", NO_CONFIG) from None
     if not isinstance(data, dict):
-        raise DataError(f"{path}: not a configuration", "Name the data set too.")
+        raise DataError(f"{path}: not a configuration", NO_CONFIG)
     return data
