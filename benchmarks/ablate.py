@@ -1,7 +1,8 @@
-"""What ablations cost and survive: `./scripts/bench ablate throughput|kills|lesions`.
+"""What ablations cost and survive: `./scripts/bench ablate throughput|kills|quick-kills|lesions`.
 
 throughput: baseline, no shortcut, no norm, tanh of `resnet20_cifar` on CIFAR-10, with one trial at a time on all cores and with one a core.
 kills: an ablation whose driver is killed again and again, each time at another moment, until it is done.
+quick-kills: the same 20 times with 100 stand-ins for trials, of 0.2 s each, some of which raise, die, hang or go NaN.
 lesions: accuracy of a residual and a plain network after the loss of each block (Veit et al., 2016, arXiv:1605.06431).
 """
 
@@ -28,14 +29,15 @@ EDITS = ["--without", "shortcut", "--without", "norm", "--swap", "activation=tan
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["throughput", "kills", "lesions"])
+    parser.add_argument("what", choices=["throughput", "kills", "quick-kills", "lesions"])
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--steps", type=int, default=400, help="updates of each trial")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=20)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        {"throughput": throughput, "kills": kills, "lesions": lesions}[arguments.what](arguments, Path(temporary))
+        modes = {"throughput": throughput, "kills": kills, "quick-kills": quick_kills, "lesions": lesions}
+        modes[arguments.what](arguments, Path(temporary))
 
 
 def throughput(arguments: argparse.Namespace, folder: Path) -> None:
@@ -88,6 +90,29 @@ def kills(arguments: argparse.Namespace, folder: Path) -> None:
         [str(killed), str(kept), str(lost), str(len(names)), str(len(names) - len(set(names)))],
     ]
     write_sheet("ablate_kills", "Kills of an ablation's driver", table)
+
+
+def quick_kills(_arguments: argparse.Namespace, folder: Path) -> None:
+    """Kill the driver of trials that only sleep: the journal, the locks and the processes are those of every ablation."""
+    program = Path(__file__).parents[1] / "tests" / "reliability" / "quick_trials.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(folder / "run")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
+    found = json.loads(done.stdout)
+    kept = 100 - found["lost"] - len(found["started again"])
+    table = [
+        ["kills", "trials in the end", "kept", "finished before the last kill", "lost", "started again"],
+        [
+            str(found["kills"]),
+            str(found["trials"]),
+            f"{kept}/100",
+            str(found["finished before the last start"]),
+            str(found["lost"]),
+            str(len(found["started again"])),
+        ],
+    ]
+    rows = [f"{name}: {done} done" + "".join(f"; {problem}" for problem in problems) for name, (done, *problems) in found["rows"].items()]
+    write_sheet("ablate_kills", "Kills of an ablation's driver, 100 trials of 0.2 s", table, rows)
 
 
 def lesions(arguments: argparse.Namespace, folder: Path) -> None:
