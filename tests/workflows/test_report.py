@@ -18,9 +18,12 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.insight.calibrate.abstain import coverage_curve
 from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv
+from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.reporting.report import ReportRequest, RunReport, report
+from striate.workflows.reporting.sections import calibration, counted
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 NAMES = ("<img src=x>", "a&b" + "long" * 20, "plain")
@@ -186,6 +189,17 @@ def test_a_run_of_classes_has_every_section(run: Path, found: RunReport, tmp_pat
     assert "&lt;img src=x&gt;" in page and "<img src=x>" not in page
     assert "It is finished: 2 of 2 epochs" in page
     assert f"striate repro {run}" in page
+    assert ">expected calibration error<" in page and "of scores" not in page  # a flag is no measure
+
+
+def test_nouns_go_with_their_numbers_and_a_temperature_at_its_limit_is_explained():
+    assert [counted(number, "batch", "batches") for number in (1, 2)] == ["1 batch", "2 batches"]
+    assert counted(1234, "layer") == "1,234 layers"
+    logits, labels = np.tile([0.1, 0.0], (4, 1)), np.array([0, 1, 0, 1])  # no better than chance
+    warm = [worth(logits, labels, ("a", "b"), temperature) for temperature in (1.0, 2.0, 100.0)]
+    curve = coverage_curve(logits.max(1), labels == 0)
+    assert "the end of the range" in calibration(warm[0], warm[2], curve)
+    assert "the end of the range" not in calibration(warm[0], warm[1], curve)
 
 
 def test_test_is_opened_only_when_it_is_asked_for_and_counted(run: Path, tmp_path: Path):

@@ -297,7 +297,7 @@ def state_of(run: Path, config: dict[str, Any], rows: list[dict[str, str]], kept
     """How the training ended, in a sentence."""
     settings = config["settings"]
     last = _last_event(run / EVENTS)
-    done = f"{len(rows):,} of {settings['epochs']:,} epochs" if settings.get("steps") is None else f"{settings['steps']:,} updates"
+    done = f"{len(rows):,} of {settings['epochs']:,} epochs" if settings.get("steps") is None else draw.counted(settings["steps"], "update")
     model = f" The model is that of epoch {kept['epoch']}." if kept.get("epoch") else ""
     if last == "diverged":
         return f"It stopped at NaN or Inf, after {done}.{model}"

@@ -100,7 +100,7 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
     numbers = [(MEASURES.get(name, _words(name)), _with_interval(measures, name)) for name in names if name != "test_openings"]
     parts = [paragraph(f"{measures['data']}, {measures['split']} split.")]
     if openings is not None:
-        parts.append(paragraph(f"The test split was opened {_counted(openings, 'time')} for this run."))
+        parts.append(paragraph(f"The test split was opened {counted(openings, 'time')} for this run."))
     parts.append(pairs(numbers))
     for name, noun in PARTS.items():
         if isinstance(found := measures.get(name), dict) and found:
@@ -117,7 +117,9 @@ def explanations(found: ExplainReport, picture: bytes) -> str:
     """Heat maps of some pictures, and how far they can be trusted."""
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
     which = "that the model gets wrong, the most confident first" if wrong else "of the val split"
-    lines = [f"{len(found.pictures)} pictures {which}, each with the places that speak for the answer (Grad-CAM at {found.layer})."]
+    lines = [
+        f"{counted(len(found.pictures), 'picture')} {which}, each with the places that speak for the answer (Grad-CAM at {found.layer})."
+    ]
     if found.randomisation:
         (score,) = found.randomisation.values()
         lines.append(
@@ -157,7 +159,7 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
     picture = figure(roofline, "Roofline", caption="Each layer's speed against what the machine allows (roofline)") if roofline else ""
     return (
         pairs(profile_facts(found))
-        + folded(_counted(len(body), "layer"), paragraph(columns, faint=True) + table(head, body, "layers", numbers_from=2))
+        + folded(counted(len(body), "layer"), paragraph(columns, faint=True) + table(head, body, "layers", numbers_from=2))
         + picture
     )
 
@@ -165,8 +167,8 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
 def diagnosis(found: DiagnoseReport, folder: Path) -> str:
     """What went wrong in the training."""
     looked = (
-        f"{_counted(found.epochs, 'epoch')}, {_counted(found.looks, 'update')} looked at while training, "
-        f"{_counted(found.batches, 'batch', 'batches')} computed again."
+        f"{counted(found.epochs, 'epoch')}, {counted(found.looks, 'update')} looked at while training, "
+        f"{counted(found.batches, 'batch', 'batches')} computed again."
     )
     parts = [paragraph(looked, faint=True)]
     for item in found.findings:
@@ -233,7 +235,8 @@ def _number(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _counted(count: int, noun: str, nouns: str = "") -> str:
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """The number with its noun, in the plural where it is not one."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
