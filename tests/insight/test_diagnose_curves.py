@@ -46,3 +46,12 @@ def test_a_training_that_learned_little_is_told_to_go_on_twice_as_long():
     found = judge([], [{"train_loss": 2.0, "val_loss": 2.1, "train_accuracy": 0.2, "val_accuracy": 0.2}] * 7, num_classes=10)
 
     assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "--epochs 14, or a larger --model")]
+
+
+def test_a_training_that_is_worse_than_a_guess_is_not_told_to_go_on():
+    """30 nats, where ln 10 = 2.3 is a guess's: no longer training and no larger network helps that."""
+    found = judge([], [{"train_loss": 30.0, "val_loss": 31.0, "train_accuracy": 0.1, "val_accuracy": 0.1}] * 7, num_classes=10)
+
+    assert [finding.kind for finding in found] == ["underfitting"]
+    assert found[0].cause.startswith("It is sure of wrong answers")
+    assert found[0].remedy == "--set settings.init=he, or a smaller --lr"

@@ -16,6 +16,7 @@ GAP = 0.15  # between the accuracies in training and validation
 FALLEN = 0.05  # validation accuracy below its best
 LEARNED = 0.9  # training accuracy of a network that has learned its pictures
 UNDER = 0.5  # of the loss of a guess
+WORSE = 1.2  # of the same, which who knows nothing does not exceed
 
 
 class Curves(NamedTuple):
@@ -107,6 +108,11 @@ def _under(curves: Curves, num_classes: int) -> list[Finding]:
     share = min(curves.train_loss) / guess
     if share < UNDER or min(curves.val_loss) / guess < UNDER:
         return []
+    cause = "The network is too small for these pictures, or was trained too briefly."
+    remedy = f"--epochs {2 * len(curves.train_loss)}, or a larger --model"
+    if share > WORSE:
+        cause = "It is sure of wrong answers: its weights are too large, from the start or since an update that was."
+        remedy = "--set settings.init=he, or a smaller --lr"
     return [
         Finding(
             kind="underfitting",
@@ -115,7 +121,7 @@ def _under(curves: Curves, num_classes: int) -> list[Finding]:
             evidence=round(share, 4),
             unit="training loss / that of a guess",
             message=f"the training loss is still {100 * share:.0f} % of what a guess has",
-            cause="The network is too small for these pictures, or was trained too briefly.",
-            remedy=f"--epochs {2 * len(curves.train_loss)}, or a larger --model",
+            cause=cause,
+            remedy=remedy,
         )
     ]
