@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from striate.workflows.demos import cdcgan, dbn, memory, rbm, text, vae
+from striate.workflows.demos import autoencoder, cdcgan, dbn, gan, memory, rbm, text, vae
 from striate.workflows.demos.shown import Setting
 from striate.workflows.demos.sources import judge, small_digits
 
@@ -102,6 +102,27 @@ def test_enlarged_digits_come_back_as_they_were_up_to_smoothing():
 
     assert np.abs(back - digits.train[:200]).mean() < 0.06
     assert judge(digits).score(back, digits.labels[:200]) > 0.95
+
+
+@pytest.mark.release
+@pytest.mark.row("003-35")
+def test_an_autoencoder_is_pca_without_layers_better_with_them_and_cleans_what_it_was_taught_to():
+    shown = autoencoder.show(SHORT)
+
+    codes, cleaned = shown.tables
+    for _, components, linear, dense, _ in codes.rows:
+        assert linear == pytest.approx(components, rel=0.1)
+        assert dense < components
+    errors = cleaned.column("error")
+    assert errors["taught to clean"] < 0.6 * errors["taught to rebuild"] < 0.6 * errors["noisy"]
+
+
+@pytest.mark.release
+@pytest.mark.row("003-33")
+def test_an_adversarial_network_in_haste_loses_clouds():
+    (table,) = gan.show(Setting()).tables
+    assert table.column("clouds covered")["as it should be"] == "8 of 8"
+    assert table.column("clouds covered")["ten times the rate"] < "8 of 8"
 
 
 @pytest.mark.release

@@ -54,7 +54,9 @@ DEMOS = (
     Demo("dbn",             "a deep belief network names digits, and makes up the digit of a label"),
     Demo("memory",          "how long Elman's cells and LSTM remember a bit"),
     Demo("text",            "an Elman network reads a small language: what follows what, which words are alike"),
+    Demo("autoencoder",     "digits squeezed through a few numbers, and noise taken off"),
     Demo("vae",             "the manifold of digits that two numbers span"),
+    Demo("gan",             "an adversarial network learns clouds of points; too fast, it loses some"),
     Demo("cdcgan",          "an adversarial network draws the digit of a label"),
 )
 # fmt: on
