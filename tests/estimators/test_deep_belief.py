@@ -148,6 +148,8 @@ def test_bad_input_is_named():
     net = DeepBelief((3,), max_iter=1, pretrain_max_iter=1, device="cpu").fit(X, y)
     with pytest.raises(UsageError, match=r"no label 9 was learned\nThere are 0, 1"):
         net.sample(1, 9)
+    with pytest.raises(UsageError, match=r"no label \[0, 1\] was learned"):
+        net.sample(1, [0, 1])
     with pytest.raises(DataError, match="got -1"):
         net.predict([[0, -1, 0, 0]])
     with pytest.raises(NumericError, match="the loss is not finite in epoch 2 of fine-tuning\nLower learning_rate"):

@@ -101,6 +101,13 @@ def test_zeros_and_ones_come_back_as_such_and_patterns_can_follow():
     assert net.n_patterns_ == 3
 
 
+def test_a_step_takes_plain_lists_and_refuses_what_does_not_fit():
+    net = Hopfield().fit([[1, 1, 1, -1]])
+    assert net.step([[1, -1, 1, -1]]).tolist() == [[1, 1, 1, -1]]
+    with pytest.raises(ShapeError, match=r"states must be \(patterns, 4\), got \(1, 2\)"):
+        net.step([[1, -1]])
+
+
 def test_a_probe_of_ones_alone_is_answered_in_the_values_of_the_patterns():
     stored = [1, 1, 1, -1, 1, -1]
     probe = np.ones((1, 6))

@@ -51,6 +51,14 @@ def test_the_step_that_is_explained_is_the_step_that_is_made():
         net.explain_step([0, np.nan], 1)
 
 
+def test_layers_that_do_not_fit_are_not_explained():
+    for coefs, intercepts in (([], []), ([np.ones((2, 3)), np.ones((2, 1))], [np.zeros(3), np.zeros(1)]), ([np.ones((2, 1))], [])):
+        with pytest.raises(ShapeError, match=r"coefs must be \(inputs, units\) and intercepts \(units,\) layer by layer, got \["):
+            explain_step(coefs, intercepts, [1, 2], 1, learning_rate=0.9)
+    with pytest.raises(UsageError, match="learning_rate must be positive, got 0"):
+        explain_step([np.ones((2, 1))], [np.zeros(1)], [1, 2], 1, learning_rate=0)
+
+
 def test_a_number_stands_for_one_hidden_layer():
     nets = [MultilayerPerceptron(sizes, max_iter=3, tol=10, random_state=0).fit(XOR, [0, 1, 1, 0]) for sizes in (4, (4,), [4])]
     for net in nets[1:]:

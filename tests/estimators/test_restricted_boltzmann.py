@@ -206,6 +206,8 @@ def test_bad_input_is_named():
         rbm.inverse_transform([[0, 1, 1]])
     with pytest.raises(UsageError, match="n_samples must be at least 0, got -1"):
         rbm.sample(-1)
+    with pytest.raises(UsageError, match="n_chains must be at least 2, got 1"):
+        rbm.log_partition(n_chains=1)
     with pytest.raises(DataError, match=r"X must be from 0 to 1 where the visible units are binary, got 2\nMake it binary first"):
         RestrictedBoltzmann(2, visible="binary").fit([[0, 2], [1, 0]])
     with pytest.raises(

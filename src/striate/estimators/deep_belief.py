@@ -290,7 +290,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         generator = torch.Generator().manual_seed(seed_of(self.random_state))
         given = None
         if label is not None:
-            if label not in self.classes_:
+            if np.ndim(label) or label not in self.classes_:
                 raise UsageError(f"no label {label!r} was learned", f"There are {', '.join(map(str, self.classes_))}.")
             given = torch.from_numpy(self.classes_ == label).double()
         apart = Machine(torch.zeros_like(top.weights), top.hidden, top.visible, top.gaussian, num_labels)

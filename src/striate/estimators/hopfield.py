@@ -122,9 +122,11 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         zeros = least == 0 or (least > 0 and self.zeros_and_ones_)
         return (states > 0).astype(np.int64) if zeros else states.astype(np.int64)
 
-    def step(self, states: np.ndarray) -> np.ndarray:
-        """All units at once, from `states` (P, N) of -1 and 1."""
-        return settled(self._fields(states.astype(self.sums_.dtype)), states)
+    def step(self, states: Any) -> np.ndarray:
+        """All units at once, from `states` (P, N): -1.0 and 1.0 (P, N)."""
+        check_is_fitted(self)
+        before = signs("states", states, self.n_features_in_)
+        return settled(self._fields(before.astype(self.sums_.dtype)), before)
 
     def _fields(self, states: np.ndarray) -> np.ndarray:
         """sum_j w_ij s_j, times N: (P, N). By way of the overlaps with few patterns, less work than by way of all pairs of units."""

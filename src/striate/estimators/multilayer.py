@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.estimators.labels import classes_of, outputs_of
+from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 from striate.estimators.settings import check_counts, check_numbers, check_rate, sizes_of
@@ -77,10 +78,17 @@ def explain_step(coefs: Sequence[Any], intercepts: Sequence[Any], x: Any, target
         learning_rate: The rate.
 
     Raises:
-        ShapeError: x or target does not fit the weights.
-        DataError: one of them holds NaN or Inf.
+        ShapeError: the layers do not fit each other, or x or target does not fit them.
+        DataError: x or target holds NaN or Inf.
+        UsageError: learning_rate is not positive.
     """
-    weights, biases = [np.asarray(w, float) for w in coefs], [np.asarray(b, float) for b in intercepts]
+    check_rate(learning_rate)
+    weights, biases = [real_numbers("coefs", w) for w in coefs], [real_numbers("intercepts", b) for b in intercepts]
+    shapes = [w.shape for w in weights]
+    sizes = [shape[0] for shape in shapes if len(shape) == 2] + [shape[-1] for shape in shapes[-1:]]
+    if not shapes or shapes != list(pairwise(sizes)) or [b.shape for b in biases] != [(size,) for size in sizes[1:]]:
+        message = f"coefs must be (inputs, units) and intercepts (units,) layer by layer, got {shapes} and {[b.shape for b in biases]}"
+        raise ShapeError(message)
     inputs, wanted = np.asarray(x, float), np.atleast_1d(np.asarray(target, float))
     if inputs.shape != (weights[0].shape[0],) or wanted.shape != biases[-1].shape:
         message = f"x and target must be ({weights[0].shape[0]},) and {biases[-1].shape}, got {inputs.shape} and {wanted.shape}"

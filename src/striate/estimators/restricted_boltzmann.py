@@ -271,6 +271,8 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def log_partition(self, *, n_chains: int = 100, n_temperatures: int = 1000) -> LogPartition:
         """log Z and its standard error, by annealed importance sampling (`value`, `error`)."""
         check_is_fitted(self)
+        check_counts(least=2, n_chains=n_chains)
+        check_counts(n_temperatures=n_temperatures)
         return estimated_log_partition(self._machine(), self._drawing(), num_chains=n_chains, num_steps=n_temperatures)
 
     def exact_log_partition(self) -> float:
