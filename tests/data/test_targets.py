@@ -110,7 +110,7 @@ def test_bad_targets_are_named(y: Any, task: Any, words: str):
 def test_the_splits_must_have_the_same_columns_and_names_for_each(tmp_path: Path):
     arrays = {"x_train": pictures(4), "y_train": SETS, "x_test": pictures(2)}
     np.savez(tmp_path / "a.npz", **arrays, y_test=SETS[:2, :2])
-    with pytest.raises(DataError, match=r"a: y_test has 2 columns, but the training split has 3"):
+    with pytest.raises(DataError, match=r"a\.npz: y_test has 2 columns, but the training split has 3"):
         open_data(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", **arrays, y_test=SETS[:2], y_names=["sea", "sky"])
     with pytest.raises(DataError, match=r"y_names must be 3 different names, a column of the targets each, got sea, sky"):

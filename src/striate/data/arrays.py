@@ -36,7 +36,9 @@ def as_images(values: Any, name: str) -> np.ndarray:
         return np.ascontiguousarray(array)
     if array.dtype.kind != "f":
         raise DataError(f"{name} must be uint8, or floats in [0, 1], got {array.dtype}", "Convert it: X.astype('uint8').")
-    if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
+    if bad := len(array) - int(np.isfinite(array).all((1, 2, 3)).sum()):
+        raise DataError(f"{name} holds NaN or Inf in {bad:,} of {len(array):,} pictures", "Leave those pictures out.")
+    if not (array.min() >= 0 and array.max() <= 1):
         raise DataError(f"{name} must be uint8, or floats in [0, 1], got floats from {array.min():g} to {array.max():g}", "Divide by 255.")
     return np.ascontiguousarray(np.rint(array * 255).astype(np.uint8))
 
@@ -172,4 +174,7 @@ def open_npz(path: Path, *, task: Task | None = None) -> DataSource:
             raise DataError(f"{path}: {x} and {y} must come together", "Save both, or neither.")
         if x in content:
             splits[split] = (content[x], content[y])
-    return open_arrays(splits, path.stem, task=task, names=content.get("y_names"))
+    try:
+        return open_arrays(splits, path.stem, task=task, names=content.get("y_names"))
+    except DataError as error:
+        raise DataError(f"{path}: {error.message.removeprefix(f'{path.stem}: ')}", error.remedy) from None
