@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 from torch.distributed import HashStore
 
-from striate.engine.processes import store_of_this_start
+from striate.core.errors import EnvironmentFault
+from striate.engine.processes import joined, store_of_this_start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and parents as Linux has them")
 WORKER = Path(__file__).parent / "two_processes.py"
@@ -27,8 +29,6 @@ SETTING = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000"}
 
 
 def free_port() -> str:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
@@ -184,6 +184,42 @@ def test_processes_with_other_settings_refuse_to_train_and_name_the_field(tmp_pa
         assert "the processes do not train the same" in text
         assert "settings.batch_size: 32 in process 0, 16 in process 1" in text
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_with_other_pictures_refuse_to_train_and_say_that_it_is_the_pictures(tmp_path):
+    """The second one's file has the same name and fewer pictures."""
+    numbers, port = np.random.default_rng(0), free_port()
+    images, labels = numbers.integers(0, 256, (48, 10, 12, 1)).astype(np.uint8), np.arange(48) % 3
+    ranks = []
+    for rank, number in (("0", 48), ("1", 45)):
+        (tmp_path / rank).mkdir()
+        np.savez(tmp_path / rank / "data.npz", x_train=images[:number], y_train=labels[:number])
+        words = [sys.executable, "-m", "striate", "train", "data.npz", "--model", "compact_cnn", "--epochs", "1", "--output", "run"]
+        setting = {**SETTING, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_PORT": port}
+        ranks.append(subprocess.Popen(words, env=setting, cwd=tmp_path / rank, stderr=subprocess.PIPE, text=True))
+    errors = [rank.communicate(timeout=240)[1] for rank in ranks]
+
+    assert [rank.returncode for rank in ranks] == [2, 2], errors
+    assert all("the processes do not train the same" in text and "pictures and labels (SHA-256): " in text for text in errors)
+    assert not (tmp_path / "0" / "run").exists()
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out(monkeypatch):
+    """Where nothing else is said, the processes meet on this machine's own address."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # so that it is as before afterwards
+    monkeypatch.delenv("MASTER_ADDR")
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("GLOO_SOCKET_IFNAME", "lo"), ("STRIATE_PROCESS_TIMEOUT", "3")):
+        monkeypatch.setenv(name, value)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        with pytest.raises(EnvironmentFault, match=f"process 0 of 2 cannot meet the others at 127.0.0.1:{port}") as caught, joined("cpu"):
+            pass
+
+    assert "choose a free port with --master-port" in caught.value.remedy
 
 
 @pytest.mark.slow
