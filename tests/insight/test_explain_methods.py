@@ -135,6 +135,19 @@ def test_backward_rules_hold_however_a_relu_is_written(method: Callable[..., Ten
     torch.testing.assert_close(method(Written(), IMAGES, CLASSES), method(small(), IMAGES, CLASSES))
 
 
+@pytest.mark.parametrize("relu6", [nn.ReLU6(), nn.ReLU6(inplace=True), F.relu6, lambda x: F.hardtanh(x, 0.0, 6.0)])
+@pytest.mark.parametrize(("method", "expected"), [(explain.guided_backprop, [0, 0, 3, 0]), (explain.deconvnet, [2, 0, 3, 0])])
+def test_backward_rules_hold_for_a_relu_that_ends_at_6(method: Callable[..., Tensor], expected: list[float], relu6: nn.Module):
+    """Values below 0, between and above 6, whose slopes from above are 2, -1, 3 and 4."""
+
+    class Written(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return relu6(x * 1).flatten(1) @ torch.tensor([[2.0], [-1.0], [3.0], [4.0]])
+
+    images = torch.tensor([[[[-1.0, 2.0, 3.0, 7.0]]]])
+    torch.testing.assert_close(method(Written(), images, torch.tensor([0])).flatten(), torch.tensor(expected).float())
+
+
 def test_integrated_gradients_add_up_to_the_difference_of_logits():
     model = small().eval()
 

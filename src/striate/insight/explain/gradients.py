@@ -145,6 +145,10 @@ class _RuledReLU(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func in RELUS or func in RELU6S:
             return _Rectify.apply(args[0], 6.0 if func in RELU6S else float("inf"), self.guided)
+        if func is F.hardtanh:  # what the module of a ReLU6 calls
+            ends = dict(zip(("min_val", "max_val"), args[1:], strict=False)) | (kwargs or {})
+            if ends.get("min_val", -1.0) == 0:
+                return _Rectify.apply(args[0], float(ends.get("max_val", 1.0)), self.guided)
         return func(*args, **(kwargs or {}))
 
 
