@@ -17,7 +17,9 @@ from typer.main import get_command
 
 import striate
 from striate.apps.cli import app, main
+from striate.apps.cli.progress import epoch_line
 from striate.data.sources import open_data
+from striate.engine.fit import EpochRow
 from striate.networks import catalog
 from striate.networks.layers import Activation, Chain, Conv, GlobalPool, Linear
 
@@ -456,3 +458,10 @@ def test_a_folder_that_is_no_run_is_named_with_what_to_do(run_striate, tmp_path)
         f"error: {tmp_path / 'config.yaml'}: cannot read the run's configuration: No such file or directory\n"
         "  Name the folder of a training run; where only its model is at hand, name the data set too.\n"
     )
+
+
+@pytest.mark.parametrize(("rate", "words"), [(0.3141, "0.31"), (4.0, "4"), (9.96, "10"), (10.4, "10"), (12345.6, "12,346")])
+def test_the_line_of_an_epoch_says_how_fast_also_where_it_is_slow(rate, words):
+    row = EpochRow(1, 2, 1.25, 0.5, 1.5, 0.25, 0.1, 3.0, rate)
+
+    assert epoch_line(row) == f"epoch   1  train loss 1.2500  val loss 1.5000  val accuracy 0.2500  {words} images/s"

@@ -52,10 +52,8 @@ def epoch_line(row: EpochRow) -> str:
         accuracy = f"val mean IU {row.val_mean_iu:.4f}  "
     if row.val_robust_accuracy is not None:
         accuracy = f"val acc. {row.val_accuracy:.4f}, robust {row.val_robust_accuracy:.4f}  "
-    return (
-        f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  "
-        f"{accuracy}{row.images_per_second:,.0f} images/s"
-    )
+    rate = f"{row.images_per_second:,.0f}" if row.images_per_second >= 10 else f"{row.images_per_second:.2g}"
+    return f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  {accuracy}{rate} images/s"
 
 
 @contextlib.contextmanager
