@@ -146,8 +146,8 @@ def test_all_edits_that_cannot_be_made_are_named_at_once_and_their_pairs_are_not
 
     assert caught.value.message.splitlines() == [
         "2 variants of tiny cannot be made:",
-        "  without shortcut: tiny has no shortcut",
-        "  without branch=5x5: tiny has no branch 5x5",
+        "  without shortcut: tiny has no shortcut. Its layers are: act, conv, linear, norm, pool.",
+        "  without branch=5x5: tiny has no branch 5x5. It has no branches.",
     ]
 
 

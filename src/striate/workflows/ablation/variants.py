@@ -57,7 +57,7 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
     if len(wrong) == 1:
         raise next(iter(wrong.values()))
     if wrong:
-        lines = [f"  {' + '.join(words)}: {error.message}" for words, error in wrong.items()]
+        lines = [f"  {' + '.join(words)}: {error.message}. {error.remedy}".rstrip() for words, error in wrong.items()]
         raise UsageError("\n".join([f"{len(wrong)} variants of {network.name} cannot be made:", *lines]), "Leave these edits out.")
     slugs = [slug(one.name) for one in found]
     for one, word in zip(found, slugs, strict=True):
