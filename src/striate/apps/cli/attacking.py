@@ -13,7 +13,7 @@ from striate.apps.cli.output import print_json, say
 from striate.core.errors import UsageError
 
 
-@app.command("attack")
+@app.command("attack", short_help="Fool a model: accuracy against attacks and bad pictures.")
 def attack_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
@@ -36,7 +36,7 @@ def attack_command(
     split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
     images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1)] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,
     data_dir: DataDir = None,
@@ -88,7 +88,7 @@ def _share(text: str) -> float:
         raise UsageError(f"--eps {text}: must be a number or a fraction", "For example 0.03 or 8/255.") from None
 
 
-@app.command("report")
+@app.command("report", short_help="Sum up a run on one HTML page.")
 def report_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
