@@ -113,6 +113,19 @@ def test_a_young_batch_norm_tells_nothing():
     assert seen["0"].drift is None
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_slow_batch_norm_counts_at_once_in_a_model_that_was_kept(kept):
+    """Of 12 + 16 N(0, 1) against N(0, 1): (256 - 1 - ln 256 + 144) / 2 = 197 nats, where a training would say nothing yet."""
+    model = nn.Sequential(nn.BatchNorm2d(3, momentum=1e-6), nn.Flatten(), nn.Linear(3 * 9 * 14, 2))
+    probe = Probe(every=1, kept=kept)
+
+    with probe.watch(model):
+        model(12 + 16 * torch.randn(40, 3, 9, 14, generator=torch.Generator().manual_seed(0)))
+        drift = layers_of(probe.after_step(1))["0"].drift
+
+    assert drift == (pytest.approx(197, rel=0.1) if kept else None)
+
+
 @pytest.mark.parametrize("amount", [0, 1e-3])
 def test_units_are_alike_when_weights_and_biases_are(amount):
     layer = nn.Conv2d(2, 6, 3)

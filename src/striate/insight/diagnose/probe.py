@@ -40,7 +40,9 @@ class Probe:
         samples: What was seen so far.
     """
 
-    def __init__(self, *, every: int = 100, num_classes: int | None = None, inside: bool = True, updating: bool = True) -> None:
+    def __init__(
+        self, *, every: int = 100, num_classes: int | None = None, inside: bool = True, updating: bool = True, kept: bool = False
+    ) -> None:
         """Look at each `every`-th update and some of the first.
 
         Args:
@@ -48,8 +50,10 @@ class Probe:
             num_classes: Of a classifier, which says what loss a guess has.
             inside: Hang hooks on the parts; without them (a compiled model) only weights and time are looked at.
             updating: The weights are updated between two steps; else nothing is said of the size of updates.
+            kept: The model is what a training kept, so that statistics which are slow to arrive count as they are.
         """
         self.every, self.num_classes, self.inside, self.updating = every, num_classes, inside, updating
+        self.slow = 0 if kept else SETTLED
         self.samples: list[Sample] = []
         self._said: set[str] = set()
         self._model: nn.Module | None = None
@@ -59,7 +63,10 @@ class Probe:
     @contextlib.contextmanager
     def watch(self, model: nn.Module) -> Iterator[Probe]:
         """Look at `model` until the end of the block. Each of its parts is as it was afterwards."""
-        self._model, self._look = model, _Look(model, inside=self.inside, timed=False)  # nobody knows when the first update begins
+        self._model, self._look = (
+            model,
+            _Look(model, inside=self.inside, timed=False, slow=self.slow),
+        )  # nobody knows when the first update begins
         try:
             yield self
         finally:
@@ -86,7 +93,7 @@ class Probe:
             self._stop()
             self.samples.append(sample)
         if self._model is not None and self.is_due(step + 1):
-            self._look = _Look(self._model, inside=self.inside, timed=True)
+            self._look = _Look(self._model, inside=self.inside, timed=True, slow=self.slow)
         return sample
 
     def after_epoch(self) -> None:
@@ -117,7 +124,8 @@ class Probe:
 class _Look:
     """The hooks and copies of one update."""
 
-    def __init__(self, model: nn.Module, *, inside: bool, timed: bool) -> None:
+    def __init__(self, model: nn.Module, *, inside: bool, timed: bool, slow: int) -> None:
+        self.slow = slow  # updates after which slow running statistics count
         self.parts = {path: part for path, part in model.named_modules() if not any(part.children())}
         self.before = {path: weight.detach().clone() for path, weight in _weights(self.parts) if weight.requires_grad}
         self.seen: dict[str, dict[str, Tensor]] = {}  # in the order of computing; tensors stay on the device
@@ -180,7 +188,7 @@ class _Look:
         distance = (ratio - 1 - ratio.log() + (mean - running_mean).square() / running_variance) / 2  # (C,)
         drift = (distance.median() - 2 / len(inputs)).clamp(min=0)
         if part.training and part.num_batches_tracked is not None:  # running statistics that are still on their way tell nothing
-            settled = 5 / part.momentum if part.momentum is not None and part.momentum >= SLOW else SETTLED
+            settled = 5 / part.momentum if part.momentum is not None and part.momentum >= SLOW else self.slow
             drift = torch.where(part.num_batches_tracked >= settled, drift, math.nan)
         return {"drift": drift}
 

@@ -178,7 +178,7 @@ def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: T
     )
     module = copy.deepcopy(model.module)  # its batch norms go on counting
     loss_fn = loss_of(settings)
-    probe = Probe(every=1, updating=False)
+    probe = Probe(every=1, updating=False, kept=True)
     with torch_seed(settings.seed), probe.watch(module.train().get_submodule("network")):
         for step, batch in enumerate(itertools.islice(batches.epoch(1), num_batches), start=1):
             loss = loss_fn(module(batch.images), batch.labels)
