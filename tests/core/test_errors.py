@@ -90,6 +90,7 @@ def test_a_shape_error_with_a_path_of_its_own_says_it():
          "out of memory: 25.0 MiB more were needed"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.50 GiB."), "out of memory: 2.50 GiB more were needed"),
         (OSError(12, "Cannot allocate memory"), "out of memory"),
+        (RuntimeError("could not create a primitive"), "out of memory"),
     ],
 )  # fmt: skip
 def test_too_little_memory_ends_in_words_whoever_says_it(error, words):

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import traceback
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a fork must not lose threads
@@ -41,7 +42,10 @@ def ended(words: list[str], log: Path, *, more_bytes: int | None = None) -> int:
     except SystemExit as end:
         code = end.code
     finally:
+        if sys.exc_info()[0]:
+            traceback.print_exc()
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 0)
 
 

@@ -5,7 +5,10 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")  # as torch and systems say it
+OUT_OF_MEMORY = (  # as torch, systems and oneDNN say it, whose kernels need memory of their own
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory",
+    "could not create a primitive", "could not execute a primitive",
+)  # fmt: skip
 
 
 class StriateError(Exception):
