@@ -103,22 +103,31 @@ def test_steps_multiply_at_their_shares_of_the_rest():
 
 
 def test_a_triangle_by_hand():
-    """Half a cycle of 4 updates up from a quarter, and down: no warm-up beside its own rise."""
-    ours = factors(10, 4, schedule="triangular", cycle_epochs=2, min_factor=0.25, warmup_epochs=1)
+    """Half a cycle of 4 updates up from a quarter, and down."""
+    ours = factors(10, 4, schedule="triangular", cycle_epochs=2, min_factor=0.25, warmup_epochs=0)
 
     assert ours == pytest.approx([0.25, 0.4375, 0.625, 0.8125, 1, 0.8125, 0.625, 0.4375, 0.25, 0.4375])
 
 
-def test_one_cycle_rises_for_three_tenths_whatever_the_warmup():
-    ours = factors(100, schedule="one_cycle", warmup_epochs=1)
+def test_a_warmup_damps_the_rise_of_a_triangle():
+    ours = factors(10, 4, schedule="triangular", cycle_epochs=2, min_factor=0.25, warmup_epochs=1)
+
+    assert ours == pytest.approx([0.25 / 4, 0.4375 / 2, 0.625 * 3 / 4, 0.8125, 1, 0.8125, 0.625, 0.4375, 0.25, 0.4375])
+
+
+def test_one_cycle_rises_for_three_tenths():
+    ours = factors(100, schedule="one_cycle", warmup_epochs=0)
+    damped = factors(100, schedule="one_cycle", warmup_epochs=1)
 
     assert ours[0] == pytest.approx(1 / 25)
     assert ours.index(max(ours)) == 29 and ours[29] == pytest.approx(1)
     assert ours[-1] == pytest.approx(1 / 250_000)
+    assert damped[:10] == pytest.approx([factor * (step + 1) / 10 for step, factor in enumerate(ours[:10])])
+    assert damped[10:] == pytest.approx(ours[10:])
 
 
 @pytest.mark.parametrize("schedule", get_args(ScheduleName))
-def test_no_schedule_leaves_its_bounds_and_all_but_two_warm_up(schedule):
+def test_no_schedule_leaves_its_bounds_and_all_warm_up(schedule):
     fields = {"step_every": 0.5, "step_gamma": 0.01, "step_at": (0.1, 0.2, 0.3), "plateau_epochs": 1}
     factor = schedule_of(TrainSettings(schedule=schedule, min_factor=0.15, warmup_epochs=0.5, **fields), 50, 10)
 
@@ -129,8 +138,9 @@ def test_no_schedule_leaves_its_bounds_and_all_but_two_warm_up(schedule):
 
     if schedule not in {"one_cycle", "triangular"}:
         assert ours[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert ours[0] <= 0.2 and ours[:5] == sorted(ours[:5])
     assert max(ours) <= 1 + 1e-12
-    assert min(ours) >= 0.15 - 1e-12
+    assert min(ours[5:]) >= 0.15 - 1e-12
     assert schedule == "constant" or min(ours[5:]) < 0.25
 
 

@@ -269,11 +269,14 @@ def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
         {"set": {"settings.warmup_epochs": 3.0, "settings.schedule": "one_cycle"}},
     ],
 )
-def test_a_warm_up_that_a_schedule_has_of_its_own_is_not_silently_left_out(fields):
-    with pytest.raises(UsageError, match=r"--warmup-epochs: (triangular|one_cycle) begins with a rise of its own\nLeave it out"):
-        settings_for(SMALL, 500, request(**fields), choices_of(fields.get("recipe")))
-    assert settings_for(SMALL, 500, request(schedule="one_cycle", warmup_epochs=0.0), choices_of(None)).schedule == "one_cycle"
-    assert settings_for(SMALL, 500, request(warmup_epochs=3.0), choices_of(None)).warmup_epochs == 3
+def test_a_warm_up_that_is_asked_for_is_made_whatever_the_schedule(fields):
+    assert settings_for(SMALL, 500, request(**fields), choices_of(fields.get("recipe"))).warmup_epochs == 3
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "triangular"])
+def test_a_schedule_with_a_rise_of_its_own_warms_up_only_when_asked(schedule):
+    assert settings_for(SMALL, 500, request(), choices_of("modern")).warmup_epochs > 0
+    assert settings_for(SMALL, 500, request(schedule=schedule), choices_of("modern")).warmup_epochs == 0
 
 
 @pytest.mark.parametrize(

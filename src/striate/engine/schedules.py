@@ -14,7 +14,7 @@ from striate.core.errors import UsageError
 from striate.engine.settings import TrainSettings
 
 Shape = Callable[[int], float]  # t -> factor
-OWN_WARMUP = ("one_cycle", "triangular")  # they begin with a rise of their own
+OWN_RISE = ("one_cycle", "triangular")  # they begin with a rise of their own
 ONE_CYCLE_RISE = 0.3  # share of the updates
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 1e4
@@ -160,13 +160,13 @@ def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -
     """The schedule that `settings` name, over `num_steps` updates, after a linear warm-up.
 
     The warm-up takes at most half of the updates; what `settings` count in epochs or shares is counted from its end. `one_cycle` and
-    `triangular` begin with a rise of their own: `warmup_epochs` adds none.
+    `triangular` begin with a rise of their own, so that a warm-up does not go before it: it damps the first updates of it.
 
     What falls to zero by itself ends at `min_factor`; what is multiplied again and again stops there.
     """
-    own = settings.schedule in OWN_WARMUP
-    warmup = 0 if own else min(round(settings.warmup_epochs * steps_per_epoch), num_steps // 2)
-    total = max(1, num_steps - warmup)
+    warmup = min(round(settings.warmup_epochs * steps_per_epoch), num_steps // 2)
+    damped = settings.schedule in OWN_RISE
+    total = max(1, num_steps - (0 if damped else warmup))
     gamma, floor = settings.step_gamma, settings.min_factor
     every = settings.step_every * steps_per_epoch
     cycle = max(1.0, settings.cycle_epochs * steps_per_epoch if settings.cycle_epochs else total / 4)
@@ -184,7 +184,10 @@ def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -
         "linear": lambda: polynomial(total, 1.0, floor),
         "triangular": lambda: triangular(max(2.0, cycle), floor),
     }
-    return Schedule(shapes[settings.schedule](), warmup)
+    shape = shapes[settings.schedule]()
+    if damped:
+        return Schedule(lambda t: shape(t) * min(1.0, (t + 1) / max(1, warmup)))
+    return Schedule(shape, warmup)
 
 
 def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int | None = None) -> TrainSettings:

@@ -19,7 +19,7 @@ from striate.data.batches import Augmentation
 from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
 from striate.engine.losses import WITH_SMOOTHING
-from striate.engine.schedules import OWN_WARMUP
+from striate.engine.schedules import OWN_RISE
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
 from striate.networks.catalog import CATALOG, described_network
@@ -154,10 +154,11 @@ def settings_for(
 ) -> TrainSettings:
     """The settings of a training: the request's `--set settings.*` over its flags, its recipe file, its recipe, and the defaults.
 
-    With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can.
+    With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can,
+    and schedules that begin with a rise of their own warm up only when that is asked for.
 
     Raises:
-        UsageError: a value is out of range, no setting has the name, or a warm-up is asked for where the schedule has its own.
+        UsageError: a value is out of range, no setting has the name.
     """
     chosen = chosen_settings(request, choices)
     if chosen.get("learning_rate") == FIND:
@@ -169,9 +170,8 @@ def settings_for(
         settings = with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
     else:
         settings = with_checked_fields(default_settings, network, num_train, **chosen)
-    asked = getattr(request, "warmup_epochs", None) or request.set.get("settings.warmup_epochs")
-    if asked and settings.schedule in OWN_WARMUP:
-        raise UsageError(f"--warmup-epochs: {settings.schedule} begins with a rise of its own", "Leave it out, or take another --sched.")
+    if settings.schedule in OWN_RISE and "warmup_epochs" not in chosen:
+        settings = dataclasses.replace(settings, warmup_epochs=0.0)
     return settings
 
 
