@@ -327,7 +327,7 @@ def test_an_edit_that_matches_nothing_is_an_error(inception: Network, residual: 
         residual.swap(pooling="avg")
     with pytest.raises(UsageError, match="no norm to replace by batch\nThose that it has are batch already"):
         residual.swap(norm="batch")
-    with pytest.raises(UsageError, match="inception has no norm to replace by batch$"):
+    with pytest.raises(UsageError, match=r"inception has no norm to replace by batch$"):
         inception.swap(norm="batch")
     with pytest.raises(UsageError, match="inception has no branch 7x7\nIts branches are: branch1x1, branch5x5, branch_pool"):
         inception.without("branch=7x7")
@@ -341,7 +341,7 @@ def test_an_edit_that_matches_nothing_is_an_error(inception: Network, residual: 
 
 def test_an_unknown_name_gives_the_nearest(inception: Network, residual: Network) -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1.*\? inception consists of: mixed, conv, head; `striate show"
+        UnknownNameError, match=r"unknown part 'branch7x7'\nDid you mean branch5x5 or branch1x1.*\? inception consists of: mixed,"
     ):
         inception.without("branch7x7")
     with pytest.raises(UnknownNameError, match="Did you mean shortcut"):
