@@ -109,7 +109,7 @@ def test_a_device_is_tried_out(request_for_auto, monkeypatch):
 
 
 def test_another_word_is_refused_by_the_command_line():
-    from striate.apps.cli.commands import app
+    from striate.apps.cli import app
 
     result = CliRunner().invoke(app, ["train", "digits", "--batch-size", "automatic"])
 

@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, r2_score
 from typer.testing import CliRunner
 
 import striate
-from striate.apps.cli.commands import app
+from striate.apps.cli import app
 from striate.core.errors import DataError, UsageError
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool

@@ -11,10 +11,12 @@ from functools import partial
 
 import typer
 
-from striate.apps.cli import attacking as _attacking  # noqa: F401
-from striate.apps.cli import explaining as _explaining  # noqa: F401  # further verbs of the same app
-from striate.apps.cli import judging as _judging  # noqa: F401
-from striate.apps.cli.commands import app
+# The verbs, in the order of the help.
+# isort: off
+from striate.apps.cli import looking, training, judging, ablating, explaining, attacking, demonstrating  # noqa: F401
+
+# isort: on
+from striate.apps.cli.app import app
 from striate.apps.cli.output import open_closed_outputs, report_error, report_fault, say
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""The verbs that test and sum up a trained model: attack and report."""
+"""The verb that fools a trained model: attack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.commands import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, say
 from striate.core.errors import UsageError
 
@@ -86,39 +86,3 @@ def _share(text: str) -> float:
         return float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError):
         raise UsageError(f"--eps {text}: must be a number or a fraction", "For example 0.03 or 8/255.") from None
-
-
-@app.command("report", short_help="Sum up a run on one HTML page.")
-def report_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
-    split: Annotated[
-        Literal["train", "val", "test"], typer.Option(help="Measure on this split too; each opening of test is counted.")
-    ] = "val",
-    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Pictures that are explained.")] = 8,
-    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or count only.")] = True,
-    output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
-    device: Device = "auto",
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Sum up a run on one HTML page that needs nothing else: training, results, explanations, cost, diagnosis, how to repeat it."""
-    from striate.workflows.recipes.choices import with_checked_fields
-    from striate.workflows.reporting.report import ReportRequest, report, summary
-
-    request = with_checked_fields(
-        ReportRequest,
-        run=run,
-        data=data,
-        split=split,
-        num_explained=num,
-        measure=measure,
-        output=output,
-        device=device,
-        data_dir=data_dir,
-    )
-    found = report(request, say=say)
-    if as_json:
-        print_json(found)
-    else:
-        sys.stdout.write(summary(found))

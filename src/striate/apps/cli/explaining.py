@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.commands import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, say
 
 

@@ -1,4 +1,4 @@
-"""The verbs that judge networks and runs: compare, calibrate, repeat."""
+"""The verbs that judge networks and runs: evaluate, predict, compare, calibrate, repeat, report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,80 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.commands import DataDir, Device, Download, Json, app, assignments
+from striate.apps.cli.app import DataDir, Device, Download, Json, app
 from striate.apps.cli.output import print_json, print_table, say
+from striate.apps.cli.training import assignments
+
+
+@app.command("evaluate", short_help="Measure a model on a split of pictures.")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    device: Device = "auto",
+    output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a split: accuracy, per class, calibration, confusion, worst mistakes."""
+    from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, summary
+
+    report = evaluate(
+        EvaluateRequest(
+            run=run,
+            data=data,
+            split=split,
+            batch_size=batch_size,
+            device=device,
+            output=output,
+            skip_unreadable=skip_unreadable,
+            data_dir=data_dir,
+            download=download,
+        ),
+        say=say,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
+
+
+@app.command("predict", short_help="Name the classes of picture files.")
+def predict_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of them.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to list.")] = 1,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    device: Device = "auto",
+) -> None:
+    """Classify picture files."""
+    from striate.workflows.predict import PredictRequest, answer_rows, predict
+
+    request = PredictRequest(
+        run=run,
+        pictures=pictures,
+        top=top,
+        plot=plot,
+        output=output,
+        skip_unreadable=skip_unreadable,
+        batch_size=batch_size,
+        device=device,
+    )
+    predictions = predict(request, say=say)
+    if as_json:
+        sys.stdout.write(predictions.to_json() + "\n")
+    elif as_csv:
+        sys.stdout.write(predictions.to_csv())
+    else:
+        print_table(["picture", "answer"], answer_rows(predictions), right=set())
 
 
 @app.command("compare", short_help="Put networks or runs side by side, with a paired test.")
@@ -141,3 +213,39 @@ def repeat_command(
         print_json(report)
     else:
         sys.stdout.write(summary(report))
+
+
+@app.command("report", short_help="Sum up a run on one HTML page.")
+def report_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="Measure on this split too; each opening of test is counted.")
+    ] = "val",
+    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Pictures that are explained.")] = 8,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or count only.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Sum up a run on one HTML page that needs nothing else: training, results, explanations, cost, diagnosis, how to repeat it."""
+    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.reporting.report import ReportRequest, report, summary
+
+    request = with_checked_fields(
+        ReportRequest,
+        run=run,
+        data=data,
+        split=split,
+        num_explained=num,
+        measure=measure,
+        output=output,
+        device=device,
+        data_dir=data_dir,
+    )
+    found = report(request, say=say)
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write(summary(found))

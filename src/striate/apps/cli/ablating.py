@@ -1,0 +1,122 @@
+"""The verb that takes a network apart: ablate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from striate.apps.cli.app import DataDir, Download, Json, app
+from striate.apps.cli.output import print_json, say
+from striate.apps.cli.training import assignments
+
+
+@app.command("ablate", short_help="Train a network without its parts, and compare.")
+def ablate_command(
+    network: Annotated[
+        str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")
+    ] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT", help="Train without it: shortcut, norm, dropout, bottleneck, branch=5x5, 'stage3.*', norm@stage3, augmentation."
+        ),
+    ] = None,
+    swap: Annotated[list[str] | None, typer.Option(metavar="ROLE=TO", help="activation=tanh, pooling=avg, norm=group.")] = None,
+    split_kernels: Annotated[list[str] | None, typer.Option(metavar="3x3", help="Larger kernels as stacks of these.")] = None,
+    factorize: Annotated[bool, typer.Option("--factorize", help="n x n kernels as 1 x n and n x 1.")] = False,
+    head: Annotated[list[str] | None, typer.Option(metavar="KIND", help="global-pool, in place of dense layers.")] = None,
+    width: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Times as many channels.")] = None,
+    depth: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Times as many repeated blocks.")] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Each two of the edits, too.")] = False,
+    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="More variants, from a YAML file.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
+    budget: Annotated[Literal["epochs", "time", "macs"], typer.Option(help="What is equal for all variants.")] = "epochs",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of the baseline [default: by the data].")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates of the baseline instead.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update.")] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of all variants [default: the baseline's].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train, as for `striate train`.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the training, as for `striate train`.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time [default: one a core].")] = None,
+    hang_after: Annotated[float, typer.Option(min=1, help="Seconds without an update, after which a training is given up.")] = 600.0,
+    on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an ablation that was stopped.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: train again what failed or hung.")] = False,
+    lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead, without training.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="Validation pictures that lesions are measured on.")] = 1000,
+    seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/ablate/DATA-NETWORK-NNN].")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network without its parts, or damage a trained one, and compare."""
+    from striate.apps.cli.progress import show_progress
+    from striate.core.errors import UsageError
+
+    if lesion:
+        from striate.workflows.ablation.lesion import LesionRequest, lesion_model
+        from striate.workflows.ablation.lesion import summary as lesion_summary
+
+        if network is None:
+            raise UsageError("--lesion needs the folder of a training run", "For example: striate ablate runs/train/digits-001 --lesion")
+        request = LesionRequest(
+            run=Path(network), data=data, images=images, seed=seed or 0, device=device or "auto", output=output, data_dir=data_dir
+        )
+        damaged = lesion_model(request, say=say)
+        if as_json:
+            print_json(damaged)
+        else:
+            sys.stdout.write(lesion_summary(damaged))
+        return
+    from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
+
+    if resume is None and (network is None or data is None):
+        raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")
+    listed = (("without", without), ("swap", swap), ("split-kernels", split_kernels), ("head", head), ("width", width), ("depth", depth))
+    edits = [f"{verb} {what:g}" if isinstance(what, float) else f"{verb} {what}" for verb, whats in listed for what in whats or ()]
+    chosen = {
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": lr,
+        "image_size": img_size,
+        "recipe": recipe,
+        "set": assignments(set_ or []) or None,
+        "seed": seed,
+        "device": device,
+        "data_dir": data_dir,
+        "download": download,
+    }
+    with show_progress() as watch:
+        report = ablate(
+            AblateRequest(
+                network=network,
+                data=data,
+                edits=(*edits, *(["factorize"] if factorize else [])),
+                pairs=pairs,
+                grid=grid,
+                seeds=seeds,
+                budget=budget,
+                jobs=jobs,
+                hang_after=hang_after,
+                on=on,
+                training={name: value for name, value in chosen.items() if value is not None},
+                output=output,
+                resume=resume,
+                retry_failed=retry_failed,
+            ),
+            watch=watch,
+        )
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))

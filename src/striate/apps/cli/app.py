@@ -1,0 +1,39 @@
+"""The command line itself, and the flags that many verbs have."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="striate",
+    help="Read a network as a table, train it in minutes, take it apart, ship it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher when it is missing.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+@app.callback(invoke_without_command=True)
+def striate(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Read a network as a table, train it in minutes, take it apart, ship it."""
+    if version:
+        from importlib.metadata import version as installed
+
+        sys.stdout.write(installed("striate") + "\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")

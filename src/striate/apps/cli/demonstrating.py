@@ -1,0 +1,48 @@
+"""The verb that shows what there is: demo."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from striate.apps.cli.app import Json, app
+from striate.apps.cli.output import print_json, print_table, say
+
+
+@app.command("demo", short_help="Show a system or a building block; without a name, list them.")
+def demo_command(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
+    from striate.workflows.demos.registry import DEMOS, MAIN, DemoRequest, demonstrate, summary
+
+    if name is None:
+        if as_json:
+            print_json([MAIN, *DEMOS])
+        else:
+            print_table(["demo", "shows"], [[demo.name, demo.shows] for demo in (MAIN, *DEMOS)], right=set())
+    elif name == MAIN.name:
+        from striate.apps.cli.progress import show_progress
+        from striate.workflows.demo import EPOCHS, SHORT_EPOCHS, demo
+        from striate.workflows.demo import DemoRequest as MainRequest
+        from striate.workflows.demo import summary as main_summary
+
+        with show_progress() as watch:
+            trained = demo(MainRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
+        if as_json:
+            print_json(trained)
+        else:
+            sys.stdout.write(main_summary(trained))
+    else:
+        report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short), say=say)
+        if as_json:
+            print_json(report)
+        else:
+            sys.stdout.write(summary(report))

@@ -1,0 +1,144 @@
+"""The verbs that look at networks and at what there is: networks, show, profile, datasets, info."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from striate.apps.cli.app import DataDir, Device, Json, app
+from striate.apps.cli.output import print_json, print_table, say
+
+
+@app.command("networks", short_help="List the catalogue: parameters, MACs, accuracy, source.")
+def networks_command(
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'resnet*'.")] = "*",
+    as_json: Json = False,
+) -> None:
+    """List the catalogue: source, parameters, MACs, published accuracy."""
+    from striate.core.errors import UnknownNameError
+    from striate.networks.catalog import CATALOG, networks
+
+    entries = networks(pattern)
+    if not entries:
+        raise UnknownNameError("network", pattern, CATALOG, "`striate networks` lists all.")
+    if as_json:
+        print_json(list(entries))
+        return
+    rows = [
+        [e.name, "x".join(map(str, e.input_shape)), f"{e.params:,}", f"{e.macs:,}", str(e.receptive_field), e.published, e.source]
+        for e in entries
+    ]
+    print_table(["network", "input", "parameters", "MACs", "sees", "published", "source"], rows, right={2, 3, 4})
+
+
+@app.command("show", short_help="Print a network's layer table; draw it with --svg.")
+def show_command(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A name from `striate networks`, timm:NAME, torchvision:NAME, a run folder, a .safetensors model file, "
+            "or a .json file that Network.to_json wrote.",
+        ),
+    ],
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs [default: as published].")] = None,
+    in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the network into this SVG file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a network's layer table; draw it with --svg."""
+    from striate.workflows.show import ShowRequest, show
+
+    net, report = show(ShowRequest(network=network, num_classes=num_classes, in_channels=in_chans, input_size=img_size, svg=svg))
+    if as_json:
+        print_json(report)
+        return
+    sys.stdout.write(f"{net}\n\n")
+    kept, used = report.training_memory_bytes, report.inference_memory_bytes
+    memory = f"{kept / 2**20:,.1f} MiB training, {used / 2**20:,.1f} MiB inference"
+    if used < 2**20:
+        memory = f"{kept / 2**10:,.1f} KiB training, {used / 2**10:,.1f} KiB inference"
+    summary = [
+        ("source", report.source),
+        ("published", report.published),
+        ("cost", f"{report.params:,} parameters, {report.macs:,} MACs = {report.flops:,} FLOPs (2 a multiply-add)"),
+        ("activations", f"{memory}, for one float32 sample"),
+        ("receptive field", str(report.receptive_field)),
+        ("edits", "; ".join(report.provenance)),
+    ]
+    for word, text in summary:
+        if text:
+            sys.stdout.write(f"{word:<16}{text}\n")
+    if report.svg:
+        say(f"drawn: {report.svg}")
+
+
+@app.command("profile", short_help="Count and time each layer, against the machine's peak.")
+def profile_command(
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`, timm:NAME, a run folder or a .safetensors file.")
+    ],
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs [default: as published].")] = None,
+    in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of the input [default: as published].")] = None,
+    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the input [default: as published].")] = None,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time it too, or count only.")] = True,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once, for layers and memory.")] = 8,
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Pictures at once, for the latencies.")] = "1,8,32",
+    output: Annotated[Path | None, typer.Option(help="Folder for layers.csv and roofline.png.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
+    from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile, summary, table
+
+    request = ProfileRequest(
+        network=network,
+        num_classes=num_classes,
+        in_channels=in_chans,
+        input_size=img_size,
+        measure=measure,
+        batch_size=batch_size,
+        batch_sizes=check_sizes(batch_sizes),
+        output=output,
+        device=device,
+    )
+    report = profile(request, say=say)
+    if as_json:
+        print_json(report)
+        return
+    heading, rows, right = table(report)
+    print_table(heading, rows, right=right)
+    sys.stdout.write(f"\n{summary(report)}")
+
+
+@app.command("datasets", short_help="List the named data sets, and which are on this machine.")
+def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
+    """List the named data sets and whether each is on this machine."""
+    from striate.workflows.datasets import datasets
+
+    report = datasets(data_dir)
+    if as_json:
+        print_json(report)
+        return
+    rows = [
+        [e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report
+    ]
+    print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3})
+
+
+@app.command("info")
+def info_command(as_json: Json = False) -> None:
+    """Versions, devices, threads, precision support."""
+    from striate.workflows.info import info
+
+    report = info()
+    if as_json:
+        print_json(report)
+        return
+    for word, value in report.items():
+        text = ", ".join(f"{k} {v or '-'}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        sys.stdout.write(f"{word:<14}{text}\n")
