@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,21 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 # ---- fixtures
+
+
+def threads_asked() -> dict[str, str | None]:
+    """What decides how many threads this process, and those that it starts, compute on."""
+    asked = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")}
+    return asked | {"torch": str(sys.modules["torch"].get_num_threads())} if "torch" in sys.modules else asked
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A test leaves the number of threads as it was: the last bits of the tests after it depend on that."""
+    before = threads_asked()
+    yield
+    after = threads_asked()
+    assert {name: after[name] for name in before} == before
 
 
 @pytest.fixture

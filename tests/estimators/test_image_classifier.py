@@ -151,7 +151,7 @@ def test_the_model_of_a_classifier_is_saved_and_loaded(digits, tmp_path):
         (np.zeros((4, 8, 8), np.uint8), [1, 2, 1], DataError, "3 labels for 4 pictures"),
         (np.zeros((4, 64), np.uint8), [1, 2, 1, 2], DataError, r"X must be pictures \(n, h, w\)"),
         (np.full((4, 8, 8), 7.0), [1, 2, 1, 2], DataError, "floats from 7 to 7"),
-        (np.full((4, 8, 8), np.nan), [1, 2, 1, 2], DataError, "floats in"),
+        (np.full((4, 8, 8), np.nan), [1, 2, 1, 2], DataError, "NaN or Inf in 4 of 4 pictures"),
         (np.zeros((4, 8, 8), np.int64), [1, 2, 1, 2], DataError, "got int64"),
     ],
 )
