@@ -250,7 +250,7 @@ def _profiled(request: ReportRequest, network: Network, model: Model | None, pla
         measure=request.measure and runs,
         batch_size=_fitting(8, network),
         batch_sizes=tuple(sorted({1, _fitting(32, network)})),
-        seconds=0.1,
+        seconds=0.05,
         device=request.device,
         output=place / "profile",
     )
