@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
+THREADS = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")}
 HERE = Path(__file__).parent
 ROWS: dict[str, str] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
 EXCEPTED = [row for row, line in ROWS.items() if line.endswith("nothing to show)")]  # a source, an opinion
@@ -75,14 +76,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def threads_asked() -> dict[str, str | None]:
     """What decides how many threads this process, and those that it starts, compute on."""
-    asked = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")}
+    asked = {name: os.environ.get(name) for name in THREADS}
     return asked | {"torch": str(sys.modules["torch"].get_num_threads())} if "torch" in sys.modules else asked
 
 
 @pytest.fixture(autouse=True)
 def same_threads() -> Iterator[None]:
     """A test leaves the number of threads as it was: the last bits of the tests after it depend on that."""
-    before = threads_asked()
+    before = threads_asked() | THREADS  # what a module set as it was collected shows too
+    assert threads_asked() == before
     yield
     after = threads_asked()
     assert {name: after[name] for name in before} == before

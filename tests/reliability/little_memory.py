@@ -13,7 +13,8 @@ import sys
 import traceback
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a fork must not lose threads
+if __name__ == "__main__":  # not where pytest looks for doctests
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a fork must not lose threads
 
 import matplotlib.pyplot  # noqa: F401  (here, so that the children have it)
 import numpy as np
