@@ -58,7 +58,7 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
     """The `chosen` settings, completed by what suits the network and the number of pictures.
 
     With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch, which
-    holds no more than there are.
+    holds no more than there are; 0.02 where hidden dense layers have no normalization, as VGG's have none, whose ReLUs die at 0.1.
     Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
     Gradient descent and L-BFGS have the whole set as their batch.
     """
@@ -68,9 +68,10 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
     batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
     chosen.setdefault("epochs", 10 if num_train >= 20_000 else 20 if num_train >= 5_000 else 30)
     normalized = any(row.layer.role == "norm" for row in network.rows)
+    bold = normalized and sum(row.layer.role == "linear" for row in network.rows) <= 1
     optimizer = chosen.setdefault("optimizer", "sgd" if normalized else "adamw")
     if optimizer == "sgd":
-        chosen.setdefault("learning_rate", (0.1 if normalized else 0.02) * min(batch_size, num_train) / 128)
+        chosen.setdefault("learning_rate", (0.1 if bold else 0.02) * min(batch_size, num_train) / 128)
         chosen.setdefault("weight_decay", 5e-4)
     else:
         of_adam = 5e-3 if network.params < 200_000 else 1e-3
