@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Download, Json, app
-from striate.apps.cli.output import print_json, say
+from striate.apps.cli.output import print_report, say
 from striate.apps.cli.training import assignments
 
 
@@ -72,10 +71,7 @@ def ablate_command(
             run=Path(network), data=data, images=images, seed=seed or 0, device=device or "auto", output=output, data_dir=data_dir
         )
         damaged = lesion_model(request, say=say)
-        if as_json:
-            print_json(damaged)
-        else:
-            sys.stdout.write(lesion_summary(damaged))
+        print_report(damaged, lesion_summary, as_json=as_json)
         return
     from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
 
@@ -116,7 +112,4 @@ def ablate_command(
             ),
             watch=watch,
         )
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app
-from striate.apps.cli.output import print_json, say
+from striate.apps.cli.output import print_report, say
 from striate.core.errors import UsageError
 
 
@@ -69,10 +68,7 @@ def attack_command(
     if degrees:
         fields["degrees"] = tuple(degrees)
     report = attack_model(with_checked_fields(AttackRequest, **fields), say=say)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 def _share(text: str) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from striate.apps.cli.app import Json, app
-from striate.apps.cli.output import print_json, print_table, say
+from striate.apps.cli.output import print_json, print_report, print_table, say
 
 
 @app.command("demo", short_help="Show a system or a building block; without a name, list them.")
@@ -36,13 +35,7 @@ def demo_command(
 
         with show_progress() as watch:
             trained = demo(MainRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
-        if as_json:
-            print_json(trained)
-        else:
-            sys.stdout.write(main_summary(trained))
+        print_report(trained, main_summary, as_json=as_json)
     else:
         report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short), say=say)
-        if as_json:
-            print_json(report)
-        else:
-            sys.stdout.write(summary(report))
+        print_report(report, summary, as_json=as_json)

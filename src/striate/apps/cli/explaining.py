@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app
-from striate.apps.cli.output import print_json, say
+from striate.apps.cli.output import print_report, say
 
 
 @app.command("explain", short_help="Show what a model looks at, and what it learned.")
@@ -74,10 +73,7 @@ def explain_command(
         "download": download,
     }
     report = explain(with_checked_fields(ExplainRequest, **fields), say=say)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 @app.command("filter", short_help="Filter a picture with kernels: blur, sharpen, edges, ...")
@@ -107,7 +103,4 @@ def filter_command(
     steps = [*(kernel or []), *(["watercolour"] if watercolour else []), *([f"exposure={exposure}"] if exposure is not None else [])]
     request = FilterRequest(image=image, steps=tuple(steps), form="convolve" if convolve else "correlate", output=output)
     report = filter_picture(request)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)

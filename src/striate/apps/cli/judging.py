@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app
-from striate.apps.cli.output import print_json, print_table, say
+from striate.apps.cli.output import print_json, print_report, print_table, say
 from striate.apps.cli.training import assignments
 
 
@@ -43,10 +43,7 @@ def evaluate_command(
         ),
         say=say,
     )
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 @app.command("predict", short_help="Name the classes of picture files.")
@@ -163,10 +160,7 @@ def calibrate_command(
         download=download,
     )
     report = calibrate(request, say=say)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 @app.command("repeat", short_help="Train several times: mean and deviation of the accuracy.")
@@ -209,10 +203,7 @@ def repeat_command(
     )
     with show_progress() as watch:
         report = repeat(RepeatRequest(training=training, seeds=seeds, folds=folds, output=output), watch=watch)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 @app.command("report", short_help="Sum up a run on one HTML page.")
@@ -245,7 +236,4 @@ def report_command(
         data_dir=data_dir,
     )
     found = report(request, say=say)
-    if as_json:
-        print_json(found)
-    else:
-        sys.stdout.write(summary(found))
+    print_report(found, summary, as_json=as_json)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from striate.core.errors import StriateError
+
+Report = TypeVar("Report")
 
 
 def print_json(report: Any) -> None:
@@ -19,6 +22,14 @@ def print_json(report: Any) -> None:
 
     data = TypeAdapter(type(report)).dump_python(report, mode="json", by_alias=True)
     sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+
+
+def print_report(report: Report, summary: Callable[[Report], str], *, as_json: bool) -> None:
+    """A report on stdout: as JSON, or its `summary` for a person."""
+    if as_json:
+        print_json(report)
+    else:
+        sys.stdout.write(summary(report))
 
 
 def _finite(value: Any) -> Any:

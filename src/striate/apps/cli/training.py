@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app
-from striate.apps.cli.output import print_json, say
+from striate.apps.cli.output import print_json, print_report, say
 
 
 @app.command("train", short_help="Train a network on labelled pictures.")
@@ -278,10 +278,7 @@ def repro_command(
 
     with show_progress() as watch:
         report = repro(ReproRequest(run=run, output=output, data_dir=data_dir), watch=watch)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
 
 
 @app.command("diagnose", short_help="Say what is wrong with a training.")
@@ -300,7 +297,4 @@ def diagnose_command(
 
     request = DiagnoseRequest(run=run, data=data, batches=batches, device=device, output=output, data_dir=data_dir, download=download)
     report = diagnose(request, say=say)
-    if as_json:
-        print_json(report)
-    else:
-        sys.stdout.write(summary(report))
+    print_report(report, summary, as_json=as_json)
