@@ -95,10 +95,7 @@ class MaskSource(DataSource):
             DataError: there is no such split.
         """
         if split not in self.pairs:
-            raise DataError(
-                f"{self.name} has no {split} split; it has {', '.join(self.splits)}",
-                "Choose another split; val is what the training held out of train.",
-            )
+            raise self.without(split)
         return self.pairs[split]
 
     def read(self, split: str, *, spec: ImageSpec | None = None) -> MaskedSet:

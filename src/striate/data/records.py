@@ -104,11 +104,13 @@ class DataSource:
 
     def _part(self, split: str) -> Part:
         if split not in self.parts:
-            raise DataError(
-                f"{self.name} has no {split} split; it has {', '.join(self.splits)}",
-                "Choose another split; val is what the training held out of train.",
-            )
+            raise self.without(split)
         return self.parts[split]()
+
+    def without(self, split: str) -> DataError:
+        """The error for a split that there is not."""
+        remedy = "Choose another split; val is what the training held out of train."
+        return DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", remedy)
 
 
 def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str, ...]:
