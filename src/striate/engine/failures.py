@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import NumericError, is_out_of_memory
+from striate.core.errors import NumericError
 from striate.engine.step import Batch
-
-__all__ = ["TrainingDivergedError", "first_not_finite", "first_part_not_finite", "is_out_of_memory"]
 
 
 class TrainingDivergedError(NumericError):

@@ -26,9 +26,9 @@ from striate.data.arrays import as_images, as_labels
 from striate.data.fitting import fit_images
 from striate.estimators.adversarial import CollapseReport, Game, Mode, row_of, spread_of
 from striate.estimators.cdcgan_players import SIZE, Conditional, begun, describe_discriminator, describe_generator, kept
-from striate.estimators.described import seed_of, unpacked
+from striate.estimators.described import unpacked
 from striate.estimators.persistence import Saved
-from striate.estimators.randomness import random_state_of
+from striate.estimators.randomness import random_state_of, seed_of
 from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate
 
 GROUP = 250  # pictures that run together

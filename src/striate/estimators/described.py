@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import NumericError, RefusedFileError
-from striate.estimators.randomness import random_state_of
 from striate.networks.layers import Activation, Chain, Layer, Linear
 from striate.networks.network import Network
 
@@ -45,11 +44,6 @@ def unpacked(name: str, content: Packed) -> nn.Module:
     except RuntimeError as error:
         raise RefusedFileError(f"{name}: the weights do not fit the network: {error}", "Fit the estimator again.") from None
     return module.eval()
-
-
-def seed_of(random_state: Any) -> int:
-    """A seed for torch from scikit-learn's `random_state`."""
-    return int(random_state_of(random_state).randint(2**31))
 
 
 @contextlib.contextmanager

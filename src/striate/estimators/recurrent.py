@@ -25,7 +25,7 @@ from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
-from striate.estimators.randomness import random_state_of
+from striate.estimators.randomness import seed_of
 from striate.estimators.sequences import Padded, as_sequences, check_magnitude, is_table
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
@@ -152,7 +152,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
     def _train(self, sequences: Padded, targets: np.ndarray, num_outputs: int) -> None:
         """Fit to targets (N,) int64 classes, or (N, K) float numbers."""
         device = choose_device(self.device)
-        with torch_seed(int(random_state_of(self.random_state).randint(2**31)), device):
+        with torch_seed(seed_of(self.random_state), device):
             module = SequenceReader(self._layer(), self.n_inputs_, num_outputs)
             self._begin(module)
             module.to(device)

@@ -26,7 +26,7 @@ from striate.core.errors import DataError, NumericError, UnknownNameError, Usage
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
-from striate.estimators.randomness import random_state_of
+from striate.estimators.randomness import random_state_of, seed_of
 from striate.estimators.recurrent import ON_ONE_THREAD, set_forget_bias
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
 from striate.networks.layers import GRU, LSTM, Elman, Linear
@@ -143,7 +143,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         common = sorted(counts, key=lambda token: (-counts[token], token))[: self.max_tokens]
         self.vocabulary_ = ["", *common]
         device = choose_device(self.device)
-        with torch_seed(int(random_state_of(self.random_state).randint(2**31)), device):
+        with torch_seed(seed_of(self.random_state), device):
             model = self._built()
             if self.cell == "lstm":
                 set_forget_bias(model.cells, 1.0)

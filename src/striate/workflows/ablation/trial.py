@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.devices import choose_device, wait_briefly
-from striate.core.errors import NumericError, StriateError
+from striate.core.errors import NumericError, StriateError, is_out_of_memory
 from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
-from striate.engine.failures import is_out_of_memory
 from striate.estimators.fitting import EpochRow, fit_images
 from striate.estimators.model import load
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
