@@ -188,13 +188,13 @@ def _worsened(
     """Accuracy on pictures that are changed blindly, by each size, and the first few of them with their answers."""
     accuracies, cells, captions, wrong = [], [], [], []
     for size in sizes:
+        by = f"{size:g} {unit}" if unit == "degrees" else f"{unit} {size:g}"
         changed = change(size)
         answers = model.outputs(changed).argmax(1)
         accuracies.append(float((answers == labels).mean()))
         for picture, answer, label in zip(changed[:WORSENED], answers, labels, strict=False):
             cells.append(picture)
-            captions.append(f"{size:g} {unit}" if unit == "degrees" else f"{unit} {size:g}")
-            captions[-1] += f"\nsaid {short_name(model.classes[answer])}"
+            captions.append(f"{by}\nsaid {short_name(model.classes[answer])}")
             wrong.append(bool(answer != label))
     result = Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies))
     if not cells:
