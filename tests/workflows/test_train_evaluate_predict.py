@@ -155,6 +155,8 @@ def test_answers_come_one_by_one_and_pictures_are_read_as_they_are_asked_for(dig
 
 
 def test_a_picture_gets_the_same_answer_alone_and_in_any_batch(digits_run):
+    import torch
+
     model = striate.load(digits_run[0])
     images = open_data("digits").read("test").images[:50]
 
@@ -164,6 +166,11 @@ def test_a_picture_gets_the_same_answer_alone_and_in_any_batch(digits_run):
 
     np.testing.assert_array_equal(alone, together)
     np.testing.assert_array_equal(in_sevens, together)
+    before = torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        np.testing.assert_array_equal(model.probabilities(images), together)
+    torch.set_num_threads(before)
 
 
 def test_predicting_leaves_the_random_numbers_and_the_mode_alone(digits_run):

@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
-from striate.estimators.described import dense, descend, packed, threads_for, unpacked
+from striate.estimators.described import dense, descend, packed, unpacked
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.settings import check_counts, check_numbers, check_rate, sizes_of
+from striate.estimators.threads import threads_for
 from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Layer
 from striate.networks.network import Network
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from striate.core.errors import NumericError, RefusedFileError
 from striate.networks.layers import Activation, Chain, Layer, Linear
 from striate.networks.network import Network
 
-ONE_THREAD_MACS = 5_000_000  # of a batch forward, below which a second thread costs more than it gains
 Packed = dict[str, Any]  # {"network": JSON text, "weights": {name: array}}
 
 
@@ -44,17 +42,6 @@ def unpacked(name: str, content: Packed) -> nn.Module:
     except RuntimeError as error:
         raise RefusedFileError(f"{name}: the weights do not fit the network: {error}", "Fit the estimator again.") from None
     return module.eval()
-
-
-@contextlib.contextmanager
-def threads_for(macs: int) -> Iterator[None]:
-    """Within, torch computes on one thread if a batch takes few multiply-adds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if macs < ONE_THREAD_MACS else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def descend(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from striate.engine.fit import EpochRow, FitEvent, Training, fit
 from striate.engine.initialisation import initialise
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
+from striate.estimators.threads import on_one_thread
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
-
-Event = TypeVar("Event")
 
 VAL_BATCH_SIZE = 256
 PART_SIZE = 512  # pictures of a full batch that are computed at a time
@@ -169,22 +167,3 @@ def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
 def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:
     """The same pictures, with their numbers brought to mean 0 and deviation 1."""
     return dataclasses.replace(images, labels=standardized(images.labels, targets)) if targets is not None else images
-
-
-def on_one_thread(events: Iterator[Event]) -> Iterator[Event]:
-    """The same events, each computed on one thread; between them, the number of threads is what it was.
-
-    The operations of a tiny step last some microseconds. Two threads that meet at the end of each gain a quarter on a machine that
-    does nothing else, and run twenty times slower than one where another program takes a core away now and then.
-    """
-    with contextlib.closing(events):  # type: ignore[type-var]  # an iterator that can be closed
-        while True:
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                event = next(events)
-            except StopIteration:
-                return
-            finally:
-                torch.set_num_threads(before)
-            yield event

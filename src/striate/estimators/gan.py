@@ -21,10 +21,11 @@ from striate.core.devices import choose_device
 from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.estimators.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
-from striate.estimators.described import dense, packed, threads_for, unpacked
+from striate.estimators.described import dense, packed, unpacked
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.estimators.settings import check_betas, check_counts, check_numbers, check_rate, sizes_of
+from striate.estimators.threads import threads_for
 from striate.networks.network import Network
 
 ROWS_OF_HISTORY = 50

@@ -20,7 +20,7 @@ from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import TargetSpec
 from striate.estimators.estimates import Estimates, sigmoid
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
-from striate.networks.foreign import channels_of, own_network
+from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Pictures = Sequence[str | PathLike[str]] | np.ndarray
 MODEL_NAME = "best.safetensors"  # of a run folder
 GROUP = 8  # images that run together on the CPU
+SMALL_MACS = 10**9  # of a group, below which one thread computes it
 MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
 OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
 
@@ -232,25 +233,34 @@ class Model:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
         In float32. On the CPU the network always runs on groups of 8, the last one filled up: the order in which a sum is taken
-        depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company.
+        depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company. A small described
+        network runs on several groups at once, each on one thread.
         """
         import torch
 
         from striate.core.modes import evaluation_mode
+        from striate.estimators.threads import each_on_one_thread
 
         wanted = (self.images.height, self.images.width, self.images.channels)
         if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
             raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
-        size = GROUP if self.device.partition(":")[0] == "cpu" else batch_size
-        chunks = []
-        with torch.inference_mode(), evaluation_mode(self.module):
-            for start in range(0, len(images), size):
-                group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
-                count = len(group)
-                if count < size:
-                    group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
+        on_cpu = self.device.partition(":")[0] == "cpu"
+        size = GROUP if on_cpu else batch_size
+
+        def of_group(start: int) -> np.ndarray:
+            group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
+            count = len(group)
+            if count < size:
+                group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
+            with torch.inference_mode():
                 outputs = self.module(torch.from_numpy(group).to(self.device))[:count]  # (n, K)
-                chunks.append(outputs.double().cpu().numpy())
+                logits: np.ndarray = outputs.double().cpu().numpy()
+            return logits
+
+        starts = range(0, len(images), size)
+        small = on_cpu and size * self.network.macs < SMALL_MACS and not is_own(self.network)  # modules of users may keep state
+        with evaluation_mode(self.module):
+            chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
 
     def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:

@@ -23,11 +23,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from striate.core.devices import choose_device
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
-from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.sequences import Padded, as_sequences, check_magnitude, is_table
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
+from striate.estimators.threads import on_one_thread
 from striate.networks.layers import GRU, LSTM, Elman, Linear
 from striate.networks.layers.recurrent import Recurrent
 from striate.networks.modules.recurrent import RecurrentModule

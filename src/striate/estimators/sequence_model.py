@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
 from striate.core.seeds import torch_seed
-from striate.estimators.fitting import on_one_thread
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.estimators.recurrent import ON_ONE_THREAD, set_forget_bias
 from striate.estimators.settings import check_counts, check_limit, check_numbers, check_rate
+from striate.estimators.threads import on_one_thread
 from striate.networks.layers import GRU, LSTM, Elman, Linear
 from striate.networks.layers.recurrent import Recurrent
 from striate.networks.modules.recurrent import RecurrentModule
