@@ -1,0 +1,193 @@
+"""Profiles, explanations, lesions and edits of every classifier of the catalogue, by the workflows that the command line runs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import striate
+from striate.core.errors import UsageError
+from striate.core.images import ImageSpec
+from striate.insight.ablate.lesions import Block, blocks_of, dropped
+from striate.networks.catalog import CATALOG
+from striate.networks.model_file import ModelFile
+from striate.workflows.ablation.lesion import SHARES, lesion_points
+from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain
+from striate.workflows.explanation.views import VIEWS
+from striate.workflows.profiling.profile import ProfileRequest, profile
+
+QUICK = ("lenet5",)
+PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
+SIZES = (32, 64, 96, 128, 160)  # tried in this order; else the published one
+CLASSES = ("light", "dark", "striped")
+EDITS: dict[str, Callable[[striate.Network], striate.Network]] = {
+    "without shortcut": lambda net: net.without("shortcut"),
+    "without norm": lambda net: net.without("norm"),
+    "without dropout": lambda net: net.without("dropout"),
+    "without bottleneck": lambda net: net.without("bottleneck"),
+    "activation=tanh": lambda net: net.swap(activation="tanh"),
+    "pooling=avg": lambda net: net.swap(pooling="avg"),
+    "norm=group": lambda net: net.swap(norm="group"),
+    "split kernels": lambda net: net.split_kernels("3x3"),
+    "factorize": lambda net: net.factorize(),
+    "head": lambda net: net.head("global-pool"),
+    "width": lambda net: net.width(0.5),
+    "depth": lambda net: net.depth(0.5),
+}
+
+EVERY = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)])
+        for name in CATALOG
+        if name not in PIXELS_TO_CLASSES
+    ],
+)
+
+
+def small(name: str) -> striate.Network:
+    """The entry with three classes, for the smallest pictures that it takes."""
+    published = striate.network(name)
+    channels, *size = published.input_shape
+    side = next((side for side in SIZES if side < min(size) and published.fits((channels, side, side))), None)
+    return striate.network(name, num_classes=len(CLASSES), input_size=side)
+
+
+def model_of(network: striate.Network) -> striate.Model:
+    """A model of fresh weights, whose batch norms have seen noise: 1,000 layers explode without."""
+    torch.manual_seed(0)
+    module = network.build()
+    norms = [(part, part.momentum) for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    for part, _ in norms:
+        part.momentum = 1.0
+    with torch.no_grad():
+        module.train()(torch.randn(4, *network.input_shape))
+    for part, momentum in norms:
+        part.momentum = momentum
+    channels, height, width = network.input_shape
+    images = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+    return striate.Model(ModelFile(network, module, CLASSES, images, {}))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of four grey pictures of each class."""
+    rng, stripes = np.random.default_rng(0), np.arange(40)[:, None] // 4 % 2
+    for name, light in zip(CLASSES, (160, 0, 80 * stripes), strict=True):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(4):
+            picture = rng.integers(0, 90, (40, 40)) + light
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / "data" / name / f"{index}.png")
+    return tmp_path / "data"
+
+
+@EVERY
+def test_profile_works_on_every_classifier_of_the_catalogue(name: str):
+    """Everything is measured; what is counted equals torch's counters."""
+    network = small(name)
+    model = model_of(network)
+
+    found = profile(ProfileRequest(network=model, batch_size=2, batch_sizes=(1, 2), seconds=0.001))
+
+    with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
+        network.build().eval().requires_grad_(False)(torch.zeros(1, *network.input_shape))
+    assert found.totals.flops == 2 * found.totals.macs == counter.get_total_flops()
+    assert found.totals.params == sum(weight.numel() for weight in model.module.parameters() if weight.requires_grad)
+    assert sum(layer["params"] for layer in found.layers) == found.totals.params
+    assert sum(layer["macs"] for layer in found.layers) == found.totals.macs
+    measured = found.measured
+    assert measured is not None
+    assert min(measured.forward_ms, measured.backward_ms, measured.training_peak_bytes, measured.share_of_peak) > 0
+    assert [one.batch_size for one in measured.latencies] == [1, 2]
+    assert all(layer["forward_ms"] > 0 for layer in found.layers if layer["macs"])
+
+
+@EVERY
+def test_explain_works_on_every_classifier_of_the_catalogue(name: str, pictures: Path, tmp_path: Path):
+    """Each method and each view that is installed draws its files; the model is as it was."""
+    model = model_of(small(name))
+    before = {key: tensor.clone() for key, tensor in model.module.state_dict().items()}
+    views = tuple(view for view in VIEWS if view != "umap")
+    one = next(iter(sorted(pictures.glob("*/*.png"))))
+    request = ExplainRequest(
+        run=model, pictures=(one,), methods=METHODS, views=views, data=pictures, split="train", output=tmp_path / "out"
+    )
+
+    found = explain(request)
+
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*found.files, "explain.json"}
+    assert all((tmp_path / "out" / file).stat().st_size for file in found.files)
+    scores = [*found.randomisation.values(), *found.pictures[0].deletion.values(), *found.pictures[0].insertion.values()]
+    assert len(scores) == 3 * len(METHODS) and all(math.isfinite(score) and -1 <= score <= 1 for score in scores)
+    json.loads((tmp_path / "out" / "explain.json").read_text())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.module.state_dict().items())
+    assert not model.module.training and not any(part._forward_hooks for part in model.module.modules())
+
+
+@EVERY
+def test_lesions_work_on_every_classifier_of_the_catalogue(name: str):
+    """Each is felt in the logits; a dropped branch is as one whose weights are all 0; afterwards the model is whole."""
+    model = model_of(small(name))
+    images = np.random.default_rng(0).integers(0, 256, (1, *model.network.input_shape[1:], model.network.input_shape[0]), np.uint8)
+    whole, seen = model.outputs(images), []
+
+    def answers() -> float:
+        seen.append(model.outputs(images))
+        return 0.0
+
+    points = lesion_points(model, answers, seed=0)
+
+    kinds = {point.lesion for point in points}
+    assert {"channels smallest", "channels largest", "channels random", "filters"} <= kinds
+    assert len([point for point in points if point.lesion == "filters"]) == len(SHARES)
+    assert all(logits.shape == whole.shape for logits in seen)
+    assert np.isfinite(np.concatenate(seen)).all()
+    assert sum(not np.array_equal(logits, whole) for logits in seen) > 0.9 * len(seen)
+    np.testing.assert_array_equal(model.outputs(images), whole)
+
+    module = model.module.get_submodule("network")
+    branches = [
+        block for block in blocks_of(model.network) if not block.identity and any(True for _ in part_of(module, block).parameters())
+    ]
+    for block in branches[:: max(1, len(branches) // 3)]:
+        with dropped(module, [block]):
+            expected = model.outputs(images)
+        kept = copy.deepcopy(part_of(module, block).state_dict())
+        with torch.no_grad():
+            for weight in part_of(module, block).parameters():
+                weight.zero_()
+        np.testing.assert_allclose(model.outputs(images), expected, rtol=1e-6, atol=1e-7)
+        part_of(module, block).load_state_dict(kept)
+
+
+def part_of(module: nn.Module, block: Block) -> nn.Module:
+    return module.get_submodule(block.path)
+
+
+@EVERY
+def test_edits_work_on_every_classifier_of_the_catalogue(name: str):
+    """Each gives a module that runs and learns as many classes, or one line that says what it did not find."""
+    network = small(name)
+    told = []
+    for words, edit in EDITS.items():
+        try:
+            edited = edit(network)
+        except UsageError as error:
+            told.append(error.message)
+            continue
+        with torch.device("meta"):
+            module = edited.build().eval()
+            assert module(torch.zeros(2, *edited.input_shape)).shape == (2, len(CLASSES)), words
+            assert sum(weight.numel() for weight in module.parameters() if weight.requires_grad) == edited.params, words
+    assert all(message.startswith(name) and "\n" not in message for message in told)
+    assert len(told) < len(EDITS) - 1
