@@ -18,9 +18,8 @@ from striate.networks.catalog import CATALOG
 QUICK = ("lenet5", "mnist_notes", "cifar_notes", "resnet20_cifar")
 PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
 FOREIGN = ("timm:resnet10t", "timm:convnext_atto", "torchvision:squeezenet1_1")
-CHAOTIC = ("resnet1001v2_keras",)  # 1,001 layers of random weights: the last bit of a float64 decides where the second step of PGD goes
 SIZES = (32, 64, 96, 128, 160)  # tried in this order; else the published one
-EPS, STEPS = 0.02, 2
+EPS, STEPS = 1 / 64, 2  # no place is rounded: 1,000 layers make much of a last bit
 
 
 def small(name: str) -> striate.Network:
@@ -77,7 +76,7 @@ def agree(ours: Tensor, plain: Tensor, steps: int) -> float:
     return float(((ours - plain).abs() < 1e-5).double().mean())
 
 
-def check(model: nn.Module, shape: tuple[int, ...], *, steps_repeat: bool = True) -> None:
+def check(model: nn.Module, shape: tuple[int, ...]) -> None:
     """Each attack keeps its norm, repeats the plain version where there is one, and leaves the network as it was."""
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     labels = attack.answers_of(model, images)
@@ -106,8 +105,6 @@ def check(model: nn.Module, shape: tuple[int, ...], *, steps_repeat: bool = True
     slope = slope_of(plain, images, labels)[2]
     assert slope.abs().max() > 0
     assert agree(by_fgsm, within(images + EPS * slope.sign(), images), 1) > 0.98
-    if not steps_repeat:
-        return
     visited = plain_pgd(plain, images, labels)
     ranks = torch.stack([rank for _, rank in visited])  # (places, N)
     ours = slope_of(plain, by_pgd, labels)
@@ -128,7 +125,7 @@ def check(model: nn.Module, shape: tuple[int, ...], *, steps_repeat: bool = True
 def test_every_attack_works_on_every_classifier_of_the_catalogue(name: str):
     network = small(name)
     torch.manual_seed(0)
-    check(primed(network.build(), network.input_shape), network.input_shape, steps_repeat=name not in CHAOTIC)
+    check(primed(network.build(), network.input_shape), network.input_shape)
 
 
 @pytest.mark.slow
