@@ -109,7 +109,7 @@ def test_a_run_goes_on_with_no_other_attack(finished, tmp_path):
 
 
 def test_the_flags_and_a_recipe_file_say_the_same(tmp_path, capsys):
-    flags = ["--adversarial", "fgsm", "--adversarial-eps", "0.05", "--adversarial-steps", "3", "--set", "settings.adversarial_norm=l2"]
+    flags = ["--adversarial", "fgsm", "--adversarial-eps", "1/20", "--adversarial-steps", "3", "--set", "settings.adversarial_norm=l2"]
     words = ["train", "digits", "--model", "lenet5", "--steps", "2", "--device", "cpu", "--no-diagnose"]
     (tmp_path / "recipe.yaml").write_text(
         "settings: {adversarial: fgsm, adversarial_eps: 0.05, adversarial_steps: 3, adversarial_norm: l2, steps: 2, device: cpu}\n"

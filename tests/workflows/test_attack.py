@@ -156,6 +156,8 @@ def test_refusals(digits_run):
     for words, message in (("0.1/0", "--eps 0.1/0: must be a number or a fraction"), ("a", "--eps a: must be a number")):
         with pytest.raises(UsageError, match=message):
             app(["attack", str(digits_run), "--eps", words], standalone_mode=False)
+        with pytest.raises(UsageError, match=message.replace("--eps", "--adversarial-eps")):
+            app(["train", "digits", "--adversarial", "pgd", "--adversarial-eps", words], standalone_mode=False)
     with pytest.raises(UsageError, match="the model does not tell its data"):
         attack(AttackRequest(run=striate.load(digits_run)))
     with pytest.raises(UsageError, match=r"eps must grow from 0 or more, got 0.2, 0.1"):

@@ -37,3 +37,18 @@ def striate(
         raise typer.Exit
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
+
+
+def share(flag: str, text: str) -> float:
+    """The number that the value of a flag says, such as 0.1 or 8/255.
+
+    Raises:
+        UsageError: it says none.
+    """
+    from striate.core.errors import UsageError
+
+    above, _, below = text.partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{flag} {text}: must be a number or a fraction", "For example 0.03 or 8/255.") from None

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, app, share
 from striate.apps.cli.output import print_report, say
-from striate.core.errors import UsageError
 
 
 @app.command("attack", short_help="Fool a model: accuracy against attacks and bad pictures.")
@@ -51,7 +50,7 @@ def attack_command(
         "run": run,
         "data": data,
         "norm": norm,
-        "epsilons": tuple(map(_share, eps)) if eps else None,
+        "epsilons": tuple(share("--eps", text) for text in eps) if eps else None,
         "steps": steps,
         "restarts": restarts,
         "split": split,
@@ -69,16 +68,3 @@ def attack_command(
         fields["degrees"] = tuple(degrees)
     report = attack_model(with_checked_fields(AttackRequest, **fields), say=say)
     print_report(report, summary, as_json=as_json)
-
-
-def _share(text: str) -> float:
-    """The number that `text` says, such as 0.1 or 8/255.
-
-    Raises:
-        UsageError: it says none.
-    """
-    above, _, below = text.partition("/")
-    try:
-        return float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"--eps {text}: must be a number or a fraction", "For example 0.03 or 8/255.") from None

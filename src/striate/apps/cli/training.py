@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, app, share
 from striate.apps.cli.output import print_json, print_report, say
 
 
@@ -114,7 +114,7 @@ def train_command(
         Literal["fgsm", "pgd"] | None, typer.Option(help="Train on pictures that this attack changes, so that the network withstands it.")
     ] = None,
     adversarial_eps: Annotated[
-        float | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range [default: 8/255 = 0.0314].")
+        str | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].")
     ] = None,
     adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd, under which is validated too [default: 7].")] = None,
     freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
@@ -185,7 +185,7 @@ def train_command(
         accumulate=accumulate,
         ema=model_ema,
         adversarial=adversarial,
-        adversarial_eps=adversarial_eps,
+        adversarial_eps=share("--adversarial-eps", adversarial_eps) if adversarial_eps is not None else None,
         adversarial_steps=adversarial_steps,
         freeze=tuple(freeze) if freeze else None,
         precision=precision,
