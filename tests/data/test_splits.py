@@ -10,7 +10,7 @@ import pytest
 
 from striate.core.errors import DataError, UsageError
 from striate.data.records import ImageSet
-from striate.data.splits import split_train_val
+from striate.data.splits import few_of, split_train_val
 
 
 def image_set(counts: tuple[int, ...], root: str = "photos") -> ImageSet:
@@ -73,3 +73,28 @@ def test_a_class_with_one_picture_is_named():
         split_train_val(image_set((5, 1)))
     assert caught.value.exit_code == 3
     assert "Add pictures of it" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("count", "expected"), [(65, (40, 20, 3, 2)), (32, (20, 10, 1, 1)), (4, (1, 1, 1, 1)), (13, (8, 3, 1, 1))])
+def test_few_of_many_keep_the_shares_of_the_classes(count: int, expected: tuple[int, ...]):
+    """40, 20, 3 and 2 pictures: of 65, a half is 20, 10, 1.5 and 1; at least one of each stays."""
+    few = few_of(image_set((40, 20, 3, 2)), count)
+    assert len(few) == count
+    assert np.abs(np.bincount(few.labels) - expected).max() <= 1
+    np.testing.assert_array_equal([int(Path(path).stem) for path in few.paths], few.images[:, 0, 0, 0])
+    assert list(few.images[:, 0, 0, 0]) == sorted(few.images[:, 0, 0, 0])
+
+
+def test_fewer_are_among_more_whatever_the_order_and_another_seed_draws_others():
+    images = image_set((40, 20, 3))
+    order = np.random.default_rng(0).permutation(63)
+    assert names(few_of(images, 7)) < names(few_of(images, 30)) < names(images)
+    assert names(few_of(images.take(order), 30)) == names(few_of(images, 30))
+    assert names(few_of(images, 30, seed=1)) != names(few_of(images, 30))
+
+
+def test_too_few_or_too_many_are_refused():
+    images = image_set((4, 3))
+    for count in (1, 8):
+        with pytest.raises(UsageError, match=rf"train_images must be 2 \(one of each class\) to 7 of photos, got {count}"):
+            few_of(images, count)

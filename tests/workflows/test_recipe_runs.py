@@ -29,7 +29,15 @@ def rows_of(folder):
 def unlike_the_defaults(tmp_path_factory):
     """A run with nothing left to the defaults."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    odd = {"optimizer": "adamw", "schedule": "step", "seed": 5, "precision": "float32", "val_fraction": 0.2, "crop_padding": 2}
+    odd = {
+        "optimizer": "adamw",
+        "schedule": "step",
+        "seed": 5,
+        "precision": "float32",
+        "val_fraction": 0.2,
+        "train_images": 500,
+        "crop_padding": 2,
+    }
     more = {"settings.step_every": 0.5, "settings.seed": 7, "augmentation.pad_mode": "reflect"}
     striate.train("digits", **{**SHORT, **odd}, image_size=12, set=more, output=folder)
     return folder

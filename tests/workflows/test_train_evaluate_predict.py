@@ -15,8 +15,10 @@ import yaml
 from PIL import Image
 
 import striate
+from striate.apps.cli import main
 from striate.core.errors import DataError, NumericError, RefusedFileError, UsageError
 from striate.data.sources import open_data
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
 from striate.workflows.training.train import train
@@ -295,3 +297,19 @@ def test_ctrl_c_leaves_a_usable_run_and_says_so(tmp_path):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(RefusedFileError, match=r"holds no best\.safetensors"):
         striate.load(tmp_path)
+
+
+def test_a_run_on_few_pictures_validates_on_the_same_ones_and_is_asked_about_those_it_learned_from(digits_run, tmp_path, capsys):
+    words = ["train", "digits", "--model", "lenet5", "--steps", "2", "--train-images", "100", "--device", "cpu", "--no-diagnose"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--output", str(tmp_path / "run"), "--json"])
+    out, said = capsys.readouterr()
+
+    assert not end.value.code
+    assert (json.loads(out)["num_train"], json.loads(out)["num_val"]) == (100, 143)
+    assert "train: 100 of the 1,295 training pictures, the same share of each class, seed 0" in said
+    whole, few = (evaluate(EvaluateRequest(run=run, split="val", output=tmp_path / run.name)) for run in (digits_run[0], tmp_path / "run"))
+    assert whole.num_images == few.num_images == 143
+    assert evaluate(EvaluateRequest(run=tmp_path / "run", split="train", output=tmp_path / "train")).num_images == 100
+    with pytest.raises(UsageError, match=r"train_images must be 10 \(one of each class\) to 1,295 of digits, got 5"):
+        striate.train("digits", network="lenet5", steps=1, train_images=5, output=tmp_path / "five")

@@ -1,19 +1,77 @@
-"""Stratified, seeded splits."""
+"""Stratified, seeded splits: what a training learns from, what it holds out, and folds."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from striate.core.errors import DataError, UsageError
+from striate.core.images import ImageSpec
 from striate.data.records import ImageSet
 
 Images = TypeVar("Images", bound=ImageSet)
+Images_co = TypeVar("Images_co", bound=ImageSet, covariant=True)
+
+
+class Source(Protocol[Images_co]):
+    """An opened data set, of labels or of masks."""
+
+    @property
+    def splits(self) -> tuple[str, ...]: ...
+
+    def read(self, split: str, *, spec: ImageSpec | None = None) -> Images_co: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """Which pictures a training learns from and which it validates on, as a function of their names: a run keeps these three numbers."""
+
+    val_fraction: float = 0.1  # of train, held out where there is no val split
+    seed: int = 0
+    train_images: int | None = None  # of those left to train on; None: all
+
+    @classmethod
+    def of_run(cls, config: Mapping[str, Any]) -> Self:
+        """As the configuration of a run says."""
+        return cls(
+            val_fraction=config.get("val_fraction", cls.val_fraction),
+            seed=config.get("val_seed", cls.seed),
+            train_images=config.get("train_images"),
+        )
+
+    def train_and_val(self, source: Source[Images], spec: ImageSpec) -> tuple[Images, Images]:
+        """The pictures to train on and to validate on.
+
+        Raises:
+            UsageError, DataError: as `split_train_val` and `few_of` say.
+        """
+        train = source.read("train", spec=spec)
+        if "val" in source.splits:
+            val = source.read("val", spec=spec)
+        else:
+            train, val = split_train_val(train, fraction=self.val_fraction, seed=self.seed)
+        return train if self.train_images is None else few_of(train, self.train_images, seed=self.seed), val
+
+    def part(self, source: Source[Images], split: str, spec: ImageSpec) -> Images:
+        """One split, train or val as the training divided them; errors as of `train_and_val`."""
+        if split == "train" or (split == "val" and "val" not in source.splits):
+            train, val = self.train_and_val(source, spec)
+            return train if split == "train" else val
+        return source.read(split, spec=spec)
+
+    def decides(self, source: Source[ImageSet], split: str) -> bool:
+        """Whether a split is not as the data has it."""
+        return split in ("train", "val") and ("val" not in source.splits or (split == "train" and self.train_images is not None))
+
+    def __str__(self) -> str:
+        few = f", {self.train_images:,} trained on" if self.train_images is not None else ""
+        return f"{self.val_fraction:g} held out, seed {self.seed}{few}"
 
 
 def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> tuple[Images, Images]:
@@ -36,6 +94,26 @@ def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> 
     held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     return train, dataclasses.replace(val, split="val")
+
+
+def few_of(images: Images, count: int, *, seed: int = 0) -> Images:
+    """`count` of the pictures, the same share of each class up to one picture; fewer are always among those of a greater `count`.
+
+    Raises:
+        UsageError: fewer than one of each class, or more than there are.
+    """
+    classes = len(images.classes) if images.labels.ndim == 1 else 1
+    labels = images.labels if images.labels.ndim == 1 else np.zeros(len(images), np.int64)
+    if not classes <= count <= len(images):
+        least = "one of each class" if images.labels.ndim == 1 else "one"
+        raise UsageError(f"train_images must be {classes:,} ({least}) to {len(images):,} of {images.name}, got {count:,}")
+    names, order = names_below(images.paths), np.zeros(len(images))
+    for index in range(classes):
+        places = np.flatnonzero(labels == index)
+        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, names[place]))
+        order[ranked] = (np.arange(len(ranked)) + 0.5) / len(ranked)  # of each class, evenly from 0 to 1
+        order[ranked[:1]] = 0
+    return images.take(np.sort(np.argsort(order, kind="stable")[:count]))
 
 
 def names_below(paths: Sequence[str]) -> list[str]:

@@ -39,6 +39,7 @@ def ablate_command(
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of all variants [default: the baseline's].")] = None,
     img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
+    train_images: Annotated[int | None, typer.Option(min=1, help="Train on so many of the training pictures [default: all].")] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train, as for `striate train`.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the training, as for `striate train`.")
@@ -85,6 +86,7 @@ def ablate_command(
         "batch_size": batch_size,
         "learning_rate": lr,
         "image_size": img_size,
+        "train_images": train_images,
         "recipe": recipe,
         "set": assignments(set_ or []) or None,
         "seed": seed,

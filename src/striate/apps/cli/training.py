@@ -108,6 +108,9 @@ def train_command(
     val_fraction: Annotated[
         float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split [default: 0.1].")
     ] = None,
+    train_images: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many of the training pictures, the same share of each class.")
+    ] = None,
     accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in so many parts, to need less memory.")] = None,
     model_ema: Annotated[float | None, typer.Option(min=0, max=1, help="Keep an exponential mean of the weights with this decay.")] = None,
     adversarial: Annotated[
@@ -182,6 +185,7 @@ def train_command(
         normalization=normalization,
         workers=workers,
         val_fraction=val_fraction,
+        train_images=train_images,
         accumulate=accumulate,
         ema=model_ema,
         adversarial=adversarial,

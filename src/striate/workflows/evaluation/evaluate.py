@@ -16,7 +16,7 @@ from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
-from striate.data.splits import split_train_val
+from striate.data.splits import Division
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
@@ -191,20 +191,18 @@ def read_split(source: DataSource, split: str, model: Model, config: dict[str, A
     Raises:
         DataError: a class of the data is not one of the model's; names it.
     """
-    if "val" not in source.splits and split in ("train", "val"):
-        say(f"{split}: as the training divided it, {config.get('val_fraction', 0.1):g} held out, seed {config.get('val_seed', 0)}")
-        train, val = read_division(source, model, config)
-        return train if split == "train" else val
+    division = Division.of_run(config)
+    if division.decides(source, split):
+        say(f"{split}: as the training divided it, {division}")
     places = _places(source, model)
-    images = source.read(split, spec=model.images)
+    images = division.part(source, split, model.images)
     return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
 
 
 def read_division(source: DataSource, model: Model, config: dict[str, Any]) -> tuple[ImageSet, ImageSet]:
     """Train and val of data that has no val split, divided as the training divided them; labels and errors as of `read_split`."""
     places = _places(source, model)
-    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
-    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
+    train, val = Division.of_run(config).train_and_val(source, model.images)
     train, val = (dataclasses.replace(part, labels=places[part.labels], classes=model.classes) for part in (train, val))
     return train, val
 

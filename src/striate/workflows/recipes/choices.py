@@ -239,6 +239,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
         "pretrain": others.get("pretrain"),
         "task": others.get("task"),
         "val_fraction": others.get("val_fraction"),
+        "train_images": others.get("train_images"),
         "seed": others.get("val_seed"),
     }
     if request.network is None and "network" in others:

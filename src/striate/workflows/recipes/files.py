@@ -23,7 +23,7 @@ KNOWN = {
     "images": tuple(field.name for field in dataclasses.fields(ImageSpec)),
 }
 OF_A_RUN = (  # what config.yaml of a run holds beside
-    *("data", "task", "data_dir", "val_fraction", "val_seed", "skip_unreadable"),
+    *("data", "task", "data_dir", "val_fraction", "val_seed", "train_images", "skip_unreadable"),
     *("network", "num_classes", "extended_by", "pretrained", "pretrain", "start_sha256"),
 )
 

@@ -17,7 +17,7 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.images import Fit
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.data.masks import MaskedSet, MaskSource, open_masks
-from striate.data.splits import split_train_val
+from striate.data.splits import Division
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
@@ -149,12 +149,10 @@ def read_masked_split(source: MaskSource, split: str, model: Model, config: dict
             theirs, ours = (", ".join(names[:20]) for names in (source.classes, model.classes))
             raise DataError(f"{source.name}: has the classes {theirs}, but the model knows {ours}", "Give the same classes.txt.")
         source = dataclasses.replace(source, classes=model.classes)  # the masks show only the first of its classes
-    if "val" in source.splits or split not in ("train", "val"):
-        return source.read(split, spec=model.images)
-    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
-    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
-    say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
-    return train if split == "train" else val
+    division = Division.of_run(config)
+    if division.decides(source, split):
+        say(f"{split}: as the training divided it, {division}")
+    return division.part(source, split, model.images)
 
 
 def _write(

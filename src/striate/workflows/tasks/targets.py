@@ -16,7 +16,7 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import Task
 from striate.data.records import DataSource, ImageSet
-from striate.data.splits import split_train_val
+from striate.data.splits import Division
 from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.estimates import sigmoid
 from striate.estimators.model import Model
@@ -140,12 +140,10 @@ def read_target_split(source: DataSource, split: str, model: Model, config: dict
     if source.classes != model.classes:
         theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, model.classes))
         raise DataError(f"{source.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
-    if "val" in source.splits or split not in ("train", "val"):
-        return source.read(split, spec=model.images)
-    fraction, seed = config.get("val_fraction", 0.1), config.get("val_seed", 0)
-    train, val = split_train_val(source.read("train", spec=model.images), fraction=fraction, seed=seed)
-    say(f"{split}: as the training divided it, {fraction:g} held out, seed {seed}")
-    return train if split == "train" else val
+    division = Division.of_run(config)
+    if division.decides(source, split):
+        say(f"{split}: as the training divided it, {division}")
+    return division.part(source, split, model.images)
 
 
 def _write(output: Path, report: TargetReport, images: ImageSet, outputs: np.ndarray, model: Model) -> None:

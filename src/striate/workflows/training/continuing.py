@@ -17,7 +17,7 @@ from striate.core.targets import Task
 from striate.data.batches import Augmentation
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
-from striate.data.splits import split_train_val
+from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting
@@ -165,7 +165,7 @@ def plan_of(
         skip_unreadable=bool(config.get("skip_unreadable")),
     )
     fitting = fitting_of(config, network, source.classes)
-    train_set, val_set = read_train_and_val(source, fitting.images, config["val_fraction"], config["val_seed"], say)
+    train_set, val_set = read_train_and_val(source, fitting.images, Division.of_run(config), say)
     fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config)
 
@@ -179,16 +179,15 @@ def open_source(
     return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task)
 
 
-def read_train_and_val(
-    source: DataSource, spec: ImageSpec, fraction: float, seed: int, say: Callable[[str], None]
-) -> tuple[ImageSet, ImageSet]:
-    """The decoded training and validation splits; without a val split a stratified, seeded one is made and said."""
-    train_set = source.read("train", spec=spec)
-    if "val" in source.splits:
-        return train_set, source.read("val", spec=spec)
-    train_set, val_set = split_train_val(train_set, fraction=fraction, seed=seed)
-    total = len(train_set) + len(val_set)
-    say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {seed}")
+def read_train_and_val(source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]) -> tuple[ImageSet, ImageSet]:
+    """The decoded training and validation splits; what is not as the data has it is said."""
+    train_set, val_set = division.train_and_val(source, spec)
+    total, seed = source.num_images("train"), division.seed
+    if "val" not in source.splits:
+        say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {seed}")
+        total -= len(val_set)
+    if division.train_images is not None:
+        say(f"train: {len(train_set):,} of the {total:,} training pictures, the same share of each class, seed {seed}")
     return train_set, val_set
 
 

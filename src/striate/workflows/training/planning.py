@@ -15,6 +15,7 @@ from striate.data.augmentation.record import Augmentation
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
+from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
@@ -55,15 +56,14 @@ from striate.workflows.training.transfer import (
     with_pretrained_layers,
 )
 
-VAL_FRACTION = 0.1  # of the training split, where there is no val split
-
 
 def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
     """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
     choices = choices_of(request.recipe)
     request = completed(request, choices)
     refuse_wrong_settings(request, choices)
-    val_fraction = VAL_FRACTION if request.val_fraction is None else request.val_fraction
+    fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
+    division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
     source = open_source(
         request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable
     )
@@ -77,7 +77,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
-    train_set, val_set = read_train_and_val(source, spec, val_fraction, request.seed or 0, watch.say)
+    train_set, val_set = read_train_and_val(source, spec, division, watch.say)
     spec = with_statistics(spec, train_set)
     start = None
     if weights is not None:
@@ -101,7 +101,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
         size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
         request = dataclasses.replace(request, batch_size=int(size))
     fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, val_fraction))
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, division))
 
 
 def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:
@@ -148,7 +148,7 @@ def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
     return dataclasses.replace(spec, mean=mean, std=std)
 
 
-def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) -> dict[str, Any]:
+def configuration(request: TrainRequest, fitting: Fitting, division: Division) -> dict[str, Any]:
     """Everything the run was made with, merged: plain data."""
     data = "arrays"
     if isinstance(request.data, str | Path):
@@ -157,8 +157,9 @@ def configuration(request: TrainRequest, fitting: Fitting, val_fraction: float) 
         "data": data,
         "task": fitting.targets.task if fitting.targets is not None else request.task,
         "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
-        "val_fraction": val_fraction,
-        "val_seed": request.seed or 0,  # of the division into train and val; --set may give the training another
+        "val_fraction": division.val_fraction,
+        "train_images": division.train_images,
+        "val_seed": division.seed,  # of the division into train and val; --set may give the training another
         "skip_unreadable": request.skip_unreadable,
         "network": fitting.network.name,
         "extended_by": [],

@@ -50,6 +50,7 @@ class TrainRequest:
     normalization: Normalization | None = None
     workers: int = 0  # threads that prepare batches while others train; they are the same batches
     val_fraction: float | None = None  # of train, where there is no val split; None: a tenth
+    train_images: int | None = None  # of the training pictures, the same share of each class; None: all
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     compile: bool | None = None
     seed: int | None = None
