@@ -30,6 +30,7 @@ QUICK = ("lenet5",)
 PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
 SIZES = (32, 64, 96, 128, 160)  # tried in this order; else the published one
 CLASSES = ("light", "dark", "striped")
+BESIDE = {"lenet5_paper": 2 * (900 * 100 - 84 * 3)}  # torch counts the weights that C3's table leaves out, and not its distances to 3 codes
 EDITS: dict[str, Callable[[striate.Network], striate.Network]] = {
     "without shortcut": lambda net: net.without("shortcut"),
     "without norm": lambda net: net.without("norm"),
@@ -101,7 +102,7 @@ def test_profile_works_on_every_classifier_of_the_catalogue(name: str):
 
     with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
         network.build().eval().requires_grad_(False)(torch.zeros(1, *network.input_shape))
-    assert found.totals.flops == 2 * found.totals.macs == counter.get_total_flops()
+    assert found.totals.flops == 2 * found.totals.macs == counter.get_total_flops() - BESIDE.get(name, 0)
     assert found.totals.params == sum(weight.numel() for weight in model.module.parameters() if weight.requires_grad)
     assert sum(layer["params"] for layer in found.layers) == found.totals.params
     assert sum(layer["macs"] for layer in found.layers) == found.totals.macs
