@@ -1,6 +1,6 @@
 """What ablations cost and survive: `./scripts/bench ablate throughput|kills|quick-kills|lesions`.
 
-throughput: baseline, no shortcut, no norm, tanh of `resnet20_cifar` on CIFAR-10, with one trial at a time on all cores and with one a core.
+throughput: baseline, no shortcut, no norm, tanh of `resnet20_cifar` on CIFAR-10 pictures, one trial at a time on all cores and one a core.
 kills: an ablation whose driver is killed again and again, each time at another moment, until it is done.
 quick-kills: the same 20 times with 100 stand-ins for trials, of 0.2 s each, some of which raise, die, hang or go NaN.
 lesions: accuracy of a residual and a plain network after the loss of each block (Veit et al., 2016, arXiv:1605.06431).
@@ -31,8 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["throughput", "kills", "quick-kills", "lesions"])
     parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--steps", type=int, default=400, help="updates of each trial")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train-images", type=int, default=10_000, help="of throughput")
+    parser.add_argument("--epochs", type=int, default=5, help="of each trial of throughput")
+    parser.add_argument("--seeds", type=int, default=3, help="of throughput")
+    parser.add_argument("--steps", type=int, default=1500, help="updates of the trainings before lesions")
     parser.add_argument("--kills", type=int, default=20)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -58,7 +60,8 @@ def throughput(arguments: argparse.Namespace, folder: Path) -> None:
 
 def ablation(arguments: argparse.Namespace, run: Path, *more: str) -> dict:
     """The report of an ablation by the command line."""
-    words = ["resnet20_cifar", arguments.data, *EDITS, "--steps", str(arguments.steps), "--seeds", str(arguments.seeds)]
+    words = ["resnet20_cifar", arguments.data, *EDITS, "--seeds", str(arguments.seeds)]
+    words += ["--epochs", str(arguments.epochs), "--train-images", str(arguments.train_images)]
     done = subprocess.run([*COMMAND, *words, *more, "--output", str(run), "--json"], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
@@ -89,7 +92,7 @@ def kills(arguments: argparse.Namespace, folder: Path) -> None:
         ["kills", "finished trials seen again", "lost", "trials in the end", "repeated"],
         [str(killed), str(kept), str(lost), str(len(names)), str(len(names) - len(set(names)))],
     ]
-    write_sheet("ablate_kills", "Kills of an ablation's driver", table)
+    write_sheet("ablate_training_kills", "Kills of an ablation's driver", table)
 
 
 def quick_kills(_arguments: argparse.Namespace, folder: Path) -> None:

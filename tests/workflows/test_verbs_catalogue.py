@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import striate
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
+from striate.insight import explain as tools
 from striate.insight.ablate.lesions import Block, blocks_of, dropped
 from striate.networks.catalog import CATALOG
 from striate.networks.model_file import ModelFile
@@ -114,8 +116,9 @@ def test_profile_works_on_every_classifier_of_the_catalogue(name: str):
 
 
 @EVERY
-def test_explain_works_on_every_classifier_of_the_catalogue(name: str, pictures: Path, tmp_path: Path):
-    """Each method and each view that is installed draws its files; the model is as it was."""
+def test_explain_works_on_every_classifier_of_the_catalogue(name: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each method and each view that is installed draws its files; the model is as it was. Climbs to favourite pictures are cut short."""
+    monkeypatch.setattr(tools, "favourite_pictures", functools.partial(tools.favourite_pictures, num_steps=4))
     model = model_of(small(name))
     before = {key: tensor.clone() for key, tensor in model.module.state_dict().items()}
     views = tuple(view for view in VIEWS if view != "umap")
