@@ -29,7 +29,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", metavar="NAME", help=f"of {', '.join(CHECKS)}; all by default")
     chosen = parser.parse_args().what or list(CHECKS)
-    table = [["methods", "networks without error, and equal to the independent answer", "which is", "did not hold"]]
     for name in chosen:
         tests, words, answer = CHECKS[name]
         with tempfile.TemporaryDirectory() as folder:
@@ -37,9 +36,12 @@ def main() -> None:
             subprocess.run([*PYTEST, "-k", words, f"--junitxml={results}", tests], cwd=ROOT, check=False)
             cases = list(ElementTree.parse(results).iter("testcase"))  # noqa: S314  # pytest's own file
         failed = [case.attrib["name"].partition("[")[2].rstrip("]") for case in cases if len(case) and case[0].tag != "properties"]
-        table.append([name, f"{len(cases) - len(failed)}/{len(cases)}", answer, ", ".join(failed) or "none"])
-        print(*table[-1], sep=" | ", flush=True)
-    write_sheet("catalogue", "Every method on every classifier", table, ["small pictures where a network takes them; fresh weights"])
+        table = [
+            ["networks without error, and equal to the independent answer", "which is", "did not hold"],
+            [f"{len(cases) - len(failed)}/{len(cases)}", answer, ", ".join(failed) or "none"],
+        ]
+        title = f"Every classifier of the catalogue: {name}"
+        write_sheet(f"catalogue_{name.replace(' ', '_')}", title, table, ["small pictures where a network takes them; fresh weights"])
 
 
 if __name__ == "__main__":
