@@ -111,9 +111,15 @@ def read_cifar(place: Path, batches: Sequence[str], labels_key: str) -> tuple[np
         RefusedFileError: one is not as it was published.
     """
     contents = _cifar_contents(place, batches)
-    pixels = np.concatenate([np.asarray(content["data"]) for content in contents])  # (N, 3072), channel by channel
     labels = np.concatenate([np.asarray(content[labels_key]) for content in contents])
-    return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
+    parts = [np.asarray(content["data"]).reshape(-1, 3, 32, 32) for content in contents]
+    images = np.empty((sum(map(len, parts)), 32, 32, 3), np.uint8)
+    start = 0
+    for part in parts:
+        for channel in range(3):  # several times as fast as a transposed copy
+            images[start : start + len(part), ..., channel] = part[:, channel]
+        start += len(part)
+    return images, labels
 
 
 def read_cifar_classes(place: Path) -> tuple[str, ...]:

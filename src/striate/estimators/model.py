@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Pictures = Sequence[str | PathLike[str]] | np.ndarray
 MODEL_NAME = "best.safetensors"  # of a run folder
 GROUP = 8  # images that run together on the CPU
-SMALL_MACS = 10**9  # of a group, below which one thread computes it
+SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
+SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread
 MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
 OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
 
@@ -232,7 +233,7 @@ class Model:
     def outputs(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
-        In float32. On the CPU the network always runs on groups of 8, the last one filled up: the order in which a sum is taken
+        In float32. On the CPU a network always runs on groups of one size, the last one filled up: the order in which a sum is taken
         depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company. A small described
         network runs on several groups at once, each on one thread.
         """
@@ -245,7 +246,8 @@ class Model:
         if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
             raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
         on_cpu = self.device.partition(":")[0] == "cpu"
-        size = GROUP if on_cpu else batch_size
+        small = on_cpu and self.network.macs <= SMALL_MACS and not is_own(self.network)  # modules of users may keep state
+        size = SMALL_GROUP if small else GROUP if on_cpu else batch_size
 
         def of_group(start: int) -> np.ndarray:
             group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
@@ -258,7 +260,6 @@ class Model:
             return logits
 
         starts = range(0, len(images), size)
-        small = on_cpu and size * self.network.macs < SMALL_MACS and not is_own(self.network)  # modules of users may keep state
         with evaluation_mode(self.module):
             chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))

@@ -6,6 +6,8 @@ commands, so that `striate --help` does not wait for torch.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from functools import partial
 
@@ -29,12 +31,22 @@ MORE_MEMORY = "Compute less at once (a smaller --batch-size or --img-size, a sma
 TYPERS_INTERRUPT = 130  # what it returns in place of KeyboardInterrupt
 
 
+def collect_rarely() -> None:
+    """Look for unreachable objects less often, and not at the end: among the million that torch makes and keeps, that takes seconds.
+
+    Trainings leave no tensors to it, only what matplotlib makes an epoch.
+    """
+    gc.set_threshold(50_000, 20, 20)
+    atexit.register(gc.freeze)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
     from striate.core.errors import StriateError, UsageError, memory_in_words
 
     open_closed_outputs()
+    collect_rarely()
     wait_briefly()
     spare_threads(say)
     words = sys.argv[1:] if arguments is None else arguments
