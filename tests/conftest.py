@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:  # as where the tests are started in the background, or under nohup
+        signal.signal(number, usual)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
 THREADS = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")}
 HERE = Path(__file__).parent

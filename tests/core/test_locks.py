@@ -68,8 +68,8 @@ import os, sys, time
 from pathlib import Path
 from striate.core.locks import RunLock
 lock = RunLock(Path(sys.argv[1]))
-if sys.argv[2] == "fork" and os.fork() == 0:
-    time.sleep(60)
+if sys.argv[2] == "fork" and os.fork() != 0:
+    time.sleep(60)  # the child says it, and has run by then
 if sys.argv[2] == "exec":
     import subprocess
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)

@@ -12,6 +12,7 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, UsageError
+from striate.data.published import npz_arrays
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
 from striate.workflows.diagnosis.probing import HISTORY, read_history
 from striate.workflows.training.request import TrainRequest
@@ -122,7 +123,7 @@ def test_the_command_line_prints_the_report_as_json(too_fast, capsys):
 def test_wrong_labels_that_were_learned_by_heart_are_found_and_listed(tmp_path):
     """The curves of such a training; the list holds the labels that the kept model is sure to be wrong."""
     rng = np.random.default_rng(0)
-    digits = np.load(write_digits(tmp_path / "digits.npz", wrong=rng.permutation(1200)[:60]))
+    digits = npz_arrays(write_digits(tmp_path / "digits.npz", wrong=rng.permutation(1200)[:60]))
     run = tmp_path / "run"
     quick(run, data=str(tmp_path / "digits.npz"), epochs=4)
     with (run / "metrics.csv").open() as lines:

@@ -18,6 +18,7 @@ import pytest
 from torch.distributed import HashStore
 
 from striate.core.errors import EnvironmentFault
+from striate.data.published import npz_arrays
 from striate.engine.processes import joined, store_of_this_start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and parents as Linux has them")
@@ -43,7 +44,7 @@ def results(folder: Path, norm: str, *, ranks: int, dtype: str = "float64") -> l
     run = finished([*start, str(WORKER), str(folder), norm, dtype])
     assert run.returncode == 0, run.stderr
     names = [f"{ranks}-{norm}-{rank}" for rank in range(ranks)]
-    return [(dict(np.load(folder / f"{name}.npz")), json.loads((folder / f"{name}.json").read_text())) for name in names]
+    return [(npz_arrays(folder / f"{name}.npz"), json.loads((folder / f"{name}.json").read_text())) for name in names]
 
 
 @pytest.mark.parametrize(

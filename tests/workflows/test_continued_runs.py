@@ -23,6 +23,7 @@ from striate.apps.cli import main
 from striate.core.images import ImageSpec
 from striate.core.journal import read_journal
 from striate.data.batches import Augmentation
+from striate.data.published import npz_arrays
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, fit_images
@@ -207,7 +208,7 @@ def test_a_run_that_diverges_keeps_its_batch_and_no_number_that_is_not_finite(co
     code, _, err = command_line(*FLAGS, "--lr", "1e38", "--warmup-epochs", "0", "--output", run)
 
     assert code == 5
-    kept = np.load(run / "report" / "not-finite.npz")
+    kept = npz_arrays(run / "report" / "not-finite.npz")
     train_set = open_data("digits").read("train")
     assert f"is kept in {run / 'report' / 'not-finite.npz'}" in err
     assert kept["images"].shape[1:] == (8, 8, 1) and len(kept["images"]) == len(kept["labels"]) == len(kept["indices"]) == 64

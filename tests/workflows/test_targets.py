@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import striate
 from striate.apps.cli import app
 from striate.core.errors import DataError, UsageError
+from striate.data.published import npz_arrays
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool
 from striate.networks.network import Network
@@ -97,7 +98,7 @@ def test_numbers_are_learned_and_reported_in_the_users_units(regression):
 def test_the_validation_loss_is_the_squared_error_in_training_deviations(regression):
     folder, report = regression
     model = striate.load(folder)
-    data = np.load(folder.parent / "squares.npz")
+    data = npz_arrays(folder.parent / "squares.npz")
 
     val = striate.evaluate(folder, split="val")
 

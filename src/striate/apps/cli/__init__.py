@@ -6,7 +6,6 @@ commands, so that `striate --help` does not wait for torch.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import sys
 from functools import partial
@@ -32,12 +31,11 @@ TYPERS_INTERRUPT = 130  # what it returns in place of KeyboardInterrupt
 
 
 def collect_rarely() -> None:
-    """Look for unreachable objects less often, and not at the end: among the million that torch makes and keeps, that takes seconds.
+    """Look for unreachable objects less often: among the million that torch makes and keeps, that takes a tenth of a command's time.
 
     Trainings leave no tensors to it, only what matplotlib makes an epoch.
     """
     gc.set_threshold(50_000, 20, 20)
-    atexit.register(gc.freeze)
 
 
 def main(arguments: list[str] | None = None) -> None:

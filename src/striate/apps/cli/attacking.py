@@ -34,7 +34,7 @@ def attack_command(
     split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
     images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,
     data_dir: DataDir = None,

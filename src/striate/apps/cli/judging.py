@@ -18,7 +18,7 @@ def evaluate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
@@ -56,7 +56,7 @@ def predict_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
@@ -93,7 +93,7 @@ def compare_command(
     in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of their input [default: as published].")] = None,
     img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of their input [default: as published].")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time each, one picture at a time.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which they differ.")] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -136,7 +136,7 @@ def calibrate_command(
         str | None, typer.Option(metavar="DATA", help="Pictures unlike any class, a data set or a folder: how well are they told apart?")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The calibrated model file [default: RUN/calibrated.safetensors].")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes eight.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     data_dir: DataDir = None,
     download: Download = False,
