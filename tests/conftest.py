@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:  # as where the tests are started in the background, or under nohup
         signal.signal(number, usual)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
