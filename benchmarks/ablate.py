@@ -1,6 +1,7 @@
-"""What ablations cost and survive: `./scripts/bench ablate throughput|kills|quick-kills|lesions`.
+"""What ablations cost and survive: `./scripts/bench ablate throughput|cores|kills|quick-kills|lesions`.
 
 throughput: baseline, no shortcut, no norm, tanh of `resnet20_cifar` on CIFAR-10 pictures, one trial at a time on all cores and one a core.
+cores: images/s of one training of it on all cores, on one core alone, and of one on each core: what the gain of throughput can be.
 kills: an ablation whose driver is killed again and again, each time at another moment, until it is done.
 quick-kills: the same 20 times with 100 stand-ins for trials, of 0.2 s each, some of which raise, die, hang or go NaN.
 lesions: accuracy of a residual and a plain network after the loss of each block (Veit et al., 2016, arXiv:1605.06431).
@@ -29,7 +30,7 @@ EDITS = ["--without", "shortcut", "--without", "norm", "--swap", "activation=tan
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["throughput", "kills", "quick-kills", "lesions"])
+    parser.add_argument("what", choices=["throughput", "cores", "kills", "quick-kills", "lesions"])
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--train-images", type=int, default=10_000, help="of throughput")
     parser.add_argument("--epochs", type=int, default=5, help="of each trial of throughput")
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        modes = {"throughput": throughput, "kills": kills, "quick-kills": quick_kills, "lesions": lesions}
+        modes = {"throughput": throughput, "cores": one_a_core, "kills": kills, "quick-kills": quick_kills, "lesions": lesions}
         modes[arguments.what](arguments, Path(temporary))
 
 
@@ -64,6 +65,34 @@ def ablation(arguments: argparse.Namespace, run: Path, *more: str) -> dict:
     words += ["--epochs", str(arguments.epochs), "--train-images", str(arguments.train_images)]
     done = subprocess.run([*COMMAND, *words, *more, "--output", str(run), "--json"], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
+
+
+TRAINING = """
+import sys, numpy as np, striate
+rng = np.random.default_rng(0)
+data = (rng.integers(0, 256, (8533, 32, 32, 3), np.uint8), np.arange(8533) % 10)  # 60 batches of 128 to train on
+run = striate.train(data, network="resnet20_cifar", epochs=2, batch_size=128, diagnose=False, output=sys.argv[1])
+print(run.images_per_second)
+"""
+
+
+def one_a_core(_arguments: argparse.Namespace, folder: Path) -> None:
+    """The speed of one training on all cores, on one alone, and of one on each, from its median epoch."""
+    cores, rows = os.cpu_count() or 1, []
+    for processes, threads in ((1, cores), (1, 1), (cores, 1)):
+        name, environment = f"{processes}-{threads}", {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "10000"}
+        command = [sys.executable, "-c", TRAINING]
+        running = [
+            subprocess.Popen(
+                [*command, str(folder / f"{name}-{place}")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            for place in range(processes)
+        ]
+        speeds = [float(process.communicate()[0]) for process in running]
+        rows.append([str(processes), str(threads), f"{statistics.mean(speeds):.0f}", f"{sum(speeds):.0f}"])
+    gain = float(rows[2][3]) / float(rows[0][3])
+    table = [["trainings at once", "threads each", "images/s of each", "images/s of all"], *rows]
+    write_sheet("ablate_cores", "Trainings of resnet20_cifar on all cores", table, [f"one a core computes {gain:.2f} times as much"])
 
 
 def kills(arguments: argparse.Namespace, folder: Path) -> None:
