@@ -133,3 +133,21 @@ def test_a_share_of_the_filters_is_zero_and_comes_back(memory: torch.memory_form
     with zeroed_filters(module, 0.3, seed=0):
         assert int((module[0].weight.flatten(2) == 0).all(2).sum()) == 9  # of 30
     assert torch.equal(module[0].weight, before["0.weight"])
+
+
+@pytest.mark.row("004-20")
+def test_maps_that_see_only_some_inputs_lose_whole_maps_and_single_links() -> None:
+    """C3 of LeNet-5 has 60 links to 16 maps: a quarter of the maps are 4, and a half of the links 30."""
+    module = network("lenet5_paper").build().eval()
+    layer, images = module.get_submodule("c3.conv"), torch.rand(2, 1, 32, 32)
+    seen: list[torch.Tensor] = []
+    with torch.no_grad(), silenced_channels(module, 0.25, "smallest"):
+        handle = layer.register_forward_hook(lambda _part, _inputs, output: seen.append(output))
+        module(images)
+        handle.remove()
+    sums = layer.dense_weight().detach().abs().sum((1, 2, 3))
+    assert (seen[-1].abs().sum((0, 2, 3)) == 0).nonzero().flatten().tolist() == sorted(sums.argsort()[:4].tolist())
+
+    with zeroed_filters(module, 0.5, seed=0):
+        assert (layer.weight.flatten(1).abs().sum(1) == 0).sum() == 30
+    assert (layer.weight.flatten(1).abs().sum(1) > 0).all()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from striate.core.errors import UsageError
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import mixed
+from striate.networks.modules.convolution import PartialConv2d
 
 if TYPE_CHECKING:
     from striate.networks.network import Network
@@ -170,7 +171,8 @@ def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0
     try:
         for part, after in zip(parts, [*parts[1:], None], strict=True):
             if isinstance(part, WEIGHED):
-                score = part.weight.detach().flatten(1).abs().sum(1)
+                kernels = part.dense_weight() if isinstance(part, PartialConv2d) else part.weight  # (out, in, ...)
+                score = kernels.detach().flatten(1).abs().sum(1)
                 if rank == "random":
                     score = torch.rand(len(score), generator=generator).to(score.device)
                 order = torch.argsort(score, descending=rank == "largest", stable=True)
@@ -194,15 +196,17 @@ def _without_channels(gone: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], 
 def zeroed_filters(module: nn.Module, share: float, seed: int) -> Iterator[None]:
     """Within, this share of all filters (one for each output and input channel) is zero, drawn at random."""
     generator = torch.Generator().manual_seed(mixed(seed))
-    weights = [part.weight for part in module.modules() if isinstance(part, WEIGHED)]
+    parts = [part for part in module.modules() if isinstance(part, WEIGHED)]
+    weights = [part.weight for part in parts]
     kept = [weight.detach().clone() for weight in weights]
     try:
         with torch.no_grad():
-            for weight in weights:
-                filters = weight.shape[0] * weight.shape[1]
-                left = torch.ones(filters)
-                left[torch.randperm(filters, generator=generator)[: round(share * filters)]] = 0
-                weight.mul_(left.to(weight).view(*weight.shape[:2], *(1,) * (weight.ndim - 2)))
+            for part, weight in zip(parts, weights, strict=True):
+                sides = len(part.kernel_size)
+                filters = weight.shape[:-sides]  # (out, in), or (links,)
+                left = torch.ones(filters.numel())
+                left[torch.randperm(len(left), generator=generator)[: round(share * len(left))]] = 0
+                weight.mul_(left.to(weight).view(*filters, *(1,) * sides))
         yield
     finally:
         with torch.no_grad():
