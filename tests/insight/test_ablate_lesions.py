@@ -151,3 +151,14 @@ def test_maps_that_see_only_some_inputs_lose_whole_maps_and_single_links() -> No
     with zeroed_filters(module, 0.5, seed=0):
         assert (layer.weight.flatten(1).abs().sum(1) == 0).sum() == 30
     assert (layer.weight.flatten(1).abs().sum(1) > 0).all()
+
+
+@pytest.mark.row("004-20")
+def test_blocks_of_one_weight_shape_and_other_strides_do_not_change_places() -> None:
+    """The concatenations of Inception halve the picture in branches whose weights have the shapes of those that do not."""
+    module = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1, stride=2), nn.Conv2d(3, 3, 3, padding=1))
+    blocks = [Block(str(place), identity=True) for place in range(3)]
+    with shuffled(module, blocks, 1, seed=0):
+        assert module[1].stride == (2, 2)
+    with pytest.raises(UsageError, match="no two blocks are built alike"), shuffled(module, blocks[:2], 1, seed=0):
+        pass

@@ -124,18 +124,19 @@ def dropped(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shuffled(module: nn.Module, blocks: Sequence[Block], swaps: int, seed: int) -> Iterator[None]:
-    """Within, `swaps` random pairs of `blocks` of one shape have changed places.
+    """Within, `swaps` random pairs of `blocks` of one structure have changed places.
 
     Raises:
-        UsageError: no two blocks have weights of the same shapes.
+        UsageError: no two blocks are built alike.
     """
     alike: dict[str, list[str]] = {}
     for block in blocks:
-        weights = module.get_submodule(block.path).state_dict()
-        alike.setdefault(str([(name, tuple(weight.shape)) for name, weight in weights.items()]), []).append(block.path)
+        part = module.get_submodule(block.path)  # its text tells the strides, on which the shape of its output depends
+        weights = [(name, tuple(weight.shape)) for name, weight in part.state_dict().items()]
+        alike.setdefault(f"{part} {weights}", []).append(block.path)
     groups = [paths for paths in alike.values() if len(paths) > 1]
     if not groups:
-        raise UsageError("no two blocks have the same shapes: there is nothing to shuffle")
+        raise UsageError("no two blocks are built alike: there is nothing to shuffle")
     generator = torch.Generator().manual_seed(mixed(seed))
     undo: list[tuple[str, str]] = []
     try:
