@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from striate.core.errors import DataError, UsageError
+from striate.core.images import ImageSpec
 from striate.data.records import ImageSet
-from striate.data.splits import few_of, split_train_val
+from striate.data.splits import Division, few_of, split_train_val
 
 
 def image_set(counts: tuple[int, ...], root: str = "photos") -> ImageSet:
@@ -98,3 +99,28 @@ def test_too_few_or_too_many_are_refused():
     for count in (1, 8):
         with pytest.raises(UsageError, match=rf"train_images must be 2 \(one of each class\) to 7 of photos, got {count}"):
             few_of(images, count)
+
+
+class Recorded:
+    """A source that says what was read of it."""
+
+    def __init__(self, **parts: ImageSet) -> None:
+        self.parts, self.reads, self.splits = parts, [], tuple(parts)
+
+    def read(self, split: str, *, spec: ImageSpec | None = None) -> ImageSet:
+        self.reads.append(split)
+        return self.parts[split]
+
+
+def test_a_part_reads_no_more_than_itself_and_asks_the_number_trained_on_of_train_alone():
+    """So val of another, smaller data set can be asked for, and train where a picture of val is damaged."""
+    spec = ImageSpec(height=2, width=3, channels=1, mean=(0.5,), std=(0.5,))
+    divided, own = Recorded(train=image_set((40, 20))), Recorded(train=image_set((40, 20)), val=image_set((4, 3)))
+    many = Division(train_images=1000)
+
+    assert len(many.part(divided, "val", spec)) == 6 and len(many.part(own, "val", spec)) == 7
+    assert (divided.reads, own.reads) == (["train"], ["val"])
+    with pytest.raises(UsageError, match="train_images must be"):
+        many.part(divided, "train", spec)
+    assert len(Division(train_images=10).part(own, "train", spec)) == 10
+    assert own.reads == ["val", "train"]

@@ -51,19 +51,25 @@ class Division:
         Raises:
             UsageError, DataError: as `split_train_val` and `few_of` say.
         """
-        train = source.read("train", spec=spec)
         if "val" in source.splits:
-            val = source.read("val", spec=spec)
-        else:
-            train, val = split_train_val(train, fraction=self.val_fraction, seed=self.seed)
-        return train if self.train_images is None else few_of(train, self.train_images, seed=self.seed), val
+            return self._few(source.read("train", spec=spec)), source.read("val", spec=spec)
+        train, val = self._held_out(source, spec)
+        return self._few(train), val
 
     def part(self, source: Source[Images], split: str, spec: ImageSpec) -> Images:
-        """One split, train or val as the training divided them; errors as of `train_and_val`."""
-        if split == "train" or (split == "val" and "val" not in source.splits):
-            train, val = self.train_and_val(source, spec)
-            return train if split == "train" else val
-        return source.read(split, spec=spec)
+        """One split, train or val as the training divided them; errors as of `train_and_val`, and of that split alone."""
+        if "val" in source.splits or split not in ("train", "val"):
+            images = source.read(split, spec=spec)
+        else:
+            train, val = self._held_out(source, spec)
+            images = train if split == "train" else val
+        return self._few(images) if split == "train" else images
+
+    def _held_out(self, source: Source[Images], spec: ImageSpec) -> tuple[Images, Images]:
+        return split_train_val(source.read("train", spec=spec), fraction=self.val_fraction, seed=self.seed)
+
+    def _few(self, images: Images) -> Images:
+        return images if self.train_images is None else few_of(images, self.train_images, seed=self.seed)
 
     def decides(self, source: Source[ImageSet], split: str) -> bool:
         """Whether a split is not as the data has it."""
