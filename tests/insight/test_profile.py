@@ -1,6 +1,7 @@
 """Profiles agree with other people's counters, and measuring leaves a network as it was."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -112,11 +113,26 @@ def test_measuring_leaves_modes_buffers_gradients_and_random_numbers():
     assert module[2].inplace
 
 
+def test_backward_is_told_apart_from_forward_within_each_step():
+    """A machine that becomes faster while it is measured makes no backward pass of no time."""
+
+    class SlowAtFirst(nn.Linear):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            time.sleep(0.01 if self.calls < 8 else 0)
+            return super().forward(x)
+
+    forward_ms, backward_ms = time_training(SlowAtFirst(4, 3), torch.zeros(2, 4), budget=0.001)
+
+    assert forward_ms >= 10
+    assert 0 < backward_ms < 10
+
+
 def test_each_layer_is_timed_and_the_slow_one_shows():
     class Slow(nn.Module):
         def forward(self, x):
-            import time
-
             time.sleep(0.01)
             return x * 2
 
