@@ -177,6 +177,22 @@ def test_a_preactivation_net_starts_its_projections_after_the_first_norm_and_rel
     torch.testing.assert_close(module(images), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
+def test_gradients_reach_each_batch_norm_channels_last(activation: str) -> None:
+    """Its backward pass is ten times as slow where they do not, as torch's do after a mean, a slice or a padding."""
+    net = network("resnet20_cifar").swap(activation=activation) if activation != "relu" else network("resnet20_cifar")
+    module, images = net.build().to(memory_format=torch.channels_last), torch.randn(2, *net.input_shape)
+    gradients: list[Tensor] = []
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.register_full_backward_hook(lambda _part, _inner, outer: gradients.append(outer[0]))
+
+    module.train()(images.contiguous(memory_format=torch.channels_last)).sum().backward()
+
+    assert len(gradients) == 19
+    assert all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in gradients)
+
+
 @pytest.mark.slow
 @pytest.mark.row("001-1")
 def test_a_network_of_1001_layers_is_built_and_makes_a_step() -> None:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.networks.modules.layout import keep_layout
+
 
 class ChannelLinearModule(nn.Linear):
     """A linear layer over the channels of (N, C, ...)."""
@@ -34,7 +36,7 @@ class PadChannelsModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         places = tuple(slice(None, None, step) for step in self.stride)
-        return F.pad(x[(slice(None), slice(None), *places)], (0, 0) * len(self.stride) + (0, self.count))
+        return F.pad(keep_layout(x)[(slice(None), slice(None), *places)], (0, 0) * len(self.stride) + (0, self.count))
 
     def extra_repr(self) -> str:
         return f"{self.count}, stride={self.stride}"

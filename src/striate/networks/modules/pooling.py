@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.networks.layers.windows import pads_of
+from striate.networks.modules.layout import keep_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class GlobalPoolModule(nn.Module):
         self.how, self.keep_axes = how, keep_axes
 
     def forward(self, x: Tensor) -> Tensor:
-        axes = tuple(range(2, x.ndim))
+        x, axes = keep_layout(x), tuple(range(2, x.ndim))
         if self.how == "max":
             return x.amax(axes, keepdim=self.keep_axes)
         return x.mean(axes, keepdim=self.keep_axes)
