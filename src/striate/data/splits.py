@@ -92,11 +92,9 @@ def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> 
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
-    labels, classes = images.labels, images.classes
-    if labels.ndim > 1:  # not one class a picture
-        if len(images) < 2:
-            raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
-        labels, classes = np.zeros(len(images), np.int64), ("picture",)
+    labels, classes = _strata(images)
+    if images.labels.ndim > 1 and len(images) < 2:
+        raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
     held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     return train, dataclasses.replace(val, split="val")
@@ -108,18 +106,22 @@ def few_of(images: Images, count: int, *, seed: int = 0) -> Images:
     Raises:
         UsageError: fewer than one of each class, or more than there are.
     """
-    classes = len(images.classes) if images.labels.ndim == 1 else 1
-    labels = images.labels if images.labels.ndim == 1 else np.zeros(len(images), np.int64)
-    if not classes <= count <= len(images):
-        least = "one of each class" if images.labels.ndim == 1 else "one"
-        raise UsageError(f"train_images must be {classes:,} ({least}) to {len(images):,} of {images.name}, got {count:,}")
+    labels, classes = _strata(images)
+    if not len(classes) <= count <= len(images):
+        least = f"{len(classes):,} (one of each class)" if images.labels.ndim == 1 else "1"
+        raise UsageError(f"train_images must be {least} to {len(images):,} of {images.name}, got {count:,}")
     names, order = names_below(images.paths), np.zeros(len(images))
-    for index in range(classes):
+    for index in range(len(classes)):
         places = np.flatnonzero(labels == index)
         ranked = sorted(places.tolist(), key=lambda place: _hash(seed, names[place]))
         order[ranked] = (np.arange(len(ranked)) + 0.5) / len(ranked)  # of each class, evenly from 0 to 1
         order[ranked[:1]] = 0
     return images.take(np.sort(np.argsort(order, kind="stable")[:count]))
+
+
+def _strata(images: ImageSet) -> tuple[np.ndarray, Sequence[str]]:
+    """Each picture's class, and the classes' names; one for all where pictures have masks."""
+    return (images.labels, images.classes) if images.labels.ndim == 1 else (np.zeros(len(images), np.int64), ("picture",))
 
 
 def names_below(paths: Sequence[str]) -> list[str]:
