@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from striate.networks.network import Network
 
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:  # as where the tests are started in the background, or under nohup
@@ -73,6 +80,57 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     for row in missing:
         print(f"{row:6}  {ROWS[row]}")
     return True
+
+
+# ---- the catalogue
+
+
+@functools.cache
+def classifiers() -> list[str]:
+    """The networks of the catalogue that answer one score a class."""
+    from striate.networks.catalog import CATALOG, network
+
+    return [name for name in CATALOG if len(network(name).output_shape) == 1]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test marked `classifiers("lenet5", ...)` for the `name` of each classifier; those that it does not name before a release."""
+    mark = metafunc.definition.get_closest_marker("classifiers")
+    if mark:
+        later = [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)]
+        metafunc.parametrize("name", [pytest.param(name, marks=[] if name in mark.args else later) for name in classifiers()])
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Callable[..., Network]:
+    """`small_network("vgg16", least=64, num_classes=3)`: an entry for small pictures, of the published size where it takes no smaller."""
+    from striate.networks.catalog import network
+
+    def small(name: str, *, least: int = 32, num_classes: int | None = None) -> Network:
+        published = network(name)
+        channels, *size = published.input_shape
+        sides = [side for side in range(least, min(size), 32) if published.fits((channels, side, side))]
+        return network(name, num_classes=num_classes, input_size=sides[0] if sides else None)
+
+    return small
+
+
+@pytest.fixture(scope="session")
+def prime() -> Callable[[nn.Module, Tensor], nn.Module]:
+    """`prime(module, images)`: its batch norms know the images, as after a training; 1,000 layers explode with fresh ones."""
+    import torch
+
+    def primed(module: nn.Module, images: Tensor) -> nn.Module:
+        norms = [(part, part.momentum) for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+        for part, _ in norms:
+            part.momentum = 1.0
+        with torch.no_grad():
+            module.train()(images)
+        for part, momentum in norms:
+            part.momentum = momentum
+        return module
+
+    return primed
 
 
 # ---- fixtures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,35 +14,12 @@ from torch.nn import functional as F
 import striate
 from striate.insight import attack
 from striate.insight.attack.corruptions import NAMES
-from striate.networks.catalog import CATALOG
 
 QUICK = ("lenet5", "mnist_notes", "cifar_notes", "resnet20_cifar")
-PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
 FOREIGN = ("timm:resnet10t", "timm:convnext_atto", "torchvision:squeezenet1_1")
-SIZES = (32, 64, 96, 128, 160)  # tried in this order; else the published one
+Small = Callable[[str], striate.Network]
+Prime = Callable[[nn.Module, Tensor], nn.Module]
 EPS, STEPS = 1 / 64, 2  # no place is rounded: 1,000 layers make much of a last bit
-
-
-def small(name: str) -> striate.Network:
-    """The entry for the smallest pictures that it takes."""
-    published = striate.network(name)
-    channels, *size = published.input_shape
-    for side in SIZES:
-        if side < min(size) and published.fits((channels, side, side)):
-            return striate.network(name, input_size=side)
-    return published
-
-
-def primed(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """The model with batch-norm statistics of what passes through it, as after a training: 1,000 layers explode with fresh ones."""
-    norms = [(part, part.momentum) for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-    for part, _ in norms:
-        part.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.rand(4, *shape, generator=torch.Generator().manual_seed(1)))
-    for part, momentum in norms:
-        part.momentum = momentum
-    return model
 
 
 def slope_of(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,28 +92,21 @@ def check(model: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.row("004-19")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)])
-        for name in CATALOG
-        if name not in PIXELS_TO_CLASSES
-    ],
-)
-def test_every_attack_works_on_every_classifier_of_the_catalogue(name: str):
-    network = small(name)
+@pytest.mark.classifiers(*QUICK)
+def test_every_attack_works_on_every_classifier_of_the_catalogue(name: str, small_network: Small, prime: Prime):
+    network = small_network(name)
     torch.manual_seed(0)
-    check(primed(network.build(), network.input_shape), network.input_shape)
+    check(prime(network.build(), torch.rand(4, *network.input_shape)), network.input_shape)
 
 
 @pytest.mark.slow
 @pytest.mark.release
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", FOREIGN)
-def test_every_attack_works_on_networks_of_other_libraries(name: str):
+def test_every_attack_works_on_networks_of_other_libraries(name: str, prime: Prime):
     network = striate.network(name, num_classes=7, input_size=64)
     torch.manual_seed(0)
-    check(primed(network.build(), network.input_shape), network.input_shape)
+    check(prime(network.build(), torch.rand(4, *network.input_shape)), network.input_shape)
 
 
 def test_pictures_of_every_size_of_the_catalogue_are_turned_and_corrupted():

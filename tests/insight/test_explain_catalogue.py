@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from captum.attr import LayerGradCam, Saliency
@@ -9,13 +11,9 @@ from torch import nn
 
 import striate
 from striate.insight import explain
-from striate.networks.catalog import CATALOG
 
 QUICK = ("lenet5", "lenet5_paper", "cifar_notes", "nin_cifar", "resnet20_cifar", "resnet20v2_keras", "densenet_bc_40_12")
-PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
 FOREIGN = ("timm:resnet10t", "timm:convnext_atto", "timm:vit_tiny_patch16_224", "torchvision:squeezenet1_1", "torchvision:swin_t")
-
-SIZES = (64, 96, 128, 160)  # tried in this order; else the published one
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
 
@@ -65,19 +63,9 @@ def check(model: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.row("004-18")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)])
-        for name in CATALOG
-        if name not in PIXELS_TO_CLASSES
-    ],
-)
-def test_every_method_works_on_every_classifier_of_the_catalogue(name: str):
-    network = striate.network(name)
-    channels, *size = network.input_shape
-    side = next((side for side in SIZES if side < min(size) and network.fits((channels, side, side))), None)
-    network = striate.network(name, input_size=side) if side else network
+@pytest.mark.classifiers(*QUICK)
+def test_every_method_works_on_every_classifier_of_the_catalogue(name: str, small_network: Callable[..., striate.Network]):
+    network = small_network(name, least=64)
     check(network.build(), network.input_shape)
 
 

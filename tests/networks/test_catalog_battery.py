@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from striate.core.errors import ShapeError, UsageError
 from striate.networks.catalog import CATALOG, network, networks
 from striate.networks.network import Network
 
+Prime = Callable[[nn.Module, Tensor], nn.Module]
 IMAGE_TO_IMAGE = {"fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet"}
 
 
@@ -128,27 +130,19 @@ class Built(NamedTuple):
     images: Tensor
 
 
-def build(name: str) -> Built:
+def build(name: str, prime: Prime) -> Built:
     """A network with fresh weights, except that its normalizations know the mean and variance of the three images."""
     torch.manual_seed(0)
     height = max(smallest_size(network(name)), 16)
     net = network(name, num_classes=7, in_channels=2, input_size=(height, height + 16))
     module, images = net.build(), torch.randn(3, *net.input_shape)
-    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
-    momentum = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        module.train()(images)
-    for norm, usual in zip(norms, momentum, strict=True):
-        norm.momentum = usual
-    return Built(net, module, images)
+    return Built(net, prime(module, images), images)
 
 
 @pytest.fixture(scope="module", params=RUN)
-def built(request: pytest.FixtureRequest) -> Built:
+def built(request: pytest.FixtureRequest, prime: Prime) -> Built:
     """One at a time, so that the large ones do not stand in memory together; in float64, as deep plain nets enlarge rounding errors."""
-    net, module, images = build(request.param)
+    net, module, images = build(request.param, prime)
     return Built(net, module.double(), images.double())
 
 
@@ -181,12 +175,12 @@ def test_every_parameter_gets_a_gradient(built: Built) -> None:
 
 
 @pytest.mark.parametrize("name", LEARN)
-def test_one_batch_can_be_learned(name: str) -> None:
+def test_one_batch_can_be_learned(name: str, prime: Prime) -> None:
     """The loss on three images of three classes falls to a third.
 
     `googlenet_paper` starts with He's weights: torch's own are too small for 22 layers without normalization.
     """
-    _, module, images = build(name)
+    _, module, images = build(name, prime)
     for layer in module.modules() if name == "googlenet_paper" else ():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

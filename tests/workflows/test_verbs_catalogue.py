@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import striate
@@ -21,16 +21,12 @@ from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
 from striate.insight import explain as tools
 from striate.insight.ablate.lesions import Block, blocks_of, dropped
-from striate.networks.catalog import CATALOG
 from striate.networks.model_file import ModelFile
 from striate.workflows.ablation.lesion import SHARES, lesion_points
 from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain
 from striate.workflows.explanation.views import VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 
-QUICK = ("lenet5",)
-PIXELS_TO_CLASSES = ("fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet")
-SIZES = (32, 64, 96, 128, 160)  # tried in this order; else the published one
 CLASSES = ("light", "dark", "striped")
 BESIDE = {"lenet5_paper": 2 * (900 * 100 - 84 * 3)}  # torch counts the weights that C3's table leaves out, and not its distances to 3 codes
 EDITS: dict[str, Callable[[striate.Network], striate.Network]] = {
@@ -48,35 +44,20 @@ EDITS: dict[str, Callable[[striate.Network], striate.Network]] = {
     "depth": lambda net: net.depth(0.5),
 }
 
-EVERY = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(3600)])
-        for name in CATALOG
-        if name not in PIXELS_TO_CLASSES
-    ],
-)
+EVERY = pytest.mark.classifiers("lenet5")
 
 
-def small(name: str) -> striate.Network:
-    """The entry with three classes, for the smallest pictures that it takes."""
-    published = striate.network(name)
-    channels, *size = published.input_shape
-    side = next((side for side in SIZES if side < min(size) and published.fits((channels, side, side))), None)
-    return striate.network(name, num_classes=len(CLASSES), input_size=side)
+@pytest.fixture
+def network(name: str, small_network: Callable[..., striate.Network]) -> striate.Network:
+    """The entry with three classes, for small pictures."""
+    return small_network(name, num_classes=len(CLASSES))
 
 
-def model_of(network: striate.Network) -> striate.Model:
-    """A model of fresh weights, whose batch norms have seen noise: 1,000 layers explode without."""
+@pytest.fixture
+def model(network: striate.Network, prime: Callable[[nn.Module, Tensor], nn.Module]) -> striate.Model:
+    """A model of fresh weights, whose batch norms have seen noise."""
     torch.manual_seed(0)
-    module = network.build()
-    norms = [(part, part.momentum) for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    for part, _ in norms:
-        part.momentum = 1.0
-    with torch.no_grad():
-        module.train()(torch.randn(4, *network.input_shape))
-    for part, momentum in norms:
-        part.momentum = momentum
+    module = prime(network.build(), torch.randn(4, *network.input_shape))
     channels, height, width = network.input_shape
     images = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)
     return striate.Model(ModelFile(network, module, CLASSES, images, {}))
@@ -95,11 +76,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @EVERY
-def test_profile_works_on_every_classifier_of_the_catalogue(name: str):
+def test_profile_works_on_every_classifier_of_the_catalogue(name: str, network: striate.Network, model: striate.Model):
     """Everything is measured; what is counted equals torch's counters."""
-    network = small(name)
-    model = model_of(network)
-
     found = profile(ProfileRequest(network=model, batch_size=2, batch_sizes=(1, 2), seconds=0.001))
 
     with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
@@ -116,10 +94,11 @@ def test_profile_works_on_every_classifier_of_the_catalogue(name: str):
 
 
 @EVERY
-def test_explain_works_on_every_classifier_of_the_catalogue(name: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_explain_works_on_every_classifier_of_the_catalogue(
+    model: striate.Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Each method and each view that is installed draws its files; the model is as it was. Climbs to favourite pictures are cut short."""
     monkeypatch.setattr(tools, "favourite_pictures", functools.partial(tools.favourite_pictures, num_steps=4))
-    model = model_of(small(name))
     before = {key: tensor.clone() for key, tensor in model.module.state_dict().items()}
     views = tuple(view for view in VIEWS if view != "umap")
     one = next(iter(sorted(pictures.glob("*/*.png"))))
@@ -139,9 +118,8 @@ def test_explain_works_on_every_classifier_of_the_catalogue(name: str, pictures:
 
 
 @EVERY
-def test_lesions_work_on_every_classifier_of_the_catalogue(name: str):
+def test_lesions_work_on_every_classifier_of_the_catalogue(model: striate.Model):
     """Each is felt in the logits; a dropped branch is as one whose weights are all 0; afterwards the model is whole."""
-    model = model_of(small(name))
     images = np.random.default_rng(0).integers(0, 256, (1, *model.network.input_shape[1:], model.network.input_shape[0]), np.uint8)
     whole, seen = model.outputs(images), []
 
@@ -179,9 +157,8 @@ def part_of(module: nn.Module, block: Block) -> nn.Module:
 
 
 @EVERY
-def test_edits_work_on_every_classifier_of_the_catalogue(name: str):
+def test_edits_work_on_every_classifier_of_the_catalogue(name: str, network: striate.Network):
     """Each gives a module that runs and learns as many classes, or one line that says what it did not find."""
-    network = small(name)
     told = []
     for words, edit in EDITS.items():
         try:
