@@ -109,8 +109,8 @@ def small_network() -> Callable[..., Network]:
     def small(name: str, *, least: int = 32, num_classes: int | None = None) -> Network:
         published = network(name)
         channels, *size = published.input_shape
-        sides = [side for side in range(least, min(size), 32) if published.fits((channels, side, side))]
-        return network(name, num_classes=num_classes, input_size=sides[0] if sides else None)
+        side = next((side for side in range(least, min(size), 32) if published.fits((channels, side, side))), None)
+        return network(name, num_classes=num_classes, input_size=side)
 
     return small
 
