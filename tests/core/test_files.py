@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from striate.core.errors import EnvironmentFault
-from striate.core.files import cannot_write, sync_directory, write_atomically
+from striate.core.errors import EnvironmentFault, RefusedFileError
+from striate.core.files import cannot_write, read_plain, sync_directory, write_atomically
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the file system has no such modes")
 
@@ -129,7 +129,7 @@ def test_a_directory_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
 FILL = """
 import sys
 from pathlib import Path
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.files import write_atomically
 path = Path(sys.argv[1]) / "model"
 write_atomically(path, b"old")
@@ -158,3 +158,30 @@ def test_a_disk_that_is_full_keeps_the_old_file(tmp_path):
     assert message.startswith(f"{tmp_path}/disk/model: no space left on the device; ")
     assert message.endswith("and 4,194,304 bytes are needed")
     assert left == "b'old' ['model']"
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(os.mkfifo, "not a plain file", id="a pipe is not waited for"),
+        pytest.param(lambda path: path.symlink_to("/dev/zero"), "not a plain file", id="a device behind a link"),
+        pytest.param(Path.mkdir, "cannot read: Is a directory", id="a folder"),
+        pytest.param(lambda path: path.write_bytes(bytes(11)), "11 bytes instead of at most 10", id="a file above the limit"),
+        pytest.param(lambda path: None, "cannot read: No such file or directory", id="no file"),
+    ],
+)
+def test_what_is_no_plain_file_of_that_size_is_refused(tmp_path, make, words):
+    make(tmp_path / "file")
+
+    with pytest.raises(RefusedFileError, match=rf"file: {words}\nCopy it again\."):
+        read_plain(tmp_path / "file", limit=10, remedy="Copy it again.")
+
+
+def test_a_plain_file_is_read_and_a_link_only_where_links_may_be_followed(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(10))
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+
+    assert read_plain(tmp_path / "file", limit=10) == read_plain(tmp_path / "link", limit=10) == bytes(10)
+    with pytest.raises(RefusedFileError, match="link: not a plain file"):
+        read_plain(tmp_path / "link", limit=10, follow_links=False)

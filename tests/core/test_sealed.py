@@ -272,7 +272,7 @@ def test_a_pipe_or_a_link_in_place_of_a_file_is_damage_and_nobody_waits(filled):
     (filled.directory / "latest").unlink()
     os.mkfifo(filled.directory / "latest")
 
-    with pytest.raises(RefusedFileError, match=r"ckpt-00000020/state\.json: damaged: not a plain file\n.*ckpt-00000010/state\.json: d"):
+    with pytest.raises(RefusedFileError, match=r"ckpt-00000020/state\.json: not a plain file\n.*ckpt-00000010/state\.json: not a"):
         filled.newest()
 
 

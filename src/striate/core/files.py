@@ -1,12 +1,42 @@
-"""Writing files so that a crash leaves the old file or the new one, never neither."""
+"""Writing files so that a crash leaves the old file or the new one, never neither; reading plain files of a known greatest size."""
 
 import contextlib
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import EnvironmentFault, RefusedFileError
+
+
+def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool = True) -> bytes:
+    """The bytes of a plain file of at most `limit` bytes; no pipe or device is waited for.
+
+    Args:
+        path: The file.
+        limit: The most bytes it may have.
+        remedy: What the errors advise.
+        follow_links: Whether a link to a plain file is read too.
+
+    Raises:
+        RefusedFileError: not a plain file, larger than `limit`, or unreadable; names it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow_links else getattr(os, "O_NOFOLLOW", 0)))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RefusedFileError(f"{path}: not a plain file", remedy)
+            if status.st_size <= limit:
+                data = file.read(limit + 1)
+                if len(data) <= limit:
+                    return data
+            raise RefusedFileError(f"{path}: {status.st_size:,} bytes instead of at most {limit:,}", remedy)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow_links:
+            raise RefusedFileError(f"{path}: not a plain file", remedy) from None
+        raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}", remedy) from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

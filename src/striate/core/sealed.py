@@ -12,13 +12,12 @@ import json
 import os
 import re
 import shutil
-import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import cannot_write, sync_directory, write_atomically
+from striate.core.files import cannot_write, read_plain, sync_directory, write_atomically
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -276,16 +275,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path, *, limit: int) -> bytes:
-    """The bytes of a plain file of at most `limit`; no link is followed and no pipe is waited for."""
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedFileError(f"{path}: damaged: not a plain file")
-        if status.st_size > limit:
-            raise RefusedFileError(f"{path}: damaged: {status.st_size:,} bytes instead of at most {limit:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}") from None
+    """The bytes of a plain file of at most `limit`; no link is followed."""
+    return read_plain(path, limit=limit, follow_links=False)
 
 
 def _manifest(entries: Entries) -> bytes:
