@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from striate.core.errors import NumericError, RefusedFileError
+from striate.core.errors import NumericError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear
 from striate.networks.model_file import load_model, save_model
@@ -142,11 +142,11 @@ def test_an_edited_file_is_refused(saved, change, words):
 
 def sealed(path, change):
     """The file changed by `change` with its SHA-256 made anew, as a determined forger would."""
-    from striate.networks.model_file import _digest
+    from striate.core.tensor_files import digest
 
     def change_and_seal(header, tensors):
         change(header, tensors)
-        header["sha256"] = _digest({k: v for k, v in header.items() if k != "sha256"}, tensors)
+        header["sha256"] = digest({k: v for k, v in header.items() if k != "sha256"}, tensors)
 
     rewritten(path, change_and_seal)
 
@@ -183,3 +183,46 @@ def test_the_file_can_be_read_as_the_umask_says(saved):
     mask = os.umask(0)
     os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 19280])
+def test_a_model_whose_header_reads_like_a_pickle_is_opened(tmp_path, length):
+    """These lengths, little-endian, are how pickles of protocol 2 to 5 and archives begin."""
+    network = Network("n", (1, 6, 5), Chain(GlobalPool(), Linear(2)))
+    images, path = ImageSpec(height=6, width=5, channels=1, mean=(0.5,), std=(0.5,)), tmp_path / "best.safetensors"
+    if length < 1000:
+        network = Network("n", (1, 6, 5), Chain(GlobalPool()))
+
+    def save(words: int) -> int:
+        classes = ("a", "b") if length >= 1000 else ("a",)
+        save_model(path, network, network.build().state_dict(), classes=classes, images=images, info={"x": "x" * words})
+        return struct.unpack("<Q", path.read_bytes()[:8])[0]
+
+    words = length - save(0)
+    assert save(words) == length
+    assert len(load_model(path).info["x"]) == words
+
+
+def test_a_model_that_could_not_be_opened_is_not_saved(saved):
+    path, state = saved
+    before = path.read_bytes()
+
+    with pytest.raises(UsageError, match=r"not saved, because it could not be opened again: .*3 outputs for 2 classes"):
+        save_model(path, small_network(), state, classes=("ant", "bee"), images=IMAGES, info={})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda header, _: header.update(classes=["ant", "bee", "\ud800"]), r"the class '\\ud800' is no valid text"),
+        (lambda header, _: header.update(targets={"task": "regression", "mean": [0, 0, 1e999], "std": [1, 1, 1]}), "not finite"),
+        (lambda header, _: header["info"].update(loss=float("nan")), "not finite"),
+    ],
+)
+def test_names_that_are_no_text_and_numbers_that_are_none_are_refused(saved, change, words):
+    path, _ = saved
+    sealed(path, change)
+
+    with pytest.raises(RefusedFileError, match=words):
+        load_model(path)

@@ -5,9 +5,12 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from striate.core.errors import EnvironmentFault, RefusedFileError
+from striate.core.errors import EnvironmentFault, RefusedFileError, StriateError
+
+GROWTH_BYTES = 2**20
 
 
 def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool = True) -> bytes:
@@ -29,9 +32,12 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
             if not stat.S_ISREG(status.st_mode):
                 raise RefusedFileError(f"{path}: not a plain file", remedy)
             if status.st_size <= limit:
-                data = file.read(limit + 1)
-                if len(data) <= limit:
-                    return data
+                data = file.read(min(status.st_size, limit) + 1)  # no room is taken for what is not there
+                while len(data) <= limit:  # what grows while it is read, and what tells no size
+                    more = file.read(GROWTH_BYTES)
+                    if not more:
+                        return data
+                    data += more
             raise RefusedFileError(f"{path}: {status.st_size:,} bytes instead of at most {limit:,}", remedy)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
@@ -39,11 +45,17 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
         raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}", remedy) from None
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], object] | None = None) -> None:
     """Replace `path` by `data`: temp file in the same directory, fsync, rename, fsync of the directory.
 
+    Args:
+        path: The file.
+        data: What it is to hold.
+        read_back: Is given the bytes as the disk gives them back, before the file gets its name; what it raises leaves the old file.
+
     Raises:
-        EnvironmentFault: no space, no permission, a folder of that name, or the directory is gone; the old file is left as it was.
+        EnvironmentFault: no space, no permission, a folder of that name, the directory is gone, or the disk gives back other bytes; the
+            old file is left as it was.
     """
     if path.is_dir():
         raise EnvironmentFault(f"{path}: cannot write a file: this is a folder", "Give the name of a file in it.")
@@ -53,13 +65,32 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if read_back is not None:
+            read_back(_from_disk(temporary, path, data))
         temporary.replace(path)
         sync_directory(path.parent)
+    except StriateError:  # EnvironmentFault is an OSError too
+        raise
     except OSError as error:
         raise cannot_write(path, error, needed_bytes=len(data)) from error
     finally:  # after an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
+    """The bytes of `temporary`, from the disk and not from the system's memory where that can be asked, if they are `data`.
+
+    Raises:
+        EnvironmentFault: they are others; names `path`.
+    """
+    with temporary.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        found = file.read()
+    if found != data:
+        raise EnvironmentFault(f"{path}: the disk gives back other bytes than were written", "Check the disk, or choose another --output.")
+    return found
 
 
 def sync_directory(directory: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from striate.core.errors import NumericError, RefusedFileError
 from striate.core.sealed import SealedSeries, sealed_files, to_stderr
+from striate.core.tensor_files import tensor_file, torch_tensors
 
 STATE = "state.json"
 SUFFIX = ".safetensors"
@@ -100,8 +100,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             if name == STATE:
                 content = json.loads(data)
             else:
-                tensors[name.removesuffix(SUFFIX)] = safetensors.torch.load(data)
-        except (SafetensorError, ValueError, KeyError) as error:
+                tensors[name.removesuffix(SUFFIX)] = torch_tensors(tensor_file(folder / name, data))
+        except (ValueError, RecursionError) as error:
             raise RefusedFileError(f"{folder / name}: cannot be read: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("step"), int) or not isinstance(content.get("state"), dict):
         raise RefusedFileError(f"{folder / STATE}: must have a step and a state")

@@ -6,11 +6,9 @@ all that and of the arrays, so that a damaged or edited file is refused.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import math
-import struct
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import NumericError, RefusedFileError, UsageError
-from striate.core.files import write_atomically
+from striate.core.tensor_files import TensorFile, check_seal, described, numpy_arrays, read_tensor_file, sealed, write_tensor_file
 
 FORMAT = 1
 FIELDS = {"format", "estimator", "params", "values", "sha256"}
-MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
+ENTRY = "striate_estimator"  # of the metadata
+WANTED = "Give a file that an estimator's save wrote."
 
 
 class Saved:
@@ -35,13 +34,14 @@ class Saved:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to `path` (.safetensors), whole or not at all; `load_estimator` reads it.
 
-        A random_state that is a generator is not kept, as nothing that was fitted needs it.
+        The file gets its name once it was read back and opens. A random_state that is a generator is not kept, as nothing that was
+        fitted needs it.
 
         Raises:
             NotFittedError: nothing was fitted yet.
             NumericError: an array holds NaN or Inf; nothing is written.
-            UsageError: a setting is neither data nor None.
-            EnvironmentFault: the file cannot be written.
+            UsageError: a setting is neither data nor None, or the file could not be opened again.
+            EnvironmentFault: the file cannot be written, or the disk gives back other bytes; an older one stays.
         """
         from safetensors.numpy import save
 
@@ -59,8 +59,8 @@ class Saved:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise NumericError(f"{Path(path).name}: not saved, because {name} holds NaN or Inf", "Fit with a smaller learning_rate.")
-        header["sha256"] = digest(header, arrays)
-        write_atomically(Path(path), save(arrays, {"striate_estimator": json.dumps(header, allow_nan=False)}))
+        data = save(arrays, {ENTRY: json.dumps(sealed(header, arrays), allow_nan=False)})
+        write_tensor_file(Path(path), data, opened)
 
 
 def load_estimator(path: str | PathLike[str]) -> Any:
@@ -69,23 +69,15 @@ def load_estimator(path: str | PathLike[str]) -> Any:
     Raises:
         RefusedFileError: not such a file, damaged, or of an unknown estimator. Nothing in the file is run.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    return opened(read_tensor_file(Path(path), remedy=WANTED))
 
+
+def opened(file: TensorFile) -> Any:
+    """The fitted estimator of a file's bytes."""
     from striate import estimators
 
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}", "Give a file that an estimator's save wrote.") from None
-    header = read_header(path, data)
-    try:
-        arrays = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise RefusedFileError(f"{path}: damaged safetensors file: {error}", "Copy the file again from its source.") from None
-    if header["sha256"] != digest({name: value for name, value in header.items() if name != "sha256"}, arrays):
-        raise RefusedFileError(f"{path}: the content does not match its SHA-256: damaged or edited", "Copy the file again from its source.")
+    path, header, arrays = file.path, checked_header(file), numpy_arrays(file)
+    check_seal(path, header, arrays)
     home = estimators.HOMES.get(str(header["estimator"]))
     kind = getattr(importlib.import_module(home), header["estimator"]) if home else None
     if not isinstance(kind, type) or not issubclass(kind, Saved):
@@ -102,19 +94,11 @@ def load_estimator(path: str | PathLike[str]) -> Any:
     return estimator
 
 
-def read_header(path: Path, data: bytes) -> dict[str, Any]:
-    """The checked metadata entry of safetensors bytes."""
-    length = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else 0
-    if not 2 <= length <= min(len(data) - 8, MAX_HEADER_BYTES):
-        remedy = "Give a file that an estimator's save wrote."
-        raise RefusedFileError(f"{path}: not a safetensors file, or cut short ({len(data):,} bytes)", remedy)
-    try:
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["striate_estimator"])
-    except (KeyError, TypeError):
-        message = f"{path}: a safetensors file without a Striate estimator"
-        raise RefusedFileError(message, "Read models of pictures with striate.load.") from None
-    except (ValueError, RecursionError) as error:
-        raise RefusedFileError(f"{path}: damaged header: {error}", "Copy the file again from its source.") from None
+def checked_header(file: TensorFile) -> dict[str, Any]:
+    """The checked description in the file's metadata."""
+    path, header = file.path, described(file, ENTRY)
+    if header is None:
+        raise RefusedFileError(f"{path}: a safetensors file without a Striate estimator", "Read models of pictures with striate.load.")
     if not isinstance(header, dict) or header.get("format") != FORMAT or set(header) != FIELDS:
         raise RefusedFileError(f"{path}: written in another format than {FORMAT}", "Read it with the version of Striate that wrote it.")
     if not isinstance(header["params"], dict) or not isinstance(header["values"], dict):
@@ -167,12 +151,3 @@ def decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         case "pairs":
             return {decoded(key, arrays): decoded(item, arrays) for key, item in content}
     raise ValueError(f"unknown kind of value {kind!r} {rest}")
-
-
-def digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 over the header and, name by name, each array's type, shape and bytes."""
-    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(arrays):
-        found.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        found.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return found.hexdigest()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
-from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
+from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
 from striate.estimators.model import MODEL_NAME
 from striate.networks.foreign import is_published_name, published_parts
 from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork, check_name, library
@@ -152,17 +152,7 @@ def plain_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         RefusedFileError: it is none, is damaged, or holds NaN or Inf.
     """
-    import safetensors.torch
-    from safetensors import SafetensorError
-
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RefusedFileError(f"{path}: damaged safetensors file: {error}", "Copy it again from its source.") from None
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise RefusedFileError(f"{path}: tensor {name} holds NaN or Inf")
-    return tensors
+    return torch_tensors(read_tensor_file(path))
 
 
 def start_of(weights: Weights, network: Network, classes: Sequence[str] | None = None) -> Start:
@@ -260,7 +250,7 @@ def write_start(path: Path, start: Mapping[str, Tensor]) -> str:
     import safetensors.torch
 
     data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in start.items()})
-    write_atomically(path, data)
+    write_tensor_file(path, data, torch_tensors)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -270,10 +260,7 @@ def read_start(path: Path, sha256: str) -> dict[str, Tensor]:
     Raises:
         RefusedFileError: it is not there, or has changed.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RefusedFileError(f"{path}: cannot read the weights that the run started from: {error.strerror}") from None
-    if hashlib.sha256(data).hexdigest() != sha256:
+    file = read_tensor_file(path, remedy="It holds the weights that the run started from; start a new run.")
+    if hashlib.sha256(file.data).hexdigest() != sha256:
         raise RefusedFileError(f"{path}: the content does not match its SHA-256: damaged or edited", "Start a new run.")
-    return plain_tensors(path)
+    return torch_tensors(file)

@@ -6,19 +6,25 @@ outputs are not classes), and the SHA-256 of all that and of the tensors, so tha
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from striate.core.errors import NumericError, RefusedFileError, StriateError
-from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
 from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
+from striate.core.tensor_files import (
+    TensorFile,
+    check_seal,
+    described,
+    read_tensor_file,
+    sealed,
+    torch_tensors,
+    write_tensor_file,
+)
 from striate.networks.foreign import with_module
 from striate.networks.network import Network
 
@@ -27,7 +33,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FIELDS = {"format", "network", "classes", "images", "info", "sha256"}
-MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
+ENTRY = "striate"  # of the metadata
+WANTED = "Give a run folder or the best.safetensors of a run."
 
 
 class NotDescribedError(RefusedFileError):
@@ -58,7 +65,7 @@ def save_model(
     info: dict[str, Any],
     targets: TargetSpec | None = None,
 ) -> None:
-    """Write a model file at `path`, whole or not at all.
+    """Write a model file at `path`, whole or not at all: it gets its name once it was read back and opens.
 
     Args:
         path: Ends in `.safetensors`.
@@ -71,7 +78,8 @@ def save_model(
 
     Raises:
         NumericError: a tensor holds NaN or Inf; nothing is written.
-        EnvironmentFault: the file cannot be written; an older one stays.
+        UsageError: such a file could not be opened again, as its parts do not fit; nothing is written.
+        EnvironmentFault: the file cannot be written, or the disk gives back other bytes; an older one stays.
     """
     import safetensors.torch
 
@@ -88,8 +96,8 @@ def save_model(
     }
     if targets is not None:
         header["targets"] = TypeAdapter(TargetSpec).dump_python(targets, mode="json")
-    header["sha256"] = _digest(header, tensors)
-    write_atomically(path, safetensors.torch.save(tensors, {"striate": json.dumps(header, allow_nan=False)}))
+    data = safetensors.torch.save(tensors, {ENTRY: json.dumps(sealed(header, tensors), allow_nan=False)})
+    write_tensor_file(path, data, _contents)
 
 
 class Contents(NamedTuple):
@@ -123,20 +131,14 @@ def read_model(path: Path) -> Contents:
         RefusedFileError: not a Striate model file, damaged or edited. Nothing that the file names is imported or called, and nothing
             large is allocated before the sizes agree.
     """
-    import safetensors.torch
-    from safetensors import SafetensorError
+    return _contents(read_tensor_file(path, remedy=WANTED))
 
-    data = _read(path)
-    header = _header(path, data)
-    try:
-        tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise RefusedFileError(f"{path}: damaged safetensors file: {error}", "Copy the file again from where it was trained.") from None
-    if header["sha256"] != _digest({k: v for k, v in header.items() if k != "sha256"}, tensors):
-        raise RefusedFileError(f"{path}: the content does not match its SHA-256: damaged or edited", "Copy the file again from its source.")
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise RefusedFileError(f"{path}: tensor {name} holds NaN or Inf")
+
+def _contents(file: TensorFile) -> Contents:
+    """What a model file's bytes say, each part checked and all fitting each other."""
+    path, header = file.path, _header(file)
+    tensors = torch_tensors(file)
+    check_seal(path, header, tensors)
     try:
         network = Network.from_data(header["network"])
         images = TypeAdapter(ImageSpec).validate_python(header["images"])
@@ -157,31 +159,11 @@ def read_model(path: Path) -> Contents:
     return Contents(network, tensors, classes, images, dict(header["info"]), targets)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RefusedFileError(f"{path}: cannot read: {error.strerror}", "Give a run folder or a .safetensors file.") from None
-    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or path.suffix in (".pt", ".pth", ".pkl", ".ckpt"):
-        remedy = "Save its weights with safetensors; pickle can run code on loading, so it is never read."
-        raise RefusedFileError(f"{path}: this is a pickle or PyTorch archive, not a Striate model file", remedy)
-    return data
-
-
-def _header(path: Path, data: bytes) -> dict[str, Any]:
-    """The checked `striate` metadata entry of safetensors bytes."""
-    remedy = "Copy the file again from where it was trained."
-    length = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else 0
-    if not 2 <= length <= min(len(data) - 8, MAX_HEADER_BYTES):
-        raise RefusedFileError(f"{path}: not a safetensors file, or cut short ({len(data):,} bytes)", remedy)
-    try:
-        outer = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
-        header = json.loads(outer["__metadata__"]["striate"], object_pairs_hook=_no_duplicates)
-    except (KeyError, TypeError):
-        message = f"{path}: a safetensors file without a Striate description"
-        raise NotDescribedError(message, "Give the best.safetensors of a run.") from None
-    except (ValueError, RecursionError) as error:
-        raise RefusedFileError(f"{path}: damaged header: {error}", remedy) from None
+def _header(file: TensorFile) -> dict[str, Any]:
+    """The checked description in a model file's metadata."""
+    path, header = file.path, described(file, ENTRY)
+    if header is None:
+        raise NotDescribedError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise RefusedFileError(f"{path}: written in another format than {FORMAT}", "Read it with the version of Striate that wrote it.")
     if set(header) - {"targets"} != FIELDS or not isinstance(header["info"], dict):
@@ -189,29 +171,13 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     return header
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice")
-    return fields
-
-
 def _classes(names: object) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise RefusedFileError("classes must be a list of distinct names")
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise RefusedFileError(f"the class {name!r} is no valid text", "Name the class in letters that UTF-8 has.")
     return tuple(names)
-
-
-def _digest(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over the header and, name by name, each tensor's type, shape and bytes."""
-    import torch
-
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _built(path: Path, network: Network, tensors: dict[str, Tensor]) -> nn.Module:

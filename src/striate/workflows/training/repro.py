@@ -15,6 +15,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError
+from striate.core.tensor_files import numpy_arrays, read_tensor_file
 from striate.engine.checkpoints import CheckpointStore
 from striate.estimators.model import MODEL_NAME
 from striate.networks.foreign import with_module
@@ -129,9 +130,7 @@ def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -
 
 def compare_weights(before: Path, after: Path) -> tuple[int, int, float, str | None]:
     """How many tensors two model files have, how many differ, the largest difference, and whose it is."""
-    from safetensors.numpy import load_file
-
-    ours, theirs = load_file(before), load_file(after)
+    ours, theirs = (numpy_arrays(read_tensor_file(path)) for path in (before, after))
     differing = [name for name in ours if name not in theirs or not np.array_equal(ours[name], theirs[name])]
     by_name = {name: float(np.abs(ours[name].astype(np.float64) - theirs[name]).max()) for name in differing if name in theirs}
     worst = max(by_name, key=by_name.__getitem__, default=None)
