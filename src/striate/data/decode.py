@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import stat
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
+from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 
 __all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
 
@@ -26,13 +28,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
 
-# What Pillow's readers raise on damaged content.
+# What Pillow's readers raise on damaged content: one that lacks a part which they rely on fails an assertion.
 DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error, MemoryError,
-    NotImplementedError,
+    RuntimeError, AssertionError, BufferError, zlib.error,
 )  # fmt: skip
 
 ORIENTATION = 0x0112  # the EXIF field: how the camera was held
@@ -58,8 +60,9 @@ class PictureHeader(NamedTuple):
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over white, fitted to `spec`.
 
-    Grey values of 16 bits are divided by 257; colours of 16 bits lose their lower 8. Animations and files of several pages give their
-    first picture. Colour profiles are not applied. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
+    Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 where the file calls 0
+    white; colours of 16 bits lose their lower 8. Animations and files of several pages give their first picture. Colour profiles are
+    not applied. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
     eighth, never at less than twice that size, which saves most of the time.
 
     Args:
@@ -68,14 +71,15 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
         name: What errors call it; the path by default.
 
     Raises:
-        DataError: not a picture of a known format, damaged, cut short, too large, or coloured where `spec` has 1 channel; names it.
+        DataError: not a picture of a known format, damaged, cut short, too large, of values without a known range, or coloured where
+            `spec` has 1 channel; names it.
     """
     shown = name or (f"picture of {len(source):,} bytes" if isinstance(source, bytes) else str(source))
-    with _opened(source, shown) as image:
+    with _opened(source, shown, whole=True) as (image, file):
         if spec is not None:
             side = 2 * max(spec.height, spec.width)
             image.draft(None, (side, side))
-        pixels = _pixels(image)
+        pixels = _pixels(image, file)
     if spec is None:
         return pixels
     try:
@@ -90,11 +94,12 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
     Raises:
         DataError: not a picture of a known format, or too large; names it.
     """
-    with _opened(path, str(path)) as image:
+    with _opened(path, str(path)) as (image, _):
+        channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
         height, width = image.size[::-1]
         if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
             height, width = width, height
-        return PictureHeader(height, width, 1 if image.mode in GREY_MODES else 3)
+        return PictureHeader(height, width, channels)
 
 
 def decode_mask(path: str | PathLike[str]) -> np.ndarray:
@@ -103,7 +108,7 @@ def decode_mask(path: str | PathLike[str]) -> np.ndarray:
     Raises:
         DataError: not a PNG file, damaged, cut short, too large, in colour, or with 16 bits; names it.
     """
-    with _opened(path, str(path)) as image:
+    with _opened(path, str(path), whole=True) as (image, _):
         if image.format != "PNG":
             raise DataError(f"a mask must be a PNG file, got {image.format}", "Save the class indices without loss, as PNG.")
         if image.mode not in ("P", "L", "1"):
@@ -114,39 +119,57 @@ def decode_mask(path: str | PathLike[str]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(source: str | PathLike[str] | bytes, shown: str) -> Iterator[Image.Image]:
-    """The picture, header read and checked; every way in which it can be wrong becomes a DataError that names it."""
+def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = False) -> Iterator[tuple[Image.Image, IO[bytes]]]:
+    """The picture, header read and checked, and its file; every way in which it can be wrong becomes a DataError that names it.
+
+    With `whole`, the file is read first: what happens to it afterwards changes nothing, and no library maps it.
+    """
     try:
-        with _silence, _file(source) as file, Image.open(file, formats=FORMATS) as image:
+        with _silence, _file(source, whole) as file, _identified(file) as image:
             width, height = image.size
             if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE or min(width, height) < 1:
                 limits = f"more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} a side"
                 raise DataError(f"{width} x {height} pixels is {limits}", "Scale the picture down.")
-            yield image
+            yield image, file
     except DataError as error:
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
     except Image.DecompressionBombError:  # Pillow's own limit, in files that claim even more
         raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in all", "Scale the picture down.") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{shown}: not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
     except DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "a part is missing"
         raise DataError(f"{shown}: cannot be read as a picture: {reason}", REMEDY) from None
 
 
-def _file(source: str | PathLike[str] | bytes) -> io.BytesIO | io.BufferedReader:
+def _identified(file: IO[bytes]) -> Image.Image:
+    """The picture, of which only the header is read."""
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        file.seek(0)
+        if file.read(4).startswith(TIFF_STARTS):
+            raise DataError("a TIFF picture whose bits, colours or compression are not read", AS_PNG) from None
+        raise DataError(f"not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
+
+
+def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
     """The bytes of a regular file; a pipe or device is refused before it can block."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
-    path = Path(source)
-    status = path.stat()
+    file = os.fdopen(os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    status = os.fstat(file.fileno())
+    problem = ""
     if not stat.S_ISREG(status.st_mode):
-        raise DataError("not a regular file", REMEDY)
-    if status.st_size > MAX_BYTES:
-        raise DataError(f"{status.st_size:,} bytes are more than a picture has", REMEDY)
-    if status.st_size == 0:
-        raise DataError("the file is empty", REMEDY)
-    return path.open("rb")
+        problem = "not a regular file"
+    elif status.st_size > MAX_BYTES:
+        problem = f"{status.st_size:,} bytes are more than a picture has"
+    elif status.st_size == 0:
+        problem = "the file is empty"
+    if not problem and not whole:
+        return file
+    with file:
+        if problem:
+            raise DataError(problem, REMEDY)
+        return io.BytesIO(file.read(MAX_BYTES))
 
 
 class _Silence:
@@ -187,25 +210,26 @@ def _orientation(image: Image.Image) -> int:
     return value if value in TURNS else 1
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, file: IO[bytes]) -> np.ndarray:
     """The whole picture, upright, as uint8 (H, W, 1 or 3)."""
-    image.load()
+    flat = _flat(image, file)
     turn = TURNS.get(_orientation(image))
-    upright: Image.Image = image if turn is None else image.transpose(turn)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _eight_bits(np.asarray(upright), image)[..., None]
-    target = "L" if upright.mode in GREY_MODES else "RGB"
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(target)
-    else:
-        flat = upright.convert(target)
-    pixels = np.asarray(flat)
+    pixels = np.asarray(flat if turn is None else flat.transpose(turn))
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Grey values of 16 bits divided by 257, so that nothing is clipped."""
-    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-        raise DataError("grey values of 32 bits have no known range", "Save the picture with 8 or 16 bits.")
-    return np.rint(values.astype(np.float32) / 257).astype(np.uint8)
+def _flat(image: Image.Image, file: IO[bytes]) -> Image.Image:
+    """The whole picture as it lies in its file, with 8 bits a channel, over white."""
+    levels = levels_of(image)  # before loading, which forgets how the file has them
+    image.load()
+    target = "L" if levels.is_grey else "RGB"
+    if image.mode.startswith("I"):
+        return Image.fromarray(grey_of_8_bits(np.asarray(image), levels))
+    if levels.transparent is not None:
+        if levels.wide:
+            return Image.fromarray(whitened(np.array(image), levels, file))
+        image.info["transparency"] = levels.transparent
+    if image.has_transparency_data:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(target)
+    return image if image.mode == target else image.convert(target)
