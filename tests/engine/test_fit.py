@@ -10,11 +10,12 @@ import signal
 
 import pytest
 import torch
+from sklearn.metrics import f1_score, recall_score
 from torch import nn
 from torch.nn import functional as F
 
 from striate.core.errors import DataError, NumericError
-from striate.engine.fit import fit, validate
+from striate.engine.fit import fit, score_of, validate
 from striate.engine.settings import TrainSettings
 from striate.engine.update import precision_of
 
@@ -173,6 +174,65 @@ def test_stopping_early_waits_for_patience_epochs_and_the_best_weights_are_those
     assert same(kept, seen[2])
     assert not same(kept, seen[4])
     assert not event.interrupted
+
+
+def trained_epochs(events):
+    return [event.epoch for event in events if event.row]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "epochs", "best"),
+    [
+        pytest.param("accuracy", 3, 3, id="a lower loss of the same accuracy is kept and does not count as better"),
+        pytest.param("loss", 5, 3, id="of the loss, higher accuracies do not count"),
+    ],
+)
+def test_patience_waits_for_the_monitored_measure(make_batches, make_model, scores, monitor, epochs, best):
+    scores((0.5, 0.8), (0.4, 0.8), (0.3, 0.8), (0.6, 0.9), (0.6, 0.95), (0.2, 0.99))
+
+    training = fit(make_model(), make_batches(1), settings(epochs=6, patience=2, monitor=monitor), val_batches=make_batches(1))
+
+    assert trained_epochs(training)[-1] == epochs
+    assert training.best_epoch == best
+    assert training.stopped_early
+
+
+def test_a_training_that_reaches_its_end_has_not_stopped_early(make_batches, make_model, scores):
+    scores((0.5, 0.8), (0.5, 0.8), (0.5, 0.8))
+
+    training = fit(make_model(), make_batches(1), settings(epochs=3, patience=2), val_batches=make_batches(1))
+
+    assert trained_epochs(training) == [1, 2, 3]
+    assert not training.stopped_early
+
+
+def test_patience_begins_anew_where_a_training_that_stopped_early_goes_on(make_batches, make_model, scores):
+    scores(*[(0.5, 0.8)] * 9)
+    first = fit(make_model(), make_batches(1), settings(epochs=9, patience=2), val_batches=make_batches(1))
+    assert trained_epochs(first) == [1, 2, 3]
+
+    second = fit(make_model(), make_batches(1), settings(epochs=9, patience=2), val_batches=make_batches(1))
+    second.load_state(first.state(), first.tensors())
+
+    assert trained_epochs(second) == [4, 5]
+    assert second.stopped_early
+
+
+@pytest.mark.parametrize("monitor", ["macro_f1", "balanced_accuracy"])
+def test_measures_over_classes_are_those_of_scikit_learn(make_batches, make_model, monitor):
+    """The second batch holds pictures of two of the three classes only."""
+    batches = make_batches(2)
+    batches.batches[1] = batches.batches[1]._replace(labels=batches.batches[1].labels.clamp(max=1))
+    model = make_model()
+
+    row = next(event.row for event in fit(model, batches, settings(epochs=1, monitor=monitor), val_batches=batches) if event.row)
+
+    with torch.inference_mode():
+        given = torch.cat([model.eval()(batch.images).argmax(1) for batch in batches.batches])
+    labels = torch.cat([batch.labels for batch in batches.batches])
+    expected = {"macro_f1": f1_score(labels, given, average="macro"), "balanced_accuracy": recall_score(labels, given, average="macro")}
+    assert getattr(row, f"val_{monitor}") == pytest.approx(expected[monitor])
+    assert score_of(row, monitor)[0] == getattr(row, f"val_{monitor}")
 
 
 # ---- what is not finite

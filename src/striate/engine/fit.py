@@ -25,17 +25,18 @@ from striate.core.seeds import deterministic_algorithms
 from striate.engine.accelerate import pool_before_activation
 from striate.engine.adversarial import examiner_of, robust_accuracy
 from striate.engine.averaging import average_of, refresh_norms
+from striate.engine.confusion import ConfusionTable
 from striate.engine.failures import first_not_finite
 from striate.engine.freezing import Freezer
 from striate.engine.interrupt import StopRequest, stop_on_signals
-from striate.engine.pixels import PixelTable
 from striate.engine.processes import Group
-from striate.engine.settings import TrainSettings
+from striate.engine.settings import MonitorName, TrainSettings
 from striate.engine.shared_norms import norms_together
 from striate.engine.step import Batches, InParts, Loss, StepResult, hits_of_classes
 from striate.engine.update import Updater
 
 REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics
+OF_CLASSES = ("macro_f1", "balanced_accuracy")  # monitored measures that need to know which class was given to which
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
 
 
@@ -53,6 +54,8 @@ class EpochRow(NamedTuple):
     images_per_second: float
     val_mean_iu: float | None = None  # of masks, over all their pixels
     val_robust_accuracy: float | None = None  # of an adversarial training: under pgd
+    val_macro_f1: float | None = None  # where it is monitored
+    val_balanced_accuracy: float | None = None  # where it is monitored
 
 
 class FitEvent(NamedTuple):
@@ -63,7 +66,7 @@ class FitEvent(NamedTuple):
     step_in_epoch: int
     steps_in_epoch: int
     row: EpochRow | None = None
-    is_best: bool = False  # better on the validation set than after every epoch before: by accuracy (see `score_of`), then loss
+    is_best: bool = False  # better on the validation set than after every epoch before: by the monitored measure, then the loss
     interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
     notes: tuple[str, ...] = ()  # what the user should be told
     loss: Tensor | None = None  # (), of the update; on the device
@@ -76,6 +79,8 @@ class Validation(NamedTuple):
     accuracy: float
     mean_iu: float | None = None
     robust_accuracy: float | None = None
+    macro_f1: float | None = None
+    balanced_accuracy: float | None = None
 
 
 class Tally:
@@ -178,6 +183,8 @@ class Training:
         self.step, self.epoch = 0, 1  # updates done; the epoch under way
         self.tally = Tally(self.device)
         self.best_score, self.best_epoch = (-math.inf, -math.inf), 0
+        self.gained_epoch = 0  # the last in which the monitored measure was better than ever before
+        self.stopped_early = False
         self.rate = math.nan  # of the last update
         self.val_parts = 1  # in which a batch of the validation is computed
         self.done = False
@@ -214,6 +221,8 @@ class Training:
             "tally": self.tally.state(),
             "best_score": [None if math.isinf(value) else value for value in self.best_score],
             "best_epoch": self.best_epoch,
+            "gained_epoch": self.gained_epoch,
+            "stopped_early": self.stopped_early,
             "learning_rate": None if math.isnan(self.rate) else self.rate,
             "update": self.updater.state(),
             "val_parts": self.val_parts,
@@ -231,6 +240,9 @@ class Training:
         self.done = self.step >= self.num_steps and self.tally.steps == 0
         accuracy, minus_loss = (-math.inf if value is None else float(value) for value in state["best_score"])
         self.best_score = (accuracy, minus_loss)
+        self.gained_epoch = int(state.get("gained_epoch", self.best_epoch))
+        if state.get("stopped_early"):  # whoever goes on with it wants more epochs: the patience begins anew
+            self.gained_epoch = self.epoch - 1
         self.val_parts = int(state.get("val_parts", 1))
         self.rate = math.nan if state["learning_rate"] is None else float(state["learning_rate"])
 
@@ -330,19 +342,23 @@ class Training:
             images_per_second=round(tally.seen / tally.seconds, 1),
             val_mean_iu=val.mean_iu,
             val_robust_accuracy=val.robust_accuracy,
+            val_macro_f1=val.macro_f1,
+            val_balanced_accuracy=val.balanced_accuracy,
         )
-        return row, self.val_batches is None or score_of(row) > self.best_score
+        return row, self.val_batches is None or score_of(row, self.settings.monitor) > self.best_score
 
     def _measured(self, batches: Batches) -> Validation:
         """The validation; where memory runs out, from its start again with its batches in twice as many parts, from then on."""
         attacker = examiner_of(self.settings, self.updater.val_loss_fn)
         while True:
-            parts, table, robust = InParts(batches, self.val_parts), PixelTable(self.updater.rule.hits_fn), None
+            parts, robust = InParts(batches, self.val_parts), None
+            table = ConfusionTable(self.updater.rule.hits_fn, of_pictures=self.settings.monitor in OF_CLASSES)
             try:
                 loss, accuracy = validate(self.model, parts, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group)
                 if attacker is not None:
                     robust = robust_accuracy(self.model, parts, attacker, seed=self.settings.seed, group=self.group)
-                return Validation(loss, accuracy, table.mean_iu, robust)
+                monitored = {name: getattr(table, name) for name in OF_CLASSES if name == self.settings.monitor}
+                return Validation(loss, accuracy, table.mean_iu, robust, **monitored)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -373,19 +389,33 @@ class Training:
             self.average.keep_buffers()
 
     def _next_epoch(self, row: EpochRow, is_best: bool) -> None:
+        score = score_of(row, self.settings.monitor)
+        if self.val_batches is None or score[0] > self.best_score[0]:
+            self.gained_epoch = self.epoch
         if is_best:
-            self.best_score, self.best_epoch = score_of(row), self.epoch
+            self.best_score, self.best_epoch = score, self.epoch
         self.updater.schedule.observe(row.val_loss)
-        patience = self.settings.patience
-        self.done = self.step == self.num_steps or (patience is not None and self.epoch - self.best_epoch >= patience)
+        patience, at_end = self.settings.patience, self.step == self.num_steps
+        self.stopped_early = not at_end and patience is not None and self.epoch - self.gained_epoch >= patience
+        self.done = at_end or self.stopped_early
         self.epoch += 1
         self.tally = Tally(self.device)
 
 
-def score_of(row: EpochRow) -> tuple[float, float]:
-    """What is to be as large as possible, in this order: accuracy (of masks mean IU, of adversarial training under pgd), -loss."""
-    first = next((value for value in (row.val_mean_iu, row.val_robust_accuracy) if value is not None), row.val_accuracy)
-    return first, -row.val_loss
+def score_of(row: EpochRow, monitor: MonitorName = "accuracy") -> tuple[float, float]:
+    """What is to be as large as possible: the monitored measure, and between equals -loss.
+
+    "accuracy" is the mean IU of masks, and the accuracy under pgd of an adversarial training.
+    """
+    accuracy = next((value for value in (row.val_mean_iu, row.val_robust_accuracy) if value is not None), row.val_accuracy)
+    measures = {
+        "accuracy": accuracy,
+        "loss": -row.val_loss,
+        "macro_f1": row.val_macro_f1,
+        "balanced_accuracy": row.val_balanced_accuracy,
+    }
+    value = measures[monitor]
+    return math.nan if value is None else value, -row.val_loss
 
 
 def validate(
@@ -412,6 +442,6 @@ def validate(
             seen += len(batch.labels)
     if group is not None:
         loss, correct, seen = group.sum(torch.tensor([loss, correct, seen], dtype=torch.float64)).tolist()
-        if isinstance(hits_fn, PixelTable):
+        if isinstance(hits_fn, ConfusionTable):
             hits_fn.share(group)
     return loss / seen, correct / seen

@@ -208,8 +208,17 @@ def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int | 
     """
     if extra_epochs < 1:
         raise UsageError(f"a run can be extended by 1 epoch or more, got {extra_epochs}", "For example --epochs +20.")
+    return replanned(settings, extra_epochs, steps_per_epoch)
+
+
+def replanned(settings: TrainSettings, change: int, steps_per_epoch: int | None = None) -> TrainSettings:
+    """The settings with so many epochs more, or fewer, as where a run that stopped early is extended by less than it was planned for.
+
+    Raises:
+        UsageError: the run was planned in updates and `steps_per_epoch` is None.
+    """
     if settings.steps is not None:
         if steps_per_epoch is None:
             raise UsageError(f"the run was planned as {settings.steps} steps, which cannot be extended by epochs", "Start a new run.")
-        return dataclasses.replace(settings, steps=settings.steps + extra_epochs * steps_per_epoch)
-    return dataclasses.replace(settings, epochs=settings.epochs + extra_epochs)
+        return dataclasses.replace(settings, steps=settings.steps + change * steps_per_epoch)
+    return dataclasses.replace(settings, epochs=settings.epochs + change)

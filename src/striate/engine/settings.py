@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 
 OptimizerName = Literal["gd", "sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw", "radam", "lion", "muon", "lbfgs"]
 LossName = Literal["cross_entropy", "nll", "focal", "hinge", "squared_hinge", "map", "binary_cross_entropy", "mse", "l1", "huber"]
+MonitorName = Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"]
 ScheduleName = Literal[
     "constant",
     "step",
@@ -80,7 +81,8 @@ class TrainSettings:
     power: Positive = 1.0  # of polynomial
     min_factor: Share = 0.0  # of the peak rate, below which no schedule goes
     plateau_epochs: Count = 5  # without a better validation loss before plateau multiplies by `step_gamma`
-    patience: Count | None = None  # epochs without a better one, as validation has it, before stopping
+    monitor: MonitorName = "accuracy"  # of validation: chooses the kept epoch, the loss between equals; accuracy: see `score_of`
+    patience: Count | None = None  # epochs in a row without a better `monitor` before stopping
 
     adversarial: Literal["fgsm", "pgd"] | None = None  # train on pictures that this attack on the network, as it is then, has changed
     adversarial_eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255  # the largest change, as a share of a pixel's range

@@ -304,7 +304,8 @@ def state_of(run: Path, config: dict[str, Any], rows: list[dict[str, str]], kept
     unfinished = settings.get("steps") is None and settings.get("patience") is None and len(rows) < settings["epochs"]
     if last == "interrupted" or unfinished:
         return f"It is not finished: {done}. `striate train --resume {run}` goes on with it.{model}"
-    return f"It is finished: {done}.{model}"
+    early = " It stopped early: patience." if last == "stopped_early" else ""
+    return f"It is finished: {done}.{early}{model}"
 
 
 def _last_event(path: Path) -> str:

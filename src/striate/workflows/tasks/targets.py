@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -17,7 +17,7 @@ from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import Task
 from striate.data.records import DataSource, ImageSet
 from striate.data.splits import Division
-from striate.engine.settings import LossName, TrainSettings
+from striate.engine.settings import LossName, MonitorName, TrainSettings
 from striate.estimators.estimates import sigmoid
 from striate.estimators.model import Model
 from striate.workflows.tasks.scatter import scatter_picture
@@ -37,6 +37,8 @@ LOSSES: dict[Task, tuple[LossName, ...]] = {
     "multilabel": ("binary_cross_entropy",),
     "segment": ("cross_entropy", "nll", "focal"),
 }
+# the measures of validation that can choose the kept epoch, where not each of them can
+MONITORED: dict[Task, tuple[MonitorName, ...]] = {"regression": ("loss",), "multilabel": ("accuracy", "loss")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +69,16 @@ TargetReport = RegressionReport | MultilabelReport
 def suited_to(task: Task, settings: TrainSettings, *, asked: str | None = None) -> TrainSettings:
     """The settings with the task's own loss where they have the default, cross-entropy, and nobody `asked` for a loss.
 
+    Numbers are neither right nor wrong: their loss is monitored in place of an accuracy.
+
     Raises:
-        UsageError: the task has no such loss, or cannot be trained against an attack.
+        UsageError: the task has no such loss or no such measure, or cannot be trained against an attack.
     """
+    if task == "regression" and settings.monitor == "accuracy":
+        settings = dataclasses.replace(settings, monitor="loss")
+    if settings.monitor not in MONITORED.get(task, get_args(MonitorName)):
+        message = f"--task {task} cannot be trained with --monitor {settings.monitor}"
+        raise UsageError(message, f"Take one of {', '.join(MONITORED[task])}.")
     if settings.adversarial is not None and task != "classify":
         message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not --task {task}"
         raise UsageError(message, "Leave --adversarial out.")

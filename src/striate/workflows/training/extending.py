@@ -1,4 +1,4 @@
-"""Extending a finished run by more epochs."""
+"""Extending a run that is done, or that stopped early, by more epochs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from striate.core.errors import UsageError
 from striate.engine.checkpoints import Checkpoint
-from striate.engine.schedules import extended
+from striate.engine.schedules import replanned
 from striate.engine.settings import TrainSettings
 from striate.workflows.recipes.choices import (
     with_checked_fields,
@@ -22,36 +22,53 @@ from striate.workflows.training.sharing import (
 
 
 def with_extensions(config: dict[str, Any], extensions: list[int], start: Checkpoint) -> dict[str, Any]:
-    """`config`, extended by those of `extensions` (epochs) that it does not have yet."""
+    """`config` with those changes of its number of epochs in `extensions` that it does not have yet."""
     settings = with_checked_fields(TrainSettings, **config["settings"])
     for added in extensions[len(config["extended_by"]) :]:
-        settings = extended(settings, added, start.state["steps_per_epoch"])
+        settings = replanned(settings, added, start.state["steps_per_epoch"])
     return {**config, "settings": TypeAdapter(TrainSettings).dump_python(settings, mode="json"), "extended_by": extensions}
 
 
-def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool) -> int | None:
-    """By how many epochs the run is to be extended; None for not at all.
+def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool, reached: int | None = None) -> int | None:
+    """By how many epochs the plan of the run changes; None for not at all.
+
+    The epochs that are asked for come after those that were trained: a run of 30 epochs that stopped early after 5 and gets 3 more has 8.
+
+    Args:
+        request: Whose `epochs` is "+N" or a total.
+        config: That of the run.
+        folder: The run folder.
+        done: Whether the run has come to its end.
+        reached: The epochs that it was trained for, where it stopped early.
 
     Raises:
         UsageError: `epochs` is not "+N" or fewer than the run has, or the run is done and not extended; or `torchrun` may start the
             processes again, which would add N each time.
     """
     planned: int = config["settings"]["epochs"]
+    in_epochs = config["settings"]["steps"] is None
+    reached = planned if reached is None else reached
     if isinstance(request.epochs, str):
         added = added_epochs(request.epochs)
         if may_restart():
             message = f"--epochs {request.epochs}: torchrun --max-restarts would extend the run again at each start"
-            in_epochs = config["settings"]["steps"] is None
-            raise UsageError(message, f"Say the total: --epochs {planned + added}." if in_epochs else "Leave --max-restarts out.")
-        return added
-    if request.epochs is not None and request.epochs > planned and config["settings"]["steps"] is None:
+            raise UsageError(message, f"Say the total: --epochs {reached + added}." if in_epochs else "Leave --max-restarts out.")
+        return reached + added - planned
+    if request.epochs is not None and request.epochs > reached and in_epochs:
         return request.epochs - planned
     if request.epochs not in (None, planned):
-        message = f"{folder}: has {planned} epochs, --epochs says {request.epochs}"
+        message = f"{folder}: has {reached} epochs, --epochs says {request.epochs}"
         raise UsageError(message, "Extend a run with --epochs +N, or to a larger number of epochs.")
     if done and (folder / CURVES).exists():  # else it was stopped while the report was written, which is done again
         raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
     return None
+
+
+def early_end(start: Checkpoint, config: dict[str, Any]) -> int | None:
+    """The epochs that a run was trained for, where it was planned in epochs and stopped early."""
+    training: dict[str, Any] = start.state["training"]
+    stopped = training.get("stopped_early") and config["settings"]["steps"] is None
+    return int(training["epoch"]) - 1 if stopped else None
 
 
 def added_epochs(text: str) -> int:

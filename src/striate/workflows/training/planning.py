@@ -196,6 +196,7 @@ def chosen(plan: Plan, folder: Path) -> str:
             f"training  {length}{loss}, {schedule}",
             *attack_in_words(settings),
             *frozen_in_words(settings),
+            *patience_in_words(settings),
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
             f"run       {folder}",
         )
@@ -208,6 +209,14 @@ def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
         return ()
     size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
     return (f"against   {settings.adversarial}, {size}; val: pgd of {settings.adversarial_steps} steps",)
+
+
+def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:
+    """When the training stops before its end, where it may."""
+    if settings.patience is None:
+        return ()
+    epochs = f"{settings.patience} epoch{'s' if settings.patience != 1 else ''}"
+    return (f"stops     after {epochs} without a better val {settings.monitor.replace('_', ' ').replace('f1', 'F1')}",)
 
 
 def changes_of(augmentation: Augmentation) -> str:

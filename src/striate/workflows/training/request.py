@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.images import Fit, Normalization
 from striate.core.targets import Task
 from striate.data.augmentation.record import Policy
-from striate.engine.settings import LossName, OptimizerName, ScheduleName
+from striate.engine.settings import LossName, MonitorName, OptimizerName, ScheduleName
 from striate.workflows.training.logs import LogName
 
 
@@ -38,6 +38,7 @@ class TrainRequest:
     warmup_epochs: float | None = None
     smoothing: float | None = None
     max_grad_norm: float | None = None
+    monitor: MonitorName | None = None  # the measure of validation that chooses the kept epoch, and that patience waits for
     patience: int | None = None
     image_size: int | None = None
     fit: Fit | None = None
@@ -111,6 +112,7 @@ class TrainReport:
     best_epoch: int
     val: TargetScore | ValScore
     interrupted: bool
+    stopped_early: bool = False  # by `patience`
 
 
 def summary(report: TrainReport) -> str:
@@ -120,7 +122,7 @@ def summary(report: TrainReport) -> str:
     words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
     return (
         f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
-        f"of {report.epochs}), {report.seconds:.1f} s\n"
+        f"of {report.epochs}{', stopped early' if report.stopped_early else ''}), {report.seconds:.1f} s\n"
         f"run: {report.run}\n"
         f"next: striate evaluate {report.run} --split {split}\n"
     )

@@ -17,7 +17,9 @@ from striate.core.journal import Journal
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
+from striate.engine.fit import Training, score_of
 from striate.engine.processes import Group
+from striate.engine.settings import MonitorName
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
 from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
@@ -65,6 +67,7 @@ class Outcome(NamedTuple):
     best: EpochRow  # of the kept model
     step: int
     interrupted: bool
+    stopped_early: bool  # by `patience`
 
 
 def run(  # noqa: PLR0913  # all but the group come from one request
@@ -145,6 +148,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                 for record in records_of(event, fitting):
                     journal.append(record)
                 saver.after(event.step, at_once=interrupted or training.loop.done)
+            end_of(training.loop, rows, fitting, journal, watch)
         except TrainingDivergedError as error:
             journal.append({"step": error.step, "event": "diverged", "text": error.message})
             raise with_its_batch(error, train_set, folder) from None
@@ -152,7 +156,32 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         best = partial
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
-    return Outcome(rows or [best], best, training.loop.step, interrupted)
+    return Outcome(rows or [best], best, training.loop.step, interrupted, training.loop.stopped_early)
+
+
+def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, watch: Watch) -> None:
+    """Say and keep that patience ended the training, where it did."""
+    if not loop.stopped_early:
+        return
+    settings, best = fitting.settings, next(row for row in rows if row.epoch == loop.best_epoch)
+    value = abs(score_of(best, settings.monitor)[0])  # of a loss, which is to be small, the score is negative
+    epochs = f"{settings.patience} epoch{'s' if settings.patience != 1 else ''}"
+    planned = f" of {settings.epochs}" if settings.steps is None else ""
+    text = (
+        f"stopped   early, after epoch {rows[-1].epoch}{planned}: no better {monitored_name(best, settings.monitor)} in {epochs}; "
+        f"kept: epoch {best.epoch}, {value:.4f}"
+    )
+    journal.append({"step": loop.step, "event": "stopped_early", "text": text})
+    watch.say(text)
+
+
+def monitored_name(row: EpochRow, monitor: MonitorName) -> str:
+    """The monitored measure in words."""
+    if monitor == "accuracy" and row.val_mean_iu is not None:
+        return "val mean IU"
+    if monitor == "accuracy" and row.val_robust_accuracy is not None:
+        return "robust val accuracy"
+    return f"val {monitor.replace('_', ' ').replace('f1', 'F1')}"
 
 
 def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:
@@ -176,7 +205,7 @@ def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, worke
         interrupted = event.interrupted
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
-    return Outcome(rows, best, training.loop.step, interrupted)
+    return Outcome(rows, best, training.loop.step, interrupted, training.loop.stopped_early)
 
 
 def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
@@ -202,7 +231,11 @@ def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
     """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
     numbers = fitting.targets is not None and fitting.targets.task == "regression"
     left_out: tuple[str, ...] = ("train_accuracy", "val_accuracy") if numbers else ()
-    left_out += tuple(name for name in ("val_mean_iu", "val_robust_accuracy") if all(getattr(row, name) is None for row in rows))
+    left_out += tuple(
+        name
+        for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy")
+        if all(getattr(row, name) is None for row in rows)
+    )
     return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
 
 

@@ -34,7 +34,7 @@ from striate.workflows.training.continuing import (
     refuse_changes,
     warn_of_other_conditions,
 )
-from striate.workflows.training.extending import extension_of, with_extensions
+from striate.workflows.training.extending import early_end, extension_of, with_extensions
 from striate.workflows.training.logs import check_packages, open_logs
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import chosen, planned
@@ -153,8 +153,10 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         refuse_changes(folder, with_extensions(start.state["config"], config["extended_by"], start), config)
         refuse_changes(folder, config, asked_of(request, config))
         begun = start.state["config"]["extended_by"] != config["extended_by"]  # an extension, of which there is no checkpoint yet
-        extension = extension_of(request, config, folder, done=start.state["done"] and not begun)
-        if extension:
+        extension = extension_of(
+            request, config, folder, done=start.state["done"] and not begun, reached=None if begun else early_end(start, config)
+        )
+        if extension is not None:
             config = with_extensions(config, [*config["extended_by"], extension], start)
         plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir)
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
@@ -162,7 +164,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
             raise UsageError(message, "Start a new run.")
         warn_of_other_conditions(start.state["conditions"], group.size if group else 1, watch.say)
         refuse_other_plans(group, plan)
-        if extension and (group is None or group.is_first):
+        if extension is not None and (group is None or group.is_first):
             write_yaml(folder / "config.yaml", config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
         return trained(request, plan, folder, watch, started, start, group)
@@ -227,6 +229,7 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, mea
         best_epoch=outcome.best.epoch,
         val=val_score(plan, folder, outcome) if measured else ValScore(accuracy=outcome.best.val_accuracy, loss=outcome.best.val_loss),
         interrupted=outcome.interrupted,
+        stopped_early=outcome.stopped_early,
     )
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from striate.engine.confusion import ConfusionTable
 from striate.engine.fit import EpochRow, score_of
 from striate.engine.losses import hits_of_places
-from striate.engine.pixels import PixelTable
 
 
 def test_mean_iu_over_several_batches_is_that_of_all_pixels() -> None:
     torch.manual_seed(0)
     outputs, targets = torch.randn(5, 3, 4, 7), torch.randint(0, 3, (5, 4, 7))
     targets[torch.rand(5, 4, 7) < 0.2] = 255
-    table = PixelTable(hits_of_places)
+    table = ConfusionTable(hits_of_places)
 
     hits = [table(outputs[part], targets[part]) for part in (slice(0, 2), slice(2, 5))]
 
@@ -34,7 +34,7 @@ def test_mean_iu_over_several_batches_is_that_of_all_pixels() -> None:
 
 
 def test_a_class_that_is_nowhere_is_left_out() -> None:
-    table = PixelTable(hits_of_places)
+    table = ConfusionTable(hits_of_places)
     outputs = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 2, 3)
 
     table(outputs, torch.tensor([[[0, 0, 0], [0, 0, 1]]]))
@@ -43,7 +43,7 @@ def test_a_class_that_is_nowhere_is_left_out() -> None:
 
 
 def test_there_is_no_mean_iu_without_pixels() -> None:
-    table = PixelTable(hits_of_places)
+    table = ConfusionTable(hits_of_places)
     assert table.mean_iu is None
     table(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))
     assert table.mean_iu is None

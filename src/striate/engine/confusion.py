@@ -1,0 +1,78 @@
+"""Counting which class was given to which while a model is validated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from striate.engine.losses import IGNORED
+from striate.engine.processes import Group
+from striate.engine.step import Loss
+
+
+class ConfusionTable:
+    """A `hits_fn` that also counts the places of each class that were given each class: the pixels of masks, or pictures.
+
+    Args:
+        hits_fn: What a call gives.
+        of_pictures: Count pictures too, where outputs are (N, K) and targets (N,) classes; pixels are always counted.
+    """
+
+    def __init__(self, hits_fn: Loss, *, of_pictures: bool = False) -> None:
+        self.hits_fn, self.of_pictures = hits_fn, of_pictures
+        self.of_pixels = False
+        self.counts: Tensor | None = None  # (K, K) int64: row = true class, column = given class
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What `hits_fn` gives."""
+        self.of_pixels = self.of_pixels or outputs.ndim > 2
+        if outputs.ndim > 2 or (self.of_pictures and not targets.is_floating_point()):
+            num_classes = outputs.shape[1]
+            known = targets != IGNORED  # (N, ...)
+            pairs = targets[known] * num_classes + outputs.argmax(1)[known]
+            counts = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+            self.counts = counts if self.counts is None else self.counts + counts
+        return self.hits_fn(outputs, targets)
+
+    def share(self, group: Group) -> None:
+        """Add the counts of the processes together."""
+        side = int(group.sum(torch.tensor(0 if self.counts is None else len(self.counts))).item())  # one of them may have had no pictures
+        having = int(group.sum(torch.tensor(int(self.counts is not None))).item())
+        if having:
+            counts = torch.zeros(side // having, side // having, dtype=torch.int64) if self.counts is None else self.counts.cpu()
+            self.counts = group.sum(counts)
+        self.of_pixels = bool(group.sum(torch.tensor(int(self.of_pixels))).item())
+
+    @property
+    def mean_iu(self) -> float | None:
+        """Mean over the classes of n_ii / (t_i + sum_j n_ji - n_ii), those left out that are nowhere; None where no pixel was counted.
+
+        Source: Long, Shelhamer and Darrell, 2015, arXiv:1411.4038, section 5.
+        """
+        if not self.of_pixels:
+            return None
+        hits, true, given = self._sums()
+        return _mean_of_shares(hits, true + given - hits)
+
+    @property
+    def macro_f1(self) -> float | None:
+        """Mean over the classes of 2 n_ii / (t_i + sum_j n_ji), those left out that are nowhere; None where nothing was counted."""
+        hits, true, given = self._sums()
+        return _mean_of_shares(2 * hits, true + given)
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean over the classes of n_ii / t_i, those left out that have no place; None where nothing was counted."""
+        hits, true, _ = self._sums()
+        return _mean_of_shares(hits, true)
+
+    def _sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(K,) each: places that were given their class, places of each class, places that were given each class."""
+        counts = torch.zeros(0, 0) if self.counts is None else self.counts.double()
+        return counts.diagonal(), counts.sum(1), counts.sum(0)
+
+
+def _mean_of_shares(parts: Tensor, wholes: Tensor) -> float | None:
+    """The mean of parts / wholes (K,) over the wholes that are not 0; None where all are."""
+    there = wholes > 0
+    return float((parts[there] / wholes[there]).mean()) if there.any() else None
