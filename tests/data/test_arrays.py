@@ -82,8 +82,8 @@ def test_yes_and_no_are_two_classes():
         (np.zeros((0, 5, 7), np.uint8), r"got shape \(0, 5, 7\)"),
         (np.zeros((4, 5, 0), np.uint8), r"got shape \(4, 5, 0\)"),
         (np.zeros((2, 2, 5, 7, 3), np.uint8), r"got shape"),
-        (np.zeros((4, 5, 7), np.int64), r"uint8, or floats in \[0, 1\], got int64"),
-        (np.zeros((4, 5, 7), np.uint16), r"got uint16"),
+        (np.full((4, 5, 7), 256, np.int64), r"uint8, or floats in \[0, 1\], got int64"),
+        (np.full((4, 5, 7), 256, np.uint16), r"got uint16"),
         (np.zeros((4, 5, 7), complex), r"got complex128"),
         (np.full((4, 5, 7), 255.0), r"got floats from 255 to 255"),
         (np.full((4, 5, 7), -0.1), r"got floats from -0.1 to -0.1"),
@@ -184,7 +184,7 @@ def test_a_compressed_file_and_an_ending_in_capitals_are_read(tmp_path: Path):
         ),
         ({"x_train": pictures(2), "y_train": [0, 1], "x_test": pictures(1, channels=1), "y_test": [0]}, r"number of channels"),
         ({"x_train": pictures(2), "y_train": [0]}, r"y_train has 1 labels? for 2 pictures"),
-        ({"x_train": pictures(2).astype(int), "y_train": [0, 1]}, r"x_train must be uint8"),
+        ({"x_train": pictures(2).astype(int) + 256, "y_train": [0, 1]}, r"x_train must be uint8"),
     ],
 )
 def test_what_an_npz_file_lacks_is_said_by_its_key(arrays: dict[str, Any], words: str, tmp_path: Path):
@@ -319,3 +319,146 @@ def test_too_little_memory_for_whole_arrays_is_not_laid_to_the_file(tmp_path, mo
 
     with pytest.raises(MemoryError):
         open_data(tmp_path / "data.npz")
+
+
+# ---- what each refusal advises gives the right pictures
+
+
+def followed(X: np.ndarray, remedy: str) -> np.ndarray:
+    """X after the line of Python that the remedy ends in."""
+    return np.asarray(eval(remedy.partition("X = ")[2], {"X": X}))
+
+
+RAMP = np.arange(256).reshape(4, 8, 8)  # each of 256 grey values once
+
+
+@pytest.mark.parametrize(
+    ("X", "expected"),
+    [
+        (RAMP.astype(np.uint16) * 257, RAMP),  # 16 bits
+        (RAMP.astype(np.int32) * 257, RAMP),
+        (np.rint(RAMP * 4095 / 255).astype(np.uint16), RAMP),  # 12 bits
+        (RAMP / 127.5 - 1, RAMP),
+        ((RAMP / 127.5 - 1).astype(np.float32), RAMP),
+        ((RAMP - 128).astype(np.int8), RAMP),
+        (RAMP.astype(np.float64), RAMP),
+        (RAMP.astype(np.float32) * 257, RAMP),
+        (np.minimum(RAMP, 16).astype(float), np.rint(np.minimum(RAMP, 16) * 255 / 16)),  # scikit-learn's digits
+        ((RAMP * 10 - 1000).astype(np.int16), RAMP),  # Hounsfield units
+        (RAMP / 255 * 1.02 - 0.01, np.rint((RAMP * 1.02 - 2.55).clip(0, 255))),  # sharpened
+        ((RAMP + 1000).astype(np.uint16), RAMP),  # a narrow band of 16 bits
+        ((RAMP - RAMP.mean()) / RAMP.std(), RAMP),  # standardized
+    ],
+)
+def test_following_the_remedy_for_a_range_gives_the_right_pictures(X: np.ndarray, expected: np.ndarray):
+    with pytest.raises(DataError, match=r"X must be uint8, or floats in \[0, 1\], got ") as caught:
+        as_images(X, "X")
+    found = as_images(followed(X, caught.value.remedy), "X")[..., 0].astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint16, np.uint32])
+def test_whole_numbers_that_fit_into_8_bits_are_taken_as_they_are(dtype: Any):
+    np.testing.assert_array_equal(as_images(RAMP.astype(dtype), "X")[..., 0], RAMP)
+
+
+def test_yes_and_no_become_white_and_black():
+    assert as_images(np.array([[[True, False]]]), "X").ravel().tolist() == [255, 0]
+
+
+def test_floats_that_leave_the_range_by_rounding_are_taken():
+    assert as_images(np.array([[[-1e-7, 1 + 1e-7, 0.5019]]]), "X").ravel().tolist() == [0, 255, 128]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_channels_that_come_first_are_refused_and_the_remedy_moves_them(channels: int):
+    X = np.random.default_rng(0).integers(0, 256, (5, channels, 9, 8), dtype=np.uint8)
+    with pytest.raises(DataError, match=r"looks like \(n, c, h, w\)") as caught:
+        as_images(X, "X")
+    moved = eval(caught.value.remedy.removeprefix("Move the channels last: ").rstrip("."), {"X": X})
+    np.testing.assert_array_equal(as_images(moved, "X")[:, 2, 3], X[:, :, 2, 3])
+
+
+def test_more_channels_than_pictures_have_are_said():
+    X = np.random.default_rng(0).integers(0, 256, (6, 16, 8, 8), dtype=np.uint8)
+    (note,) = open_data((X, [0, 1] * 3)).notes
+    assert note.startswith("arrays: X: read as pictures of 16 x 8 with 8 channels; if it is (n, c, h, w)")
+
+
+@pytest.mark.parametrize(("values", "shape"), [(64, (8, 8, 1)), (3072, (32, 32, 3))])
+def test_flat_rows_are_told_how_to_become_pictures(values: int, shape: tuple[int, ...]):
+    X = np.random.default_rng(0).integers(0, 256, (5, values), dtype=np.uint8)
+    with pytest.raises(DataError, match=r"got shape \(5, ") as caught:
+        as_images(X, "X")
+    line = caught.value.remedy.partition(": ")[2].partition(", or ")[0].rstrip(".")
+    assert as_images(eval(line, {"X": X}), "X").shape == (5, *shape)
+
+
+def test_pictures_and_labels_in_the_wrong_order_are_recognised():
+    with pytest.raises(DataError) as caught:
+        open_data(([0, 1, 0, 1], pictures(4)))
+    assert caught.value.remedy == "Give the pictures first and the labels second: (X, y)."
+
+
+def test_a_split_without_pictures_is_left_out_and_said(tmp_path: Path):
+    X, y = pictures(4), np.array([0, 1, 0, 1])
+    source = open_data(npz(tmp_path / "a.npz", x_train=X, y_train=y, x_test=X[:0], y_test=y[:0]))
+    assert source.splits == ("train",) and source.notes == ("a: x_test holds no pictures: there is no test split",)
+    with pytest.raises(DataError, match=r"x_train must be pictures .* got shape \(0, 5, 7, 3\)"):
+        open_data(npz(tmp_path / "b.npz", x_train=X[:0], y_train=y[:0]))
+
+
+# ---- labels that have been somewhere else before
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([b"cat", b"cow", b"cat", b"dog"]), np.array([b"cat", b"cow", b"cat", b"dog"], object),
+          np.array([0.0, 1.0, 0.0, 2.0]), np.array([1, 2, 1, 3], object), np.array([1.0, 2.0, 1.0, 3.0], object)]
+)  # fmt: skip
+def test_labels_lose_their_wrapping(y: Any):
+    labels = as_labels(y, 4, "y")
+    assert labels.dtype.kind in "iU" and np.unique(labels, return_inverse=True)[1].tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("y", [np.array([0.0, 1, 2] * 5), np.array([[3.0], [7], [9]] * 5), np.array([-1.0, 1.0, 1.0] * 5)])
+def test_whole_floats_with_few_values_are_classes_and_it_is_said(y: np.ndarray):
+    source = open_data((pictures(15), y))
+    assert source.task == "classify" and source.classes == tuple(str(int(value)) for value in np.unique(y))
+    (note,) = source.notes
+    assert "are read as classes; to estimate them, --task regression" in note
+    asked = open_data((pictures(15), y), task="regression")
+    assert asked.task == "regression" and asked.notes == ()
+
+
+@pytest.mark.parametrize("y", [np.arange(15) / 7, np.arange(15.0), np.tile([0.5, 1.0, 2.0], 5)])
+def test_other_floats_are_numbers_and_it_is_said(y: np.ndarray):
+    source = open_data((pictures(15), y))
+    assert source.task == "regression" and "read as numbers to estimate (regression)" in source.notes[0]
+
+
+def test_a_missing_label_is_counted():
+    y = np.array([0.0, 1, np.nan] + [0, 1, 1] * 4)
+    with pytest.raises(DataError, match=r"arrays: y has no label \(NaN\) for 1 of 15 pictures"):
+        open_data((pictures(15), y))
+
+
+def test_one_hot_rows_without_a_class_are_refused_and_each_remedy_works():
+    y = np.eye(3, dtype=int)[np.arange(12) % 3]
+    y[[2, 7]] = 0
+    with pytest.raises(DataError, match=r"one-hot rows of 3 classes, but 2 of its 12 rows are all 0: no class") as caught:
+        open_data((pictures(12), y))
+    assert "--task multilabel" in caught.value.remedy
+    assert open_data((pictures(12), y), task="multilabel").task == "multilabel"
+    assert open_data((pictures(12), np.column_stack([y, y.sum(1) == 0]))).classes == ("0", "1", "2", "3")
+
+
+def test_minus_one_is_said_to_be_a_class_where_others_start_at_zero():
+    assert "-1 is read as a class of its own" in open_data((pictures(6), [-1, 0, 1] * 2)).notes[0]
+    assert open_data((pictures(6), [-1, 1] * 3)).notes == ()
+    assert open_data((pictures(6), [1, 2, 3] * 2)).notes == ()
+
+
+def test_numbers_are_not_cut_to_be_classes():
+    with pytest.raises(DataError) as caught:
+        as_labels([0.5, 1.5, 0.5, 1.5], 4, "y")
+    assert "--task regression" in caught.value.remedy and "astype" not in caught.value.remedy

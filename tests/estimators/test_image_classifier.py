@@ -152,7 +152,7 @@ def test_the_model_of_a_classifier_is_saved_and_loaded(digits, tmp_path):
         (np.zeros((4, 64), np.uint8), [1, 2, 1, 2], DataError, r"X must be pictures \(n, h, w\)"),
         (np.full((4, 8, 8), 7.0), [1, 2, 1, 2], DataError, "floats from 7 to 7"),
         (np.full((4, 8, 8), np.nan), [1, 2, 1, 2], DataError, "NaN or Inf in 4 of 4 pictures"),
-        (np.zeros((4, 8, 8), np.int64), [1, 2, 1, 2], DataError, "got int64"),
+        (np.full((4, 8, 8), 256, np.int64), [1, 2, 1, 2], DataError, "got int64"),
     ],
 )
 def test_bad_pictures_and_labels_are_refused_in_words(X, y, error, words):

@@ -204,7 +204,7 @@ def test_the_command_line_shows_labels(multilabel, tmp_path):
 def test_a_regression_can_be_repeated_bit_for_bit(tmp_path):
     train = squares(60, 4)
     np.savez(tmp_path / "few.npz", x_train=train.X, y_train=train.left.astype(float))
-    striate.train(tmp_path / "few.npz", network=tiny(1), steps=4, output=tmp_path / "run", diagnose=False)
+    striate.train(tmp_path / "few.npz", network=tiny(1), task="regression", steps=4, output=tmp_path / "run", diagnose=False)
     assert repro(ReproRequest(run=tmp_path / "run")).equal
 
 

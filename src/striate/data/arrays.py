@@ -12,14 +12,15 @@ from striate.core.errors import DataError
 from striate.core.targets import Task
 from striate.data.fitting import fit_images
 from striate.data.published import npz_arrays
+from striate.data.ranges import as_bytes, reshaping
 from striate.data.records import DataSource, Part, checked_classes
-from striate.data.targets import as_label_sets, as_numbers, task_of
+from striate.data.targets import as_label_sets, as_numbers, is_one_hot, plain, task_in_words, task_of
 
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 
 
 def as_images(values: Any, name: str) -> np.ndarray:
-    """Pictures as uint8 (n, h, w, c), from uint8 or from floats in [0, 1], (n, h, w) or (n, h, w, c).
+    """Pictures as uint8 (n, h, w, c), from (n, h, w) or (n, h, w, c) as `as_bytes` takes them.
 
     Raises:
         DataError: another shape, dtype or range; names the field.
@@ -28,40 +29,49 @@ def as_images(values: Any, name: str) -> np.ndarray:
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
-        raise DataError(f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {np.shape(values)}", "Reshape it.")
-    if array.shape[1] in (1, 3) and array.shape[3] > 4:
+        remedy = reshaping(np.shape(values))
+        raise DataError(f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {np.shape(values)}", remedy)
+    if array.shape[1] <= 4 < array.shape[3]:
         message = f"{name} must be pictures (n, h, w, c), got shape {array.shape}, which looks like (n, c, h, w)"
         raise DataError(message, "Move the channels last: X.transpose(0, 2, 3, 1).")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype.kind != "f":
-        raise DataError(f"{name} must be uint8, or floats in [0, 1], got {array.dtype}", "Convert it: X.astype('uint8').")
-    if bad := len(array) - int(np.isfinite(array).all((1, 2, 3)).sum()):
-        raise DataError(f"{name} holds NaN or Inf in {bad:,} of {len(array):,} pictures", "Leave those pictures out.")
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise DataError(f"{name} must be uint8, or floats in [0, 1], got floats from {array.min():g} to {array.max():g}", "Divide by 255.")
-    return np.ascontiguousarray(np.rint(array * 255).astype(np.uint8))
+    return as_bytes(array, name)
 
 
 def as_labels(values: Any, count: int, name: str) -> np.ndarray:
-    """Labels as an array (n,) of whole numbers or text; one-hot rows become numbers.
+    """Labels as an array (n,) of whole numbers or text; one-hot rows become numbers, bytes text, and whole floats whole numbers.
 
     Raises:
-        DataError: another shape or dtype, or not one label a picture; names the field.
+        DataError: another shape or dtype, a picture without a label, or not one label a picture; names the field.
     """
-    array = _as_array(values, name, "Give one whole number or one text a picture.")
+    array = plain(_as_array(values, name, "Give one whole number or one text a picture."))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all() and (array.sum(1) == 1).all():
+    if array.ndim == 2 and is_one_hot(array):
+        if empty := int((array.sum(1) == 0).sum()):
+            message = f"{name} has one-hot rows of {array.shape[1]} classes, but {empty:,} of its {len(array):,} rows are all 0: no class"
+            remedy = "Leave those pictures out, or give them a column of their own; if pictures may have no label, --task multilabel."
+            raise DataError(message, remedy)
         array = array.argmax(1)
-    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
-        array = array.astype(str)
+    if array.ndim == 1 and array.dtype.kind == "f":
+        if missing := int(np.isnan(array).sum()):
+            raise DataError(f"{name} has no label (NaN) for {missing:,} of {len(array):,} pictures", "Leave those pictures out.")
+        if (array == np.rint(array)).all():
+            array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iuUb":
-        message = f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}"
-        raise DataError(message, "Convert it: y.astype(int), or one-hot rows of 0 and 1.")
+        raise DataError(f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}", _labels_remedy(array))
     if len(array) != count:
         raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label a picture.")
     return array
+
+
+def _labels_remedy(array: np.ndarray) -> str:
+    if array.dtype.kind == "f" and array.ndim == 1:
+        return "To estimate numbers, train with --task regression (ImageRegressor); for classes, give each a whole number or a name."
+    if array.ndim == 2:
+        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels a picture, --task multilabel."
+    if array.ndim > 2:
+        return "Give the pictures first and the labels second: (X, y)."
+    return "Give each picture a label of one kind: all whole numbers, or all text."
 
 
 def _as_array(values: Any, name: str, remedy: str) -> np.ndarray:
@@ -92,9 +102,12 @@ def open_arrays(
         DataError: bad shapes, one class, or a label in another split that the training split has not.
     """
     words = {split: tuple(f"{name}: {field}" for field in pair) for split, pair in (fields or KEYS).items()}
+    splits, notes = _without_empty(splits, words)
     images = {split: as_images(x, words[split][0]) for split, (x, _) in splits.items()}
-    task = task or task_of(splits["train"][1])
+    asked, task = task, task or task_of(splits["train"][1])
     labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
+    if asked is None:
+        notes += task_in_words(task, splits["train"][1], words["train"][1])
     if task == "classify":
         classes = checked_classes(
             words["train"][1], [str(value) for value in np.unique(labels["train"])], "Give labels of two classes or more."
@@ -110,7 +123,17 @@ def open_arrays(
     if len({shape[2] for shape in shapes}) != 1:
         raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Bring them to one.")
     height, width, channels = images["train"].shape[1:]
-    return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts, task=task)
+    if channels > 4:
+        read = f"{words['train'][0]}: read as pictures of {height} x {width} with {channels} channels"
+        notes.append(f"{read}; if it is (n, c, h, w), move the channels last: X.transpose(0, 2, 3, 1)")
+    return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts, tuple(notes), task)
+
+
+def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
+    """The splits that hold something, the training split always among them; and what to tell of the others."""
+    empty = [split for split, (x, y) in splits.items() if split != "train" and np.shape(x)[:1] == (0,) == np.shape(y)[:1]]
+    notes = [f"{words[split][0]} holds no pictures: there is no {split} split" for split in empty]
+    return {split: arrays for split, arrays in splits.items() if split not in empty}, notes
 
 
 def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:

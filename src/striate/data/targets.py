@@ -9,19 +9,80 @@ import numpy as np
 from striate.core.errors import DataError, UsageError
 from striate.core.targets import TargetSpec, Task
 
+FEW = 20  # whole numbers, up to which floats are classes
+EACH = 3  # pictures of each, at least
+
 
 def task_of(values: Any) -> Task:
     """What targets are for: floats (n,) or (n, k) for regression, rows (n, k) of 0 and 1 for multilabel, all else for classify.
 
-    Rows of which each has a single 1 are classes, one-hot.
+    Rows of which none has more than a single 1 are classes, one-hot. Floats (n,) are classes where they are whole numbers, at most 20
+    different ones, with three pictures each on average: so files keep labels that passed through a table.
     """
     try:
-        array = np.asarray(values)
+        array = plain(np.asarray(values))
     except ValueError:  # rows that differ in length
         return "classify"
     if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iufb" and np.isin(array, (0, 1)).all():
-        return "classify" if (array.sum(1) == 1).all() else "multilabel"
-    return "regression" if array.dtype.kind == "f" and array.ndim in (1, 2) else "classify"
+        return "classify" if is_one_hot(array) else "multilabel"
+    if array.dtype.kind != "f" or array.ndim not in (1, 2):
+        return "classify"
+    return "classify" if _are_few_whole_numbers(array) else "regression"
+
+
+def _are_few_whole_numbers(array: np.ndarray) -> bool:
+    """Whether floats (n,) or (n, 1) are labels; those that are missing (NaN) do not count."""
+    if array.ndim == 2 and array.shape[1] != 1:
+        return False
+    there = array[~np.isnan(array)]
+    found = np.unique(there)
+    return bool(len(found) and len(found) <= FEW and len(there) >= EACH * len(found) and (found == np.rint(found)).all())
+
+
+def is_one_hot(array: np.ndarray) -> bool:
+    """Whether rows (n, k) are of 0 and 1 with a single 1 at most, and some have one."""
+    if array.dtype.kind not in "iufb" or not np.isin(array, (0, 1)).all():
+        return False
+    ones = array.sum(1)
+    return bool(len(ones) and ones.max() == 1)
+
+
+def task_in_words(task: Task, values: Any, name: str) -> list[str]:
+    """What to tell of a task that was told from sound training targets `values`, where another could have been meant."""
+    array = plain(np.asarray(values))
+    if array.dtype.kind not in "iufb":
+        return []
+    number = len(np.unique(array))
+    if task == "multilabel":
+        return [f"{name}: rows of 0 and 1 with several 1s are read as sets of labels (multilabel)"]
+    if task == "regression":
+        kind = f"floats of {number:,} different values" if array.ndim == 1 or array.shape[1] == 1 else f"rows of {array.shape[1]} floats"
+        return [f"{name}: {kind} are read as numbers to estimate (regression); if they are classes, --task classify"]
+    if array.dtype.kind == "f" and not is_one_hot(array.reshape(len(array), -1)):
+        return [f"{name}: whole numbers as floats, {number} different ones, are read as classes; to estimate them, --task regression"]
+    if array.dtype.kind == "i" and number > 2 and array.min() == -1 and array.max() > 0:
+        return [f"{name}: -1 is read as a class of its own; leave those pictures out if it means that they have no label"]
+    return []
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """Targets without their wrapping: bytes as text, and Python objects of one kind as an array of it; others as they are.
+
+    Raises:
+        DataError: bytes that are no UTF-8.
+    """
+    if array.dtype.kind == "O" and array.size:
+        items = list(array.flat)
+        for kinds in ((bytes,), (str,), (bool, np.bool_), (int, float, np.integer, np.floating)):
+            if all(isinstance(item, kinds) for item in items):
+                array = np.array(items).reshape(array.shape)
+                break
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"labels as bytes must be UTF-8: {error}", "Decode them: np.char.decode(y, 'latin-1').") from None
 
 
 def as_numbers(values: Any, count: int, name: str) -> np.ndarray:
@@ -75,7 +136,7 @@ def standardized(labels: np.ndarray, spec: TargetSpec | None) -> np.ndarray:
 
 def _rows(values: Any, count: int, name: str, wanted: str) -> np.ndarray:
     try:
-        array = np.asarray(values)
+        array = plain(np.asarray(values))
     except ValueError:
         raise DataError(f"{name} is not one array: its rows differ in length", "Give as many columns in each row.") from None
     if array.dtype.kind not in "iufb" or array.ndim not in (1, 2) or 0 in array.shape:
