@@ -424,3 +424,40 @@ def test_a_large_jpeg_that_is_cut_short_is_refused_at_a_part_of_its_size_too(pic
 
 def test_limits_are_those_that_are_documented():
     assert (decode.MAX_PIXELS, decode.MAX_SIDE) == (50_000_000, 30_000)
+
+
+# ---- what is drawn in white on nothing
+
+
+def strokes(colour: int) -> Image.Image:
+    """A bar of one grey on transparent ground, with smooth edges: (6, 8)."""
+    alpha = np.zeros((6, 8), np.uint8)
+    alpha[1:5, 3:5], alpha[1:5, 2] = 255, 100
+    return Image.merge("RGBA", [Image.new("L", (8, 6), colour)] * 3 + [Image.fromarray(alpha)])
+
+
+@pytest.mark.parametrize("colour", [255, 250])
+def test_white_strokes_on_transparent_ground_are_put_on_black(colour: int, encode: Encode):
+    """Over black, a colour of opacity a is a times itself."""
+    picture = strokes(colour)
+    expected = np.rint(np.asarray(picture.getchannel("A")) / 255 * colour)
+    decoded = decode_image(encode(picture)).astype(int)
+    assert np.abs(decoded - expected[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("colour", [0, 128, 230])
+def test_other_strokes_stay_on_white(colour: int, encode: Encode):
+    assert decode_image(encode(strokes(colour)))[0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_white_of_one_opacity_stays_white(alpha: int, encode: Encode):
+    assert (decode_image(encode(Image.new("RGBA", (8, 6), (255, 255, 255, alpha)))) == 255).all()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_strokes_on_a_grey_called_transparent_are_put_on_black(bits: int, encode: Encode):
+    grey = np.zeros((6, 8), np.uint8 if bits == 8 else np.uint16)
+    grey[1:5, 3:5] = 2**bits - 1
+    decoded = decode_image(encode(Image.fromarray(grey), transparency=0))
+    np.testing.assert_array_equal(decoded[..., 0], np.where(grey, 255, 0))

@@ -376,3 +376,20 @@ def test_real_photographs_are_read(data_dir: Path):
     np.testing.assert_array_equal(
         images.images[123], decode_image(images.paths[123], ImageSpec(height=32, width=48, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3))
     )
+
+
+def test_white_drawings_on_transparent_ground_are_put_on_black_and_it_is_said(tmp_path: Path):
+    for name, colour in (("bar", 255), ("box", 0)):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            pixels = np.zeros((6, 8, 4), np.uint8)
+            pixels[1:5, 2 + index : 4 + index] = (colour, colour, colour, 255)
+            Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
+
+    source = open_folder(tmp_path)
+
+    words = "6 files with transparency: those on which all that is drawn is white are put on black, the others on white"
+    assert source.notes == (words,)
+    images = source.read("train").images
+    assert images[0, 0, 0, 0] == 0 and images[0, 1, 2, 0] == 255  # a white bar on black
+    assert images[3, 0, 0, 0] == 255 and images[3, 1, 2, 0] == 0  # a black one on white

@@ -21,6 +21,7 @@ from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
+from striate.data.transparency import Ground, flattened, ground_of
 
 __all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
 
@@ -55,14 +56,15 @@ class PictureHeader(NamedTuple):
     height: int  # upright
     width: int
     channels: int  # 1 for a grey picture, else 3
+    transparent: bool = False  # pixels may be
 
 
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
-    """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over white, fitted to `spec`.
+    """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over its ground, fitted to `spec`.
 
     Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 where the file calls 0
     white; colours of 16 bits lose their lower 8. Animations and files of several pages give their first picture. Colour profiles are
-    not applied. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
+    not applied. The ground of transparency is white, or black where over white nothing would be seen. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
     eighth, never at less than twice that size, which saves most of the time.
 
     Args:
@@ -95,11 +97,25 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
         DataError: not a picture of a known format, or too large; names it.
     """
     with _opened(path, str(path)) as (image, _):
-        channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
+        channels, transparent = (
+            1 if levels_of(image).is_grey else 3,
+            image.has_transparency_data,
+        )  # before the orientation, for which Pillow loads a PNG file
         height, width = image.size[::-1]
         if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
             height, width = width, height
-        return PictureHeader(height, width, channels)
+        return PictureHeader(height, width, channels, transparent)
+
+
+def ground_of_file(path: str | PathLike[str]) -> Ground:
+    """The ground that a picture with transparency is laid over.
+
+    Raises:
+        DataError: as `decode_image`.
+    """
+    with _opened(path, str(path), whole=True) as (image, _):
+        image.load()
+        return ground_of(image.convert("RGBA")) if not image.mode.startswith("I") else "white"
 
 
 def decode_mask(path: str | PathLike[str]) -> np.ndarray:
@@ -219,7 +235,7 @@ def _pixels(image: Image.Image, file: IO[bytes]) -> np.ndarray:
 
 
 def _flat(image: Image.Image, file: IO[bytes]) -> Image.Image:
-    """The whole picture as it lies in its file, with 8 bits a channel, over white."""
+    """The whole picture as it lies in its file, with 8 bits a channel, over its ground."""
     levels = levels_of(image)  # before loading, which forgets how the file has them
     image.load()
     target = "L" if levels.is_grey else "RGB"
@@ -231,5 +247,5 @@ def _flat(image: Image.Image, file: IO[bytes]) -> Image.Image:
         image.info["transparency"] = levels.transparent
     if image.has_transparency_data:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert(target)
+        return flattened(rgba).convert(target)
     return image if image.mode == target else image.convert(target)

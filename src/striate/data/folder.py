@@ -15,7 +15,7 @@ import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
-from striate.data.decode import PictureHeader, decode_image, picture_header
+from striate.data.decode import PictureHeader, decode_image, ground_of_file, picture_header
 from striate.data.fitting import with_channels
 from striate.data.packing import room_for
 from striate.data.records import DataSource, Part, checked_classes
@@ -33,6 +33,7 @@ SYNONYMS = {
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
 SHOWN = 5  # names in one message
+LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ def open_folder(root: Path, *, skip_unreadable: bool = False) -> DataSource:
     if gone := [name for name, files in listings["train"].pictures.items() if not any(path in headers for path in files)]:
         raise unreadable(bad, f"; no picture is left of class {_names(gone)}")
 
+    notes += notes_on_ground([path for path, header in headers.items() if header.transparent])
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     parts: dict[str, Callable[[], Part]] = {}
@@ -206,6 +208,15 @@ def in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[P
             else:
                 done[path] = result
     return done, failed
+
+
+def notes_on_ground(transparent: Sequence[Path]) -> list[str]:
+    """What to tell of pictures with transparency, by a look at a few of them: whether they are laid over black."""
+    chosen = transparent[:: max(1, len(transparent) // LOOKED_AT)]
+    grounds, _ = in_threads(ground_of_file, chosen)
+    if "black" not in grounds.values():
+        return []
+    return [f"{count_of(transparent)} with transparency: those on which all that is drawn is white are put on black, the others on white"]
 
 
 def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:

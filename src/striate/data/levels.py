@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImagePalette, PngImagePlugin, TiffImagePlugin
 
 from striate.core.errors import DataError
+from striate.data.transparency import fill
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 STEPS = {"L;2": 85, "L;4": 17}  # between two levels of a PNG file of 2 or 4 bits, once they are spread over 0 to 255
@@ -63,18 +64,18 @@ def grey_of_8_bits(values: np.ndarray, levels: Levels) -> np.ndarray:
     shares: np.ndarray = np.minimum(values.astype(np.float32) * np.float32(255 / levels.most), 255)
     grey: np.ndarray = np.rint(255 - shares if levels.white_is_zero else shares).astype(np.uint8)
     if levels.transparent is not None:
-        grey[values == levels.transparent] = 255
+        fill(grey, values == levels.transparent)
     return grey
 
 
 def whitened(upper: np.ndarray, levels: Levels, file: IO[bytes]) -> np.ndarray:
-    """`upper` (h, w, 3), the upper 8 of 16 bits, with white where all 16 are those of the colour that the PNG file calls transparent."""
+    """`upper` (h, w, 3), the upper 8 of 16 bits, with the ground's colour where all 16 are those of the colour that the PNG file calls transparent."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
         image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]  # byte order the other way round: the lower 8 bits
         lower = np.asarray(image)
     colour = np.array(levels.transparent, np.uint16)
-    upper[((upper == colour >> 8) & (lower == (colour & 255))).all(-1)] = 255
+    fill(upper, ((upper == colour >> 8) & (lower == (colour & 255))).all(-1))
     return upper
 
 
