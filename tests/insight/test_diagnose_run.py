@@ -11,10 +11,10 @@ from PIL import Image
 
 import striate
 from striate.apps.cli import main
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.data.published import npz_arrays
-from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, read_rows, stopped_at, summary
-from striate.workflows.diagnosis.probing import HISTORY, read_history
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, stopped_at, summary
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
 from striate.workflows.training.train import train
@@ -59,7 +59,7 @@ def test_of_a_healthy_run_nothing_is_said_and_nothing_found(healthy):
     assert said == []
     assert report.findings == ()
     assert (report.epochs, report.batches) == (3, 8)
-    assert report.looks == len(read_history(folder / HISTORY)) == 7  # steps 1, 2, 5, 10, 20, 50 and 100 of 123
+    assert report.looks == len(RunFolder(folder).read_history()) == 7  # steps 1, 2, 5, 10, 20, 50 and 100 of 123
     assert summary(report).endswith("8 batches computed again\nnothing found\n")
     for name in ("gradients.png", "layers.png", "curves.png"):
         with Image.open(folder / "report" / "diagnose" / name) as picture:
@@ -95,7 +95,7 @@ def test_a_run_without_a_probe_has_the_same_weights_and_no_history(healthy, tmp_
 
     quick(tmp_path / "run", diagnose=False)
 
-    assert not (tmp_path / "run" / HISTORY).exists()
+    assert not RunFolder(tmp_path / "run").history.exists()
     assert weights(tmp_path / "run") == weights(folder)
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
     assert (report.findings, report.looks) == ((), 0)
@@ -191,18 +191,18 @@ def test_of_a_step_whose_length_is_searched_for_nothing_is_said(tmp_path):
     _, said = quick(tmp_path / "run", data=(pictures, np.arange(60) % 3), optimizer="lbfgs", epochs=2)
 
     assert [line for line in said if "learning rate" in line] == []
-    samples = read_history(tmp_path / "run" / HISTORY)
+    samples = RunFolder(tmp_path / "run").read_history()
     assert samples and all(layer.update_ratio is None for sample in samples for layer in sample.layers)
 
 
 def test_damaged_metrics_and_history_name_the_place(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,val_loss\n1,0.5\n2,high\n")
-    (tmp_path / HISTORY).write_text('{"step": 1, "layers": []}\n{"step": "soon"}\n')
+    (tmp_path / "probe.jsonl").write_text('{"step": 1, "layers": []}\n{"step": "soon"}\n')
 
-    with pytest.raises(DataError, match=r"metrics\.csv: val_loss of row 2 must be a number, got 'high'"):
-        read_rows(tmp_path / "metrics.csv")
-    with pytest.raises(DataError, match=r"probe\.jsonl: line 2 is not a sample: .*\nRemove the file to do without it\."):
-        read_history(tmp_path / HISTORY)
+    with pytest.raises(RefusedFileError, match=r"metrics\.csv: val_loss of row 2 must be a number, got 'high'"):
+        RunFolder(tmp_path).read_metrics()
+    with pytest.raises(RefusedFileError, match=r"probe\.jsonl: line 2 is not a sample: .*\nRemove the file to do without it\."):
+        RunFolder(tmp_path).read_history()
 
 
 def test_a_run_on_arrays_is_diagnosed_from_its_curves_and_its_probe(tmp_path):
@@ -220,7 +220,7 @@ def test_a_run_on_arrays_is_diagnosed_from_its_curves_and_its_probe(tmp_path):
 
 def test_a_run_of_another_task_is_diagnosed_from_its_curves_and_its_probe(too_fast, tmp_path):
     folder, _ = too_fast
-    for name in ("metrics.csv", HISTORY):
+    for name in ("metrics.csv", "probe.jsonl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "task": "regression"}))

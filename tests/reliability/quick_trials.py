@@ -16,12 +16,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from striate.core.files import write_json
 from striate.core.journal import read_journal
 from striate.networks.layers import Chain, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.ablation import ablate, trials
 from striate.workflows.ablation.variants import slug
-from striate.workflows.training.runs import write_json
 
 VARIANTS, SEEDS, KILLS = ("baseline", "without norm", "swap activation=tanh", "width 0.5"), 25, 20
 TRIAL = """

@@ -78,7 +78,7 @@ HOSTILE = {
     "a group twice": ("settings: {epochs: 7}\nsettings: {seed: 1}\n", r"line 2: settings stands there twice"),
     "depth": ("settings: " + "[" * 100_000, r"line 1: more than 6 levels deep"),
     "depth by lines": ("".join("  " * i + "a:\n" for i in range(50)), r"line 7: more than 6 levels deep"),
-    "size": ("#" * (MAX_BYTES + 1), r"has 262,145 bytes, more than the 262,144 of any recipe"),
+    "size": ("#" * (MAX_BYTES + 1), r"262,145 bytes instead of at most 262,144"),
     "not a number": ("settings:\n  learning_rate: .nan\n", r"learning_rate must be a finite number, got nan"),
     "infinite": ("settings:\n  step_at: [0.5, -.inf]\n", r"step_at must be a finite number, got -inf"),
     "infinite when read": ("settings:\n  learning_rate: 1.0e+400\n", r"learning_rate must be a finite number, got inf"),

@@ -20,8 +20,9 @@ from striate.estimators import transfer as estimators_transfer
 from striate.estimators.transfer import TIMM_TWINS, open_weights, start_of
 from striate.networks.catalog import network
 from striate.networks.foreign import published_network
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import transfer
-from striate.workflows.training.repro import ReproRequest, read_metrics, repro
+from striate.workflows.training.repro import ReproRequest, repro
 
 QUICK = {"batch_size": 4, "steps": 2, "precision": "float32", "device": "cpu", "crop_padding": 0, "diagnose": False}
 
@@ -297,7 +298,7 @@ def test_a_run_of_the_users_module_goes_on_when_it_is_handed_in_again(tmp_path):
     striate.train((X, y), network=module, epochs=2, schedule="constant", output=tmp_path / "b", **settings)
     striate.train((X, y), network=Own(), resume=tmp_path / "b", epochs="+1", diagnose=False)
 
-    straight, continued = (read_metrics(tmp_path / name / "metrics.csv") for name in ("a", "b"))
+    straight, continued = (RunFolder(tmp_path / name).read_metrics() for name in ("a", "b"))
     assert [row["val_loss"] for row in continued] == [row["val_loss"] for row in straight]
     assert len(straight) == 3
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, StriateError
 
@@ -91,6 +93,18 @@ def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
     if found != data:
         raise EnvironmentFault(f"{path}: the disk gives back other bytes than were written", "Check the disk, or choose another --output.")
     return found
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as JSON, whole or not at all; errors as of `write_atomically`."""
+    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
+    """Write plain data as YAML, in its order; errors as of `write_atomically`."""
+    import yaml
+
+    write_atomically(path, yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True).encode())
 
 
 def sync_directory(directory: Path) -> None:

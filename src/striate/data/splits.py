@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -35,15 +35,6 @@ class Division:
     val_fraction: float = 0.1  # of train, held out where there is no val split
     seed: int = 0
     train_images: int | None = None  # of those left to train on; None: all
-
-    @classmethod
-    def of_run(cls, config: Mapping[str, Any]) -> Self:
-        """As the configuration of a run says."""
-        return cls(
-            val_fraction=config.get("val_fraction", cls.val_fraction),
-            seed=config.get("val_seed", cls.seed),
-            train_images=config.get("train_images"),
-        )
 
     def train_and_val(self, source: Source[Images], spec: ImageSpec) -> tuple[Images, Images]:
         """The pictures to train on and to validate on.

@@ -15,17 +15,16 @@ from torch import Tensor, nn
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
-from striate.data.sources import open_data
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.page import Section, document, figure, pairs, table
 from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
-from striate.workflows.training.runs import read_config, write_json
+from striate.workflows.runs.behind import config_behind
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
@@ -105,12 +104,8 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("only a model that gives one class a picture can be attacked", "Train one with --task classify.")
     run = None if isinstance(request.run, Model) else Path(request.run)
-    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
-        raise UsageError("the model does not tell its data", "Name the data set: striate attack MODEL DATA.")
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=bool(config.get("skip_unreadable")))
+    config = config_behind(request.run, model)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     pictures = read_split(source, request.split, model, config, say)
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
     if not len(shown):

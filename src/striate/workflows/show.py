@@ -13,8 +13,8 @@ from striate.core.files import write_atomically
 from striate.networks.catalog import CATALOG, network
 from striate.networks.network import Network
 from striate.networks.table import layer_records
+from striate.workflows.runs.folder import RunFolder
 
-DESCRIPTION = "network.json"  # in a run folder
 REQUEST = ConfigDict(extra="forbid")
 
 
@@ -90,12 +90,12 @@ def named(request: ShowRequest) -> Network:
     """The network that `request` names: read from the folder or file of a model, or made."""
     sizes = (request.num_classes, request.in_channels, request.input_size)
     path = Path(request.network)
-    if path.suffix != ".safetensors" and not (path.is_dir() and (path / DESCRIPTION).is_file()):
+    if path.suffix != ".safetensors" and not (path.is_dir() and RunFolder(path).has_network):
         return network(request.network, *sizes)
     if sizes != (None, None, None):
         raise UsageError(f"{path}: a trained network has its own classes and input", "Leave the sizes out.")
     if path.is_dir():
-        return network(str(path / DESCRIPTION))
+        return RunFolder(path).read_network()
     from striate.networks.model_file import read_model
 
     return read_model(path).network

@@ -258,9 +258,8 @@ def rate(text: str | None) -> float | str | None:
 
 def assignments(words: list[str]) -> dict[str, object]:
     """The values of `--set NAME=VALUE`, read as YAML reads them: numbers, true and false, lists, text."""
-    import yaml
-
-    from striate.core.errors import UsageError
+    from striate.core.bounded import parsed_yaml
+    from striate.core.errors import RefusedFileError, UsageError
 
     values = {}
     for word in words:
@@ -268,9 +267,9 @@ def assignments(words: list[str]) -> dict[str, object]:
         if not equals:
             raise UsageError(f"--set {word}: must be NAME=VALUE", "For example --set settings.step_gamma=0.5.")
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {word}: the value cannot be read: {error}") from None
+            values[name] = parsed_yaml(text, "the value")
+        except RefusedFileError as error:
+            raise UsageError(f"--set {word}: {error.message}", error.remedy) from None
     return values
 
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, EnvironmentFault, InterruptedRun, UsageError
+from striate.core.files import write_json
 from striate.core.journal import Journal, read_journal
 from striate.core.locks import RunLock
 from striate.data.batches import Augmentation
@@ -27,11 +28,12 @@ from striate.workflows.ablation.trials import Result, Trial, in_processes, in_th
 from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import Plan
 from striate.workflows.training.planning import planned
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence, Watch
-from striate.workflows.training.runs import new_run_folder, write_json
+from striate.workflows.training.runs import new_run_folder
 
 PLAN, JOURNAL = "ablation.json", "trials.jsonl"
 UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
@@ -123,7 +125,7 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
         folder = new_run_folder("ablate", f"{held['data_name']}-{held['network']}", request.output)
     with RunLock(folder):
         if held is not None:
-            write_json(folder / "env.json", info())
+            RunFolder(folder).write_env(info())
             write_json(folder / PLAN, held)
         else:
             held = _read_plan(folder)
@@ -137,8 +139,8 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
     """Everything that decides the ablation, as plain data; says the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     plan = planned(training, watch)
-    if plan.config.get("task") not in (None, "classify"):
-        raise UsageError(f"ablate compares classifiers, and the task is {plan.config['task']}")
+    if plan.config.task not in (None, "classify"):
+        raise UsageError(f"ablate compares classifiers, and the task is {plan.config.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
     if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
         raise UsageError(f"{AUGMENTATION}: this training has none", "Name one, for example with a --recipe, or leave that edit out.")
@@ -154,7 +156,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
         "seeds": request.seeds,
         "first_seed": plan.fitting.settings.seed,
         "hang_after": request.hang_after,
-        "config": plan.config,
+        "config": plan.config.plain(),
         "variants": [
             {
                 "name": one.name,

@@ -14,16 +14,15 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.networks.layers.foreign import Foreign
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.pictures import DPI, drawing, png_bytes
-from striate.workflows.training.continuing import open_source
-from striate.workflows.training.runs import read_config, write_json
+from striate.workflows.runs.behind import config_behind
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
@@ -77,12 +76,8 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     model = load(request.run, device=str(choose_device(request.device)))
     if model.targets is not None or labels_pixels(model):
         raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
-    config = read_config(request.run) if (request.run / "config.yaml").is_file() else {}
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
-        raise UsageError(f"{request.run}: the model does not tell its data", "Name the data set: striate ablate RUN DATA --lesion.")
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    source = open_source(data, config.get("task"), data_dir=data_dir, skip_unreadable=bool(config.get("skip_unreadable")))
+    config = config_behind(request.run, model)
+    source = open_source(request.data, config, data_dir=request.data_dir)
     pictures = read_split(source, "val", model, config, say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.core.files import write_atomically
+from striate.core.files import write_atomically, write_json
 from striate.core.tables import aligned, csv_text, spreadsheet_cell
 from striate.workflows.page import Section, code, document, figure, folded, pairs, table
 from striate.workflows.pictures import DPI, drawing, png_bytes
-from striate.workflows.training.runs import write_json
 
 if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateReport, VariantRow

@@ -12,13 +12,13 @@ from typing import Any
 
 from striate.core.devices import choose_device, wait_briefly
 from striate.core.errors import NumericError, StriateError, is_out_of_memory
+from striate.core.files import write_json
 from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
 from striate.estimators.fitting import EpochRow, fit_images
 from striate.estimators.model import load
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import run
-from striate.workflows.training.runs import write_json
 
 RESULT, HEARTBEAT = "result.json", "heartbeat"
 LAST_WORDS = 400  # characters of a failure that a trial's row tells

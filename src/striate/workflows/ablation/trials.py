@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import EnvironmentFault, InterruptedRun
-from striate.core.files import write_atomically
+from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
 from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, RESULT, trial
-from striate.workflows.training.runs import write_json, write_yaml
+from striate.workflows.runs.folder import RunFolder
 
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
@@ -54,8 +54,8 @@ def prepare(one: Trial, folder: Path | None = None) -> Path:
         _wait_for_the_last(folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    write_yaml(folder / "config.yaml", one.config)
-    write_atomically(folder / "network.json", one.network.encode())
+    write_yaml(RunFolder(folder).config, one.config)
+    write_atomically(RunFolder(folder).network, one.network.encode())
     return folder
 
 
@@ -151,7 +151,7 @@ def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) 
     code = process.poll()
     if code is None:
         beat = one.folder / HEARTBEAT
-        lived = beat.stat().st_mtime if beat.exists() else (one.folder / "network.json").stat().st_mtime
+        lived = beat.stat().st_mtime if beat.exists() else RunFolder(one.folder).network.stat().st_mtime
         if time.time() - lived <= hang_after:
             return None
         process.kill()

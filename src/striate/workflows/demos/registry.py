@@ -16,10 +16,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UnknownNameError
-from striate.core.files import write_atomically
+from striate.core.files import write_atomically, write_json
 from striate.core.tables import aligned
 from striate.workflows.demos.shown import Setting, Shown, Table, word
-from striate.workflows.training.runs import new_run_folder, write_json
+from striate.workflows.training.runs import new_run_folder
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +15,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.errors import UsageError
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text, spreadsheet_cell
@@ -33,17 +31,16 @@ from striate.insight.diagnose import Finding, Sample, judge
 from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.rules import STARTED
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
-from striate.workflows.diagnosis.probing import HISTORY, counts_in_nats, read_history
+from striate.workflows.diagnosis.probing import counts_in_nats
 from striate.workflows.evaluation.evaluate import read_split
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.runs.behind import FILES
+from striate.workflows.runs.config import ARRAYS, RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import open_masked, read_masked_split
-from striate.workflows.training.continuing import fitting_of
-from striate.workflows.training.runs import read_config, write_json
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
-NOT_FINITE = Path("report") / "not-finite.npz"  # the batch at which a run stopped
 SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
     "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
@@ -104,17 +101,20 @@ def diagnose(
     run = request.run
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
-    config = read_config(run)
-    settings = with_checked_fields(TrainSettings, **config.get("settings", {}))
-    rows, history = read_rows(run / "metrics.csv"), read_history(run / HISTORY)
-    of_classes = config.get("task") in (None, "classify", "segment")
+    folder = RunFolder(run)
+    config = folder.read_config()
+    settings = config.settings
+    rows, history = folder.read_metrics(), folder.read_history()
+    of_classes = config.task in (None, "classify", "segment")
     if model is None and of_classes and (run / MODEL_NAME).is_file():
         try:
             model = load(run, device=str(choose_device(request.device)))
         except UsageError as error:  # a module of the user's own
             say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
     if not of_classes:
-        say(f"task {config['task']}: only the run's curves, and what was seen while it trained, are looked at")
+        say(f"task {config.task}: only the run's curves, and what was seen while it trained, are looked at")
+    if model is not None:
+        folder.refuse_edits(model.info.get(FILES))
     model = model if of_classes else None
     if pictures is None and model is not None:
         pictures = _train_pictures(request, config, model, say)
@@ -122,8 +122,7 @@ def diagnose(
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
     again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
     samples = [*history, *again]
-    num_classes = int(config.get("num_classes", 0)) or None
-    findings = judge(samples, rows, num_classes=num_classes if counts_in_nats(settings) else None)
+    findings = judge(samples, rows, num_classes=config.num_classes if counts_in_nats(settings) else None)
     if stopped := stopped_at(run, model):
         findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
 
@@ -139,42 +138,22 @@ def diagnose(
     return report
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of `metrics.csv`; none where the run ended before its first epoch did.
-
-    Raises:
-        DataError: a cell is not a number; names row and column.
-    """
-    if not path.is_file():
-        return []
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-    for number, row in enumerate(rows, start=1):
-        for name, cell in row.items():
-            try:
-                float(cell or "nan")
-            except (TypeError, ValueError):
-                raise DataError(f"{path}: {name} of row {number} must be a number, got {cell!r}") from None
-    return rows
-
-
-def _train_pictures(request: DiagnoseRequest, config: dict[str, Any], model: Model, say: Callable[[str], None]) -> ImageSet | None:
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
+def _train_pictures(request: DiagnoseRequest, config: RunConfig, model: Model, say: Callable[[str], None]) -> ImageSet | None:
+    data = request.data if request.data is not None else config.data
+    if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
         return None
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    skip = bool(config.get("skip_unreadable"))
+    data_dir, skip = request.data_dir or config.data_folder, config.skip_unreadable
     if labels_pixels(model):
         return read_masked_split(open_masked(data, skip_unreadable=skip), "train", model, config, lambda _text: None)
     source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
     return read_split(source, "train", model, config, lambda _text: None)
 
 
-def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: TrainSettings, num_batches: int) -> list[Sample]:
+def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:
     """What a probe sees when the model computes some training batches again, in training mode and without an update."""
-    augmentation = fitting_of(config, model.network, model.classes).augmentation
     batches = batches_of(
-        pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=augmentation, device=torch.device(model.device)
+        pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=config.augmentation, device=torch.device(model.device)
     )
     module = copy.deepcopy(model.module)  # its batch norms go on counting
     loss_fn = loss_of(settings)
@@ -190,7 +169,7 @@ def replay(model: Model, pictures: ImageSet, config: dict[str, Any], settings: T
 
 def stopped_at(run: Path, model: Model | None) -> list[Finding]:
     """The finding of a run that stopped at NaN or Inf and kept the batch of it."""
-    path = run / NOT_FINITE
+    path = RunFolder(run).not_finite
     if not path.is_file():
         return []
     with np.load(path, allow_pickle=False) as arrays:

@@ -6,16 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from striate.core.errors import DataError
 from striate.core.files import write_atomically
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun
 from striate.insight.diagnose import Finding, Sample
 from striate.insight.diagnose.probe import Probe
-
-HISTORY = "probe.jsonl"  # of a run folder: what the probe saw, one look a line
+from striate.workflows.runs.folder import RunFolder, read_history
 
 
 def watched(
@@ -36,7 +34,7 @@ def watched(
         inside=not settings.compile,
         updating=settings.optimizer != "lbfgs",  # it searches for the length of its step: the learning rate decides it not alone
     )
-    path = folder / HISTORY
+    path = RunFolder(folder).history
     probe.samples += [sample for sample in read_history(path) if sample.step <= training.loop.step]  # of a run that is continued
 
     def tell(found: Sequence[Finding]) -> None:
@@ -67,21 +65,3 @@ def write_history(path: Path, samples: Sequence[Sample]) -> None:
     """One sample a line, as JSON."""
     adapter = TypeAdapter(Sample)
     write_atomically(path, b"".join(adapter.dump_json(sample, exclude_none=True) + b"\n" for sample in samples))
-
-
-def read_history(path: Path) -> list[Sample]:
-    """The samples of a run; none where it was trained without a probe.
-
-    Raises:
-        DataError: the file is damaged; names the line.
-    """
-    if not path.is_file():
-        return []
-    adapter, samples = TypeAdapter(Sample), []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            samples.append(adapter.validate_json(line))
-        except ValidationError as error:
-            message = f"{path}: line {number} is not a sample: {error.errors()[0]['msg']}"
-            raise DataError(message, "Remove the file to do without it.") from None
-    return samples

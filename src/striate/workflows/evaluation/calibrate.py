@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.data.folder import picture_files
 from striate.data.sources import open_data
 from striate.estimators.model import Model, load, softmax
@@ -24,7 +24,8 @@ from striate.insight.calibrate.temperature import Bin, fit_temperature, reliabil
 from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import measure
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.training.runs import read_config, write_json
+from striate.workflows.runs.behind import config_behind
+from striate.workflows.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     """
     model, name, run = _model(request)
     output = _output(request, run)
-    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    config = config_behind(request.run, model)
     images, source_name = read_val(request, model, config, say)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
     temperature = fit_temperature(logits, labels)
@@ -166,7 +167,7 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     return output
 
 
-def read_val(request: CalibrateRequest, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> tuple[ImageSet, str]:
+def read_val(request: CalibrateRequest, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> tuple[ImageSet, str]:
     """The val split that decides, and the name of its data."""
     source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     return read_split(source, "val", model, config, say), source.name

@@ -18,10 +18,11 @@ from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import Interval, wilson_interval
-from striate.workflows.evaluation.openings import count_opening, run_of, say_opening
+from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
+from striate.workflows.runs.behind import config_behind, run_of
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.subjects import Subject, is_untrained, subject
-from striate.workflows.training.runs import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -173,10 +174,12 @@ def _answers(
         if set(model.classes) != set(models[0].classes):
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
             raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
-    sources = [source for source in request.subjects if isinstance(source, str | Path)]
-    runs = list(dict.fromkeys(run for run in map(run_of, sources) if run is not None and (run / "config.yaml").is_file()))
-    configs = [read_config(run) for run in runs]
-    config = configs[0] if configs else {}
+    by_run = {}
+    for source, model in zip(request.subjects, models, strict=True):
+        if isinstance(source, str | Path) and (run := run_of(source)) is not None and (known := config_behind(source, model)) is not None:
+            by_run[run] = known
+    runs, configs = list(by_run), list(by_run.values())
+    config = configs[0] if configs else None
     source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     if request.split != "test" and "val" not in source.splits:
         _check_division(runs, configs)
@@ -195,12 +198,13 @@ def _answers(
     return images, np.stack(answers), source.name
 
 
-def _check_division(runs: Sequence[Path], configs: Sequence[dict[str, Any]]) -> None:
+def _check_division(runs: Sequence[Path], configs: Sequence[RunConfig]) -> None:
     """Refuse a val split that one run held out and another trained on."""
     for run, config in zip(runs, configs, strict=True):
         for field in DIVISION:
-            if config.get(field) != configs[0].get(field):
-                message = f"{run}: {field} is {config.get(field)!r}, of {runs[0]} {configs[0].get(field)!r}: they held out other pictures"
+            ours, first = getattr(config, field), getattr(configs[0], field)
+            if ours != first:
+                message = f"{run}: {field} is {ours!r}, of {runs[0]} {first!r}: they held out other pictures"
                 raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
 
 

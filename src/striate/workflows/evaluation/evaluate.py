@@ -12,22 +12,22 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.errors import DataError
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
-from striate.data.splits import Division
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
-from striate.workflows.evaluation.openings import count_opening, run_of, say_opening
+from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.workflows.pictures import confusion_picture, mistakes_picture
+from striate.workflows.runs.behind import config_behind, data_of, division_of, run_of
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
 from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets, read_target_split
 from striate.workflows.tasks.targets import summary as target_summary
-from striate.workflows.training.runs import read_config, write_json
 
 MAX_MISTAKES = 36  # shown in the picture
 
@@ -77,7 +77,7 @@ def evaluate(
     if model is None:
         model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     run = None if isinstance(request.run, Model) else run_of(request.run)
-    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
+    config = config_behind(request.run, model)
     output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and Path(request.run).is_dir() else None)
 
     def opened(data: str) -> int | None:
@@ -90,8 +90,8 @@ def evaluate(
 
     name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if labels_pixels(model):
-        skip = request.skip_unreadable or bool(config.get("skip_unreadable"))
-        masked = open_masked(named_data(request.data, config), skip_unreadable=skip)
+        skip = request.skip_unreadable or bool(config and config.skip_unreadable)
+        masked = open_masked(data_of(request.data, config), skip_unreadable=skip)
         for note in masked.notes:
             say(note)
         pictures = read_masked_split(masked, request.split, model, config, say)
@@ -150,22 +150,9 @@ def _plain(report: EvaluateReport) -> Any:
     return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
 
 
-def named_data(data: Any, config: dict[str, Any]) -> Any:
-    """`data`, or what the configuration of the run names.
-
-    Raises:
-        UsageError: neither; a run that was trained on arrays names none.
-    """
-    data = data if data is not None else config.get("data")
-    if data is None or data == "arrays":
-        words = "the run was trained on arrays, which it does not hold" if data else "the model does not tell its data"
-        raise UsageError(words, "Name the data set too: DATA, or --data DATA.")
-    return data
-
-
 def open_source(
     data: Any,
-    config: dict[str, Any],
+    config: RunConfig | None,
     *,
     data_dir: Path | None = None,
     download: bool = False,
@@ -178,12 +165,12 @@ def open_source(
         UsageError: no data is named.
         DataError: it cannot be opened.
     """
-    data_dir = data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    skip = skip_unreadable or bool(config.get("skip_unreadable"))
-    return open_data(named_data(data, config), data_dir=data_dir, download=download, skip_unreadable=skip, task=task)
+    data_dir = data_dir or (config.data_folder if config is not None else None)
+    skip = skip_unreadable or (config is not None and config.skip_unreadable)
+    return open_data(data_of(data, config), data_dir=data_dir, download=download, skip_unreadable=skip, task=task)
 
 
-def read_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
+def read_split(source: DataSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> ImageSet:
     """The pictures of a split as the model takes them, labelled by the model's classes.
 
     Where the data has no val split, train and val are divided as the training divided them.
@@ -191,7 +178,7 @@ def read_split(source: DataSource, split: str, model: Model, config: dict[str, A
     Raises:
         DataError: a class of the data is not one of the model's; names it.
     """
-    division = Division.of_run(config)
+    division = division_of(config)
     if division.decides(source, split):
         say(f"{split}: as the training divided it, {division}")
     places = _places(source, model)
@@ -199,10 +186,10 @@ def read_split(source: DataSource, split: str, model: Model, config: dict[str, A
     return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
 
 
-def read_division(source: DataSource, model: Model, config: dict[str, Any]) -> tuple[ImageSet, ImageSet]:
+def read_division(source: DataSource, model: Model, config: RunConfig | None) -> tuple[ImageSet, ImageSet]:
     """Train and val of data that has no val split, divided as the training divided them; labels and errors as of `read_split`."""
     places = _places(source, model)
-    train, val = Division.of_run(config).train_and_val(source, model.images)
+    train, val = division_of(config).train_and_val(source, model.images)
     train, val = (dataclasses.replace(part, labels=places[part.labels], classes=model.classes) for part in (train, val))
     return train, val
 

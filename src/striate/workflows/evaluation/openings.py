@@ -8,19 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.files import cannot_write
+from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-NAME = "test-openings.jsonl"  # of a run folder: one line an opening
-
-
-def run_of(source: str | Path) -> Path | None:
-    """The run folder that a model comes from: `source` itself, or the folder of a model file that lies in one."""
-    path = Path(source)
-    if path.is_dir():
-        return path
-    return path.parent if path.is_file() and (path.parent / "config.yaml").is_file() else None
 
 
 def count_opening(run: Path, verb: str, data: str) -> int:
@@ -28,19 +19,21 @@ def count_opening(run: Path, verb: str, data: str) -> int:
 
     Raises:
         EnvironmentFault: the run folder cannot be written.
+        RefusedFileError: the list of openings is damaged.
     """
     import os
 
-    path = run / NAME
+    folder = RunFolder(run)
+    before = folder.count_openings()
     record = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "verb": verb, "data": data}
     try:
-        with path.open("a", encoding="utf-8") as lines:
+        with folder.openings.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
-        return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(folder.openings, error) from error
+    return before + 1
 
 
 def say_opening(count: int, say: Callable[[str], None]) -> None:

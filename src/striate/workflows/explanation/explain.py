@@ -15,20 +15,20 @@ from torch import Tensor, nn
 
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UnknownNameError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import picture_files
 from striate.data.records import ImageSet
-from striate.data.sources import open_data
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
 from striate.workflows.pictures import montage, short_name
-from striate.workflows.training.runs import new_run_folder, read_config, write_json
+from striate.workflows.runs.behind import config_behind
+from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[
     "grad_cam",
@@ -125,7 +125,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     run = None if isinstance(request.run, Model) else Path(request.run)
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
-    read = functools.cache(lambda: _split(request, model, run, say))
+    read = functools.cache(lambda: _split(request, model, say))
     names, images, labels = chosen or _chosen(request, model, read)
     inputs = normalized(model, images)
     network = inner(model)
@@ -224,16 +224,10 @@ def _trust(
     return float(alike.mean()), torch.cat([c.deletion_area for c in curves]), torch.cat([c.insertion_area for c in curves])
 
 
-def _split(request: ExplainRequest, model: Model, run: Path | None, say: Callable[[str], None]) -> ImageSet:
-    config = read_config(run) if run is not None and (run / "config.yaml").is_file() else {}
-    data = request.data if request.data is not None else config.get("data")
-    if data is None or data == "arrays":
-        raise UsageError("the model does not tell its data", "Name pictures, or the data set with --data.")
-    data_dir = request.data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    skip = bool(config.get("skip_unreadable"))
-    return read_split(
-        open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip), request.split, model, config, say
-    )
+def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> ImageSet:
+    config = config_behind(request.run, model)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
+    return read_split(source, request.split, model, config, say)
 
 
 def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet]) -> Chosen:

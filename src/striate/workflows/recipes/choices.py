@@ -26,7 +26,8 @@ from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, SMALL_PICTURE, Recipe
-from striate.workflows.recipes.files import read_recipe_file
+from striate.workflows.recipes.files import KNOWN, read_recipe_file
+from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
@@ -70,7 +71,6 @@ EXAMPLES = {  # of settings that are more than a number or a word
     "freeze": "settings.freeze=[stem,stage1]",
 }
 FIND = "find"  # in place of a learning rate
-ARRAYS = "arrays"  # in place of data that has no name
 Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
@@ -121,6 +121,7 @@ def choices_of(recipe: str | Path | None) -> Choices:
     if name is not None and name not in RECIPES:
         raise unknown_recipe(str(name))
     refuse_bad_values(path, content)
+    refuse_bad_fields(str(path), {name: value for name, value in content.items() if name not in KNOWN})
     return Choices(
         recipe=RECIPES[name] if name is not None else None,
         settings=content.pop("settings"),

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from striate.core.bounded import read_text
 from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
@@ -26,18 +27,18 @@ from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.temperature import fit_temperature
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
-from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose, read_rows
+from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged, open_source, read_division, read_split
 from striate.workflows.evaluation.measures import most_confident_mistakes
-from striate.workflows.evaluation.openings import NAME as OPENINGS
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
 from striate.workflows.info import info
 from striate.workflows.page import Section, document
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
+from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import config_and_network
-from striate.workflows.training.running import EVENTS
 
 Result = TypeVar("Result")
 MOST_MACS = 10**9  # of a batch of 8 that is timed
@@ -129,7 +130,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
         sections = list(_sections(request, config, network, model, Path(place), finder))
     if finder.left_out:
         sections.append(Section("Left out", draw.left_out(finder.left_out)))
-    title = f"{network.name} on {config.get('data') or 'data'}"
+    title = f"{network.name} on {config.data}"
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     content = document(title, str(run), sections, foot=f"Written {now} by Striate {info()['versions']['striate']}.")
     path = request.output or run / "report" / "index.html"
@@ -143,10 +144,11 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
 
 
 def _sections(
-    request: ReportRequest, config: dict[str, Any], network: Network, model: Model | None, place: Path, finder: Finder
+    request: ReportRequest, config: RunConfig, network: Network, model: Model | None, place: Path, finder: Finder
 ) -> Iterator[Section]:
     run = request.run
-    rows = read_rows(run / "metrics.csv")
+    files = RunFolder(run)
+    rows = files.read_metrics()
     classifies = model is not None and model.targets is None and not labels_pixels(model)
     answers = None
     if model is not None and classifies:
@@ -159,7 +161,7 @@ def _sections(
     for split, found in measures.items():
         own = place / f"evaluate-{split}"
         folder = own if own.is_dir() else run / "report" / own.name
-        yield Section(f"Results on {split}", draw.results(found, folder, openings=_openings(run) if split == "test" else None))
+        yield Section(f"Results on {split}", draw.results(found, folder, openings=files.count_openings() if split == "test" else None))
     if model is not None and answers is not None:
         shown = finder.ask("What it looks at", lambda: _explained(request, model, answers, place), "explaining")
         if shown:
@@ -179,8 +181,8 @@ def _sections(
     wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, model, answers, place, finder), "diagnosing")
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
-    yield Section("Environment", draw.environment(run / "env.json"))
-    yield Section("Repeat it", draw.repeating(run, config, (run / "config.yaml").read_text(encoding="utf-8"), network))
+    yield Section("Environment", draw.environment(files.read_env()))
+    yield Section("Repeat it", draw.repeating(run, config, read_text(files.config), network))
 
 
 def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
@@ -191,7 +193,7 @@ def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
     return load(request.run, device=device, module=request.module)
 
 
-def _answers(request: ReportRequest, config: dict[str, Any], model: Model) -> Answers:
+def _answers(request: ReportRequest, config: RunConfig, model: Model) -> Answers:
     source = open_source(request.data, config, data_dir=request.data_dir)
     train, val = read_division(source, model, config) if "val" not in source.splits else (None, None)
     images = val if val is not None else read_split(source, "val", model, config, lambda _: None)
@@ -280,11 +282,6 @@ def _kept_pictures(run: Path, name: str) -> list[Path]:
     return sorted(path for path in (run / "report" / name).glob("*.png") if path.stat().st_mtime >= newest)
 
 
-def _openings(run: Path) -> int:
-    path = run / OPENINGS
-    return len(path.read_text(encoding="utf-8").split("\n")) - 1 if path.is_file() else 0
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -293,31 +290,19 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def state_of(run: Path, config: dict[str, Any], rows: list[dict[str, str]], kept: dict[str, Any]) -> str:
+def state_of(run: Path, config: RunConfig, rows: list[dict[str, str]], kept: dict[str, Any]) -> str:
     """How the training ended, in a sentence."""
-    settings = config["settings"]
-    last = _last_event(run / EVENTS)
-    done = f"{len(rows):,} of {settings['epochs']:,} epochs" if settings.get("steps") is None else draw.counted(settings["steps"], "update")
+    settings = config.settings
+    last = next((event["event"] for event in reversed(RunFolder(run).read_events()) if event["event"] not in ("checkpoint", "note")), "")
+    done = f"{len(rows):,} of {settings.epochs:,} epochs" if settings.steps is None else draw.counted(settings.steps, "update")
     model = f" The model is that of epoch {kept['epoch']}." if kept.get("epoch") else ""
     if last == "diverged":
         return f"It stopped at NaN or Inf, after {done}.{model}"
-    unfinished = settings.get("steps") is None and settings.get("patience") is None and len(rows) < settings["epochs"]
+    unfinished = settings.steps is None and settings.patience is None and len(rows) < settings.epochs
     if last == "interrupted" or unfinished:
         return f"It is not finished: {done}. `striate train --resume {run}` goes on with it.{model}"
     early = " It stopped early: patience." if last == "stopped_early" else ""
     return f"It is finished: {done}.{early}{model}"
-
-
-def _last_event(path: Path) -> str:
-    """The last event that tells how a training stands; a line that is cut off is passed over."""
-    last = ""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            event = json.loads(line).get("event", "")
-        except (ValueError, AttributeError):
-            continue
-        last = event if event not in ("checkpoint", "note") else last
-    return last
 
 
 def summary(found: RunReport) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from striate.workflows.pictures import curves_picture
 from striate.workflows.profiling.profile import COLUMNS, MEASURED_COLUMNS, memory_text
 from striate.workflows.profiling.profile import facts as profile_facts
 from striate.workflows.profiling.profile import table as profile_table
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.training.continuing import flat
 
 if TYPE_CHECKING:
@@ -49,22 +49,19 @@ MEASURES = {  # whose field's name says too little
 UNUSED: tuple[Any, ...] = (None, "", False, [], {}, 0)
 
 
-def summary(
-    config: Mapping[str, Any], network: Network, rows: Sequence[Mapping[str, str]], measures: Mapping[str, Any] | None, state: str
-) -> str:
+def summary(config: RunConfig, network: Network, rows: Sequence[Mapping[str, str]], measures: Mapping[str, Any] | None, state: str) -> str:
     """What was trained, how it ended, and the first numbers."""
     shown = [] if measures is None else _headline(measures)
     shown += [("parameters", f"{network.params:,}"), ("MACs a picture", f"{network.macs:,}")]
     shown.append(("input (C x H x W)", _size(network.input_shape)))
-    if config.get("num_classes"):
-        shown.append(("outputs", f"{config['num_classes']:,}"))
+    shown.append(("outputs", f"{config.num_classes:,}"))
     if rows:
         shown.append(("training time", _duration(sum(float(row.get("seconds") or 0) for row in rows))))
-    settings = config["settings"]
+    settings = config.settings
     how = (
-        f"{network.name} on {config.get('data') or 'data'}: {settings['optimizer']} on the {settings['loss'].replace('_', ' ')} loss, "
-        f"batches of {settings['batch_size']}, learning rate {settings['learning_rate']:g} ({settings['schedule'].replace('_', ' ')}), "
-        f"weight decay {settings['weight_decay']:g}, seed {settings['seed']}."
+        f"{network.name} on {config.data}: {settings.optimizer} on the {settings.loss.replace('_', ' ')} loss, "
+        f"batches of {settings.batch_size}, learning rate {settings.learning_rate:g} ({settings.schedule.replace('_', ' ')}), "
+        f"weight decay {settings.weight_decay:g}, seed {settings.seed}."
     )
     return facts(shown) + paragraph(how) + paragraph(state)
 
@@ -78,7 +75,7 @@ def _headline(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(f"{split} {_words(name)}", _number(measures[name])) for name in names if measures.get(name) is not None]
 
 
-def training(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> str:
+def training(config: RunConfig, rows: Sequence[Mapping[str, str]]) -> str:
     """The curves, the epochs, and every setting in use."""
     parts = []
     if rows:
@@ -88,7 +85,7 @@ def training(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> st
         parts.append(_long_table([_words(name) for name in head], body, "epochs", numbers_from=0))
     else:
         parts.append(paragraph("No epoch was finished."))
-    every = flat(config)
+    every = flat(config.plain())
     used = [(name, _listed(value)) for name, value in every.items() if value not in UNUSED]
     rest = paragraph(f"{len(every) - len(used)} further settings are off, empty or 0.", faint=True)
     return "".join(parts) + folded(f"{len(used)} settings in use", pairs(used) + rest)
@@ -180,32 +177,32 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
     return "".join(parts if found.findings else [paragraph("Nothing found."), *parts])
 
 
-def environment(path: Path) -> str:
+def environment(env: Mapping[str, Any] | None) -> str:
     """What the run was trained on."""
-    if not path.is_file():
+    if env is None:
         return paragraph("The run holds no env.json.")
-    known = flat(json.loads(path.read_text(encoding="utf-8")))
+    known = flat(env)
     if isinstance(size := known.pop("memory_bytes", None), int):
         known["memory"] = memory_text(size)
     return pairs([(name.removeprefix("versions."), _listed(value)) for name, value in known.items() if value is not None])
 
 
-def repeating(run: Path, config: Mapping[str, Any], text: str, network: Network) -> str:
+def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
     """The commands that train it again, and the configuration that they need."""
     place = shlex.quote(str(run))
-    if config.get("data") == "arrays":
+    if config.on_arrays:
         words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.training.repro.repro trains it again."
         return paragraph(words) + folded("config.yaml", code(text))
     if is_own(network):
         words = f"It trained a {network.name}, a module of the user's own, which the run does not hold. With it, in Python:"
-        call = f"striate.train({str(config['data'])!r}, network={network.name}(), recipe={f'{run}/config.yaml'!r})"
+        call = f"striate.train({config.data!r}, network={network.name}(), recipe={f'{run}/config.yaml'!r})"
         return paragraph(words) + code(call) + folded("config.yaml", code(text))
     lines = ["# train it again and compare, bit for bit", f"striate repro {place}"]
-    named = config.get("network") in CATALOG or is_published_name(str(config.get("network")))
+    named = config.network in CATALOG or is_published_name(config.network)
     if named and not network.provenance:
-        task = f" --task {config['task']}" if config.get("task") else ""
-        data = shlex.quote(str(config["data"]))
-        lines += ["# a new run with these settings", f"striate train {data}{task} --model {config['network']} --recipe {place}/config.yaml"]
+        task = f" --task {config.task}" if config.task else ""
+        data = shlex.quote(config.data)
+        lines += ["# a new run with these settings", f"striate train {data}{task} --model {config.network} --recipe {place}/config.yaml"]
     return code("\n".join(lines)) + folded("config.yaml", code(text))
 
 

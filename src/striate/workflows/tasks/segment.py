@@ -13,11 +13,10 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.data.masks import MaskedSet, MaskSource, open_masks
-from striate.data.splits import Division
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
@@ -25,9 +24,10 @@ from striate.networks.network import Network
 from striate.workflows.evaluation.tables import write_confusion_csv, write_regions_csv
 from striate.workflows.pictures import confusion_picture
 from striate.workflows.recipes.choices import network_for
+from striate.workflows.runs.behind import division_of
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
 from striate.workflows.tasks.segment_measures import SegmentMeasures, measure_pixels, pixel_confusion
-from striate.workflows.training.runs import write_json
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
@@ -137,7 +137,7 @@ def pixel_measures(model: Model, images: MaskedSet) -> dict[str, float | None]:
     return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
 
 
-def read_masked_split(source: MaskSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> MaskedSet:
+def read_masked_split(source: MaskSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> MaskedSet:
     """The pictures and masks of a split as the model takes them.
 
     Raises:
@@ -149,7 +149,7 @@ def read_masked_split(source: MaskSource, split: str, model: Model, config: dict
             theirs, ours = (", ".join(names[:20]) for names in (source.classes, model.classes))
             raise DataError(f"{source.name}: has the classes {theirs}, but the model knows {ours}", "Give the same classes.txt.")
         source = dataclasses.replace(source, classes=model.classes)  # the masks show only the first of its classes
-    division = Division.of_run(config)
+    division = division_of(config)
     if division.decides(source, split):
         say(f"{split}: as the training divided it, {division}")
     return division.part(source, split, model.images)

@@ -12,14 +12,15 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text, spreadsheet_cell
 from striate.core.targets import Task
 from striate.data.records import DataSource, ImageSet
-from striate.data.splits import Division
 from striate.engine.settings import LossName, MonitorName, TrainSettings
 from striate.estimators.estimates import sigmoid
 from striate.estimators.model import Model
+from striate.workflows.runs.behind import division_of
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.tasks.scatter import scatter_picture
 from striate.workflows.tasks.target_measures import (
     LabelMeasures,
@@ -29,7 +30,6 @@ from striate.workflows.tasks.target_measures import (
     measure_labels,
     measure_numbers,
 )
-from striate.workflows.training.runs import write_json
 
 # the losses of each task; the first is the default
 LOSSES: dict[Task, tuple[LossName, ...]] = {
@@ -140,7 +140,7 @@ def evaluate_targets(
     return report
 
 
-def read_target_split(source: DataSource, split: str, model: Model, config: dict[str, Any], say: Callable[[str], None]) -> ImageSet:
+def read_target_split(source: DataSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> ImageSet:
     """The pictures and targets of a split as the model takes them.
 
     Raises:
@@ -149,7 +149,7 @@ def read_target_split(source: DataSource, split: str, model: Model, config: dict
     if source.classes != model.classes:
         theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, model.classes))
         raise DataError(f"{source.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
-    division = Division.of_run(config)
+    division = division_of(config)
     if division.decides(source, split):
         say(f"{split}: as the training divided it, {division}")
     return division.part(source, split, model.images)

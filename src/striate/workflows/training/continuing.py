@@ -14,18 +14,16 @@ import numpy as np
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
-from striate.data.batches import Augmentation
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
-from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting
 from striate.networks.network import Network
 from striate.workflows.info import info
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.runs.config import RESTORE, RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import open_masked
-from striate.workflows.training.runs import read_config
 from striate.workflows.training.transfer import pretrained_name
 
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
@@ -39,19 +37,9 @@ NOT_OF_THE_RESULT = (
 LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 
-def fitting_of(config: Mapping[str, Any], network: Network, classes: tuple[str, ...]) -> Fitting:
-    """The training that the configuration of a run describes.
-
-    Raises:
-        UsageError: a field is unknown or out of range.
-    """
-    return Fitting(
-        network=network,
-        images=with_checked_fields(ImageSpec, **config["images"]),
-        classes=classes,
-        settings=with_checked_fields(TrainSettings, **config["settings"]),
-        augmentation=with_checked_fields(Augmentation, **config["augmentation"]),
-    )
+def fitting_of(config: RunConfig, network: Network, classes: tuple[str, ...]) -> Fitting:
+    """The training that the configuration of a run describes."""
+    return Fitting(network=network, images=config.images, classes=classes, settings=config.settings, augmentation=config.augmentation)
 
 
 def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -129,12 +117,12 @@ class Plan:
     source: DataSource
     train_set: ImageSet
     val_set: ImageSet
-    config: dict[str, Any]  # everything it is made with, merged: plain data
+    config: RunConfig  # everything it is made with, merged
 
 
 def plan_of(
     run: Path,
-    config: dict[str, Any],
+    config: RunConfig,
     network: Network,
     say: Callable[[str], None],
     *,
@@ -153,19 +141,14 @@ def plan_of(
 
     Raises:
         DataError: the data is missing.
-        UsageError: the data was arrays, and `data` is not given; or a field is out of range.
+        UsageError: the data was arrays, and `data` is not given.
     """
-    if data is None and config["data"] == "arrays":
+    if data is None and config.on_arrays:
         raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
-    data_dir = data_dir or (Path(config["data_dir"]) if config.get("data_dir") else None)
-    source = open_source(
-        config["data"] if data is None else data,
-        config.get("task"),
-        data_dir=data_dir,
-        skip_unreadable=bool(config.get("skip_unreadable")),
-    )
+    wanted = config.data if data is None else data
+    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, skip_unreadable=config.skip_unreadable)
     fitting = fitting_of(config, network, source.classes)
-    train_set, val_set = read_train_and_val(source, fitting.images, Division.of_run(config), say)
+    train_set, val_set = read_train_and_val(source, fitting.images, config.division, say)
     fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config)
 
@@ -191,23 +174,19 @@ def read_train_and_val(source: DataSource, spec: ImageSpec, division: Division, 
     return train_set, val_set
 
 
-def config_and_network(run: Path) -> tuple[dict[str, Any], Network]:
+def config_and_network(run: Path) -> tuple[RunConfig, Network]:
     """The configuration of a run folder, and its network.
 
     Raises:
         DataError: there is no configuration.
-        RefusedFileError: the network's description is missing or damaged.
+        RefusedFileError: one of them is missing or damaged, or they are not for the same pictures and outputs.
     """
-    config = read_config(run)
-    path = run / "network.json"
-    try:
-        network = Network.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RefusedFileError(f"{path}: cannot read the run's network: {error}") from None
-    missing = [name for name in ("settings", "augmentation", "images") if not isinstance(config.get(name), dict)]
-    config.setdefault("extended_by", [])
-    if missing:
-        raise RefusedFileError(f"{run / 'config.yaml'}: lacks {', '.join(missing)}")
+    folder = RunFolder(run)
+    config, network = folder.read_config(), folder.read_network()
+    images = config.images
+    if (images.channels, images.height, images.width) != network.input_shape:
+        wanted = f"{images.channels} x {images.height} x {images.width}"
+        raise RefusedFileError(f"{folder.network}: takes {network.input_shape}, but images of {folder.config} are {wanted}", RESTORE)
     return config, network
 
 

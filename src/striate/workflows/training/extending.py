@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from striate.core.errors import UsageError
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.schedules import replanned
-from striate.engine.settings import TrainSettings
-from striate.workflows.recipes.choices import (
-    with_checked_fields,
-)
+from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.runs import CURVES
 from striate.workflows.training.sharing import (
     may_restart,
 )
 
 
-def with_extensions(config: dict[str, Any], extensions: list[int], start: Checkpoint) -> dict[str, Any]:
+def with_extensions(config: RunConfig, extensions: tuple[int, ...], start: Checkpoint) -> RunConfig:
     """`config` with those changes of its number of epochs in `extensions` that it does not have yet."""
-    settings = with_checked_fields(TrainSettings, **config["settings"])
-    for added in extensions[len(config["extended_by"]) :]:
+    settings = config.settings
+    for added in extensions[len(config.extended_by) :]:
         settings = replanned(settings, added, start.state["steps_per_epoch"])
-    return {**config, "settings": TypeAdapter(TrainSettings).dump_python(settings, mode="json"), "extended_by": extensions}
+    return dataclasses.replace(config, settings=settings, extended_by=extensions)
 
 
 def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool, reached: int | None = None) -> int | None:
@@ -59,7 +55,7 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
     if request.epochs not in (None, planned):
         message = f"{folder}: has {reached} epochs, --epochs says {request.epochs}"
         raise UsageError(message, "Extend a run with --epochs +N, or to a larger number of epochs.")
-    if done and (folder / CURVES).exists():  # else it was stopped while the report was written, which is done again
+    if done and RunFolder(folder).curves.exists():  # else it was stopped while the report was written, which is done again
         raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
     return None
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec
@@ -32,6 +30,7 @@ from striate.workflows.recipes.choices import (
     refuse_wrong_settings,
     settings_for,
 )
+from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.tasks.segment import plan_pixel_network
 from striate.workflows.tasks.targets import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
@@ -148,29 +147,28 @@ def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
     return dataclasses.replace(spec, mean=mean, std=std)
 
 
-def configuration(request: TrainRequest, fitting: Fitting, division: Division) -> dict[str, Any]:
-    """Everything the run was made with, merged: plain data."""
-    data = "arrays"
+def configuration(request: TrainRequest, fitting: Fitting, division: Division) -> RunConfig:
+    """Everything the run is made with, merged."""
+    data = ARRAYS
     if isinstance(request.data, str | Path):
         data = request.data if request.data in NAMED else str(Path(request.data).resolve())
-    return {
-        "data": data,
-        "task": fitting.targets.task if fitting.targets is not None else request.task,
-        "data_dir": str(request.data_dir.resolve()) if request.data_dir else None,
-        "val_fraction": division.val_fraction,
-        "train_images": division.train_images,
-        "val_seed": division.seed,  # of the division into train and val; --set may give the training another
-        "skip_unreadable": request.skip_unreadable,
-        "network": fitting.network.name,
-        "extended_by": [],
-        "pretrained": pretrained_name(request.pretrained),
-        "pretrain": request.pretrain,
-        "start_sha256": None,  # of the weights that the training starts from, where they are not fresh
-        "num_classes": len(fitting.classes),
-        "settings": TypeAdapter(type(fitting.settings)).dump_python(fitting.settings, mode="json"),
-        "augmentation": dataclasses.asdict(fitting.augmentation),
-        "images": TypeAdapter(ImageSpec).dump_python(fitting.images, mode="json"),
-    }
+    return RunConfig(
+        data=data,
+        task=fitting.targets.task if fitting.targets is not None else request.task,
+        data_dir=str(request.data_dir.resolve()) if request.data_dir else None,
+        val_fraction=division.val_fraction,
+        train_images=division.train_images,
+        val_seed=division.seed,
+        skip_unreadable=request.skip_unreadable,
+        network=fitting.network.name,
+        pretrained=pretrained_name(request.pretrained),
+        pretrain=request.pretrain,
+        start_sha256=None,
+        num_classes=len(fitting.classes),
+        settings=fitting.settings,
+        augmentation=fitting.augmentation,
+        images=fitting.images,
+    )
 
 
 def outputs_in_words(source: DataSource) -> str:

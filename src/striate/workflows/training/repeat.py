@@ -11,11 +11,12 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import InterruptedRun, UsageError
+from striate.core.files import write_json
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Watch
-from striate.workflows.training.runs import new_run_folder, write_json
+from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.train import train
 
 if TYPE_CHECKING:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError
-from striate.core.tensor_files import numpy_arrays, read_tensor_file
 from striate.engine.checkpoints import CheckpointStore
-from striate.estimators.model import MODEL_NAME
 from striate.networks.foreign import with_module
+from striate.networks.model_file import read_model
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
-from striate.workflows.training.running import CHECKPOINTS, Silence, Watch, run
+from striate.workflows.training.running import Silence, Watch, run
 from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.transfer import with_kept_start
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TIMES = ("seconds", "images_per_second")  # columns that no run repeats
 
@@ -63,17 +64,18 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
         UsageError: it was trained on arrays, or is of a module of the user's own, and that is not handed in.
     """
     watch = watch or Silence()
-    before = read_metrics(request.run / "metrics.csv")
+    files = RunFolder(request.run)
     config, network = config_and_network(request.run)
+    before, kept = files.read_metrics(), read_model(files.model)
     network = with_module(network, request.network)
     plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir)
     plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run")
+        again = RunFolder(new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run"))
         for stage in stages(plan):
-            run(stage, folder, watch, start=CheckpointStore(folder / CHECKPOINTS, say=watch.say).load_latest())
-        after = read_metrics(folder / "metrics.csv")
-        weights = compare_weights(request.run / MODEL_NAME, folder / MODEL_NAME)
+            run(stage, again.path, watch, start=CheckpointStore(again.checkpoints, say=watch.say).load_latest())
+        after = again.read_metrics()
+        weights = compare_weights(kept.tensors, read_model(again.model).tensors)
     epoch, columns, largest = compare_metrics(before, after)
     return ReproReport(
         run=str(request.run),
@@ -91,26 +93,15 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
 
 def stages(plan: Plan) -> Iterator[Plan]:
     """The training as it was first planned, and then with each extension, which is taken to have been made at its end."""
-    settings, extensions = plan.fitting.settings, plan.config["extended_by"]
+    settings, extensions = plan.fitting.settings, plan.config.extended_by
     an_epoch = math.ceil(len(plan.train_set) / settings.batch_size)
     for number in range(len(extensions) + 1):
         later = sum(extensions[number:])
-        shorter = {"epochs": settings.epochs - later} if settings.steps is None else {"steps": settings.steps - later * an_epoch}
-        fitting = dataclasses.replace(plan.fitting, settings=dataclasses.replace(settings, **shorter))
-        yield dataclasses.replace(plan, fitting=fitting)
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a `metrics.csv`, as they are written.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the run's metrics: {error.strerror}", "Name a run folder of `striate train`.") from None
+        if settings.steps is None:
+            shorter = dataclasses.replace(settings, epochs=settings.epochs - later)
+        else:
+            shorter = dataclasses.replace(settings, steps=settings.steps - later * an_epoch)
+        yield dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, settings=shorter))
 
 
 def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -> tuple[int | None, tuple[str, ...], float]:
@@ -128,9 +119,9 @@ def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -
     return epoch, columns, largest
 
 
-def compare_weights(before: Path, after: Path) -> tuple[int, int, float, str | None]:
-    """How many tensors two model files have, how many differ, the largest difference, and whose it is."""
-    ours, theirs = (numpy_arrays(read_tensor_file(path)) for path in (before, after))
+def compare_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[int, int, float, str | None]:
+    """How many tensors two models have, how many differ, the largest difference, and whose it is."""
+    ours, theirs = ({name: tensor.numpy() for name, tensor in each.items()} for each in (before, after))
     differing = [name for name in ours if name not in theirs or not np.array_equal(ours[name], theirs[name])]
     by_name = {name: float(np.abs(ours[name].astype(np.float64) - theirs[name]).max()) for name in differing if name in theirs}
     worst = max(by_name, key=by_name.__getitem__, default=None)

@@ -21,15 +21,12 @@ from striate.engine.fit import Training, score_of
 from striate.engine.processes import Group
 from striate.engine.settings import MonitorName
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
-from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.probing import watched
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
-from striate.workflows.training.runs import write_metrics
 
-CHECKPOINTS = "checkpoints"
-EVENTS = "events.jsonl"  # of a run folder: starts, interruptions, notes, checkpoints, and each epoch with its numbers
 SECONDS_BETWEEN = 30.0  # checkpoints, at least
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
 
@@ -98,7 +95,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; the batch is kept in `folder`.
     """
-    fitting, train_set = plan.fitting, plan.train_set
+    fitting, train_set, files = plan.fitting, plan.train_set, RunFolder(folder)
     training = training or fit_images(fitting, train_set, plan.val_set)
     rows: list[EpochRow] = []
     best: EpochRow | None = None
@@ -108,9 +105,13 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
         if rows:
             write_rows(rows, fitting, folder, logs)
-    constant = {"config": plan.config, "data": fingerprint(train_set, plan.val_set), "conditions": conditions(group.size if group else 1)}
-    journal = Journal(folder / EVENTS, keep_bytes=start.state.get("journal_bytes") if start else None)
-    saver = Saver(CheckpointStore(folder / CHECKPOINTS, say=watch.say), training, rows, constant, every, journal)
+    constant = {
+        "config": plan.config.plain(),
+        "data": fingerprint(train_set, plan.val_set),
+        "conditions": conditions(group.size if group else 1),
+    }
+    journal = Journal(files.events, keep_bytes=start.state.get("journal_bytes") if start else None)
+    saver = Saver(CheckpointStore(files.checkpoints, say=watch.say), training, rows, constant, every, journal)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now})
     if start is None:
@@ -133,7 +134,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                         extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
                         extra["loss"] = fitting.settings.loss
                         save_model(
-                            folder / MODEL_NAME,
+                            files.model,
                             fitting.network,
                             training.state(),
                             classes=fitting.classes,
@@ -222,7 +223,7 @@ def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
 def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs | None) -> None:
     """`metrics.csv`, and then the logs that are made of it."""
     metrics = metrics_of(rows, fitting)
-    write_metrics(folder / "metrics.csv", metrics)
+    RunFolder(folder).write_metrics(metrics)
     if logs is not None:
         logs.write(metrics)
 
@@ -281,8 +282,8 @@ def with_its_batch(error: TrainingDivergedError, train_set: ImageSet, folder: Pa
     indices = getattr(batch, "indices", None)
     if batch is None or indices is None:
         return error
-    (folder / "report").mkdir(exist_ok=True)
-    path = folder / "report" / "not-finite.npz"
+    path = RunFolder(folder).not_finite
+    path.parent.mkdir(exist_ok=True)
     stream = io.BytesIO()
     np.savez_compressed(stream, images=batch.images.cpu().numpy(), labels=batch.labels.cpu().numpy(), indices=indices.cpu().numpy())
     write_atomically(path, stream.getvalue())

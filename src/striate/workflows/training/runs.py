@@ -1,25 +1,14 @@
-"""Run folders: `runs/<verb>/<name>-NNN/` with the merged configuration, the environment, the classes and the metrics."""
+"""Making the folder of a new run: `runs/<verb>/<name>-NNN/`, or where the person says."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.errors import UsageError
+from striate.core.files import cannot_write
 from striate.core.locks import LOCK, refuse_held
-
-CURVES = Path("report") / "curves.png"  # of a run folder; the last file that a training writes
-
-NO_CONFIG = "Name the folder of a training run; where only its model is at hand, name the data set too."
 
 
 def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
@@ -74,39 +63,3 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
         raise UsageError(f"{folder}: exists already and is not a folder", "Choose another --output.") from None
     except OSError as error:
         raise cannot_write(folder, error) from error
-
-
-def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
-    """Plain data as YAML, in its order."""
-    write_atomically(path, yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True).encode())
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Plain data as JSON."""
-    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    """One row an epoch, with the names of the first row's fields as the header."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """The `config.yaml` of a run folder.
-
-    Raises:
-        DataError: it is missing or not a mapping.
-    """
-    path = run / "config.yaml"
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path}: cannot read the run's configuration: {why}", NO_CONFIG) from None
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: not a configuration", NO_CONFIG)
-    return data

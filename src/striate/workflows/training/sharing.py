@@ -24,7 +24,7 @@ def refuse_other_plans(group: Group | None, plan: Plan) -> None:
         UsageError: they differ; names the fields.
     """
     if group is not None:
-        facts = {name: value for name, value in flat(plan.config).items() if name not in OF_THE_MACHINE}
+        facts = {name: value for name, value in flat(plan.config.plain()).items() if name not in OF_THE_MACHINE}
         data = fingerprint(plan.train_set, plan.val_set)
         group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions(group.size))})
 
@@ -96,4 +96,4 @@ def refuse_other_runs(folder: Path, plan: Plan) -> None:
     def of_the_run(config: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if name not in ("start_sha256", "extended_by")}
 
-    refuse_changes(folder, of_the_run(kept), of_the_run(plan.config))
+    refuse_changes(folder, of_the_run(kept.plain()), of_the_run(plan.config.plain()))

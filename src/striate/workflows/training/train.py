@@ -23,6 +23,8 @@ from striate.workflows.info import info
 from striate.workflows.recipes.choices import (
     finds_rate,
 )
+from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import pixel_measures
 from striate.workflows.tasks.targets import val_measures
 from striate.workflows.training.continuing import (
@@ -39,8 +41,8 @@ from striate.workflows.training.logs import check_packages, open_logs
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import chosen, planned
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
-from striate.workflows.training.running import CHECKPOINTS, Outcome, Silence, Watch, followed, metrics_of, run
-from striate.workflows.training.runs import CURVES, new_run_folder, refuse_used, write_json, write_yaml
+from striate.workflows.training.running import Outcome, Silence, Watch, followed, metrics_of, run
+from striate.workflows.training.runs import new_run_folder, refuse_used
 from striate.workflows.training.sharing import (
     folder_for_all,
     is_restarted,
@@ -52,7 +54,7 @@ from striate.workflows.training.sharing import (
 from striate.workflows.training.transfer import (
     given_module,
     is_module,
-    keep_start,
+    with_written_start,
 )
 
 MORE_MEMORY = (
@@ -95,12 +97,15 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     refuse_other_plans(group, plan)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
     with locked(folder, group, watch.say):
-        start = latest_for_all(folder / CHECKPOINTS, group, watch.say) if again and (folder / CHECKPOINTS / "latest").exists() else None
+        start = (
+            latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
+            if again and (RunFolder(folder).checkpoints / "latest").exists()
+            else None
+        )
         watch.say(chosen(plan, folder) + (f"\nfrom      step {start.step:,}, after a restart" if start is not None else ""))
 
-        def first() -> None:
-            if start is None:
-                begin(folder, plan, picture, again=again)
+        def first(plan: Plan) -> Plan:
+            return begin(folder, plan, picture, again=again) if start is None else plan
 
         return trained(request, plan, folder, watch, started, start, group, first)
 
@@ -111,26 +116,32 @@ def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
     One in which they had not come to describe themselves is taken as new: it holds a lock and no checkpoint.
     """
     if again and request.output is not None and (request.output / LOCK).exists():
-        if all((request.output / name).exists() for name in ("config.yaml", "network.json")):
+        held = RunFolder(request.output)
+        if held.is_run and held.has_network:
             refuse_other_runs(request.output, plan)
             return request.output
-        if not (request.output / CHECKPOINTS).exists():
+        if not held.checkpoints.exists():
             return request.output
     return new_run_folder("train", request.name or f"{plan.source.name}-{plan.fitting.network.name}", request.output)
 
 
-def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> None:
-    """Write what a run folder holds before the training: what it is made of, and the picture of a learning rate that was looked for."""
+def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> Plan:
+    """Write what a run folder holds before the training: what it is made of, and the picture of a learning rate that was looked for.
+
+    Gives the plan, whose configuration names the weights that the training begins with, where they were not fresh.
+    """
     if not again:
         refuse_used(folder)  # by a run that began and ended between the look at the folder and its lock
-    keep_start(plan, folder)
-    write_yaml(folder / "config.yaml", plan.config)
-    write_atomically(folder / "network.json", plan.fitting.network.to_json().encode())
-    write_json(folder / "env.json", info())
-    write_json(folder / "classes.json", list(plan.source.classes))
+    files = RunFolder(folder)
+    plan = with_written_start(plan, files)
+    files.write_config(plan.config)
+    files.write_network(plan.fitting.network)
+    files.write_env(info())
+    files.write_classes(plan.source.classes)
     if picture is not None:
-        (folder / "report").mkdir(exist_ok=True)
-        write_atomically(folder / "report" / "lr_find.png", picture)
+        files.report.mkdir(exist_ok=True)
+        write_atomically(files.report / "lr_find.png", picture)
+    return plan
 
 
 def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
@@ -146,18 +157,18 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
     with locked(folder, group, watch.say):
-        start = latest_for_all(folder / CHECKPOINTS, group, watch.say)
+        start = latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
         config, network = config_and_network(folder)
         if is_module(request.network):
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
-        refuse_changes(folder, with_extensions(start.state["config"], config["extended_by"], start), config)
-        refuse_changes(folder, config, asked_of(request, config))
-        begun = start.state["config"]["extended_by"] != config["extended_by"]  # an extension, of which there is no checkpoint yet
-        extension = extension_of(
-            request, config, folder, done=start.state["done"] and not begun, reached=None if begun else early_end(start, config)
-        )
+        kept = RunConfig.from_plain(start.state["config"], f"{start.folder}: the configuration")
+        refuse_changes(folder, with_extensions(kept, config.extended_by, start).plain(), config.plain())
+        refuse_changes(folder, config.plain(), asked_of(request, config.plain()))
+        begun = kept.extended_by != config.extended_by  # an extension, of which there is no checkpoint yet
+        reached = None if begun else early_end(start, config.plain())
+        extension = extension_of(request, config.plain(), folder, done=start.state["done"] and not begun, reached=reached)
         if extension is not None:
-            config = with_extensions(config, [*config["extended_by"], extension], start)
+            config = with_extensions(config, (*config.extended_by, extension), start)
         plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir)
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
             message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
@@ -165,7 +176,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         warn_of_other_conditions(start.state["conditions"], group.size if group else 1, watch.say)
         refuse_other_plans(group, plan)
         if extension is not None and (group is None or group.is_first):
-            write_yaml(folder / "config.yaml", config)
+            RunFolder(folder).write_extension(config)
         watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
         return trained(request, plan, folder, watch, started, start, group)
 
@@ -178,15 +189,15 @@ def trained(
     started: float,
     start: Checkpoint | None = None,
     group: Group | None = None,
-    first: Callable[[], None] = lambda: None,
+    first: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> TrainReport:
     """The training run to its end, its curves drawn, its logs ended, and the report; `first` is done when it is known that it can train."""
     if group is not None and not group.is_first:
         outcome = followed(plan, group, start=start, workers=request.workers)
         return report_of(plan, folder, outcome, time.monotonic() - started, measured=False)
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
-    first()
-    with open_logs(request.log, folder, plan.config, watch.say) as logs:
+    plan = first(plan)
+    with open_logs(request.log, folder, plan.config.plain(), watch.say) as logs:
         outcome = run(
             plan,
             folder,
@@ -207,8 +218,9 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
     """The curves drawn, and the report."""
     from striate.workflows.pictures import curves_picture
 
-    (folder / "report").mkdir(exist_ok=True)
-    write_atomically(folder / CURVES, curves_picture(metrics_of(outcome.rows, plan.fitting)))
+    files = RunFolder(folder)
+    files.report.mkdir(exist_ok=True)
+    write_atomically(files.curves, curves_picture(metrics_of(outcome.rows, plan.fitting)))
     return report_of(plan, folder, outcome, time.monotonic() - started)
 
 

@@ -30,6 +30,7 @@ from striate.networks.layers import Chain, Layer
 from striate.networks.layers.foreign import OwnNetwork
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import choices_of, chosen_settings, network_for
+from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from striate.workflows.training.continuing import Plan
     from striate.workflows.training.request import TrainRequest
 
-START = "start.safetensors"  # of a run folder: the weights that it began with, where they were not fresh
 GENTLE = 0.1  # of the default learning rate, for weights that are good already
 OUTPUTS = ("out_features", "out_channels", "num_classes")  # fields of layers that can be a head
 
@@ -191,10 +191,12 @@ def pretrained_name(source: str | Path | None) -> str | None:
     return None if source is None else PUBLISHED if str(source) == PUBLISHED else str(Path(source).expanduser().resolve())
 
 
-def keep_start(plan: Plan, folder: Path) -> None:
-    """Write the weights that the training begins with into its folder, so that it can be repeated."""
-    if plan.fitting.start is not None:
-        plan.config["start_sha256"] = write_start(folder / START, plan.fitting.start)
+def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
+    """The plan, which names the weights that the training begins with; they are written into its folder, so that it can be repeated."""
+    if plan.fitting.start is None:
+        return plan
+    sha256 = write_start(folder.start, plan.fitting.start)
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, start_sha256=sha256))
 
 
 def with_kept_start(plan: Plan, folder: Path) -> Plan:
@@ -203,10 +205,10 @@ def with_kept_start(plan: Plan, folder: Path) -> Plan:
     Raises:
         RefusedFileError: they are missing or damaged.
     """
-    sha256 = plan.config.get("start_sha256")
+    sha256 = plan.config.start_sha256
     if sha256 is None:
         return plan
-    return dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, start=read_start(folder / START, sha256)))
+    return dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, start=read_start(RunFolder(folder).start, sha256)))
 
 
 def frozen_in_words(settings: TrainSettings) -> tuple[str, ...]:

@@ -1,0 +1,65 @@
+"""The run that a model comes from: its folder, and what its configuration says, checked against the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.core.errors import UsageError
+from striate.data.splits import Division
+from striate.estimators.model import Model
+from striate.workflows.runs.config import ARRAYS, RunConfig
+from striate.workflows.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+FILES = "files"  # of a model file's info and a checkpoint's state: SHA-256 of the content of the run's files, by name
+
+
+def run_of(source: str | PathLike[str]) -> Path | None:
+    """The run folder that a model comes from: `source` itself, or the folder of a model file that lies in one."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    return path.parent if path.is_file() and RunFolder(path.parent).is_run else None
+
+
+def config_behind(source: Any, model: Model | None) -> RunConfig | None:
+    """The configuration of the run that `source` is or lies in; None of a Model, and of a model file outside of a run.
+
+    Args:
+        source: A run folder, a model file, or a Model.
+        model: What was loaded from it, where it could be.
+
+    Raises:
+        RefusedFileError: the configuration is damaged, or a file of the run is not the one that the model was trained with.
+    """
+    run = None if isinstance(source, Model) else run_of(source)
+    if run is None or not RunFolder(run).is_run:
+        return None
+    folder = RunFolder(run)
+    config = folder.read_config()
+    if model is not None:
+        folder.refuse_edits(model.info.get(FILES))
+    return config
+
+
+def division_of(config: RunConfig | None) -> Division:
+    """How the run divided its pictures; as by default where there is no run."""
+    return config.division if config is not None else Division()
+
+
+def data_of(data: Any, config: RunConfig | None) -> Any:
+    """`data`, or what the configuration of the run names.
+
+    Raises:
+        UsageError: neither; a run that was trained on arrays names none.
+    """
+    if data is not None and not (isinstance(data, str) and data == ARRAYS):
+        return data
+    known = config is not None or data is not None
+    words = "the run was trained on arrays, which it does not hold" if known else "the model does not tell its data"
+    if config is None or config.on_arrays:
+        raise UsageError(words, "Name the data set too: DATA, or --data DATA.")
+    return config.data

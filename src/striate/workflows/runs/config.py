@@ -1,0 +1,131 @@
+"""What `config.yaml` says of a run: one typed record, read by one function."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from striate.core.bounded import read_yaml
+from striate.core.errors import DataError, RefusedFileError
+from striate.core.images import ImageSpec
+from striate.core.targets import Task
+from striate.data.augmentation.record import Augmentation
+from striate.data.splits import Division
+from striate.engine.settings import Count, TrainSettings
+
+ARRAYS = "arrays"  # in place of data that has no name
+NO_CONFIG = "Name the folder of a training run; where only its model is at hand, name the data set too."
+RESTORE = "Restore the file as the training wrote it, or name the model file and the data set instead of the run."
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class RunConfig:
+    """Everything that a run is made with, merged: the data and its division, the network's name, and all settings."""
+
+    data: str  # the name of a set, a path, or "arrays"
+    task: Task | None
+    data_dir: str | None  # where named data lies, if not in the cache
+    val_fraction: Annotated[float, Field(gt=0, lt=1)]  # of train, held out where there is no val split
+    train_images: Count | None  # of those left to train on; None: all
+    val_seed: Annotated[int, Field(ge=0, lt=2**63)]  # of the division; --set may give the training another
+    skip_unreadable: bool
+    network: str
+    extended_by: tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...] = ()  # epochs
+    pretrained: str | None = None
+    pretrain: Literal["autoencoder", "rbm"] | None = None
+    start_sha256: Sha256 | None  # of the weights that the training starts from, where they are not fresh
+    num_classes: Count
+    settings: TrainSettings
+    augmentation: Augmentation
+    images: ImageSpec
+
+    @property
+    def division(self) -> Division:
+        """Which pictures the run trains and validates on."""
+        return Division(val_fraction=self.val_fraction, seed=self.val_seed, train_images=self.train_images)
+
+    @property
+    def data_folder(self) -> Path | None:
+        """`data_dir` as a path."""
+        return Path(self.data_dir) if self.data_dir else None
+
+    @property
+    def on_arrays(self) -> bool:
+        """Whether the run was trained on arrays, which its folder does not hold."""
+        return self.data == ARRAYS
+
+    def plain(self) -> dict[str, Any]:
+        """The record as plain data, as YAML and JSON hold it."""
+        data: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return data
+
+    @classmethod
+    def from_plain(cls, data: object, where: str) -> RunConfig:
+        """The record that `plain` gave.
+
+        Raises:
+            RefusedFileError: a field is missing, unknown or out of range; names `where` and the field.
+        """
+        if not isinstance(data, Mapping):
+            raise RefusedFileError(f"{where}: must hold names and values, got {type(data).__name__}", RESTORE)
+        try:
+            return _ADAPTER.validate_python(data)
+        except ValidationError as error:
+            raise RefusedFileError(f"{where}: {first_fault(error)}", RESTORE) from None
+
+
+_ADAPTER = TypeAdapter(RunConfig)
+FIELDS = tuple(field.name for field in dataclasses.fields(RunConfig))
+
+
+def read_config(path: Path) -> RunConfig:
+    """The configuration that a `config.yaml` holds.
+
+    Raises:
+        DataError: there is none.
+        RefusedFileError: it is damaged, or a field is missing, unknown or out of range; names the field.
+    """
+    return RunConfig.from_plain(read_plain_config(path), str(path))
+
+
+def read_plain_config(path: Path) -> Any:
+    """The same as plain data that nobody has checked yet; errors as of `read_config`."""
+    if not path.exists() and not path.is_symlink():
+        raise DataError(f"{path}: cannot read the run's configuration: No such file or directory", NO_CONFIG)
+    return read_yaml(path, remedy=RESTORE)
+
+
+def refuse_bad_fields(where: str, data: Mapping[str, Any]) -> None:
+    """Refuse values that a run's configuration cannot have, where only some fields are given.
+
+    Raises:
+        RefusedFileError: names the first of them.
+    """
+    types = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+    for name, value in data.items():
+        if value is None or name not in types:
+            continue
+        try:
+            TypeAdapter(RunConfig.__pydantic_fields__[name].annotation).validate_python(value)  # type: ignore[attr-defined]
+        except ValidationError as error:
+            raise RefusedFileError(f"{where}: {first_fault(error, name)}", RESTORE) from None
+
+
+def first_fault(error: ValidationError, name: str = "") -> str:
+    """The first complaint of pydantic in words: the field, what is wrong, and what stands there."""
+    first = error.errors()[0]
+    words = [name, *(str(part) for part in first["loc"] if "[" not in str(part))]
+    field = ".".join(word for word in words if word)
+    if first["type"] == "missing":
+        return f"lacks {field}"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown field {field}"
+    said = str(first["msg"])
+    got = repr(first["input"])
+    return f"{field}: {said[:1].lower() + said[1:]}, got {got if len(got) <= 80 else got[:80] + '...'}"

@@ -1,0 +1,342 @@
+"""A run folder: the path of each of its files, and one reader and one writer for each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.core.bounded import read_csv, read_json, read_json_lines
+from striate.core.errors import RefusedFileError
+from striate.core.files import write_atomically, write_json, write_yaml
+from striate.core.locks import LOCK
+from striate.estimators.model import MODEL_NAME
+from striate.networks.network import Network
+from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
+from striate.workflows.runs.hashes import HASHED, content_hash
+
+if TYPE_CHECKING:
+    from striate.insight.diagnose import Sample
+
+REMOVE = "Remove the file to do without it."
+WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a training run at `path`; nothing is read before it is asked for."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Everything that the run is made with."""
+        return self.path / "config.yaml"
+
+    @property
+    def network(self) -> Path:
+        """The description of the network."""
+        return self.path / "network.json"
+
+    @property
+    def classes(self) -> Path:
+        """The names of the classes, in the order of the outputs."""
+        return self.path / "classes.json"
+
+    @property
+    def split(self) -> Path:
+        """Names and hashes of the pictures that were held out."""
+        return self.path / "split.json"
+
+    @property
+    def env(self) -> Path:
+        """The machine and the versions."""
+        return self.path / "env.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def events(self) -> Path:
+        """Starts, interruptions, notes, checkpoints, and each epoch with its numbers."""
+        return self.path / "events.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """What the probe saw, one look a line."""
+        return self.path / "probe.jsonl"
+
+    @property
+    def model(self) -> Path:
+        """The model of the best epoch."""
+        return self.path / MODEL_NAME
+
+    @property
+    def start(self) -> Path:
+        """The weights that the run began with, where they were not fresh."""
+        return self.path / "start.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a training goes on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def openings(self) -> Path:
+        """One line an opening of the test split."""
+        return self.path / "test-openings.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that is at work in the folder."""
+        return self.path / LOCK
+
+    @property
+    def report(self) -> Path:
+        """The folder of pages, pictures and tables."""
+        return self.path / "report"
+
+    @property
+    def curves(self) -> Path:
+        """The last file that a training writes."""
+        return self.report / "curves.png"
+
+    @property
+    def not_finite(self) -> Path:
+        """The batch at which the training met NaN or Inf."""
+        return self.report / "not-finite.npz"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether something stands in the place of the configuration."""
+        return _stands(self.config)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether something stands in the place of the network's description."""
+        return _stands(self.network)
+
+    # ---- readers
+
+    def read_config(self) -> RunConfig:
+        """The configuration; errors as of `read_config`."""
+        return read_config(self.config)
+
+    def read_network(self) -> Network:
+        """The network.
+
+        Raises:
+            RefusedFileError: its description is missing or damaged, or is not for the pictures of the configuration.
+        """
+        return network_of(self.network)
+
+    def read_classes(self) -> tuple[str, ...]:
+        """The names of the classes.
+
+        Raises:
+            RefusedFileError: the file is missing or damaged.
+        """
+        names = read_json(self.classes, remedy=RESTORE)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            raise RefusedFileError(f"{self.classes}: must be a list of distinct names", RESTORE)
+        return tuple(names)
+
+    def read_env(self) -> dict[str, Any] | None:
+        """The machine and the versions; None where the run holds none.
+
+        Raises:
+            RefusedFileError: the file is damaged.
+        """
+        if not _stands(self.env):
+            return None
+        known = read_json(self.env, remedy=REMOVE)
+        if not isinstance(known, dict):
+            raise RefusedFileError(f"{self.env}: must hold names and values, got {type(known).__name__}", REMOVE)
+        return known
+
+    def read_metrics(self) -> list[dict[str, str]]:
+        """The rows of the metrics as they are written; none where the run ended before its first epoch did.
+
+        Raises:
+            RefusedFileError: the file is damaged: a cell is no number, or an epoch is missing; names row and column.
+        """
+        return read_metrics(self.metrics) if _stands(self.metrics) else []
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """The events; none where the run has no journal.
+
+        Raises:
+            RefusedFileError: a line is damaged.
+        """
+        events = read_json_lines(self.events, remedy=REMOVE) if _stands(self.events) else []
+        for number, event in enumerate(events, start=1):
+            if not isinstance(event.get("event"), str):
+                raise RefusedFileError(f"{self.events}, line {number}: event must be a word, got {event.get('event')!r}")
+        return events
+
+    def read_history(self) -> list[Sample]:
+        """What the probe saw; nothing where the run was trained without it.
+
+        Raises:
+            RefusedFileError: a line is damaged.
+        """
+        return read_history(self.history)
+
+    def count_openings(self) -> int:
+        """How often the test split was opened.
+
+        Raises:
+            RefusedFileError: the file is damaged.
+        """
+        return len(read_json_lines(self.openings, remedy="Remove the file to count anew.")) if _stands(self.openings) else 0
+
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of the content of each file that decides what the run is, by name; files that are not there are left out.
+
+        Raises:
+            RefusedFileError: a file cannot be read.
+        """
+        return {name: self._hash(name) for name in HASHED if _stands(self.path / name)}
+
+    def differing(self, recorded: Mapping[str, str]) -> list[str]:
+        """Each file whose content is not the recorded one, with what is wrong with it.
+
+        Raises:
+            RefusedFileError: a file cannot be read.
+        """
+        found = []
+        for name in HASHED:
+            if name in recorded:
+                if not _stands(self.path / name):
+                    found.append(f"{self.path / name}: is missing")
+                elif self._hash(name) != recorded[name]:
+                    found.append(f"{self.path / name}: is not the file that the run was trained with")
+        return found
+
+    def refuse_edits(self, recorded: object) -> None:
+        """Refuse files that are not the recorded ones; of an old run, which records none, nothing is known.
+
+        Args:
+            recorded: SHA-256 by name, as a checkpoint or a model file keeps them.
+
+        Raises:
+            RefusedFileError: names each file.
+        """
+        differing = self.differing(recorded) if isinstance(recorded, Mapping) else []
+        if differing:
+            raise RefusedFileError("; ".join(differing), RESTORE)
+
+    def _hash(self, name: str) -> str:
+        path = self.path / name
+        return content_hash(name, read_plain_config(path) if path.suffix == ".yaml" else read_json(path, limit=2**28, remedy=RESTORE))
+
+    # ---- writers
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the configuration."""
+        write_yaml(self.config, config.plain())
+
+    def write_extension(self, config: RunConfig) -> None:
+        """Write how far the run is extended into the configuration, and leave all else in it as it stands."""
+        held = read_plain_config(self.config)
+        now = config.plain()
+        held["extended_by"] = now["extended_by"]
+        held["settings"] |= {name: now["settings"][name] for name in ("epochs", "steps")}
+        write_yaml(self.config, held)
+
+    def write_network(self, network: Network) -> None:
+        """Write the description of the network."""
+        write_atomically(self.network, network.to_json().encode())
+
+    def write_classes(self, classes: Sequence[str]) -> None:
+        """Write the names of the classes."""
+        write_json(self.classes, list(classes))
+
+    def write_env(self, known: Mapping[str, Any]) -> None:
+        """Write the machine and the versions."""
+        write_json(self.env, dict(known))
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write one row an epoch, with the names of the first row's fields as the header."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.metrics, text.getvalue().encode())
+
+
+def network_of(path: Path) -> Network:
+    """The network that the file describes.
+
+    Raises:
+        RefusedFileError: the file is missing or damaged; names it and the place in the description.
+    """
+    data = read_json(path, remedy=RESTORE)
+    try:
+        network = Network.from_data(data)
+        network.rows  # noqa: B018  # computed once, kept: it raises where the layers do not fit each other
+    except (RefusedFileError, ValueError) as error:  # every error of ours about a layer is a ValueError
+        raise RefusedFileError(f"{path}: {getattr(error, 'message', error)}", RESTORE) from None
+    return network
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a `metrics.csv`, as they are written: number n is epoch n.
+
+    Raises:
+        RefusedFileError: it cannot be read, or a cell is not a number; names row and column.
+    """
+    header, rows = read_csv(path)
+    if "epoch" not in header:
+        raise RefusedFileError(f"{path}: lacks the column epoch")
+    for number, row in enumerate(rows, start=1):
+        for name, cell in row.items():
+            if not _is_number(cell, whole=name in WHOLE):
+                shown = repr(cell) if len(cell) <= 60 else f"{cell[:60]!r}..."
+                raise RefusedFileError(f"{path}: {name} of row {number} must be a {'whole ' * (name in WHOLE)}number, got {shown}")
+        if int(row["epoch"]) != number:
+            raise RefusedFileError(f"{path}: row {number} has the epoch {row['epoch']}: rows are missing or out of order")
+    return rows
+
+
+def _is_number(cell: str, *, whole: bool) -> bool:
+    if whole:
+        return cell.isascii() and cell.isdigit() and len(cell) <= 18
+    if not cell:
+        return True
+    try:
+        return len(cell) <= 100 and "_" not in cell and math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def read_history(path: Path) -> list[Sample]:
+    """The looks of a probe; none where there is no such file.
+
+    Raises:
+        RefusedFileError: the file is damaged; names the line.
+    """
+    if not _stands(path):
+        return []
+    from pydantic import TypeAdapter, ValidationError
+
+    from striate.insight.diagnose import Sample
+
+    adapter, samples = TypeAdapter(Sample), []
+    for number, record in enumerate(read_json_lines(path, remedy=REMOVE), start=1):
+        try:
+            samples.append(adapter.validate_python(record))
+        except ValidationError as error:
+            raise RefusedFileError(f"{path}: line {number} is not a sample: {first_fault(error)}", REMOVE) from None
+    return samples
+
+
+def _stands(path: Path) -> bool:
+    """Whether there is something of that name, be it a broken link."""
+    return path.exists() or path.is_symlink()

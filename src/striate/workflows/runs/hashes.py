@@ -1,0 +1,40 @@
+"""Which files of a run folder decide what the run is, and a hash of what each says.
+
+The hash is over content, not bytes: comments, the order of names and the form of a number do not count. Of the configuration, the places
+of the data are left out, which may move, and the length of the training, which grows when a run is extended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+HASHED = ("config.yaml", "network.json", "classes.json", "split.json")
+PLACES = ("data", "data_dir")
+LENGTH = ("epochs", "steps")  # of the settings
+
+
+def content_hash(name: str, content: Any) -> str:
+    """The SHA-256 of what the file `name` says, in hexadecimal digits."""
+    decisive = _decisions(content) if name == "config.yaml" else content
+    return hashlib.sha256(json.dumps(_plain_numbers(decisive), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _decisions(config: Any) -> Any:
+    if not isinstance(config, Mapping):
+        return config
+    kept = {name: value for name, value in config.items() if name not in (*PLACES, "extended_by")}
+    if isinstance(settings := kept.get("settings"), Mapping):
+        kept["settings"] = {name: value for name, value in settings.items() if name not in LENGTH}
+    return kept
+
+
+def _plain_numbers(content: Any) -> Any:
+    """The same with whole numbers in one form: 5.0 is 5."""
+    if isinstance(content, dict):
+        return {str(name): _plain_numbers(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_plain_numbers(value) for value in content]
+    return int(content) if isinstance(content, float) and content.is_integer() else content
