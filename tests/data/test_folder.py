@@ -386,7 +386,7 @@ def test_white_drawings_on_transparent_ground_are_put_on_black_and_it_is_said(tm
             pixels[1:5, 2 + index : 4 + index] = (colour, colour, colour, 255)
             Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
 
-    source = open_folder(tmp_path)
+    source = open_data(tmp_path)
 
     words = "6 files with transparency: those on which all that is drawn is white are put on black, the others on white"
     assert source.notes == (words,)

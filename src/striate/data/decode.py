@@ -64,8 +64,8 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
 
     Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 where the file calls 0
     white; colours of 16 bits lose their lower 8. Animations and files of several pages give their first picture. Colour profiles are
-    not applied. The ground of transparency is white, or black where over white nothing would be seen. A JPEG of more than four times the size of `spec` is decoded at a half, a quarter or an
-    eighth, never at less than twice that size, which saves most of the time.
+    not applied. The ground of transparency is white, or black where over white nothing would be seen. A JPEG of more than four times
+    the size of `spec` is decoded at a half, a quarter or an eighth, never at less than twice that size, which saves most of the time.
 
     Args:
         source: A file, or the bytes of one.
@@ -97,10 +97,8 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
         DataError: not a picture of a known format, or too large; names it.
     """
     with _opened(path, str(path)) as (image, _):
-        channels, transparent = (
-            1 if levels_of(image).is_grey else 3,
-            image.has_transparency_data,
-        )  # before the orientation, for which Pillow loads a PNG file
+        channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
+        transparent = image.has_transparency_data
         height, width = image.size[::-1]
         if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
             height, width = width, height

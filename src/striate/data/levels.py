@@ -69,7 +69,7 @@ def grey_of_8_bits(values: np.ndarray, levels: Levels) -> np.ndarray:
 
 
 def whitened(upper: np.ndarray, levels: Levels, file: IO[bytes]) -> np.ndarray:
-    """`upper` (h, w, 3), the upper 8 of 16 bits, with the ground's colour where all 16 are those of the colour that the PNG file calls transparent."""
+    """`upper` (h, w, 3), the upper 8 of 16 bits, the ground where all 16 are those that the PNG file calls transparent."""
     file.seek(0)
     with Image.open(file, formats=("PNG",)) as image:
         image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]  # byte order the other way round: the lower 8 bits

@@ -36,9 +36,13 @@ def _over(rgba: Image.Image, ground: Ground) -> Image.Image:
 
 
 def _is_drawn(rgba: Image.Image) -> bool:
-    low, high = rgba.getchannel("A").getextrema()
-    return bool(high - low >= VARIED)
+    return _spread(rgba.getchannel("A")) >= VARIED
 
 
 def _is_faint(flat: Image.Image) -> bool:
-    return all(high - low < FAINT for low, high in flat.getextrema()[:3])
+    return all(_spread(flat.getchannel(channel)) < FAINT for channel in "RGB")
+
+
+def _spread(channel: Image.Image) -> int:
+    low, high = channel.getextrema()
+    return int(high) - int(low)  # type: ignore[arg-type]  # of one channel, they are numbers
