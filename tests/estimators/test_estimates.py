@@ -76,7 +76,8 @@ def test_no_pictures_give_no_answers():
 
 def test_answers_as_tables_and_as_json():
     numbers = Estimates.of_outputs(["a.png", "=b.png"], np.array([[1.5, -2.0], [1e9, 0.25]]), ["left", "top"], NUMBERS)
-    assert numbers.to_csv().splitlines() == ["path,left,top", "a.png,1.5,-2", "'=b.png,1e+09,0.25"]
+    assert numbers.to_csv().splitlines() == ["path,left,top", "a.png,1.5,-2", "=b.png,1e+09,0.25"]
+    assert numbers.to_csv(spreadsheet=True).splitlines()[2] == "'=b.png,1e+09,0.25"
     assert json.loads(numbers.to_json())[0] == {"path": "a.png", "values": {"left": 1.5, "top": -2.0}}
     assert numbers[0].words == "left 1.5, top -2"
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import stat
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, StriateError
+from striate.core.text import json_text
 
 GROWTH_BYTES = 2**20
 
@@ -97,7 +97,7 @@ def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
 
 def write_json(path: Path, data: Any) -> None:
     """Write plain data as JSON, whole or not at all; errors as of `write_atomically`."""
-    write_atomically(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json_text(data, indent=2) + "\n").encode())
 
 
 def write_yaml(path: Path, data: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from striate.core.files import cannot_write
+from striate.core.text import json_text
 
 
 class Journal:
@@ -43,7 +44,7 @@ class Journal:
         Raises:
             EnvironmentFault: there is no space; the lines before it stay.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = (json_text(record) + "\n").encode()
         try:
             written = os.write(self._descriptor, line)
             while written < len(line):  # the disk is filling up: the next write says so

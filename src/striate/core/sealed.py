@@ -18,6 +18,7 @@ from pathlib import Path
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.files import cannot_write, read_plain, sync_directory, write_atomically
+from striate.core.text import in_lines, shown
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -31,7 +32,7 @@ Entries = dict[str, dict[str, int | str]]  # of a manifest: name -> bytes, sha25
 
 def to_stderr(text: str) -> None:
     """A line for the person, where nobody else takes it."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{shown(text)}\n")
 
 
 def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]], *, needed_bytes: int | None = None) -> None:
@@ -144,14 +145,14 @@ class SealedSeries:
             damage = self._damage(name)
             if damage is None:
                 if damages:
-                    self.say("\n".join(["WARNING: a checkpoint is damaged:", *damages, f"going on from the one before it: {name}"]))
+                    self.say(in_lines(["WARNING: a checkpoint is damaged:", *damages, f"going on from the one before it: {name}"]))
                 return self.directory / name
             damages.append(damage)
             if strict:
                 break
         if damages:
             remedy = "Copy them back from where they are whole, or start a new run."
-            raise RefusedFileError("no checkpoint to go on from:\n" + "\n".join(damages), remedy)
+            raise RefusedFileError(in_lines(["no checkpoint to go on from:", *damages]), remedy)
         return None
 
     def _names(self) -> list[str]:

@@ -1,34 +1,47 @@
-"""Tables as text: aligned for a terminal, and as CSV that spreadsheets open without running or breaking anything."""
+"""Tables as text: aligned for a terminal, and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterable, Sequence
 
+from striate.core.text import Lines, encodable, printable
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
 
-def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV, one line a row even where a cell holds line breaks that not every reader quotes for."""
+def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]], *, spreadsheet: bool = False) -> str:
+    """A table as CSV, one line a row even where a cell holds line breaks that not every reader quotes for.
+
+    Every cell is what it was, but for bytes of file names that are no text, which are escaped. With `spreadsheet` text that a
+    spreadsheet would run stands behind an apostrophe.
+    """
     lines = []
     for row in (header, *rows):
+        cells = [encodable(cell) if isinstance(cell, str) else cell for cell in row]
+        if spreadsheet:
+            cells = [spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in cells]
         line = io.StringIO(newline="")
-        csv.writer(line, lineterminator="\r\n").writerow(row)  # up to Python 3.12 a cell is quoted only for line breaks that are named here
+        # Up to Python 3.12 a cell is quoted only for the line breaks that are named here.
+        csv.writer(line, lineterminator="\r\n").writerow(cells)
         lines.append(line.getvalue().removesuffix("\r\n") + "\n")
     return "".join(lines)
 
 
-def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> str:
+def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> Lines:
     """A table in columns, two spaces between them; those of `right` are set right. Lines are never wrapped."""
-    widths = [max(len(row[column]) for row in [heading, *rows]) for column in range(len(heading))]
+    table = [[printable(cell) for cell in row] for row in [heading, *rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(heading))]
     lines = []
-    for row in [heading, *rows]:
+    for row in table:
         cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         lines.append("  ".join(cells).rstrip() + "\n")
-    return "".join(lines)
+    return Lines("".join(lines))
 
 
 def spreadsheet_cell(text: str) -> str:
-    """`text`, after an apostrophe where a spreadsheet would take it for a formula and run it."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """`text`, after an apostrophe where a spreadsheet would take it for a formula and run it; a number such as -90 is none."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(text) else text

@@ -26,6 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, EnvironmentFault, NumericError, RefusedFileError, StriateError, UsageError, is_out_of_memory
+from striate.core.text import in_lines
 from striate.engine.step import LossNotFiniteError
 
 SECONDS = 120.0  # that a process waits for the others, unless STRIATE_PROCESS_TIMEOUT says otherwise
@@ -118,7 +119,7 @@ class Group:
             if first.get(name) != other.get(name)
         ]
         if lines:
-            raise UsageError("the processes do not train the same:\n" + "\n".join(lines), "Start each with the same command and data.")
+            raise UsageError(in_lines(["the processes do not train the same:", *lines]), "Start each with the same command and data.")
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:

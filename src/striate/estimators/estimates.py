@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
 from striate.core.targets import TargetSpec
+from striate.core.text import json_text
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -83,24 +83,27 @@ class Estimates(Sequence[Estimate]):
 
     def to_json(self) -> str:
         """The records as JSON text."""
-        return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
+        return json_text(self.to_data(), indent=2)
 
     def to_rows(self) -> list[list[object]]:
         """The records as a table with its header: path, then each output by its name; of labels those that are there come before."""
         with_labels = any(item.labels is not None for item in self.items)
-        rows: list[list[object]] = [["path", *(["labels"] if with_labels else []), *map(spreadsheet_cell, self.names)]]
+        rows: list[list[object]] = [["path", *(["labels"] if with_labels else []), *self.names]]
         for item in self.items:
-            labels = [] if item.labels is None else [spreadsheet_cell("; ".join(item.labels))]
+            labels = [] if item.labels is None else ["; ".join(item.labels)]
             form = ".9g" if item.labels is None else ".6f"
-            rows.append([spreadsheet_cell(item.path), *labels, *(format(value, form) for value in item.values.values())])
+            rows.append([item.path, *labels, *(format(value, form) for value in item.values.values())])
         return rows
 
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """The records as CSV text; written to `path` too where one is given."""
+    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
+        """The records as CSV text; written to `path` too where one is given.
+
+        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
+        """
         from striate.core.files import write_atomically
 
         header, *rows = self.to_rows()
-        text = csv_text(header, rows)
+        text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode(errors="surrogateescape"))
+            write_atomically(Path(path), text.encode())
         return text

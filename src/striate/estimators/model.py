@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
@@ -16,8 +15,9 @@ from pydantic.dataclasses import dataclass
 from striate.core.calibration import UNKNOWN, Calibration, scores_of
 from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
 from striate.core.images import Fit, ImageSpec
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
 from striate.core.targets import TargetSpec
+from striate.core.text import json_text
 from striate.estimators.estimates import Estimates, sigmoid
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.networks.foreign import channels_of, is_own, own_network
@@ -85,7 +85,7 @@ class Predictions(Sequence[Prediction]):
 
     def to_json(self) -> str:
         """The records as JSON text."""
-        return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
+        return json_text(self.to_data(), indent=2)
 
     def to_rows(self) -> list[list[object]]:
         """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best.
@@ -99,20 +99,23 @@ class Predictions(Sequence[Prediction]):
             header += [f"class{place}", f"{value}{place}"]
         rows = [header]
         for item in self.items:
-            row: list[object] = [spreadsheet_cell(item.path), spreadsheet_cell(item.class_name), f"{getattr(item, value):.6f}"]
+            row: list[object] = [item.path, item.class_name, f"{getattr(item, value):.6f}"]
             for answer in item.top[1:]:
-                row += [spreadsheet_cell(answer.class_name), f"{getattr(answer, value):.6f}"]
+                row += [answer.class_name, f"{getattr(answer, value):.6f}"]
             rows.append(row)
         return rows
 
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """The records as CSV text; written to `path` too where one is given."""
+    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
+        """The records as CSV text; written to `path` too where one is given.
+
+        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
+        """
         from striate.core.files import write_atomically
 
         header, *rows = self.to_rows()
-        text = csv_text(header, rows)
+        text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode(errors="surrogateescape"))
+            write_atomically(Path(path), text.encode())
         return text
 
     def to_pandas(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.core.errors import ShapeError
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
+from striate.core.text import json_text
 
 if TYPE_CHECKING:
     from striate.estimators.model import Model
@@ -69,20 +69,22 @@ class Segmentations(Sequence[Segmentation]):
 
     def to_json(self) -> str:
         """The records as JSON text."""
-        return json.dumps(self.to_data(), indent=2, ensure_ascii=False)
+        return json_text(self.to_data(), indent=2)
 
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """The records as CSV text, a column a class; written to `path` too where one is given."""
+    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
+        """The records as CSV text, a column a class; written to `path` too where one is given.
+
+        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
+        """
         from striate.core.files import write_atomically
 
-        header: list[object] = ["path", "height", "width", "mask", *map(spreadsheet_cell, self.classes)]
+        header: list[object] = ["path", "height", "width", "mask", *self.classes]
         rows: list[list[object]] = [
-            [spreadsheet_cell(item.path), *item.mask.shape, item.mask_file or "", *(f"{share:.6f}" for share in item.shares.values())]
-            for item in self.items
+            [item.path, *item.mask.shape, item.mask_file or "", *(f"{share:.6f}" for share in item.shares.values())] for item in self.items
         ]
-        text = csv_text(header, rows)
+        text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode(errors="surrogateescape"))
+            write_atomically(Path(path), text.encode())
         return text
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from striate.core.text import Lines, in_lines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -44,7 +46,7 @@ def field_text(size: Sequence[float] | None) -> str:
     return "x".join(f"{extent:g}" for extent in (size[:1] if len(set(size)) == 1 else size))
 
 
-def layer_table(network: Network) -> str:
+def layer_table(network: Network) -> Lines:
     """The table that `print(network)` shows: part, layer, output, parameters, MACs, receptive field."""
     lines = [("part", "layer", "output", "params", "MACs", "sees")]
     for row in network.rows:
@@ -59,7 +61,7 @@ def layer_table(network: Network) -> str:
         left = (line[i].ljust(widths[i]) for i in (0, 1, 2))
         right = (line[i].rjust(widths[i]) for i in (3, 4, 5))
         text.append("  ".join((*left, *right)).rstrip())
-    return "\n".join(text)
+    return in_lines(text)
 
 
 def table_diff(before: Network, after: Network) -> list[str]:

@@ -17,6 +17,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
@@ -283,7 +284,7 @@ def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> by
     return document(f"{report.model}: what it withstands", "", sections)
 
 
-def summary(report: AttackReport) -> str:
+def summary(report: AttackReport) -> Lines:
     """The report for a person."""
     lines = [
         f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f} as they are"
@@ -296,4 +297,4 @@ def summary(report: AttackReport) -> str:
             lines.append(f"  median way to a wrong answer {result.median_distance:.4f}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}/index.html"]
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import write_atomically
+from striate.core.text import Lines, command, in_lines
 from striate.data.sources import open_data
 from striate.estimators.model import load
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
@@ -62,19 +63,25 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     return DemoReport(train=trained, test=tested, picture=str(picture))
 
 
-def summary(report: DemoReport) -> str:
+def summary(report: DemoReport) -> Lines:
     """The report for a person."""
     run, test = report.train.run, report.test
     wrong = round((1 - test.accuracy) * test.num_images)
-    return (
-        f"\n{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits "
-        f"in {report.train.seconds:.1f} s.\n"
-        f"Of {test.num_images} digits it has not seen it names {test.num_images - wrong} right: accuracy {test.accuracy:.4f}.\n\n"
-        f"its answers     {report.picture}\n"
-        f"its mistakes    {test.output}/mistakes.png\n"
-        f"its curves      {run}/report/curves.png\n\n"
-        f"Go on with\n"
-        f"  striate show {report.train.network}              read the network as a table\n"
-        f"  striate train FOLDER                  train on your own pictures, one subfolder a class\n"
-        f"  striate predict {run} FILES   use the model\n"
+    learned = f"{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits"
+    return in_lines(
+        (
+            "",
+            f"{learned} in {report.train.seconds:.1f} s.",
+            f"Of {test.num_images} digits it has not seen it names {test.num_images - wrong} right: accuracy {test.accuracy:.4f}.",
+            "",
+            f"its answers     {report.picture}",
+            f"its mistakes    {test.output}/mistakes.png",
+            f"its curves      {run}/report/curves.png",
+            "",
+            "Go on with",
+            f"  striate show {report.train.network}              read the network as a table",
+            "  striate train FOLDER                  train on your own pictures, one subfolder a class",
+            f"  {command('striate', 'predict', Path(run))} FILES   use the model",
+            "",
+        )
     )

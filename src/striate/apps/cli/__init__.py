@@ -6,6 +6,7 @@ commands, so that `striate --help` does not wait for torch.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from functools import partial
@@ -18,7 +19,7 @@ from striate.apps.cli import looking, training, judging, ablating, explaining, a
 
 # isort: on
 from striate.apps.cli.app import app
-from striate.apps.cli.output import open_closed_outputs, report_error, report_fault, say
+from striate.apps.cli.output import report_error, report_fault, say, show_wrong_call, steady_outputs
 
 __all__ = ["app", "main"]
 
@@ -41,9 +42,9 @@ def collect_rarely() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
-    from striate.core.errors import StriateError, UsageError, memory_in_words
+    from striate.core.errors import InterruptedRun, StriateError, UsageError, memory_in_words
 
-    open_closed_outputs()
+    steady_outputs()
     collect_rarely()
     wait_briefly()
     spare_threads(say)
@@ -54,19 +55,21 @@ def main(arguments: list[str] | None = None) -> None:
             code = app(words, standalone_mode=False)
         if code == TYPERS_INTERRUPT:
             raise KeyboardInterrupt
+        sys.stdout.flush()  # a full disk is told here, not at the interpreter's end
         sys.exit(code)
     except WrongCall as error:
         if not as_json:
-            error.show()  # type: ignore[attr-defined]
+            show_wrong_call(error)
             sys.exit(2)
         sys.exit(report_error(UsageError(error.format_message(), "See --help."), as_json=True))  # type: ignore[attr-defined]
     except StriateError as error:
         sys.exit(report_error(error, as_json=as_json))
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped\n")
-        sys.exit(6)
-    except BrokenPipeError:  # the reader of stdout went away, as in `striate networks | head`
-        sys.stderr.close()
-        sys.exit(0)
+        if not as_json:
+            sys.stderr.write("\nstopped\n")
+            sys.exit(6)
+        sys.exit(report_error(InterruptedRun("stopped"), as_json=True))
     finally:
+        with contextlib.suppress(StriateError):  # after an error too
+            sys.stdout.flush()
         sys.excepthook = partial(report_fault, as_json=as_json)  # for what is not caught above; typer left its own there

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app
-from striate.apps.cli.output import print_json, print_report, print_table, say
+from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.apps.cli.training import assignments
+from striate.core.text import in_lines
 
 
 @app.command("evaluate", short_help="Measure a model on a split of pictures.")
@@ -52,6 +52,9 @@ def predict_command(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    spreadsheet: Annotated[
+        bool, typer.Option("--spreadsheet", help="In CSV, put an apostrophe before names that a spreadsheet would run as a formula.")
+    ] = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
@@ -74,9 +77,12 @@ def predict_command(
     )
     predictions = predict(request, say=say)
     if as_json:
-        sys.stdout.write(predictions.to_json() + "\n")
+        print_data(predictions.to_json() + "\n")
     elif as_csv:
-        sys.stdout.write(predictions.to_csv())
+        exact, safe = predictions.to_csv(), predictions.to_csv(spreadsheet=True)
+        if exact != safe and not spreadsheet:
+            say("some names begin as a formula does; --spreadsheet writes them so that a spreadsheet runs none")
+        print_data(safe if spreadsheet else exact)
     else:
         print_table(["picture", "answer"], answer_rows(predictions), right=set())
 
@@ -121,7 +127,8 @@ def compare_command(
         return
     heading, rows, right = table(report)
     print_table(heading, rows, right=right)
-    sys.stdout.write(f"\n{text}" if (text := summary(report)) else "")
+    if text := summary(report):
+        print_text(in_lines(["", text]))
 
 
 @app.command("calibrate", short_help="Make a model's confidence honest.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Json, app
-from striate.apps.cli.output import print_json, print_table, say
+from striate.apps.cli.output import print_json, print_table, print_text, say
+from striate.core.text import in_lines
 
 
 @app.command("networks", short_help="List the catalogue: parameters, MACs, accuracy, source.")
@@ -57,7 +57,7 @@ def show_command(
     if as_json:
         print_json(report)
         return
-    sys.stdout.write(f"{net}\n\n")
+    print_text(in_lines([str(net), "", ""]))
     kept, used = report.training_memory_bytes, report.inference_memory_bytes
     memory = f"{kept / 2**20:,.1f} MiB training, {used / 2**20:,.1f} MiB inference"
     if used < 2**20:
@@ -72,7 +72,7 @@ def show_command(
     ]
     for word, text in summary:
         if text:
-            sys.stdout.write(f"{word:<16}{text}\n")
+            print_text(in_lines([f"{word:<16}{text}", ""]))
     if report.svg:
         say(f"drawn: {report.svg}")
 
@@ -112,7 +112,7 @@ def profile_command(
         return
     heading, rows, right = table(report)
     print_table(heading, rows, right=right)
-    sys.stdout.write(f"\n{summary(report)}")
+    print_text(in_lines(["", summary(report)]))
 
 
 @app.command("datasets", short_help="List the named data sets, and which are on this machine.")
@@ -141,4 +141,4 @@ def info_command(as_json: Json = False) -> None:
         return
     for word, value in report.items():
         text = ", ".join(f"{k} {v or '-'}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        sys.stdout.write(f"{word:<14}{text}\n")
+        print_text(in_lines([f"{word:<14}{text}", ""]))

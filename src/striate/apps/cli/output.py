@@ -1,11 +1,13 @@
-"""Showing results and errors."""
+"""Showing results and errors: the one place from which text goes to stdout and stderr."""
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from striate.core.text import Lines, in_lines, json_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,34 +22,96 @@ def print_json(report: Any) -> None:
     """A report as JSON on stdout, and nothing else. Values that are not finite become null."""
     from pydantic import TypeAdapter
 
-    data = TypeAdapter(type(report)).dump_python(report, mode="json", by_alias=True)
-    sys.stdout.write(json.dumps(_finite(data), indent=2, ensure_ascii=False) + "\n")
+    print_data(json_text(TypeAdapter(type(report)).dump_python(report, mode="json", by_alias=True), indent=2) + "\n")
 
 
-def print_report(report: Report, summary: Callable[[Report], str], *, as_json: bool) -> None:
+def print_data(text: str) -> None:
+    """Text for another program, on stdout: exact, and in UTF-8 whatever the console's encoding."""
+    _in_utf8(sys.stdout)
+    sys.stdout.write(text)
+
+
+def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json: bool) -> None:
     """A report on stdout: as JSON, or its `summary` for a person."""
     if as_json:
         print_json(report)
     else:
-        sys.stdout.write(summary(report))
+        print_text(summary(report))
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and value - value != 0:  # NaN, infinity
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+def print_text(text: str) -> None:
+    """Text for a person, on stdout; what a terminal would obey is shown."""
+    sys.stdout.write(shown(text))
 
 
 def say(text: str) -> None:
-    """A line for the person, on stderr; where nobody reads that any more, the work goes on without."""
-    try:
-        sys.stderr.write(text + "\n")
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
+    """A line for the person, on stderr; what a terminal would obey is shown."""
+    sys.stderr.write(shown(text) + "\n")
+
+
+def _in_utf8(stream: TextIO) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8")
+
+
+class Results(io.FileIO):
+    """What stdout leads to. Where nobody reads it any more (`| head`) the rest is let go; any other failure is told in words."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            lead_nowhere(self.fileno())
+            return len(data)
+        except OSError as error:
+            from striate.core.errors import EnvironmentFault
+
+            lead_nowhere(self.fileno())  # the interpreter tries again at its end
+            remedy = "Free some space, or send the output elsewhere; the files that the command wrote are complete."
+            raise EnvironmentFault(f"stdout: cannot write: {error.strerror or error}", remedy) from None
+
+
+class Talk(io.FileIO):
+    """What stderr leads to. The work counts more than the talk about it: where it cannot be written, it is let go."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            lead_nowhere(self.fileno())
+            return len(data)
+
+
+def lead_nowhere(number: int) -> None:
+    """Let what is written to the file of this number vanish."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+def steady_outputs() -> None:
+    """Let stdout and stderr fail on no character, and on a full disk or a reader that left only as `Results` and `Talk` say."""
+    open_closed_outputs()
+    sys.stdout = _steady(sys.stdout, Results)
+    sys.stderr = _steady(sys.stderr, Talk)
+
+
+def _steady(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="backslashreplace")
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if type(raw) is not io.FileIO:  # a console of Windows, or not a file: a test's
+        return stream
+    stream.flush()
+    file = kind(raw.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(file),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def open_closed_outputs() -> None:
@@ -66,11 +130,17 @@ def open_closed_outputs() -> None:
 def report_error(error: StriateError, *, as_json: bool) -> int:
     """The error on stderr, for a person or as JSON; returns the exit code."""
     if as_json:
-        record = {"error": {"kind": error.kind, "message": error.message, "remedy": error.remedy}}
-        sys.stderr.write(json.dumps(record, ensure_ascii=False) + "\n")
+        _in_utf8(sys.stderr)
+        sys.stderr.write(json_text({"error": {"kind": error.kind, "message": error.message, "remedy": error.remedy}}) + "\n")
     else:
-        sys.stderr.write(f"error: {error.message}\n" + (f"  {error.remedy}\n" if error.remedy else ""))
+        sys.stderr.write(f"error: {shown(error.message)}\n" + (f"  {shown(error.remedy)}\n" if error.remedy else ""))
     return error.exit_code
+
+
+def show_wrong_call(error: Any) -> None:
+    """A complaint about the flags, with how the command is called."""
+    usage = [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help' for help.", ""] if error.ctx is not None else []
+    sys.stderr.write(in_lines([*map(Lines, usage), f"Error: {error.format_message()}", ""]))
 
 
 def report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, as_json: bool) -> None:
@@ -86,4 +156,4 @@ def print_table(heading: list[str], rows: list[list[str]], right: set[int]) -> N
     """A plain table on stdout; the columns of `right` are set right. Lines are never wrapped."""
     from striate.core.tables import aligned
 
-    sys.stdout.write(aligned(heading, rows, right))
+    print_text(aligned(heading, rows, right))

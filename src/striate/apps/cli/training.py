@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, app, share
-from striate.apps.cli.output import print_json, print_report, say
+from striate.apps.cli.output import print_json, print_report, print_text, say
+from striate.core.text import command
 
 
 @app.command("train", short_help="Train a network on labelled pictures.")
@@ -221,10 +221,10 @@ def train_command(
     elif speaks:
         from striate.workflows.training.request import summary
 
-        sys.stdout.write(summary(report))
+        print_text(summary(report))
     if report.interrupted:
         if speaks:
-            say(f"stopped before its end; go on with: striate train --resume {report.run}")
+            say(f"stopped before its end; go on with: {command('striate', 'train', '--resume', Path(report.run))}")
         raise typer.Exit(6)
 
 

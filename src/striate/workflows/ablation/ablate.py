@@ -20,6 +20,7 @@ from striate.core.errors import DataError, EnvironmentFault, InterruptedRun, Usa
 from striate.core.files import write_json
 from striate.core.journal import Journal, read_journal
 from striate.core.locks import RunLock
+from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
 from striate.insight.ablate.statistics import paired_difference, t_interval
 from striate.networks.network import Network
@@ -147,7 +148,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
     steps = _steps(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
         watch.say(
-            "\n".join([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
+            in_lines([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
         )
     return {
         "network": plan.fitting.network.name,
@@ -256,7 +257,7 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
                 watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
-            raise InterruptedRun(message, f"Go on with: striate ablate --resume {folder}") from None
+            raise InterruptedRun(message, f"Go on with: {command('striate', 'ablate', '--resume', folder)}") from None
     return results, repeated
 
 
@@ -353,12 +354,13 @@ def _means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: math.fsum(record[name] for record in records) / len(records) for name in records[0]} if records else {}
 
 
-def summary(report: AblateReport) -> str:
+def summary(report: AblateReport) -> Lines:
     """The report for a person."""
     lines = [
         terminal_table(report),
         f"{report.run}: {report.trials} trials, {report.seconds:.1f} s; tables, curves and page in {report.run}/report",
     ]
     if report.failed:
-        lines.append(f"{report.failed} failed or hung; train them again with: striate ablate --resume {report.run} --retry-failed")
-    return "\n".join(lines) + "\n"
+        again = command("striate", "ablate", "--resume", Path(report.run), "--retry-failed")
+        lines.append(f"{report.failed} failed or hung; train them again with: {again}")
+    return in_lines([*lines, ""])

@@ -16,6 +16,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
@@ -175,9 +176,9 @@ def lesion_picture(report: LesionReport) -> bytes:
         return png_bytes(figure)
 
 
-def summary(report: LesionReport) -> str:
+def summary(report: LesionReport) -> Lines:
     """The report for a person."""
     lines = [f"{report.run}: {report.network}, accuracy {report.accuracy:.4f} on {report.images:,} validation pictures", ""]
     lines += [f"{'lesion':<20}{'damage':>7}  accuracy  where"]
     lines += [f"{point.lesion:<20}{point.damage:>7.2f}  {point.accuracy:>8.4f}  {point.where}".rstrip() for point in report.points]
-    return "\n".join([*lines, "", f"table and picture: {report.output}"]) + "\n"
+    return in_lines([*lines, "", f"table and picture: {report.output}", ""])

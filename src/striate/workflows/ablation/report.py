@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.files import write_atomically, write_json
-from striate.core.tables import aligned, csv_text, spreadsheet_cell
+from striate.core.tables import aligned, csv_text
+from striate.core.text import Lines, in_lines
 from striate.workflows.page import Section, code, document, figure, folded, pairs, table
 from striate.workflows.pictures import DPI, drawing, png_bytes
 
@@ -60,7 +61,7 @@ def _ratio(norms: dict[str, float]) -> str:
     return f"{values[0] / values[-1]:.3g}" if values and values[-1] else "-"
 
 
-def terminal_table(report: AblateReport) -> str:
+def terminal_table(report: AblateReport) -> Lines:
     """The table on at most 100 columns: a long name has a line of its own above the numbers; below it what did not go well."""
     rows = []
     for row in report.variants:
@@ -77,9 +78,10 @@ def terminal_table(report: AblateReport) -> str:
         ]
         rows.append([row.name if len(row.name) <= LONGEST_NAME else "", *numbers])
     heading, *lines = aligned(SHORT_HEADING, rows, range(1, len(SHORT_HEADING))).splitlines()
+    table = [heading]
     for row, line in zip(report.variants, lines, strict=True):
-        heading += f"\n{line}" if len(row.name) <= LONGEST_NAME else f"\n{row.name}\n{line}"
-    return "\n".join([f"{_about(report)}:", "", heading, "", _legend(report), *_problems(report)]) + "\n"
+        table += [line] if len(row.name) <= LONGEST_NAME else [row.name, line]
+    return in_lines([f"{_about(report)}:", "", *table, "", _legend(report), *_problems(report), ""])
 
 
 def _about(report: AblateReport) -> str:
@@ -88,9 +90,9 @@ def _about(report: AblateReport) -> str:
     return f"{report.network} on {report.data}, {report.seeds} seed{'s' if report.seeds > 1 else ''} a variant, equal {report.budget}{each}"
 
 
-def _legend(report: AblateReport) -> str:
+def _legend(report: AblateReport) -> Lines:
     words = "accuracy on the validation split; gradient: of the first weight by that of the last, before training"
-    return words if report.seeds > 1 else f"{words}\nwith one seed there is no interval and no p; take --seeds 3 or more"
+    return in_lines([words] if report.seeds > 1 else [words, "with one seed there is no interval and no p; take --seeds 3 or more"])
 
 
 def _problems(report: AblateReport) -> list[str]:
@@ -126,9 +128,7 @@ def csv_table(report: AblateReport) -> str:
         numbers = [row.accuracy, *(row.accuracy_interval or (None, None)), row.difference, *(row.difference_interval or (None, None))]
         numbers += [row.p_value, row.train_loss, row.seconds]
         shown = ["" if number is None else f"{number:.6g}" for number in numbers]
-        rows.append(
-            [spreadsheet_cell(row.name), row.params, row.macs, row.steps, row.done, *shown, spreadsheet_cell("; ".join(row.problems))]
-        )
+        rows.append([row.name, row.params, row.macs, row.steps, row.done, *shown, "; ".join(row.problems)])
     return csv_text(header, rows)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import UnknownNameError, UsageError
+from striate.core.text import in_lines
 from striate.networks.layers.foreign import Foreign, OwnNetwork
 from striate.networks.network import Network
 from striate.networks.table import table_diff
@@ -58,7 +59,7 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
         raise next(iter(wrong.values()))
     if wrong:
         lines = [f"  {' + '.join(words)}: {error.message}. {error.remedy}".rstrip() for words, error in wrong.items()]
-        raise UsageError("\n".join([f"{len(wrong)} variants of {network.name} cannot be made:", *lines]), "Leave these edits out.")
+        raise UsageError(in_lines([f"{len(wrong)} variants of {network.name} cannot be made:", *lines]), "Leave these edits out.")
     slugs = [slug(one.name) for one in found]
     for one, word in zip(found, slugs, strict=True):
         if slugs.count(word) > 1:

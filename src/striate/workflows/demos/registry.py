@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UnknownNameError
 from striate.core.files import write_atomically, write_json
 from striate.core.tables import aligned
+from striate.core.text import Lines, in_lines
 from striate.workflows.demos.shown import Setting, Shown, Table, word
 from striate.workflows.training.runs import new_run_folder
 
@@ -119,19 +120,21 @@ def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: 
     )
 
 
-def summary(report: DemoReport) -> str:
+def summary(report: DemoReport) -> Lines:
     """The report for a person: its tables, what to see in them, and where the pictures are."""
-    parts = [textwrap.fill(f"{report.name}: {report.shows}", WIDTH) + "\n"]
-    parts += [f"{table.title}\n{text_of(table)}" for table in report.tables]
-    parts.append("".join(f"{textwrap.fill(note, WIDTH)}\n" for note in report.notes))
-    parts.append("".join(f"picture   {file}\n" for file in report.files) + f"numbers   {report.output}/numbers.json\n")
-    return "\n".join(parts)
+    lines = [*textwrap.wrap(f"{report.name}: {report.shows}", WIDTH), ""]
+    for table in report.tables:
+        lines += [table.title, text_of(table)]
+    for note in report.notes:
+        lines += textwrap.wrap(note, WIDTH)
+    lines += ["", *(f"picture   {file}" for file in report.files), f"numbers   {report.output}/numbers.json", ""]
+    return in_lines(lines)
 
 
-def text_of(table: Table) -> str:
+def text_of(table: Table) -> Lines:
     """A table as aligned text; numbers stand right."""
     columns = [[name, *(word(row[place]) for row in table.rows)] for place, name in enumerate(table.heading)]
     right = [not any(isinstance(row[place], str) for row in table.rows) for place in range(len(columns))]
     heading, *rows = zip(*columns, strict=True)
     text = aligned(heading, rows, {place for place, aside in enumerate(right) if aside})
-    return "".join(f"  {line}\n" for line in text.splitlines())
+    return in_lines([*(f"  {line}" for line in text.splitlines()), ""])

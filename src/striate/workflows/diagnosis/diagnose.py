@@ -19,7 +19,8 @@ from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines
 from striate.data.sources import open_data
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
@@ -130,7 +131,7 @@ def diagnose(
     findings = _write(output, findings, samples, rows, draw_all)
     noisy = any(finding.kind == "label_noise" for finding in findings)
     if noisy and pictures is not None and model is not None and not labels_pixels(model):
-        write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode(errors="surrogateescape"))
+        write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode())
     report = DiagnoseReport(
         run=str(run), findings=tuple(findings), epochs=len(rows), looks=len(history), batches=len(again), output=str(output)
     )
@@ -201,8 +202,8 @@ def doubted_labels(model: Model, pictures: ImageSet) -> str:
     order = doubted[np.argsort(-sure[doubted], kind="stable")]
     rows = [
         [
-            spreadsheet_cell(pictures.paths[i]),
-            *(spreadsheet_cell(model.classes[k]) for k in (pictures.labels[i], answers[i])),
+            pictures.paths[i],
+            *(model.classes[k] for k in (pictures.labels[i], answers[i])),
             f"{sure[i]:.4f}",
         ]
         for i in order.tolist()
@@ -232,7 +233,7 @@ def _write(
     return [dataclasses.replace(finding, picture=pictures.get(finding.kind)) for finding in findings]
 
 
-def summary(report: DiagnoseReport) -> str:
+def summary(report: DiagnoseReport) -> Lines:
     """The report for a person."""
     lines = [
         f"{report.run}: {report.epochs} epochs, {report.looks} updates looked at while training, {report.batches} batches computed again"
@@ -252,4 +253,4 @@ def summary(report: DiagnoseReport) -> str:
             lines.append(f"  shown  {Path(report.output) / finding.picture}")
     if not report.findings:
         lines.append("nothing found")
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

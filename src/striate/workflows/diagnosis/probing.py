@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from striate.core.files import write_atomically
+from striate.core.text import json_text
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun
 from striate.insight.diagnose import Finding, Sample
@@ -64,4 +65,5 @@ def counts_in_nats(settings: TrainSettings) -> bool:
 def write_history(path: Path, samples: Sequence[Sample]) -> None:
     """One sample a line, as JSON."""
     adapter = TypeAdapter(Sample)
-    write_atomically(path, b"".join(adapter.dump_json(sample, exclude_none=True) + b"\n" for sample in samples))
+    lines = (json_text(adapter.dump_python(sample, mode="json", exclude_none=True)) for sample in samples)
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())

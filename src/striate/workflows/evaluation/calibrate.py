@@ -15,6 +15,7 @@ from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.text import Lines, in_lines
 from striate.data.folder import picture_files
 from striate.data.sources import open_data
 from striate.estimators.model import Model, load, softmax
@@ -214,7 +215,7 @@ def _write(folder: Path, report: CalibrateReport) -> None:
     write_atomically(folder / "reliability.png", reliability_picture(report.before, report.after, report.curve))
 
 
-def summary(report: CalibrateReport) -> str:
+def summary(report: CalibrateReport) -> Lines:
     """The report for a person."""
     lines = [
         f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
@@ -231,4 +232,4 @@ def summary(report: CalibrateReport) -> str:
         if report.against.answered is not None:
             lines.append(f"of those, {report.against.answered:.1%} would still be answered")
     lines.append(f"model: {report.output}")
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

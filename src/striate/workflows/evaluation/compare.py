@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
@@ -251,13 +252,13 @@ def _differences(images: ImageSet, answers: np.ndarray, classes: Sequence[str]) 
 
 
 def _write(path: Path, report: CompareReport) -> None:
-    header = ["path", "label", *(spreadsheet_cell(one.name) for one in report.subjects)]
-    rows = [[spreadsheet_cell(cell) for cell in (one.path, one.label, *one.answers)] for one in report.differences]
+    header = ["path", "label", *(one.name for one in report.subjects)]
+    rows = [[one.path, one.label, *one.answers] for one in report.differences]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path.parent, error) from error
-    write_atomically(path, csv_text(header, rows).encode(errors="surrogateescape"))
+    write_atomically(path, csv_text(header, rows).encode())
 
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
@@ -278,7 +279,7 @@ def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
     return heading, rows, set(range(2, len(heading)))
 
 
-def summary(report: CompareReport) -> str:
+def summary(report: CompareReport) -> Lines:
     """What is said below the table."""
     lines = [f"{report.num_images:,} pictures, {report.split} split of {report.data}"] if report.num_images else []
     for pair in report.pairs:
@@ -289,4 +290,4 @@ def summary(report: CompareReport) -> str:
     lines += [f"  {one.path}: {one.label}; answered {', '.join(one.answers)}" for one in report.differences[:SHOWN]]
     if len(report.differences) > SHOWN:
         lines.append(f"  and {len(report.differences) - SHOWN:,} more: --output FILE.csv lists all")
-    return "\n".join(lines) + ("\n" if lines else "")
+    return in_lines([*lines, ""] if lines else [])

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.devices import choose_device
 from striate.core.errors import DataError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.text import Lines, in_lines
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.estimators.model import OF_SCORES, Model, load
@@ -225,7 +226,7 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
     write_atomically(output / "mistakes.png", picture)
 
 
-def summary(report: EvaluateReport | SegmentReport | TargetReport) -> str:
+def summary(report: EvaluateReport | SegmentReport | TargetReport) -> Lines:
     """The report for a person."""
     if isinstance(report, TargetReport):
         return target_summary(report)
@@ -249,4 +250,4 @@ def summary(report: EvaluateReport | SegmentReport | TargetReport) -> str:
         lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}"]
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.files import cannot_write
+from striate.core.text import json_text
 from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def count_opening(run: Path, verb: str, data: str) -> int:
     record = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "verb": verb, "data": data}
     try:
         with folder.openings.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+            lines.write(json_text(record) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
     except OSError as error:

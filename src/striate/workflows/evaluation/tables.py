@@ -1,4 +1,4 @@
-"""Results as CSV files: UTF-8, a header line, commas, one record a row; safe to open in a spreadsheet."""
+"""Results as CSV files: UTF-8, a header line, commas, one record a row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
 from striate.workflows.evaluation.measures import Measures, checked
 from striate.workflows.tasks.segment_measures import SegmentMeasures
 
@@ -20,7 +20,7 @@ def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> Non
     Raises:
         EnvironmentFault: the file cannot be written.
     """
-    names = [spreadsheet_cell(name) for name in measures.classes]
+    names = list(measures.classes)
     rows = ([name, *counts] for name, counts in zip(names, measures.confusion_matrix, strict=True))
     _write(path, ["true \\ predicted", *names], rows)
 
@@ -32,7 +32,7 @@ def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
         EnvironmentFault: the file cannot be written.
     """
     rows = [
-        [spreadsheet_cell(name), *("" if value is None else _six(value) for value in (one.accuracy, one.iu)), one.pixels, one.predicted]
+        [name, *("" if value is None else _six(value) for value in (one.accuracy, one.iu)), one.pixels, one.predicted]
         for name, one in measures.classes.items()
     ]
     _write(path, ["class", "accuracy", "iu", "pixels", "predicted"], rows)
@@ -49,7 +49,7 @@ def write_classes_csv(path: Path, measures: Measures) -> None:
         header += [rate, f"{rate}_low", f"{rate}_high"]
     rows = []
     for name, one in measures.classes.items():
-        row: list[object] = [spreadsheet_cell(name)]
+        row: list[object] = [name]
         for value, interval in ((one.precision, one.precision_interval), (one.recall, one.recall_interval), (one.f1, one.f1_interval)):
             row += ["" if number is None else f"{number:.6g}" for number in (value, *(interval or (None, None)))]
         rows.append([*row, one.support, one.predicted])
@@ -77,16 +77,15 @@ def write_predictions_csv(
     if len(names) != len(probs):
         raise UsageError(f"names must have {len(probs)} entries, one a row of probs, got {len(names)}")
     best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (N, top)
-    cells = [spreadsheet_cell(name) for name in classes]
     header: list[object] = ["path", "label", "class", "probability", "correct", "label_probability"]
     for place in range(2, best.shape[1] + 1):
         header += [f"class{place}", f"probability{place}"]
     rows = []
     for name, row_probs, label, (first, *others) in zip(names, probs, labels, best, strict=True):
         correct = "true" if first == label else "false"
-        row: list[object] = [spreadsheet_cell(name), cells[label], cells[first], _six(row_probs[first]), correct, _six(row_probs[label])]
+        row: list[object] = [name, classes[label], classes[first], _six(row_probs[first]), correct, _six(row_probs[label])]
         for other in others:
-            row += [cells[other], _six(row_probs[other])]
+            row += [classes[other], _six(row_probs[other])]
         rows.append(row)
     _write(path, header, rows)
 
@@ -96,4 +95,4 @@ def _six(number: float) -> str:
 
 
 def _write(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    write_atomically(path, csv_text(header, rows).encode(errors="surrogateescape"))  # file names may hold bytes that are no text
+    write_atomically(path, csv_text(header, rows).encode())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import picture_files
 from striate.data.records import ImageSet
@@ -327,7 +328,7 @@ def _plain(report: ExplainReport) -> Any:
     return TypeAdapter(ExplainReport).dump_python(report, mode="json")
 
 
-def summary(report: ExplainReport) -> str:
+def summary(report: ExplainReport) -> Lines:
     """The report for a person."""
     lines = [f"{report.model}: {len(report.pictures)} pictures, feature map of {report.layer}"]
     for method in report.methods:
@@ -337,7 +338,7 @@ def summary(report: ExplainReport) -> str:
             line += f"deleted {deletion:.3f}  inserted {insertion:.3f}  random weights {report.randomisation[method]:+.3f}"
         lines.append(line.rstrip())
     lines.append(f"pictures: {report.output}/index.html")
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])
 
 
 __all__ = [

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.text import Lines, in_lines
 from striate.data.decode import decode_image
 
 Form = Literal["correlate", "convolve"]
@@ -246,7 +247,7 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def summary(report: FilterReport) -> str:
+def summary(report: FilterReport) -> Lines:
     """The report for a person."""
     lines = [
         f"{report.image}: {report.height} x {report.width} x {report.channels}, mean {report.mean:.1f}, deviation {report.deviation:.1f}"
@@ -254,4 +255,4 @@ def summary(report: FilterReport) -> str:
     for step in report.steps:
         total = f", kernel adds up to {step.kernel_sum:g}" if step.kernel_sum is not None else ""
         lines.append(f"  {step.name:<14} mean {step.mean:5.1f}, deviation {step.deviation:5.1f}{total}")
-    return "\n".join([*lines, f"written: {report.output}"]) + "\n"
+    return in_lines([*lines, f"written: {report.output}", ""])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import UsageError
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
 from striate.data.records import ImageSet
 from striate.insight import explain as tools
 from striate.workflows.explanation.page import Shown, shaded
@@ -170,7 +170,7 @@ def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     labels = torch.from_numpy(split.labels)
     layer = tools.part(subject.network, subject.layer)
     means = tools.responses_by_class(subject.network, layer, inputs, labels, len(split.classes)).cpu().numpy()  # (K, C)
-    rows = [[spreadsheet_cell(name), *(f"{value:.6g}" for value in row)] for name, row in zip(split.classes, means, strict=True)]
+    rows = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(split.classes, means, strict=True)]
     text = csv_text(["class", *range(means.shape[1])], rows).encode()
     heading = f"Mean output of each channel of {subject.layer} by class"
     with drawing():
@@ -217,9 +217,6 @@ def _layout(method: tools.Embedding, subject: Subject, split: ImageSet, inputs: 
             axes.set_xlabel("first principal component", fontsize=9)
             axes.set_ylabel("second principal component", fontsize=9)
         picture = png_bytes(figure)
-    rows = [
-        [spreadsheet_cell(path), spreadsheet_cell(split.classes[k]), f"{x:.6g}", f"{y:.6g}"]
-        for path, k, (x, y) in zip(split.paths, split.labels, places, strict=True)
-    ]
+    rows = [[path, split.classes[k], f"{x:.6g}", f"{y:.6g}"] for path, k, (x, y) in zip(split.paths, split.labels, places, strict=True)]
     table = csv_text(["path", "class", "x", "y"], rows).encode()
     return [Shown(f"{method}.png", heading, picture), Shown(f"{method}.csv", heading, table)]

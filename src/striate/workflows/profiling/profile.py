@@ -14,6 +14,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines, printable
 from striate.insight.profile.layers import LayerTime, batches, time_layers
 from striate.insight.profile.machine import Machine, best, measure_machine
 from striate.insight.profile.published import PRINTED
@@ -268,17 +269,18 @@ def facts(report: ProfileReport) -> list[tuple[str, str]]:
     return found + (_measured_facts(report.measured) if report.measured else [])
 
 
-def summary(report: ProfileReport) -> str:
+def summary(report: ProfileReport) -> Lines:
     """What is said below the table."""
     found = [*facts(report), ("columns", MEASURED_COLUMNS if report.measured else COLUMNS)]
     if report.output:
         found.append(("table, roofline" if report.measured else "table", report.output))
     indent = " " * 18
-    return "".join(
-        textwrap.fill(value, 100, initial_indent=name.ljust(18), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-        + "\n"
-        for name, value in found
-    )
+    wrap = textwrap.TextWrapper(100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    lines: list[str] = []
+    for name, value in found:
+        wrap.initial_indent = name.ljust(18)
+        lines += wrap.wrap(printable(value))
+    return in_lines([*lines, ""])
 
 
 def _paper_words(paper: PaperNumbers) -> str:

@@ -20,6 +20,7 @@ from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
 from striate.estimators.model import MODEL_NAME, Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
@@ -300,14 +301,14 @@ def state_of(run: Path, config: RunConfig, rows: list[dict[str, str]], kept: dic
         return f"It stopped at NaN or Inf, after {done}.{model}"
     unfinished = settings.steps is None and settings.patience is None and len(rows) < settings.epochs
     if last == "interrupted" or unfinished:
-        return f"It is not finished: {done}. `striate train --resume {run}` goes on with it.{model}"
+        return f"It is not finished: {done}. `{command('striate', 'train', '--resume', run)}` goes on with it.{model}"
     early = " It stopped early: patience." if last == "stopped_early" else ""
     return f"It is finished: {done}.{early}{model}"
 
 
-def summary(found: RunReport) -> str:
+def summary(found: RunReport) -> Lines:
     """The report for a person."""
     lines = [f"{found.run}: {', '.join(found.sections)}"]
     lines += [f"left out: {section}: {reason}" for section, reason in found.left_out.items()]
     lines.append(f"page: {found.output} ({found.num_bytes / 2**20:.1f} MiB)")
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

@@ -15,7 +15,8 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.images import Fit
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
+from striate.core.text import Lines, in_lines
 from striate.data.masks import MaskedSet, MaskSource, open_masks
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
@@ -172,8 +173,8 @@ def _write(
     rows: list[list[object]] = []
     for path, score in zip(images.paths, scores, strict=True):
         values: list[object] = [score.num_pixels, f"{score.pixel_accuracy:.6g}", f"{score.mean_iu:.6g}"] if score else [0, "", ""]
-        rows.append([spreadsheet_cell(path), *values])
-    write_atomically(output / "pictures.csv", csv_text(header, rows).encode(errors="surrogateescape"))
+        rows.append([path, *values])
+    write_atomically(output / "pictures.csv", csv_text(header, rows).encode())
 
     order = sorted((score.mean_iu, place) for place, score in enumerate(scores) if score)[:MAX_SHOWN]
     worst = [place for _, place in order]
@@ -184,7 +185,7 @@ def _write(
     write_json(output / "measures.json", TypeAdapter(SegmentReport).dump_python(report, mode="json"))
 
 
-def summary(report: SegmentReport) -> str:
+def summary(report: SegmentReport) -> Lines:
     """The report for a person."""
     width = max(5, *(len(name) for name in report.classes))
     lines = [
@@ -200,7 +201,7 @@ def summary(report: SegmentReport) -> str:
         lines.append(f"{name:<{width}}  {iu:>6}  {accuracy:>8}  {one.pixels:>12,}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}"]
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])
 
 
 def predict_masks(

@@ -13,8 +13,9 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
-from striate.core.tables import csv_text, spreadsheet_cell
+from striate.core.tables import csv_text
 from striate.core.targets import Task
+from striate.core.text import Lines, in_lines
 from striate.data.records import DataSource, ImageSet
 from striate.engine.settings import LossName, MonitorName, TrainSettings
 from striate.estimators.estimates import sigmoid
@@ -168,23 +169,23 @@ def _write(output: Path, report: TargetReport, images: ImageSet, outputs: np.nda
         _write_parts(output / "labels.csv", report.labels, LabelMeasures)
         outputs = sigmoid(outputs)
     word = "estimate" if isinstance(report, RegressionReport) else "probability"
-    columns = [spreadsheet_cell(text) for name in model.classes for text in (name, f"{name} {word}")]
+    columns = [text for name in model.classes for text in (name, f"{name} {word}")]
     lines = [
-        [spreadsheet_cell(path), *(f"{value:.9g}" for pair in zip(truth, row, strict=True) for value in pair)]
+        [path, *(f"{value:.9g}" for pair in zip(truth, row, strict=True) for value in pair)]
         for path, truth, row in zip(images.paths, images.labels, outputs, strict=True)
     ]
-    write_atomically(output / "predictions.csv", csv_text(["path", *columns], lines).encode(errors="surrogateescape"))
+    write_atomically(output / "predictions.csv", csv_text(["path", *columns], lines).encode())
     write_json(output / "measures.json", TypeAdapter(type(report)).dump_python(report, mode="json"))
 
 
 def _write_parts(path: Path, parts: Mapping[str, Any], kind: type[NumberMeasures | LabelMeasures]) -> None:
     """A row each, a column a measure; a cell is empty where nothing can be said."""
     header = [field.name for field in dataclasses.fields(kind)]
-    rows = [[spreadsheet_cell(name), *(_cell(getattr(part, field)) for field in header)] for name, part in parts.items()]
+    rows = [[name, *(_cell(getattr(part, field)) for field in header)] for name, part in parts.items()]
     write_atomically(path, csv_text(["name", *header], rows).encode())
 
 
-def summary(report: TargetReport) -> str:
+def summary(report: TargetReport) -> Lines:
     """The report for a person."""
     lines = [f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures"]
     if isinstance(report, RegressionReport):
@@ -212,7 +213,7 @@ def summary(report: TargetReport) -> str:
             lines.append(f"{name:<{width}}  {'  '.join(f'{_four(value):>{wide}}' for value, wide in values)}  {one.support:>8,}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}"]
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])
 
 
 def _four(value: float | None) -> str:

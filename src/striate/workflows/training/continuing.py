@@ -14,6 +14,7 @@ import numpy as np
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
+from striate.core.text import in_lines
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import Division
@@ -51,9 +52,9 @@ def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -
     before, after = flat(kept), flat(now)
     differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     if differing:
-        lines = "\n".join(f"  {name}: {before.get(name)!r} in the checkpoint, now {after.get(name)!r}" for name in differing)
+        lines = [f"  {name}: {before.get(name)!r} in the checkpoint, now {after.get(name)!r}" for name in differing]
         raise UsageError(
-            f"{run}: cannot be continued with other settings:\n{lines}",
+            in_lines([f"{run}: cannot be continued with other settings:", *lines]),
             "Continue with the settings it has, or start a new run.",
         )
 

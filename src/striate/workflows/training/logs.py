@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
+from striate.core.text import json_text
 from striate.estimators.model import MODEL_NAME
 from striate.workflows.training.continuing import flat
 
@@ -275,7 +276,7 @@ class ServerRun:
         params = [Param(key, value) for key, value in parameters_of(self.config).items()]
         client.log_batch(run_id, params=params[:100])
         kept = {"server": without_password(self.server), "run_id": run_id}
-        write_atomically(self.folder / MLFLOW, (json.dumps(kept, indent=2) + "\n").encode())
+        write_atomically(self.folder / MLFLOW, (json_text(kept, indent=2) + "\n").encode())
         return run_id
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec
+from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
@@ -177,7 +178,7 @@ def outputs_in_words(source: DataSource) -> str:
     return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
 
 
-def chosen(plan: Plan, folder: Path) -> str:
+def chosen(plan: Plan, folder: Path) -> Lines:
     """What is about to be trained, in a few lines."""
     fitting, source = plan.fitting, plan.source
     net, settings, spec = fitting.network, fitting.settings, fitting.images
@@ -187,7 +188,7 @@ def chosen(plan: Plan, folder: Path) -> str:
     schedule = (
         f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
     )
-    return "\n".join(
+    return in_lines(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",

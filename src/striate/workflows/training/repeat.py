@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import InterruptedRun, UsageError
 from striate.core.files import write_json
+from striate.core.text import Lines, command, in_lines
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.workflows.training.request import TrainRequest
@@ -85,7 +86,9 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
     for what, training in trainings:
         report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
         if report.interrupted:
-            raise InterruptedRun(f"{report.run}: stopped before its end", f"Go on with it: striate train --resume {report.run}.")
+            raise InterruptedRun(
+                f"{report.run}: stopped before its end", f"Go on with it: {command('striate', 'train', '--resume', Path(report.run))}"
+            )
         reports.append(report)
         one = Repetition(run=report.run, what=what, accuracy=report.val.accuracy, loss=report.val.loss, num_val=report.num_val)
         found.append(one)
@@ -123,7 +126,7 @@ def spread_of(values: list[float]) -> Spread:
     return Spread(mean=mean, deviation=deviation, interval=(mean - half, mean + half))
 
 
-def summary(report: RepeatReport) -> str:
+def summary(report: RepeatReport) -> Lines:
     """The report for a person."""
     lines = []
     for one in report.repetitions:
@@ -133,4 +136,4 @@ def summary(report: RepeatReport) -> str:
         if spread is not None:
             low, high = spread.interval
             lines.append(f"{word:<14}{spread.mean:.4f} +- {spread.deviation:.4f} (95 % interval of the mean {low:.4f} to {high:.4f})")
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from striate.core.text import Lines, in_lines
 from striate.engine.checkpoints import CheckpointStore
 from striate.networks.foreign import with_module
 from striate.networks.model_file import read_model
@@ -128,10 +129,10 @@ def compare_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -
     return len(ours), len(differing), by_name[worst] if worst else 0.0, worst
 
 
-def summary(report: ReproReport) -> str:
+def summary(report: ReproReport) -> Lines:
     """The report for a person."""
     if report.equal:
-        return f"equal: {report.epochs} epochs of metrics and {report.weights} weight tensors, bit for bit\n"
+        return in_lines([f"equal: {report.epochs} epochs of metrics and {report.weights} weight tensors, bit for bit", ""])
     lines = [f"different from {report.run}"]
     if report.first_different_epoch is not None:
         columns = ", ".join(report.different_columns) or "it is there in one run only"
@@ -141,4 +142,4 @@ def summary(report: ReproReport) -> str:
             f"weights  {report.different_weights} of {report.weights} tensors, by up to {report.largest_weight_difference:.3g} "
             f"({report.largest_weight})"
         )
-    return "\n".join(lines) + "\n"
+    return in_lines([*lines, ""])

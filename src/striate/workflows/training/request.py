@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.images import Fit, Normalization
 from striate.core.targets import Task
+from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Policy
 from striate.engine.settings import LossName, MonitorName, OptimizerName, ScheduleName
 from striate.workflows.training.logs import LogName
@@ -115,14 +116,19 @@ class TrainReport:
     stopped_early: bool = False  # by `patience`
 
 
-def summary(report: TrainReport) -> str:
+def summary(report: TrainReport) -> Lines:
     """The report for a person."""
     split = "test" if "test" in report.splits else "val"
     scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
     words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
-    return (
-        f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} (epoch {report.best_epoch} "
-        f"of {report.epochs}{', stopped early' if report.stopped_early else ''}), {report.seconds:.1f} s\n"
-        f"run: {report.run}\n"
-        f"next: striate evaluate {report.run} --split {split}\n"
+    early = ", stopped early" if report.stopped_early else ""
+    length = f"(epoch {report.best_epoch} of {report.epochs}{early}), {report.seconds:.1f} s"
+    following = command("striate", "evaluate", Path(report.run), "--split", split)
+    return in_lines(
+        (
+            f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} {length}",
+            f"run: {report.run}",
+            f"next: {following}",
+            "",
+        )
     )

@@ -13,6 +13,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError, memory_in_words
 from striate.core.files import write_atomically
 from striate.core.locks import LOCK
+from striate.core.text import in_lines
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import Group, joined
@@ -102,7 +103,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
             if again and (RunFolder(folder).checkpoints / "latest").exists()
             else None
         )
-        watch.say(chosen(plan, folder) + (f"\nfrom      step {start.step:,}, after a restart" if start is not None else ""))
+        watch.say(in_lines([chosen(plan, folder), *([f"from      step {start.step:,}, after a restart"] if start is not None else [])]))
 
         def first(plan: Plan) -> Plan:
             return begin(folder, plan, picture, again=again) if start is None else plan
@@ -177,7 +178,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         refuse_other_plans(group, plan)
         if extension is not None and (group is None or group.is_first):
             RunFolder(folder).write_extension(config)
-        watch.say(f"{chosen(plan, folder)}\nfrom      step {start.step:,}, epoch {start.state['training']['epoch']}")
+        watch.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, epoch {start.state['training']['epoch']}"]))
         return trained(request, plan, folder, watch, started, start, group)
 
 
