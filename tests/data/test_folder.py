@@ -98,7 +98,9 @@ def test_hidden_files_and_those_that_systems_leave_are_ignored(make_folder: Make
               "cat/.ipynb_checkpoints/1.png", "__MACOSX/1.png", ".git/x.png"]  # fmt: skip
     root = make_folder({**TWO, **dict.fromkeys(hidden, b"not a picture")})
     source = open_data(root)
-    assert source.classes == ("cat", "dog") and source.num_images("train") == 3 and source.notes == ()
+    assert source.classes == ("cat", "dog") and source.num_images("train") == 3
+    (note,) = source.notes
+    assert note.startswith("6 pictures left out, hidden or in folders that systems keep, such as thumbnails and trash: ")
 
 
 def test_other_files_are_ignored_and_said(make_folder: MakeFolder):

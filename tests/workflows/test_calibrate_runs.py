@@ -83,7 +83,7 @@ def test_strangers_may_lie_in_one_folder(run, noise, tmp_path):
     assert snow.auroc["max_logit"] == pytest.approx(above)  # the share of pairs in which the digit scores above the stranger
     assert snow.num_images == 20
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: holds no pictures"):
+    with pytest.raises(DataError, match="empty: no pictures"):
         calibrate(CalibrateRequest(run=run, against=tmp_path / "empty", output=tmp_path / "b.safetensors"))
 
 

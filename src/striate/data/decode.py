@@ -20,12 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
+from striate.data.kinds import DECODED
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 from striate.data.transparency import Ground, flattened, ground_of
 
 __all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = DECODED
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs

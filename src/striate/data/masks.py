@@ -22,10 +22,14 @@ from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
 from striate.data.fitting import IGNORED, fit_mask, with_channels
-from striate.data.folder import count_of, in_threads, left_out, picture_files, some, split_folders, unreadable, whole_header
+from striate.data.folder import in_threads, known_header, picture_files, whole_header
+from striate.data.layout import Layers, Layout, folders_of_splits, refuse_splits_in_classes
+from striate.data.listing import leave_out_top, pictures_below, subfolders_of
+from striate.data.omissions import NO_LABELS, NO_PAIR, Ledger, count_of, some, unreadable
 from striate.data.packing import room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
 
+CLASSES = "classes.txt"  # of a folder of pictures and masks: their names
 MOVES = ("crop_padding", "pad_mode", "flip", "flip_mode")  # augmentations that move a picture and its mask alike
 
 
@@ -125,64 +129,78 @@ class MaskSource(DataSource):
         return MaskedSet.unpacked(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
 
 
-def open_masks(root: Path, *, skip_unreadable: bool = False) -> MaskSource:
+def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto") -> MaskSource:
     """The pictures and masks of a folder.
 
     The files are only looked into here, but for the training masks where no classes.txt tells how many classes there are, and for all
     pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so.
 
     Raises:
-        DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, or
-            a file that cannot be read; names it.
+        DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, folders
+            that may be splits, or a file that cannot be read; names it.
     """
-    folders, notes = split_folders(root, "{images,masks}") if not (root / "images").is_dir() else ({"train": root}, [])
-    pairs = {split: _paired(folder, notes) for split, folder in folders.items()}
+    ledger = Ledger()
+    whole = Layers({"train": root}, [])
+    folders, notes = whole if (root / "images").is_dir() else folders_of_splits(root, ledger, layout=layout, inside="{images,masks}")
+    if layout == "auto":
+        refuse_splits_in_classes(folders)
+    pairs = {split: _paired(folder, ledger) for split, folder in folders.items()}
     for split in [split for split, found in pairs.items() if not found and split != "train"]:
         notes.append(f"{folders[split].name}/images/ holds no pictures, ignored")
         del pairs[split]
-    if not pairs["train"]:
+    if not pairs["train"] and not ledger.unreadable:
         remedy = f"Put pictures in {folders['train'] / 'images'}/ and their masks, as PNG with the same names, in masks/ beside it."
         raise DataError(f"{folders['train']}: no pictures in images/", remedy)
 
     pictures = [pair.picture for found in pairs.values() for pair in found]
-    headers, bad = in_threads(whole_header if skip_unreadable else picture_header, pictures)
-    if bad and not skip_unreadable:
-        raise unreadable(bad)
-    if bad:
-        notes.append(left_out(bad))
-        pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
-        if not pairs["train"]:
-            raise unreadable(bad, "; no picture is left")
+    headers, bad = in_threads(whole_header if skip_unreadable else known_header, pictures)
+    every = {**ledger.unreadable, **bad}
+    ledger.refuse_or_skip(bad, skip=skip_unreadable)
+    pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
+    if not pairs["train"]:
+        raise unreadable(every, "; no picture is left")
     _check_masks(pairs, headers)
 
     classes = _class_names(root) or _numbers(pairs["train"])
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
-    return MaskSource(root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs)
+    ledger.forget(root / CLASSES)
+    left_out = ledger.omissions()
+    notes += [omission.words for omission in left_out]
+    return MaskSource(root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs, left_out=left_out)
 
 
-def _paired(folder: Path, notes: list[str]) -> list[Pair]:
-    """The pictures of images/ with their masks of masks/; tells of masks without a picture."""
+def _paired(folder: Path, ledger: Ledger) -> list[Pair]:
+    """The pictures of images/ with their masks of masks/; `ledger` takes what is no such pair."""
     images, masks = folder / "images", folder / "masks"
+    _leave_out_others(folder, ledger)
     if not images.is_dir():
         return []
-    pictures = picture_files(images)
+    pictures = pictures_below(images, ledger)
     by_mask: dict[Path, Path] = {}
     for picture in pictures:
         mask = (masks / picture.relative_to(images)).with_suffix(".png")
         if mask in by_mask:
             raise DataError(f"{by_mask[mask]} and {picture.name} would share the mask {mask}", "Rename one of them, and give it a mask.")
         by_mask[mask] = picture
-    there = set(picture_files(masks)) if masks.is_dir() else set()
+    there = set(pictures_below(masks, ledger)) if masks.is_dir() else set()
     if missing := [mask for mask in by_mask if mask not in there]:
         stems = {other.with_suffix(".png"): other for other in there}
         other = f"; {stems[missing[0]].name} is not a PNG file" if missing[0] in stems else ""
         message = f"{count_of(missing)} missing: {some(missing)}, the mask of {by_mask[missing[0]].name}{other}"
         raise DataError(message, "Give each picture of images/ a mask in masks/: a PNG file with the same name.")
-    if spare := sorted(there - set(by_mask)):
-        notes.append(f"{count_of(spare)} in masks/ without a picture, ignored: {some(spare)}")
+    not_read = {(masks / picture.relative_to(images)).with_suffix(".png") for picture in ledger.unreadable if images in picture.parents}
+    ledger.leave_out(NO_PAIR, there - set(by_mask) - not_read)
     return [Pair(picture, mask) for mask, picture in by_mask.items()]
+
+
+def _leave_out_others(folder: Path, ledger: Ledger) -> None:
+    """Record what lies beside images/ and masks/."""
+    leave_out_top(folder, ledger, NO_LABELS)
+    for path in subfolders_of(folder):
+        if path.name not in ("images", "masks"):
+            ledger.leave_out(NO_LABELS, picture_files(path))
 
 
 def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, PictureHeader]) -> None:
@@ -200,7 +218,7 @@ def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, Pic
 
 def _class_names(root: Path) -> tuple[str, ...]:
     """The names of classes.txt; none where there is no such file."""
-    path = root / "classes.txt"
+    path = root / CLASSES
     if not path.is_file():
         return ()
     try:

@@ -14,6 +14,7 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
+from striate.data.omissions import Omission
 from striate.data.packing import take_rows
 
 SPLITS = ("train", "val", "test")
@@ -69,6 +70,7 @@ class DataSource:
         parts: The splits that there are.
         notes: What the user should be told about the reading.
         task: What the labels are for; of numbers and of sets of labels, `classes` are the names of the columns.
+        left_out: What was found and is not read, by the reason.
     """
 
     name: str
@@ -78,6 +80,7 @@ class DataSource:
     parts: Mapping[str, Callable[[], Part]] = field(repr=False)
     notes: tuple[str, ...] = ()
     task: Task = "classify"
+    left_out: tuple[Omission, ...] = ()
 
     @cached_property
     def splits(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
 from striate.data.folder import open_folder
+from striate.data.layout import Layout
 from striate.data.named import NAMED, open_named
 from striate.data.records import DataSource
 
@@ -21,6 +22,7 @@ def open_data(
     download: bool = False,
     skip_unreadable: bool = False,
     task: Task | None = None,
+    layout: Layout = "auto",
 ) -> DataSource:
     """The data set that `spec` names; nothing is decoded yet.
 
@@ -30,6 +32,7 @@ def open_data(
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
         task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes.
+        layout: What the subfolders of a folder are, where their names leave a doubt.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
@@ -49,7 +52,7 @@ def open_data(
     is_folder, is_file = _kind(path)
     if is_folder:
         _refuse_task(path, task)
-        return open_folder(path, skip_unreadable=skip_unreadable)
+        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout)
     if is_file:
         if path.suffix.lower() != ".npz":
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -79,11 +80,11 @@ def predict(
     model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1
 ) -> Predictions | Segmentations | Estimates:
     """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array."""
-    from striate.data.folder import picture_files
+    from striate.data.folder import readable_pictures
 
     loaded = model if isinstance(model, Model) else load(model)
     if isinstance(pictures, str | PathLike):
-        pictures = picture_files(Path(pictures)) if Path(pictures).is_dir() else [pictures]
+        pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=4))
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Prediction, Predictions, load
@@ -36,26 +36,15 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     """The classes, masks, numbers or labels of the pictures, in the order given; a folder's pictures in the order of their names.
 
     Raises:
-        DataError: no pictures, or, unless those are to be skipped, one that cannot be read; names it.
+        DataError: no pictures, no such file, or, unless those are to be skipped, one that cannot be read; names it.
         UsageError: masks are to be written, or a plot drawn, but the model gives none.
         RefusedFileError: the model file is damaged or not a model.
     """
     from striate.core.devices import choose_device
-    from striate.data.folder import in_threads, left_out, picture_files, unreadable, whole_header
+    from striate.data.folder import readable_pictures
 
     model = load(request.run, device=str(choose_device(request.device)))
-    files: list[Path] = []
-    for path in request.pictures:
-        files += picture_files(path) if path.is_dir() else [path]
-    if not files:
-        raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
-    if request.skip_unreadable:
-        _, bad = in_threads(whole_header, files)
-        files = [path for path in files if path not in bad]
-        if not files:
-            raise unreadable(bad, "; no picture is left")
-        if bad:
-            say(left_out(bad))
+    files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
     if labels_pixels(model):
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
     if request.output is not None:

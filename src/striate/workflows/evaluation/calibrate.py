@@ -16,7 +16,8 @@ from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.text import Lines, in_lines
-from striate.data.folder import picture_files
+from striate.data.folder import readable_pictures
+from striate.data.listing import subfolders_of
 from striate.data.sources import open_data
 from striate.estimators.model import Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
@@ -112,7 +113,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     threshold = None if request.coverage is None else threshold_for(scores, request.coverage)
     found = Calibration(temperature=temperature, score=request.score, threshold=threshold)
     answered = scores >= threshold if threshold is not None else np.ones(len(scores), bool)
-    against = None if request.against is None else _strangers(request, model, logits, found)
+    against = None if request.against is None else _strangers(request, model, logits, found, say)
     _calibrated(model, found).save(output)
     report = CalibrateReport(
         model=name,
@@ -174,9 +175,9 @@ def read_val(request: CalibrateRequest, model: Model, config: RunConfig | None, 
     return read_split(source, "val", model, config, say), source.name
 
 
-def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration) -> Strangers:
+def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]) -> Strangers:
     """How the pictures of `against`, of its test split where it has one, score beside those that gave `logits`."""
-    name, images = _stranger_pictures(request, model)
+    name, images = _stranger_pictures(request, model, say)
     strange = model.outputs(images, batch_size=request.batch_size)
     areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
     scores = scores_of(strange, found.score, found.temperature)
@@ -184,13 +185,11 @@ def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, foun
     return Strangers(data=name, num_images=len(images), auroc=areas, answered=answered)
 
 
-def _stranger_pictures(request: CalibrateRequest, model: Model) -> tuple[str, np.ndarray]:
+def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[str], None]) -> tuple[str, np.ndarray]:
     """Their name, and the pictures (N, H, W, C) uint8 as the model takes them: a data set's, or those that lie in one folder."""
     folder = Path(request.against) if isinstance(request.against, str | Path) else None
-    if folder is not None and folder.is_dir() and not any(child.is_dir() for child in folder.iterdir()):
-        if not (files := picture_files(folder)):
-            raise DataError(f"{folder}: holds no pictures", "Give pictures unlike any class of the model.")
-        return str(folder), model.read(files)
+    if folder is not None and folder.is_dir() and not subfolders_of(folder):
+        return str(folder), model.read(readable_pictures([folder], say=say))
     source = open_data(request.against, data_dir=request.data_dir, download=request.download)
     if common := sorted(set(source.classes) & set(model.classes)):
         words = ", ".join(map(repr, common[:5]))

@@ -18,7 +18,7 @@ from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
-from striate.data.folder import picture_files
+from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
@@ -127,7 +127,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: _split(request, model, say))
-    names, images, labels = chosen or _chosen(request, model, read)
+    names, images, labels = chosen or _chosen(request, model, read, say)
     inputs = normalized(model, images)
     network = inner(model)
     layer = request.layer or tools.last_map(network, inputs[:1])
@@ -231,14 +231,15 @@ def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) ->
     return read_split(source, request.split, model, config, say)
 
 
-def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet]) -> Chosen:
+def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet], say: Callable[[str], None]) -> Chosen:
     """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
             raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or --mistakes out.")
-        files = [file for path in request.pictures for file in (picture_files(path) if path.is_dir() else [path])][: request.num_pictures]
-        if not files:
-            raise DataError(f"{', '.join(map(str, request.pictures))}: no pictures", "Give picture files, or folders of them.")
+        files = readable_pictures(request.pictures, say=say)
+        if len(files) > request.num_pictures:
+            say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
+        files = files[: request.num_pictures]
         try:
             return Chosen([file.name for file in files], model.read(files), [None] * len(files))
         except DataError as error:

@@ -15,7 +15,7 @@ from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
 from striate.data.arrays import as_images
 from striate.data.decode import decode_image, fit_image
-from striate.data.folder import picture_files
+from striate.data.folder import readable_pictures
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
@@ -153,7 +153,7 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
         return fitting
     images = np.asarray(train_set.images)
     if request.unlabelled is not None:
-        images = np.concatenate([images, unlabelled_images(request, fitting.images)])
+        images = np.concatenate([images, unlabelled_images(request, fitting.images, say)])
     module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
     pretrained = pretrain_as_machines if request.pretrain == "rbm" else pretrain_first_layers
     trained = pretrained(module, images, seed=fitting.settings.seed)
@@ -164,7 +164,7 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
     return dataclasses.replace(fitting, start={**(fitting.start or {}), **start})
 
 
-def unlabelled_images(request: TrainRequest, spec: ImageSpec) -> np.ndarray:
+def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str], None] = lambda _text: None) -> np.ndarray:
     """The pictures that `unlabelled` names, (N, H, W, C) uint8 as the network takes them; labels are not looked at.
 
     Raises:
@@ -175,7 +175,12 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec) -> np.ndarray:
     if isinstance(data, np.ndarray):
         return np.stack([fit_image(image, spec) for image in as_images(data, "unlabelled")])
     if isinstance(data, str | PathLike) and Path(data).expanduser().is_dir():
-        return np.stack([decode_image(path, spec) for path in picture_files(Path(data).expanduser())])
+        return np.stack(
+            [
+                decode_image(path, spec)
+                for path in readable_pictures([Path(data).expanduser()], skip_unreadable=request.skip_unreadable, say=say)
+            ]
+        )
     return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download).read("train", spec=spec).images)
 
 

@@ -1,0 +1,101 @@
+"""What a file holds, by its first bytes: its content decides, not the ending of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+
+from PIL import features
+
+from striate.core.errors import DataError
+
+HEAD = 32  # bytes that are looked at
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+    *((".avif",) if features.check("avif") else ()),
+)  # fmt: skip
+
+RAW = "a camera's raw format"
+# Pictures that are not decoded here, by the endings of their names.
+FOREIGN_ENDINGS = MappingProxyType(
+    dict.fromkeys((".heic", ".heif", ".hif"), "HEIC")
+    | dict.fromkeys((".avif", ".avifs"), "AVIF")
+    | dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jpc"), "JPEG 2000")
+    | {".jxl": "JPEG XL", ".psd": "Photoshop", ".svg": "SVG", ".tga": "TGA", ".exr": "OpenEXR", ".xcf": "GIMP", ".ico": "icon"}
+    | dict.fromkeys(
+        (".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2",
+         ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+        RAW,
+    )
+)  # fmt: skip
+SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS", "Photoshop"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"IIU\0", RAW),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+)
+BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes that the second header of a BMP file may have
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+DECODED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+
+
+def format_of(head: bytes) -> str | None:
+    """The picture format that the first bytes of a file tell of, whether it is decoded here or not."""
+    for signature, name in SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
+        return "BMP"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace() and (head[3:4].isdigit() or head[3:4] == b"#"):
+        return "PPM"
+    return _of_boxes(head)
+
+
+def _of_boxes(head: bytes) -> str | None:
+    """The format of a file of boxes, as HEIC and AVIF are, which begins with the brands that it keeps to."""
+    if head[4:8] != b"ftyp":
+        return None
+    brands = [head[place : place + 4] for place in (8, *range(16, HEAD, 4))]
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    return RAW if brands[0] == b"crx " else "HEIC" if brands[0] in HEIF_BRANDS else None
+
+
+def is_picture_by_name(name: str) -> bool:
+    """Whether a name has the ending of a format that is decoded here."""
+    return name.lower().endswith(EXTENSIONS)
+
+
+def picture_format(path: Path) -> str | None:
+    """The format of a regular file that is a picture: one of `DECODED`, or one that is not decoded here; None: no picture."""
+    ending = path.suffix.lower()
+    by_name = FOREIGN_ENDINGS.get(ending)
+    if by_name == RAW:  # most are TIFF files, of which only the thumbnail would be seen
+        return RAW
+    try:
+        with path.open("rb") as file:
+            return format_of(file.read(HEAD)) or by_name
+    except OSError:
+        return by_name
+
+
+def not_decoded(path: Path, kind: str) -> DataError:
+    """The error for a picture of a format that is not decoded here."""
+    remedy = "Convert them to JPEG or PNG with the program that shows them, or leave them out with --skip-unreadable."
+    return DataError(f"{path}: {kind} pictures are not decoded here", remedy)

@@ -1,0 +1,145 @@
+"""What is left out of a reading, and why: recorded in one place, said in one form by every verb."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from striate.core.errors import DataError
+from striate.data.kinds import EXTENSIONS
+
+SHOWN = 5  # names in one message
+KEPT = 20  # names in a report
+
+# Why something is left out; each stands after how many files or folders there are.
+UNREADABLE = "unreadable and left out"
+CLOSED = "that cannot be entered, left out"
+NO_PICTURE = "ignored, no pictures"
+NO_CLASS = "ignored, in no class folder"
+NO_SPLIT = "ignored, in a folder that is no split"
+NO_PAIR = "in masks/ without a picture, ignored"
+NO_LABELS = "ignored, in neither images/ nor masks/"
+OF_SYSTEMS = "left out, hidden or in folders that systems keep, such as thumbnails and trash"
+OF_OURS = "left out, written by Striate"
+LOOP = "not followed, to a folder that holds the link"
+TWICE = "not followed, to what was read already"
+NOWHERE = "ignored, leading nowhere"
+NOUNS = {
+    **dict.fromkeys((CLOSED, OF_OURS), "folder"),
+    **dict.fromkeys((NO_CLASS, NO_SPLIT, NO_LABELS, OF_SYSTEMS), "picture"),
+    **dict.fromkeys((LOOP, TWICE, NOWHERE), "link"),
+}  # what there are so many of; else files
+
+
+@dataclass(frozen=True)
+class Omission:
+    """Files or folders that were left out for one reason.
+
+    Attributes:
+        why: The reason.
+        count: How many there are.
+        paths: The first of them.
+    """
+
+    why: str
+    count: int
+    paths: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """How many, why, and which, in a line."""
+        return f"{count_of(range(self.count), NOUNS.get(self.why, 'file'))} {self.why}: {_some(self.paths, self.count)}"
+
+
+@dataclass
+class Ledger:
+    """What a reading leaves out, filled while it goes on.
+
+    Attributes:
+        paths: Files and folders by the reason why they are left out.
+        unreadable: Pictures that cannot be read, with the reason; they stop a reading that is not to skip them.
+        closed: Folders that cannot be listed, likewise.
+    """
+
+    paths: dict[str, list[Path]] = field(default_factory=dict)
+    unreadable: dict[Path, DataError] = field(default_factory=dict)
+    closed: dict[Path, DataError] = field(default_factory=dict)
+
+    def leave_out(self, why: str, paths: Iterable[Path]) -> None:
+        """Record that `paths` are left out."""
+        if some_paths := list(paths):
+            self.paths.setdefault(why, []).extend(some_paths)
+
+    def forget(self, path: Path) -> None:
+        """Let `path` not be left out: it is read for something else than its picture."""
+        kept = {why: [one for one in paths if one != path] for why, paths in self.paths.items()}
+        self.paths = {why: paths for why, paths in kept.items() if paths}
+
+    def refuse_or_skip(self, bad: Mapping[Path, DataError], *, skip: bool) -> None:
+        """Stop at what cannot be read, `bad` and what was found before; or leave it out.
+
+        Raises:
+            DataError: there is such a file or folder, and it is not to be skipped.
+        """
+        bad = {**self.unreadable, **bad}
+        if not skip and self.closed:
+            raise next(iter(self.closed.values()))
+        if not skip and bad:
+            raise unreadable(bad)
+        self.leave_out(UNREADABLE, bad)
+        self.leave_out(CLOSED, self.closed)
+        self.unreadable, self.closed = {}, {}
+
+    def omissions(self) -> tuple[Omission, ...]:
+        """What was left out so far."""
+        ordered = {why: sorted(paths, key=os.fsencode) for why, paths in self.paths.items()}
+        return tuple(Omission(why, len(paths), tuple(map(str, paths[:KEPT]))) for why, paths in ordered.items())
+
+
+def say_omissions(left_out: Iterable[Omission], say: Callable[[str], None]) -> None:
+    """Tell what was left out, a line a reason."""
+    for omission in left_out:
+        say(omission.words)
+
+
+def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
+    """The error that names the files, with the reasons of the first."""
+    reasons: dict[str, list[Path]] = {}
+    for path, error in bad.items():
+        reason = error.message.removeprefix(f"{path}: ").removeprefix("cannot be read as a picture: ")
+        reasons.setdefault(reason, []).append(path)
+    words = next(iter(reasons)) if len(reasons) == 1 else "; ".join(f"{paths[0].name}: {reason}" for reason, paths in _first(reasons))
+    remedy = "Remove or repair them, or leave them out with --skip-unreadable."
+    if foreign := [error.remedy for error in bad.values() if "are not decoded here" in error.message]:
+        remedy = foreign[0]
+    if any("channels, the model takes" in reason for reason in reasons):
+        remedy = "Give pictures of the kind that the model was trained on, grey or coloured."
+    return DataError(f"{count_of(bad)} cannot be read as pictures: {some(bad)} ({words}){more}", remedy)
+
+
+def _first(reasons: Mapping[str, list[Path]]) -> Iterable[tuple[str, list[Path]]]:
+    return itertools.islice(reasons.items(), 3)
+
+
+def no_pictures(where: str, ledger: Ledger, remedy: str, more: str = "") -> DataError:
+    """The error where there is nothing to read, with what there is in its place."""
+    instead = f"; {'; '.join(omission.words for omission in ledger.omissions())}" if ledger.paths else ""
+    return DataError(f"{where}: no pictures{more}{instead}", f"{remedy}; endings: {' '.join(EXTENSIONS)}.")
+
+
+def some(names: Collection[object]) -> str:
+    """The first few, and how many more."""
+    return _some(list(itertools.islice(names, SHOWN)), len(names))
+
+
+def _some(names: Collection[object], count: int) -> str:
+    more = f" and {count - SHOWN:,} more" if count > SHOWN else ""
+    return ", ".join(map(str, itertools.islice(names, SHOWN))) + more
+
+
+def count_of(paths: Collection[object], noun: str = "file") -> str:
+    """How many files, in words."""
+    return f"1 {noun}" if len(paths) == 1 else f"{len(paths):,} {noun}s"
