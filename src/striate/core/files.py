@@ -47,13 +47,14 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
         raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}", remedy) from None
 
 
-def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], object] | None = None) -> None:
+def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], object] | None = None, flag: str = "--output") -> None:
     """Replace `path` by `data`: temp file in the same directory, fsync, rename, fsync of the directory.
 
     Args:
         path: The file.
         data: What it is to hold.
         read_back: Is given the bytes as the disk gives them back, before the file gets its name; what it raises leaves the old file.
+        flag: What the user named the file with, for the remedy.
 
     Raises:
         EnvironmentFault: no space, no permission, a folder of that name, the directory is gone, or the disk gives back other bytes; the
@@ -74,7 +75,7 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
     except StriateError:  # EnvironmentFault is an OSError too
         raise
     except OSError as error:
-        raise cannot_write(path, error, needed_bytes=len(data)) from error
+        raise cannot_write(path, error, needed_bytes=len(data), flag=flag) from error
     finally:  # after an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -121,12 +122,12 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None) -> EnvironmentFault:
+def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, flag: str = "--output") -> EnvironmentFault:
     """The error to raise when writing `path` failed with `error`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = ""
         with contextlib.suppress(OSError):
             free = f"; {shutil.disk_usage(path.parent).free:,} bytes are free"
         need = f" and {needed_bytes:,} bytes are needed" if needed_bytes is not None else ""
-        return EnvironmentFault(f"{path}: no space left on the device{free}{need}", "Free some space, or choose another --output.")
-    return EnvironmentFault(f"{path}: cannot write: {error.strerror or error}", "Check the permissions, or choose another --output.")
+        return EnvironmentFault(f"{path}: no space left on the device{free}{need}", f"Free some space, or choose another {flag}.")
+    return EnvironmentFault(f"{path}: cannot write: {error.strerror or error}", f"Check the permissions, or choose another {flag}.")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.estimators.model import Model, load
@@ -105,6 +106,8 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("only a model that gives one class a picture can be attacked", "Train one with --task classify.")
     run = None if isinstance(request.run, Model) else Path(request.run)
+    output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
+    check_folder(output)
     config = config_behind(request.run, model)
     source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
     pictures = read_split(source, request.split, model, config, say)
@@ -112,7 +115,6 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     if not len(shown):
         raise UsageError(f"{source.name}: split {request.split} has no pictures to attack")
 
-    output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     results, drawings = [], {}
     for name in dict.fromkeys(request.attacks):
         say(f"{name}: {len(shown)} pictures")

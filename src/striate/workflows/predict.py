@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
+from striate.core.places import check_file, check_folder
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Prediction, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels
@@ -37,12 +38,15 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
 
     Raises:
         DataError: no pictures, no such file, or, unless those are to be skipped, one that cannot be read; names it.
-        UsageError: masks are to be written, or a plot drawn, but the model gives none.
+        UsageError: masks are to be written, or a plot drawn, but the model gives none; or the plot is to be a file of another kind.
+        EnvironmentFault: the plot or the masks cannot be written where they are to be.
         RefusedFileError: the model file is damaged or not a model.
     """
     from striate.core.devices import choose_device
     from striate.data.folder import readable_pictures
 
+    check_file(request.plot, "--plot", (".png",))
+    check_folder(request.output)
     model = load(request.run, device=str(choose_device(request.device)))
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
     if labels_pixels(model):
@@ -62,7 +66,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         shown = predictions.items[:MAX_PICTURES_IN_PLOT]
         images = model.read([item.path for item in shown])
         answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
-        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]))
+        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), flag="--plot")
         more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
         say(f"drawn: {request.plot}{more}")
     return predictions

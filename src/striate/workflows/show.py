@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import write_atomically
+from striate.core.places import check_file
 from striate.networks.catalog import CATALOG, network
 from striate.networks.network import Network
 from striate.networks.table import layer_records
@@ -59,15 +60,12 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
         EnvironmentFault: the drawing cannot be written.
         RefusedFileError: a model file or a description is damaged or none.
     """
-    if request.svg is not None and request.svg.suffix.lower() not in (".svg", ""):
-        raise UsageError(f"svg: the drawing is an SVG file, got {request.svg}", f"Name it {request.svg.with_suffix('.svg')}.")
+    check_file(request.svg, "--svg", (".svg",))
     net = named(request)
     if request.svg is not None:
         from striate.networks.drawing import draw_svg
 
-        if not request.svg.resolve().parent.is_dir():
-            raise EnvironmentFault(f"{request.svg}: its folder does not exist", "Create it, or choose another --svg file.")
-        write_atomically(request.svg, draw_svg(net).encode())
+        write_atomically(request.svg, draw_svg(net).encode(), flag="--svg")
     return net, ShowReport(
         name=net.name,
         source=net.source,

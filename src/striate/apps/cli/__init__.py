@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import sys
 from functools import partial
 
@@ -39,6 +40,11 @@ def collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def quiet_matplotlib() -> None:
+    """Let it find another place for its fonts without a word, where the home folder cannot be written to."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
@@ -48,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     collect_rarely()
     wait_briefly()
     spare_threads(say)
+    quiet_matplotlib()
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
     try:

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.estimators.model import Model, load
@@ -77,6 +78,8 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     model = load(request.run, device=str(choose_device(request.device)))
     if model.targets is not None or labels_pixels(model):
         raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
+    output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
+    check_folder(output)
     config = config_behind(request.run, model)
     source = open_source(request.data, config, data_dir=request.data_dir)
     pictures = read_split(source, "val", model, config, say)
@@ -88,7 +91,6 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
 
     whole = accuracy()
     points = lesion_points(model, accuracy, request.seed)
-    output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     report = LesionReport(
         run=str(request.run), network=model.network.name, images=len(chosen), accuracy=whole, points=tuple(points), output=str(output)
     )

@@ -18,6 +18,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.modes import evaluation_mode
+from striate.core.places import check_folder
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -102,6 +103,7 @@ def diagnose(
     run = request.run
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+    check_folder(request.output or run / "report")
     folder = RunFolder(run)
     config = folder.read_config()
     settings = config.settings

@@ -15,6 +15,7 @@ from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.places import check_file
 from striate.core.text import Lines, in_lines
 from striate.data.folder import readable_pictures
 from striate.data.listing import subfolders_of
@@ -162,8 +163,9 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     output = request.output or (run / NAME if run is not None else None)
     if output is None:
         raise UsageError("no place for the calibrated model", "Name a file: --output calibrated.safetensors.")
-    if output.suffix != ".safetensors":
-        raise UsageError(f"--output {output}: must end in .safetensors")
+    if not output.suffix:
+        raise UsageError(f"--output {output}: must end in .safetensors", f"Name it {output}.safetensors.")
+    check_file(output, "--output", (".safetensors",), makes_folder=True)
     if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
         raise UsageError(f"--output {output}: is the model itself, which stays as it is", "Choose another file.")
     return output

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.places import check_file
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.estimators.segmenter import labels_pixels
@@ -126,6 +127,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     """
     if len(request.subjects) < 2:
         raise UsageError(f"compare needs two networks or runs, got {len(request.subjects)}", "striate compare resnet18 vgg16")
+    check_file(request.output, "--output", (".csv",), makes_folder=True)
     found = _found(request)
     models = [one.model for one in found if one.model is not None]
     absent = next((one for one in found if needs_its_module(one.network)), None)

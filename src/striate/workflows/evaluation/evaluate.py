@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.devices import choose_device
 from striate.core.errors import DataError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.places import check_folder
 from striate.core.text import Lines, in_lines
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
@@ -80,6 +81,7 @@ def evaluate(
     run = None if isinstance(request.run, Model) else run_of(request.run)
     config = config_behind(request.run, model)
     output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and Path(request.run).is_dir() else None)
+    check_folder(output)
 
     def opened(data: str) -> int | None:
         """Count and say that the run's test split is opened, where it is; how often that was so far."""

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.places import check_file
 from striate.core.text import Lines, in_lines
 from striate.data.decode import decode_image
 
@@ -99,8 +100,7 @@ def filter_picture(request: FilterRequest) -> FilterReport:
     output = request.output or Path(f"{request.image.stem}-filtered.png")
     if output.exists():
         raise UsageError(f"{output}: exists already", "Choose another --output, or move it away.")
-    if output.suffix.lower() != ".png":
-        raise UsageError(f"--output {output}: must end in .png", "The result is written without loss, as PNG.")
+    check_file(output, "--output", (".png",), makes_folder=True)
     named = [read_step(step) for step in request.steps]
     try:
         pixels = original = decode_image(request.image)

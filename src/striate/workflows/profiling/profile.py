@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines, printable
 from striate.insight.profile.layers import LayerTime, batches, time_layers
@@ -118,6 +119,7 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         ShapeError: the size does not fit; names the layer.
         EnvironmentFault: no such device, or the output cannot be written.
     """
+    check_folder(request.output)
     target = subject(request.network, request.num_classes, request.in_channels, request.input_size)
     network, measured, layers = target.network, None, layer_records(target.network)
     for layer in layers:

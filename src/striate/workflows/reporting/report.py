@@ -20,6 +20,7 @@ from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.places import check_file
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
 from striate.estimators.model import MODEL_NAME, Model, load, softmax
@@ -118,6 +119,8 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     run, device = request.run, str(choose_device(request.device))
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+    path = request.output or run / "report" / "index.html"
+    check_file(path, "--output", (".html", ".htm"), makes_folder=True)
     config, network = config_and_network(run)
     finder = Finder(say)
     model = None
@@ -134,7 +137,6 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     title = f"{network.name} on {config.data}"
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     content = document(title, str(run), sections, foot=f"Written {now} by Striate {info()['versions']['striate']}.")
-    path = request.output or run / "report" / "index.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -228,7 +228,8 @@ def predict_masks(
         images = model.read([item.path for item in shown])
         captions = [text for item in shown for text in (Path(item.path).name, _shares(item.largest[:2]))]
         masks = segment(model, images)
-        write_atomically(plot, overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks"))
+        drawn = overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks")
+        write_atomically(plot, drawn, flag="--plot")
         more = f" (the first {len(shown)} of {len(found)})" if len(shown) < len(found) else ""
         say(f"drawn: {plot}{more}")
     return found
