@@ -20,6 +20,9 @@ from torch.nn import functional as F
 from striate.core.errors import DataError, NumericError, UsageError
 
 MAX_ENUMERATED = 20  # units whose states are all gone through
+GAUSSIAN_SHARE = (
+    0.01  # of the rate of binary visibles, for those without bounds: Hinton, 2010, section 13.2, has it 10 to 100 times smaller
+)
 ROUNDING = 1e-6  # beyond 0 and 1, that scaling may leave on shares
 
 

@@ -22,14 +22,14 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import NumericError, UsageError
 from striate.core.seeds import mixed
-from striate.estimators.contrastive import Contrast, Machine, drawn_, first_machine, no_shares, require_shares
+from striate.estimators.contrastive import GAUSSIAN_SHARE, Contrast, Machine, drawn_, first_machine, no_shares, require_shares
 from striate.estimators.labels import classes_of
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.settings import check_counts, check_numbers, sizes_of
 
 VISIBLE = ("auto", "binary", "gaussian")
-GAUSSIAN_SHARE = 0.01  # of the pre-training's rate, for a machine whose visibles have no bounds
+MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has few updates an epoch
 NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 
 
@@ -45,7 +45,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         pretrain_max_iter: Epochs of each machine; 0: fresh weights, and no samples.
         pretrain_learning_rate: Of the machines.
         n_steps: Draws of both layers in an update of the topmost machine (CD-k): more of them make better samples.
-        max_iter: Epochs of fine-tuning; 0: the answers are the topmost machine's.
+        max_iter: Epochs of fine-tuning; None: 20, or as many as 2,000 updates take; 0: the answers are the topmost machine's.
         learning_rate: First rate of Adam.
         dropout: Share of each hidden layer that is left out while fine-tuning.
         batch_size: Samples an update; None: a hundredth of them, but 10 to 100.
@@ -80,7 +80,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         pretrain_max_iter: int = 10,
         pretrain_learning_rate: float = 0.1,
         n_steps: int = 5,
-        max_iter: int = 20,
+        max_iter: int | None = None,
         learning_rate: float = 3e-3,
         dropout: float = 0.1,
         batch_size: int | None = None,
@@ -138,7 +138,9 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if not sizes_of("hidden_layer_sizes", self.hidden_layer_sizes):
             raise UsageError(f"hidden_layer_sizes must be one or more positive numbers, got {self.hidden_layer_sizes}")
         check_counts(n_steps=self.n_steps)
-        check_counts(least=0, pretrain_max_iter=self.pretrain_max_iter, max_iter=self.max_iter)
+        check_counts(least=0, pretrain_max_iter=self.pretrain_max_iter)
+        if self.max_iter is not None:
+            check_counts(least=0, max_iter=self.max_iter)
         if self.batch_size is not None:
             check_counts(batch_size=self.batch_size)
         check_numbers(learning_rate=self.learning_rate, pretrain_learning_rate=self.pretrain_learning_rate, dropout=self.dropout)
@@ -201,10 +203,11 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _fine_tune(self, layers: list[tuple[Tensor, Tensor]], data: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         """Back-propagation of the cross-entropy, in place; the rate falls to 0 along a cosine."""
         self.loss_curve_: list[float] = []
-        self.n_iter_ = self.max_iter
+        steps_per_epoch = -(-len(data) // self._batch_size(len(data)))
+        self.n_iter_ = max(MIN_EPOCHS, -(-MIN_UPDATES // steps_per_epoch)) if self.max_iter is None else self.max_iter
         optimizer = torch.optim.Adam([part for layer in layers for part in layer], lr=self.learning_rate, fused=data.device.type != "mps")
-        num_steps, step = self.max_iter * -(-len(data) // self._batch_size(len(data))), 0
-        for epoch in range(1, self.max_iter + 1):
+        num_steps, step = self.n_iter_ * steps_per_epoch, 0
+        for epoch in range(1, self.n_iter_ + 1):
             total = torch.zeros((), device=data.device)
             for batch in torch.randperm(len(data), generator=generator, device=data.device).split(self._batch_size(len(data))):  # type: ignore[no-untyped-call]
                 optimizer.param_groups[0]["lr"] = self.learning_rate * (1 + math.cos(math.pi * step / num_steps)) / 2

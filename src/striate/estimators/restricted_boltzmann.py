@@ -22,6 +22,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed
 from striate.estimators.contrastive import (
+    GAUSSIAN_SHARE,
     Contrast,
     LogPartition,
     Machine,
@@ -36,6 +37,7 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.settings import check_counts, check_numbers, check_rate
 
+RATE = 0.1  # by default, of binary visibles
 VISIBLE = ("auto", "binary", "gaussian")
 
 
@@ -57,7 +59,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     Args:
         n_components: Hidden units.
         visible: "binary" (values from 0 to 1 are shares of being on), "gaussian" (any numbers), or "auto": as the data is.
-        learning_rate: The rate.
+        learning_rate: The rate; None: 0.1, or 0.001 with Gaussian visibles, whose weights grow without bounds at 0.1.
         momentum: Share of the last change of W that is added.
         weight_decay: What W loses in each update, over the rate.
         batch_size: Samples an update, and chains.
@@ -88,7 +90,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         n_components: int = 256,
         *,
         visible: str = "auto",
-        learning_rate: float = 0.1,
+        learning_rate: float | None = None,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         batch_size: int = 10,
@@ -145,7 +147,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         else:
             machine = self._machine(np.float32, device)
         contrast = Contrast(
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate(),
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
@@ -172,11 +174,17 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
             raise UsageError(f"visible must be auto, binary or gaussian, got {self.visible!r}")
         check_counts(n_components=self.n_components, batch_size=self.batch_size, n_steps=self.n_steps)
         check_counts(least=0, max_iter=self.max_iter)
-        check_rate(self.learning_rate)
+        if self.learning_rate is not None:
+            check_rate(self.learning_rate)
         check_numbers(momentum=self.momentum, weight_decay=self.weight_decay)
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
             message = f"momentum must be from 0 to below 1 and weight_decay not negative, got {self.momentum} and {self.weight_decay}"
             raise UsageError(message)
+
+    def _rate(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RATE * (GAUSSIAN_SHARE if self.visible_ == "gaussian" else 1)
 
     def _kind(self, X: np.ndarray) -> str:
         """What the visible units are, as the setting or the data says."""
