@@ -9,10 +9,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from striate.core.errors import EnvironmentFault, RefusedFileError, StriateError
+from striate.core.errors import EnvironmentFault, RefusedFileError, StriateError, UsageError
 from striate.core.text import json_text
 
 GROWTH_BYTES = 2**20
+
+
+def given_path(value: object, what: str) -> Path:
+    """The path that `value` is; `what` is what errors call it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{what}: wanted a path, got {'None' if value is None else f'a {type(value).__name__}'}")
+    return Path(value)
 
 
 def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool = True) -> bytes:

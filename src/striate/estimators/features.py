@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from striate.core.errors import UnknownNameError, UsageError
 from striate.data.arrays import as_images
 from striate.estimators.images import ImageEstimator
+from striate.estimators.inputs import finite_outputs
 from striate.estimators.model import Model, load
 from striate.estimators.pretraining import input_of
 
@@ -77,7 +78,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         seen = self.model_.read(as_images(X, "X"))
         part = self.model_.module.get_submodule(f"network.{self.layer_}")
         found = [input_of(part, self.model_.module, seen[start : start + AT_ONCE]) for start in range(0, len(seen), AT_ONCE)]
-        return np.concatenate([features.flatten(1).double().cpu().numpy() for features in found])
+        return finite_outputs(np.concatenate([features.flatten(1).double().cpu().numpy() for features in found]))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

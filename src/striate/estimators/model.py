@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +12,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, scores_of
-from striate.core.errors import EnvironmentFault, RefusedFileError, ShapeError, UsageError
+from striate.core.devices import choose_device
+from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.core.files import given_path
 from striate.core.images import Fit, ImageSpec
 from striate.core.tables import csv_text
 from striate.core.targets import TargetSpec
 from striate.core.text import json_text
 from striate.estimators.estimates import Estimates, sigmoid
-from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
+from striate.estimators.segmenter import PIXELS_AT_ONCE, Segmentations, labels_pixels, segment_pictures
+from striate.estimators.settings import check_counts
 from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from striate.networks.network import Network
 
-Pictures = Sequence[str | PathLike[str]] | np.ndarray
+Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `inputs.given_pictures` takes
 MODEL_NAME = "best.safetensors"  # of a run folder
 GROUP = 8  # images that run together on the CPU
 SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
@@ -153,8 +156,8 @@ class Model:
         module = ImageModule(file.module, file.images)
         if file.targets is not None and file.targets.task == "regression":
             module = ImageModuleOfNumbers(file.module, file.images, file.targets)
-        self.module: nn.Module = module.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.device = device
+        self.device = str(choose_device(device))
+        self.module: nn.Module = module.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Network = file.network
         self.classes: tuple[str, ...] = file.classes
         self.images: ImageSpec = file.images
@@ -189,7 +192,14 @@ class Model:
             ShapeError: the module cannot take such a picture, or gives no logits.
             UsageError: not as many distinct classes as logits, or a mean or std that is none.
         """
-        extent = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
+        from torch import nn
+
+        if not isinstance(module, nn.Module):
+            raise UsageError(
+                f"module must be a torch module, got a {type(module).__name__}", "Read a run or a model file with striate.load."
+            )
+        extent = tuple(input_size) if isinstance(input_size, tuple | list) else (input_size, input_size)
+        check_counts(**{f"input_size[{axis}]": size for axis, size in enumerate(extent)})
         network = own_network(module, (channels_of(module) or 3, *extent))
         channels, height, width = network.input_shape
         num_classes = network.output_shape[0]
@@ -198,9 +208,12 @@ class Model:
             raise UsageError(
                 f"classes must be {num_classes} distinct names, one a logit, got {len(names)} of which {len(set(names))} differ"
             )
-        means, deviations = (
-            (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values)) for values in (mean, std)
-        )
+        try:
+            means, deviations = (
+                (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values)) for values in (mean, std)
+            )
+        except (TypeError, ValueError):
+            raise UsageError(f"mean and std must be a number, or one a channel, got {mean!r} and {std!r}") from None
         images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
@@ -231,9 +244,9 @@ class Model:
         if self.targets is not None and self.targets.task == "regression":
             raise UsageError("the model gives numbers, which have no probabilities", "Use model.outputs, or model.predict.")
         outputs = self.outputs(images, batch_size=batch_size)
-        return sigmoid(outputs) if self.targets is not None else softmax(outputs / self.calibration.temperature)
+        return sigmoid(outputs) if self.targets is not None else softmax(outputs, self.calibration.temperature)
 
-    def outputs(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+    def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
         In float32. On the CPU a network always runs on groups of one size, the last one filled up: the order in which a sum is taken
@@ -245,9 +258,8 @@ class Model:
         from striate.core.modes import evaluation_mode
         from striate.estimators.threads import each_on_one_thread
 
-        wanted = (self.images.height, self.images.width, self.images.channels)
-        if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
-            raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
+        check_counts(batch_size=batch_size)
+        images = as_seen(images, self.images)
         on_cpu = self.device.partition(":")[0] == "cpu"
         small = on_cpu and self.network.macs <= SMALL_MACS and not is_own(self.network)  # modules of users may keep state
         size = SMALL_GROUP if small else GROUP if on_cpu else batch_size
@@ -265,24 +277,28 @@ class Model:
         starts = range(0, len(images), size)
         with evaluation_mode(self.module):
             chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
-        return np.concatenate(chunks) if chunks else np.zeros((0, len(self.classes)))
+        return finite_outputs(np.concatenate(chunks), names) if chunks else np.zeros((0, len(self.classes)))
 
     def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
-        """What the model answers to picture files, or to an array (n, h, w) or (n, h, w, c) of uint8: classes, labels, numbers or masks.
+        """What the model answers to pictures: classes, labels, numbers or masks.
 
         Args:
-            pictures: Paths, decoded and fitted as in training; or an array, fitted likewise.
+            pictures: One or several, decoded and fitted as in training: files; a uint8 array (n, h, w) or (n, h, w, c), or of one picture
+                (h, w) or (h, w, c); a uint8 tensor, channels first or last; a picture of Pillow; or a list of these.
             top: How many of the most probable classes to list.
             batch_size: Pictures held and run at once.
 
         Raises:
             DataError: a file cannot be read as a picture, or has another number of channels; names it.
-            UsageError: `top` is below 1.
+            ShapeError: an array is of another shape or type, or can be understood in two ways.
+            UsageError: `top` or `batch_size` is no whole number of at least 1, or `pictures` are nothing of the kind.
+            NumericError: an output is NaN or Inf: the weights are too large.
         """
+        check_counts(top=top, batch_size=batch_size)
         if self.targets is not None:
             return self.estimate(pictures, batch_size=batch_size)
         if labels_pixels(self):
-            return segment_pictures(self, pictures)
+            return segment_pictures(self, pictures, batch_size=min(batch_size, PIXELS_AT_ONCE))
         return self.classify(pictures, top=top, batch_size=batch_size)
 
     def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
@@ -298,8 +314,7 @@ class Model:
 
     def answers(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Iterator[Prediction]:
         """The same one by one, as they are asked for: no more than `batch_size` pictures are held."""
-        if top < 1:
-            raise UsageError(f"top must be at least 1, got {top}")
+        check_counts(top=top, batch_size=batch_size)
         if labels_pixels(self):
             raise UsageError("the model gives a class to each pixel, and no single one", "Use model.predict.")
         if self.targets is not None:
@@ -308,9 +323,9 @@ class Model:
 
     def _answers(self, pictures: Pictures, top: int, batch_size: int) -> Iterator[Prediction]:
         for names, images in self._groups(pictures, batch_size):
-            logits, found = self.outputs(images, batch_size=batch_size), self.calibration
+            logits, found = self.outputs(images, batch_size=batch_size, names=names), self.calibration
             fits = scores_of(logits, found.score, found.temperature) >= (-np.inf if found.threshold is None else found.threshold)
-            values = logits if self.gives_scores else softmax(logits / found.temperature)
+            values = logits if self.gives_scores else softmax(logits, found.temperature)
             for name, row, known in zip(names, values, fits, strict=True):
                 yield self._answer(name, row, top, known)
 
@@ -322,35 +337,23 @@ class Model:
         """
         if self.targets is None:
             raise UsageError("the model gives one class a picture, not numbers or labels", "Use model.predict.")
+        check_counts(batch_size=batch_size)
         names: list[str] = []
         rows = [np.zeros((0, len(self.classes)))]
         for group, images in self._groups(pictures, batch_size):
             names += group
-            rows.append(self.outputs(images, batch_size=batch_size))
+            rows.append(self.outputs(images, batch_size=batch_size, names=group))
         return Estimates.of_outputs(names, np.concatenate(rows), self.classes, self.targets)
 
     def _groups(self, pictures: Pictures, size: int) -> Iterator[tuple[list[str], np.ndarray]]:
         """The pictures as the network sees them, so many at a time, with their names."""
-        if isinstance(pictures, str | PathLike):
-            pictures = [pictures]
-        names = [str(index) for index in range(len(pictures))] if isinstance(pictures, np.ndarray) else [str(p) for p in pictures]
+        names, items = given_pictures(pictures, self.images)
         for start in range(0, len(names), size):
-            yield names[start : start + size], self._read(pictures[start : start + size])
+            yield names[start : start + size], read_pictures(items[start : start + size], self.images)
 
     def read(self, pictures: Pictures) -> np.ndarray:
         """The pictures as the network sees them: uint8 (N, H, W, C)."""
-        return self._read(pictures)
-
-    def _read(self, pictures: Pictures) -> np.ndarray:
-        from striate.data.decode import decode_image, fit_image
-
-        if isinstance(pictures, np.ndarray):
-            if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
-                raise ShapeError(f"pictures must be uint8 (n, h, w) or (n, h, w, c), got {pictures.dtype} {pictures.shape}")
-            maps = pictures[..., None] if pictures.ndim == 3 else pictures
-            return np.stack([fit_image(array, self.images) for array in maps])
-        with ThreadPoolExecutor() as pool:
-            return np.stack(list(pool.map(lambda path: decode_image(Path(path), self.images), pictures)))
+        return read_pictures(given_pictures(pictures, self.images).items, self.images)
 
     def _answer(self, name: str, values: np.ndarray, top: int, known: bool) -> Prediction:
         best = np.argsort(-values, kind="stable")[:top]
@@ -362,7 +365,9 @@ class Model:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file again, at `path`."""
         state = self.module.get_submodule("network").state_dict()
-        save_model(Path(path), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets)
+        save_model(
+            given_path(path, "path"), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets
+        )
 
 
 def _calibration(file: ModelFile) -> Calibration:
@@ -373,9 +378,9 @@ def _calibration(file: ModelFile) -> Calibration:
         raise RefusedFileError(f"model file: calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """The class probabilities (N, K) of logits (N, K)."""
-    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """The class probabilities (N, K) of logits (N, K) divided by `temperature`."""
+    exponentials = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
     shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
     return shares
 

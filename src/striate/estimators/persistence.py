@@ -10,13 +10,13 @@ import importlib
 import json
 import math
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import NumericError, RefusedFileError, UsageError
+from striate.core.files import given_path
 from striate.core.tensor_files import TensorFile, check_seal, described, numpy_arrays, read_tensor_file, sealed, write_tensor_file
 
 FORMAT = 1
@@ -45,6 +45,7 @@ class Saved:
         """
         from safetensors.numpy import save
 
+        file = given_path(path, "path")
         check_is_fitted(self)
         params: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]  # of scikit-learn's BaseEstimator
         if isinstance(params.get("random_state"), np.random.RandomState | np.random.Generator):
@@ -58,9 +59,9 @@ class Saved:
         }
         for name, array in arrays.items():
             if not np.isfinite(array).all():
-                raise NumericError(f"{Path(path).name}: not saved, because {name} holds NaN or Inf", "Fit with a smaller learning_rate.")
+                raise NumericError(f"{file.name}: not saved, because {name} holds NaN or Inf", "Fit with a smaller learning_rate.")
         data = save(arrays, {ENTRY: json.dumps(sealed(header, arrays), allow_nan=False)})
-        write_tensor_file(Path(path), data, opened)
+        write_tensor_file(file, data, opened)
 
 
 def load_estimator(path: str | PathLike[str]) -> Any:
@@ -69,7 +70,7 @@ def load_estimator(path: str | PathLike[str]) -> Any:
     Raises:
         RefusedFileError: not such a file, damaged, or of an unknown estimator. Nothing in the file is run.
     """
-    return opened(read_tensor_file(Path(path), remedy=WANTED))
+    return opened(read_tensor_file(given_path(path, "path"), remedy=WANTED))
 
 
 def opened(file: TensorFile) -> Any:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.core.errors import ShapeError
 from striate.core.tables import csv_text
 from striate.core.text import json_text
+from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
+from striate.estimators.settings import check_counts
+
+PIXELS_AT_ONCE = 16  # pictures, of which each gives a mask
 
 if TYPE_CHECKING:
     from striate.estimators.model import Model
@@ -93,35 +96,35 @@ def labels_pixels(model: Model) -> bool:
     return len(model.network.output_shape) > 1
 
 
-def segment(model: Model, images: np.ndarray, *, batch_size: int = 16) -> np.ndarray:
+def segment(model: Model, images: np.ndarray, *, batch_size: int = PIXELS_AT_ONCE, names: Sequence[str] | None = None) -> np.ndarray:
     """The class of each pixel (N, H, W) uint8 of uint8 images (N, H, W, C) of the model's own size.
 
     In float32. On the CPU one picture at a time, which gives it the same answer alone and in any company.
 
     Raises:
         ShapeError: `images` has another shape or type.
+        NumericError: an output is NaN or Inf; says which of the pictures, by `names` where given.
     """
     import torch
 
     from striate.core.modes import evaluation_mode
 
-    wanted = (model.images.height, model.images.width, model.images.channels)
-    if images.ndim != 4 or images.shape[1:] != wanted or images.dtype != np.uint8:
-        raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}")
+    check_counts(batch_size=batch_size)
+    images = as_seen(images, model.images)
     size = 1 if model.device.partition(":")[0] == "cpu" else batch_size
     answers = np.empty(images.shape[:3], np.uint8)
     with torch.inference_mode(), evaluation_mode(model.module):
         for start in range(0, len(images), size):
             group = np.array(images[start : start + size])  # a copy: the source may be read-only, or a view
             logits = model.module(torch.from_numpy(group).to(model.device))  # (n, K, H, W)
+            if not logits.isfinite().all():
+                finite_outputs(logits.cpu().numpy(), names and names[start : start + size])
             answers[start : start + size] = logits.argmax(1).cpu().numpy()
     return answers
 
 
-def segment_pictures(
-    model: Model, pictures: Sequence[str | PathLike[str]] | str | PathLike[str] | np.ndarray, *, batch_size: int = 16
-) -> Segmentations:
-    """The masks of picture files, or of an array (n, h, w) or (n, h, w, c) of uint8, each in its picture's own size.
+def segment_pictures(model: Model, pictures: Any, *, batch_size: int = PIXELS_AT_ONCE) -> Segmentations:
+    """The masks of pictures, as `Model.predict` takes them, each in its picture's own size.
 
     Raises:
         DataError: a file cannot be read as a picture, or has another number of channels; names it.
@@ -129,18 +132,17 @@ def segment_pictures(
     from striate.data.decode import picture_header
     from striate.data.fitting import unfit_mask
 
-    if isinstance(pictures, str | PathLike):
-        pictures = [pictures]
-    items = []
-    for start in range(0, len(pictures), batch_size):
-        some = pictures[start : start + batch_size]
-        answers = segment(model, model.read(some), batch_size=batch_size)
-        for place, (answer, picture) in enumerate(zip(answers, some, strict=True), start):
+    check_counts(batch_size=batch_size)
+    given, items = given_pictures(pictures, model.images), []
+    for start in range(0, len(given.names), batch_size):
+        names, some = given.names[start : start + batch_size], given.items[start : start + batch_size]
+        answers = segment(model, read_pictures(some, model.images), batch_size=batch_size, names=names)
+        for name, answer, picture in zip(names, answers, some, strict=True):
             if isinstance(picture, np.ndarray):
-                name, size = str(place), (picture.shape[0], picture.shape[1])
+                size = (picture.shape[0], picture.shape[1])
             else:
                 header = picture_header(picture)
-                name, size = str(picture), (header.height, header.width)
+                size = (header.height, header.width)
             mask = unfit_mask(answer, model.images, size)
             counts = np.bincount(mask[mask != 255], minlength=len(model.classes))
             shares = dict(zip(model.classes, (counts / max(1, counts.sum())).tolist(), strict=True))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from fnmatch import fnmatch
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import RefusedFileError, ShapeError, UnknownNameError, UsageError
+from striate.core.files import read_plain
 from striate.networks.families import (
     alexnet,
     compact,
@@ -31,7 +33,7 @@ from striate.networks.families import (
 )
 from striate.networks.foreign import is_published_name, published_network
 from striate.networks.layers.windows import by
-from striate.networks.network import AuxiliaryHead, Network
+from striate.networks.network import MAX_DESCRIPTION_BYTES, AuxiliaryHead, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 RGB_500, RGB_299, RGB_256, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 256, 256), (3, 227, 227), (3, 224, 224), (3, 32, 32)
 SUFFIX = ".json"  # of a file with a description
+WRITTEN = "Give a file that Network.to_json wrote."
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
 LENET = "LeCun et al., 1998, Proc. IEEE 86"
 NIN = "Lin et al., 2014, arXiv:1312.4400"
@@ -157,7 +160,7 @@ CATALOG: dict[str, Entry] = {
 
 
 def network(
-    name: str,
+    name: str | PathLike[str],
     num_classes: int | None = None,
     in_channels: int | None = None,
     input_size: int | tuple[int, ...] | None = None,
@@ -174,9 +177,15 @@ def network(
     Raises:
         UnknownNameError: no such name; gives the nearest ones.
         ShapeError: the input size does not fit; names the layer that stops it and the smallest size that would fit.
-        UsageError: there is no such file, or it describes a network of other classes or channels.
+        UsageError: `name` is no text, there is no such file, or it describes a network of other classes or channels.
         RefusedFileError: the file is no description.
     """
+    asked: object = name
+    if not isinstance(asked, str | PathLike):
+        remedy = "`striate networks` lists the names; a network of your own is striate.Network(...), or a torch module."
+        raise UsageError(f"network: wanted a name of the catalogue, got {'None' if asked is None else f'a {type(asked).__name__}'}", remedy)
+    name = str(asked)
+    _check_numbers(name, num_classes, in_channels, *(input_size if isinstance(input_size, tuple | list) else (input_size,)))
     if name.endswith(SUFFIX):
         return described_network(Path(name), num_classes, in_channels, input_size)
     if is_published_name(name):
@@ -202,6 +211,13 @@ def network(
     return _with_fitting_heads(net)
 
 
+def _check_numbers(name: str, *numbers: object) -> None:
+    for number in numbers:
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            message = f"{name}: num_classes, in_channels and input_size must be whole numbers, got {number!r}"
+            raise UsageError(message, "For example input_size=32, or (48, 32) for height and width.")
+
+
 def described_network(
     path: Path, num_classes: int | None = None, in_channels: int | None = None, input_size: int | tuple[int, ...] | None = None
 ) -> Network:
@@ -212,13 +228,15 @@ def described_network(
         ShapeError: the input size does not fit.
         RefusedFileError: the file is no description; names the place.
     """
+    if not path.exists():
+        raise UsageError(f"{path}: cannot be read as a network: No such file or directory", WRITTEN)
+    text = read_plain(path, limit=MAX_DESCRIPTION_BYTES, remedy=WRITTEN)
     try:
-        net = Network.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"{path}: cannot be read as a network: {why}", "Give a file that Network.to_json wrote.") from None
+        net = Network.from_json(text.decode())
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: cannot be read as a network: it is no text", WRITTEN) from None
     except RefusedFileError as error:
-        raise RefusedFileError(f"{path}: {error.message}", error.remedy or "Give a file that Network.to_json wrote.") from None
+        raise RefusedFileError(f"{path}: {error.message}", error.remedy or WRITTEN) from None
     channels, *extent = net.input_shape
     if input_size is not None:
         net = net.with_input((channels, *([input_size] * len(extent) if isinstance(input_size, int) else input_size)))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from striate.networks.layers.activation import ActivationName
 
 FORMAT_VERSION = 1
+MAX_DESCRIPTION_BYTES = 16_000_000  # as JSON; those of the catalogue stay under 200,000
 BYTES_PER_NUMBER = 4  # float32
 
 

@@ -115,6 +115,7 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     if not len(shown):
         raise UsageError(f"{source.name}: split {request.split} has no pictures to attack")
 
+    clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
     results, drawings = [], {}
     for name in dict.fromkeys(request.attacks):
         say(f"{name}: {len(shown)} pictures")
@@ -122,7 +123,6 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
             results.append(result)
             if picture is not None:
                 drawings[f"{result.attack}.png"] = picture
-    clean = float((model.outputs(shown).argmax(1) == labels).mean())
     report = AttackReport(
         model=str(run) if run is not None else model.network.name,
         data=source.name,

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from striate.core.files import given_path
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
@@ -128,7 +129,7 @@ def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> Diagn
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.diagnosis.diagnose.diagnose` raises.
     """
-    return diagnose_request(with_checked_fields(DiagnoseRequest, run=Path(run), data=data, **fields))
+    return diagnose_request(with_checked_fields(DiagnoseRequest, run=given_path(run, "run"), data=data, **fields))
 
 
 def profile(network: Any, **fields: Any) -> ProfileReport:
@@ -210,7 +211,7 @@ def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterRepo
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.filters.filter_picture` raises.
     """
-    return filter_picture(with_checked_fields(FilterRequest, image=Path(image), steps=steps, **fields))
+    return filter_picture(with_checked_fields(FilterRequest, image=given_path(image, "image"), steps=steps, **fields))
 
 
 def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunReport:
@@ -224,7 +225,7 @@ def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunRepo
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
-    return report_request(with_checked_fields(ReportRequest, run=Path(run), data=data, **fields))
+    return report_request(with_checked_fields(ReportRequest, run=given_path(run, "run"), data=data, **fields))
 
 
 def repeat(data: Any, *, seeds: int | None = None, folds: int | None = None, watch: Watch | None = None, **fields: Any) -> RepeatReport:
@@ -257,7 +258,7 @@ def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = N
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
-    return repro_request(with_checked_fields(ReproRequest, run=Path(run), data=data, **fields), watch=watch)
+    return repro_request(with_checked_fields(ReproRequest, run=given_path(run, "run"), data=data, **fields), watch=watch)
 
 
 __all__: Sequence[str] = (

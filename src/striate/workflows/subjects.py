@@ -64,7 +64,7 @@ def subject(
     try:
         model = load(source)
     except UsageError:
-        counted = _without_its_module(Path(source))
+        counted = _without_its_module(Path(source)) if is_path else None
         if counted is None:
             raise
         return Subject(str(source), counted, None)
