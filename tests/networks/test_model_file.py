@@ -216,8 +216,8 @@ def test_a_model_that_could_not_be_opened_is_not_saved(saved):
     ("change", "words"),
     [
         (lambda header, _: header.update(classes=["ant", "bee", "\ud800"]), r"the class '\\ud800' is no valid text"),
-        (lambda header, _: header.update(targets={"task": "regression", "mean": [0, 0, 1e999], "std": [1, 1, 1]}), "not finite"),
-        (lambda header, _: header["info"].update(loss=float("nan")), "not finite"),
+        (lambda header, _: header.update(targets={"task": "regression", "mean": [0, 0, 1e999], "std": [1, 1, 1]}), r"finite number"),
+        (lambda header, _: header["info"].update(loss=float("nan")), r"finite number"),
     ],
 )
 def test_names_that_are_no_text_and_numbers_that_are_none_are_refused(saved, change, words):
@@ -226,3 +226,10 @@ def test_names_that_are_no_text_and_numbers_that_are_none_are_refused(saved, cha
 
     with pytest.raises(RefusedFileError, match=words):
         load_model(path)
+
+
+def test_the_name_of_data_that_is_no_utf_8_is_kept(tmp_path):
+    network, path = small_network(), tmp_path / "best.safetensors"
+    save_model(path, network, network.build().state_dict(), classes=CLASSES, images=IMAGES, info={"data": "caf\udce9"})
+
+    assert load_model(path).info == {"data": "caf\udce9"}

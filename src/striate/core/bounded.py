@@ -43,7 +43,7 @@ def read_json(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> A
     Raises:
         RefusedFileError: unreadable, not JSON, too deep, a name stands twice, or a number is out of range.
     """
-    return _parsed_json(read_text(path, limit=limit, remedy=remedy), str(path), remedy)
+    return parsed_json(read_text(path, limit=limit, remedy=remedy), str(path), remedy)
 
 
 def read_json_lines(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def read_json_lines(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = ""
     records = []
     for number, line in enumerate(read_text(path, limit=limit, remedy=remedy).split("\n")[:-1], start=1):
         where = f"{path}, line {number}"
-        record = _parsed_json(line, where, remedy)
+        record = parsed_json(line, where, remedy)
         if not isinstance(record, dict):
             raise RefusedFileError(f"{where}: must be an object, got {_shown(record)}", remedy)
         records.append(record)
@@ -105,7 +105,12 @@ def read_csv(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> tu
     return header, [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def _parsed_json(text: str, where: str, remedy: str) -> Any:
+def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = False) -> Any:
+    """The plain data of JSON text; `where` names it in errors, which are those of `read_json`.
+
+    With `any_text`, names of files whose bytes are no UTF-8 may stand in it, as Python has them (lone surrogates).
+    """
+
     def constant(word: str) -> float:
         raise ValueError(f"{word} is no finite number")
 
@@ -125,7 +130,7 @@ def _parsed_json(text: str, where: str, remedy: str) -> Any:
         raise RefusedFileError(f"{where}: is no JSON: {error}", remedy) from None
     if _is_deeper(data, MAX_JSON_DEPTH):
         raise RefusedFileError(f"{where}: more than {MAX_JSON_DEPTH} levels deep", remedy)
-    _refuse_out_of_range(data, where, remedy)
+    _refuse_out_of_range(data, where, remedy, any_text=any_text)
     return data
 
 
@@ -138,14 +143,19 @@ def _is_deeper(data: Any, most: int) -> bool:
     return True
 
 
-def _refuse_out_of_range(content: Any, where: str, remedy: str) -> None:
+def _refuse_out_of_range(content: Any, where: str, remedy: str, *, any_text: bool = False) -> None:
     for name, value in leaves(content):
         if isinstance(value, float) and not math.isfinite(value):
             raise RefusedFileError(f"{where}: {name} must be a finite number, got {value}", remedy)
         if type(value) is int and abs(value) > LARGEST_WHOLE:
             raise RefusedFileError(f"{where}: {name} is out of range: a whole number of {_digits(value)} digits", remedy)
-        if isinstance(value, str) and not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if isinstance(value, str) and not any_text and not is_text(value):
             raise RefusedFileError(f"{where}: {name} is no valid text: {value!r}", remedy)
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can say it: no lone surrogate is in it."""
+    return value.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _digits(value: int) -> int:

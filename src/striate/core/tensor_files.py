@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from striate.core.bounded import parsed_json
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import read_plain, write_atomically
 
@@ -60,8 +60,8 @@ def tensor_file(path: Path, data: bytes, *, remedy: str = COPY_AGAIN) -> TensorF
             raise RefusedFileError(f"{path}: this is a pickle or PyTorch archive, not a safetensors file", NO_PICKLES)
         raise RefusedFileError(f"{path}: not a safetensors file, or cut short ({len(data):,} bytes)", remedy)
     try:
-        header = parsed(data[8 : 8 + length])
-    except ValueError as error:
+        header = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
         raise RefusedFileError(f"{path}: damaged header: {error}", remedy) from None
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
     return TensorFile(path, data, metadata if isinstance(metadata, dict) else {})
@@ -71,27 +71,10 @@ def described(file: TensorFile, entry: str) -> Any:
     """What the metadata entry `entry` says, as JSON; None where there is no such entry.
 
     Raises:
-        RefusedFileError: it is no JSON.
+        RefusedFileError: it is no JSON, or of what plain data does not need.
     """
     text = file.metadata.get(entry)
-    if not isinstance(text, str):
-        return None
-    try:
-        return parsed(text)
-    except ValueError as error:
-        raise RefusedFileError(f"{file.path}: damaged header: {error}", COPY_AGAIN) from None
-
-
-def parsed(text: str | bytes) -> Any:
-    """JSON in which no key stands twice and every number is finite.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    return parsed_json(text, f"{file.path}: {entry}", COPY_AGAIN, any_text=True) if isinstance(text, str) else None
 
 
 def torch_tensors(file: TensorFile) -> dict[str, Tensor]:
@@ -186,17 +169,3 @@ def _loaded(file: TensorFile, load: Callable[[bytes], Any]) -> Any:
         return load(file.data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise RefusedFileError(f"{file.path}: damaged safetensors file: {error}", COPY_AGAIN) from None
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key stands twice")
-    return fields
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is not finite")
-    return value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from striate.core.bounded import is_text
 from striate.core.errors import NumericError, RefusedFileError, StriateError
 from striate.core.images import ImageSpec
 from striate.core.seeds import torch_seed
@@ -175,8 +176,8 @@ def _classes(names: object) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise RefusedFileError("classes must be a list of distinct names")
     for name in names:
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise RefusedFileError(f"the class {name!r} is no valid text", "Name the class in letters that UTF-8 has.")
+        if not is_text(name):
+            raise RefusedFileError(f"the class {name!r} is no valid text")
     return tuple(names)
 
 

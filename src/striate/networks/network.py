@@ -8,6 +8,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from striate.core.bounded import is_text
 from striate.core.errors import RefusedFileError, ShapeError, UsageError
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
 from striate.networks.layers.joins import Chain, Container, Parallel
@@ -244,10 +245,11 @@ class Network:
             raise RefusedFileError("network description: root must be a Chain")
         if not isinstance(shape, list) or not all(type(n) is int and 0 < n <= 2**20 for n in shape):
             raise RefusedFileError(f"network description: input_shape must be a list of positive whole numbers, got {shape!r}")
-        if not isinstance(data.get("name"), str):
+        name = data.get("name")
+        if not isinstance(name, str) or not is_text(name):
             raise RefusedFileError("network description: name must be text")
         return cls(
-            name=data["name"],
+            name=name,
             input_shape=tuple(shape),
             root=root,
             heads=tuple(_head_from_data(head) for head in data.get("heads", ())),
