@@ -388,3 +388,11 @@ def test_drawing_does_not_wait_for_torch() -> None:
     imports = "import sys; from striate.networks.catalog import network; from striate.networks.drawing import draw_svg"
     code = f"{imports}; draw_svg(network('googlenet')); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_drawing_is_valid_whatever_the_network_is_called():
+    hostile = Network("a\x1b[31m<b>\n\udce9&", (1, 8, 8), Chain(flatten=Flatten(), linear=Linear(3)))
+
+    drawn = draw_svg(hostile)
+
+    assert ElementTree.fromstring(drawn.encode()).find(f"{SVG}title").text == r"a\x1b[31m<b>\n\xe9&"

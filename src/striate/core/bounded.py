@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ MAX_TEXT_BYTES = 2**26  # of a JSON or CSV file
 MAX_YAML_BYTES = 2**18
 MAX_YAML_DEPTH = 6
 MAX_JSON_DEPTH = 500  # lists and mappings inside each other; a network of 200 nested containers has about 400
+NO_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the surrogates between stand for bytes of file names
 LARGEST_WHOLE = 2**63 - 1
 
 
@@ -108,7 +110,7 @@ def read_csv(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> tu
 def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = False) -> Any:
     """The plain data of JSON text; `where` names it in errors, which are those of `read_json`.
 
-    With `any_text`, names of files whose bytes are no UTF-8 may stand in it, as Python has them (lone surrogates).
+    Bytes of file names that are no UTF-8 may stand in it, as Python has them (U+DC80 to U+DCFF); with `any_text` every lone surrogate.
     """
 
     def constant(word: str) -> float:
@@ -149,7 +151,7 @@ def _refuse_out_of_range(content: Any, where: str, remedy: str, *, any_text: boo
             raise RefusedFileError(f"{where}: {name} must be a finite number, got {value}", remedy)
         if type(value) is int and abs(value) > LARGEST_WHOLE:
             raise RefusedFileError(f"{where}: {name} is out of range: a whole number of {_digits(value)} digits", remedy)
-        if isinstance(value, str) and not any_text and not is_text(value):
+        if isinstance(value, str) and not any_text and NO_TEXT.search(value):
             raise RefusedFileError(f"{where}: {name} is no valid text: {value!r}", remedy)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from striate.core.text import printable
 from striate.networks.layout import (
     GAP,
     PAD,
@@ -83,7 +84,7 @@ def draw_svg(network: Network, *, width_px: int = 1200) -> str:
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} font-family="{FONT}">',
-            f"<title>{escape(network.name)}</title>",
+            f"<title>{escape(printable(network.name))}</title>",
             ARROW,
             f'<rect width="{width:g}" height="{height:g}" rx="6" fill="{PAPER}"/>',
             *ink,
@@ -95,7 +96,7 @@ def draw_svg(network: Network, *, width_px: int = 1200) -> str:
 def _text(x: float, y: float, words: str, size: int, *, anchor: str = "start", color: str = INK, weight: str = "") -> str:
     bold = f' font-weight="{weight}"' if weight else ""
     middle = f' text-anchor="{anchor}"' if anchor != "start" else ""
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}"{middle}{bold} fill="{color}">{escape(words)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}"{middle}{bold} fill="{color}">{escape(printable(words))}</text>'
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str, line: str = "", radius: int = 5) -> str:

@@ -7,10 +7,12 @@ arguments called `content`, which are HTML that these functions made.
 from __future__ import annotations
 
 import base64
+import html
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import Literal, NamedTuple
+
+from striate.core.text import printable
 
 STYLE = """
 :root{--paper:#fff;--ink:#1c1c1c;--faint:#5a5a5a;--line:#d9d9d9;--band:#f3f4f6;--accent:#1f5fa8;color-scheme:light dark}
@@ -49,8 +51,13 @@ class Section(NamedTuple):
     content: str
 
 
+def escape(text: str) -> str:
+    """Text of one line as HTML shows it, letter by letter; of a control or a byte that is no text, its escape."""
+    return html.escape(printable(text))
+
+
 def document(title: str, about: str, sections: Sequence[Section], *, foot: str = "") -> bytes:
-    """The page, with links to its sections where it has several; what cannot be written as text is a question mark."""
+    """The page, with links to its sections where it has several."""
     links = " ".join(f'<a href="#s{i}">{escape(heading)}</a>' for i, (heading, _) in enumerate(sections))
     nav = f'<nav aria-label="Sections">{links}</nav>\n' if len(sections) > 2 else ""
     body = "\n".join(f'<section id="s{i}"><h2>{escape(name)}</h2>\n{content}</section>' for i, (name, content) in enumerate(sections))
@@ -62,7 +69,7 @@ def document(title: str, about: str, sections: Sequence[Section], *, foot: str =
         f"{paragraph(about, faint=True) if about else ''}</header>\n{nav}<main>{body}</main>\n"
         f"{f'<footer>{paragraph(foot, faint=True)}</footer>' if foot else ''}</body></html>\n"
     )
-    return text.encode(errors="replace")  # file names may hold bytes that are no text
+    return text.encode()
 
 
 def paragraph(text: str, *, faint: bool = False) -> str:
@@ -120,7 +127,8 @@ def facts(named: Sequence[tuple[str, str]]) -> str:
 
 def code(text: str) -> str:
     """Text as it is typed, line by line."""
-    return f"<pre>{escape(text)}</pre>"
+    lines = "\n".join(escape(line) for line in text.split("\n"))
+    return f"<pre>{lines}</pre>"
 
 
 def folded(summary: str, content: str) -> str:

@@ -228,6 +228,7 @@ def drawing() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # a box is drawn in its place
         matplotlib.rcdefaults()
+        matplotlib.rcParams["text.parse_math"] = False  # a $ belongs to a name
         matplotlib.rcParams["font.family"] = [font for font in FONTS if font in installed]
         yield
 
