@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from striate.core.errors import RefusedFileError
 from striate.core.files import cannot_write
 from striate.core.text import json_text
+
+MAX_BYTES = 2**30
 
 
 class Journal:
@@ -23,13 +27,20 @@ class Journal:
 
     Raises:
         EnvironmentFault: the file cannot be opened or cut.
+        RefusedFileError: it is not a plain file, or too large.
     """
 
     def __init__(self, path: Path, *, keep_bytes: int | None = None) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
-            size = os.fstat(self._descriptor).st_size
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+            self._descriptor = os.open(path, flags, 0o666)
+            status = os.fstat(self._descriptor)
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode) or size > MAX_BYTES:
+                self.close()
+                why = f"{size:,} bytes instead of at most {MAX_BYTES:,}" if stat.S_ISREG(status.st_mode) else "not a plain file"
+                raise RefusedFileError(f"{path}: {why}", "Move it away.")
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             held = os.read(self._descriptor, size)[:keep_bytes]
             self._size = held.rfind(b"\n") + 1  # without a half last line

@@ -248,13 +248,20 @@ class Network:
         name = data.get("name")
         if not isinstance(name, str) or not is_text(name):
             raise RefusedFileError("network description: name must be text")
+        heads, source, provenance = data.get("heads", []), data.get("source", ""), data.get("provenance", [])
+        if not isinstance(heads, list | tuple):
+            raise RefusedFileError(f"network description: heads must be a list, got {heads!r}")
+        if not isinstance(source, str):
+            raise RefusedFileError(f"network description: source must be text, got {source!r}")
+        if not isinstance(provenance, list | tuple) or not all(isinstance(line, str) for line in provenance):
+            raise RefusedFileError(f"network description: provenance must be a list of lines, got {provenance!r}")
         return cls(
             name=name,
             input_shape=tuple(shape),
             root=root,
-            heads=tuple(_head_from_data(head) for head in data.get("heads", ())),
-            source=str(data.get("source", "")),
-            provenance=tuple(map(str, data.get("provenance", ()))),
+            heads=tuple(_head_from_data(head) for head in heads),
+            source=source,
+            provenance=tuple(provenance),
         )
 
     @classmethod

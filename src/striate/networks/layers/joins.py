@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 Merge = Literal["sum", "concat", "multiply", "first"]
 MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first")
 Named = tuple[tuple[str, Layer], ...]
+TAKEN = frozenset(  # names that a torch module uses itself, and `self`
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr
+    float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
+    named_children named_modules named_parameters parameters register_backward_hook register_buffer register_forward_hook
+    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+    register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook
+    requires_grad_ self set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+    """.split()  # noqa: SIM905  # a list of this length would take a line a name
+)
 
 
 def name_children(layers: tuple[Layer, ...], named: dict[str, Layer]) -> Named:
@@ -39,6 +49,8 @@ def checked(children: Named) -> Named:
             raise UsageError(f"{name!r} must be a layer, got {type(layer).__name__}")
         if not name.isidentifier() or keyword.iskeyword(name):
             raise UsageError(f"a part's name must be an identifier, got {name!r}")
+        if name in TAKEN or name.startswith("_"):
+            raise UsageError(f"a part cannot be called {name!r}, which a torch module uses itself", "Give it another name.")
         if name in names:
             raise UsageError(f"two parts are called {name!r}", "Give each part its own name: Chain(first=..., second=...).")
         names.add(name)

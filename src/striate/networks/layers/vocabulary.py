@@ -98,4 +98,6 @@ def _container_from_data(kind: str, fields: dict[str, Any], where: str, depth: i
             raise RefusedFileError(f"{where}: each child must be a pair of a name and a layer")
         named.append((child[0], layer_from_data(child[1], f"{where}.{child[0]}", depth + 1)))
     parts = dict(checked(tuple(named)))
+    if kind == "Parallel" and (taken := parts.keys() & {"merge", "crop", "trunk"}):
+        raise RefusedFileError(f"{where}: a branch cannot be called {min(taken)!r}", "Give it another name.")
     return Chain(**parts) if kind == "Chain" else Parallel(**parts, merge=fields["merge"], crop=crop, trunk=trunk)

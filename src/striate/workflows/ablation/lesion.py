@@ -80,7 +80,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
         raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
-    config = config_behind(request.run, model)
+    config = config_behind(request.run, model, say)
     source = open_source(request.data, config, data_dir=request.data_dir)
     pictures = read_split(source, "val", model, config, say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)

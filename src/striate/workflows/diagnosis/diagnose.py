@@ -35,7 +35,7 @@ from striate.insight.diagnose.rules import STARTED
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.probing import counts_in_nats
 from striate.workflows.evaluation.evaluate import read_split
-from striate.workflows.runs.behind import FILES
+from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import open_masked, read_masked_split
@@ -117,7 +117,7 @@ def diagnose(
     if not of_classes:
         say(f"task {config.task}: only the run's curves, and what was seen while it trained, are looked at")
     if model is not None:
-        folder.refuse_edits(model.info.get(FILES))
+        refuse_edits(folder, model.info, say)
     model = model if of_classes else None
     if pictures is None and model is not None:
         pictures = _train_pictures(request, config, model, say)

@@ -106,7 +106,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     """
     model, name, run = _model(request)
     output = _output(request, run)
-    config = config_behind(request.run, model)
+    config = config_behind(request.run, model, say)
     images, source_name = read_val(request, model, config, say)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
     temperature = fit_temperature(logits, labels)

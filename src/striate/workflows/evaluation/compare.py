@@ -178,8 +178,10 @@ def _answers(
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
             raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
     by_run = {}
-    for source, model in zip(request.subjects, models, strict=True):
-        if isinstance(source, str | Path) and (run := run_of(source)) is not None and (known := config_behind(source, model)) is not None:
+    for given, model in zip(request.subjects, models, strict=True):
+        run = run_of(given) if isinstance(given, str | Path) else None
+        known = config_behind(given, model, say)
+        if run is not None and known is not None:
             by_run[run] = known
     runs, configs = list(by_run), list(by_run.values())
     config = configs[0] if configs else None

@@ -79,7 +79,7 @@ def evaluate(
     if model is None:
         model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     run = None if isinstance(request.run, Model) else run_of(request.run)
-    config = config_behind(request.run, model)
+    config = config_behind(request.run, model, say)
     output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and Path(request.run).is_dir() else None)
     check_folder(output)
 

@@ -38,6 +38,7 @@ from striate.workflows.info import info
 from striate.workflows.page import Section, document
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
+from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import config_and_network
@@ -128,6 +129,8 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
         model = finder.ask("Model", lambda: _loaded(request, network, device))
     else:
         finder.leave_out("Model", "the run has none yet: it ended before its first epoch did")
+    if model is not None:
+        refuse_edits(RunFolder(run), model.info, say)
     if model is None:
         finder.left_out |= dict.fromkeys(("Results on val", "What it looks at", "Calibration"), "there is no model to ask, see Model")
     with tempfile.TemporaryDirectory() as place:

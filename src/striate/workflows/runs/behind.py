@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.core.errors import UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.data.splits import Division
 from striate.estimators.model import Model
-from striate.workflows.runs.config import ARRAYS, RunConfig
+from striate.workflows.runs.config import ARRAYS, RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.hashes import FILES, NOT_RECORDED
 
 if TYPE_CHECKING:
     from os import PathLike
-
-FILES = "files"  # of a model file's info and a checkpoint's state: SHA-256 of the content of the run's files, by name
 
 
 def run_of(source: str | PathLike[str]) -> Path | None:
@@ -25,12 +25,13 @@ def run_of(source: str | PathLike[str]) -> Path | None:
     return path.parent if path.is_file() and RunFolder(path.parent).is_run else None
 
 
-def config_behind(source: Any, model: Model | None) -> RunConfig | None:
+def config_behind(source: Any, model: Model | None, say: Callable[[str], None] = lambda _text: None) -> RunConfig | None:
     """The configuration of the run that `source` is or lies in; None of a Model, and of a model file outside of a run.
 
     Args:
         source: A run folder, a model file, or a Model.
         model: What was loaded from it, where it could be.
+        say: Takes a line for the person.
 
     Raises:
         RefusedFileError: the configuration is damaged, or a file of the run is not the one that the model was trained with.
@@ -41,8 +42,26 @@ def config_behind(source: Any, model: Model | None) -> RunConfig | None:
     folder = RunFolder(run)
     config = folder.read_config()
     if model is not None:
-        folder.refuse_edits(model.info.get(FILES))
+        refuse_edits(folder, model.info, say)
     return config
+
+
+def refuse_edits(folder: RunFolder, info: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Refuse a run whose files are not those that its model was trained with; an old model, which does not know them, is said.
+
+    Args:
+        folder: The run.
+        info: Of the model.
+        say: Takes a line for the person.
+
+    Raises:
+        RefusedFileError: names each file.
+    """
+    recorded = info.get(FILES)
+    if not isinstance(recorded, Mapping):
+        say(f"{folder.path}: {NOT_RECORDED}")
+    elif differing := folder.differing(recorded):
+        raise RefusedFileError("; ".join(differing), RESTORE)
 
 
 def division_of(config: RunConfig | None) -> Division:

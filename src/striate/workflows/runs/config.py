@@ -20,7 +20,7 @@ from striate.engine.settings import Count, TrainSettings
 
 ARRAYS = "arrays"  # in place of data that has no name
 NO_CONFIG = "Name the folder of a training run; where only its model is at hand, name the data set too."
-RESTORE = "Restore the file as the training wrote it, or name the model file and the data set instead of the run."
+RESTORE = "Restore the file as the training wrote it. Its best.safetensors, copied out of the folder, needs none of the others."
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

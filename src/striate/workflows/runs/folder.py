@@ -14,6 +14,7 @@ from striate.core.bounded import read_csv, read_json, read_json_lines
 from striate.core.errors import RefusedFileError
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import LOCK
+from striate.core.sealed import TEMPORARY
 from striate.estimators.model import MODEL_NAME
 from striate.networks.network import Network
 from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from striate.insight.diagnose import Sample
 
 REMOVE = "Remove the file to do without it."
+DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
 
 
@@ -122,6 +124,24 @@ class RunFolder:
         """Whether something stands in the place of the network's description."""
         return _stands(self.network)
 
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether it holds what a run leaves that is stopped before its first checkpoint, and nothing else: its lock, at least."""
+        if not self.lock.is_file():
+            return False
+        known = {LOCK, self.checkpoints.name, self.report.name, self.events.name, *DESCRIPTION}
+        names = {path.name for path in self.path.iterdir() if not TEMPORARY.fullmatch(path.name)}
+        inside = [*self._inside(self.checkpoints), *self._inside(self.report)]
+        return names <= known and all(path.name == "lr_find.png" or TEMPORARY.fullmatch(path.name) for path in inside)
+
+    def _inside(self, folder: Path) -> list[Path]:
+        return list(folder.iterdir()) if folder.is_dir() else []
+
+    def clear_description(self) -> None:
+        """Remove the files of a run that was stopped before its first checkpoint; the caller holds the lock."""
+        for name in (*DESCRIPTION, self.events.name):
+            (self.path / name).unlink(missing_ok=True)
+
     # ---- readers
 
     def read_config(self) -> RunConfig:
@@ -218,19 +238,6 @@ class RunFolder:
                 elif self._hash(name) != recorded[name]:
                     found.append(f"{self.path / name}: is not the file that the run was trained with")
         return found
-
-    def refuse_edits(self, recorded: object) -> None:
-        """Refuse files that are not the recorded ones; of an old run, which records none, nothing is known.
-
-        Args:
-            recorded: SHA-256 by name, as a checkpoint or a model file keeps them.
-
-        Raises:
-            RefusedFileError: names each file.
-        """
-        differing = self.differing(recorded) if isinstance(recorded, Mapping) else []
-        if differing:
-            raise RefusedFileError("; ".join(differing), RESTORE)
 
     def _hash(self, name: str) -> str:
         path = self.path / name

@@ -9,11 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+FILES = "files"  # of a model file's info and a checkpoint's state: SHA-256 of the content of the run's files, by name
+NOT_RECORDED = "no hashes of its files are recorded, as by older versions: whether they were edited since is not known"
 HASHED = ("config.yaml", "network.json", "classes.json", "split.json")
 PLACES = ("data", "data_dir")
 LENGTH = ("epochs", "steps")  # of the settings
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of the bytes of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(name: str, content: Any) -> str:

@@ -17,7 +17,7 @@ from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Watch
-from striate.workflows.training.runs import new_run_folder
+from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
 from striate.workflows.training.train import train
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
     reports, found = [], []
     for what, training in trainings:
-        report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
+        with removed_if_unbegun(folder):
+            report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
         if report.interrupted:
             raise InterruptedRun(
                 f"{report.run}: stopped before its end", f"Go on with it: {command('striate', 'train', '--resume', Path(report.run))}"

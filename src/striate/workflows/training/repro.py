@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,14 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from striate.core.errors import RefusedFileError
 from striate.core.text import Lines, in_lines
 from striate.engine.checkpoints import CheckpointStore
 from striate.networks.foreign import with_module
 from striate.networks.model_file import read_model
+from striate.workflows.runs.config import RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.hashes import FILES, LENGTH, NOT_RECORDED
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import Silence, Watch, run
 from striate.workflows.training.runs import new_run_folder
@@ -68,6 +71,7 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     files = RunFolder(request.run)
     config, network = config_and_network(request.run)
     before, kept = files.read_metrics(), read_model(files.model)
+    say_edits(files, config, kept.info, watch.say)
     network = with_module(network, request.network)
     plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir)
     plan = with_kept_start(plan, request.run)
@@ -90,6 +94,28 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
         largest_weight_difference=weights[2],
         largest_weight=weights[3],
     )
+
+
+def say_edits(files: RunFolder, config: RunConfig, info: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Say which files are not those that the run was trained with: the repetition goes by what they say now.
+
+    Raises:
+        RefusedFileError: the number of epochs or steps is not that of the last checkpoint, so that the repetition might not end.
+    """
+    recorded = info.get(FILES)
+    for line in files.differing(recorded) if isinstance(recorded, Mapping) else [f"{files.path}: {NOT_RECORDED}"]:
+        say(f"{line}; it is repeated as it says now" if isinstance(recorded, Mapping) else line)
+    latest = CheckpointStore(files.checkpoints, say=say).load_latest() if files.checkpoints.is_dir() else None
+    if latest is None:
+        return
+    trained = RunConfig.from_plain(latest.state["config"], f"{latest.folder}: the configuration")
+    for name in LENGTH:
+        ours, theirs = (getattr(each.settings, name) for each in (config, trained))
+        if config.extended_by == trained.extended_by and ours != theirs:
+            raise RefusedFileError(f"{files.config}: settings.{name} is {ours}, and the run was trained with {theirs}", RESTORE)
+    if len(config.extended_by) < len(trained.extended_by) or config.extended_by[: len(trained.extended_by)] != trained.extended_by:
+        was = list(trained.extended_by)
+        raise RefusedFileError(f"{files.config}: extended_by is {list(config.extended_by)}, and the run was trained with {was}", RESTORE)
 
 
 def stages(plan: Plan) -> Iterator[Plan]:

@@ -21,9 +21,11 @@ from striate.engine.fit import Training, score_of
 from striate.engine.processes import Group
 from striate.engine.settings import MonitorName
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
+from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.hashes import FILES, file_hash
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
 
@@ -105,10 +107,12 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
         if rows:
             write_rows(rows, fitting, folder, logs)
-    constant = {
+    hashes = files.hashes()
+    constant: dict[str, Any] = {
         "config": plan.config.plain(),
         "data": fingerprint(train_set, plan.val_set),
         "conditions": conditions(group.size if group else 1),
+        FILES: {**hashes, **hash_of_kept_model(start)},
     }
     journal = Journal(files.events, keep_bytes=start.state.get("journal_bytes") if start else None)
     saver = Saver(CheckpointStore(files.checkpoints, say=watch.say), training, rows, constant, every, journal)
@@ -132,7 +136,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                     if event.is_best:
                         best = event.row
                         extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
-                        extra["loss"] = fitting.settings.loss
+                        extra |= {"loss": fitting.settings.loss, FILES: hashes}
                         save_model(
                             files.model,
                             fitting.network,
@@ -142,6 +146,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                             info=extra,
                             targets=fitting.targets,
                         )
+                        constant[FILES][MODEL_NAME] = file_hash(files.model)
                     watch.epoch(event.row)
                 else:
                     watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
@@ -183,6 +188,12 @@ def monitored_name(row: EpochRow, monitor: MonitorName) -> str:
     if monitor == "accuracy" and row.val_robust_accuracy is not None:
         return "robust val accuracy"
     return f"val {monitor.replace('_', ' ').replace('f1', 'F1')}"
+
+
+def hash_of_kept_model(start: Checkpoint | None) -> dict[str, str]:
+    """The hash of the model that had been kept at the checkpoint, by its name."""
+    recorded = start.state.get(FILES, {}) if start is not None else {}
+    return {name: value for name, value in recorded.items() if name == MODEL_NAME}
 
 
 def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:

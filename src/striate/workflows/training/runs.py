@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write
 from striate.core.locks import LOCK, refuse_held
+from striate.workflows.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from striate.engine.processes import Group
 
 
 def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     """Make the folder of a new run: `output`, or the next free `runs/<verb>/<name>-NNN`.
 
     Raises:
-        UsageError: `output` exists and holds more than a lock, which a run leaves that ends before it begins; nothing in it is touched.
+        UsageError: `output` exists and holds more than a run leaves that ends before it begins; nothing in it is touched.
         EnvironmentFault: the folder cannot be made, or not written to; or another run is at work in it.
     """
     if output is not None:
@@ -43,15 +50,37 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse what a new run cannot have as its folder: a file, or a folder in which there is something.
+    """Refuse what a new run cannot have as its folder: a file, or a folder in which there is more than of a run that did not begin.
 
     Raises:
         UsageError: it is one.
         EnvironmentFault: a run is at work in it.
     """
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK}):
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or RunFolder(folder).is_unstarted)):
         refuse_held(folder)
         raise UsageError(f"{folder}: exists already", "Choose another --output, or move the old run away.")
+
+
+@contextlib.contextmanager
+def removed_if_unbegun(folder: Path, group: Group | None = None) -> Iterator[None]:
+    """Within, a training begins in `folder`; if an error ends it before it has written anything, the folder goes, and those made for it."""
+    try:
+        yield
+    except Exception:
+        if group is None or group.is_first:
+            remove_unbegun(folder)
+        raise
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Remove a folder of a run with nothing but its lock, and `runs/<verb>` above it where they are empty."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {LOCK}:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+            if folder.parent.parent == Path("runs"):
+                folder.parent.rmdir()
+                folder.parent.parent.rmdir()
 
 
 def _make(folder: Path, *, exist_ok: bool) -> None:

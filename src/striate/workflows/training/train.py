@@ -43,7 +43,7 @@ from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import chosen, planned
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
 from striate.workflows.training.running import Outcome, Silence, Watch, followed, metrics_of, run
-from striate.workflows.training.runs import new_run_folder, refuse_used
+from striate.workflows.training.runs import new_run_folder, refuse_used, removed_if_unbegun
 from striate.workflows.training.sharing import (
     folder_for_all,
     is_restarted,
@@ -55,8 +55,10 @@ from striate.workflows.training.sharing import (
 from striate.workflows.training.transfer import (
     given_module,
     is_module,
+    with_kept_start,
     with_written_start,
 )
+from striate.workflows.training.unchanged import refuse_other_files
 
 MORE_MEMORY = (
     "Train with a smaller --batch-size or --img-size, with a smaller network, or close other programs; "
@@ -97,7 +99,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
         plan, picture = with_found_rate(plan, watch.say)
     refuse_other_plans(group, plan)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
-    with locked(folder, group, watch.say):
+    with removed_if_unbegun(folder, group), locked(folder, group, watch.say):
         start = (
             latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
             if again and (RunFolder(folder).checkpoints / "latest").exists()
@@ -131,18 +133,24 @@ def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> Pl
 
     Gives the plan, whose configuration names the weights that the training begins with, where they were not fresh.
     """
+    files = RunFolder(folder)
     if not again:
         refuse_used(folder)  # by a run that began and ended between the look at the folder and its lock
-    files = RunFolder(folder)
+        files.clear_description()
     plan = with_written_start(plan, files)
-    files.write_config(plan.config)
-    files.write_network(plan.fitting.network)
-    files.write_env(info())
-    files.write_classes(plan.source.classes)
+    write_description(plan, files)
     if picture is not None:
         files.report.mkdir(exist_ok=True)
         write_atomically(files.report / "lr_find.png", picture)
     return plan
+
+
+def write_description(plan: Plan, files: RunFolder) -> None:
+    """Write what the training is made of, and where."""
+    files.write_config(plan.config)
+    files.write_network(plan.fitting.network)
+    files.write_env(info())
+    files.write_classes(plan.source.classes)
 
 
 def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
@@ -150,15 +158,20 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
 
     With `epochs` "+N", a run is extended by N epochs; with a larger number than it has, to so many.
 
+    A run that was stopped before its first checkpoint begins with what its folder says.
+
     Raises:
         UsageError: a setting or the data differs from the checkpoint's, or the run is done and not to be extended.
-        RefusedFileError: there is no checkpoint, or none is whole.
+        RefusedFileError: there is no checkpoint, or none is whole; or a file of the run is not the one of the checkpoint.
         EnvironmentFault: another process is at work in the folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
     with locked(folder, group, watch.say):
+        if RunFolder(folder).is_unstarted:
+            return begun_again(request, folder, watch, started, group)
         start = latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
+        refuse_other_files(RunFolder(folder), start, watch.say)
         config, network = config_and_network(folder)
         if is_module(request.network):
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
@@ -180,6 +193,30 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
             RunFolder(folder).write_extension(config)
         watch.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, epoch {start.state['training']['epoch']}"]))
         return trained(request, plan, folder, watch, started, start, group)
+
+
+def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None) -> TrainReport:
+    """The run in `folder`, which was stopped before its first checkpoint, from its beginning, with the configuration that it has.
+
+    Raises:
+        DataError: it was stopped before it had one.
+        UsageError: the request asks for another setting.
+    """
+    config, network = config_and_network(folder)
+    if is_module(request.network):
+        network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
+    refuse_changes(folder, config.plain(), asked_of(request, config.plain()))
+    if request.epochs not in (None, config.settings.epochs):
+        raise UsageError(f"{folder}: has not begun, --epochs {request.epochs} cannot extend it", "Leave --epochs out, or start a new run.")
+    plan = with_kept_start(plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir), folder)
+    refuse_other_plans(group, plan)
+    watch.say(f"{chosen(plan, folder)}\nfrom      the beginning: the run was stopped before its first checkpoint")
+
+    def first(plan: Plan) -> Plan:
+        write_description(plan, RunFolder(folder))
+        return plan
+
+    return trained(request, plan, folder, watch, started, None, group, first)
 
 
 def trained(

@@ -1,0 +1,212 @@
+"""The files beside the weights are those that the run was trained with, or it is refused or said; and runs that never began."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import striate
+from striate.core.errors import RefusedFileError, UsageError
+from striate.engine.checkpoints import CheckpointStore
+from striate.networks.model_file import read_model, save_model
+from striate.workflows.ablation.lesion import LesionRequest, lesion_model
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.runs.folder import RunFolder
+from striate.workflows.training.repro import ReproRequest, repro
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import Silence
+from striate.workflows.training.train import train
+
+SMALL = {"data": "digits", "network": "lenet5", "image_size": 32, "train_images": 40, "device": "cpu", "diagnose": False}
+
+
+class Heard(Silence):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(TrainRequest(**SMALL, epochs=2, output=folder))
+    return folder
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return RunFolder(Path(shutil.copytree(run, tmp_path / "run")))
+
+
+def replace(path, held, other):
+    text = path.read_text()
+    assert held in text
+    path.write_text(text.replace(held, other, 1))
+
+
+def test_a_run_whose_network_was_edited_does_not_go_on(copy):
+    replace(copy.network, '"name": "tanh"', '"name": "relu"')
+
+    with pytest.raises(RefusedFileError, match=r"network\.json: is not the file that the run was trained with"):
+        train(TrainRequest(resume=copy.path, epochs="+1"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.unlink(), r"cannot read: No such file"),
+        (lambda path: path.write_bytes(b""), r"not a safetensors file, or cut short"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x7f"), r"holds NaN or Inf|does not match its SHA-256"),
+    ],
+)
+def test_a_run_whose_kept_model_is_ruined_does_not_go_on(copy, damage, words):
+    damage(copy.model)
+
+    with pytest.raises(RefusedFileError, match=rf"best\.safetensors: .*({words}).*; it holds the model of epoch \d"):
+        train(TrainRequest(resume=copy.path, epochs="+1"))
+
+
+def test_a_run_does_not_go_on_with_the_whole_model_of_another_run(copy, tmp_path):
+    train(TrainRequest(**{**SMALL, "train_images": 30}, epochs=2, output=tmp_path / "other"))
+    shutil.copy(tmp_path / "other" / "best.safetensors", copy.model)
+
+    with pytest.raises(RefusedFileError, match=r"best\.safetensors: is not the model that the run kept in epoch"):
+        train(TrainRequest(resume=copy.path, epochs="+1"))
+
+
+def test_a_model_that_was_kept_after_the_last_checkpoint_is_the_runs_own(copy):
+    """A kill between the save of a better model and the checkpoint that follows leaves such a one."""
+    held = read_model(copy.model)
+    info = {**held.info, "epoch": 3}
+    save_model(copy.model, held.network, held.tensors, classes=held.classes, images=held.images, info=info)
+
+    report = train(TrainRequest(resume=copy.path, epochs="+1"))
+
+    assert report.epochs == 3
+
+
+def test_a_run_that_goes_on_twice_still_knows_its_files(copy):
+    train(TrainRequest(resume=copy.path, epochs="+1"))
+    train(TrainRequest(resume=copy.path, epochs="+1"))
+
+    kept = CheckpointStore(copy.checkpoints).load_latest().state["files"]
+    assert set(kept) >= {"config.yaml", "network.json", "classes.json", "best.safetensors"}
+    assert evaluate(EvaluateRequest(run=copy.path, split="val")).num_images == 143
+
+
+def test_a_run_without_the_seed_of_its_division_is_not_measured(copy):
+    replace(copy.config, "val_seed: 0\n", "")
+
+    with pytest.raises(RefusedFileError, match=r"config\.yaml: lacks val_seed"):
+        evaluate(EvaluateRequest(run=copy.path, split="val"))
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "explain", "attack", "calibrate", "compare", "lesion", "diagnose", "report"])
+def test_a_run_whose_division_was_edited_is_refused_by_every_verb_that_reads_it(copy, verb):
+    """With another seed, val would hold pictures that the model was trained on."""
+    replace(copy.config, "val_seed: 0\n", "val_seed: 1\n")
+    call = {
+        "lesion": lambda: lesion_model(LesionRequest(run=copy.path)),
+        "compare": lambda: striate.compare(copy.path, copy.model, split="val"),
+        "evaluate": lambda: striate.evaluate(copy.path, split="val"),
+    }.get(verb, lambda: getattr(striate, verb)(copy.path))
+
+    with pytest.raises(RefusedFileError, match=r"config\.yaml: is not the file that the run was trained with"):
+        call()
+
+
+def test_a_comment_in_the_configuration_changes_nothing(copy):
+    copy.config.write_text("# my best run\n" + copy.config.read_text())
+
+    assert evaluate(EvaluateRequest(run=copy.path, split="val")).num_images == 143
+
+
+def test_an_old_model_without_hashes_is_measured_and_that_is_said(copy):
+    held = read_model(copy.model)
+    info = {name: value for name, value in held.info.items() if name != "files"}
+    save_model(copy.model, held.network, held.tensors, classes=held.classes, images=held.images, info=info)
+    said = []
+
+    evaluate(EvaluateRequest(run=copy.path, split="val"), say=said.append)
+
+    assert said[0] == f"{copy.path}: no hashes of its files are recorded, as by older versions: whether they were edited since is not known"
+
+
+def test_repro_says_what_was_edited_and_refuses_another_length(copy):
+    replace(copy.config, "weight_decay: 0.01", "weight_decay: 0.02")
+    heard = Heard()
+
+    report = repro(ReproRequest(run=copy.path), watch=heard)
+
+    assert not report.equal
+    assert f"{copy.config}: is not the file that the run was trained with; it is repeated as it says now" in heard.lines
+    replace(copy.config, "epochs: 2", "epochs: 900000000")
+    with pytest.raises(RefusedFileError, match=r"settings\.epochs is 900000000, and the run was trained with 2"):
+        repro(ReproRequest(run=copy.path))
+
+
+# ---- runs that never began
+
+
+def unstarted(folder):
+    """Leave what a run has that is killed before its first checkpoint."""
+    for path in folder.path.iterdir():
+        if path.name not in ("run.lock", "config.yaml", "network.json", "env.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder.checkpoints / ".ckpt-00000000.tmp-1").mkdir(parents=True)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_with_what_it_has(copy, run):
+    unstarted(copy)
+    heard = Heard()
+
+    report = train(TrainRequest(resume=copy.path), watch=heard)
+
+    assert report.epochs == 2
+    assert any(line.endswith("from      the beginning: the run was stopped before its first checkpoint") for line in heard.lines)
+    ours, theirs = (read_model(each.model).tensors for each in (copy, RunFolder(run)))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_settings(copy):
+    unstarted(copy)
+
+    with pytest.raises(UsageError, match=r"settings\.weight_decay: 0\.01 in the checkpoint, now 0\.5"):
+        train(TrainRequest(resume=copy.path, weight_decay=0.5))
+    with pytest.raises(UsageError, match=r"has not begun, --epochs \+1 cannot extend it"):
+        train(TrainRequest(resume=copy.path, epochs="+1"))
+
+
+def test_a_new_run_may_take_the_name_of_one_that_never_began_and_of_no_other(copy):
+    request = TrainRequest(**{**SMALL, "train_images": 30}, epochs=1, output=copy.path)
+    with pytest.raises(UsageError, match="exists already"):
+        train(request)
+    unstarted(copy)
+    (copy.path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        train(request)
+    (copy.path / "notes.txt").unlink()
+
+    assert train(request).epochs == 1
+    assert copy.read_config().train_images == 30
+
+
+def test_a_folder_of_the_users_own_is_not_taken_for_a_run_that_never_began(tmp_path):
+    (tmp_path / "classes.json").write_text(json.dumps(["a"]))
+
+    with pytest.raises(UsageError, match="exists already"):
+        train(TrainRequest(**SMALL, epochs=1, output=tmp_path))
+
+
+def test_a_training_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="nosuch"):
+        train(TrainRequest(**SMALL, epochs=1, freeze=("nosuch",)))
+
+    assert list(tmp_path.iterdir()) == []
