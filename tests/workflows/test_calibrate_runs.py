@@ -77,7 +77,7 @@ def test_strangers_may_lie_in_one_folder(run, noise, tmp_path):
 
     model, logits = striate.load(run), []
     for pictures in (open_data("digits"), sorted((noise / "snow").iterdir())):
-        images = model.read(pictures) if isinstance(pictures, list) else read_split(pictures, "val", model, {}, lambda _: None).images
+        images = model.read(pictures) if isinstance(pictures, list) else read_split(pictures, "val", model, None, lambda _: None).images
         logits.append(model.outputs(images).max(1))
     above = np.mean(logits[0][:, None] > logits[1][None]) + np.mean(logits[0][:, None] == logits[1][None]) / 2
     assert snow.auroc["max_logit"] == pytest.approx(above)  # the share of pairs in which the digit scores above the stranger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def open_data(
     skip_unreadable: bool = False,
     task: Task | None = None,
     layout: Layout = "auto",
+    say: Callable[[str], None] = lambda _text: None,
 ) -> DataSource:
-    """The data set that `spec` names; nothing is decoded yet.
+    """The data set that `spec` names; nothing is decoded yet. What the reading left out or decided is said.
 
     Args:
         spec: A named set (`mnist`), a path of a folder or `.npz` file, a pair of arrays (X, y), or what is open already.
@@ -33,14 +35,27 @@ def open_data(
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
         task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes.
         layout: What the subfolders of a folder are, where their names leave a doubt.
+        say: Takes a line for the person.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
-    if isinstance(spec, DataSource):
-        return spec
+    source = spec if isinstance(spec, DataSource) else _opened(spec, data_dir, download, skip_unreadable, task, layout)
+    for note in source.notes:
+        say(note)
+    return source
+
+
+def _opened(
+    spec: str | os.PathLike[str] | tuple[Any, Any],
+    data_dir: Path | None,
+    download: bool,
+    skip_unreadable: bool,
+    task: Task | None,
+    layout: Layout,
+) -> DataSource:
     if isinstance(spec, tuple) and len(spec) == 2:
         return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task)
     if not isinstance(spec, str | os.PathLike):

@@ -109,7 +109,7 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     check_folder(output)
     config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
     pictures = read_split(source, request.split, model, config, say)
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
     if not len(shown):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher when it is missing.")]
+Layout = Annotated[
+    Literal["auto", "classes", "splits"],
+    typer.Option(help="What the folders of DATA are, where their names leave a doubt: one for each class, or train/, val/, test/."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 

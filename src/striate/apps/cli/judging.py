@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, app
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.apps.cli.training import assignments
 from striate.core.text import in_lines
@@ -22,6 +22,7 @@ def evaluate_command(
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    layout: Layout = "auto",
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -38,6 +39,7 @@ def evaluate_command(
             device=device,
             output=output,
             skip_unreadable=skip_unreadable,
+            layout=layout,
             data_dir=data_dir,
             download=download,
         ),
@@ -183,6 +185,7 @@ def repeat_command(
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train: a recipe, or a YAML file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
     output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
+    layout: Layout = "auto",
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -204,6 +207,7 @@ def repeat_command(
         learning_rate=lr,
         recipe=recipe,
         set=assignments(set_ or []),
+        layout=layout,
         device=device,
         data_dir=data_dir,
         download=download,

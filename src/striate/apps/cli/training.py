@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, app, share
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
 
@@ -142,6 +142,7 @@ def train_command(
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
     skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    layout: Layout = "auto",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as settings.step_gamma=0.5."),
@@ -209,6 +210,7 @@ def train_command(
         output=output,
         name=name,
         skip_unreadable=skip_unreadable,
+        layout=layout,
         set=assignments(set_ or []),
         data_dir=data_dir,
         download=download,

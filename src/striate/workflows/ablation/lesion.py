@@ -81,7 +81,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
     config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir)
+    source = open_source(request.data, config, data_dir=request.data_dir, say=say)
     pictures = read_split(source, "val", model, config, say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]

@@ -22,7 +22,6 @@ from striate.core.places import check_folder
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.data.sources import open_data
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
@@ -34,7 +33,7 @@ from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.rules import STARTED
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.probing import counts_in_nats
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
@@ -146,10 +145,10 @@ def _train_pictures(request: DiagnoseRequest, config: RunConfig, model: Model, s
     if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
         return None
-    data_dir, skip = request.data_dir or config.data_folder, config.skip_unreadable
     if labels_pixels(model):
-        return read_masked_split(open_masked(data, skip_unreadable=skip), "train", model, config, lambda _text: None)
-    source = open_data(data, data_dir=data_dir, download=request.download, skip_unreadable=skip)
+        masked = open_masked(data, skip_unreadable=config.skip_unreadable, layout=config.layout, say=say)
+        return read_masked_split(masked, "train", model, config, lambda _text: None)
+    source = open_source(data, config, data_dir=request.data_dir, download=request.download, say=say)
     return read_split(source, "train", model, config, lambda _text: None)
 
 

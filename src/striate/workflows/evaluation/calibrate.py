@@ -173,7 +173,7 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
 
 def read_val(request: CalibrateRequest, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> tuple[ImageSet, str]:
     """The val split that decides, and the name of its data."""
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
     return read_split(source, "val", model, config, say), source.name
 
 
@@ -192,7 +192,7 @@ def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[s
     folder = Path(request.against) if isinstance(request.against, str | Path) else None
     if folder is not None and folder.is_dir() and not subfolders_of(folder):
         return str(folder), model.read(readable_pictures([folder], say=say))
-    source = open_data(request.against, data_dir=request.data_dir, download=request.download)
+    source = open_data(request.against, data_dir=request.data_dir, download=request.download, say=say)
     if common := sorted(set(source.classes) & set(model.classes)):
         words = ", ".join(map(repr, common[:5]))
         raise DataError(f"{source.name}: has the model's own classes {words}, so it is not unlike them", "Give pictures of other things.")

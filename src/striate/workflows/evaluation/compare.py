@@ -185,7 +185,7 @@ def _answers(
             by_run[run] = known
     runs, configs = list(by_run), list(by_run.values())
     config = configs[0] if configs else None
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
     if request.split != "test" and "val" not in source.splits:
         _check_division(runs, configs)
     images: ImageSet | None = None

@@ -15,7 +15,10 @@ from striate.core.devices import choose_device
 from striate.core.errors import DataError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
+from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
+from striate.data.layout import Layout
+from striate.data.omissions import Omission
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.estimators.model import OF_SCORES, Model, load
@@ -45,6 +48,7 @@ class EvaluateRequest:
     device: str = "auto"
     output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default
     skip_unreadable: bool = False
+    layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
     data_dir: Path | None = None
     download: bool = False
 
@@ -59,6 +63,7 @@ class EvaluateReport(Measures):
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
     of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
+    left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
 def evaluate(
@@ -93,13 +98,11 @@ def evaluate(
 
     name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if labels_pixels(model):
-        skip = request.skip_unreadable or bool(config and config.skip_unreadable)
-        masked = open_masked(data_of(request.data, config), skip_unreadable=skip)
-        for note in masked.notes:
-            say(note)
+        masked = open_masked(data_of(request.data, config), **_how(config, request.skip_unreadable, request.layout), say=say)
         pictures = read_masked_split(masked, request.split, model, config, say)
         openings = opened(masked.name)
-        return evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
+        measured = evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
+        return dataclasses.replace(measured, left_out=masked.left_out)
     source = open_source(
         request.data,
         config,
@@ -107,9 +110,9 @@ def evaluate(
         download=request.download,
         skip_unreadable=request.skip_unreadable,
         task=model.targets.task if model.targets is not None else "classify",
+        layout=request.layout,
+        say=say,
     )
-    for note in source.notes:
-        say(note)
     if model.targets is not None:
         images = read_target_split(source, request.split, model, config, say)
         openings, size = opened(source.name), request.batch_size
@@ -119,7 +122,8 @@ def evaluate(
     images = read_split(source, request.split, model, config, say)
     openings = opened(source.name)
     probabilities = model.shares(images.images, batch_size=request.batch_size)
-    return judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
+    report = judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
+    return dataclasses.replace(report, left_out=source.left_out)
 
 
 def judged(
@@ -160,17 +164,27 @@ def open_source(
     data_dir: Path | None = None,
     download: bool = False,
     skip_unreadable: bool = False,
-    task: Literal["classify", "regression", "multilabel"] = "classify",
+    task: Task = "classify",
+    layout: Layout = "auto",
+    say: Callable[[str], None] = lambda _text: None,
 ) -> DataSource:
-    """The data that is named, or that of the run whose configuration is given, opened as the run opened it.
+    """The data that is named, or that of the run whose configuration is given, opened as the run opened it; what is left out is said.
 
     Raises:
         UsageError: no data is named.
         DataError: it cannot be opened.
     """
     data_dir = data_dir or (config.data_folder if config is not None else None)
-    skip = skip_unreadable or (config is not None and config.skip_unreadable)
-    return open_data(data_of(data, config), data_dir=data_dir, download=download, skip_unreadable=skip, task=task)
+    how = _how(config, skip_unreadable, layout)
+    return open_data(data_of(data, config), data_dir=data_dir, download=download, task=task, say=say, **how)
+
+
+def _how(config: RunConfig | None, skip_unreadable: bool = False, layout: Layout = "auto") -> dict[str, Any]:
+    """How a folder is read: as the run read it, unless it is said otherwise."""
+    return {
+        "skip_unreadable": skip_unreadable or (config is not None and config.skip_unreadable),
+        "layout": config.layout if config is not None and layout == "auto" else layout,
+    }
 
 
 def read_split(source: DataSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> ImageSet:

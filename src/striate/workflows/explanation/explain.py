@@ -227,7 +227,7 @@ def _trust(
 
 def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> ImageSet:
     config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download)
+    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
     return read_split(source, request.split, model, config, say)
 
 

@@ -234,6 +234,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
     others, fields = choices.others, {}
     if request.data is None and others.get("data", ARRAYS) != ARRAYS:
         fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
+        fields |= {"layout": others.get("layout", "auto")} if request.layout == "auto" else {}
         fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
     weaker = {
         "pretrained": others.get("pretrained"),

@@ -158,7 +158,7 @@ def _sections(
     classifies = model is not None and model.targets is None and not labels_pixels(model)
     answers = None
     if model is not None and classifies:
-        answers = finder.ask("Results on val", lambda: _answers(request, config, model), "measuring on val")
+        answers = finder.ask("Results on val", lambda: _answers(request, config, model, finder.say), "measuring on val")
     measures = {} if model is None else _measured(request, model, answers, place, finder)
     kept = model.info if model is not None else {}
     first = next(iter(measures.values()), None)
@@ -199,8 +199,8 @@ def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
     return load(request.run, device=device, module=request.module)
 
 
-def _answers(request: ReportRequest, config: RunConfig, model: Model) -> Answers:
-    source = open_source(request.data, config, data_dir=request.data_dir)
+def _answers(request: ReportRequest, config: RunConfig, model: Model, say: Callable[[str], None]) -> Answers:
+    source = open_source(request.data, config, data_dir=request.data_dir, say=say)
     train, val = read_division(source, model, config) if "val" not in source.splits else (None, None)
     images = val if val is not None else read_split(source, "val", model, config, lambda _: None)
     logits = model.outputs(images.images)

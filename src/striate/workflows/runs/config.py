@@ -15,6 +15,7 @@ from striate.core.errors import DataError, RefusedFileError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
+from striate.data.layout import Layout
 from striate.data.splits import Division
 from striate.engine.settings import Count, TrainSettings
 
@@ -35,6 +36,7 @@ class RunConfig:
     train_images: Count | None  # of those left to train on; None: all
     val_seed: Annotated[int, Field(ge=0, lt=2**63)]  # of the division; --set may give the training another
     skip_unreadable: bool
+    layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
     network: str
     extended_by: tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...] = ()  # epochs
     pretrained: str | None = None

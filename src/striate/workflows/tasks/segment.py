@@ -17,7 +17,9 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
+from striate.data.layout import Layout
 from striate.data.masks import MaskedSet, MaskSource, open_masks
+from striate.data.omissions import Omission
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
@@ -47,10 +49,13 @@ class SegmentReport(SegmentMeasures):
     size: tuple[int, int]  # (H, W) that pictures and masks were brought to
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
-def open_masked(data: Any, *, skip_unreadable: bool = False) -> MaskSource:
-    """The folder of pictures and masks that `data` names.
+def open_masked(
+    data: Any, *, skip_unreadable: bool = False, layout: Layout = "auto", say: Callable[[str], None] = lambda _text: None
+) -> MaskSource:
+    """The folder of pictures and masks that `data` names; what the reading left out or decided is said.
 
     Raises:
         UsageError: it is no path of a folder.
@@ -60,7 +65,10 @@ def open_masked(data: Any, *, skip_unreadable: bool = False) -> MaskSource:
         shown = data if isinstance(data, str | PathLike) else type(data).__name__
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
         raise UsageError(f"{shown}: no such folder of pictures and masks", remedy)
-    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable)
+    source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout)
+    for note in source.notes:
+        say(note)
+    return source
 
 
 def plan_pixel_network(request: TrainRequest, source: MaskSource) -> tuple[Network, Fit]:

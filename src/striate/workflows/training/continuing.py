@@ -15,6 +15,7 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.core.text import in_lines
+from striate.data.layout import Layout
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import Division
@@ -147,7 +148,8 @@ def plan_of(
     if data is None and config.on_arrays:
         raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
     wanted = config.data if data is None else data
-    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, skip_unreadable=config.skip_unreadable)
+    how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "say": say}
+    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, **how)
     fitting = fitting_of(config, network, source.classes)
     train_set, val_set = read_train_and_val(source, fitting.images, config.division, say)
     fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
@@ -155,12 +157,19 @@ def plan_of(
 
 
 def open_source(
-    data: Any, task: Task | None, *, data_dir: Path | None = None, download: bool = False, skip_unreadable: bool = False
+    data: Any,
+    task: Task | None,
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    say: Callable[[str], None],
 ) -> DataSource:
-    """The data of a training for `task`; None tells it from the data."""
+    """The data of a training for `task`; None tells it from the data. What the reading left out or decided is said."""
     if task == "segment":
-        return open_masked(data, skip_unreadable=skip_unreadable)
-    return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task)
+        return open_masked(data, skip_unreadable=skip_unreadable, layout=layout, say=say)
+    return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task, layout=layout, say=say)
 
 
 def read_train_and_val(source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]) -> tuple[ImageSet, ImageSet]:

@@ -65,10 +65,14 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
     division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
     source = open_source(
-        request.data, request.task, data_dir=request.data_dir, download=request.download, skip_unreadable=request.skip_unreadable
+        request.data,
+        request.task,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        layout=request.layout,
+        say=watch.say,
     )
-    for note in source.notes:
-        watch.say(note)
     if isinstance(request.network, str | Path) and str(request.network).endswith(SUFFIX):
         request = dataclasses.replace(request, network=described_network(Path(request.network)))
     request = with_own_module(request, source)
@@ -161,6 +165,7 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division) -
         train_images=division.train_images,
         val_seed=division.seed,
         skip_unreadable=request.skip_unreadable,
+        layout=request.layout,
         network=fitting.network.name,
         pretrained=pretrained_name(request.pretrained),
         pretrain=request.pretrain,

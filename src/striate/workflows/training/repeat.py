@@ -112,7 +112,12 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
     for seed in range(request.seeds or 0):  # of weights, order and augmentation; the division keeps the seed of the training
         yield f"seed {seed}", dataclasses.replace(training, set={**training.set, "settings.seed": seed})
     if request.folds is not None:
-        where: dict[str, Any] = {"data_dir": training.data_dir, "download": training.download, "skip_unreadable": training.skip_unreadable}
+        where: dict[str, Any] = {
+            "data_dir": training.data_dir,
+            "download": training.download,
+            "skip_unreadable": training.skip_unreadable,
+            "layout": training.layout,
+        }
         source = open_data(training.data, task=training.task, **where)
         for place, fold in enumerate(folds(source, request.folds, seed=training.seed or 0), start=1):
             yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold)

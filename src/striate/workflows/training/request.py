@@ -12,6 +12,8 @@ from striate.core.images import Fit, Normalization
 from striate.core.targets import Task
 from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Policy
+from striate.data.layout import Layout
+from striate.data.omissions import Omission
 from striate.engine.settings import LossName, MonitorName, OptimizerName, ScheduleName
 from striate.workflows.training.logs import LogName
 
@@ -71,6 +73,7 @@ class TrainRequest:
     output: Path | None = None
     name: str | None = None
     skip_unreadable: bool = False
+    layout: Layout = "auto"  # whether the folders of a data set are splits or classes, where their names leave a doubt
     set: dict[str, Any] = Field(default_factory=dict)  # more settings: "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
@@ -114,6 +117,7 @@ class TrainReport:
     val: TargetScore | ValScore
     interrupted: bool
     stopped_early: bool = False  # by `patience`
+    left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
 def summary(report: TrainReport) -> Lines:

@@ -280,6 +280,7 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, mea
         val=val_score(plan, folder, outcome) if measured else ValScore(accuracy=outcome.best.val_accuracy, loss=outcome.best.val_loss),
         interrupted=outcome.interrupted,
         stopped_early=outcome.stopped_early,
+        left_out=plan.source.left_out,
     )
 
 

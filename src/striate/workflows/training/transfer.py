@@ -181,7 +181,7 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
                 for path in readable_pictures([Path(data).expanduser()], skip_unreadable=request.skip_unreadable, say=say)
             ]
         )
-    return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download).read("train", spec=spec).images)
+    return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download, say=say).read("train", spec=spec).images)
 
 
 def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
