@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import cannot_write, read_plain, sync_directory, write_atomically
+from striate.core.files import cannot_write, read_plain, shortened, sync_directory, write_atomically
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the file system has no such modes")
 
@@ -130,7 +130,7 @@ FILL = """
 import sys
 from pathlib import Path
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import write_atomically
+from striate.core.files import shortened, write_atomically
 path = Path(sys.argv[1]) / "model"
 write_atomically(path, b"old")
 try:
@@ -185,3 +185,14 @@ def test_a_plain_file_is_read_and_a_link_only_where_links_may_be_followed(tmp_pa
     assert read_plain(tmp_path / "file", limit=10) == read_plain(tmp_path / "link", limit=10) == bytes(10)
     with pytest.raises(RefusedFileError, match="link: not a plain file"):
         read_plain(tmp_path / "link", limit=10, follow_links=False)
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\u732b" * 85, "short"])
+def test_a_file_with_the_longest_name_is_written(name, tmp_path):
+    write_atomically(tmp_path / name, b"content")
+    assert (tmp_path / name).read_bytes() == b"content"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_is_shortened_between_its_letters():
+    assert shortened("\u732b" * 85, 100) == "\u732b" * 33 and shortened("plain", 100) == "plain"

@@ -73,7 +73,7 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
     """
     if path.is_dir():
         raise EnvironmentFault(f"{path}: cannot write a file: this is a folder", "Give the name of a file in it.")
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:  # a plain open, so that the umask decides who may read it
             file.write(data)
@@ -90,6 +90,26 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
     finally:  # after an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def temporary_name(path: Path) -> Path:
+    """Where this process writes what `path` will hold: beside it, and no longer than a name may be."""
+    return path.with_name(f".{shortened(path.name)}.tmp-{os.getpid()}")
+
+
+def shortened(name: str, most_bytes: int = 200) -> str:
+    """The beginning of a name that leaves room for more: file systems take 255 bytes, and a letter may need four."""
+    data = os.fsencode(name)
+    return name if len(data) <= most_bytes else data[:most_bytes].decode(errors="ignore")
+
+
+def name_too_long(error: OSError) -> UsageError | None:
+    """The error for a name that the file system cannot hold, where `error` is one."""
+    if error.errno != errno.ENAMETOOLONG:
+        return None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a name"
+    shown = name if len(name) <= 80 else f"{name[:40]}...{name[-30:]}"
+    return UsageError(f"{shown}: the name is too long", "Most file systems take 255 bytes a name, and 4,096 a path: choose a shorter one.")
 
 
 def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
@@ -135,6 +155,8 @@ def sync_directory(directory: Path) -> None:
 
 def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, flag: str = "--output") -> EnvironmentFault:
     """The error to raise when writing `path` failed with `error`."""
+    if (too_long := name_too_long(error)) is not None:
+        return EnvironmentFault(too_long.message, too_long.remedy)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = ""
         with contextlib.suppress(OSError):

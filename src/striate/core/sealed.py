@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import cannot_write, read_plain, sync_directory, write_atomically
+from striate.core.files import cannot_write, read_plain, sync_directory, temporary_name, write_atomically
 from striate.core.text import in_lines, shown
 
 FORMAT = 1
@@ -46,7 +46,7 @@ def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]], *, needed_byt
     Raises:
         EnvironmentFault: it cannot be written; nothing is left of it.
     """
-    temporary = _temporary_name(folder)
+    temporary = temporary_name(folder)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -201,7 +201,7 @@ class SealedSeries:
 
     def _remove(self, name: str) -> None:
         """Rename first, so that a kill in the middle leaves a leftover and not half a folder."""
-        leftover = _temporary_name(self.directory / name)
+        leftover = temporary_name(self.directory / name)
         try:
             (self.directory / name).rename(leftover)
             shutil.rmtree(leftover)
@@ -260,10 +260,6 @@ def _probe(directory: Path) -> None:
         raise EnvironmentFault(f"{directory}: is a link to {directory.resolve()}, outside the run", "Link the whole run folder instead.")
     write_atomically(directory / "probe", b"")
     (directory / "probe").unlink()
-
-
-def _temporary_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 
 
 def _write(path: Path, data: bytes) -> None:

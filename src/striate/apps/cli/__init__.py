@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
     from striate.core.errors import InterruptedRun, StriateError, UsageError, memory_in_words
+    from striate.core.files import name_too_long
 
     steady_outputs()
     collect_rarely()
@@ -71,6 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(report_error(UsageError(error.format_message(), "See --help."), as_json=True))  # type: ignore[attr-defined]
     except StriateError as error:
         sys.exit(report_error(error, as_json=as_json))
+    except OSError as error:
+        if (too_long := name_too_long(error)) is None:
+            raise
+        sys.exit(report_error(too_long, as_json=as_json))
     except KeyboardInterrupt:
         if not as_json:
             sys.stderr.write("\nstopped\n")

@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, shortened, write_atomically
 from striate.core.places import check_file
 from striate.core.text import Lines, in_lines
 from striate.data.decode import decode_image
@@ -97,7 +97,7 @@ def filter_picture(request: FilterRequest) -> FilterReport:
     """
     if not request.steps:
         raise UsageError("no step: name at least one", f"--kernel {', '.join([*KERNELS, *EFFECTS])}, or '[[...], ...]'.")
-    output = request.output or Path(f"{request.image.stem}-filtered.png")
+    output = request.output or Path(f"{shortened(request.image.stem)}-filtered.png")
     if output.exists():
         raise UsageError(f"{output}: exists already", "Choose another --output, or move it away.")
     check_file(output, "--output", (".png",), makes_folder=True)

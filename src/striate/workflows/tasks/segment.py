@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.files import cannot_write, shortened, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -245,7 +245,7 @@ def predict_masks(
 
 def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Segmentations:
     """One PNG file a picture in the folder `output`."""
-    names = [output / f"{file.stem}.png" for file in files]
+    names = [output / f"{shortened(file.stem, 251)}.png" for file in files]
     for place, name in enumerate(names):
         if name in names[:place]:
             other = files[names.index(name)]
@@ -258,7 +258,9 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
         raise cannot_write(output, error) from error
     for name, item in zip(names, found, strict=True):
         write_atomically(name, mask_png(item.mask, len(found.classes)))
-    return found.with_files(names)
+    named = found.with_files(names)
+    write_json(output / "masks.json", named.to_data())  # tells the folder from one of pictures, too
+    return named
 
 
 def _shares(largest: Sequence[tuple[str, float]]) -> str:

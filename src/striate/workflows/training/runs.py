@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write
+from striate.core.files import cannot_write, shortened
 from striate.core.locks import LOCK, refuse_held
 from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from striate.engine.processes import Group
+
+MOST_BYTES = 100  # of a name that a run folder is called by
 
 
 def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
@@ -32,7 +34,7 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
     else:
         parent = Path("runs") / verb
         _make(parent, exist_ok=True)
-        safe = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "run"
+        safe = shortened(re.sub(r"[^\w.+-]+", "-", name).strip("-."), MOST_BYTES) or "run"
         endings = [path.name[len(safe) + 1 :] for path in parent.iterdir() if path.name.startswith(f"{safe}-")]
         number = 1 + max((int(ending) for ending in endings if ending.isdigit()), default=0)
         while True:  # another run may take the number at the same time: mkdir decides
