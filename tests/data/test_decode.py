@@ -7,9 +7,11 @@ import os
 import resource
 import struct
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from striate.core.errors import DataError
+from striate.core import memory
+from striate.core.errors import DataError, EnvironmentFault
 from striate.core.images import ImageSpec
+from striate.core.memory import MemoryShare
 from striate.data import decode
 from striate.data.decode import decode_image
 
@@ -315,6 +319,37 @@ def test_folders_missing_files_and_dangling_links_are_named(tmp_path: Path):
         with pytest.raises(DataError) as caught:
             decode_image(tmp_path / name)
         assert caught.value.message.startswith(f"{tmp_path / name}: ")
+
+
+def test_pictures_that_need_much_memory_are_decoded_one_after_the_other(encode: Encode, monkeypatch: pytest.MonkeyPatch):
+    """A share of the memory that has room for two of the four: no more are being decoded at once."""
+    monkeypatch.setattr(decode, "_memory", MemoryShare(1.0, at_least=1))
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2 * 60 * 70 * 27)
+    inside, most, lock, data = [0], [0], threading.Lock(), encode(np.zeros((60, 70, 3), np.uint8), "WEBP")
+    as_before = decode._flat
+
+    def watched(image: Image.Image, file: Any) -> Image.Image:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        flat = as_before(image, file)
+        with lock:
+            inside[0] -= 1
+        return flat
+
+    monkeypatch.setattr(decode, "_flat", watched)
+    with ThreadPoolExecutor(8) as pool:
+        assert {decoded.shape for decoded in pool.map(decode_image, [data] * 8)} == {(60, 70, 3)}
+    assert most == [2]
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_named_with_its_size(encode: Encode, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decode, "_memory", MemoryShare(1.0, at_least=1))
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2**20)
+    with pytest.raises(EnvironmentFault, match=r"x\.png: 600 x 500 pixels: 6 MiB are needed, and 1 MiB are free") as caught:
+        decode_image(encode(np.zeros((500, 600, 3), np.uint8)), name="x.png")
+    assert "Scale the picture down" in caught.value.remedy
 
 
 def test_odd_metadata_warns_nobody_and_filters_stay_as_they_were(picture: Pixels, encode: Encode):

@@ -192,7 +192,7 @@ def test_a_damaged_idx_file_is_named(change: Any, words: str, tmp_path: Path):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(change(idx(small_mnist()[0])))
     with pytest.raises(DataError, match=words) as caught:
-        read_idx(path, rank=3)
+        read_idx(path, rank=3, most=10**6)
     assert caught.value.exit_code == 3 and str(path) in caught.value.message and "--download" in caught.value.remedy
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import DataError, EnvironmentFault
 from striate.core.images import ImageSpec
 from striate.data import packing
 from striate.data.batches import Augmentation, Batches
@@ -87,6 +87,32 @@ def test_a_folder_read_into_a_file_gives_the_batches_that_memory_gives(
         batches, maps = (Batches(part, 4, seed=5, shuffle=True, augmentation=augmentation) for part in (one, other))
         for batch, expected in zip(maps.epoch(2), batches.epoch(2), strict=True):
             assert torch.equal(batch.images, expected.images) and torch.equal(batch.labels, expected.labels)
+
+
+@pytest.mark.parametrize("shape", [(12, 17), (1, 1)])
+def test_a_picture_that_changes_after_its_header_was_read_is_named(
+    shape: tuple[int, int], make_folder: Callable[..., Path], encode: Callable[..., bytes]
+):
+    """Also one of a single pixel, which NumPy would spread over the whole row."""
+    folder = make_folder({f"{name}/{index}.png": None for name in ("cat", "dog") for index in range(3)})
+    source = open_data(folder)
+    read = source.parts["train"]().images
+    images, real = folder / "dog/1.png", packing.room_for
+
+    def room_and_change(wanted: tuple[int, ...]) -> np.ndarray:
+        images.write_bytes(encode(np.zeros((*shape, 3), np.uint8)))
+        return real(wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("striate.data.folder.room_for", room_and_change)
+        with pytest.raises(DataError, match=r"1\.png.*has changed since its header was read"):
+            read(None)
+
+
+def test_little_free_memory_is_the_limit_where_it_is_less_than_half_of_a_quarter(little_memory: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "free_memory_bytes", lambda: 200)
+    assert not isinstance(room_for((100,)), np.memmap)
+    assert isinstance(room_for((101,)), np.memmap)
 
 
 def test_the_data_directory_is_the_argument_then_the_variable_then_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -12,7 +12,7 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import RefusedFileError, UsageError
-from striate.data.published import npz_arrays
+from striate.data.archives import npz_arrays
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, stopped_at, summary
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest

@@ -18,7 +18,7 @@ import pytest
 from torch.distributed import HashStore
 
 from striate.core.errors import EnvironmentFault
-from striate.data.published import npz_arrays
+from striate.data.archives import npz_arrays
 from striate.engine.processes import joined, store_of_this_start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and parents as Linux has them")

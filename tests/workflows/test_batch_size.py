@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import striate
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.training import batch_size
-from striate.workflows.training.batch_size import bytes_needed, free_memory_bytes, largest_that_runs, power_below, size_for_memory
+from striate.workflows.training.batch_size import bytes_needed, largest_that_runs, power_below, size_for_memory
 from striate.workflows.training.planning import planned
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
@@ -68,18 +68,6 @@ def test_a_computer_with_little_free_memory_gets_smaller_batches_and_is_told(req
 
     assert plan.fitting.settings.batch_size == 4
     assert any(line.startswith("batch size 4: half of the ") and " MiB that are free; takes about " in line for line in notes.said)
-
-
-def test_the_limit_of_a_container_counts_where_it_is_narrower(tmp_path, monkeypatch):
-    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
-    for name, text in {"memory.max": "6000000\n", "memory.current": "5000000\n", "memory.stat": "anon 7\ninactive_file 1000\n"}.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(batch_size, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(batch_size, "CGROUP", tmp_path)
-
-    assert free_memory_bytes() == 1_001_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory_bytes() == 8_000 * 1024
 
 
 def test_sizes_are_tried_upwards_until_one_does_not_run():

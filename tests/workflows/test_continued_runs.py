@@ -22,8 +22,8 @@ import striate
 from striate.apps.cli import main
 from striate.core.images import ImageSpec
 from striate.core.journal import read_journal
+from striate.data.archives import npz_arrays
 from striate.data.batches import Augmentation
-from striate.data.published import npz_arrays
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, fit_images

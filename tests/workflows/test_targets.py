@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import striate
 from striate.apps.cli import app
 from striate.core.errors import DataError, UsageError
-from striate.data.published import npz_arrays
+from striate.data.archives import npz_arrays
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool
 from striate.networks.network import Network

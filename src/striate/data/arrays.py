@@ -10,8 +10,8 @@ import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.targets import Task
+from striate.data.archives import npz_arrays
 from striate.data.fitting import fit_images
-from striate.data.published import npz_arrays
 from striate.data.ranges import as_bytes, reshaping
 from striate.data.records import DataSource, Part, checked_classes
 from striate.data.targets import as_label_sets, as_numbers, is_one_hot, plain, task_in_words, task_of

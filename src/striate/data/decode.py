@@ -17,8 +17,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from striate.core.errors import DataError
+from striate.core.errors import DataError, StriateError
 from striate.core.images import ImageSpec
+from striate.core.memory import MemoryShare
 from striate.data.fitting import fit_image
 from striate.data.kinds import DECODED
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
@@ -30,6 +31,7 @@ FORMATS = DECODED
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
+PIXEL_BYTES, WEBP_BYTES = 20, 27  # that decoding takes at most for each pixel, from the file to uint8 over white
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
 
@@ -82,7 +84,8 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
         if spec is not None:
             side = 2 * max(spec.height, spec.width)
             image.draft(None, (side, side))
-        pixels = _pixels(image, file)
+        with _room(image, shown):
+            pixels = _pixels(image, file)
     if spec is None:
         return pixels
     try:
@@ -101,7 +104,9 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
         channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
         transparent = image.has_transparency_data
         height, width = image.size[::-1]
-        if image.format != "TIFF" and _orientation(image) >= 5:  # Pillow turns TIFF itself
+        with _room(image, str(path)):
+            turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns TIFF itself
+        if turned:
             height, width = width, height
         return PictureHeader(height, width, channels, transparent)
 
@@ -130,7 +135,8 @@ def decode_mask(path: str | PathLike[str]) -> np.ndarray:
             what = {"RGB": "colours", "RGBA": "colours", "LA": "transparency"}.get(image.mode, "16 bits")
             remedy = "Save one class index a pixel: a PNG file with a palette, or grey with 8 bits."
             raise DataError(f"a mask must hold class indices, got a picture with {what} (mode {image.mode})", remedy)
-        return np.array(image, np.uint8)  # of "1": 0 and 1
+        with _room(image, str(path)):
+            return np.array(image, np.uint8)  # of "1": 0 and 1
 
 
 @contextlib.contextmanager
@@ -148,6 +154,8 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
             yield image, file
     except DataError as error:
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
+    except StriateError:
+        raise
     except Image.DecompressionBombError:  # Pillow's own limit, in files that claim even more
         raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in all", "Scale the picture down.") from None
     except DAMAGE as error:
@@ -187,6 +195,12 @@ def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
         return io.BytesIO(file.read(MAX_BYTES))
 
 
+def _room(image: Image.Image, shown: str) -> contextlib.AbstractContextManager[None]:
+    """The memory in which the picture is decoded, of what all threads that decode share."""
+    size = image.width * image.height * (WEBP_BYTES if image.format == "WEBP" else PIXEL_BYTES)
+    return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or end other programs.")
+
+
 class _Silence:
     """Pillow's warnings about odd metadata are ignored while any thread is inside: the pixels decide.
 
@@ -214,6 +228,7 @@ class _Silence:
 
 
 _silence = _Silence()
+_memory = MemoryShare(1 / 16, at_least=8 * 2**20)  # enough for four pictures of 12 megapixels where 16 GiB are free
 
 
 def _orientation(image: Image.Image) -> int:

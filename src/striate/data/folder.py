@@ -20,7 +20,7 @@ from striate.data.kinds import DECODED, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
 from striate.data.listing import Visits, leave_out_top, named_pictures, pictures_below, subfolders_of
 from striate.data.omissions import NO_CLASS, Ledger, count_of, no_pictures, say_omissions, some, unreadable
-from striate.data.packing import room_for
+from striate.data.packing import put, room_for
 from striate.data.records import DataSource, Part, checked_classes
 
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
@@ -228,7 +228,7 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None) -> 
     places = {path: place for place, path in enumerate(paths)}
 
     def pack(path: Path) -> None:
-        packed[places[path]] = decode_image(path, spec) if spec else with_channels(decode_image(path), channels)
+        put(packed, places[path], decode_image(path, spec) if spec else with_channels(decode_image(path), channels), path)
 
     _, bad = in_threads(pack, paths)
     if bad:

@@ -26,7 +26,7 @@ from striate.data.folder import in_threads, known_header, picture_files, whole_h
 from striate.data.layout import Layers, Layout, folders_of_splits, refuse_splits_in_classes
 from striate.data.listing import leave_out_top, pictures_below, subfolders_of
 from striate.data.omissions import NO_LABELS, NO_PAIR, Ledger, count_of, some, unreadable
-from striate.data.packing import room_for, take_rows
+from striate.data.packing import put, room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
 
 CLASSES = "classes.txt"  # of a folder of pictures and masks: their names
@@ -118,10 +118,13 @@ class MaskSource(DataSource):
         masks = dict(pairs)
 
         def pack(picture: Path) -> None:
-            row = packed[places[picture]]
             pixels, mask = decode_image(picture, spec), checked_mask(masks[picture], len(self.classes))
-            row[..., :-1] = pixels if spec is not None else with_channels(pixels, self.channels)
-            row[..., -1] = IGNORED - (mask if spec is None else fit_mask(mask, spec))
+            if spec is None:
+                pixels = with_channels(pixels, self.channels)
+            else:
+                mask = fit_mask(mask, spec)
+            put(packed[..., :-1], places[picture], pixels, picture)
+            put(packed[..., -1], places[picture], IGNORED - mask, masks[picture])
 
         _, bad = in_threads(pack, list(places))
         if bad:

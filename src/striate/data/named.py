@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -238,7 +239,8 @@ def _idx(name: str, directory: Path) -> DataSource | None:
     train_images, train_labels, test_images, test_labels = (found[file.name] for file in NAMED[name].files)
 
     def read(path: Path, rank: int) -> np.ndarray:
-        return read_npz(path) if path.suffix == ".npz" else read_idx(path, rank=rank)
+        most = max(NAMED[name].num_train, NAMED[name].num_test) * (math.prod(NAMED[name].image_shape) if rank == 3 else 1)
+        return read_npz(path) if path.suffix == ".npz" else read_idx(path, rank=rank, most=most)
 
     def load(split: str) -> tuple[np.ndarray, np.ndarray]:
         images, labels = (train_images, train_labels) if split == "train" else (test_images, test_labels)
@@ -268,5 +270,9 @@ def _svhn(name: str, directory: Path) -> DataSource | None:
     """SVHN's cropped digits: two MATLAB files."""
     for folder in (directory / folder for folder in NAMED[name].folders):
         if all((folder / file.name).is_file() for file in NAMED[name].files):
-            return _source(name, DIGITS, lambda split, folder=folder: read_svhn(folder / f"{split}_32x32.mat"))  # type: ignore[misc]
+            return _source(name, DIGITS, partial(_read_svhn, folder))
     return None
+
+
+def _read_svhn(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    return read_svhn(folder / f"{split}_32x32.mat", most=NAMED["svhn"].num_train)

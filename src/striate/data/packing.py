@@ -10,11 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import DataError, EnvironmentFault
 from striate.core.files import cannot_write
+from striate.core.memory import free_memory_bytes, machine_memory_bytes
 
-SHARE_OF_MEMORY = 0.25  # an array beyond this share of the machine's memory lies in a file
+SHARE_OF_MEMORY, SHARE_OF_FREE = 0.25, 0.5  # an array beyond this share of the machine's memory, or of what is free of it, lies in a file
 ROWS_AT_A_TIME = 1024
+
+
+def memory_bytes() -> int:
+    """This machine's memory; 8 GiB where the system does not say."""
+    return machine_memory_bytes() or 8 * 2**30
 
 
 def data_directory(data_dir: Path | None = None) -> Path:
@@ -25,14 +31,14 @@ def data_directory(data_dir: Path | None = None) -> Path:
 def room_for(shape: tuple[int, ...]) -> np.ndarray:
     """An array of uint8, to be filled.
 
-    One that takes more than a quarter of the machine's memory is a map of a nameless file in `packed/` of the data directory, whose
-    space is claimed here and given back when the array goes, also after a crash.
+    One that takes more than a quarter of the machine's memory, or more than half of what is free, is a map of a nameless file in
+    `packed/` of the data directory, whose space is claimed here and given back when the array goes, also after a crash.
 
     Raises:
         EnvironmentFault: no space for that file.
     """
     size = int(np.prod(shape, dtype=np.int64))
-    if size <= memory_bytes() * SHARE_OF_MEMORY:
+    if size <= min(SHARE_OF_MEMORY * memory_bytes(), SHARE_OF_FREE * free_memory_bytes()):
         return np.empty(shape, np.uint8)
     folder = data_directory() / "packed"
     try:
@@ -46,6 +52,18 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
         raise EnvironmentFault(message, "Free some space, or let STRIATE_DATA name a folder on a larger disk.") from error
 
 
+def put(images: np.ndarray, place: int, pixels: np.ndarray, path: Path) -> None:
+    """Lay the picture of `path` into its row of `images` (n, h, w, c).
+
+    Raises:
+        DataError: it has another shape than its header said when the room was made.
+    """
+    if pixels.shape != images.shape[1:]:
+        message = f"{path}: has changed since its header was read: {pixels.shape} instead of {images.shape[1:]}"
+        raise DataError(message, "Start again, and leave the pictures as they are meanwhile.")
+    images[place] = pixels
+
+
 def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """The rows `indices` of `images`; those of a file go to a file, so that they never fill the memory."""
     if not isinstance(images, np.memmap):
@@ -54,14 +72,6 @@ def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     for start in range(0, len(indices), ROWS_AT_A_TIME):
         taken[start : start + ROWS_AT_A_TIME] = images[indices[start : start + ROWS_AT_A_TIME]]
     return taken
-
-
-def memory_bytes() -> int:
-    """This machine's memory; 8 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):
-        return 8 * 2**30
 
 
 def _claim(descriptor: int, folder: Path, size: int) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import tarfile
-import zipfile
-import zlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError, RefusedFileError
+from striate.core.files import read_plain
+from striate.data.archives import OVERHEAD, members, npz_arrays, unpacked
+from striate.data.matlab import arrays_of_matlab
 from striate.data.pickled import MAX_BYTES, arrays_of_pickle
 
 REMEDY = "Remove the file and fetch it again, for instance with --download."
@@ -31,22 +30,23 @@ CIFAR_BATCHES = {  # MD5 of each file inside the archives
 }
 
 
-def read_idx(path: Path, *, rank: int) -> np.ndarray:
+def read_idx(path: Path, *, rank: int, most: int) -> np.ndarray:
     """The uint8 array of an idx file (LeCun's format), gzipped or not.
 
+    Args:
+        path: The file.
+        rank: How many axes it must have.
+        most: How many bytes the array may have.
+
     Raises:
-        DataError: cut short, not idx, or of another rank; names the file.
+        DataError: cut short, not idx, too large, or of another rank; names the file.
+        RefusedFileError: not a plain file, or of far more bytes.
     """
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}", REMEDY) from None
+    data = unpacked(path, 4 + 4 * rank + most, REMEDY)
     if len(data) < 4 + 4 * rank or data[:4] != bytes((0, 0, 8, rank)):
         raise DataError(f"{path}: not an idx file of uint8 with {rank} axes", REMEDY)
     shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(rank))
-    if len(data) != 4 + 4 * rank + int(np.prod(shape, dtype=np.int64)):
+    if len(data) != 4 + 4 * rank + math.prod(shape):
         raise DataError(f"{path}: has {len(data):,} bytes, which does not fit its shape {shape}", REMEDY)
     return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
@@ -62,40 +62,6 @@ def read_npz(path: Path) -> np.ndarray:
     if len(content) != 1:
         raise DataError(f"{path}: must hold one array, holds {', '.join(content) or 'none'}", REMEDY)
     return next(iter(content.values()))
-
-
-def npz_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file by name.
-
-    Raises:
-        DataError: not an `.npz` file, or damaged; names it.
-        RefusedFileError: it holds Python objects, which only pickle could read.
-    """
-    remedy = "Save the arrays again, with numpy.savez."
-    try:
-        if not zipfile.is_zipfile(path):  # a single array, a pickle, text, or cut short
-            raise zipfile.BadZipFile("not a whole archive of named arrays")
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in file.files}
-    except ValueError as error:
-        if "pickle" in str(error).lower():
-            raise RefusedFileError(f"{path}: holds Python objects, which only pickle can read", "Save plain number arrays.") from None
-        raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
-    except MemoryError as error:
-        if claimed_bytes(path) < int(np.prod(getattr(error, "shape", ()), dtype=object)):  # more than there is in it: damaged
-            raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
-        raise
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as .npz: {error}", remedy) from None
-    if others := [key for key, value in content.items() if not isinstance(value, np.ndarray)]:
-        raise DataError(f"{path}: cannot be read as .npz: {', '.join(others)} is no array", remedy)
-    return content
-
-
-def claimed_bytes(path: Path) -> int:
-    """How many bytes the members of an archive have, as its directory says."""
-    with zipfile.ZipFile(path) as archive:
-        return sum(member.file_size for member in archive.infolist())
 
 
 def read_cifar(place: Path, batches: Sequence[str], labels_key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +96,7 @@ def read_cifar_classes(place: Path) -> tuple[str, ...]:
 
 def _cifar_contents(place: Path, batches: Sequence[str]) -> list[dict[str, Any]]:
     """The batches, each read only after its checksum was found right."""
-    data = _batches_in_archive(place, batches) if place.is_file() else _batches_in_folder(place, batches)
+    data = members(place, batches, MAX_BYTES, REMEDY) if place.is_file() else _batches_in_folder(place, batches)
     for batch in batches:
         if hashlib.md5(data[batch], usedforsecurity=False).hexdigest() != CIFAR_BATCHES[batch]:
             raise RefusedFileError(f"{place / batch}: not the batch that was published (its MD5 differs)", REMEDY)
@@ -138,45 +104,32 @@ def _cifar_contents(place: Path, batches: Sequence[str]) -> list[dict[str, Any]]
 
 
 def _batches_in_folder(folder: Path, batches: Sequence[str]) -> dict[str, bytes]:
-    try:
-        return {batch: (folder / batch).read_bytes() for batch in batches}
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}", REMEDY) from None
+    return {batch: read_plain(folder / batch, limit=MAX_BYTES, remedy=REMEDY) for batch in batches}
 
 
-def _batches_in_archive(archive: Path, batches: Sequence[str]) -> dict[str, bytes]:
-    """The batches out of the tar.gz; nothing is unpacked to disk."""
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                name = member.name.rsplit("/", 1)[-1]
-                file = tar.extractfile(member) if member.isfile() and name in batches and member.size <= MAX_BYTES else None
-                if file is not None:
-                    found[name] = file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive}: cannot be read: {error}", REMEDY) from None
-    if missing := [batch for batch in batches if batch not in found]:
-        raise DataError(f"{archive}: holds no {', '.join(missing)}", REMEDY)
-    return found
-
-
-def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_svhn(path: Path, *, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 32, 32, 3) uint8 and labels (N,) of a MATLAB file with X (32, 32, 3, N) and y (N, 1), in which 10 stands for digit 0.
 
-    Raises:
-        DataError: not such a file, or damaged; names it.
-    """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
+    Args:
+        path: The file.
+        most: How many pictures it may hold.
 
+    Raises:
+        DataError: not such a file, damaged, or of more pictures; names it.
+        RefusedFileError: not a plain file, or of far more bytes.
+    """
+    size = most * 32 * 32 * 3
     try:
-        content = loadmat(io.BytesIO(path.read_bytes()), variable_names=["X", "y"])
-        images, labels = np.asarray(content["X"]), np.asarray(content["y"]).reshape(-1)
-    except KeyError as error:
-        raise DataError(f"{path}: holds no {error}; X and y are wanted", REMEDY) from None
-    except (OSError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error, MatReadError) as error:
+        content = arrays_of_matlab(read_plain(path, limit=size + OVERHEAD + 8 * most, remedy=REMEDY), ("X", "y"), size)
+    except RefusedFileError:
+        raise
+    except ValueError as error:
         raise DataError(f"{path}: cannot be read: {error}", REMEDY) from None
+    if missing := [name for name in ("X", "y") if name not in content]:
+        raise DataError(f"{path}: holds no {' and no '.join(map(repr, missing))}; X and y are wanted", REMEDY)
+    images, labels = content["X"], content["y"].reshape(-1)
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
         raise DataError(f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", REMEDY)
+    if not np.isin(labels, range(1, 11)).all():
+        raise DataError(f"{path}: y must be 1 to 10, where 10 stands for digit 0", REMEDY)
     return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels.astype(np.int64) % 10

@@ -8,6 +8,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from striate.core.memory import machine_memory_bytes
+
 PACKAGES = ("striate", "torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "pydantic", "safetensors")
 
 
@@ -26,7 +28,7 @@ def info() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": machine_memory_bytes(),
         **device_report(),
     }
 
@@ -47,10 +49,3 @@ def _processor() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None  # Windows

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from striate.core.devices import choose_device
 from striate.core.errors import EnvironmentFault
+from striate.core.memory import free_memory_bytes
 from striate.data.records import ImageSet
 from striate.estimators.fitting import Fitting, fit_images
 from striate.networks.network import Network
@@ -21,7 +20,6 @@ UPDATES_AN_EPOCH = 20  # at least, or little is learned
 SHARE_OF_FREE = 0.5  # of a computer's free memory; others use it too
 SHARE_OF_DEVICE = 0.8  # of an accelerator's
 COPIES_OF_WEIGHTS = 4  # weights, gradients, and two numbers of the optimizer for each
-MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> int:
@@ -74,32 +72,6 @@ def size_for_memory(network: Network, free_bytes: int, most: int) -> int:
         message = f"--batch-size auto: one picture takes {needed:,.0f} MiB, and {free_bytes / 2**20:,.0f} MiB are free"
         raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
     return size
-
-
-def free_memory_bytes() -> int:
-    """What this process may still take: what the system has available, or a container's limit leaves; elsewhere half of all memory."""
-    available = [available_bytes(), container_bytes()]
-    known = [value for value in available if value is not None]
-    return min(known) if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def available_bytes() -> int | None:
-    """Linux's own estimate of what can be taken without swapping."""
-    try:
-        lines = MEMINFO.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def container_bytes() -> int | None:
-    """What the limit of a control group leaves; its file cache counts as free."""
-    try:
-        limit, used = (CGROUP / "memory.max").read_text().strip(), int((CGROUP / "memory.current").read_text())
-        words = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return None
-    return int(limit) - used + int(words.get("inactive_file", 0)) if limit.isdigit() else None
 
 
 def largest_that_runs(runs: Callable[[int], bool], most: int) -> int:

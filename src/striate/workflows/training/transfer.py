@@ -13,9 +13,10 @@ import numpy as np
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
+from striate.core.memory import need_memory
 from striate.data.arrays import as_images
-from striate.data.decode import decode_image, fit_image
-from striate.data.folder import readable_pictures
+from striate.data.fitting import fit_image
+from striate.data.folder import decode_all, readable_pictures
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
@@ -153,7 +154,9 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
         return fitting
     images = np.asarray(train_set.images)
     if request.unlabelled is not None:
-        images = np.concatenate([images, unlabelled_images(request, fitting.images, say)])
+        more = unlabelled_images(request, fitting.images, say)
+        need_memory(images.nbytes + more.nbytes, "--unlabelled: the pictures together", "Give fewer, or smaller ones (--img-size).")
+        images = np.concatenate([images, more])
     module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
     pretrained = pretrain_as_machines if request.pretrain == "rbm" else pretrain_first_layers
     trained = pretrained(module, images, seed=fitting.settings.seed)
@@ -175,12 +178,8 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
     if isinstance(data, np.ndarray):
         return np.stack([fit_image(image, spec) for image in as_images(data, "unlabelled")])
     if isinstance(data, str | PathLike) and Path(data).expanduser().is_dir():
-        return np.stack(
-            [
-                decode_image(path, spec)
-                for path in readable_pictures([Path(data).expanduser()], skip_unreadable=request.skip_unreadable, say=say)
-            ]
-        )
+        paths = readable_pictures([Path(data).expanduser()], skip_unreadable=request.skip_unreadable, say=say)
+        return decode_all(paths, spec.channels, spec)
     return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download, say=say).read("train", spec=spec).images)
 
 
