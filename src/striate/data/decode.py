@@ -32,6 +32,7 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
 PIXEL_BYTES, WEBP_BYTES = 20, 27  # that decoding takes at most for each pixel, from the file to uint8 over white
+BLOCK = 64 * 2**20  # of Pillow's memory: blocks of 16 MiB, its default, stay with the thread that decoded when they are freed
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
 
@@ -80,18 +81,24 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
             `spec` has 1 channel; names it.
     """
     shown = name or (f"picture of {len(source):,} bytes" if isinstance(source, bytes) else str(source))
-    with _opened(source, shown, whole=True) as (image, file):
-        if spec is not None:
-            side = 2 * max(spec.height, spec.width)
-            image.draft(None, (side, side))
-        with _room(image, shown):
-            pixels = _pixels(image, file)
+    with contextlib.ExitStack() as room:  # which is held until all that decoding takes is gone
+        pixels = _decoded(source, shown, spec, room)
     if spec is None:
         return pixels
     try:
         return fit_image(pixels, spec)
     except DataError as error:
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
+
+
+def _decoded(source: str | PathLike[str] | bytes, shown: str, spec: ImageSpec | None, room: contextlib.ExitStack) -> np.ndarray:
+    """The pixels, of a JPEG not many more than `spec` needs; the memory that they take is asked for in `room`."""
+    with _opened(source, shown, whole=True) as (image, file):
+        if spec is not None:
+            side = 2 * max(spec.height, spec.width)
+            image.draft(None, (side, side))
+        room.enter_context(_room(image, shown))
+        return _pixels(image, file)
 
 
 def picture_header(path: str | PathLike[str]) -> PictureHeader:
@@ -197,6 +204,7 @@ def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
 
 def _room(image: Image.Image, shown: str) -> contextlib.AbstractContextManager[None]:
     """The memory in which the picture is decoded, of what all threads that decode share."""
+    Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]  # documented, and missing in its types
     size = image.width * image.height * (WEBP_BYTES if image.format == "WEBP" else PIXEL_BYTES)
     return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or end other programs.")
 
