@@ -28,6 +28,7 @@ VERBS = {
     "calibrate": ["calibrate", "RUN"],
     "diagnose": ["diagnose", "RUN", "--batches", "3"],
     "lesion": ["ablate", "RUN", "--lesion", "--images", "7"],
+    "ablate": ["ablate", "lenet5", "DATA", "--swap", "pooling=max", "--seeds", "1", "--steps", "1", "--jobs", "1"],
     "repro": ["repro", "RUN"],
     "repeat": ["repeat", "DATA", "--seeds", "2", "--steps", "1", "--model", "lenet5"],
     "filter": ["filter", "PICTURE", "-k", "blur"],

@@ -105,5 +105,5 @@ class Estimates(Sequence[Estimate]):
         header, *rows = self.to_rows()
         text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode())
+            write_atomically(Path(path), text.encode(), flag="path")
         return text

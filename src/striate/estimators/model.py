@@ -118,7 +118,7 @@ class Predictions(Sequence[Prediction]):
         header, *rows = self.to_rows()
         text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode())
+            write_atomically(Path(path), text.encode(), flag="path")
         return text
 
     def to_pandas(self) -> Any:

@@ -87,7 +87,7 @@ class Segmentations(Sequence[Segmentation]):
         ]
         text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode())
+            write_atomically(Path(path), text.encode(), flag="path")
         return text
 
 

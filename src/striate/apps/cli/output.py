@@ -145,9 +145,12 @@ def show_wrong_call(error: Any) -> None:
 
 def report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, as_json: bool) -> None:
     """What nobody foresaw, for those who can mend it, as the interpreter's last word; the exit code is that of an internal error."""
+    import traceback
+
     from striate.core.errors import StriateError
 
-    sys.__excepthook__(kind, error, trace)
+    told = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(in_lines(told.split("\n")))
     said = StriateError(f"a fault in Striate: {kind.__name__}: {error}", "Please report it with the command and the lines above.")
     sys.exit(report_error(said, as_json=as_json))
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.text import command
 from striate.networks.layers import Chain, Identity, Layer, Parallel, View
 from striate.networks.layers.activation import ActivationName
 from striate.networks.layers.joins import Container
@@ -63,7 +64,8 @@ def select(network: Network, what: str) -> list[Part]:
     names = {part.path.rpartition(".")[2] for part in everything}
     known = words | names | ({part.path for part in everything} if "." in what else set())
     top = ", ".join(dict.fromkeys(part.path for part in everything if "." not in part.path))
-    raise UnknownNameError("part", what, known, f"{network.name} consists of: {top}; `striate show {network.name}` lists what is in them.")
+    listing = command("striate", "show", network.name)
+    raise UnknownNameError("part", what, known, f"{network.name} consists of: {top}; `{listing}` lists what is in them.")
 
 
 def within(network: Network, place: str | None, among: Sequence[Part]) -> list[Part]:

@@ -107,14 +107,14 @@ def _counted(number: int) -> str:
     return str(number)
 
 
-def markdown_table(report: AblateReport) -> str:
+def markdown_table(report: AblateReport) -> Lines:
     """The table, and below it what did not go well."""
     rows = [cells(row, report.seeds) for row in report.variants]
     lines = [_about(report), ""]
     lines += ["| " + " | ".join(HEADING) + " |", "| --- |" + " ---: |" * (len(HEADING) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     problems = _problems(report)
-    return "\n".join([*lines, *([""] if problems else []), *problems]) + "\n"
+    return in_lines([*lines, *([""] if problems else []), *problems, ""])
 
 
 def csv_table(report: AblateReport) -> str:

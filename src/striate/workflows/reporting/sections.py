@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.core.text import command
 from striate.insight.calibrate.temperature import HIGHEST, LOWEST
 from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg
@@ -189,7 +189,6 @@ def environment(env: Mapping[str, Any] | None) -> str:
 
 def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
     """The commands that train it again, and the configuration that they need."""
-    place = shlex.quote(str(run))
     if config.on_arrays:
         words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.training.repro.repro trains it again."
         return paragraph(words) + folded("config.yaml", code(text))
@@ -197,12 +196,12 @@ def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
         words = f"It trained a {network.name}, a module of the user's own, which the run does not hold. With it, in Python:"
         call = f"striate.train({config.data!r}, network={network.name}(), recipe={f'{run}/config.yaml'!r})"
         return paragraph(words) + code(call) + folded("config.yaml", code(text))
-    lines = ["# train it again and compare, bit for bit", f"striate repro {place}"]
+    lines = ["# train it again and compare, bit for bit", command("striate", "repro", run)]
     named = config.network in CATALOG or is_published_name(config.network)
     if named and not network.provenance:
-        task = f" --task {config.task}" if config.task else ""
-        data = shlex.quote(config.data)
-        lines += ["# a new run with these settings", f"striate train {data}{task} --model {config.network} --recipe {place}/config.yaml"]
+        task = ("--task", config.task) if config.task else ()
+        train = command("striate", "train", Path(config.data), *task, "--model", config.network, "--recipe", run / "config.yaml")
+        lines += ["# a new run with these settings", train]
     return code("\n".join(lines)) + folded("config.yaml", code(text))
 
 

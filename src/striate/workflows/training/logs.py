@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
-from striate.core.text import json_text
+from striate.core.text import encodable, json_text, printable
 from striate.estimators.model import MODEL_NAME
 from striate.workflows.training.continuing import flat
 
@@ -272,7 +272,7 @@ class ServerRun:
         own_store = not os.environ.get("MLFLOW_TRACKING_URI")
         place = (self.folder / "mlflow-artifacts").as_uri() if own_store else None
         number = experiment.experiment_id if experiment is not None else client.create_experiment(name, artifact_location=place)
-        run_id = str(client.create_run(number, run_name=self.folder.name).info.run_id)
+        run_id = str(client.create_run(number, run_name=printable(self.folder.name)).info.run_id)
         params = [Param(key, value) for key, value in parameters_of(self.config).items()]
         client.log_batch(run_id, params=params[:100])
         kept = {"server": without_password(self.server), "run_id": run_id}
@@ -295,7 +295,7 @@ def said_as_faults(server: str) -> Iterator[None]:
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     """The configuration as text, with dotted names; a server takes at most 6,000 characters a value."""
-    return {name: str(value)[:6000] for name, value in flat(config).items()}
+    return {name: encodable(str(value))[:6000] for name, value in flat(config).items()}
 
 
 def without_password(address: str) -> str:
