@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from striate.core.journal import read_journal
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
 from striate.workflows.training.train import train
@@ -47,3 +50,28 @@ def test_a_run_that_is_cut_off_and_continued_has_one_history(tmp_path):
     assert after[:5] == before
     assert [line for line in told(after[5:]) if line[1] != "checkpoint"] == [(4, "continued"), (6, "epoch"), (9, "epoch")]
     assert [line["epoch"] for line in after if line["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
+    """val is a copy of train, and one picture is there with two labels."""
+    X = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    X[5] = X[2]
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=np.arange(12) % 2, x_val=X, y_val=np.arange(12) % 2)
+    said = []
+
+    class Watch(Silence):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), watch=Watch())
+
+    warnings = [text for text in said if text.startswith("warning: ")]
+    assert warnings[0].startswith("warning: all 12 val pictures are training pictures too, pixel by pixel: a/val/00000 = a/train/00000; ")
+    assert warnings[1].startswith("warning: 1 picture is there with two labels: a/train/00002 (0) = a/train/00005 (1)")
+    found = RunFolder(tmp_path / "run").read_data_findings()
+    assert [finding.kind for finding in found] == ["shared_pictures", "two_labels"] and len(found[0].names) == 12
+    report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
+    assert report.data == found and "warning: shared pictures" in summary(report)
+    said.clear()
+    evaluate(EvaluateRequest(run=tmp_path / "run", split="val"), say=said.append)
+    assert warnings[0] in said

@@ -81,6 +81,10 @@ class DataError(StriateError, ValueError):
     kind = "data"
 
 
+class DataWarning(UserWarning):
+    """Pictures or labels that an estimator is fitted to can hardly be meant as they are."""
+
+
 class EnvironmentFault(StriateError, OSError):
     """The machine lacks something: space, a permission, a device, an optional package."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,12 +12,13 @@ from pydantic import ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.errors import DataWarning, ShapeError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
 from striate.data.batches import Augmentation
+from striate.data.checks import DataFinding, look
 from striate.data.decode import fit_image
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
@@ -90,7 +92,10 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             augmentation=self._changes(),
             targets=targets,
         )
-        training = fit_images(fitting, ImageSet("arrays", "train", fitted, labels, names, paths), None)
+        pictures = ImageSet("arrays", "train", fitted, labels, names, paths)
+        self.data_findings_ = look(pictures, spec=spec, size=images.shape[1:3])
+        warn_of_whole(self.data_findings_)
+        training = fit_images(fitting, pictures, None)
         self.history_ = [event.row._asdict() for event in training.events if event.row is not None]
         self.n_features_in_ = int(np.prod(images.shape[1:]))
         self._shape = images.shape[1:]
@@ -152,6 +157,13 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def warn_of_whole(found: Iterable[DataFinding]) -> None:
+    """Warn where all pictures together show nothing; what else is found is there to be asked for."""
+    for finding in found:
+        if finding.kind == "faint_pictures" and finding.severity == "warning":
+            warnings.warn(str(finding), DataWarning, stacklevel=4)
 
 
 def checked(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:

@@ -22,6 +22,7 @@ from striate.core.places import check_folder
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
+from striate.data.checks import DataFinding
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
@@ -65,10 +66,11 @@ class DiagnoseRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseReport:
-    """What is wrong with a run, the gravest first; nothing where `findings` is empty."""
+    """What is wrong with a run, the gravest first; nothing where `findings` and `data` are empty."""
 
     run: str
     findings: tuple[Finding, ...]
+    data: tuple[DataFinding, ...]  # what was found in the pictures before the training
     epochs: int  # of which the metrics tell
     looks: int  # updates that the probe saw while the run trained
     batches: int  # computed again
@@ -134,7 +136,13 @@ def diagnose(
     if noisy and pictures is not None and model is not None and not labels_pixels(model):
         write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode())
     report = DiagnoseReport(
-        run=str(run), findings=tuple(findings), epochs=len(rows), looks=len(history), batches=len(again), output=str(output)
+        run=str(run),
+        findings=tuple(findings),
+        data=folder.read_data_findings(),
+        epochs=len(rows),
+        looks=len(history),
+        batches=len(again),
+        output=str(output),
     )
     write_json(output / "findings.json", TypeAdapter(DiagnoseReport).dump_python(report, mode="json"))
     return report
@@ -252,6 +260,8 @@ def summary(report: DiagnoseReport) -> Lines:
             lines.append(f"  brings {', '.join(kind.replace('_', ' ') for kind in finding.consequences)}")
         if finding.picture:
             lines.append(f"  shown  {Path(report.output) / finding.picture}")
-    if not report.findings:
+    for found in report.data:
+        lines += ["", f"{found.severity}: {found.kind.replace('_', ' ')}", f"  seen   {found.message}", f"  try    {found.remedy}"]
+    if not report.findings and not report.data:
         lines.append("nothing found")
     return in_lines([*lines, ""])

@@ -29,6 +29,7 @@ from striate.workflows.evaluation.tables import write_classes_csv, write_confusi
 from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.runs.behind import config_behind, data_of, division_of, run_of
 from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
 from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets, read_target_split
@@ -96,6 +97,8 @@ def evaluate(
         say_opening(count, say)
         return count
 
+    if request.data is None and run is not None:
+        say_again(run, request.split, say)
     name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if labels_pixels(model):
         masked = open_masked(data_of(request.data, config), **_how(config, request.skip_unreadable, request.layout), say=say)
@@ -124,6 +127,13 @@ def evaluate(
     probabilities = model.shares(images.images, batch_size=request.batch_size)
     report = judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
     return dataclasses.replace(report, left_out=source.left_out)
+
+
+def say_again(run: Path, split: str, say: Callable[[str], None]) -> None:
+    """Say what was found in the pictures of a split before the run trained."""
+    for finding in RunFolder(run).read_data_findings():
+        if finding.where == split and finding.severity != "note":
+            say(f"{finding.severity}: {finding}")
 
 
 def judged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from striate.core.bounded import read_csv, read_json, read_json_lines
 from striate.core.errors import RefusedFileError
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import LOCK
 from striate.core.sealed import TEMPORARY
+from striate.data.checks import DataFinding
 from striate.estimators.model import MODEL_NAME
 from striate.networks.network import Network
 from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
@@ -25,7 +29,13 @@ if TYPE_CHECKING:
 
 REMOVE = "Remove the file to do without it."
 DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
+FOUND = "found_in_data"  # of the event that tells of the start
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
+
+
+def found_in(data: Sequence[DataFinding]) -> dict[str, Any]:
+    """The field of the event of the start that keeps what was found in the data; none where nothing was."""
+    return {FOUND: [dataclasses.asdict(finding) for finding in data]} if data else {}
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,17 @@ class RunFolder:
             if not isinstance(event.get("event"), str):
                 raise RefusedFileError(f"{self.events}, line {number}: event must be a word, got {event.get('event')!r}")
         return events
+
+    def read_data_findings(self) -> tuple[DataFinding, ...]:
+        """What was found in the pictures before the run trained on them; nothing of a run of which that is not recorded.
+
+        Raises:
+            RefusedFileError: a line of the journal is damaged.
+        """
+        try:
+            return tuple(DataFinding(**found) for event in self.read_events() for found in event.get(FOUND, ()))
+        except (TypeError, ValidationError) as error:
+            raise RefusedFileError(f"{self.events}: what was found in the data is damaged: {error}", REMOVE) from None
 
     def read_history(self) -> list[Sample]:
         """What the probe saw; nothing where the run was trained without it.

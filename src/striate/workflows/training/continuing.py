@@ -15,6 +15,7 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.core.text import in_lines
+from striate.data.checks import DataFinding
 from striate.data.layout import Layout
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
@@ -120,6 +121,7 @@ class Plan:
     train_set: ImageSet
     val_set: ImageSet
     config: RunConfig  # everything it is made with, merged
+    found: tuple[DataFinding, ...] = ()  # what its data look like, where that was looked at
 
 
 def plan_of(

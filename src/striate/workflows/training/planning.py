@@ -11,6 +11,7 @@ from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
+from striate.data.checks import DataFinding, look, refuse_hopeless
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
@@ -82,6 +83,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
     train_set, val_set = read_train_and_val(source, spec, division, watch.say)
+    found = looked_at(train_set, val_set, spec, source, watch)
     spec = with_statistics(spec, train_set)
     start = None
     if weights is not None:
@@ -105,7 +107,21 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
         size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
         request = dataclasses.replace(request, batch_size=int(size))
     fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=configuration(request, fitting, division))
+    config = configuration(request, fitting, division)
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config, found=found)
+
+
+def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Watch) -> tuple[DataFinding, ...]:
+    """What the pictures look like, said.
+
+    Raises:
+        DataError: nothing could be learned from them, or measured.
+    """
+    found = look(train_set, val_set, spec=spec, size=source.image_size)
+    refuse_hopeless(found)
+    for finding in found:
+        watch.say(f"{finding.severity}: {finding}")
+    return found
 
 
 def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:

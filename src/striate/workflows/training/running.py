@@ -24,7 +24,7 @@ from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, 
 from striate.estimators.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.probing import watched
-from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.folder import RunFolder, found_in
 from striate.workflows.runs.hashes import FILES, file_hash
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
@@ -117,7 +117,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     journal = Journal(files.events, keep_bytes=start.state.get("journal_bytes") if start else None)
     saver = Saver(CheckpointStore(files.checkpoints, say=watch.say), training, rows, constant, every, journal)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now})
+    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now, **found_in(plan.found)})
     if start is None:
         saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
     interrupted, partial = False, None
