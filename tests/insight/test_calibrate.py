@@ -6,6 +6,7 @@ import pytest
 from striate.core.calibration import scores_of
 from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
 from striate.insight.calibrate.abstain import auroc, coverage_curve, threshold_for
+from striate.insight.calibrate.evidence import coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import fit_temperature, reliability
 from striate.workflows.evaluation.measures import expected_calibration_error
 
@@ -103,3 +104,58 @@ def test_wrong_input_says_what_is_wrong():
         fit_temperature(np.array([[np.nan, 0]]), np.array([0]))
     with pytest.raises(DataError, match="no images to calibrate on"):
         fit_temperature(np.zeros((0, 2)), np.zeros(0, int))
+
+
+# ---- what few pictures can show
+
+
+def test_many_pictures_decide_the_temperature_alone():
+    """The usual value weighs as little as a picture or two; the share of right answers holds back as far as it is itself uncertain."""
+    for temperature in (0.5, 1.0, 2.5):
+        found = held_back_temperature(*drawn(temperature))
+        assert found.value == pytest.approx(fit_temperature(*drawn(temperature)), rel=0.05)
+        low, high = found.interval
+        assert low <= found.value <= high and high / low < 1.2
+        assert not found.is_uncertain
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_a_few_right_answers_do_not_make_a_network_sure(count: int):
+    """Laplace: of N right answers, the next is right with (N + 1) / (N + 2)."""
+    logits = np.tile([4.0, 0.0], (count, 1))
+    found = held_back_temperature(logits, np.zeros(count, int))
+    confidence = 1 / (1 + np.exp(-4 / found.value))
+    assert found.value == 1 or confidence <= (count + 1) / (count + 2) + 1e-6
+    assert found.value >= 0.5
+    assert found.interval[1] / found.interval[0] > 3 and found.is_uncertain
+
+
+def test_wrong_answers_blunt_a_network_the_more_the_more_there_are():
+    values = [held_back_temperature(np.tile([4.0, 0.0], (count, 1)), np.ones(count, int)).value for count in (1, 3, 30)]
+    assert 1 < values[0] < values[1] < values[2] <= 10
+
+
+def test_the_interval_holds_the_temperature_as_often_as_it_says():
+    held = 0
+    for seed in range(60):
+        found = held_back_temperature(*drawn(1.4, count=40, seed=seed))
+        held += found.interval[0] <= 1.4 <= found.interval[1]
+    assert held >= 52  # of 60; 57 are expected, and fewer than 52 come once in 50
+
+
+def test_the_coverage_of_a_threshold_is_what_trials_find():
+    """Of two pictures both answered: a third scores above the lower with probability 2/3, from 16 % to 99 %."""
+    rng = np.random.default_rng(0)
+    thresholds = np.sort(rng.random((20_000, 20)), 1)[:, 2]  # 18 of 20 are answered
+    low, high = coverage_interval(18, 20)
+    assert np.mean((1 - thresholds >= low) & (1 - thresholds <= high)) == pytest.approx(0.95, abs=0.01)
+    assert coverage_interval(2, 2) == pytest.approx((0.158, 0.987), abs=0.001)
+
+
+def test_a_threshold_from_too_few_pictures_is_refused():
+    refuse_few(10, 0.9)
+    refuse_few(1, 1.0)
+    with pytest.raises(DataError) as caught:
+        refuse_few(9, 0.9)
+    assert caught.value.message == "9 pictures of val cannot show which score 90% of others reach: the lowest is reached by 66% to 100%"
+    assert caught.value.remedy.startswith("Give at least 10 labelled pictures")

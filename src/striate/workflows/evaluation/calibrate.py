@@ -23,7 +23,8 @@ from striate.data.sources import open_data
 from striate.estimators.model import Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
-from striate.insight.calibrate.temperature import Bin, fit_temperature, reliability
+from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
+from striate.insight.calibrate.temperature import Bin, reliability
 from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import measure
 from striate.workflows.evaluation.reliability_picture import reliability_picture
@@ -84,9 +85,11 @@ class CalibrateReport:
     accuracy: float
     before: Worth
     after: Worth  # on the pictures that the temperature was fitted to: one number, so hardly too good
+    fitted: Temperature  # what the temperature rests on
     score: str
     threshold: float | None
     coverage: float | None  # share of val that is answered
+    coverage_interval: tuple[float, float] | None  # 95 %, of other pictures like them
     accuracy_answered: float | None
     curve: list[CoveragePoint]
     against: Strangers | None
@@ -101,15 +104,18 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
 
     Raises:
         UsageError: a model that gives no single class, no place to write to, or no data.
-        DataError: no val split, unreadable pictures, or classes that the model does not know.
+        DataError: no val split, unreadable pictures, classes that the model does not know, or too few pictures for the coverage.
         RefusedFileError: the model file is damaged or not a model.
     """
     model, name, run = _model(request)
     output = _output(request, run)
     config = config_behind(request.run, model, say)
     images, source_name = read_val(request, model, config, say)
+    if request.coverage is not None:
+        refuse_few(len(images), request.coverage)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
-    temperature = fit_temperature(logits, labels)
+    fitted = held_back_temperature(logits, labels)
+    temperature = fitted.value
     scores, correct = scores_of(logits, request.score, temperature), logits.argmax(1) == labels
     threshold = None if request.coverage is None else threshold_for(scores, request.coverage)
     found = Calibration(temperature=temperature, score=request.score, threshold=threshold)
@@ -123,8 +129,10 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         accuracy=float(correct.mean()),
         before=worth(logits, labels, model.classes, 1.0),
         after=worth(logits, labels, model.classes, temperature),
+        fitted=fitted,
         score=request.score,
         threshold=threshold,
+        coverage_interval=coverage_interval(int(answered.sum()), len(scores)) if threshold is not None else None,
         coverage=float(answered.mean()) if threshold is not None else None,
         accuracy_answered=float(correct[answered].mean()) if threshold is not None else None,
         curve=coverage_curve(scores, correct),
@@ -220,12 +228,14 @@ def summary(report: CalibrateReport) -> Lines:
     """The report for a person."""
     lines = [
         f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
-        f"temperature {report.after.temperature:.4f}",
+        f"temperature {report.after.temperature:.4f}{_doubt(report.fitted)}",
         f"expected calibration error {report.before.ece:.4f} -> {report.after.ece:.4f}",
         f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f}",
     ]
     if report.threshold is not None:
         lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} rightly; the others are {UNKNOWN!r}")
+        low, high = report.coverage_interval or (0.0, 1.0)
+        lines.append(f"of other pictures like them, {low:.0%} to {high:.0%} would be answered (95 % interval)")
         lines.append(f"threshold {report.threshold:.4f} of the {report.score} score")
     if report.against:
         areas = ", ".join(f"{score} {area:.4f}" for score, area in report.against.auroc.items())
@@ -234,3 +244,10 @@ def summary(report: CalibrateReport) -> Lines:
             lines.append(f"of those, {report.against.answered:.1%} would still be answered")
     lines.append(f"model: {report.output}")
     return in_lines([*lines, ""])
+
+
+def _doubt(fitted: Temperature) -> str:
+    """How sure a temperature is, in words."""
+    low, high = fitted.interval
+    few = f"; {fitted.num_images:,} pictures say little: give {ENOUGH} or more" if fitted.is_uncertain else ""
+    return f" (95 % interval {low:.2f} to {high:.2f}{few})"

@@ -26,7 +26,7 @@ from striate.data.records import ImageSet
 from striate.estimators.model import MODEL_NAME, Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import coverage_curve
-from striate.insight.calibrate.temperature import fit_temperature
+from striate.insight.calibrate.evidence import held_back_temperature
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
@@ -235,7 +235,7 @@ def _measured(request: ReportRequest, model: Model, answers: Answers | None, pla
 
 def _calibration(answers: Answers) -> str:
     logits, labels, classes = answers.logits, answers.images.labels, answers.images.classes
-    temperature = fit_temperature(logits, labels)
+    temperature = held_back_temperature(logits, labels).value
     before, after = (worth(logits, labels, classes, value) for value in (1.0, temperature))
     curve = coverage_curve(scores_of(logits, "confidence", temperature), logits.argmax(1) == labels)
     return draw.calibration(before, after, curve)
