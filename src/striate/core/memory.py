@@ -11,6 +11,7 @@ from pathlib import Path
 from striate.core.errors import EnvironmentFault
 
 MEMINFO, CGROUP, STATM = Path("/proc/meminfo"), Path("/sys/fs/cgroup"), Path("/proc/self/statm")
+ALWAYS_THERE = 2**28  # bytes: for less, it is not worth asking
 
 
 def machine_memory_bytes() -> int | None:

@@ -16,12 +16,13 @@ from striate.core.devices import choose_device
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.files import given_path
 from striate.core.images import Fit, ImageSpec
+from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.tables import csv_text
 from striate.core.targets import TargetSpec
 from striate.core.text import json_text
 from striate.estimators.estimates import Estimates, sigmoid
 from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
-from striate.estimators.segmenter import PIXELS_AT_ONCE, Segmentations, labels_pixels, segment_pictures
+from striate.estimators.segmenter import PIXELS_AT_ONCE, SMALLER_PICTURES, Segmentations, labels_pixels, segment_pictures
 from striate.estimators.settings import check_counts
 from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
@@ -35,7 +36,8 @@ Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `input
 MODEL_NAME = "best.safetensors"  # of a run folder
 GROUP = 8  # images that run together on the CPU
 SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
-SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread
+SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread; not of modules of users, which may keep state
+GROUP_BYTES = 2**31  # of activations that a group may have; where they are large, fewer images run together
 MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
 OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
 
@@ -261,8 +263,11 @@ class Model:
         check_counts(batch_size=batch_size)
         images = as_seen(images, self.images)
         on_cpu = self.device.partition(":")[0] == "cpu"
-        small = on_cpu and self.network.macs <= SMALL_MACS and not is_own(self.network)  # modules of users may keep state
-        size = SMALL_GROUP if small else GROUP if on_cpu else batch_size
+        one = 0 if is_own(self.network) else self.network.inference_memory_bytes
+        small = on_cpu and self.network.macs <= SMALL_MACS and one * SMALL_GROUP <= GROUP_BYTES and not is_own(self.network)
+        size = SMALL_GROUP if small else min(GROUP, max(1, GROUP_BYTES // max(1, one))) if on_cpu else batch_size
+        if on_cpu and one * size > ALWAYS_THERE:
+            need_memory(one * size, f"{self.network.name}: {size} pictures at once", SMALLER_PICTURES)
 
         def of_group(start: int) -> np.ndarray:
             group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.tables import csv_text
 from striate.core.text import json_text
 from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
 from striate.estimators.settings import check_counts
+from striate.networks.foreign import is_own
 
 PIXELS_AT_ONCE = 16  # pictures, of which each gives a mask
+SMALLER_PICTURES = "Use a machine with more memory, or a model that was trained on smaller pictures."
 
 if TYPE_CHECKING:
     from striate.estimators.model import Model
@@ -112,6 +115,8 @@ def segment(model: Model, images: np.ndarray, *, batch_size: int = PIXELS_AT_ONC
     check_counts(batch_size=batch_size)
     images = as_seen(images, model.images)
     size = 1 if model.device.partition(":")[0] == "cpu" else batch_size
+    if size == 1 and not is_own(model.network) and model.network.inference_memory_bytes > ALWAYS_THERE:
+        need_memory(model.network.inference_memory_bytes, f"{model.network.name}: a picture", SMALLER_PICTURES)
     answers = np.empty(images.shape[:3], np.uint8)
     with torch.inference_mode(), evaluation_mode(model.module):
         for start in range(0, len(images), size):

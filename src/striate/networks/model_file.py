@@ -26,8 +26,9 @@ from striate.core.tensor_files import (
     torch_tensors,
     write_tensor_file,
 )
-from striate.networks.foreign import with_module
-from striate.networks.network import Network
+from striate.networks.foreign import is_own, with_module
+from striate.networks.limits import refuse_absurd_memory
+from striate.networks.network import MAX_DESCRIPTION_BYTES, Network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -146,6 +147,7 @@ def _contents(file: TensorFile) -> Contents:
         classes = _classes(header["classes"])
         targets = TypeAdapter(TargetSpec).validate_python(header["targets"]) if "targets" in header else None
         outputs = network.output_shape[0]
+        refuse_absurd_memory(network, sum(tensor.nbytes for tensor in tensors.values()))
     except ValidationError as error:
         first = error.errors()[0]
         raise RefusedFileError(f"{path}: images or targets: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -162,7 +164,10 @@ def _contents(file: TensorFile) -> Contents:
 
 def _header(file: TensorFile) -> dict[str, Any]:
     """The checked description in a model file's metadata."""
-    path, header = file.path, described(file, ENTRY)
+    path = file.path
+    if len(file.metadata.get(ENTRY, "")) > MAX_DESCRIPTION_BYTES:
+        raise RefusedFileError(f"{path}: a description of more than {MAX_DESCRIPTION_BYTES:,} bytes")
+    header = described(file, ENTRY)
     if header is None:
         raise NotDescribedError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -186,14 +191,28 @@ def _built(path: Path, network: Network, tensors: dict[str, Tensor]) -> nn.Modul
     held = sum(tensor.numel() for tensor in tensors.values())
     if network.params > held:
         raise RefusedFileError(f"{path}: the description needs {network.params:,} parameters, the file holds {held:,} numbers")
-    with torch_seed(0):  # weights that the file replaces must not cost the caller's random numbers
-        module = network.build()
-    wanted = module.state_dict()
+    wanted = _wanted(network)
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     wrong = [name for name in wanted if name in tensors and wanted[name].shape != tensors[name].shape]
     if missing or extra or wrong:
         differences = [f"missing {name}" for name in missing] + [f"unexpected {name}" for name in extra]
         differences += [f"{name} is {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}" for name in wrong]
         raise RefusedFileError(f"{path}: the weights do not fit the description: {'; '.join(differences[:5])}")
+    with torch_seed(0):  # weights that the file replaces must not cost the caller's random numbers
+        module = network.build()
     module.load_state_dict(tensors)
     return module.eval()
+
+
+def _wanted(network: Network) -> dict[str, Tensor]:
+    """The weights and all else that a module keeps, by name: of the right shapes, without their memory where torch can do that."""
+    import torch
+
+    if is_own(network):
+        return network.build().state_dict()
+    try:
+        with torch.device("meta"):
+            return network.build().state_dict()
+    except NotImplementedError:  # some compute with numbers of their weights while they are built
+        with torch_seed(0):
+            return network.build().state_dict()

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from striate.core.bounded import is_text
 from striate.core.errors import RefusedFileError, ShapeError, UsageError
+from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
 from striate.networks.layers.joins import Chain, Container, Parallel
 from striate.networks.layers.vocabulary import layer_from_data
+from striate.networks.limits import refuse_absurd_sizes, refuse_too_many
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16_000_000  # as JSON; those of the catalogue stay under 200,000
 BYTES_PER_NUMBER = 4  # float32
+SMALLER = "Take a smaller network, or a machine with more memory."
 
 
 class AuxiliaryHead(NamedTuple):
@@ -115,13 +118,15 @@ class Network:
         """Activations of one sample that training keeps for the backward pass, in float32: the input and each layer's output."""
         return BYTES_PER_NUMBER * (elements(self.input_shape) + sum(row.cost.activations for row in self.rows))
 
-    @property
+    @cached_property
     def inference_memory_bytes(self) -> int:
         """The most activations of one sample alive at once in inference, in float32: a layer's input, output, and open branches."""
         return BYTES_PER_NUMBER * _peak_elements(self.root, self.input_shape)
 
     def build(self, *, heads: bool = False) -> nn.Module:
         """The torch module with fresh weights: (N, C, H, W) float to (N, K) logits; with `heads`, the auxiliary ones too."""
+        if BYTES_PER_NUMBER * self.params > ALWAYS_THERE:
+            need_memory(BYTES_PER_NUMBER * self.params, f"{self.name}: its {self.params:,} parameters", SMALLER)
         module = self.root.build(self.input_shape)
         if not heads or not self.heads:
             return module
@@ -240,6 +245,7 @@ class Network:
             raise RefusedFileError(f"not a network description of format {FORMAT_VERSION}")
         if unknown := set(data) - fields:
             raise RefusedFileError(f"network description: unknown field {min(unknown)!r}")
+        refuse_too_many(data)
         root, shape = layer_from_data(data.get("root")), data.get("input_shape")
         if not isinstance(root, Chain):
             raise RefusedFileError("network description: root must be a Chain")
@@ -255,7 +261,7 @@ class Network:
             raise RefusedFileError(f"network description: source must be text, got {source!r}")
         if not isinstance(provenance, list | tuple) or not all(isinstance(line, str) for line in provenance):
             raise RefusedFileError(f"network description: provenance must be a list of lines, got {provenance!r}")
-        return cls(
+        network = cls(
             name=name,
             input_shape=tuple(shape),
             root=root,
@@ -263,6 +269,8 @@ class Network:
             source=source,
             provenance=tuple(provenance),
         )
+        refuse_absurd_sizes(network)
+        return network
 
     @classmethod
     def from_json(cls, text: str) -> Network:
