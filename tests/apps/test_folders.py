@@ -180,3 +180,10 @@ def test_a_name_that_is_too_long_is_told(words: tuple[str, ...], photos: Path, r
 def test_a_long_name_of_a_run_is_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert str(new_run_folder("train", "n" * 400, None)) == f"runs/train/{'n' * 100}-001"
+
+
+def test_the_python_face_warns_of_what_is_left_out(photos: Path):
+    with pytest.warns(UserWarning, match="1 file ignored, no pictures"):
+        assert len(striate.predict(photos / "run", photos / "photos/dog")) == 4
+    with pytest.raises(striate.core.errors.DataError, match="no such file"):
+        striate.predict(photos / "run", photos / "typo.png")

@@ -250,3 +250,28 @@ def test_all_that_is_no_picture_is_counted(make_folder: MakeFolder):
     assert names(root) == (["a.png"], {NO_PICTURE: ["b.txt", "c/d.xml", "c/e"]})
     shutil.rmtree(root / "c")
     assert names(root) == (["a.png"], {NO_PICTURE: ["b.txt"]})
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_another_user_may_leave_closed_folders_out(mode: int, make_folder: MakeFolder):
+    """Asked in a child process of a user who has no rights: a folder that may not be entered, not be listed, or neither."""
+    root = make_folder({**TWO, "cat/shut/3.png": None})
+    (root / "cat/shut").chmod(mode)
+    for path in root.parents:
+        if path.owner() == "root" and path.name.startswith(("pytest-", "test_")):
+            path.chmod(0o755)
+    child = os.fork()
+    if not child:
+        try:
+            os.setuid(65534)
+            stopped = False
+            try:
+                open_data(root)
+            except DataError:
+                stopped = True
+            left = open_data(root, skip_unreadable=True)
+            os._exit(0 if stopped and left.class_counts("train") == {"cat": 2, "dog": 1} and left.left_out else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -331,3 +331,32 @@ def test_the_held_out_pictures_do_not_depend_on_their_order() -> None:
         split_train_val(data.take(np.array([0])), fraction=0.3, seed=4)
     with pytest.raises(UsageError, match=r"must lie between 0 and 1, got 1\.5"):
         split_train_val(data, fraction=1.5, seed=4)
+
+
+# ---- what is left out
+
+
+def test_what_is_no_picture_with_a_mask_is_counted(folder: Path) -> None:
+    write(folder / "masks" / "z.png", stripes())
+    write(folder / "masks" / "@eaDir" / "a.png", stripes())
+    write(folder / "extra" / "e.png", stripes())
+    write(folder / "loose.png", stripes())
+    for name in ("images/notes.txt", "masks/classes.csv", "readme.md", "classes.txt"):
+        (folder / name).write_text("ground\ndisc\nrectangle\ncar\n", encoding="utf-8")
+
+    counts = {omission.why: omission.count for omission in open_masks(folder).left_out}
+
+    assert counts == {
+        "ignored, no pictures": 3,
+        "ignored, in neither images/ nor masks/": 2,
+        "in masks/ without a picture, ignored": 1,
+        "left out, hidden or in folders that systems keep, such as thumbnails and trash": 1,
+    }
+
+
+def test_a_picture_that_is_not_decoded_stops_or_is_left_out_with_its_mask(folder: Path) -> None:
+    (folder / "images" / "h.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    write(folder / "masks" / "h.png", stripes())
+    assert broken(folder).endswith("h.heic (HEIC pictures are not decoded here)")
+    source = open_masks(folder, skip_unreadable=True)
+    assert source.notes == (f"1 file unreadable and left out: {folder / 'images' / 'h.heic'}",) and source.num_images("train") == 2

@@ -135,7 +135,7 @@ def known_header(path: Path) -> PictureHeader:
     try:
         return picture_header(path)
     except DataError:
-        kind = picture_format(path) if path.is_file() else None
+        kind = picture_format(path)
         if kind is not None and kind not in DECODED:
             raise not_decoded(path, kind) from None
         raise

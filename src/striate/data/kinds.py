@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import MappingProxyType
 
@@ -83,7 +84,9 @@ def is_picture_by_name(name: str) -> bool:
 
 
 def picture_format(path: Path) -> str | None:
-    """The format of a regular file that is a picture: one of `DECODED`, or one that is not decoded here; None: no picture."""
+    """The format of a picture file: one of `DECODED`, or one that is not decoded here; None: no picture, or no regular file."""
+    if not os.path.isfile(path):  # noqa: PTH113  # False where the folder may not be entered
+        return None
     ending = path.suffix.lower()
     by_name = FOREIGN_ENDINGS.get(ending)
     if by_name == RAW:  # most are TIFF files, of which only the thumbnail would be seen

@@ -158,7 +158,7 @@ def _unwrapped(folder: Path, notes: list[str]) -> Path:
     subfolders = subfolders_of(folder)
     if {path.name.lower() for path in subfolders} >= {"images", "labels"} and not num_pictures(folder / "labels"):
         raise _boxes(folder, subfolders)
-    if len(subfolders) != 1 or any(path.is_file() and picture_format(path) in DECODED for path in entries_of(folder)):
+    if len(subfolders) != 1 or any(picture_format(path) in DECODED for path in entries_of(folder)):
         return folder
     inner = subfolders[0]
     words = re.findall(r"[^\W\d_]+", inner.name.lower())

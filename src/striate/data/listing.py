@@ -157,7 +157,7 @@ def _sort_file(path: Path, ledger: Ledger, pictures: list[Path], *, plain: bool 
 
 def cannot_list(folder: Path, error: OSError) -> DataError:
     """The error for a folder that may not be entered."""
-    remedy = "Check its permissions, or leave it out with --skip-unreadable."
+    remedy = "Check its permissions, or leave it out with --skip-unreadable, where other pictures of its class are left."
     return DataError(f"{folder}: cannot be listed: {error.strerror or error}", remedy)
 
 
@@ -182,7 +182,7 @@ def subfolders_of(folder: Path) -> list[Path]:
     Raises:
         DataError: it cannot be listed.
     """
-    return [path for path in entries_of(folder) if path.is_dir() and not is_of_ours(path)]
+    return [path for path in entries_of(folder) if os.path.isdir(path) and not is_of_ours(path)]  # noqa: PTH112  # False in a closed one
 
 
 def leave_out_top(folder: Path, ledger: Ledger, why: str) -> list[Path]:
@@ -193,13 +193,13 @@ def leave_out_top(folder: Path, ledger: Ledger, why: str) -> list[Path]:
     """
     loose = []
     for path in entries_of(folder, ledger):
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             ledger.leave_out(OF_OURS, [path] if is_of_ours(path) else [])
         elif path.is_symlink() and not path.exists() and not is_picture_by_name(path.name):
             ledger.closed[path] = DataError(
                 f"{path}: a link that leads nowhere", "Mend or remove the link, or leave it out with --skip-unreadable."
             )
-        elif is_picture_by_name(path.name) or (path.is_file() and picture_format(path) is not None):
+        elif is_picture_by_name(path.name) or picture_format(path) is not None:
             loose.append(path)
         else:
             ledger.leave_out(NO_PICTURE, [path])
@@ -214,7 +214,7 @@ def of_systems(name: str) -> bool:
 
 def is_of_ours(folder: Path) -> bool:
     """Whether Striate wrote a folder: a run, a report, or one that holds nothing but such."""
-    if any(all((folder / name).exists() for name in names) for names in OF_OUR_FILES):
+    if any(all(os.path.exists(folder / name) for name in names) for names in OF_OUR_FILES):  # noqa: PTH110  # False in a closed folder
         return True
     try:
         below = _only_folders(folder)
@@ -281,7 +281,7 @@ def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], N
 
 def _foreign(path: Path) -> str | None:
     """The format of a picture that is not decoded here; None for all else."""
-    kind = picture_format(path) if path.is_file() and not is_picture_by_name(path.name) else None
+    kind = picture_format(path) if not is_picture_by_name(path.name) else None
     return None if kind in DECODED else kind
 
 

@@ -21,6 +21,7 @@ from striate.core.files import cannot_write, shortened, write_atomically
 from striate.core.places import check_file
 from striate.core.text import Lines, in_lines
 from striate.data.decode import decode_image
+from striate.data.kinds import DECODED
 
 Form = Literal["correlate", "convolve"]
 MAX_SIDE = 31  # of a kernel
@@ -105,7 +106,7 @@ def filter_picture(request: FilterRequest) -> FilterReport:
     try:
         pixels = original = decode_image(request.image)
     except DataError as error:
-        raise DataError(error.message, "Give one picture file: JPEG, PNG, WEBP, BMP, GIF, TIFF or PPM.") from None
+        raise DataError(error.message, f"Give one picture file: {', '.join(DECODED)}.") from None
     done = []
     for name, kernel in named:
         pixels = apply_step(pixels, name, kernel, form=request.form)
