@@ -152,3 +152,11 @@ def test_a_quarter_more_is_padded_and_beyond_is_scaled(size: int, unscaled: bool
     assert got.shape == (size, size, 1)
     assert np.array_equal(got[edge : edge + 28, edge : edge + 28], pixels) == unscaled
     assert (np.count_nonzero(got) == 28 * 28) == unscaled
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 5, 1), (4, 0, 3)])
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_picture_without_pixels_is_refused(shape: tuple[int, ...], fit: Fit):
+    spec = spec_of(6, 9, 3, fit)
+    with pytest.raises(DataError, match=rf"a picture of {shape[1]} x {shape[0]} pixels holds nothing"):
+        fit_image(np.zeros(shape, np.uint8), spec)

@@ -216,3 +216,17 @@ def test_more_bytes_than_a_batch_has_are_refused_unread(batch: bytes, monkeypatc
     monkeypatch.setattr(pickled, "MAX_BYTES", 10)
     with pytest.raises(RefusedFileError, match="bytes are more than a batch has"):
         arrays_of_pickle(batch)
+
+
+def test_tuples_a_million_deep_as_a_key_do_not_end_the_process():
+    """Python hashes a tuple by hashing what is in it, on the machine's own stack."""
+    with pytest.raises(RefusedFileError, match="a key of the batch is not text"):
+        arrays_of_pickle(b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s.")
+
+
+def test_a_shape_beyond_64_bits_does_not_fit_its_bytes(pickle_of_python_2: Callable[[Any], bytes]):
+    data = pickle_of_python_2({"data": np.zeros((2, 3), np.uint8)})
+    changed = data.replace(b"(K\x02K\x03t", b"(\x8a\x09" + (2**64).to_bytes(9, "little") + b"K\x03t")
+    assert changed != data
+    with pytest.raises(RefusedFileError, match="has 6 bytes"):
+        arrays_of_pickle(changed)

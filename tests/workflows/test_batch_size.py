@@ -55,7 +55,7 @@ def test_many_pictures_are_not_needed_for_few(request_for_auto):
 
     plan = planned(request_for_auto, notes)
 
-    assert plan.config["settings"]["batch_size"] == 32  # 700 / 20 = 35
+    assert plan.config.settings.batch_size == 32  # 700 / 20 = 35
     assert any(line.startswith("batch size 32: 20 updates an epoch or more; takes about ") for line in notes.said)
 
 

@@ -31,7 +31,7 @@ FORMATS = DECODED
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
-PIXEL_BYTES, WEBP_BYTES = 20, 27  # that decoding takes at most for each pixel, from the file to uint8 over white
+PIXEL_BYTES, CANVAS_BYTES = 20, 27  # that decoding takes at most for each pixel; the latter where a film may be in the file
 BLOCK = 64 * 2**20  # of Pillow's memory: blocks of 16 MiB, its default, stay with the thread that decoded when they are freed
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
@@ -155,7 +155,9 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
     try:
         with _silence, _file(source, whole) as file, _identified(file) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE or min(width, height) < 1:
+            if min(width, height) < 1:
+                raise DataError(f"a picture of {width} x {height} pixels holds nothing", REMEDY)
+            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                 limits = f"more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} a side"
                 raise DataError(f"{width} x {height} pixels is {limits}", "Scale the picture down.")
             yield image, file
@@ -205,7 +207,7 @@ def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
 def _room(image: Image.Image, shown: str) -> contextlib.AbstractContextManager[None]:
     """The memory in which the picture is decoded, of what all threads that decode share."""
     Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]  # documented, and missing in its types
-    size = image.width * image.height * (WEBP_BYTES if image.format == "WEBP" else PIXEL_BYTES)
+    size = image.width * image.height * (CANVAS_BYTES if image.format in ("WEBP", "AVIF") else PIXEL_BYTES)
     return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or end other programs.")
 
 

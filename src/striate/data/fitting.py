@@ -26,10 +26,12 @@ def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     32 x 32, as LeNet-5 takes MNIST); on odd remainders the extra line is below or right.
 
     Raises:
-        DataError: the picture has colours and `spec` has 1 channel, or another number of channels than `spec`.
+        DataError: the picture has no pixels, has colours and `spec` has 1 channel, or another number of channels than `spec`.
     """
-    pixels = with_channels(pixels, spec.channels)
     height, width = pixels.shape[:2]
+    if height < 1 or width < 1:
+        raise DataError(f"a picture of {width} x {height} pixels holds nothing", "Leave it out.")
+    pixels = with_channels(pixels, spec.channels)
     wanted = spec.height, spec.width
     if (height, width) == wanted:
         return pixels

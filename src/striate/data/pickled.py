@@ -6,6 +6,7 @@ global name, and every opcode that the batches do not use, is refused. Nothing i
 
 from __future__ import annotations
 
+import math
 import pickletools
 from typing import Any
 
@@ -31,7 +32,7 @@ class _Array:
         _, shape, dtype, fortran, data = state
         if dtype is not UINT8 or fortran or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise RefusedFileError("only C-ordered uint8 arrays are read")
-        if int(np.prod(shape, dtype=np.int64)) != len(data):
+        if math.prod(shape) != len(data):
             raise RefusedFileError(f"an array of shape {shape} has {len(data)} bytes")
         self.value = np.frombuffer(data, np.uint8).reshape(shape)
 
@@ -69,7 +70,9 @@ def arrays_of_pickle(data: bytes) -> dict[str, Any]:
                 break
             _step(opcode.name, argument, stack, memo)
         top = stack.pop()
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except RefusedFileError:
+        raise
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise RefusedFileError(f"not a batch as it was published: {error}") from None
     if not isinstance(top, dict):
         raise RefusedFileError("not a batch as it was published: it holds no dict")
@@ -114,7 +117,7 @@ def _join(name: str, stack: list[Any]) -> None:
         _the(list, stack).append(item)
     elif name == "SETITEM":
         value, key = stack.pop(), stack.pop()
-        _the(dict, stack)[key] = value
+        _the(dict, stack)[_key(key)] = value
     elif name == "REDUCE":
         arguments, function = stack.pop(), stack.pop()
         stack.append(_call(function, arguments))
@@ -138,7 +141,7 @@ def _close(name: str, stack: list[Any]) -> None:
     elif name == "APPENDS":
         _the(list, stack).extend(items)
     else:
-        pairs = dict(zip(items[::2], items[1::2], strict=True))
+        pairs = dict(zip(map(_key, items[::2]), items[1::2], strict=True))
         if name == "DICT":
             stack.append(pairs)
         else:
@@ -160,6 +163,13 @@ def _call(function: object, arguments: object) -> Any:
         if function is DTYPE and arguments[0] in (b"u1", "u1"):
             return UINT8
     raise RefusedFileError("the pickle calls something else than NumPy's array of uint8")
+
+
+def _key(value: object) -> str | bytes:
+    """A key of a dict. Nothing else is looked up: to hash tuples inside each other a million times ends the process."""
+    if not isinstance(value, str | bytes):
+        raise RefusedFileError("a key of the batch is not text")
+    return value
 
 
 def _text(value: object) -> str:
