@@ -12,7 +12,7 @@ from striate.core.errors import DataError, UsageError
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.data.splits import fold_places
-from striate.workflows.training.repeat import RepeatRequest, repeat, spread_of
+from striate.workflows.training.repeat import RepeatRequest, repeat, share_spread, spread_of
 from striate.workflows.training.request import TrainRequest
 
 QUICK = {"network": "lenet5", "steps": 4, "batch_size": 32}
@@ -58,8 +58,13 @@ def test_mean_deviation_and_interval_by_hand():
     assert spread.interval[1] - 0.9 == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)  # t of 2 degrees of freedom
 
 
+def test_no_interval_leaves_what_its_measure_can_be():
+    assert spread_of([0.1, 0.5]).interval[0] == 0.0
+    assert share_spread([0.96, 0.99], 140).interval[1] == 1.0
+
+
 def test_seeds_share_the_division_and_differ_in_their_weights(tmp_path, capsys):
-    words = ["repeat", "digits", "--seeds", "2", "--model", "lenet5", "--steps", "4", "--batch-size", "32"]
+    words = ["repeat", "digits", "--seeds", "2", "--model", "lenet5", "--steps", "4", "--batch-size", "32", "--test"]
     with pytest.raises(SystemExit) as end:
         main([*words, "--output", str(tmp_path / "all"), "--json"])
 
@@ -72,6 +77,20 @@ def test_seeds_share_the_division_and_differ_in_their_weights(tmp_path, capsys):
     assert json.loads((tmp_path / "all" / "repeat.json").read_text())["accuracy"] == report["accuracy"]
     configs = [(Path(one["run"]) / "config.yaml").read_text() for one in report["repetitions"]]
     assert all("val_seed: 0" in text for text in configs)
+    low, high = report["accuracy"]["interval"]
+    assert 0 <= low < high <= 1
+    assert report["test_accuracy"]["mean"] == pytest.approx(sum(one["test_accuracy"] for one in report["repetitions"]) / 2)
+    assert (tmp_path / "all" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_measures_are_printed_for_a_paper(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["repeat", "digits", "--seeds", "2", "--model", "lenet5", "--steps", "2", "--output", str(tmp_path / "a_b"), "--latex"])
+
+    text = capsys.readouterr().out
+    assert text.startswith("\\begin{table}\n")
+    assert "Measure & Mean & Deviation & 95 \\% interval of the mean \\\\\n\\midrule\naccuracy & 0." in text
+    assert "2 trainings hardly show their spread, take 5 or more" in text
 
 
 def test_folds_train_one_after_the_other(tmp_path):

@@ -7,9 +7,14 @@ import io
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from striate.core.text import Lines, encodable, printable
+from striate.core.text import Lines, encodable, in_lines, printable
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    '"': r"\textquotedbl{}", "±": r"$\pm$",
+}  # fmt: skip
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -40,6 +45,21 @@ def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collec
         cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         lines.append("  ".join(cells).rstrip() + "\n")
     return Lines("".join(lines))
+
+
+def latex_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], caption: str) -> Lines:
+    """A LaTeX table with the rules of booktabs, its text escaped; for a document that loads booktabs."""
+    columns = "".join("r" if i in right else "l" for i in range(len(heading)))
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex(caption)}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    for number, row in enumerate([heading, *rows]):
+        lines += [" & ".join(map(latex, row)) + r" \\", *([r"\midrule"] if number == 0 else [])]
+    return in_lines([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def latex(text: str) -> str:
+    """`text` as LaTeX prints it: its own signs escaped, a minus before a number as a minus, not as a hyphen."""
+    escaped = "".join(LATEX.get(sign, sign) for sign in printable(text))
+    return re.sub(r"(?<![\w)-])-(?=\d)", "$-$", escaped)
 
 
 def spreadsheet_cell(text: str) -> str:

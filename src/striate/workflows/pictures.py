@@ -106,6 +106,49 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
         return png_bytes(figure)
 
 
+def plot_with_band(axes: Axes, epochs: Sequence[float], means: Sequence[float], deviations: Sequence[float], colour: Any) -> None:
+    """A curve of means over trainings, in a band of one deviation between them where there are several."""
+    axes.plot(epochs, means, color=colour, marker="o", markersize=3, linewidth=1.4)
+    if len(deviations):
+        middle, half = np.asarray(means), np.asarray(deviations)
+        axes.fill_between(epochs, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
+
+
+def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: str) -> bytes:
+    """Loss and accuracy by epoch of several trainings: each as a thin line, their mean as a thick one in a band of one deviation.
+
+    Args:
+        trainings: The rows of each, as of `curves_picture`. Means reach as far as the shortest.
+        title: The heading.
+    """
+    length = min(map(len, trainings))
+    tables = {
+        name: np.stack([_column(rows, name)[:length] for rows in trainings])  # (trainings, epochs)
+        for name in ("train_loss", "val_loss", "val_accuracy")
+    }
+    epochs = _column(trainings[0], "epoch")[:length]
+    panels: list[tuple[str, tuple[str, ...]]] = [("loss", ("train_loss", "val_loss"))]
+    panels += [("accuracy", ("val_accuracy",))] if np.isfinite(tables["val_accuracy"]).any() else []
+    with drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(6.4, 2.4 * len(panels) + 0.9), dpi=DPI, layout="constrained")
+        figure.suptitle(_heading(title), fontsize=11, parse_math=False)
+        for axes, (kind, names) in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True):
+            for name in names:
+                colour, values = (TRAIN if name.startswith("train") else VAL), tables[name]
+                axes.plot(epochs, values.T, color=colour, linewidth=0.5, alpha=0.5)
+                plot_with_band(axes, list(epochs), values.mean(0).tolist(), values.std(0, ddof=1).tolist(), colour)
+                axes.lines[-1].set_label(name.split("_")[0])
+            axes.set_ylabel("loss (nats)" if kind == "loss" else kind)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(fontsize=8, frameon=False)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        return png_bytes(figure)
+
+
 def mistakes_picture(
     images: np.ndarray,
     true: Sequence[str],

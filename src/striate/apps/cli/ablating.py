@@ -49,6 +49,8 @@ def ablate_command(
     on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an ablation that was stopped.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: train again what failed or hung.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Measure the kept models on the test split too.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs); it is in the report folder, too.")] = False,
     lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead, without training.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Validation pictures that lesions are measured on.")] = 1000,
     seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
@@ -75,6 +77,7 @@ def ablate_command(
         print_report(damaged, lesion_summary, as_json=as_json)
         return
     from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
+    from striate.workflows.ablation.report import latex_report
 
     if resume is None and (network is None or data is None):
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")
@@ -111,7 +114,8 @@ def ablate_command(
                 output=output,
                 resume=resume,
                 retry_failed=retry_failed,
+                test=test,
             ),
             watch=watch,
         )
-    print_report(report, summary, as_json=as_json)
+    print_report(report, latex_report if latex else summary, as_json=as_json)

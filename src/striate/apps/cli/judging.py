@@ -184,6 +184,8 @@ def repeat_command(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: by the network].")] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train: a recipe, or a YAML file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Measure each kept model on the test split too.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the measures as a LaTeX table (booktabs).")] = False,
     output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
     layout: Layout = "auto",
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
@@ -194,7 +196,7 @@ def repeat_command(
     """Train several times, from several seeds or on k folds: mean and deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.recipes.choices import with_checked_fields
-    from striate.workflows.training.repeat import RepeatRequest, repeat, summary
+    from striate.workflows.training.repeat import RepeatRequest, latex_report, repeat, summary
     from striate.workflows.training.request import TrainRequest
 
     training = with_checked_fields(
@@ -213,8 +215,8 @@ def repeat_command(
         download=download,
     )
     with show_progress() as watch:
-        report = repeat(RepeatRequest(training=training, seeds=seeds, folds=folds, output=output), watch=watch)
-    print_report(report, summary, as_json=as_json)
+        report = repeat(RepeatRequest(training=training, seeds=seeds, folds=folds, output=output, test=test), watch=watch)
+    print_report(report, latex_report if latex else summary, as_json=as_json)
 
 
 @app.command("report", short_help="Sum up a run on one HTML page.")

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, EnvironmentFault, InterruptedRun, UsageError
 from striate.core.files import write_json
+from striate.core.intervals import Interval, Paired, holm, paired_difference, paired_share_difference, share_interval, t_interval
 from striate.core.journal import Journal, read_journal
 from striate.core.locks import RunLock
 from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
-from striate.insight.ablate.statistics import paired_difference, t_interval
 from striate.networks.network import Network
 from striate.workflows.ablation.report import terminal_table, write_report
 from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, lacks_ray, left_result, on_ray
@@ -59,6 +60,7 @@ class AblateRequest:
     output: Path | None = None
     resume: Path | None = None
     retry_failed: bool = False  # of the ablation that is resumed: train again what failed or hung
+    test: bool = False  # measure the kept models on the test split too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +74,19 @@ class VariantRow:
     steps: int
     done: int  # trials
     accuracy: float | None  # on the validation split, of the last epoch
-    accuracy_interval: tuple[float, float] | None  # 95 %, over the seeds
+    accuracy_interval: tuple[float, float] | None  # 95 %, over other seeds and other pictures
     difference: float | None  # to the baseline, over the seeds that both have
     difference_interval: tuple[float, float] | None
-    p_value: float | None  # of the paired t-test
+    p_value: float | None  # of the paired t-test over the seeds
+    p_corrected: float | None  # the same, corrected for the number of variants (Holm)
     train_loss: float | None
     seconds: float | None  # of training, one trial
     gradients_before: dict[str, float]  # norm by weight, before the first update; mean over the seeds
     gradients_after: dict[str, float]
     curve: tuple[tuple[float, ...], ...]  # epoch, training loss, validation loss and accuracy; means over the seeds
+    curve_deviation: tuple[tuple[float, ...], ...]  # of the same between the seeds; empty with one
+    test_accuracy: float | None = None  # of the epoch that is the best on the validation split; where it was asked for
+    test_accuracy_interval: tuple[float, float] | None = None
     problems: tuple[str, ...]  # of trials that were not done
     diff: tuple[str, ...]
 
@@ -98,6 +104,7 @@ class AblateReport:
     trials: int  # in all
     repeated: int  # trials that were done before, and kept
     seconds: float  # of this call
+    num_val: int | None = None  # pictures of the validation split
     failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
 
 
@@ -157,6 +164,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
         "seeds": request.seeds,
         "first_seed": plan.fitting.settings.seed,
         "hang_after": request.hang_after,
+        "test": request.test,
         "config": plan.config.plain(),
         "variants": [
             {
@@ -221,7 +229,7 @@ def _read_plan(folder: Path) -> dict[str, Any]:
 
 def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
     """The trials, those of the first seed first."""
-    trials = []
+    trials, test = [], bool(held.get("test"))
     for seed in range(held["first_seed"], held["first_seed"] + held["seeds"]):
         for one in held["variants"]:
             config = {**held["config"], "network": held["network"]}
@@ -229,7 +237,9 @@ def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
             if not one["augmented"]:
                 config["augmentation"] = dataclasses.asdict(Augmentation())
             place = folder / "trials" / slug(one["name"]) / f"seed-{seed}"
-            trials.append(Trial(variant=one["name"], seed=seed, folder=place, config=config, network=json.dumps(one["network"])))
+            trials.append(
+                Trial(variant=one["name"], seed=seed, folder=place, config=config, network=json.dumps(one["network"]), measure_test=test)
+            )
     return trials
 
 
@@ -294,26 +304,32 @@ def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result]
     seeds = range(held["first_seed"], held["first_seed"] + held["seeds"])
     by_variant = {one["name"]: {seed: results[f"{one['name']} seed {seed}"] for seed in seeds} for one in held["variants"]}
     base = by_variant[BASELINE]
+    rows = [_row(one, by_variant[one["name"]], base) for one in held["variants"]]
+    corrected = holm([row.p_value for row in rows])
+    numbers = {result["num_val"] for result in results.values() if "num_val" in result}
     return AblateReport(
         run=str(folder),
         network=held["network"],
         data=held["data_name"],
         budget=held["budget"],
         seeds=held["seeds"],
-        variants=tuple(_row(one, by_variant[one["name"]], base) for one in held["variants"]),
+        variants=tuple(dataclasses.replace(row, p_corrected=p) for row, p in zip(rows, corrected, strict=True)),
         trials=len(results),
         repeated=repeated,
         seconds=round(seconds, 3),
         failed=sum(result["status"] in UNFINISHED for result in results.values()),
+        num_val=numbers.pop() if len(numbers) == 1 else None,
     )
 
 
 def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[int, Result]) -> VariantRow:
     done = {seed: result for seed, result in results.items() if result["status"] == "done"}
     network = Network.from_data(one["network"])
-    accuracy = t_interval([result["accuracy"] for result in done.values()])
-    pairs = [(result["accuracy"], base[seed]["accuracy"]) for seed, result in done.items() if base[seed]["status"] == "done"]
-    paired = paired_difference([a for a, _ in pairs], [b for _, b in pairs]) if one["name"] != BASELINE else None
+    accuracy = _accuracy(list(done.values()), "accuracy", "num_val")
+    test = _accuracy([result for result in done.values() if "test_accuracy" in result], "test_accuracy", "num_test")
+    pairs = [(result, base[seed]) for seed, result in done.items() if base[seed]["status"] == "done"]
+    paired = _paired(pairs) if one["name"] != BASELINE else None
+    curves = np.array(list(zip(*(result["curve"] for result in done.values()), strict=False)))  # (epochs, seeds, 4)
     return VariantRow(
         name=one["name"],
         edits=tuple(one["edits"]),
@@ -322,28 +338,50 @@ def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[in
         steps=one["steps"],
         done=len(done),
         accuracy=accuracy.mean if accuracy else None,
-        accuracy_interval=_bounds(accuracy, 0.0, 1.0),
+        accuracy_interval=_bounds(accuracy),
         difference=paired.difference if paired else None,
-        difference_interval=_bounds(paired, -1.0, 1.0),
+        difference_interval=_bounds(paired),
         p_value=paired.p_value if paired else None,
+        p_corrected=None,
         train_loss=_mean([result["train_loss"] for result in done.values()]),
         seconds=_mean([result["training_seconds"] for result in done.values()]),
         gradients_before=_means([result["gradients_before"] for result in done.values()]),
         gradients_after=_means([result["gradients_after"] for result in done.values()]),
-        curve=tuple(
-            tuple(math.fsum(column) / len(column) for column in zip(*rows, strict=True))
-            for rows in zip(*(result["curve"] for result in done.values()), strict=False)
-        ),
+        curve=tuple(map(tuple, curves.mean(1).tolist())) if len(curves) else (),
+        curve_deviation=tuple(map(tuple, curves.std(1, ddof=1).tolist())) if len(curves) and len(done) > 1 else (),
+        test_accuracy=test.mean if test else None,
+        test_accuracy_interval=_bounds(test),
         problems=tuple(f"seed {seed}: {result['status']}: {result['message']}" for seed, result in results.items() if seed not in done),
         diff=tuple(one["diff"]),
     )
 
 
-def _bounds(interval: Any, least: float, most: float) -> tuple[float, float] | None:
-    """The bounds, inside what an accuracy can be."""
-    if interval is None or interval.low is None:
+def _accuracy(done: Sequence[Result], name: str, number: str) -> Interval | None:
+    """The mean accuracy and its interval; over the seeds alone where older trials do not say of how many pictures."""
+    shares = [result[name] for result in done]
+    if all(number in result for result in done):
+        return share_interval(shares, done[0][number]) if done else None
+    return t_interval(shares)
+
+
+def _paired(pairs: Sequence[tuple[Result, Result]]) -> Paired | None:
+    """The difference to the baseline, seed by seed and picture by picture; seed by seed alone where older trials kept no pictures."""
+    if all("hits" in result for pair in pairs for result in pair) and pairs:
+        ours, theirs = (np.stack([_hits(pair[side]) for pair in pairs]) for side in (0, 1))
+        return paired_share_difference(ours, theirs)
+    return paired_difference([ours["accuracy"] for ours, _ in pairs], [theirs["accuracy"] for _, theirs in pairs])
+
+
+def _hits(result: Result) -> np.ndarray:
+    """(n,) bool: which pictures of the validation split were right."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(result["hits"]), np.uint8), count=result["num_val"]).astype(bool)
+
+
+def _bounds(interval: Interval | Paired | None) -> tuple[float, float] | None:
+    """The bounds of an interval that has some, inside what a share or a difference of shares can be."""
+    if interval is None or interval.low is None or interval.high is None:
         return None
-    return max(least, interval.low), min(most, interval.high)
+    return max(-1.0 if isinstance(interval, Paired) else 0.0, interval.low), min(1.0, interval.high)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.files import write_atomically, write_json
-from striate.core.tables import aligned, csv_text
+from striate.core.intervals import least_sign_flip_p
+from striate.core.tables import aligned, csv_text, latex_table
 from striate.core.text import Lines, in_lines
 from striate.workflows.page import Section, code, document, figure, folded, pairs, table
-from striate.workflows.pictures import DPI, drawing, png_bytes
+from striate.workflows.pictures import DPI, drawing, plot_with_band, png_bytes
 
 if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateReport, VariantRow
 
 HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
 SHORT_HEADING = ("variant", "params", "MACs", "accuracy", "95 %", "change", "p", "loss", "gradient", "seconds")
+SIGNIFICANT = 0.05
 LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 
@@ -28,6 +30,7 @@ def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> No
     write_json(place / "ablation.json", data)
     write_atomically(place / "ablation.md", markdown_table(report).encode())
     write_atomically(place / "ablation.csv", csv_table(report).encode())
+    write_atomically(place / "ablation.tex", latex_report(report).encode())
     if picture is not None:
         write_atomically(place / "ablation.png", picture)
     write_atomically(place / "ablation.html", page(report, picture))
@@ -41,11 +44,12 @@ def cells(row: VariantRow, seeds: int) -> list[str]:
         f"{row.macs:,}",
         _with_bounds(row.accuracy, row.accuracy_interval),
         _with_bounds(row.difference, row.difference_interval, sign="+"),
-        "-" if row.p_value is None else f"{row.p_value:.3g}",
+        "-" if row.p_corrected is None else f"{row.p_corrected:.3g}",
         "-" if row.train_loss is None else f"{row.train_loss:.4f}",
         _ratio(row.gradients_before),
         "-" if row.seconds is None else f"{row.seconds:.1f}",
         f"{row.done}/{seeds}",
+        *([_with_bounds(row.test_accuracy, row.test_accuracy_interval)] if row.test_accuracy is not None else []),
     ]
 
 
@@ -71,13 +75,15 @@ def terminal_table(report: AblateReport) -> Lines:
             "-" if row.accuracy is None else f"{row.accuracy:.4f}",
             "-" if row.accuracy_interval is None else "{:.3f}-{:.3f}".format(*row.accuracy_interval),
             "-" if row.difference is None else f"{row.difference:+.4f}",
-            "-" if row.p_value is None else f"{row.p_value:.2g}",
+            "-" if row.p_corrected is None else f"{row.p_corrected:.2g}",
             "-" if row.train_loss is None else f"{row.train_loss:.4g}",
             _ratio(row.gradients_before),
             "-" if row.seconds is None else f"{row.seconds:.1f}",
+            *(["-" if row.test_accuracy is None else f"{row.test_accuracy:.4f}"] if measures_test(report) else []),
         ]
         rows.append([row.name if len(row.name) <= LONGEST_NAME else "", *numbers])
-    heading, *lines = aligned(SHORT_HEADING, rows, range(1, len(SHORT_HEADING))).splitlines()
+    names = (*SHORT_HEADING, *(["test"] if measures_test(report) else []))
+    heading, *lines = aligned(names, rows, range(1, len(names))).splitlines()
     table = [heading]
     for row, line in zip(report.variants, lines, strict=True):
         table += [line] if len(row.name) <= LONGEST_NAME else [row.name, line]
@@ -91,8 +97,51 @@ def _about(report: AblateReport) -> str:
 
 
 def _legend(report: AblateReport) -> Lines:
-    words = "accuracy on the validation split; gradient: of the first weight by that of the last, before training"
-    return in_lines([words] if report.seeds > 1 else [words, "with one seed there is no interval and no p; take --seeds 3 or more"])
+    pictures = f"the {report.num_val:,} pictures" if report.num_val else "the pictures"
+    lines = [
+        "accuracy on the validation split after the last epoch; gradient: of the first weight by that of the last, before training",
+        f"95 %: over other seeds and other pictures than {pictures} of the split",
+    ]
+    if measures_test(report):
+        lines.append("test: accuracy of the epoch that is the best on the validation split")
+    return in_lines([*lines, few_seeds(report.seeds, sum(row.p_value is not None for row in report.variants))])
+
+
+def few_seeds(seeds: int, comparisons: int = 1) -> str:
+    """What a number of seeds cannot tell, in a sentence."""
+    if seeds == 1:
+        return "one seed: the intervals are those of the pictures alone, and nothing tells luck from effect; take --seeds 3 or more"
+    tests = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
+    p = f"p: paired t-test over the seeds{tests}"
+    if seeds == 2:
+        return f"{p}; two seeds hardly show their spread, so that intervals are wide and a small p means little: take 5 or more"
+    if (least := least_sign_flip_p(seeds)) > SIGNIFICANT:
+        return f"{p}; it trusts that accuracies spread evenly: without that, {seeds} seeds give no p below {least:.2g}, 6 seeds 0.031"
+    return p
+
+
+def measures_test(report: AblateReport) -> bool:
+    """Whether the test split was asked for."""
+    return any(row.test_accuracy is not None for row in report.variants)
+
+
+def latex_report(report: AblateReport) -> Lines:
+    """The table for a paper."""
+    heading = (
+        "Variant",
+        "Parameters",
+        "MACs",
+        "Accuracy (95 %)",
+        "Difference (95 %)",
+        "p",
+        *(["Test (95 %)"] if measures_test(report) else []),
+    )
+    rows = []
+    for row in report.variants:
+        name, params, macs, accuracy, difference, p, *_ = cells(row, report.seeds)
+        test = [_with_bounds(row.test_accuracy, row.test_accuracy_interval)] if measures_test(report) else []
+        rows.append([name, params, macs, accuracy, difference, p, *test])
+    return latex_table(heading, rows, range(1, len(heading)), f"{_about(report)}. {few_seeds(report.seeds, len(rows) - 1)}.")
 
 
 def _problems(report: AblateReport) -> list[str]:
@@ -110,23 +159,31 @@ def _counted(number: int) -> str:
 def markdown_table(report: AblateReport) -> Lines:
     """The table, and below it what did not go well."""
     rows = [cells(row, report.seeds) for row in report.variants]
+    heading = full_heading(report)
     lines = [_about(report), ""]
-    lines += ["| " + " | ".join(HEADING) + " |", "| --- |" + " ---: |" * (len(HEADING) - 1)]
+    lines += ["| " + " | ".join(heading) + " |", "| --- |" + " ---: |" * (len(heading) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     problems = _problems(report)
-    return in_lines([*lines, *([""] if problems else []), *problems, ""])
+    return in_lines([*lines, "", *_legend(report).splitlines(), *([""] if problems else []), *problems, ""])
+
+
+def full_heading(report: AblateReport) -> tuple[str, ...]:
+    """The columns of `cells`."""
+    return (*HEADING, *(["test accuracy, 95 %"] if measures_test(report) else []))
 
 
 def csv_table(report: AblateReport) -> str:
     """One row a variant, numbers as they are."""
     header = [
         *("variant", "params", "macs", "steps", "done", "accuracy", "accuracy_low", "accuracy_high"),
-        *("difference", "difference_low", "difference_high", "p_value", "train_loss", "seconds", "problems"),
+        *("difference", "difference_low", "difference_high", "p_value", "p_corrected", "train_loss", "seconds"),
+        *("test_accuracy", "test_accuracy_low", "test_accuracy_high", "problems"),
     ]
     rows: list[list[object]] = []
     for row in report.variants:
         numbers = [row.accuracy, *(row.accuracy_interval or (None, None)), row.difference, *(row.difference_interval or (None, None))]
-        numbers += [row.p_value, row.train_loss, row.seconds]
+        numbers += [row.p_value, row.p_corrected, row.train_loss, row.seconds]
+        numbers += [row.test_accuracy, *(row.test_accuracy_interval or (None, None))]
         shown = ["" if number is None else f"{number:.6g}" for number in numbers]
         rows.append([row.name, row.params, row.macs, row.steps, row.done, *shown, "; ".join(row.problems)])
     return csv_text(header, rows)
@@ -138,14 +195,11 @@ def page(report: AblateReport, picture: bytes | None) -> bytes:
     diffs = "".join(folded(row.name, code("\n".join(row.diff))) for row in report.variants if row.diff)
     rows = [cells(row, report.seeds) for row in report.variants]
     sections = [
-        Section("Variants", table(HEADING, rows, "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
+        Section("Variants", table(full_heading(report), rows, "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
         *([Section("Not done", pairs(problems))] if problems else []),
         *([Section("What each edit changes", diffs)] if diffs else []),
     ]
-    about = (
-        f"{_about(report)}; accuracy of the last epoch on the validation split, p of the paired t-test against the baseline; "
-        "gradient: of the first weight by that of the last, before training."
-    )
+    about = f"{_about(report)}. {'; '.join(_legend(report).splitlines())}."
     return document(f"Ablation of {report.network} on {report.data}", about, sections)
 
 
@@ -159,16 +213,20 @@ def ablation_picture(report: AblateReport) -> bytes | None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
+        band = f" (band: deviation of {report.seeds} seeds)" if report.seeds > 1 else ""
         figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
         panels = figure.subplots(1, 3)
         colours = colormaps["tab10"].colors if len(shown) <= 10 else colormaps["turbo"].resampled(len(shown))(range(len(shown)))  # type: ignore[attr-defined]
         for row, colour in zip(shown, colours, strict=False):
             epochs = [point[0] for point in row.curve]
             for axes, column in zip(panels, (1, 3), strict=False):
-                axes.plot(epochs, [point[column] for point in row.curve], color=colour, marker="o", markersize=3, linewidth=1.4)
+                means = [point[column] for point in row.curve]
+                plot_with_band(axes, epochs, means, [point[column] for point in row.curve_deviation], colour)
             depth = _shares(list(row.gradients_before.values()))
             panels[2].plot(depth, [max(value, 1e-12) for value in row.gradients_before.values()], color=colour, linewidth=1.4)
-        for axes, name in zip(panels, ("training loss", "validation accuracy", "|gradient| before training, by depth"), strict=True):
+        for axes, name in zip(
+            panels, (f"training loss{band}", f"validation accuracy{band}", "|gradient| before training, by depth"), strict=True
+        ):
             axes.set_title(name, loc="left", fontsize=10)
             axes.spines[["top", "right"]].set_visible(False)
         panels[2].set_yscale("log")

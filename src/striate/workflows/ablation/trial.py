@@ -1,4 +1,7 @@
-"""One trial of an ablation, from a prepared folder, in its own process: `python -m striate.workflows.ablation.trial FOLDER PARENT`."""
+"""One trial of an ablation, from a prepared folder, in its own process.
+
+`python -m striate.workflows.ablation.trial FOLDER PARENT [--test]`
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,25 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from striate.core.devices import choose_device, wait_briefly
 from striate.core.errors import NumericError, StriateError, is_out_of_memory
 from striate.core.files import write_json
 from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
-from striate.estimators.fitting import EpochRow, fit_images
-from striate.estimators.model import load
+from striate.engine.fit import validate
+from striate.engine.step import InParts
+from striate.estimators.fitting import EpochRow, FittingRun, fit_images
+from striate.estimators.model import Model, load
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import run
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RESULT, HEARTBEAT = "result.json", "heartbeat"
 LAST_WORDS = 400  # characters of a failure that a trial's row tells
@@ -55,7 +66,7 @@ class Pulse:
         self.step(row.epoch, 0, 0)
 
 
-def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[str, Any] | None:
+def trial(folder: Path, *, data: Any = None, parent: int | None = None, measure_test: bool = False) -> dict[str, Any] | None:
     """Train what `config.yaml` and `network.json` in `folder` describe; what came of it, also where it failed. None: interrupted."""
     started = time.monotonic()
     pulse = Pulse(folder, parent)
@@ -64,10 +75,14 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[
             pulse.end_with_parent()
             plan = plan_of(folder, *config_and_network(folder), pulse.say, data=data)
             before = gradient_norms(plan, fit_images(plan.fitting, plan.train_set, None).module)
-            outcome = run(plan, folder, pulse, diagnose=False)
+            training = fit_images(plan.fitting, plan.train_set, plan.val_set)
+            outcome = run(plan, folder, pulse, training=training, diagnose=False)
             if outcome.interrupted:
                 return None
-            after = gradient_norms(plan, load(folder, device=str(choose_device(plan.fitting.settings.device))).module)
+            hits = hits_of(training)
+            model = load(folder, device=str(choose_device(plan.fitting.settings.device)))
+            after = gradient_norms(plan, model.module)
+            tested = test_accuracy(model, plan) if measure_test else {}
     except NumericError as error:
         return {"status": "diverged", "message": error.message}
     except StriateError as error:
@@ -79,6 +94,9 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[
     return {
         "status": "done",
         "accuracy": last.val_accuracy,
+        "num_val": len(hits),
+        "hits": np.packbits(hits).tobytes().hex(),  # of each val picture, whether the last epoch has it right
+        **tested,
         "val_loss": last.val_loss,
         "train_loss": last.train_loss,
         "seconds": round(time.monotonic() - started, 3),
@@ -88,6 +106,29 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None) -> dict[
         "gradients_before": before,
         "gradients_after": after,
     }
+
+
+def hits_of(training: FittingRun) -> np.ndarray:
+    """(n,) bool: which pictures of the validation split the trained network has right, as the last validation counted them."""
+    found: list[np.ndarray] = []
+
+    def hits(outputs: Tensor, labels: Tensor) -> Tensor:
+        right = outputs.argmax(1) == labels
+        found.append(right.cpu().numpy())
+        return right.sum()
+
+    loop = training.loop
+    if loop.val_batches is None:
+        raise RuntimeError("a trial is trained with a validation split")
+    with loop.kept_weights():
+        validate(loop.model, InParts(loop.val_batches, loop.val_parts), hits_fn=hits)
+    return np.concatenate(found)
+
+
+def test_accuracy(model: Model, plan: Plan) -> dict[str, Any]:
+    """The accuracy of the kept model on the test split."""
+    report = cast("EvaluateReport", evaluate(EvaluateRequest(run=model, data=plan.source, split="test")))  # ablate compares classifiers
+    return {"test_accuracy": report.accuracy, "num_test": report.num_images}
 
 
 def gradient_norms(plan: Plan, module: Any) -> dict[str, float]:
@@ -113,9 +154,9 @@ def gradient_norms(plan: Plan, module: Any) -> dict[str, float]:
     }
 
 
-def main(folder: Path, parent: int) -> int:
+def main(folder: Path, parent: int, *, measure_test: bool = False) -> int:
     """Run the trial for the process `parent` and leave its result; the exit code."""
-    result = trial(folder, parent=parent) if os.getppid() == parent else None
+    result = trial(folder, parent=parent, measure_test=measure_test) if os.getppid() == parent else None
     if result is None:
         return INTERRUPTED
     write_json(folder / RESULT, result)
@@ -124,4 +165,4 @@ def main(folder: Path, parent: int) -> int:
 
 if __name__ == "__main__":
     wait_briefly()
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), measure_test="--test" in sys.argv[3:]))

@@ -37,6 +37,7 @@ class Trial:
     folder: Path
     config: Mapping[str, Any]
     network: str  # JSON
+    measure_test: bool = False  # on the test split too
 
     @property
     def key(self) -> str:
@@ -89,7 +90,7 @@ def left_result(one: Trial) -> Result | None:
 def in_this_process(trials: Sequence[Trial], data: Any) -> Iterator[tuple[Trial, Result]]:
     """One after the other, here: for data that is arrays."""
     for one in trials:
-        result = trial(prepare(one), data=data)
+        result = trial(prepare(one), data=data, measure_test=one.measure_test)
         if result is None:
             raise InterruptedRun("the ablation was stopped")
         write_json(one.folder / RESULT, result)
@@ -131,7 +132,14 @@ def in_processes(trials: Sequence[Trial], *, jobs: int, hang_after: float) -> It
 def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
     folder = prepare(one)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "striate.workflows.ablation.trial", str(folder), str(os.getpid())]
+    command = [
+        sys.executable,
+        "-m",
+        "striate.workflows.ablation.trial",
+        str(folder),
+        str(os.getpid()),
+        *(["--test"] if one.measure_test else []),
+    ]
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -193,7 +201,10 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, t
         raise EnvironmentFault(f"--on ray: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
     try:
         remote = ray.remote(num_cpus=threads, max_retries=0)(trial_on_worker)
-        waiting = {remote.remote(one.seed, json.dumps(dict(one.config)), one.network, hang_after, threads): one for one in trials}
+        waiting = {}
+        for one in trials:
+            words = (one.seed, json.dumps(dict(one.config)), one.network, hang_after, threads, one.measure_test)
+            waiting[remote.remote(*words)] = one  # type: ignore[call-arg]  # the stubs know no arguments with defaults
         while waiting:
             (reference, *_), _ = ray.wait(list(waiting), num_returns=1)
             one = waiting.pop(reference)
@@ -208,12 +219,13 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, t
         ray.shutdown()
 
 
-def trial_on_worker(seed: int, config: str, network: str, hang_after: float, threads: int) -> str:
+def trial_on_worker(seed: int, config: str, network: str, hang_after: float, threads: int, measure_test: bool = False) -> str:
     """The trial that the texts describe, in a folder of the worker's own and a process that may hang or die; its result as JSON."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as temporary:
-        one = Trial(variant="trial", seed=seed, folder=Path(temporary) / "trial", config=json.loads(config), network=network)
+        place = Path(temporary) / "trial"
+        one = Trial(variant="trial", seed=seed, folder=place, config=json.loads(config), network=network, measure_test=measure_test)
         process = _start(one, threads)
         try:
             while (result := _result_of(one, process, hang_after)) is None:

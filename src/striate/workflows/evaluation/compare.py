@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
+from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -19,7 +20,7 @@ from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.evaluate import open_source, read_split
-from striate.workflows.evaluation.measures import Interval, wilson_interval
+from striate.workflows.evaluation.measures import Interval
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
 from striate.workflows.runs.behind import config_behind, run_of

@@ -7,17 +7,16 @@ Where probabilities tie, the class that comes first is the answer, here as at pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
+from striate.core.intervals import wilson_interval
 
 NUM_BINS = 15  # of the calibration error
 LOG_LOSS_FLOOR = float(np.finfo(np.float64).eps)  # no probability counts as less, so that the loss stays finite
 SUM_TOLERANCE = 1e-4  # of a row of probabilities; float32 rounding is far below
-Z_95 = NormalDist().inv_cdf(0.975)
 
 Interval = tuple[float, float]
 
@@ -116,19 +115,6 @@ def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tu
             "Give the softmax of the logits; where they are not finite, train again with a lower learning rate.",
         )
     return probs, labels.astype(np.int64)
-
-
-def wilson_interval(successes: int, trials: int) -> Interval:
-    """Wilson's 95 % interval of a binomial share; it never leaves [0, 1] and is honest at 0, at 1 and for one trial.
-
-    Source: Wilson, 1927, Journal of the American Statistical Association 22(158).
-    """
-    share, z2 = successes / trials, Z_95**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z_95 * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    low = 0.0 if successes == 0 else float(centre - half)
-    high = 1.0 if successes == trials else float(centre + half)
-    return low, high
 
 
 def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS) -> float:

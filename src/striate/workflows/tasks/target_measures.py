@@ -12,7 +12,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, NumericError, ShapeError
-from striate.workflows.evaluation.measures import Interval, wilson_interval
+from striate.core.intervals import wilson_interval
+from striate.workflows.evaluation.measures import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

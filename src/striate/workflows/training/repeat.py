@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import InterruptedRun, UsageError
-from striate.core.files import write_json
+from striate.core.files import write_atomically, write_json
+from striate.core.intervals import share_interval, t_interval
+from striate.core.tables import latex_table
 from striate.core.text import Lines, command, in_lines
 from striate.data.folds import folds
 from striate.data.sources import open_data
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.pictures import bands_picture
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Watch
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
@@ -22,6 +27,8 @@ from striate.workflows.training.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+MANY = 5  # trainings, from which their deviation is known to about a third
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -32,6 +39,7 @@ class RepeatRequest:
     seeds: Annotated[int, Field(ge=2)] | None = None  # from 0 on, on one division into train and val
     folds: Annotated[int, Field(ge=2)] | None = None  # each picture of the training split validates once
     output: Path | None = None  # the folder of all the runs; runs/repeat/NAME-NNN by default
+    test: bool = False  # measure each kept model on the test split too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,7 @@ class Repetition:
     accuracy: float | None  # of val; None: of numbers
     loss: float
     num_val: int
+    test_accuracy: float | None = None  # where it was asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +60,12 @@ class Spread:
 
     mean: float
     deviation: float  # between trainings, with n - 1 below
-    interval: tuple[float, float]  # of the mean, 95 %, Student's
+    interval: tuple[float, float]  # of the mean, 95 %: of a loss over other trainings, of an accuracy over other pictures too
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatReport:
-    """Mean and deviation over the trainings. Those of folds share pictures, so their interval is rather too narrow."""
+    """Mean and deviation over the trainings. Those of folds share training pictures, so their interval is rather too narrow."""
 
     folder: str
     network: str
@@ -65,6 +74,8 @@ class RepeatReport:
     accuracy: Spread | None
     loss: Spread
     repetitions: list[Repetition]
+    test_accuracy: Spread | None = None
+    picture: str | None = None  # the curves of all trainings
 
 
 def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatReport:
@@ -82,7 +93,7 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
-    reports, found = [], []
+    reports, found, tests = [], [], []
     for what, training in trainings:
         with removed_if_unbegun(folder):
             report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
@@ -91,17 +102,36 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
                 f"{report.run}: stopped before its end", f"Go on with it: {command('striate', 'train', '--resume', Path(report.run))}"
             )
         reports.append(report)
-        one = Repetition(run=report.run, what=what, accuracy=report.val.accuracy, loss=report.val.loss, num_val=report.num_val)
-        found.append(one)
+        tested = test_measures(report.run, training) if request.test else None
+        tests += [tested.num_images] if tested else []
+        found.append(
+            Repetition(
+                run=report.run,
+                what=what,
+                accuracy=report.val.accuracy,
+                loss=report.val.loss,
+                num_val=report.num_val,
+                test_accuracy=tested.accuracy if tested else None,
+            )
+        )
     accuracies = [one.accuracy for one in found if one.accuracy is not None]
+    tested_accuracies = [one.test_accuracy for one in found if one.test_accuracy is not None]
+    num_val = found[0].num_val if request.seeds else sum(one.num_val for one in found)
+    picture = folder / "curves.png"
+    curves = [RunFolder(Path(one.run)).read_metrics() for one in found]
+    write_atomically(
+        picture, bands_picture(curves, title=f"{reports[0].network} on {name}, {len(found)} trainings (band: their deviation)")
+    )
     result = RepeatReport(
         folder=str(folder),
         network=reports[0].network,
         data=str(name),
         seconds=sum(report.seconds for report in reports),
-        accuracy=spread_of(accuracies) if len(accuracies) == len(found) else None,
+        accuracy=share_spread(accuracies, num_val, same_images=bool(request.seeds)) if len(accuracies) == len(found) else None,
         loss=spread_of([one.loss for one in found]),
         repetitions=found,
+        test_accuracy=share_spread(tested_accuracies, tests[0]) if tested_accuracies else None,
+        picture=str(picture),
     )
     write_json(folder / "repeat.json", dataclasses.asdict(result))
     return result
@@ -123,13 +153,31 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
             yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold)
 
 
-def spread_of(values: list[float]) -> Spread:
-    """Mean, sample deviation and Student's 95 % interval of the mean, of two values or more."""
-    from scipy.stats import t
+def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
+    """The measures of the kept model on the test split.
 
-    mean, deviation = statistics.fmean(values), statistics.stdev(values)
-    half = float(t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
-    return Spread(mean=mean, deviation=deviation, interval=(mean - half, mean + half))
+    Raises:
+        UsageError: the model gives no classes.
+    """
+    request = EvaluateRequest(
+        run=Path(run), data=training.data, split="test", data_dir=training.data_dir, skip_unreadable=training.skip_unreadable
+    )
+    report = evaluate(request)
+    if not isinstance(report, EvaluateReport):
+        raise UsageError("--test: the models give no classes", "Leave --test out, and evaluate each run.")
+    return report
+
+
+def spread_of(values: list[float]) -> Spread:
+    """Mean, sample deviation and Student's 95 % interval of the mean, of two losses or more, which are not negative."""
+    mean, low, high = cast("tuple[float, float, float]", t_interval(values))
+    return Spread(mean=mean, deviation=statistics.stdev(values), interval=(max(0.0, low), high))
+
+
+def share_spread(shares: list[float], num_images: int, *, same_images: bool = True) -> Spread:
+    """The same of accuracies, whose interval is over other pictures too (see `share_interval`), and within [0, 1]."""
+    mean, low, high = cast("tuple[float, float, float]", share_interval(shares, num_images, same_images=same_images))
+    return Spread(mean=mean, deviation=statistics.stdev(shares), interval=(low, high))
 
 
 def summary(report: RepeatReport) -> Lines:
@@ -137,9 +185,37 @@ def summary(report: RepeatReport) -> Lines:
     lines = []
     for one in report.repetitions:
         accuracy = f"accuracy {one.accuracy:.4f}   " if one.accuracy is not None else ""
-        lines.append(f"{one.what:<14}{accuracy}loss {one.loss:.4f}   {one.num_val:,} val pictures   {one.run}")
-    for word, spread in (("accuracy", report.accuracy), ("loss", report.loss)):
-        if spread is not None:
-            low, high = spread.interval
-            lines.append(f"{word:<14}{spread.mean:.4f} +- {spread.deviation:.4f} (95 % interval of the mean {low:.4f} to {high:.4f})")
+        test = f"test {one.test_accuracy:.4f}   " if one.test_accuracy is not None else ""
+        lines.append(f"{one.what:<14}{accuracy}{test}loss {one.loss:.4f}   {one.num_val:,} val pictures   {one.run}")
+    lines += [f"{word:<14}{in_words(spread)}" for word, spread in measures_of(report).items()]
+    lines += [few_trainings(report), *([f"curves        {report.picture}"] if report.picture else [])]
     return in_lines([*lines, ""])
+
+
+def measures_of(report: RepeatReport) -> dict[str, Spread]:
+    """The measures over the trainings, those that there are."""
+    named = {"accuracy": report.accuracy, "test accuracy": report.test_accuracy, "loss": report.loss}
+    return {word: spread for word, spread in named.items() if spread is not None}
+
+
+def in_words(spread: Spread) -> str:
+    """Mean, deviation and interval."""
+    low, high = spread.interval
+    return f"{spread.mean:.4f} ± {spread.deviation:.4f} (95 % interval of the mean {low:.4f} to {high:.4f})"
+
+
+def few_trainings(report: RepeatReport) -> str:
+    """What so many trainings can tell."""
+    count = len(report.repetitions)
+    words = f"the deviation is between {count} trainings; the interval of an accuracy is over other trainings and other pictures"
+    return f"{words}; {count} trainings hardly show their spread, take 5 or more" if count < MANY else words
+
+
+def latex_report(report: RepeatReport) -> Lines:
+    """The measures for a paper."""
+    rows = [
+        [word, f"{spread.mean:.4f}", f"{spread.deviation:.4f}", "{:.4f} to {:.4f}".format(*spread.interval)]
+        for word, spread in measures_of(report).items()
+    ]
+    caption = f"{report.network} on {report.data}: {few_trainings(report)}."
+    return latex_table(("Measure", "Mean", "Deviation", "95 % interval of the mean"), rows, range(1, 4), caption)
