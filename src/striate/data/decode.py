@@ -111,7 +111,7 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
         channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
         transparent = image.has_transparency_data
         height, width = image.size[::-1]
-        with _room(image, str(path)):
+        with _room(image, str(path)) if image.format == "PNG" else contextlib.nullcontext():
             turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns TIFF itself
         if turned:
             height, width = width, height
