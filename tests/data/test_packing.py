@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from striate.core.images import ImageSpec
 from striate.data import packing
 from striate.data.batches import Augmentation, Batches
 from striate.data.packing import data_directory, room_for, take_rows
+from striate.data.ranges import as_bytes
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
 
@@ -121,3 +123,15 @@ def test_the_data_directory_is_the_argument_then_the_variable_then_the_cache(mon
     assert data_directory() == tmp_path / "here"
     monkeypatch.delenv("STRIATE_DATA")
     assert data_directory() == Path.home() / ".cache/striate/data"
+
+
+def test_floats_become_bytes_without_a_second_array_of_floats():
+    """By hand: 0, 0.5 and 1 of 255 are 0, 128 (127.5, to the even one) and 255. Above the bytes themselves, a part of them is held."""
+    values = np.zeros((9000, 10, 10, 1))
+    values[4000:], values[8000:] = 0.5, 1
+    tracemalloc.start()
+    whole = as_bytes(values, "X")
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert whole.dtype == np.uint8 and [int(whole[k].mean()) for k in (0, 3999, 4000, 7999, 8000, 8999)] == [0, 0, 128, 128, 255, 255]
+    assert taken < values.nbytes * 0.6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.data.packing import ROWS_AT_A_TIME, room_for
 
 BITS = (8, 10, 12, 14, 16)  # that cameras and scanners have
 ROUNDING = 0.5 / 255  # floats that lie outside [0, 1] by less become the nearest of the 256 values all the same
@@ -30,7 +31,10 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind != "f" and low >= 0 and high <= 255:
         return array.astype(np.uint8)
     if array.dtype.kind == "f" and low >= -ROUNDING and high <= 1 + ROUNDING:
-        return np.ascontiguousarray(np.rint(array.clip(0, 1) * 255).astype(np.uint8))
+        whole = room_for(array.shape)
+        for start in range(0, len(array), ROWS_AT_A_TIME):  # so that no second array of floats is made
+            whole[start : start + ROWS_AT_A_TIME] = np.rint(array[start : start + ROWS_AT_A_TIME].clip(0, 1) * 255)
+        return whole
     kind = "floats" if array.dtype.kind == "f" else f"{array.dtype} values"
     raise DataError(f"{name} must be uint8, or floats in [0, 1], got {kind} from {low:g} to {high:g}", scaling(low, high))
 
