@@ -149,7 +149,8 @@ def test_an_index_of_no_class_is_named_with_its_place(folder: Path) -> None:
     [("RGB", "colours (mode RGB)"), ("RGBA", "colours (mode RGBA)"), ("LA", "transparency (mode LA)"), ("I;16", "16 bits (mode I;16)")],
 )
 def test_a_mask_that_holds_no_indices_is_named(folder: Path, mode: str, what: str) -> None:
-    write(folder / "masks" / "a.png", Image.new(mode, (WIDTH, HEIGHT)))
+    colour = {"RGB": (9, 0, 0), "RGBA": (9, 0, 0, 255), "LA": (0, 0), "I;16": 300}[mode]
+    write(folder / "masks" / "a.png", Image.new(mode, (WIDTH, HEIGHT), colour))
     assert broken(folder) == f"{folder / 'masks' / 'a.png'}: a mask must hold class indices, got a picture with {what}"
 
 
@@ -360,3 +361,104 @@ def test_a_picture_that_is_not_decoded_stops_or_is_left_out_with_its_mask(folder
     assert broken(folder).endswith("h.heic (HEIC pictures are not decoded here)")
     source = open_masks(folder, skip_unreadable=True)
     assert source.notes == (f"1 file unreadable and left out: {folder / 'images' / 'h.heic'}",) and source.num_images("train") == 2
+
+
+# ---- what the numbers mean
+
+
+def two_tones(folder: Path, white: int = 255, dtype: type = np.uint8) -> np.ndarray:
+    """Masks of `folder` that are black and white; what is read of them."""
+    for name in "ab":
+        write(folder / "masks" / f"{name}.png", np.where(stripes() == 1, white, 0).astype(dtype))
+    return (stripes() == 1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("white", "dtype"), [(255, np.uint8), (65535, np.uint16)])
+def test_black_and_white_masks_are_two_classes_and_it_is_said(folder: Path, white: int, dtype: type) -> None:
+    expected = two_tones(folder, white, dtype)
+
+    source = open_masks(folder)
+
+    assert source.classes == ("background", "object")
+    assert source.notes == ("masks of 0 and 255 alone: black is read as class 'background', white as class 'object'",)
+    np.testing.assert_array_equal(source.read("train").labels[0], expected)
+    assert source.class_counts("train")["object"] == 2 * expected.sum()
+    (folder / "classes.txt").write_text("ground\ndisc")
+    assert open_masks(folder).classes == ("ground", "disc")
+    np.testing.assert_array_equal(open_masks(folder).read("train").labels[0], expected)
+
+
+def test_255_has_no_class_where_there_are_indices(folder: Path) -> None:
+    """As VOC has it; also where only one mask of all tells that these are indices."""
+    expected = two_tones(folder)
+    write(folder / "masks" / "b.png", expected)
+    source = open_masks(folder)
+    assert source.classes == ("0", "1") and source.notes == ()
+    assert set(np.unique(source.read("train").labels[0]).tolist()) == {0, 255}
+
+
+def test_another_value_among_black_and_white_masks_is_named(folder: Path) -> None:
+    two_tones(folder)
+    for kind in ("images", "masks"):
+        write(folder / "train" / kind / "a.png", (folder / kind / "a.png").read_bytes())
+        write(folder / "val" / kind / "a.png", stripes() if kind == "masks" else (folder / kind / "a.png").read_bytes())
+        for path in (folder / kind).iterdir():
+            path.unlink()
+        (folder / kind).rmdir()
+    with pytest.raises(DataError, match=r"val/masks/a\.png: holds 1 and 2, but the training masks are black and white") as caught:
+        open_masks(folder).read("val")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("greys", [[0, 128, 255], [0, 85, 170], [0, 200]])
+def test_greys_that_are_no_indices_are_refused_and_the_remedy_writes_them(folder: Path, greys: list[int]) -> None:
+    painted = np.array(greys, np.uint8)[np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % len(greys)]
+    for name in "ab":
+        write(folder / "masks" / f"{name}.png", painted)
+    with pytest.raises(DataError, match="which look like greys of") as caught:
+        open_masks(folder)
+
+    line = caught.value.remedy.rpartition("mask = ")[2]
+    for name in "ab":
+        write(folder / "masks" / f"{name}.png", eval(line, {"mask": painted, "np": np}))
+    assert open_masks(folder).classes == tuple(map(str, range(len(greys))))
+
+
+def test_greys_of_named_classes_are_told_how_to_become_indices(folder: Path) -> None:
+    (folder / "classes.txt").write_text("ground\ndisc\ncar")
+    painted = np.array([0, 100, 200], np.uint8)[stripes() % 3]
+    write(folder / "masks" / "a.png", painted)
+    with pytest.raises(DataError, match="hold the index of no class, such as 100") as caught:
+        open_masks(folder).read("train")
+    written = eval(caught.value.remedy.rpartition("mask = ")[2], {"mask": painted, "np": np})
+    np.testing.assert_array_equal(written, stripes() % 3)
+
+
+def test_smoothed_edges_are_refused_and_the_remedy_undoes_them(folder: Path) -> None:
+    smooth = np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH)
+    for name in "ab":
+        write(folder / "masks" / f"{name}.png", smooth)
+    with pytest.raises(DataError, match="54 different values up to 255: edges that were smoothed, or saved as JPEG") as caught:
+        open_masks(folder)
+    for name in "ab":
+        write(folder / "masks" / f"{name}.png", eval(caught.value.remedy.rpartition("mask = ")[2], {"mask": smooth, "np": np}))
+    np.testing.assert_array_equal(open_masks(folder).read("train").labels[0], smooth >= 128)
+
+
+def test_grey_that_is_kept_in_colours_or_in_16_bits_is_read_as_it_is(tmp_path: Path) -> None:
+    opaque = np.full_like(stripes(), 255)
+    kept = (np.dstack([stripes()] * 3), np.dstack([stripes()] * 3 + [opaque]), np.dstack([stripes(), opaque]), stripes().astype(np.uint16))
+    for place, pixels in enumerate(kept):
+        write(tmp_path / f"{place}.png", pixels)
+        np.testing.assert_array_equal(decode_mask(tmp_path / f"{place}.png"), stripes())
+
+
+def test_painted_masks_are_told_how_to_become_indices(tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [0, 0, 200], [200, 0, 0]], np.uint8)
+    rgb = colours[stripes() % 3]
+    write(tmp_path / "m.png", rgb)
+    with pytest.raises(DataError, match="got a picture with colours") as caught:
+        decode_mask(tmp_path / "m.png")
+    assert f"colours = {colours.tolist()}" in caught.value.remedy
+    line = caught.value.remedy.rpartition("mask = ")[2]
+    np.testing.assert_array_equal(eval(line, {"rgb": rgb, "colours": colours}), stripes() % 3)

@@ -23,6 +23,7 @@ from striate.core.memory import MemoryShare
 from striate.data.fitting import fit_image
 from striate.data.kinds import DECODED
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
+from striate.data.mask_values import indices_of
 from striate.data.transparency import Ground, flattened, ground_of
 
 __all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
@@ -130,20 +131,16 @@ def ground_of_file(path: str | PathLike[str]) -> Ground:
 
 
 def decode_mask(path: str | PathLike[str]) -> np.ndarray:
-    """The numbers of a PNG file as uint8 (H, W): the indices of a palette, grey values of up to 8 bits.
+    """The numbers of a PNG file as uint8 (H, W): the indices of a palette, or grey values that fit into 8 bits (`indices_of`).
 
     Raises:
-        DataError: not a PNG file, damaged, cut short, too large, in colour, or with 16 bits; names it.
+        DataError: not a PNG file, damaged, cut short, too large, in colour, or with larger values; names it.
     """
     with _opened(path, str(path), whole=True) as (image, _):
         if image.format != "PNG":
             raise DataError(f"a mask must be a PNG file, got {image.format}", "Save the class indices without loss, as PNG.")
-        if image.mode not in ("P", "L", "1"):
-            what = {"RGB": "colours", "RGBA": "colours", "LA": "transparency"}.get(image.mode, "16 bits")
-            remedy = "Save one class index a pixel: a PNG file with a palette, or grey with 8 bits."
-            raise DataError(f"a mask must hold class indices, got a picture with {what} (mode {image.mode})", remedy)
         with _room(image, str(path)):
-            return np.array(image, np.uint8)  # of "1": 0 and 1
+            return indices_of(image)
 
 
 @contextlib.contextmanager

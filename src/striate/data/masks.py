@@ -1,7 +1,8 @@
 """Pictures with a class for each pixel: `root/{images,masks}/*`, or `root/{train,val,test}/{images,masks}/*`.
 
 A mask is a PNG file with the name of its picture, as large as it, with a palette or grey: each pixel holds the index of its class, or 255
-where it has none. `root/classes.txt` names the classes, one a line; without it they are called by their numbers.
+where it has none. Masks of 0 and 255 alone are black and white: two classes. `root/classes.txt` names the classes, one a line; without it
+they are called by their numbers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from striate.data.fitting import IGNORED, fit_mask, with_channels
 from striate.data.folder import in_threads, known_header, picture_files, whole_header
 from striate.data.layout import Layers, Layout, folders_of_splits, refuse_splits_in_classes
 from striate.data.listing import leave_out_top, pictures_below, subfolders_of
+from striate.data.mask_values import THRESHOLD, TWO_TONES, are_two_tones, from_two_tones, refuse_colours, remedy_for
 from striate.data.omissions import NO_LABELS, NO_PAIR, Ledger, count_of, some, unreadable
 from striate.data.packing import put, room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
@@ -73,6 +75,7 @@ class MaskSource(DataSource):
 
     task: Task = "segment"
     pairs: Mapping[str, Sequence[Pair]] = field(default_factory=dict, repr=False)
+    two_tones: bool = False  # 0 and 255 are the two classes
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -90,7 +93,10 @@ class MaskSource(DataSource):
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def _masks(self, pairs: Sequence[Pair]) -> Iterator[np.ndarray]:
-        return (checked_mask(pair.mask, len(self.classes)) for pair in pairs)
+        return (self._mask(pair.mask) for pair in pairs)
+
+    def _mask(self, path: Path) -> np.ndarray:
+        return two_tone_mask(path) if self.two_tones else checked_mask(path, len(self.classes))
 
     def of(self, split: str) -> Sequence[Pair]:
         """The files of a split.
@@ -118,7 +124,7 @@ class MaskSource(DataSource):
         masks = dict(pairs)
 
         def pack(picture: Path) -> None:
-            pixels, mask = decode_image(picture, spec), checked_mask(masks[picture], len(self.classes))
+            pixels, mask = decode_image(picture, spec), self._mask(masks[picture])
             if spec is None:
                 pixels = with_channels(pixels, self.channels)
             else:
@@ -135,8 +141,8 @@ class MaskSource(DataSource):
 def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto") -> MaskSource:
     """The pictures and masks of a folder.
 
-    The files are only looked into here, but for the training masks where no classes.txt tells how many classes there are, and for all
-    pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so.
+    The files are only looked into here, but for the training masks, where no classes.txt tells how many classes there are or it names
+    two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so.
 
     Raises:
         DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, folders
@@ -164,14 +170,21 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
         raise unreadable(every, "; no picture is left")
     _check_masks(pairs, headers)
 
-    classes = _class_names(root) or _numbers(pairs["train"])
+    classes = _class_names(root)
+    two_tones = len(classes) in (0, 2) and are_two_tones(decode_mask(pair.mask) for pair in pairs["train"])
+    if two_tones:
+        classes = classes or TWO_TONES
+        notes.append(f"masks of 0 and 255 alone: black is read as class {classes[0]!r}, white as class {classes[1]!r}")
+    classes = classes or _numbers(pairs["train"])
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
     ledger.forget(root / CLASSES)
     left_out = ledger.omissions()
     notes += [omission.words for omission in left_out]
-    return MaskSource(root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs, left_out=left_out)
+    return MaskSource(
+        root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs, left_out=left_out, two_tones=two_tones
+    )
 
 
 def _paired(folder: Path, ledger: Ledger) -> list[Pair]:
@@ -192,7 +205,8 @@ def _paired(folder: Path, ledger: Ledger) -> list[Pair]:
         stems = {other.with_suffix(".png"): other for other in there}
         other = f"; {stems[missing[0]].name} is not a PNG file" if missing[0] in stems else ""
         message = f"{count_of(missing)} missing: {some(missing)}, the mask of {by_mask[missing[0]].name}{other}"
-        raise DataError(message, "Give each picture of images/ a mask in masks/: a PNG file with the same name.")
+        remedy = "Give each picture of images/ a mask in masks/: a PNG file with the same name."
+        raise DataError(message, f"{remedy} JPEG smooths edges; of two classes, undo that first: {THRESHOLD}" if other else remedy)
     not_read = {(masks / picture.relative_to(images)).with_suffix(".png") for picture in ledger.unreadable if images in picture.parents}
     ledger.leave_out(NO_PAIR, there - set(by_mask) - not_read)
     return [Pair(picture, mask) for mask, picture in by_mask.items()]
@@ -239,16 +253,30 @@ def _class_names(root: Path) -> tuple[str, ...]:
 
 def _numbers(pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Numbers as names, up to the largest class index of the masks."""
-    largest, bad = in_threads(_largest, [pair.mask for pair in pairs])
+    found, bad = in_threads(_values, [pair.mask for pair in pairs])
     if bad:
         raise next(iter(bad.values()))
-    names = [str(index) for index in range(max(largest.values()) + 1)]
+    values = np.unique(np.concatenate(list(found.values())))
+    refuse_colours(values, str(pairs[0].mask.parent))
+    names = [str(index) for index in range(int(max(values[values != IGNORED], default=-1)) + 1)]
     return checked_classes(str(pairs[0].mask.parent), names, "Draw masks with at least the indices 0 and 1, or add a classes.txt.")
 
 
-def _largest(path: Path) -> int:
-    mask = decode_mask(path)
-    return max((int(index) for index in np.unique(mask) if index != IGNORED), default=-1)
+def _values(path: Path) -> np.ndarray:
+    """The different numbers of a mask."""
+    return np.unique(decode_mask(path))
+
+
+def two_tone_mask(path: Path) -> np.ndarray:
+    """The mask (H, W) uint8 of a file that is black, class 0, and white, class 1.
+
+    Raises:
+        DataError: it cannot be read, or holds another value; names it.
+    """
+    try:
+        return from_two_tones(decode_mask(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error.message.removeprefix(f'{path}: ')}", error.remedy) from None
 
 
 def checked_mask(path: Path, num_classes: int) -> np.ndarray:
@@ -262,9 +290,7 @@ def checked_mask(path: Path, num_classes: int) -> np.ndarray:
     if len(wrong):
         row, column = wrong[0]
         message = f"{path}: {len(wrong):,} pixels hold the index of no class, such as {mask[row, column]} at row {row}, column {column}"
-        raise DataError(
-            f"{message}; there are {num_classes} classes", f"Use 0 to {num_classes - 1}, and 255 for no class; or add to classes.txt."
-        )
+        raise DataError(f"{message}; there are {num_classes} classes", remedy_for(np.unique(mask), num_classes))
     return mask
 
 
