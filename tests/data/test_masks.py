@@ -328,7 +328,7 @@ def test_the_held_out_pictures_do_not_depend_on_their_order() -> None:
     assert set(train.paths) | set(val.paths) == set(data.paths)
     assert set(again.paths) == set(val.paths)
     np.testing.assert_array_equal(val.labels, data.labels[[data.paths.index(path) for path in val.paths]])
-    with pytest.raises(DataError, match="noise has 1 training picture; at least 2 are needed"):
+    with pytest.raises(DataError, match="the data has 1 training picture; at least 2 are needed"):
         split_train_val(data.take(np.array([0])), fraction=0.3, seed=4)
     with pytest.raises(UsageError, match=r"must lie between 0 and 1, got 1\.5"):
         split_train_val(data, fraction=1.5, seed=4)

@@ -69,11 +69,17 @@ def test_a_share_outside_0_and_1_is_refused(fraction: float):
         split_train_val(image_set((5, 5)), fraction=fraction)
 
 
-def test_a_class_with_one_picture_is_named():
-    with pytest.raises(DataError, match=r"class 'class1' has 1 training picture") as caught:
-        split_train_val(image_set((5, 1)))
+def test_the_single_picture_of_a_class_is_trained_on():
+    train, val = split_train_val(image_set((5, 1, 1)))
+
+    assert (np.bincount(train.labels).tolist(), np.bincount(val.labels).tolist()) == ([4, 1, 1], [1])
+
+
+def test_classes_of_one_picture_each_cannot_hold_one_out():
+    with pytest.raises(DataError, match=r"each class has 1 training picture; at least 2 are needed to hold one out") as caught:
+        split_train_val(image_set((1, 1, 1)))
     assert caught.value.exit_code == 3
-    assert "Add pictures of it" in caught.value.remedy
+    assert "a val split" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("count", "expected"), [(65, (40, 20, 3, 2)), (32, (20, 10, 1, 1)), (4, (1, 1, 1, 1)), (13, (8, 3, 1, 1))])
@@ -104,12 +110,20 @@ def test_too_few_or_too_many_are_refused():
 class Recorded:
     """A source that says what was read of it."""
 
+    name = "photos"
+
     def __init__(self, **parts: ImageSet) -> None:
         self.parts, self.reads, self.splits = parts, [], tuple(parts)
 
-    def read(self, split: str, *, spec: ImageSpec | None = None) -> ImageSet:
+    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> ImageSet:
         self.reads.append(split)
-        return self.parts[split]
+        return self.parts[split] if places is None else self.parts[split].take(places)
+
+    def strata(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        return self.parts[split].labels, self.parts[split].classes
+
+    def paths(self, split: str) -> tuple[str, ...]:
+        return self.parts[split].paths
 
 
 def test_a_part_reads_no_more_than_itself_and_asks_the_number_trained_on_of_train_alone():

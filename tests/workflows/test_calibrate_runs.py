@@ -12,7 +12,7 @@ from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.sources import open_data
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
-from striate.workflows.evaluation.evaluate import read_split
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.predict import answer_rows
 
 
@@ -77,7 +77,8 @@ def test_strangers_may_lie_in_one_folder(run, noise, tmp_path):
 
     model, logits = striate.load(run), []
     for pictures in (open_data("digits"), sorted((noise / "snow").iterdir())):
-        images = model.read(pictures) if isinstance(pictures, list) else read_split(pictures, "val", model, None, lambda _: None).images
+        own = open_labelled(model, None, pictures, verb="calibrate MODEL") if not isinstance(pictures, list) else None
+        images = model.read(pictures) if own is None else own.read("val", lambda _: None).images
         logits.append(model.outputs(images).max(1))
     above = np.mean(logits[0][:, None] > logits[1][None]) + np.mean(logits[0][:, None] == logits[1][None]) / 2
     assert snow.auroc["max_logit"] == pytest.approx(above)  # the share of pairs in which the digit scores above the stranger

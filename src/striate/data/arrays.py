@@ -12,6 +12,7 @@ from striate.core.errors import DataError
 from striate.core.targets import Task
 from striate.data.archives import npz_arrays
 from striate.data.fitting import fit_images
+from striate.data.identities import picture_digests
 from striate.data.ranges import as_bytes, reshaping
 from striate.data.records import DataSource, Part, checked_classes
 from striate.data.targets import as_label_sets, as_numbers, is_one_hot, plain, task_in_words, task_of
@@ -88,15 +89,17 @@ def open_arrays(
     *,
     task: Task | None = None,
     names: Any = None,
+    to_train: bool = True,
 ) -> DataSource:
     """A source of arrays: split -> (X, y). The classes are the sorted labels of the training split.
 
     Args:
-        splits: The arrays; at least of train.
+        splits: The arrays; at least of train where it is to be trained on.
         name: What the source, and its pictures, are called.
         fields: What errors call the arrays of each split; Keras' keys by default.
         task: What the targets are for; None tells it from the training split's (`task_of`).
         names: What the columns of numbers or of labels are called; "y", or their places, by default.
+        to_train: Whether a network is to be trained on them; else the classes are the labels of all splits, also a single one.
 
     Raises:
         DataError: bad shapes, one class, or a label in another split that the training split has not.
@@ -104,27 +107,30 @@ def open_arrays(
     words = {split: tuple(f"{name}: {field}" for field in pair) for split, pair in (fields or KEYS).items()}
     splits, notes = _without_empty(splits, words)
     images = {split: as_images(x, words[split][0]) for split, (x, _) in splits.items()}
-    asked, task = task, task or task_of(splits["train"][1])
+    first = "train" if "train" in splits else next(iter(splits))
+    asked, task = task, task or task_of(splits[first][1])
     labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
     if asked is None:
-        notes += task_in_words(task, splits["train"][1], words["train"][1])
+        notes += task_in_words(task, splits[first][1], words[first][1])
     if task == "classify":
-        classes = checked_classes(
-            words["train"][1], [str(value) for value in np.unique(labels["train"])], "Give labels of two classes or more."
-        )
+        if to_train:
+            found = [str(value) for value in np.unique(labels["train"])]
+            classes = checked_classes(words["train"][1], found, "Give labels of two classes or more.")
+        else:
+            classes = tuple(sorted({str(value) for values in labels.values() for value in np.unique(values)}))
         labels = {split: numbered(values, classes, words[split][1]) for split, values in labels.items()}
     else:
         classes = _column_names(labels, words, task, names)
     parts = {}
     for split, values in labels.items():
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(values)))
-        parts[split] = partial(Part, values, paths, partial(fit_images, images[split]))
+        parts[split] = partial(Part, values, paths, partial(fit_images, images[split]), digests=partial(picture_digests, images[split]))
     shapes = sorted({array.shape[1:] for array in images.values()})
     if len({shape[2] for shape in shapes}) != 1:
         raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Bring them to one.")
-    height, width, channels = images["train"].shape[1:]
+    height, width, channels = images[first].shape[1:]
     if channels > 4:
-        read = f"{words['train'][0]}: read as pictures of {height} x {width} with {channels} channels"
+        read = f"{words[first][0]}: read as pictures of {height} x {width} with {channels} channels"
         notes.append(f"{read}; if it is (n, c, h, w), move the channels last: X.transpose(0, 2, 3, 1)")
     return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts, tuple(notes), task)
 
@@ -146,10 +152,13 @@ def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
 
 def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...]], task: Task, names: Any) -> tuple[str, ...]:
     """What the columns of the targets are called, if all splits have the same number of them."""
-    columns = labels["train"].shape[1]
+    first = "train" if "train" in labels else next(iter(labels))
+    columns = labels[first].shape[1]
     for split, values in labels.items():
         if values.shape[1] != columns:
-            message = f"{words[split][1]} has {values.shape[1]} columns, but the training split has {columns}"
+            message = (
+                f"{words[split][1]} has {values.shape[1]} columns, but the {'training' if first == 'train' else first} split has {columns}"
+            )
             raise DataError(message, "Give the same targets for each split.")
     if names is None:
         single = "y" if columns == 1 else None
@@ -175,8 +184,10 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndar
     return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
 
 
-def open_npz(path: Path, *, task: Task | None = None) -> DataSource:
+def open_npz(path: Path, *, task: Task | None = None, to_train: bool = True) -> DataSource:
     """The arrays of an `.npz` file: x_train, y_train, and x_test, y_test, x_val, y_val where it has them.
+
+    Without `to_train`, it need not have the first two where it has others.
 
     Where the targets are numbers or sets of labels, y_names may name their columns.
 
@@ -186,7 +197,7 @@ def open_npz(path: Path, *, task: Task | None = None) -> DataSource:
     """
     content = npz_arrays(path)
     missing = [key for key in KEYS["train"] if key not in content]
-    if missing:
+    if missing and (to_train or not any(key in content for pair in KEYS.values() for key in pair)):
         raise DataError(
             f"{path}: has no {' and no '.join(missing)}; it holds {', '.join(content) or 'nothing'}",
             "Save the arrays as x_train, y_train, x_test, y_test.",
@@ -198,6 +209,6 @@ def open_npz(path: Path, *, task: Task | None = None) -> DataSource:
         if x in content:
             splits[split] = (content[x], content[y])
     try:
-        return open_arrays(splits, path.stem, task=task, names=content.get("y_names"))
+        return open_arrays(splits, path.stem, task=task, names=content.get("y_names"), to_train=to_train)
     except DataError as error:
         raise DataError(f"{path}: {error.message.removeprefix(f'{path.stem}: ')}", error.remedy) from None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
-from striate.data.packing import room_for
+from striate.data.packing import room_for, take_rows
 
 UNSCALED_GROWTH = 1.25  # with "pad", pictures that are smaller by no more than this keep their pixels
 CHUNK = 256  # pictures a thread takes at a time
@@ -94,8 +94,9 @@ def unfit_mask(mask: np.ndarray, spec: ImageSpec, size: tuple[int, int]) -> np.n
     return whole
 
 
-def fit_images(images: np.ndarray, spec: ImageSpec | None) -> np.ndarray:
-    """Each of `images` (N, h, w, c) brought to `spec` as `fit_image` does; as they are without one."""
+def fit_images(images: np.ndarray, spec: ImageSpec | None, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Each of `images` (N, h, w, c), or of those at the places `chosen`, brought to `spec` as `fit_image` does; as it is without one."""
+    images = images if chosen is None else take_rows(images, chosen)
     if spec is None or images.shape[1:] == (spec.height, spec.width, spec.channels):
         return images
     fitted = room_for((len(images), spec.height, spec.width, spec.channels))

@@ -16,6 +16,7 @@ from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.decode import PictureHeader, decode_image, ground_of_file, picture_header
 from striate.data.fitting import with_channels
+from striate.data.identities import file_digests
 from striate.data.kinds import DECODED, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
 from striate.data.listing import Visits, leave_out_top, named_pictures, pictures_below, subfolders_of
@@ -41,7 +42,7 @@ def picture_files(folder: Path) -> list[Path]:
     return pictures_below(folder, Ledger())
 
 
-def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto") -> DataSource:
+def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True) -> DataSource:
     """The pictures of a folder.
 
     The subfolders are splits when their names say so and they have subfolders themselves; else each is a class. What is in doubt stops,
@@ -49,20 +50,24 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     some, and may not have others. Folders inside a class folder belong to the class. What is left out is counted. The files are only
     looked into here; they are decoded when a split is read. With `skip_unreadable` they are decoded here once more.
 
+    Without `to_train` the pictures are only looked at, by a model that has its classes: there may be any splits and any classes, also one.
+
     Raises:
         DataError: no pictures, one class, a class without pictures, a class that the training split has not, folders that may be splits
             or classes, or, unless `skip_unreadable`, a picture that cannot be read; names them.
     """
     ledger = Ledger()
-    splits, notes = folders_of_splits(root, ledger, layout=layout)
+    splits, notes = folders_of_splits(root, ledger, layout=layout, to_train=to_train)
     listings = {split: _listing(path, ledger) for split, path in splits.items()}
     paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
     headers, bad = in_threads(whole_header if skip_unreadable else known_header, paths)
     unreadable_ones = {**ledger.unreadable, **bad}
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
-    if gone := _lost(listings["train"], headers, unreadable_ones):
+    if to_train and (gone := _lost(listings["train"], headers, unreadable_ones)):
         raise unreadable(unreadable_ones, f"; no picture is left of class {_names(gone)}")
-    classes = _checked(root, listings, ledger)
+    if not headers and unreadable_ones:
+        raise unreadable(unreadable_ones, "; no picture is left")
+    classes = _checked(root, listings, ledger) if to_train else _present(root, listings, ledger)
     for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
         notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
 
@@ -73,7 +78,14 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     for split, listing in listings.items():
         pairs = [(path, k) for k, name in enumerate(classes) for path in listing.pictures.get(name, ()) if path in headers]
         files = [path for path, _ in pairs]
-        part = Part(np.array([k for _, k in pairs], np.int64), tuple(map(str, files)), partial(decode_all, files, channels))
+        names = tuple(path.relative_to(root).as_posix() for path in files)
+        part = Part(
+            np.array([k for _, k in pairs], np.int64),
+            tuple(map(str, files)),
+            partial(decode_all, files, channels),
+            names,
+            partial(file_digests, files),
+        )
         parts[split] = partial(_same, part)
     size, left_out = sizes.pop() if len(sizes) == 1 else None, ledger.omissions()
     notes += [omission.words for omission in left_out]
@@ -103,15 +115,28 @@ def _lost(train: Listing, readable: Collection[Path], bad: Collection[Path]) -> 
     return [name for name, files in train.pictures.items() if not any(path in readable for path in files) and (files or name in of_bad)]
 
 
+def _present(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[str, ...]:
+    """The classes that have pictures in any split, in the order of their names' bytes."""
+    names = {name for listing in listings.values() for name, paths in listing.pictures.items() if paths}
+    first = next((listing for listing in listings.values() if any(listing.pictures.values())), next(iter(listings.values())))
+    _refuse_nothing(root, first, ledger)
+    return tuple(sorted(names, key=os.fsencode))
+
+
+def _refuse_nothing(root: Path, listing: Listing, ledger: Ledger) -> None:
+    """Refuse a folder without pictures in folders of classes."""
+    if not any(listing.pictures.values()):
+        loose = f" in class folders; {len(listing.loose):,} lie outside of one" if listing.loose else ""
+        raise no_pictures(str(root), ledger, f"Put them in {listing.path}/CLASS/", loose)
+    if {name.lower() for name in listing.pictures} == {"images", "masks"}:
+        remedy = "Train with --task segment; or rename the folders, if these are classes."
+        raise DataError(f"{listing.path}: holds images/ and masks/, which are pictures with a class for each pixel", remedy)
+
+
 def _checked(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[str, ...]:
     """The classes of the training split, if a classifier can be trained on them and the other splits keep to them."""
     train = listings["train"]
-    if not any(train.pictures.values()):
-        loose = f" in class folders; {len(train.loose):,} lie outside of one" if train.loose else ""
-        raise no_pictures(str(root), ledger, f"Put them in {train.path}/CLASS/", loose)
-    if {name.lower() for name in train.pictures} == {"images", "masks"}:
-        remedy = "Train with --task segment; or rename the folders, if these are classes."
-        raise DataError(f"{train.path}: holds images/ and masks/, which are pictures with a class for each pixel", remedy)
+    _refuse_nothing(root, train, ledger)
     if empty := [name for name, paths in train.pictures.items() if not paths]:
         raise DataError(f"{train.path}: no pictures of class {_names(empty)}", "Add pictures, or remove the folder.")
     remedy = "Add a folder of pictures for each class."
@@ -203,17 +228,19 @@ def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, s
     return files
 
 
-def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None) -> np.ndarray:
+def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None, chosen: np.ndarray | None = None) -> np.ndarray:
     """All pictures as uint8 (N, H, W, C), decoded by several threads into `room_for` them.
 
     Args:
         paths: The files.
         channels: What they get without a spec.
         spec: What they are brought to; None keeps their size.
+        chosen: The places of those that are decoded; None: all.
 
     Raises:
         DataError: files cannot be read (all are named), or without a spec the pictures differ in size.
     """
+    paths = paths if chosen is None else [paths[place] for place in chosen.tolist()]
     if spec is None:
         headers, bad = in_threads(picture_header, paths)
         if bad:

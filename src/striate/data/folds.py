@@ -31,12 +31,14 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
     part = source.parts["train"]()
     places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed)
     decoded = functools.lru_cache(maxsize=1)(part.images)
+    all_of_them = source.identities("train")
 
     def only(chosen: np.ndarray) -> Part:
-        def images(spec: ImageSpec | None) -> np.ndarray:
-            return take_rows(decoded(spec), chosen)
+        def images(spec: ImageSpec | None, some: np.ndarray | None = None) -> np.ndarray:
+            return take_rows(decoded(spec), chosen if some is None else chosen[some])
 
-        return Part(part.labels[chosen], tuple(part.paths[place] for place in chosen), images)
+        paths = tuple(part.paths[place] for place in chosen)
+        return Part(part.labels[chosen], paths, images, all_of_them.take(chosen).names, lambda: all_of_them.take(chosen).digests)
 
     return [
         dataclasses.replace(

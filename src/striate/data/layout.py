@@ -59,8 +59,8 @@ def split_name(name: str) -> SplitName | None:
     return SplitName(SYNONYMS[splits[0]], tuple(word for word in words if word not in (*splits, *OF_FOLDERS) and not word.isdigit()))
 
 
-def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", inside: str = OF_CLASSES) -> Layers:
-    """The folders of the splits; `root` itself is the training split where there are none.
+def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", inside: str = OF_CLASSES, to_train: bool = True) -> Layers:
+    """The folders of the splits; `root` itself is the training split where there are none. Without `to_train`, any split will do.
 
     Raises:
         DataError: there are splits but no training split, two folders for one split, or what the folders are is in doubt: says what they
@@ -76,13 +76,13 @@ def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", in
     if not holding:
         if layout == "splits":
             raise DataError(f"{root}: no folder is called train", f"Put the training pictures in {root / 'train'}/{inside}/.")
-        return _of_classes(root, subfolders, ledger) if inside == OF_CLASSES else Layers({"train": root}, [])
+        return _of_classes(root, subfolders, ledger, to_train=to_train) if inside == OF_CLASSES else Layers({"train": root}, [])
     splits: dict[str, Path] = {}
     for path, name in holding.items():
         if name.split in splits:
             raise DataError(f"{root}: both {splits[name.split].name}/ and {path.name}/ are a {name.split} split", "Keep one of them.")
         splits[name.split] = path
-    if "train" not in splits:
+    if "train" not in splits and to_train:
         have = ", ".join(f"{path.name}/" for path in holding)
         raise DataError(f"{root}: has {have} but no train/", f"Put the training pictures in {root / 'train'}/{inside}/.")
     notes = [f"{path.name}/ is read as the {split} split" for split, path in splits.items() if path.name != split]
@@ -91,7 +91,7 @@ def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", in
         splits = {split: _unwrapped(path, notes) for split, path in splits.items()}
     if layout == "auto":
         refuse_splits_in_classes(splits)
-        _refuse_to_lose_labels(root, splits["train"], beside, sure=len(named) > 1)
+        _refuse_to_lose_labels(root, splits.get("train", next(iter(splits.values()))), beside, sure=len(named) > 1 or "train" not in splits)
     leave_out_top(root, ledger, NO_SPLIT)
     for path in beside:
         ledger.leave_out(NO_SPLIT, pictures_below(path, Ledger()))
@@ -130,7 +130,7 @@ def _refuse_splits_without_classes(
     )
 
 
-def _of_classes(root: Path, subfolders: Sequence[Path], ledger: Ledger) -> Layers:
+def _of_classes(root: Path, subfolders: Sequence[Path], ledger: Ledger, *, to_train: bool) -> Layers:
     """Folders of classes, in `root` or in the one folder that it holds."""
     notes: list[str] = []
     names = {path.name.lower() for path in subfolders}
@@ -138,7 +138,7 @@ def _of_classes(root: Path, subfolders: Sequence[Path], ledger: Ledger) -> Layer
         raise _boxes(root, subfolders)
     inner = _unwrapped(root, notes)
     if inner != root:
-        found = folders_of_splits(inner, ledger)
+        found = folders_of_splits(inner, ledger, to_train=to_train)
         return Layers(found.splits, notes + found.notes)
     refuse_splits_in_classes({"train": root})
     return Layers({"train": root}, notes)

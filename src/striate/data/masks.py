@@ -8,6 +8,7 @@ they are called by their numbers.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
 from striate.data.fitting import IGNORED, fit_mask, with_channels
 from striate.data.folder import in_threads, known_header, picture_files, whole_header
+from striate.data.identities import Identities, file_digests
 from striate.data.layout import Layers, Layout, folders_of_splits, refuse_splits_in_classes
 from striate.data.listing import leave_out_top, pictures_below, subfolders_of
 from striate.data.mask_values import THRESHOLD, TWO_TONES, are_two_tones, from_two_tones, refuse_colours, remedy_for
@@ -57,6 +59,11 @@ class MaskedSet(ImageSet):
         packed, paths = take_rows(self.packed, places), tuple(self.paths[place] for place in places)
         return dataclasses.replace(self, packed=packed, images=packed[..., :-1], labels=self.labels[places], paths=paths)
 
+    def joined(self, other: Self) -> Self:
+        """These pictures, and then those of `other`, of the same size and classes."""
+        packed, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("packed", "labels"))
+        return dataclasses.replace(self, packed=packed, images=packed[..., :-1], labels=labels, paths=self.paths + other.paths)
+
 
 class Pair(NamedTuple):
     """A picture and its mask."""
@@ -71,11 +78,13 @@ class MaskSource(DataSource):
 
     Attributes:
         pairs: The files of each split.
+        root: The folder that their names are told from.
     """
 
     task: Task = "segment"
     pairs: Mapping[str, Sequence[Pair]] = field(default_factory=dict, repr=False)
     two_tones: bool = False  # 0 and 255 are the two classes
+    root: Path | None = None
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -108,19 +117,33 @@ class MaskSource(DataSource):
             raise self.without(split)
         return self.pairs[split]
 
-    def read(self, split: str, *, spec: ImageSpec | None = None) -> MaskedSet:
-        """Decode a split, pictures and masks brought to `spec`; without a spec, as the pictures are.
+    def strata(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """All pictures are of one kind for a division: none has a single class."""
+        return np.zeros(len(self.of(split)), np.int64), ("picture",)
+
+    def paths(self, split: str) -> tuple[str, ...]:
+        """The picture files of a split."""
+        return tuple(str(pair.picture) for pair in self.of(split))
+
+    def identities(self, split: str) -> Identities:
+        """The names and digests of the pictures of a split, their masks left out; reads the files."""
+        files = [pair.picture for pair in self.of(split)]
+        root = self.root if self.root is not None else Path()
+        return Identities(tuple(path.relative_to(root).as_posix() for path in files), file_digests(files))
+
+    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> MaskedSet:
+        """Decode a split, or its pictures at `places`, with masks, brought to `spec`; without a spec, as the pictures are.
 
         Raises:
             DataError: there is no such split, a file cannot be read, a mask holds the index of no class, or without a spec the sizes
                 differ; names it.
         """
-        pairs = self.of(split)
+        pairs = self.of(split) if places is None else [self.of(split)[place] for place in places.tolist()]
         shape = (spec.height, spec.width) if spec is not None else self.image_size
         if shape is None:
             raise DataError(f"{self.name}: the pictures have different sizes", "Give an --img-size.")
         packed = room_for((len(pairs), *shape, (spec.channels if spec is not None else self.channels) + 1))
-        places = {pair.picture: place for place, pair in enumerate(pairs)}
+        rows = {pair.picture: place for place, pair in enumerate(pairs)}
         masks = dict(pairs)
 
         def pack(picture: Path) -> None:
@@ -129,20 +152,21 @@ class MaskSource(DataSource):
                 pixels = with_channels(pixels, self.channels)
             else:
                 mask = fit_mask(mask, spec)
-            put(packed[..., :-1], places[picture], pixels, picture)
-            put(packed[..., -1], places[picture], IGNORED - mask, masks[picture])
+            put(packed[..., :-1], rows[picture], pixels, picture)
+            put(packed[..., -1], rows[picture], IGNORED - mask, masks[picture])
 
-        _, bad = in_threads(pack, list(places))
+        _, bad = in_threads(pack, list(rows))
         if bad:
             raise next(iter(bad.values()))
         return MaskedSet.unpacked(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
 
 
-def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto") -> MaskSource:
+def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True) -> MaskSource:
     """The pictures and masks of a folder.
 
     The files are only looked into here, but for the training masks, where no classes.txt tells how many classes there are or it names
-    two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so.
+    two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so. Without `to_train` the
+    pictures are only looked at, by a model that has its classes: there may be any splits, and a single class.
 
     Raises:
         DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, folders
@@ -150,32 +174,40 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
     """
     ledger = Ledger()
     whole = Layers({"train": root}, [])
-    folders, notes = whole if (root / "images").is_dir() else folders_of_splits(root, ledger, layout=layout, inside="{images,masks}")
+    inside = "{images,masks}"
+    folders, notes = (
+        whole if (root / "images").is_dir() else folders_of_splits(root, ledger, layout=layout, inside=inside, to_train=to_train)
+    )
     if layout == "auto":
         refuse_splits_in_classes(folders)
     pairs = {split: _paired(folder, ledger) for split, folder in folders.items()}
-    for split in [split for split, found in pairs.items() if not found and split != "train"]:
+    first = "train" if "train" in pairs else next((split for split, found in pairs.items() if found), next(iter(pairs)))
+    for split in [split for split, found in pairs.items() if not found and split != first]:
         notes.append(f"{folders[split].name}/images/ holds no pictures, ignored")
         del pairs[split]
-    if not pairs["train"] and not ledger.unreadable:
-        remedy = f"Put pictures in {folders['train'] / 'images'}/ and their masks, as PNG with the same names, in masks/ beside it."
-        raise DataError(f"{folders['train']}: no pictures in images/", remedy)
+    if not pairs[first] and not ledger.unreadable:
+        remedy = f"Put pictures in {folders[first] / 'images'}/ and their masks, as PNG with the same names, in masks/ beside it."
+        raise DataError(f"{folders[first]}: no pictures in images/", remedy)
 
     pictures = [pair.picture for found in pairs.values() for pair in found]
     headers, bad = in_threads(whole_header if skip_unreadable else known_header, pictures)
     every = {**ledger.unreadable, **bad}
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
     pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
-    if not pairs["train"]:
+    if not pairs[first]:
         raise unreadable(every, "; no picture is left")
     _check_masks(pairs, headers)
 
     classes = _class_names(root)
-    two_tones = len(classes) in (0, 2) and are_two_tones(decode_mask(pair.mask) for pair in pairs["train"])
+    told = pairs["train"] if to_train else list(itertools.chain(*pairs.values()))
+    two_tones = len(classes) in (0, 2) and are_two_tones(decode_mask(pair.mask) for pair in told)
     if two_tones:
         classes = classes or TWO_TONES
         notes.append(f"masks of 0 and 255 alone: black is read as class {classes[0]!r}, white as class {classes[1]!r}")
-    classes = classes or _numbers(pairs["train"])
+    named, classes = bool(classes), classes or _numbers(told)
+    if to_train:
+        remedy = "Write one class name a line, the background's too; without a classes.txt, draw masks with at least the indices 0 and 1."
+        classes = checked_classes(str(root / CLASSES if named else told[0].mask.parent), classes, remedy)
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
@@ -183,7 +215,16 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
     left_out = ledger.omissions()
     notes += [omission.words for omission in left_out]
     return MaskSource(
-        root.resolve().name, classes, channels, size, parts={}, notes=tuple(notes), pairs=pairs, left_out=left_out, two_tones=two_tones
+        root.resolve().name,
+        classes,
+        channels,
+        size,
+        parts={},
+        notes=tuple(notes),
+        pairs=pairs,
+        root=root,
+        left_out=left_out,
+        two_tones=two_tones,
     )
 
 
@@ -248,7 +289,7 @@ def _class_names(root: Path) -> tuple[str, ...]:
             raise DataError(f"{path}, line {number}: {problem}", "Write the name of each class once, one a line: index 0 first.")
     if len(names) > IGNORED:
         raise DataError(f"{path}: {len(names)} classes; a mask can tell {IGNORED}", "255 is kept for pixels without a class.")
-    return checked_classes(str(path), names, "Write one class name a line, the background's too.")
+    return tuple(names)
 
 
 def _numbers(pairs: Sequence[Pair]) -> tuple[str, ...]:
@@ -258,8 +299,7 @@ def _numbers(pairs: Sequence[Pair]) -> tuple[str, ...]:
         raise next(iter(bad.values()))
     values = np.unique(np.concatenate(list(found.values())))
     refuse_colours(values, str(pairs[0].mask.parent))
-    names = [str(index) for index in range(int(max(values[values != IGNORED], default=-1)) + 1)]
-    return checked_classes(str(pairs[0].mask.parent), names, "Draw masks with at least the indices 0 and 1, or add a classes.txt.")
+    return tuple(str(index) for index in range(int(max(values[values != IGNORED], default=-1)) + 1))
 
 
 def _values(path: Path) -> np.ndarray:

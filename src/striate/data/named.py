@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.core.errors import DataError, RefusedFileError, UnknownNameError
 from striate.data.fitting import fit_images
+from striate.data.identities import picture_digests
 from striate.data.packing import data_directory
 from striate.data.published import REMEDY, read_cifar, read_cifar_classes, read_idx, read_npz, read_svhn
 from striate.data.records import DataSource, Part
@@ -188,7 +189,7 @@ def _source(name: str, classes: tuple[str, ...], load: Callable[[str], tuple[np.
         images, labels = load(split)
         _check(name, split, images, labels, len(classes))
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(labels)))
-        return Part(labels.astype(np.int64), paths, partial(fit_images, images))
+        return Part(labels.astype(np.int64), paths, partial(fit_images, images), digests=partial(picture_digests, images))
 
     return DataSource(name, classes, channels, (height, width), {split: partial(part, split) for split in ("train", "test")})
 

@@ -6,14 +6,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple, Self
+from functools import cached_property, partial
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
+from striate.data.identities import Identities, picture_digests
 from striate.data.omissions import Omission
 from striate.data.packing import take_rows
 
@@ -49,13 +50,30 @@ class ImageSet:
         paths = tuple(self.paths[place] for place in places)
         return dataclasses.replace(self, images=take_rows(self.images, places), labels=self.labels[places], paths=paths)
 
+    def joined(self, other: Self) -> Self:
+        """These pictures, and then those of `other`, of the same size and classes."""
+        images, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("images", "labels"))
+        return dataclasses.replace(self, images=images, labels=labels, paths=self.paths + other.paths)
+
+
+class Images(Protocol):
+    """Decodes pictures to a spec (None: as they are): all of them, or those at some places."""
+
+    def __call__(self, spec: ImageSpec | None, places: np.ndarray | None = None, /) -> np.ndarray:
+        """-> (n, H, W, C) uint8."""
+
 
 class Part(NamedTuple):
-    """One split before decoding: its labels and names, and a function that decodes it to a spec (None: as it is)."""
+    """One split before decoding: its labels and names, and functions that decode it and take the digests of its contents.
+
+    `names` are those below the data's folder; None: by number.
+    """
 
     labels: np.ndarray  # (N,) int64, or (N, K) float64
     paths: tuple[str, ...]
-    images: Callable[[ImageSpec | None], np.ndarray]  # -> (N, H, W, C) uint8
+    images: Images
+    names: tuple[str, ...] | None = None
+    digests: Callable[[], tuple[bytes, ...]] | None = None  # None: of the pixels as they are
 
 
 @dataclass(frozen=True)
@@ -96,14 +114,32 @@ class DataSource:
         counts = Counter(self._part(split).labels.tolist())
         return {name: counts.get(index, 0) for index, name in enumerate(self.classes)}
 
-    def read(self, split: str, *, spec: ImageSpec | None = None) -> ImageSet:
-        """Decode a split to `spec`'s size, fit and channels; without a spec, as the pictures are.
+    def strata(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """What a division of a split keeps the shares of: each picture's class (N,), and the names; one for all without single classes."""
+        labels = self._part(split).labels
+        return (labels, self.classes) if labels.ndim == 1 else (np.zeros(len(labels), np.int64), ("picture",))
+
+    def paths(self, split: str) -> tuple[str, ...]:
+        """One name a picture of a split, as `read` has them."""
+        return self._part(split).paths
+
+    def identities(self, split: str) -> Identities:
+        """The names and digests of the pictures of a split; reads the files."""
+        part = self._part(split)
+        names = part.names if part.names is not None else tuple(f"{split}/{place:05d}" for place in range(len(part.labels)))
+        return Identities(names, part.digests() if part.digests is not None else picture_digests(part.images(None)))
+
+    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> ImageSet:
+        """Decode a split, or its pictures at `places`, to `spec`'s size, fit and channels; without a spec, as the pictures are.
 
         Raises:
             DataError: there is no such split, a picture cannot be read, or without a spec the sizes differ.
         """
         part = self._part(split)
-        return ImageSet(self.name, split, part.images(spec), part.labels, self.classes, part.paths)
+        if places is None:
+            return ImageSet(self.name, split, part.images(spec), part.labels, self.classes, part.paths)
+        paths = tuple(part.paths[place] for place in places.tolist())
+        return ImageSet(self.name, split, part.images(spec, places), part.labels[places], self.classes, paths)
 
     def _part(self, split: str) -> Part:
         if split not in self.parts:
@@ -112,8 +148,19 @@ class DataSource:
 
     def without(self, split: str) -> DataError:
         """The error for a split that there is not."""
-        remedy = "Choose another split; val is what the training held out of train."
+        remedy = "Choose another split."
         return DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", remedy)
+
+
+def relabelled(source: DataSource, classes: tuple[str, ...]) -> DataSource:
+    """The data with its pictures labelled by `classes`, by name; those of another class by -1."""
+    places = np.array([classes.index(name) if name in classes else -1 for name in source.classes], np.int64)
+
+    def part(split: str) -> Part:
+        own = source.parts[split]()
+        return own._replace(labels=places[own.labels])
+
+    return dataclasses.replace(source, classes=classes, parts={split: partial(part, split) for split in source.parts})
 
 
 def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str, ...]:

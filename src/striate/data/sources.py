@@ -25,6 +25,7 @@ def open_data(
     task: Task | None = None,
     layout: Layout = "auto",
     say: Callable[[str], None] = lambda _text: None,
+    to_train: bool = True,
 ) -> DataSource:
     """The data set that `spec` names; nothing is decoded yet. What the reading left out or decided is said.
 
@@ -36,13 +37,14 @@ def open_data(
         task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes.
         layout: What the subfolders of a folder are, where their names leave a doubt.
         say: Takes a line for the person.
+        to_train: Whether a network is to be trained on it, which needs a training split with two classes; else it is looked at as it is.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
-    source = spec if isinstance(spec, DataSource) else _opened(spec, data_dir, download, skip_unreadable, task, layout)
+    source = spec if isinstance(spec, DataSource) else _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
     for note in source.notes:
         say(note)
     return source
@@ -55,9 +57,10 @@ def _opened(
     skip_unreadable: bool,
     task: Task | None,
     layout: Layout,
+    to_train: bool,
 ) -> DataSource:
     if isinstance(spec, tuple) and len(spec) == 2:
-        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task)
+        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, to_train=to_train)
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
@@ -67,14 +70,14 @@ def _opened(
     is_folder, is_file = _kind(path)
     if is_folder:
         _refuse_task(path, task)
-        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout)
+        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
     if is_file:
         if path.suffix.lower() != ".npz":
             raise DataError(
                 f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
                 "Give a folder of pictures, an .npz file, or a named set.",
             )
-        return open_npz(path, task=task)
+        return open_npz(path, task=task, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     raise DataError(f"{path}: no such folder or file", "Give a folder of pictures, an .npz file, or a named set.")

@@ -7,12 +7,13 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
+from striate.data.identities import Identities
 from striate.data.records import ImageSet
 
 Images = TypeVar("Images", bound=ImageSet)
@@ -23,44 +24,72 @@ class Source(Protocol[Images_co]):
     """An opened data set, of labels or of masks."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def splits(self) -> tuple[str, ...]: ...
 
-    def read(self, split: str, *, spec: ImageSpec | None = None) -> Images_co: ...
+    def strata(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]: ...
+
+    def paths(self, split: str) -> tuple[str, ...]: ...
+
+    def identities(self, split: str) -> Identities: ...
+
+    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> Images_co: ...
+
+
+class Places(NamedTuple):
+    """Places in the train split of a data set: of the pictures that a training learns from, validates on, and leaves aside."""
+
+    train: np.ndarray  # (n,) int64, increasing, as are the others
+    val: np.ndarray | None  # None: the data has a val split of its own
+    unused: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """Which pictures a training learns from and which it validates on, as a function of their names: a run keeps these three numbers."""
+    """Which pictures a training learns from and which it validates on, as a function of their names."""
 
     val_fraction: float = 0.1  # of train, held out where there is no val split
     seed: int = 0
     train_images: int | None = None  # of those left to train on; None: all
 
-    def train_and_val(self, source: Source[Images], spec: ImageSpec) -> tuple[Images, Images]:
-        """The pictures to train on and to validate on.
+    def divide(self, source: Source[ImageSet]) -> Places:
+        """The places of the pictures of train that are trained on, held out and left aside.
 
         Raises:
-            UsageError, DataError: as `split_train_val` and `few_of` say.
+            UsageError, DataError: as `held_out_places` and `few_places` say.
         """
-        if "val" in source.splits:
-            return self._few(source.read("train", spec=spec)), source.read("val", spec=spec)
-        train, val = self._held_out(source, spec)
-        return self._few(train), val
+        held_out = self._held_out(source)
+        kept = np.flatnonzero(~held_out)
+        train = self._few(source, kept)
+        return Places(train, np.flatnonzero(held_out) if "val" not in source.splits else None, np.setdiff1d(kept, train))
 
     def part(self, source: Source[Images], split: str, spec: ImageSpec) -> Images:
-        """One split, train or val as the training divided them; errors as of `train_and_val`, and of that split alone."""
-        if "val" in source.splits or split not in ("train", "val"):
-            images = source.read(split, spec=spec)
-        else:
-            train, val = self._held_out(source, spec)
-            images = train if split == "train" else val
-        return self._few(images) if split == "train" else images
+        """One split, train or val as this divides them; errors as of `divide`, and of that split alone."""
+        if split not in ("train", "val") or (split == "val" and "val" in source.splits):
+            return source.read(split, spec=spec)
+        held_out = self._held_out(source)
+        if split == "val":
+            return dataclasses.replace(source.read("train", spec=spec, places=np.flatnonzero(held_out)), split="val")
+        return source.read("train", spec=spec, places=self._few(source, np.flatnonzero(~held_out)))
 
-    def _held_out(self, source: Source[Images], spec: ImageSpec) -> tuple[Images, Images]:
-        return split_train_val(source.read("train", spec=spec), fraction=self.val_fraction, seed=self.seed)
+    def _held_out(self, source: Source[ImageSet]) -> np.ndarray:
+        """(N,) bool, of the pictures of train."""
+        labels, classes = source.strata("train")
+        if "val" in source.splits:
+            return np.zeros(len(labels), bool)
+        return held_out_places(labels, names_below(source.paths("train")), classes, fraction=self.val_fraction, seed=self.seed)
 
-    def _few(self, images: Images) -> Images:
-        return images if self.train_images is None else few_of(images, self.train_images, seed=self.seed)
+    def _few(self, source: Source[ImageSet], kept: np.ndarray) -> np.ndarray:
+        """Those of the places `kept` that are trained on."""
+        if self.train_images is None:
+            return kept
+        labels, classes = source.strata("train")
+        paths = source.paths("train")
+        names = names_below([paths[place] for place in kept.tolist()])
+        few = few_places(labels[kept], names, classes, count=self.train_images, seed=self.seed, name=source.name)
+        return np.asarray(kept[few])
 
     def decides(self, source: Source[ImageSet], split: str) -> bool:
         """Whether a split is not as the data has it."""
@@ -72,47 +101,41 @@ class Division:
 
 
 def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> tuple[Images, Images]:
-    """Hold out `fraction` of each class for validation, at least one picture of each; of pictures with masks, `fraction` of all.
-
-    The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the
-    place of the folder changes it.
-
-    Raises:
-        UsageError: `fraction` is not between 0 and 1.
-        DataError: a class has fewer than two pictures, and names it; or there are fewer than two at all.
-    """
-    if not 0 < fraction < 1:
-        raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
+    """Hold out `fraction` of each class for validation; errors as of `held_out_places`."""
     labels, classes = _strata(images)
-    if images.labels.ndim > 1 and len(images) < 2:
-        raise DataError(f"{images.name} has 1 training picture; at least 2 are needed to hold one out", "Add pictures, or a val split.")
     held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     return train, dataclasses.replace(val, split="val")
 
 
 def few_of(images: Images, count: int, *, seed: int = 0) -> Images:
-    """`count` of the pictures, the same share of each class up to one picture; fewer are always among those of a greater `count`.
-
-    Raises:
-        UsageError: fewer than one of each class, or more than there are.
-    """
+    """`count` of the pictures; which, and errors, as of `few_places`."""
     labels, classes = _strata(images)
-    if not len(classes) <= count <= len(images):
-        least = f"{len(classes):,} (one of each class)" if images.labels.ndim == 1 else "1"
-        raise UsageError(f"train_images must be {least} to {len(images):,} of {images.name}, got {count:,}")
-    names, order = names_below(images.paths), np.zeros(len(images))
-    for index in range(len(classes)):
-        places = np.flatnonzero(labels == index)
-        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, names[place]))
-        order[ranked] = (np.arange(len(ranked)) + 0.5) / len(ranked)  # of each class, evenly from 0 to 1
-        order[ranked[:1]] = 0
-    return images.take(np.sort(np.argsort(order, kind="stable")[:count]))
+    return images.take(few_places(labels, names_below(images.paths), classes, count=count, seed=seed, name=images.name))
 
 
 def _strata(images: ImageSet) -> tuple[np.ndarray, Sequence[str]]:
     """Each picture's class, and the classes' names; one for all where pictures have masks."""
     return (images.labels, images.classes) if images.labels.ndim == 1 else (np.zeros(len(images), np.int64), ("picture",))
+
+
+def few_places(labels: np.ndarray, names: Sequence[str], classes: Sequence[str], *, count: int, seed: int, name: str) -> np.ndarray:
+    """The places (count,) of the same share of each class up to one picture; fewer are always among those of a greater `count`.
+
+    Raises:
+        UsageError: fewer than one of each class, or more than there are; calls them `name`.
+    """
+    kinds = [index for index in range(len(classes)) if (labels == index).any()]
+    if not len(kinds) <= count <= len(labels):
+        least = f"{len(kinds):,} (one of each class)" if len(classes) > 1 else "1"
+        raise UsageError(f"train_images must be {least} to {len(labels):,} of {name}, got {count:,}")
+    order = np.zeros(len(labels))
+    for index in kinds:
+        places = np.flatnonzero(labels == index)
+        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, names[place]))
+        order[ranked] = (np.arange(len(ranked)) + 0.5) / len(ranked)  # of each class, evenly from 0 to 1
+        order[ranked[:1]] = 0
+    return np.sort(np.argsort(order, kind="stable")[:count])
 
 
 def names_below(paths: Sequence[str]) -> list[str]:
@@ -127,16 +150,29 @@ def names_below(paths: Sequence[str]) -> list[str]:
 
 
 def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, fraction: float, seed: int) -> np.ndarray:
-    """(N,) bool: for each class, the `fraction` of pictures whose names have the smallest hash with the seed."""
+    """(N,) bool: for each class, the `fraction` of pictures whose names have the smallest hash with the seed; of a single picture, none.
+
+    The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the
+    place of the folder changes it.
+
+    Raises:
+        UsageError: `fraction` is not between 0 and 1.
+        DataError: no class has two pictures.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
     held_out = np.zeros(len(labels), bool)
-    for index, name in enumerate(classes):
+    for index in range(len(classes)):
         places = np.flatnonzero(labels == index)
         if len(places) < 2:
-            pictures = "1 training picture" if len(places) == 1 else "no training pictures"
-            raise DataError(f"class {name!r} has {pictures}; at least 2 are needed to hold one out", "Add pictures of it.")
+            continue
         count = min(max(1, round(len(places) * fraction)), len(places) - 1)
         ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
         held_out[ranked[:count]] = True
+    if not held_out.any():
+        of_what = "each class" if len(labels) > 1 else "the data"
+        message = f"{of_what} has 1 training picture; at least 2 are needed to hold one out"
+        raise DataError(message, "Add pictures, or a val split.")
     return held_out
 
 

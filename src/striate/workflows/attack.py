@@ -23,10 +23,10 @@ from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
-from striate.workflows.evaluation.evaluate import open_source, read_split
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.page import Section, document, figure, pairs, table
 from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
-from striate.workflows.runs.behind import config_behind
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
@@ -48,7 +48,7 @@ class AttackRequest:
     steps: int = Field(default=20, ge=1)
     restarts: int = Field(default=1, ge=0)
     degrees: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=DEGREES, min_length=1)
-    split: Literal["train", "val"] = "val"  # test pictures are for `evaluate` alone
+    split: Literal["train", "val"] | None = None  # None: val; all of other data without splits
     num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
     seed: int = 0
     batch_size: int = Field(default=128, ge=1)
@@ -108,12 +108,12 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     run = None if isinstance(request.run, Model) else Path(request.run)
     output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     check_folder(output)
-    config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
-    pictures = read_split(source, request.split, model, config, say)
+    verb = f"attack {run if run is not None else 'MODEL'}"
+    labelled = open_labelled(model, run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    pictures, source = labelled.read(request.split, say), labelled.source
+    if pictures.split == "test" and labelled.run is not None:
+        say_opening(count_opening(labelled.run, "attack", source.name), say)
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
-    if not len(shown):
-        raise UsageError(f"{source.name}: split {request.split} has no pictures to attack")
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
     results, drawings = [], {}
@@ -126,7 +126,7 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     report = AttackReport(
         model=str(run) if run is not None else model.network.name,
         data=source.name,
-        split=request.split,
+        split=pictures.split,
         num_images=len(shown),
         accuracy=clean,
         results=tuple(results),

@@ -61,14 +61,14 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
 
 
 def evaluate(
-    model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] = "test", **fields: Any
+    model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] | None = None, **fields: Any
 ) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
     Args:
         model: A Model, a run folder, or a model file.
         data: What to measure on; the run's own data when left out.
-        split: train, val or test.
+        split: train, val or test; None: test where there is one, else val; all of other data without splits.
         **fields: The other fields of `EvaluateRequest`.
 
     Raises:
@@ -251,7 +251,7 @@ def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = N
 
     Args:
         run: A run folder.
-        data: The data again, where the run was trained on arrays.
+        data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
         watch: Who follows; nobody by default.
         **fields: The other fields of `ReproRequest`.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Download, Json, app
+from striate.apps.cli.app import DataDir, Download, Json, NamedData, app, one_data
 from striate.apps.cli.output import print_report, say
 from striate.apps.cli.training import assignments
 
@@ -18,6 +18,7 @@ def ablate_command(
         str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")
     ] = None,
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
+    named: NamedData = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,6 +65,7 @@ def ablate_command(
     from striate.apps.cli.progress import show_progress
     from striate.core.errors import UsageError
 
+    data = one_data(data, named)
     if lesion:
         from striate.workflows.ablation.lesion import LesionRequest, lesion_model
         from striate.workflows.ablation.lesion import summary as lesion_summary

@@ -25,6 +25,8 @@ Layout = Annotated[
     Literal["auto", "classes", "splits"],
     typer.Option(help="What the folders of DATA are, where their names leave a doubt: one for each class, or train/, val/, test/."),
 ]
+OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now, or other data; --data says the same.")]
+NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Where the run's data is now, or other data.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
@@ -41,6 +43,19 @@ def striate(
         raise typer.Exit
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
+
+
+def one_data(given: str | None, named: str | None) -> str | None:
+    """The data that DATA or --data names.
+
+    Raises:
+        UsageError: both do.
+    """
+    from striate.core.errors import UsageError
+
+    if given is not None and named is not None:
+        raise UsageError(f"DATA and --data both name data: {given} and {named}", "Name it once.")
+    return given if named is None else named
 
 
 def share(flag: str, text: str) -> float:

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, app, one_data, share
 from striate.apps.cli.output import print_report, say
 
 
 @app.command("attack", short_help="Fool a model: accuracy against attacks and bad pictures.")
 def attack_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
+    data: OwnData = None,
+    named: NamedData = None,
     attack: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,7 +32,10 @@ def attack_command(
     steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
     restarts: Annotated[int, typer.Option(min=0, help="Random starts of pgd, beside FGSM's.")] = 1,
     degrees: Annotated[list[float] | None, typer.Option(metavar="DEGREES", help="Turns [default: 0 15 30 45 90].")] = None,
-    split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
+    split: Annotated[
+        Literal["train", "val"] | None,
+        typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
@@ -48,7 +52,7 @@ def attack_command(
 
     fields: dict[str, Any] = {
         "run": run,
-        "data": data,
+        "data": one_data(data, named),
         "norm": norm,
         "epsilons": tuple(share("--eps", text) for text in eps) if eps else None,
         "steps": steps,

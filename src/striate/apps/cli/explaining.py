@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, app
 from striate.apps.cli.output import print_report, say
 
 
@@ -41,8 +41,11 @@ def explain_command(
     mistakes: Annotated[bool, typer.Option("--mistakes", help="Only pictures that the model gets wrong.")] = False,
     num_pictures: Annotated[int, typer.Option("--num", "-n", min=1, max=256, help="Pictures at most.")] = 12,
     sanity: Annotated[bool, typer.Option("--sanity/--no-sanity", help="Measure how far each map can be trusted.")] = True,
-    data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
-    split: Annotated[Literal["train", "val"], typer.Option(help="Where pictures are taken from.")] = "val",
+    data: NamedData = None,
+    split: Annotated[
+        Literal["train", "val"] | None,
+        typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/explain].")] = None,

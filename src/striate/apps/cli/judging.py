@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, app, one_data
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.apps.cli.training import assignments
 from striate.core.text import in_lines
@@ -16,8 +16,12 @@ from striate.core.text import in_lines
 @app.command("evaluate", short_help="Measure a model on a split of pictures.")
 def evaluate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split to measure on.")] = "test",
+    data: OwnData = None,
+    named: NamedData = None,
+    split: Annotated[
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="Which split to measure on [default: test where there is one, else val; all of other data without splits]."),
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
@@ -33,7 +37,7 @@ def evaluate_command(
     report = evaluate(
         EvaluateRequest(
             run=run,
-            data=data,
+            data=one_data(data, named),
             split=split,
             batch_size=batch_size,
             device=device,
@@ -96,7 +100,10 @@ def compare_command(
         typer.Argument(metavar="A B...", help="Names from `striate networks`, timm:NAME, torchvision:NAME, run folders or model files."),
     ],
     data: Annotated[str | None, typer.Option(help="Pictures for the trained ones [default: the first run's own].")] = None,
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which split; each opening of test is counted.")] = "val",
+    split: Annotated[
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="Which split; each opening of test is counted [default: val; all of other data without splits]."),
+    ] = None,
     num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs of those that are named [default: as published].")] = None,
     in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of their input [default: as published].")] = None,
     img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of their input [default: as published].")] = None,
@@ -136,7 +143,10 @@ def compare_command(
 @app.command("calibrate", short_help="Make a model's confidence honest.")
 def calibrate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own; its val split is used.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Other data than the run's own: its val split, or all where it has no splits.")
+    ] = None,
+    named: NamedData = None,
     coverage: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Answer this share of pictures like those of val; to the others, unknown.")
     ] = None,
@@ -158,7 +168,7 @@ def calibrate_command(
     request = with_checked_fields(
         CalibrateRequest,
         run=run,
-        data=data,
+        data=one_data(data, named),
         coverage=coverage,
         score=score,
         against=against,
@@ -223,6 +233,7 @@ def repeat_command(
 def report_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
+    named: NamedData = None,
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Measure on this split too; each opening of test is counted.")
     ] = "val",
@@ -240,7 +251,7 @@ def report_command(
     request = with_checked_fields(
         ReportRequest,
         run=run,
-        data=data,
+        data=one_data(data, named),
         split=split,
         num_explained=num,
         measure=measure,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, app, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, app, one_data, share
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
 
@@ -16,6 +16,7 @@ from striate.core.text import command
 @app.command("train", short_help="Train a network on labelled pictures.")
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
+    named: Annotated[str | None, typer.Option("--data", metavar="DATA", help="The same; with --resume, where the data is now.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -159,7 +160,7 @@ def train_command(
 
     request = with_checked_fields(
         TrainRequest,
-        data=data,
+        data=one_data(data, named),
         network=model,
         pretrained=pretrained,
         pretrain=pretrain,
@@ -278,6 +279,8 @@ def assignments(words: list[str]) -> dict[str, object]:
 @app.command("repro", short_help="Train a run again: equal bit for bit, or how far off.")
 def repro_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    named: NamedData = None,
     output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is thrown away].")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -287,14 +290,15 @@ def repro_command(
     from striate.workflows.training.repro import ReproRequest, repro, summary
 
     with show_progress() as watch:
-        report = repro(ReproRequest(run=run, output=output, data_dir=data_dir), watch=watch)
+        report = repro(ReproRequest(run=run, data=one_data(data, named), output=output, data_dir=data_dir), watch=watch)
     print_report(report, summary, as_json=as_json)
 
 
 @app.command("diagnose", short_help="Say what is wrong with a training.")
 def diagnose_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Other data than the run's own.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    named: NamedData = None,
     batches: Annotated[int, typer.Option(min=3, help="Training batches that the model computes again.")] = 8,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/diagnose].")] = None,
@@ -305,6 +309,8 @@ def diagnose_command(
     """Say what is wrong with a training: gradients, dead units, learning rate, curves, labels, loading."""
     from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
 
-    request = DiagnoseRequest(run=run, data=data, batches=batches, device=device, output=output, data_dir=data_dir, download=download)
+    request = DiagnoseRequest(
+        run=run, data=one_data(data, named), batches=batches, device=device, output=output, data_dir=data_dir, download=download
+    )
     report = diagnose(request, say=say)
     print_report(report, summary, as_json=as_json)

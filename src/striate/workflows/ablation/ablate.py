@@ -24,6 +24,7 @@ from striate.core.journal import Journal, read_journal
 from striate.core.locks import RunLock
 from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
+from striate.data.recorded import SplitRecord
 from striate.networks.network import Network
 from striate.workflows.ablation.report import terminal_table, write_report
 from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, lacks_ray, left_result, on_ray
@@ -31,6 +32,7 @@ from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant,
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.split import write_record
 from striate.workflows.training.continuing import Plan
 from striate.workflows.training.planning import planned
 from striate.workflows.training.request import TrainRequest
@@ -125,15 +127,17 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     if request.retry_failed and request.resume is None:
         raise UsageError("--retry-failed needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is not None:
-        folder, held = request.resume, None
+        folder, laid_out = request.resume, None
         if not (folder / PLAN).is_file():
             raise UsageError(f"{folder}: holds no ablation to go on with", f"Name the folder with {PLAN}.")
     else:
-        held = _laid_out(request, watch)
-        folder = new_run_folder("ablate", f"{held['data_name']}-{held['network']}", request.output)
+        laid_out = _laid_out(request, watch)
+        folder = new_run_folder("ablate", f"{laid_out[0]['data_name']}-{laid_out[0]['network']}", request.output)
     with RunLock(folder):
-        if held is not None:
+        if laid_out is not None:
+            held, record = laid_out
             RunFolder(folder).write_env(info())
+            write_record(folder, record)
             write_json(folder / PLAN, held)
         else:
             held = _read_plan(folder)
@@ -143,8 +147,8 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     return report
 
 
-def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
-    """Everything that decides the ablation, as plain data; says the differences of the variants."""
+def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], SplitRecord]:
+    """Everything that decides the ablation, as plain data, and its split; says the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     plan = planned(training, watch)
     if plan.config.task not in (None, "classify"):
@@ -157,7 +161,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
         watch.say(
             in_lines([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
         )
-    return {
+    held = {
         "network": plan.fitting.network.name,
         "data_name": plan.source.name,
         "budget": request.budget,
@@ -178,6 +182,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> dict[str, Any]:
             for one, number in zip(variants, steps, strict=True)
         ],
     }
+    return held, plan.record
 
 
 def _cut(lines: Sequence[str], most: int = 24) -> list[str]:
@@ -228,8 +233,10 @@ def _read_plan(folder: Path) -> dict[str, Any]:
 
 
 def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
-    """The trials, those of the first seed first."""
+    """The trials, those of the first seed first, all on one split."""
     trials, test = [], bool(held.get("test"))
+    held_split = RunFolder(folder).split
+    split = held_split.read_text(encoding="utf-8") if held_split.is_file() else None
     for seed in range(held["first_seed"], held["first_seed"] + held["seeds"]):
         for one in held["variants"]:
             config = {**held["config"], "network": held["network"]}
@@ -238,7 +245,15 @@ def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
                 config["augmentation"] = dataclasses.asdict(Augmentation())
             place = folder / "trials" / slug(one["name"]) / f"seed-{seed}"
             trials.append(
-                Trial(variant=one["name"], seed=seed, folder=place, config=config, network=json.dumps(one["network"]), measure_test=test)
+                Trial(
+                    variant=one["name"],
+                    seed=seed,
+                    folder=place,
+                    config=config,
+                    network=json.dumps(one["network"]),
+                    split=split,
+                    measure_test=test,
+                )
             )
     return trials
 

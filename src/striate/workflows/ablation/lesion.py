@@ -22,9 +22,9 @@ from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.networks.layers.foreign import Foreign
-from striate.workflows.evaluation.evaluate import open_source, read_split
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.pictures import DPI, drawing, png_bytes
-from striate.workflows.runs.behind import config_behind
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
@@ -80,9 +80,11 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
         raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
-    config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir, say=say)
-    pictures = read_split(source, "val", model, config, say)
+    verb = f"ablate {request.run} --lesion"
+    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, say=say)
+    pictures = labelled.read(None, say)
+    if pictures.split == "test" and labelled.run is not None:
+        say_opening(count_opening(labelled.run, "ablate", labelled.source.name), say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]
 

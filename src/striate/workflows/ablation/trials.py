@@ -38,6 +38,7 @@ class Trial:
     config: Mapping[str, Any]
     network: str  # JSON
     measure_test: bool = False  # on the test split too
+    split: str | None = None  # JSON: which pictures all trials train on and validate on
 
     @property
     def key(self) -> str:
@@ -57,6 +58,8 @@ def prepare(one: Trial, folder: Path | None = None) -> Path:
     folder.mkdir(parents=True)
     write_yaml(RunFolder(folder).config, one.config)
     write_atomically(RunFolder(folder).network, one.network.encode())
+    if one.split is not None:
+        write_atomically(RunFolder(folder).split, one.split.encode())
     return folder
 
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import UsageError
+from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.places import check_folder
@@ -34,11 +34,10 @@ from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.rules import STARTED
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.probing import counts_in_nats
-from striate.workflows.evaluation.evaluate import open_source, read_split
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.tasks.segment import open_masked, read_masked_split
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
@@ -153,11 +152,12 @@ def _train_pictures(request: DiagnoseRequest, config: RunConfig, model: Model, s
     if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
         return None
-    if labels_pixels(model):
-        masked = open_masked(data, skip_unreadable=config.skip_unreadable, layout=config.layout, say=say)
-        return read_masked_split(masked, "train", model, config, lambda _text: None)
-    source = open_source(data, config, data_dir=request.data_dir, download=request.download, say=say)
-    return read_split(source, "train", model, config, lambda _text: None)
+    verb = f"diagnose {request.run}"
+    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    if not labelled.is_own:
+        message = f"{labelled.source.name}: not the data that {request.run} was trained on"
+        raise DataError(message, "Name the data of the run, or leave DATA out.")
+    return labelled.read("train", say)
 
 
 def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:

@@ -25,11 +25,9 @@ from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import Bin, reliability
-from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import measure
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.runs.behind import config_behind
-from striate.workflows.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,8 +107,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     """
     model, name, run = _model(request)
     output = _output(request, run)
-    config = config_behind(request.run, model, say)
-    images, source_name = read_val(request, model, config, say)
+    images, source_name = read_val(request, model, say)
     if request.coverage is not None:
         refuse_few(len(images), request.coverage)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
@@ -179,10 +176,12 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     return output
 
 
-def read_val(request: CalibrateRequest, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> tuple[ImageSet, str]:
-    """The val split that decides, and the name of its data."""
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
-    return read_split(source, "val", model, config, say), source.name
+def read_val(request: CalibrateRequest, model: Model, say: Callable[[str], None]) -> tuple[ImageSet, str]:
+    """The pictures that decide, of val or all of other data without splits, and the name of their data."""
+    run = None if isinstance(request.run, Model) else Path(request.run)
+    verb = f"calibrate {run if run is not None else 'MODEL'}"
+    labelled = open_labelled(model, run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    return labelled.read("val", say), labelled.source.name
 
 
 def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]) -> Strangers:

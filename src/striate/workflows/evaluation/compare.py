@@ -19,11 +19,11 @@ from striate.estimators.segmenter import labels_pixels
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
-from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import Interval
 from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
-from striate.workflows.runs.behind import config_behind, run_of
+from striate.workflows.runs.behind import config_behind, data_of, run_of
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.subjects import Subject, is_untrained, subject
 
@@ -43,7 +43,7 @@ class CompareRequest:
 
     subjects: tuple[Any, ...]
     data: Any = None  # the runs' own data by default
-    split: Literal["train", "val", "test"] = "val"
+    split: Literal["train", "val", "test"] | None = None  # None: val; all of other data without splits
     num_classes: int | None = None  # of those that are not trained, which then have the same outputs,
     in_channels: int | None = None  # the same channels
     input_size: int | tuple[int, int] | None = None  # and the same pictures
@@ -146,7 +146,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     report = CompareReport(
         subjects=[_compared(one, request, None if images is None else answers[i] == images.labels) for i, one in enumerate(found)],
         data=name,
-        split=request.split if images is not None else None,
+        split=images.split if images is not None else None,
         num_images=len(images) if images is not None else None,
         pairs=[_pair(found, answers == images.labels, i) for i in range(1, len(found))] if images is not None else [],
         differences=_differences(images, answers, models[0].classes) if images is not None else [],
@@ -178,39 +178,51 @@ def _answers(
         if set(model.classes) != set(models[0].classes):
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
             raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
-    by_run = {}
-    for given, model in zip(request.subjects, models, strict=True):
-        run = run_of(given) if isinstance(given, str | Path) else None
-        known = config_behind(given, model, say)
-        if run is not None and known is not None:
-            by_run[run] = known
-    runs, configs = list(by_run), list(by_run.values())
-    config = configs[0] if configs else None
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
-    if request.split != "test" and "val" not in source.splits:
-        _check_division(runs, configs)
-    images: ImageSet | None = None
-    answers = []
-    for model in models:
-        read = read_split(source, request.split, model, config, say if images is None else lambda _text: None)
+    runs = [run_of(source) if isinstance(source, str | Path) else None for source in request.subjects]
+    configs = [config_behind(source, model, lambda _text: None) for source, model in zip(request.subjects, models, strict=True)]
+    data = request.data
+    if data is None:  # of the first that tells
+        data = data_of(None, next((config for config in configs if config is not None), None), "compare A B")
+    sets: list[ImageSet] = []
+    answers, name = [], ""
+    for one, model, source in zip(found, models, request.subjects, strict=True):
+        silent = len(sets) > 0
+        tell = say if not silent else _silent
+        labelled = open_labelled(model, source, data, verb="compare A B", data_dir=request.data_dir, download=request.download, say=tell)
+        if labelled.record is None and not silent and request.split != "test" and "val" not in labelled.source.splits:
+            _check_division(runs, configs)
+        images = labelled.read(request.split, tell)
+        if silent and set(images.paths) != set(sets[0].paths):
+            _check_division(runs, configs)
+            message = f"{one.name}: held out other pictures of {labelled.source.name} than {found[0].name}"
+            raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
         places = np.array([models[0].classes.index(name) for name in model.classes])
-        answers.append(places[model.outputs(read.images, batch_size=request.batch_size).argmax(1)])
-        images = read if images is None else images
-    if request.split == "test":
-        for run in runs:
-            say_opening(count_opening(run, "compare", source.name), say)
-    if images is None:
-        raise UsageError("nothing to compare")
-    return images, np.stack(answers), source.name
+        answers.append(places[model.outputs(images.images, batch_size=request.batch_size).argmax(1)])
+        sets.append(images)
+        name, data = labelled.source.name, labelled.source
+    first = sets[0]
+    if first.split == "test":
+        for run in dict.fromkeys(run for run, its in zip(runs, configs, strict=True) if run is not None and its is not None):
+            say_opening(count_opening(run, "compare", name), say)
+    for place, one_set in enumerate(sets):
+        by_path = dict(zip(one_set.paths, answers[place].tolist(), strict=True))
+        answers[place] = np.array([by_path[path] for path in first.paths])
+    return first, np.stack(answers), name
 
 
-def _check_division(runs: Sequence[Path], configs: Sequence[RunConfig]) -> None:
+def _silent(_text: str) -> None:
+    """Nothing: the first model has told."""
+
+
+def _check_division(runs: Sequence[Path | None], configs: Sequence[RunConfig | None]) -> None:
     """Refuse a val split that one run held out and another trained on."""
-    for run, config in zip(runs, configs, strict=True):
+    told = [(run, config) for run, config in zip(runs, configs, strict=True) if config is not None]
+    for run, config in told:
+        first, of_first = told[0]
         for field in DIVISION:
-            ours, first = getattr(config, field), getattr(configs[0], field)
-            if ours != first:
-                message = f"{run}: {field} is {ours!r}, of {runs[0]} {first!r}: they held out other pictures"
+            ours, theirs = getattr(config, field), getattr(of_first, field)
+            if ours != theirs:
+                message = f"{run}: {field} is {ours!r}, of {first} {theirs!r}: they held out other pictures"
                 raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
 
 

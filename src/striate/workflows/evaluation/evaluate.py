@@ -12,27 +12,24 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
-from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
+from striate.data.masks import MaskedSet
 from striate.data.omissions import Omission
-from striate.data.records import DataSource, ImageSet
-from striate.data.sources import open_data
+from striate.data.records import ImageSet
 from striate.estimators.model import OF_SCORES, Model, load
-from striate.estimators.segmenter import labels_pixels
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
 from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import ALL, MEASURED, open_labelled
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.workflows.pictures import confusion_picture, mistakes_picture
-from striate.workflows.runs.behind import config_behind, data_of, division_of, run_of
-from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.behind import run_of
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.tasks.segment import SegmentReport, evaluate_masks, open_masked, read_masked_split
+from striate.workflows.tasks.segment import SegmentReport, evaluate_masks
 from striate.workflows.tasks.segment import summary as segment_summary
-from striate.workflows.tasks.targets import TargetReport, evaluate_targets, read_target_split
+from striate.workflows.tasks.targets import TargetReport, evaluate_targets
 from striate.workflows.tasks.targets import summary as target_summary
 
 MAX_MISTAKES = 36  # shown in the picture
@@ -44,10 +41,10 @@ class EvaluateRequest:
 
     run: Any  # a run folder, a .safetensors file, or a Model
     data: Any = None  # the run's own data by default
-    split: Literal["train", "val", "test"] = "test"
+    split: Literal["train", "val", "test"] | None = None  # None: test where there is one, else val; all of other data without splits
     batch_size: int = 128
     device: str = "auto"
-    output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default
+    output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME
     skip_unreadable: bool = False
     layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
     data_dir: Path | None = None
@@ -58,7 +55,7 @@ class EvaluateRequest:
 class EvaluateReport(Measures):
     """The measures of a model on a split, and where their pictures and tables lie."""
 
-    split: str
+    split: str  # "all": of data without splits that the model was not trained on
     model: str
     data: str
     output: str | None
@@ -85,48 +82,48 @@ def evaluate(
     if model is None:
         model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     run = None if isinstance(request.run, Model) else run_of(request.run)
-    config = config_behind(request.run, model, say)
-    output = request.output or (run / "report" / f"evaluate-{request.split}" if run is not None and Path(request.run).is_dir() else None)
-    check_folder(output)
-
-    def opened(data: str) -> int | None:
-        """Count and say that the run's test split is opened, where it is; how often that was so far."""
-        if request.split != "test" or run is None:
-            return None
-        count = count_opening(run, "evaluate", data)
-        say_opening(count, say)
-        return count
-
-    if request.data is None and run is not None:
-        say_again(run, request.split, say)
-    name = model.network.name if isinstance(request.run, Model) else str(request.run)
-    if labels_pixels(model):
-        masked = open_masked(data_of(request.data, config), **_how(config, request.skip_unreadable, request.layout), say=say)
-        pictures = read_masked_split(masked, request.split, model, config, say)
-        openings = opened(masked.name)
-        measured = evaluate_masks(model, pictures, request.split, name=name, data=masked.name, output=output, openings=openings)
-        return dataclasses.replace(measured, left_out=masked.left_out)
-    source = open_source(
+    if run is not None and request.output is None:
+        check_folder(run / "report" if Path(request.run).is_dir() else None)
+    check_folder(request.output)
+    labelled = open_labelled(
+        model,
+        request.run,
         request.data,
-        config,
+        verb=f"evaluate {request.run if run is not None else 'MODEL'}",
         data_dir=request.data_dir,
         download=request.download,
         skip_unreadable=request.skip_unreadable,
-        task=model.targets.task if model.targets is not None else "classify",
         layout=request.layout,
         say=say,
     )
+    images = labelled.read(request.split, say, MEASURED)
+    split, data, left_out = images.split, labelled.source.name, labelled.source.left_out
+    if request.data is None and run is not None:
+        say_again(run, split, say)
+    if request.split is None and split == "val":
+        say(f"{data} has no test split: measured on val")
+    output = request.output or _folder(request, run, split, None if labelled.is_own else data)
+    openings = None
+    if split == "test" and run is not None:
+        openings = count_opening(run, "evaluate", data)
+        say_opening(openings, say)
+    name = model.network.name if isinstance(request.run, Model) else str(request.run)
+    if isinstance(images, MaskedSet):
+        of_masks = evaluate_masks(model, images, split, name=name, data=data, output=output, openings=openings)
+        return dataclasses.replace(of_masks, left_out=left_out)
     if model.targets is not None:
-        images = read_target_split(source, request.split, model, config, say)
-        openings, size = opened(source.name), request.batch_size
-        return evaluate_targets(
-            model, images, request.split, name=name, data=source.name, output=output, batch_size=size, openings=openings
-        )
-    images = read_split(source, request.split, model, config, say)
-    openings = opened(source.name)
+        size = request.batch_size
+        return evaluate_targets(model, images, split, name=name, data=data, output=output, batch_size=size, openings=openings)
     probabilities = model.shares(images.images, batch_size=request.batch_size)
-    report = judged(model, images, probabilities, split=request.split, name=name, data=source.name, output=output, openings=openings)
-    return dataclasses.replace(report, left_out=source.left_out)
+    report = judged(model, images, probabilities, split=split, name=name, data=data, output=output, openings=openings)
+    return dataclasses.replace(report, left_out=left_out)
+
+
+def _folder(request: EvaluateRequest, run: Path | None, split: str, other: str | None) -> Path | None:
+    """Where pictures and tables go in a run folder: those of `other` data not in the place of its own."""
+    if run is None or not Path(request.run).is_dir():
+        return None
+    return run / "report" / ("-".join(filter(None, ("evaluate", None if split == ALL else split, other and f"on-{other}"))))
 
 
 def say_again(run: Path, split: str, say: Callable[[str], None]) -> None:
@@ -165,69 +162,6 @@ def _plain(report: EvaluateReport) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
-
-
-def open_source(
-    data: Any,
-    config: RunConfig | None,
-    *,
-    data_dir: Path | None = None,
-    download: bool = False,
-    skip_unreadable: bool = False,
-    task: Task = "classify",
-    layout: Layout = "auto",
-    say: Callable[[str], None] = lambda _text: None,
-) -> DataSource:
-    """The data that is named, or that of the run whose configuration is given, opened as the run opened it; what is left out is said.
-
-    Raises:
-        UsageError: no data is named.
-        DataError: it cannot be opened.
-    """
-    data_dir = data_dir or (config.data_folder if config is not None else None)
-    how = _how(config, skip_unreadable, layout)
-    return open_data(data_of(data, config), data_dir=data_dir, download=download, task=task, say=say, **how)
-
-
-def _how(config: RunConfig | None, skip_unreadable: bool = False, layout: Layout = "auto") -> dict[str, Any]:
-    """How a folder is read: as the run read it, unless it is said otherwise."""
-    return {
-        "skip_unreadable": skip_unreadable or (config is not None and config.skip_unreadable),
-        "layout": config.layout if config is not None and layout == "auto" else layout,
-    }
-
-
-def read_split(source: DataSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> ImageSet:
-    """The pictures of a split as the model takes them, labelled by the model's classes.
-
-    Where the data has no val split, train and val are divided as the training divided them.
-
-    Raises:
-        DataError: a class of the data is not one of the model's; names it.
-    """
-    division = division_of(config)
-    if division.decides(source, split):
-        say(f"{split}: as the training divided it, {division}")
-    places = _places(source, model)
-    images = division.part(source, split, model.images)
-    return dataclasses.replace(images, labels=places[images.labels], classes=model.classes)
-
-
-def read_division(source: DataSource, model: Model, config: RunConfig | None) -> tuple[ImageSet, ImageSet]:
-    """Train and val of data that has no val split, divided as the training divided them; labels and errors as of `read_split`."""
-    places = _places(source, model)
-    train, val = division_of(config).train_and_val(source, model.images)
-    train, val = (dataclasses.replace(part, labels=places[part.labels], classes=model.classes) for part in (train, val))
-    return train, val
-
-
-def _places(source: DataSource, model: Model) -> np.ndarray:
-    """(K',) int64: for each class of the data, the model's."""
-    unknown = [name for name in source.classes if name not in model.classes]
-    if unknown:
-        known = ", ".join(model.classes[:20])
-        raise DataError(f"{source.name}: class {', '.join(map(repr, unknown[:5]))} is not known to the model", f"It knows {known}.")
-    return np.array([model.classes.index(name) for name in source.classes], np.int64)
 
 
 def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model) -> None:

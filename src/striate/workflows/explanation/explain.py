@@ -23,12 +23,12 @@ from striate.data.records import ImageSet
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
-from striate.workflows.evaluation.evaluate import open_source, read_split
 from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
 from striate.workflows.pictures import montage, short_name
-from striate.workflows.runs.behind import config_behind
 from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[
@@ -62,7 +62,7 @@ class ExplainRequest:
     num_pictures: int = Field(default=12, ge=1, le=256)
     sanity: bool = True  # deletion, insertion, and what remains of a map when the weights are randomised
     data: Any = None  # the run's own by default
-    split: Literal["train", "val"] = "val"
+    split: Literal["train", "val"] | None = None  # None: val; all of other data without splits
     seed: int = 0
     device: str = "auto"
     output: Path | None = None
@@ -226,9 +226,12 @@ def _trust(
 
 
 def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> ImageSet:
-    config = config_behind(request.run, model, say)
-    source = open_source(request.data, config, data_dir=request.data_dir, download=request.download, say=say)
-    return read_split(source, request.split, model, config, say)
+    verb = f"explain {request.run if not isinstance(request.run, Model) else 'MODEL'}"
+    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    images = labelled.read(request.split, say)
+    if images.split == "test" and labelled.run is not None:
+        say_opening(count_opening(labelled.run, "explain", labelled.source.name), say)
+    return images
 
 
 def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet], say: Callable[[str], None]) -> Chosen:

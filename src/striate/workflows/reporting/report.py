@@ -31,8 +31,9 @@ from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import worth
-from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged, open_source, read_division, read_split
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged
 from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
 from striate.workflows.info import info
 from striate.workflows.page import Section, document
@@ -158,7 +159,7 @@ def _sections(
     classifies = model is not None and model.targets is None and not labels_pixels(model)
     answers = None
     if model is not None and classifies:
-        answers = finder.ask("Results on val", lambda: _answers(request, config, model, finder.say), "measuring on val")
+        answers = finder.ask("Results on val", lambda: _answers(request, model, finder.say), "measuring on val")
     measures = {} if model is None else _measured(request, model, answers, place, finder)
     kept = model.info if model is not None else {}
     first = next(iter(measures.values()), None)
@@ -199,10 +200,13 @@ def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
     return load(request.run, device=device, module=request.module)
 
 
-def _answers(request: ReportRequest, config: RunConfig, model: Model, say: Callable[[str], None]) -> Answers:
-    source = open_source(request.data, config, data_dir=request.data_dir, say=say)
-    train, val = read_division(source, model, config) if "val" not in source.splits else (None, None)
-    images = val if val is not None else read_split(source, "val", model, config, lambda _: None)
+def _answers(request: ReportRequest, model: Model, say: Callable[[str], None]) -> Answers:
+    labelled = open_labelled(model, request.run, request.data, verb=f"report {request.run}", data_dir=request.data_dir, say=say)
+    if not labelled.is_own:
+        message = f"{labelled.source.name}: not the data that the run was trained on, and a report is of what the run held out"
+        raise UsageError(message, f"Measure the model on it: striate evaluate {request.run} DATA.")
+    source, images = labelled.source, labelled.read("val", say)
+    train = None if "val" in source.splits else labelled.read("train", lambda _text: None)
     logits = model.outputs(images.images)
     return Answers(source.name, images, train, logits, softmax(logits / model.calibration.temperature))
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.core.errors import RefusedFileError, UsageError
-from striate.data.splits import Division
+from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.data.named import NAMED
 from striate.estimators.model import Model
 from striate.workflows.runs.config import ARRAYS, RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
@@ -64,21 +64,24 @@ def refuse_edits(folder: RunFolder, info: Mapping[str, Any], say: Callable[[str]
         raise RefusedFileError("; ".join(differing), RESTORE)
 
 
-def division_of(config: RunConfig | None) -> Division:
-    """How the run divided its pictures; as by default where there is no run."""
-    return config.division if config is not None else Division()
-
-
-def data_of(data: Any, config: RunConfig | None) -> Any:
+def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
     """`data`, or what the configuration of the run names.
+
+    Args:
+        data: What a person named.
+        config: Of the run, where there is one.
+        verb: How the verb is called, for errors: `evaluate RUN`.
 
     Raises:
         UsageError: neither; a run that was trained on arrays names none.
+        DataError: it is not there any more.
     """
     if data is not None and not (isinstance(data, str) and data == ARRAYS):
         return data
     known = config is not None or data is not None
     words = "the run was trained on arrays, which it does not hold" if known else "the model does not tell its data"
     if config is None or config.on_arrays:
-        raise UsageError(words, "Name the data set too: DATA, or --data DATA.")
+        raise UsageError(words, f"Name the data set too: striate {verb} --data DATA.")
+    if config.data not in NAMED and not Path(config.data).exists():
+        raise DataError(f"{config.data}: the data of the run is no longer there", f"Name its place now: striate {verb} --data DATA.")
     return config.data

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import cannot_write, shortened, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.tables import csv_text
@@ -27,8 +27,6 @@ from striate.networks.network import Network
 from striate.workflows.evaluation.tables import write_confusion_csv, write_regions_csv
 from striate.workflows.pictures import confusion_picture
 from striate.workflows.recipes.choices import network_for
-from striate.workflows.runs.behind import division_of
-from striate.workflows.runs.config import RunConfig
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
 from striate.workflows.tasks.segment_measures import SegmentMeasures, measure_pixels, pixel_confusion
 
@@ -53,7 +51,12 @@ class SegmentReport(SegmentMeasures):
 
 
 def open_masked(
-    data: Any, *, skip_unreadable: bool = False, layout: Layout = "auto", say: Callable[[str], None] = lambda _text: None
+    data: Any,
+    *,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    to_train: bool = True,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> MaskSource:
     """The folder of pictures and masks that `data` names; what the reading left out or decided is said.
 
@@ -65,7 +68,7 @@ def open_masked(
         shown = data if isinstance(data, str | PathLike) else type(data).__name__
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
         raise UsageError(f"{shown}: no such folder of pictures and masks", remedy)
-    source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout)
+    source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
     for note in source.notes:
         say(note)
     return source
@@ -144,24 +147,6 @@ def pixel_measures(model: Model, images: MaskedSet) -> dict[str, float | None]:
     classes = model.classes
     measures = measure_pixels(pixel_confusion(segment(model, images.images), images.labels, len(classes)), classes, len(images))
     return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
-
-
-def read_masked_split(source: MaskSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> MaskedSet:
-    """The pictures and masks of a split as the model takes them.
-
-    Raises:
-        DataError: the classes of the data are not the model's.
-    """
-    if source.classes != model.classes:
-        numbered = all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(model.classes)
-        if not numbered:
-            theirs, ours = (", ".join(names[:20]) for names in (source.classes, model.classes))
-            raise DataError(f"{source.name}: has the classes {theirs}, but the model knows {ours}", "Give the same classes.txt.")
-        source = dataclasses.replace(source, classes=model.classes)  # the masks show only the first of its classes
-    division = division_of(config)
-    if division.decides(source, split):
-        say(f"{split}: as the training divided it, {division}")
-    return division.part(source, split, model.images)
 
 
 def _write(

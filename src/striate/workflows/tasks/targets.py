@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,17 +11,15 @@ import numpy as np
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
 from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
-from striate.data.records import DataSource, ImageSet
+from striate.data.records import ImageSet
 from striate.engine.settings import LossName, MonitorName, TrainSettings
 from striate.estimators.estimates import sigmoid
 from striate.estimators.model import Model
-from striate.workflows.runs.behind import division_of
-from striate.workflows.runs.config import RunConfig
 from striate.workflows.tasks.scatter import scatter_picture
 from striate.workflows.tasks.target_measures import (
     LabelMeasures,
@@ -139,21 +137,6 @@ def evaluate_targets(
     if output is not None:
         _write(output, report, images, outputs, model)
     return report
-
-
-def read_target_split(source: DataSource, split: str, model: Model, config: RunConfig | None, say: Callable[[str], None]) -> ImageSet:
-    """The pictures and targets of a split as the model takes them.
-
-    Raises:
-        DataError: the targets of the data are not the model's.
-    """
-    if source.classes != model.classes:
-        theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, model.classes))
-        raise DataError(f"{source.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
-    division = division_of(config)
-    if division.decides(source, split):
-        say(f"{split}: as the training divided it, {division}")
-    return division.part(source, split, model.images)
 
 
 def _write(output: Path, report: TargetReport, images: ImageSet, outputs: np.ndarray, model: Model) -> None:

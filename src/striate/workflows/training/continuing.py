@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.core.errors import RefusedFileError, UsageError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.core.text import in_lines
 from striate.data.checks import DataFinding
 from striate.data.layout import Layout
-from striate.data.records import DataSource, ImageSet
+from striate.data.masks import MaskSource
+from striate.data.omissions import some
+from striate.data.recorded import SplitRecord, differences, pictures_at
+from striate.data.records import DataSource, ImageSet, relabelled
 from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.estimators.fitting import Fitting
 from striate.networks.network import Network
 from striate.workflows.info import info
+from striate.workflows.runs.behind import data_of
 from striate.workflows.runs.config import RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.split import read_record
 from striate.workflows.tasks.segment import open_masked
 from striate.workflows.training.transfer import pretrained_name
 
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 NOT_OF_THE_RESULT = (
     "resume", "output", "name", "device", "checkpoint_every", "download", "data", "data_dir", "epochs", "workers", "diagnose", "log"
 )  # fmt: skip
+NOT_RECORDED = (
+    "the run does not record which pictures it held out, as it is of an older version: they are computed again from the names of the "
+    "pictures, which is exact only if the data has not changed since"
+)
 LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 
@@ -120,6 +129,7 @@ class Plan:
     source: DataSource
     train_set: ImageSet
     val_set: ImageSet
+    record: SplitRecord  # of which pictures these are
     config: RunConfig  # everything it is made with, merged
     found: tuple[DataFinding, ...] = ()  # what its data look like, where that was looked at
 
@@ -132,6 +142,7 @@ def plan_of(
     *,
     data: Any = None,
     data_dir: Path | None = None,
+    verb: str = "train --resume RUN",
 ) -> Plan:
     """The training that a configuration describes.
 
@@ -142,6 +153,7 @@ def plan_of(
         say: Takes a line for the person.
         data: The data, where it was arrays; else what the configuration names is opened again.
         data_dir: Where named data lies, if not where the configuration says.
+        verb: What asks for it, for errors.
 
     Raises:
         DataError: the data is missing.
@@ -149,13 +161,44 @@ def plan_of(
     """
     if data is None and config.on_arrays:
         raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
-    wanted = config.data if data is None else data
+    wanted = data_of(data, config, verb)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "say": say}
     source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, **how)
+    record = read_record(run)
+    source = source if record is None else with_classes(source, record.classes)
     fitting = fitting_of(config, network, source.classes)
-    train_set, val_set = read_train_and_val(source, fitting.images, config.division, say)
+    if record is None:
+        say(NOT_RECORDED)
+        train_set, val_set, record = read_train_and_val(source, fitting.images, config.division, say)
+    else:
+        since = "the checkpoint" if verb.startswith("train") else "the run"
+        changed = f"{run}: the pictures or labels of {source.name} have changed since {since}"
+        train_set, val_set = recorded_sets(source, record, fitting.images, changed, say)
     fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config)
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config)
+
+
+def recorded_sets(
+    source: DataSource, record: SplitRecord, spec: ImageSpec, changed: str, say: Callable[[str], None]
+) -> tuple[ImageSet, ImageSet]:
+    """The pictures that a run trained on and validated on, in its order, wherever they lie in the data now; others are said.
+
+    Raises:
+        UsageError: one of them is gone or `changed`, so that the run cannot come out the same; names it.
+    """
+    found = record.find(source)
+    for role, words in (("train", "training pictures"), ("val", "validation pictures")):
+        if lost := differences(found, role, words):
+            remedy = "Put them back as they were, name the folder that holds them with --data, or start a new run."
+            raise UsageError(f"{changed}: {' and '.join(lost)}", remedy)
+    if found.new:
+        say(f"{source.name}: {found.new:,} new picture{'s' if found.new > 1 else ''} since the run was begun, not used")
+    train_set, val_set = (pictures_at(source, getattr(found, role), role, spec) for role in ("train", "val"))
+    for images in (train_set, val_set):
+        if images.labels.ndim == 1 and (strange := np.flatnonzero(images.labels < 0)).size:
+            message = f"{changed}: {images.paths[strange[0]]} lies in a class that the run does not have"
+            raise UsageError(message, "Give the class its name again, or start a new run.")
+    return train_set, val_set
 
 
 def open_source(
@@ -174,16 +217,52 @@ def open_source(
     return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task, layout=layout, say=say)
 
 
-def read_train_and_val(source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]) -> tuple[ImageSet, ImageSet]:
-    """The decoded training and validation splits; what is not as the data has it is said."""
-    train_set, val_set = division.train_and_val(source, spec)
+def read_train_and_val(
+    source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]
+) -> tuple[ImageSet, ImageSet, SplitRecord]:
+    """The decoded training and validation splits, and the record of them; what is not as the data has it is said."""
+    places = division.divide(source)
     total, seed = source.num_images("train"), division.seed
+    train_set = source.read("train", spec=spec, places=places.train if len(places.train) < total else None)
+    held_out = None if places.val is None else source.read("train", spec=spec, places=places.val)
+    val_set = source.read("val", spec=spec) if held_out is None else dataclasses.replace(held_out, split="val")
     if "val" not in source.splits:
         say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {seed}")
         total -= len(val_set)
+        if single := _single(source):
+            words = (
+                "has 1 picture, which is trained on: val does not show how well it is"
+                if len(single) == 1
+                else ("have 1 picture each, which is trained on: val does not show how well they are")
+            )
+            say(f"class {some([repr(name) for name in single])} {words} learned")
     if division.train_images is not None:
         say(f"train: {len(train_set):,} of the {total:,} training pictures, the same share of each class, seed {seed}")
-    return train_set, val_set
+    return train_set, val_set, SplitRecord.of(source, places, source.classes)
+
+
+def _single(source: DataSource) -> list[str]:
+    """The classes that have one training picture."""
+    labels, classes = source.strata("train")
+    return [name for name, count in zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True) if count == 1]
+
+
+def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
+    """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. What has none of them keeps -1.
+
+    Raises:
+        DataError: its targets or its masks have other names.
+    """
+    if source.classes == classes:
+        return source
+    if isinstance(source, MaskSource) and all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(classes):
+        return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
+    if source.task != "classify":
+        theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, classes))
+        words = "classes" if source.task == "segment" else "targets"
+        remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
+        raise DataError(f"{source.name}: has the {words} {theirs}, but the model knows {ours}", remedy)
+    return relabelled(source, classes)
 
 
 def config_and_network(run: Path) -> tuple[RunConfig, Network]:

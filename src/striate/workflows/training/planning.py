@@ -82,7 +82,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
-    train_set, val_set = read_train_and_val(source, spec, division, watch.say)
+    train_set, val_set, record = read_train_and_val(source, spec, division, watch.say)
     found = looked_at(train_set, val_set, spec, source, watch)
     spec = with_statistics(spec, train_set)
     start = None
@@ -108,7 +108,7 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
         request = dataclasses.replace(request, batch_size=int(size))
     fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
     config = configuration(request, fitting, division)
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, config=config, found=found)
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
 def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Watch) -> tuple[DataFinding, ...]:

@@ -37,7 +37,7 @@ class ReproRequest:
     """Which run to repeat."""
 
     run: Path
-    data: Any = None  # the data again, where the run was trained on arrays
+    data: Any = None  # the data again, where the run was trained on arrays, or where it lies elsewhere now
     network: Any = None  # the user's own module again, with the weights that it began with, where the run trained one
     data_dir: Path | None = None
     output: Path | None = None  # keep the repeated run here; None: it is thrown away
@@ -73,7 +73,7 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     before, kept = files.read_metrics(), read_model(files.model)
     say_edits(files, config, kept.info, watch.say)
     network = with_module(network, request.network)
-    plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir)
+    plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=f"repro {request.run}")
     plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
         again = RunFolder(new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run"))

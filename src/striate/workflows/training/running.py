@@ -26,6 +26,7 @@ from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder, found_in
 from striate.workflows.runs.hashes import FILES, file_hash
+from striate.workflows.runs.split import INFO
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
 
@@ -136,7 +137,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                     if event.is_best:
                         best = event.row
                         extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
-                        extra |= {"loss": fitting.settings.loss, FILES: hashes}
+                        extra |= {"loss": fitting.settings.loss, FILES: hashes, INFO: plan.record.brief().to_data()}
                         save_model(
                             files.model,
                             fitting.network,

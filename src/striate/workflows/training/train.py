@@ -26,6 +26,7 @@ from striate.workflows.recipes.choices import (
 )
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.split import write_record
 from striate.workflows.tasks.segment import pixel_measures
 from striate.workflows.tasks.targets import val_measures
 from striate.workflows.training.continuing import (
@@ -151,6 +152,7 @@ def write_description(plan: Plan, files: RunFolder) -> None:
     files.write_network(plan.fitting.network)
     files.write_env(info())
     files.write_classes(plan.source.classes)
+    write_record(files.path, plan.record)
 
 
 def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
@@ -183,12 +185,14 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         extension = extension_of(request, config.plain(), folder, done=start.state["done"] and not begun, reached=reached)
         if extension is not None:
             config = with_extensions(config, (*config.extended_by, extension), start)
-        plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir)
+        plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=f"train --resume {folder}")
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
             message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
             raise UsageError(message, "Start a new run.")
         warn_of_other_conditions(start.state["conditions"], group.size if group else 1, watch.say)
         refuse_other_plans(group, plan)
+        if not RunFolder(folder).split.exists() and (group is None or group.is_first):
+            write_record(folder, plan.record)  # of a run of an older version, whose data is what it was
         if extension is not None and (group is None or group.is_first):
             RunFolder(folder).write_extension(config)
         watch.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, epoch {start.state['training']['epoch']}"]))
@@ -208,7 +212,9 @@ def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: floa
     refuse_changes(folder, config.plain(), asked_of(request, config.plain()))
     if request.epochs not in (None, config.settings.epochs):
         raise UsageError(f"{folder}: has not begun, --epochs {request.epochs} cannot extend it", "Leave --epochs out, or start a new run.")
-    plan = with_kept_start(plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir), folder)
+    verb = f"train --resume {folder}"
+    plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=verb)
+    plan = with_kept_start(plan, folder)
     refuse_other_plans(group, plan)
     watch.say(f"{chosen(plan, folder)}\nfrom      the beginning: the run was stopped before its first checkpoint")
 

@@ -1,0 +1,238 @@
+"""The labelled pictures that a verb looks at: those that a run held out or learned from, found again; or other data, as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.data.layout import Layout
+from striate.data.masks import MaskedSet
+from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, differences, pictures_at
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data
+from striate.data.splits import Division
+from striate.estimators.model import Model
+from striate.estimators.segmenter import labels_pixels
+from striate.workflows.runs.behind import config_behind, data_of, run_of
+from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.split import record_of
+from striate.workflows.tasks.segment import open_masked
+from striate.workflows.training.continuing import NOT_RECORDED, with_classes
+
+ALL = "all"  # what the pictures of data without splits are called that is not the run's own
+MEASURED = ("test", "val")  # the split that is measured where none is named: the first of these that there is
+LOOKED_AT = ("val",)  # that other verbs look at; test is opened where it is asked for
+
+Say = Callable[[str], None]
+
+
+def open_labelled(  # noqa: PLR0913  # all but the model come from one request
+    model: Model,
+    source_of_model: Any,
+    data: Any,
+    *,
+    verb: str,
+    data_dir: Path | None = None,
+    download: bool = False,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    say: Say = lambda _text: None,
+) -> Labelled:
+    """The data that is named, or that of the run, opened to be looked at with `model`.
+
+    Args:
+        model: What will look at it.
+        source_of_model: A run folder, a model file, or the Model itself.
+        data: A named set, a folder, an `.npz` file, arrays, or a source; None: the run's.
+        verb: How the verb is called, for errors: `evaluate RUN`.
+        data_dir: Where named sets lie.
+        download: Fetch a named set that is missing.
+        skip_unreadable: Leave out pictures that cannot be decoded.
+        layout: What the folders are, where it is not as the run says.
+        say: Takes a line for the person.
+
+    Raises:
+        UsageError: no data is named, and the run does not tell.
+        DataError: it cannot be opened, or has other targets than the model.
+        RefusedFileError: the record of the split is damaged.
+    """
+    run = run_of(source_of_model) if isinstance(source_of_model, str | Path) else None
+    config = config_behind(source_of_model, model, say) if run is not None else None
+    record = record_of(run, model.info)
+    named = data_of(data, config, verb)
+    how: dict[str, Any] = {
+        "skip_unreadable": skip_unreadable or (config is not None and config.skip_unreadable),
+        "layout": config.layout if config is not None and layout == "auto" else layout,
+        "to_train": False,
+        "say": say,
+    }
+    if labels_pixels(model):
+        source: DataSource = open_masked(named, **how)
+    else:
+        task = model.targets.task if model.targets is not None else "classify"
+        place = data_dir or (config.data_folder if config is not None else None)
+        source = open_data(named, data_dir=place, download=download, task=task, **how)
+    if source.task != "classify":
+        source = with_classes(source, model.classes)
+    return Labelled(source=source, model=model, record=record, run=run, config=config, named=data is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Opened data beside a model.
+
+    Attributes:
+        source: The data.
+        model: The model.
+        record: Which pictures the model was trained on; None: nobody kept that.
+        run: The run folder that it comes from, where there is one.
+        config: The configuration of that run.
+        named: Whether the person named the data; else it is what the run says.
+    """
+
+    source: DataSource
+    model: Model
+    record: SplitRecord | BriefRecord | None
+    run: Path | None
+    config: RunConfig | None
+    named: bool
+
+    @cached_property
+    def found(self) -> Found:
+        """What of the run's pictures is there; only of a run that has a record."""
+        if self.record is None:
+            raise RuntimeError("no record")
+        return self.record.find(self.source)
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether these are the pictures that the model was trained on, changed or not; without a record, what a run says is believed."""
+        if not self.named:
+            return True
+        return self.config is not None if self.record is None else self.found.is_its
+
+    def split_for(self, asked: str | None, order: Sequence[str]) -> str:
+        """The split that is read: the one that was asked for, else the first of `order` that there is; "all" of other data without splits.
+
+        Raises:
+            DataError: there is none; says which there are.
+        """
+        splits = self.source.splits
+        if self.is_own:
+            return asked or next((split for split in order if split in splits), "val")
+        if splits == ("train",):
+            return ALL
+        wanted = asked or next((split for split in order if split in splits), splits[0] if len(splits) == 1 else order[0])
+        if wanted not in splits:
+            message = f"{self.source.without(wanted).message}, and the model was not trained on it, so that nothing of it was held out"
+            raise DataError(message, f"Choose another --split: {', '.join(splits)}.")
+        return wanted
+
+    def read(self, asked: str | None, say: Say, order: Sequence[str] = LOOKED_AT) -> ImageSet:
+        """The pictures of a split as the model takes them, labelled by its classes; `split` of the set says which it is.
+
+        Of the run's own data, val and train are the pictures that the training held out and learned from, wherever they lie now; what is
+        gone, has changed or is new since is said. Pictures that were trained on are never among those of val.
+
+        Raises:
+            DataError: there is no such split, nothing is left of it, or a picture has a class that the model does not know; names it.
+        """
+        split = self.split_for(asked, order)
+        images = self._recorded(split, say) if self.is_own and split in ("train", "val") else self._as_it_is(split, say)
+        if not len(images):
+            raise DataError(f"{self.source.name}: {split} has no pictures", "Choose another --split, or other data.")
+        return self._labelled(images)
+
+    def _as_it_is(self, split: str, say: Say) -> ImageSet:
+        """A split of the data itself."""
+        own = self.source.splits[0] if split == ALL else split
+        if own not in self.source.splits:
+            raise self.source.without(own)
+        self._refuse_unknown(self._all_of(own))
+        images = dataclasses.replace(self.source.read(own, spec=self.model.images), split=split)
+        if split == ALL:
+            say(f"{self.source.name}: not the data that the model was trained on, and without splits: all of its {_counted(len(images))}")
+        if self.record is None:
+            return images
+        count, exact = self.record.trained_on(self.source.identities(own).digests)
+        if count:
+            about = "" if exact else "about "
+            of = f"the {split} picture{'s' if len(images) > 1 else ''}" if split != ALL else f"the {_counted(len(images))}"
+            say(f"{about}{count:,} of {of} {'was' if count == 1 else 'were'} trained on, so that the measures are too good")
+        return images
+
+    def _recorded(self, split: str, say: Say) -> ImageSet:
+        """Train or val of the run's own data."""
+        spec = self.model.images
+        if self.record is None:
+            division = self.config.division if self.config is not None else Division()
+            if division.decides(self.source, split):
+                say(f"{split}: {NOT_RECORDED} ({division})")
+            self._refuse_unknown(self._all_of(split if split in self.source.splits else "train"))
+            return division.part(self.source, split, spec)
+        found, record = self.found, self.record
+        if split == "val" and record.own_val and "val" in self.source.splits:
+            places = [place for place in self._all_of("val") if place not in found.trained]
+            self._refuse_unknown(places)
+            left = len(self.source.paths("val")) - len(places)
+            parts = differences(found, "val", "validation pictures")
+            if new := len(set(places) - set(found.val)):
+                parts.append(f"{new:,} {'is' if new == 1 else 'are'} new")
+            if left:
+                parts.append(f"{left:,} {'was' if left == 1 else 'were'} trained on, and {'is' if left == 1 else 'are'} left out")
+            if parts:
+                say(f"val: {_counted(len(places))} of the val split; since the training {', '.join(parts)}")
+            return pictures_at(self.source, places, "val", spec)
+        if split == "train" and isinstance(record, BriefRecord):
+            say(f"train: the {_counted(len(found.train))} that were not held out; the training had {record.num_train:,}")
+            return self._set(found.train, split)
+        total = found.num_train if split == "train" else found.num_val
+        what = "that were trained on" if split == "train" else "that the training held out" if not record.own_val else "that validated it"
+        there = found.train if split == "train" else found.val
+        parts = differences(found, split, "training pictures" if split == "train" else "held-out pictures")
+        if found.new:
+            words = "1 new picture belongs" if found.new == 1 else f"{found.new:,} new pictures belong"
+            parts.append(f"{words} to neither train nor val")
+        of = f"the {_counted(total)}" if len(there) == total else f"{len(there):,} of the {_counted(total)}"
+        say("; ".join([f"{split}: {of} {what}", *parts]))
+        return self._set(there, split)
+
+    def _set(self, places: Sequence[Place], split: str) -> ImageSet:
+        if not places:
+            words = "was trained on" if split == "train" else "was held out"
+            remedy = "Name the folder that holds them with --data; other pictures are measured from a folder of their own."
+            raise DataError(f"{self.source.name}: no picture that {words} is in it any more", remedy)
+        self._refuse_unknown(places)
+        return pictures_at(self.source, places, split, self.model.images)
+
+    def _refuse_unknown(self, places: Sequence[Place]) -> None:
+        """Refuse pictures of classes that the model does not know, before they are decoded."""
+        if self.source.task != "classify":
+            return
+        known, names = self.model.classes, self.source.classes
+        labels = {split: self.source.strata(split)[0] for split in dict(places)}
+        if any(names[labels[split][place]] not in known for split, place in places):
+            words = ", ".join(repr(name) for name in [name for name in names if name not in known][:5])
+            raise DataError(f"{self.source.name}: class {words} is not known to the model", f"It knows {', '.join(known[:20])}.")
+
+    def _all_of(self, split: str) -> list[Place]:
+        return [(split, place) for place in range(len(self.source.paths(split)))]
+
+    def _labelled(self, images: ImageSet) -> ImageSet:
+        """The pictures with labels by the model's classes."""
+        if self.source.task != "classify" or isinstance(images, MaskedSet):
+            return images
+        known, names = self.model.classes, self.source.classes
+        places = np.array([known.index(name) if name in known else -1 for name in names], np.int64)
+        return dataclasses.replace(images, labels=places[images.labels], classes=known)
+
+
+def _counted(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
