@@ -259,9 +259,9 @@ def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
         return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
     if source.task != "classify":
         theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, classes))
-        words = "classes" if source.task == "segment" else "targets"
+        words, has = ("classes", "knows") if source.task == "segment" else ("targets", "gives")
         remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
-        raise DataError(f"{source.name}: has the {words} {theirs}, but the model knows {ours}", remedy)
+        raise DataError(f"{source.name}: has the {words} {theirs}, but the model {has} {ours}", remedy)
     return relabelled(source, classes)
 
 
