@@ -32,6 +32,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import joblib
 import numpy as np
 import torch
+from PIL import Image
 from sheet import spread, write_sheet
 
 import striate
@@ -51,7 +52,8 @@ PICKLES = (
 )
 MUTANTS = (
     "A mutated model file is held where it is refused with 7 or answers as the file that it was made from, to the last bit; the process "
-    f"may take {MEMORY / 2**30:g} GiB of addresses more than it has."
+    f"may take {MEMORY / 2**30:g} GiB of addresses more than it has. One that is sealed anew may be another, whole model, with its own "
+    "answers."
 )
 
 SHEETS = {"pickles": ("Pickles in place of files that are read", PICKLES), "mutants": ("Mutated model files", MUTANTS)}
@@ -103,6 +105,24 @@ class Bench:
         self.images = images[:4]
         self.good = (self.run / "best.safetensors").read_bytes()
         self.wanted = answers(self.run / "best.safetensors", self.images)
+        self.picture = str(folder / "picture.png")
+        Image.fromarray(self.images[0]).save(self.picture)
+        self.warm()
+
+    def warm(self) -> None:
+        """Let each verb run once here, so that what it imports is there in the processes that are forked from this one."""
+        run = str(self.run)
+        with quiet():
+            for words in (
+                ["show", run],
+                ["predict", run, self.picture],
+                ["evaluate", run, "--split", "val"],
+                ["explain", run, self.picture, "--output", str(self.folder / "explained")],
+                ["compare", run, run],
+                ["filter", self.picture, "blur", "--output", str(self.folder / "filtered.png")],
+                ["train", str(self.data), *FEW, "--output", str(self.folder / "warm")],
+            ):
+                command(words)
 
     def pickles(self, number: int) -> dict[str, Counter[str]]:
         """Each writer's file in each place, and again with other openings, until there are `number` of them."""
@@ -131,8 +151,10 @@ class Bench:
             path = self.folder / "mutant.safetensors"
             path.write_bytes(MUTATIONS[kind](self.good, self.chance))
             end = self.in_child(lambda path=path: 0 if np.array_equal(answers(path, self.images), self.wanted) else 99)
-            word = {"0": "equal answers", "99": "other answers", "7": "refused (7)"}.get(end, end)
-            count(counts, kind, word, ran=False, held=end in ("0", "7"))
+            word = {"0": "equal answers", "99": "answers as another model" if kind == SEALED else "other answers", "7": "refused (7)"}.get(
+                end, end
+            )
+            count(counts, kind, word, ran=False, held=end in ("0", "7") or (end == "99" and kind == SEALED))
         return counts
 
     def writers(self) -> dict[str, Callable[[], bytes]]:
@@ -207,10 +229,7 @@ class Bench:
                 (folder / "sets" / "cifar10" / name).write_bytes(data)
             return lambda: command(["train", "cifar10", "--data-dir", str(folder / "sets"), *FEW, "--output", str(folder / "out")])
 
-        picture = str(self.folder / "picture.png")
-        from PIL import Image
-
-        Image.fromarray(self.images[0]).save(picture)
+        picture = self.picture
         start = ["train", str(self.data), *FEW, "--output", str(self.folder / "never")]
         return {
             **{
@@ -230,7 +249,7 @@ class Bench:
             "data, .npz: evaluate": file("d.npz", "evaluate", str(self.run), "FILE"),
             "picture: predict": file("p.png", "predict", str(self.run), "FILE"),
             "picture: filter": file("p.jpg", "filter", "FILE", "blur"),
-            **{f"file of a run, {name}: evaluate": of_run(name, "evaluate", "RUN", "--split", "val") for name in IN_PLACE_OF},
+            **{f"file of a run, {name}: evaluate": of_run(name, "evaluate", "RUN", "--split", "val") for name in IN_PLACE_OF[:3]},
             **{f"file of a run, {name}: resume": of_run(name, "train", "--resume", "RUN", "--epochs", "+1") for name in IN_PLACE_OF},
             "checkpoint: resume": checkpoint,
             "estimator: load_estimator": estimator,
@@ -467,13 +486,14 @@ VALUES = (
     {"type": "PublishedNetwork", "library": "timm", "model": "a"},
 )
 
+SEALED = "description edited and sealed anew"  # which a forger can make: another model, if it is a whole one
 MUTATIONS = {
     "bits flipped": flipped,
     "cut, doubled or shortened": cut,
     "another length of the header": other_length,
     "tensors exchanged": swapped,
     "description edited": edited,
-    "description edited and sealed anew": forged,
+    SEALED: forged,
 }
 
 if __name__ == "__main__":
