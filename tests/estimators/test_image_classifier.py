@@ -16,8 +16,12 @@ from sklearn.utils.estimator_checks import (
 
 import striate
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
+from striate.data.arrays import as_images
 from striate.data.sources import open_data
 from striate.estimators.classifier import ImageClassifier
+from striate.workflows.training.planning import planned
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import Silence
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def digits():
 def test_the_digits_are_learned_and_score_agrees_with_predict(digits):
     X, y = digits
 
-    clf = ImageClassifier(network="compact_cnn", epochs=4, batch_size=32).fit(X[:450], y[:450])
+    clf = ImageClassifier(network="compact_cnn", epochs=4, batch_size=32, crop_padding=0).fit(X[:450], y[:450])
 
     assert clf.score(X[450:], y[450:]) == (clf.predict(X[450:]) == y[450:]).mean() > 0.85
     np.testing.assert_allclose(clf.predict_proba(X[:5]).sum(1), 1)
@@ -60,8 +64,8 @@ def test_pictures_are_changed_as_the_command_line_changes_them(digits):
     """The same record reaches the same batches: each setting alone gives other weights than none, and a name in two places the same."""
     X, y = digits[0][:60], digits[1][:60]
     settings = [
-        {},
-        {"crop_padding": 1},
+        {"crop_padding": 0},
+        {},  # by a pixel, as pictures are grey
         {"mixup": 0.4},
         {"cutmix": 1.0},
         {"policy": "trivial"},
@@ -198,3 +202,20 @@ def test_fitting_changes_neither_the_settings_nor_the_data(digits):
 
     assert clf.get_params() == before
     np.testing.assert_array_equal(X, digits[0][:60])
+
+
+@pytest.mark.parametrize(("shape", "shift"), [((12, 10), 1), ((16, 24, 3), 3)])
+def test_what_is_not_said_is_chosen_as_the_command_line_chooses_it(shape, shift):
+    """Network, epochs, batch, rate and shift are those of `striate train` with the same arrays."""
+    X, y = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8), np.arange(40) % 2
+    plan = planned(TrainRequest(data=(X, y)), Silence())
+    classifier = ImageClassifier()
+    network = classifier._described(as_images(X, "X"), 2)
+
+    settings = classifier._settings(network, len(plan.train_set), "cross_entropy")
+    classifier._shape = as_images(X, "X").shape[1:]
+
+    assert network.name == plan.fitting.network.name
+    assert settings == plan.fitting.settings
+    assert classifier._changes(plan.fitting.images, None) == plan.fitting.augmentation
+    assert plan.fitting.augmentation.crop_padding == shift

@@ -120,3 +120,38 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "answers.csv").read_text().startswith("path,")
     assert next(tmp_path.glob("runs/train/*/report/index.html")).is_file()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: striate.train("digits", lr=0.1), "unknown argument 'lr'\nHere it is called learning_rate."),
+        (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nHere it is called network."),
+        (
+            lambda: striate.train("digits", n_epochs=3),
+            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Here it is called epochs.",
+        ),
+        (lambda: striate.explain("run", method="grad_cam"), "unknown argument 'method'\nDid you mean methods?"),
+        (
+            lambda: striate.ablate("lenet5", "digits", without=("norm",)),
+            "without: edits are texts after the data\nFor example striate.ablate(network, data, 'without norm').",
+        ),
+        (
+            lambda: striate.ablate("lenet5", "digits", swap={"activation": "tanh"}),
+            "swap: edits are texts after the data\nFor example striate.ablate(network, data, 'swap activation=tanh').",
+        ),
+        (
+            lambda: striate.ablate("lenet5", "digits", factorize=True),
+            "factorize: edits are texts after the data\nFor example striate.ablate(network, data, 'factorize').",
+        ),
+        (
+            lambda: striate.ablate("lenet5", "digits", "without norm", epochs=3),
+            "epochs: is of the training\nSay training={'epochs': 3}.",
+        ),
+    ],
+)
+def test_a_near_miss_names_the_right_form(call, words):
+    with pytest.raises(UsageError) as error:
+        call()
+
+    assert str(error.value) == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -45,6 +46,13 @@ def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collec
         cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         lines.append("  ".join(cells).rstrip() + "\n")
     return Lines("".join(lines))
+
+
+def html_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a notebook's page; its text escaped."""
+    head = "".join(f"<th>{html.escape(printable(cell))}</th>" for cell in heading)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def latex_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], caption: str) -> Lines:

@@ -33,13 +33,14 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
     """Train a network on pictures in memory.
 
     Args:
-        network: A name of the catalogue, or a Network with an output for each class.
-        epochs: Passes over the pictures.
-        batch_size: Pictures an update.
-        learning_rate: Peak rate of the schedule; None leaves it to `default_settings`, like the next two.
+        network: A name of the catalogue, or a Network with an output for each class. None chooses as `striate train` does, here as below:
+            `compact_cnn` for pictures of up to 64 pixels, else `resnet18`.
+        epochs: Passes over the pictures; None: 30, or fewer of 5,000 pictures and more.
+        batch_size: Pictures an update; None: 32, or 128 of 5,000 pictures and more.
+        learning_rate: Peak rate of the schedule; None: by the network, like the next two.
         optimizer: "sgd", "adam" or "adamw".
         weight_decay: Decay of the weights; biases and norms have none.
-        crop_padding: Pixels of random shift.
+        crop_padding: Pixels of random shift; None: 1 for grey pictures, an eighth of the side for coloured ones.
         flip: Whether to mirror pictures at random.
         mixup: Mix each picture and its label with another's, with weights from Beta(mixup, mixup); 0 for not at all.
         cutmix: Paste a rectangle of another picture, with its area from Beta(cutmix, cutmix).
@@ -71,14 +72,14 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
 
     def __init__(
         self,
-        network: str | Network = "compact_cnn",
+        network: str | Network | None = None,
         *,
-        epochs: int = 10,
-        batch_size: int = 128,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         learning_rate: float | None = None,
         optimizer: str | None = None,
         weight_decay: float | None = None,
-        crop_padding: int = 0,
+        crop_padding: int | None = None,
         flip: bool = False,
         mixup: float = 0.0,
         cutmix: float = 0.0,

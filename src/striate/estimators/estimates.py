@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from striate.core.tables import csv_text
 from striate.core.targets import TargetSpec
-from striate.core.text import json_text
+from striate.estimators.answers import Answers
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -44,11 +41,12 @@ class Estimate:
         return ", ".join(f"{name} {self.values[name]:.1%}" for name in self.labels) or "none"
 
 
-class Estimates(Sequence[Estimate]):
+class Estimates(Answers[Estimate]):
     """The answers for several pictures, in their order."""
 
     def __init__(self, items: Sequence[Estimate], names: Sequence[str]) -> None:
-        self.items, self.names = tuple(items), tuple(names)
+        super().__init__(items)
+        self.names = tuple(names)
 
     @classmethod
     def of_outputs(cls, paths: Sequence[str], outputs: np.ndarray, names: Sequence[str], targets: TargetSpec) -> Estimates:
@@ -63,15 +61,6 @@ class Estimates(Sequence[Estimate]):
                 items.append(Estimate(path=path, values=dict(zip(names, probabilities, strict=True)), labels=labels))
         return cls(items, names)
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Estimate]:
-        return iter(self.items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.items[index]
-
     def to_data(self) -> list[dict[str, Any]]:
         """Plain records: path and values; of labels path, labels and probabilities."""
         return [
@@ -80,10 +69,6 @@ class Estimates(Sequence[Estimate]):
             else {"path": item.path, "labels": list(item.labels), "probabilities": item.values}
             for item in self.items
         ]
-
-    def to_json(self) -> str:
-        """The records as JSON text."""
-        return json_text(self.to_data(), indent=2)
 
     def to_rows(self) -> list[list[object]]:
         """The records as a table with its header: path, then each output by its name; of labels those that are there come before."""
@@ -94,16 +79,3 @@ class Estimates(Sequence[Estimate]):
             form = ".9g" if item.labels is None else ".6f"
             rows.append([item.path, *labels, *(format(value, form) for value in item.values.values())])
         return rows
-
-    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
-        """The records as CSV text; written to `path` too where one is given.
-
-        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
-        """
-        from striate.core.files import write_atomically
-
-        header, *rows = self.to_rows()
-        text = csv_text(header, rows, spreadsheet=spreadsheet)
-        if path is not None:
-            write_atomically(Path(path), text.encode(), flag="path")
-        return text

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
 
 VAL_BATCH_SIZE = 256
+SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as those of CIFAR are
 PART_SIZE = 512  # pictures of a full batch that are computed at a time
 OWN_RATES = {"gd": 0.1, "lbfgs": 1.0}  # peak learning rates of those that are unlike Adam
 RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of those that are like it
@@ -50,6 +51,11 @@ class Fitting:
     augmentation: Augmentation
     targets: TargetSpec | None = None  # what the outputs mean where they are no classes
     start: Mapping[str, Tensor] | None = None  # weights to begin with, by their names in the network; the others are fresh
+
+
+def network_for(image_size: tuple[int, int] | None) -> str:
+    """The catalogue's choice for pictures of this size (H, W), None where they differ: `compact_cnn` for small ones, else `resnet18`."""
+    return "compact_cnn" if image_size is not None and max(image_size) <= SMALL_PICTURE else "resnet18"
 
 
 def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:

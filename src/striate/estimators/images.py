@@ -15,14 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 from striate.core.errors import DataWarning, ShapeError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.seeds import torch_seed
-from striate.core.targets import TargetSpec
+from striate.core.targets import TargetSpec, Task
 from striate.data.arrays import as_images
+from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
 from striate.data.checks import DataFinding, look
 from striate.data.decode import fit_image
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
-from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images
+from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for
 from striate.estimators.model import Model
 from striate.estimators.randomness import seed_of
 from striate.estimators.settings import is_whole
@@ -43,14 +44,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
 
     def __init__(
         self,
-        network: str | Network = "compact_cnn",
+        network: str | Network | None = None,
         *,
-        epochs: int = 10,
-        batch_size: int = 128,
+        epochs: int | None = None,
+        batch_size: int | None = None,
         learning_rate: float | None = None,
         optimizer: str | None = None,
         weight_decay: float | None = None,
-        crop_padding: int = 0,
+        crop_padding: int | None = None,
         flip: bool = False,
         mixup: float = 0.0,
         cutmix: float = 0.0,
@@ -80,6 +81,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
 
     def _fit(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], loss: LossName, targets: TargetSpec | None) -> None:
         """Train on `images` (n, h, w, c) and `labels`, classes or targets by `names`; sets what was learned."""
+        self._shape = images.shape[1:]
         network = self._described(images, len(names))
         spec = self._spec(network, images)
         fitted = np.stack([fit_image(image, spec) for image in images])
@@ -89,7 +91,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             images=spec,
             classes=names,
             settings=self._settings(network, len(images), loss),
-            augmentation=self._changes(),
+            augmentation=self._changes(spec, None if targets is None else targets.task),
             targets=targets,
         )
         pictures = ImageSet("arrays", "train", fitted, labels, names, paths)
@@ -98,19 +100,20 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         training = fit_images(fitting, pictures, None)
         self.history_ = [event.row._asdict() for event in training.events if event.row is not None]
         self.n_features_in_ = int(np.prod(images.shape[1:]))
-        self._shape = images.shape[1:]
         with torch_seed(0):  # replaced by what was learned
             module = network.build().eval()
         module.load_state_dict(training.state())
         info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
-    def _changes(self) -> Augmentation:
+    def _changes(self, spec: ImageSpec, task: Task | None) -> Augmentation:
         """The record that the command line fills too: arguments of their own, and over them those of `augmentation`."""
         chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
+        if chosen["crop_padding"] is None:  # numbers, such as places, may change with a shift
+            chosen["crop_padding"] = 0 if task == "regression" else default_shift(self._shape[2], spec.height, spec.width)
         return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:
@@ -125,9 +128,10 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         height, width, channels = images.shape[1:]
         if isinstance(self.network, Network):
             return self.network
-        native = catalog_network(self.network)
+        name = self.network or network_for((height, width))
+        native = catalog_network(name)
         size = (height, width) if native.fits((channels, height, width)) else None
-        return catalog_network(self.network, num_classes=num_outputs, in_channels=channels, input_size=size)
+        return catalog_network(name, num_classes=num_outputs, in_channels=channels, input_size=size)
 
     def _spec(self, network: Network, images: np.ndarray) -> ImageSpec:
         channels, height, width = network.input_shape
@@ -138,14 +142,13 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
 
     def _settings(self, network: Network, num_train: int, loss: LossName) -> TrainSettings:
         seed = self.random_state if is_whole(self.random_state) else seed_of(self.random_state)
-        chosen = {"optimizer": self.optimizer, "learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay")
+        chosen = {name: getattr(self, name) for name in names}
         return checked(
             default_settings,
             network,
             num_train,
             loss=loss,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
             precision=self.precision,
             device=self.device,
             seed=seed,

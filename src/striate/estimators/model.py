@@ -13,13 +13,13 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, scores_of
 from striate.core.devices import choose_device
-from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
 from striate.core.images import Fit, ImageSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
-from striate.core.tables import csv_text
+from striate.core.tables import aligned, html_table
 from striate.core.targets import TargetSpec
-from striate.core.text import json_text
+from striate.estimators.answers import Answers
 from striate.estimators.estimates import Estimates, sigmoid
 from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
 from striate.estimators.segmenter import PIXELS_AT_ONCE, SMALLER_PICTURES, Segmentations, labels_pixels, segment_pictures
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `inputs.given_pictures` takes
 MODEL_NAME = "best.safetensors"  # of a run folder
+NAMES_SHOWN = 10  # classes that a model tells of itself
 GROUP = 8  # images that run together on the CPU
 SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
 SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread; not of modules of users, which may keep state
@@ -67,30 +68,14 @@ class Prediction:
     top: tuple[Answer, ...]
 
 
-class Predictions(Sequence[Prediction]):
+class Predictions(Answers[Prediction]):
     """The answers for several pictures, in their order."""
-
-    def __init__(self, items: Sequence[Prediction]) -> None:
-        self.items = tuple(items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Prediction]:
-        return iter(self.items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.items[index]
 
     def to_data(self) -> list[dict[str, Any]]:
         """Plain records: path, class, probability or score, top."""
         adapter = TypeAdapter(tuple[Prediction, ...])
         data: list[dict[str, Any]] = adapter.dump_python(self.items, mode="json", by_alias=True, exclude_none=True)
         return data
-
-    def to_json(self) -> str:
-        """The records as JSON text."""
-        return json_text(self.to_data(), indent=2)
 
     def to_rows(self) -> list[list[object]]:
         """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best.
@@ -109,32 +94,6 @@ class Predictions(Sequence[Prediction]):
                 row += [answer.class_name, f"{getattr(answer, value):.6f}"]
             rows.append(row)
         return rows
-
-    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
-        """The records as CSV text; written to `path` too where one is given.
-
-        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
-        """
-        from striate.core.files import write_atomically
-
-        header, *rows = self.to_rows()
-        text = csv_text(header, rows, spreadsheet=spreadsheet)
-        if path is not None:
-            write_atomically(Path(path), text.encode(), flag="path")
-        return text
-
-    def to_pandas(self) -> Any:
-        """The records as a pandas DataFrame.
-
-        Raises:
-            EnvironmentFault: pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise EnvironmentFault("to_pandas needs pandas, which is not installed", "Install it: pip install pandas.") from None
-        header, *rows = self.to_rows()
-        return pd.DataFrame(rows, columns=header)
 
 
 class Model:
@@ -218,6 +177,32 @@ class Model:
             raise UsageError(f"mean and std must be a number, or one a channel, got {mean!r} and {std!r}") from None
         images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
+
+    def _facts(self) -> list[list[str]]:
+        """What a person wants to know of it, by name."""
+        task = "classify" if self.targets is None else self.targets.task
+        kind = {"regression": "numbers", "multilabel": "labels"}.get(task, "classes")
+        more = f" and {len(self.classes) - NAMES_SHOWN:,} more" if len(self.classes) > NAMES_SHOWN else ""
+        found, spec = self.calibration, self.images
+        never = "no" if "calibration" not in self.info else f"temperature {found.temperature:.3g}"
+        unknown = "" if found.threshold is None else f', "{UNKNOWN}" below {found.score} {found.threshold:.3g}'
+        known = [
+            (name, self.info.get(key)) for name, key in (("trained on", "data"), ("best epoch", "epoch"), ("val accuracy", "val_accuracy"))
+        ]
+        return [
+            ["network", f"{self.network.name}, {self.network.params:,} parameters"],
+            [kind, f"{len(self.classes)}: {', '.join(self.classes[:NAMES_SHOWN])}{more}"],
+            ["pictures", f"{spec.channels} x {spec.height} x {spec.width}, {spec.fit}"],
+            *([name, f"{value:.4f}" if isinstance(value, float) else str(value)] for name, value in known if value is not None),
+            ["calibrated", never + unknown],
+            ["device", self.device],
+        ]
+
+    def __repr__(self) -> str:
+        return aligned(("Model", ""), self._facts(), ()).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return html_table(("Model", ""), self._facts())
 
     @property
     def gives_scores(self) -> bool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from striate.core.memory import ALWAYS_THERE, need_memory
-from striate.core.tables import csv_text
-from striate.core.text import json_text
+from striate.estimators.answers import Answers
 from striate.estimators.inputs import as_seen, finite_outputs, given_pictures, read_pictures
 from striate.estimators.settings import check_counts
 from striate.networks.foreign import is_own
@@ -46,20 +44,12 @@ class Segmentation:
         return sorted(((name, share) for name, share in self.shares.items() if share > 0), key=lambda item: -item[1])
 
 
-class Segmentations(Sequence[Segmentation]):
+class Segmentations(Answers[Segmentation]):
     """The answers for several pictures, in their order."""
 
     def __init__(self, items: Sequence[Segmentation], classes: Sequence[str]) -> None:
-        self.items, self.classes = tuple(items), tuple(classes)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Segmentation]:
-        return iter(self.items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.items[index]
+        super().__init__(items)
+        self.classes = tuple(classes)
 
     def with_files(self, files: Sequence[Path]) -> Segmentations:
         """The same, saying where each mask was written."""
@@ -73,25 +63,16 @@ class Segmentations(Sequence[Segmentation]):
             records.append({"path": item.path, "height": height, "width": width, "mask": item.mask_file, "classes": item.shares})
         return records
 
-    def to_json(self) -> str:
-        """The records as JSON text."""
-        return json_text(self.to_data(), indent=2)
-
-    def to_csv(self, path: str | PathLike[str] | None = None, *, spreadsheet: bool = False) -> str:
-        """The records as CSV text, a column a class; written to `path` too where one is given.
-
-        Names and paths are as they are; with `spreadsheet` what a spreadsheet would run as a formula stands behind an apostrophe.
-        """
-        from striate.core.files import write_atomically
-
+    def to_rows(self) -> list[list[object]]:
+        """The records as a table, a column a class, with its header."""
         header: list[object] = ["path", "height", "width", "mask", *self.classes]
-        rows: list[list[object]] = [
-            [item.path, *item.mask.shape, item.mask_file or "", *(f"{share:.6f}" for share in item.shares.values())] for item in self.items
+        return [
+            header,
+            *(
+                [item.path, *item.mask.shape, item.mask_file or "", *(f"{share:.6f}" for share in item.shares.values())]
+                for item in self.items
+            ),
         ]
-        text = csv_text(header, rows, spreadsheet=spreadsheet)
-        if path is not None:
-            write_atomically(Path(path), text.encode(), flag="path")
-        return text
 
 
 def labels_pixels(model: Model) -> bool:

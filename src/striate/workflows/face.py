@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from striate.core.errors import UsageError
 from striate.core.files import given_path
 from striate.estimators.estimates import Estimates
 from striate.estimators.model import Model, Pictures, Predictions, load
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
+from striate.workflows.ablation.variants import VERBS as EDITS
 from striate.workflows.attack import AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
 from striate.workflows.demos.registry import DemoReport, DemoRequest, demonstrate
@@ -102,7 +105,34 @@ def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **f
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
+    refuse_other_forms(fields)
     return ablate_request(with_checked_fields(AblateRequest, **{"edits": edits, **fields}, network=network, data=data), watch=watch)
+
+
+def refuse_other_forms(fields: Mapping[str, Any]) -> None:
+    """Refuse an edit, or a field of the training, as an argument of its own, as the command line has them.
+
+    Raises:
+        UsageError: gives the form that `ablate` takes.
+    """
+    own = {field.name for field in dataclasses.fields(AblateRequest)}
+    training = {field.name for field in dataclasses.fields(TrainRequest)} - own
+    for name, value in fields.items():
+        verb = name.replace("_", "-")
+        if verb in EDITS:
+            words = verb if isinstance(value, bool) else f"{verb} {_first(value)}"
+            raise UsageError(f"{name}: edits are texts after the data", f"For example striate.ablate(network, data, {words!r}).")
+        if name in training:
+            raise UsageError(f"{name}: is of the training", f"Say training={{{name!r}: {value!r}}}.")
+
+
+def _first(value: Any) -> str:
+    """The first of what was named, as an edit writes it."""
+    if isinstance(value, Mapping):
+        return next((f"{name}={word}" for name, word in value.items()), "...")
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    return str(next(iter(value), "..."))
 
 
 def demo(name: str, **fields: Any) -> DemoReport:

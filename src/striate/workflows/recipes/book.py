@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from striate.data.batches import Augmentation
 from striate.engine.settings import TrainSettings
+from striate.estimators.fitting import SMALL_PICTURE
 from striate.networks.layers import BatchNorm, Conv, Linear
 from striate.networks.network import Network
-
-SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as those of CIFAR are
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
+from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
 from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
@@ -22,10 +23,11 @@ from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import default_settings
+from striate.estimators.fitting import network_for as network_for_size
 from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
-from striate.workflows.recipes.book import RECIPES, SMALL_PICTURE, Recipe
+from striate.workflows.recipes.book import RECIPES, Recipe
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
 
@@ -44,6 +46,22 @@ FLAGS = {  # fields whose flags have other names, which hands know from other to
     "policy": "--aa",
     "erasing": "--reprob",
     "ema": "--model-ema",
+}
+OTHER_NAMES = {  # of fields, in other tools
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "imgsz": "image_size",
+    "input_size": "image_size",
+    "lr0": "learning_rate",
+    "max_epochs": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "scheduler": "schedule",
+    "label_smoothing": "smoothing",
+    "random_state": "seed",
+    "num_workers": "workers",
+    "callbacks": "watch",
+    "weights": "pretrained",
 }
 OTHER_WORDS = {  # for values that have other names here, or are no value of that field
     "momentum": "For descent with momentum, say --opt sgd --momentum 0.9.",
@@ -77,10 +95,8 @@ AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
 def network_for(source: DataSource) -> str:
-    """The catalogue's choice for pictures of this size: `compact_cnn` for small ones, `resnet18` for photos, `unet` with masks."""
-    if isinstance(source, MaskSource):
-        return "unet"
-    return "compact_cnn" if source.image_size is not None and max(source.image_size) <= SMALL_PICTURE else "resnet18"
+    """The catalogue's choice for pictures of this size, `unet` with masks."""
+    return "unet" if isinstance(source, MaskSource) else network_for_size(source.image_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +309,18 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
     try:
         return make(*arguments, **fields)
     except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "unexpected_keyword_argument":
+            raise unknown_field(str(first["loc"][0]), dataclasses.fields(make)) from None  # type: ignore[arg-type]  # a record's class
         raise usage_error(error) from None
+
+
+def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
+    """The error for an argument that there is not; gives the one that has this name elsewhere, or else the nearest."""
+    known = [field.name for field in fields]
+    flags = {flag.removeprefix("--").replace("-", "_"): field for field, flag in FLAGS.items()}
+    here = (flags | OTHER_NAMES).get(name)
+    return UnknownNameError("argument", name, known, f"Here it is called {here}." if here in known else "")
 
 
 def usage_error(error: ValidationError) -> UsageError:
@@ -334,7 +361,7 @@ def augmentation_for(
     elif base is not None and source.task == "segment":
         base = dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
     elif base is None:
-        base = Augmentation(crop_padding=1 if source.channels == 1 else max(images.height, images.width) // 8, flip=True)
+        base = Augmentation(crop_padding=default_shift(source.channels, images.height, images.width), flip=True)
     chosen = {"flip": base.flip and mirrors, **chosen_augmentation(request, choices)}
     return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
 
