@@ -14,10 +14,10 @@ from torch import nn
 import striate
 from striate.apps.cli import app, main
 from striate.core.errors import UsageError
+from striate.drawing.pictures import montage as striate_montage
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
 from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.pictures import montage as striate_montage
 
 
 @pytest.fixture(scope="module")

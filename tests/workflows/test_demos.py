@@ -14,7 +14,7 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
-from striate.workflows.demos.drawing import stages, tiles
+from striate.drawing.animation import stages, tiles
 from striate.workflows.demos.registry import DEMOS, DemoRequest, demonstrate, summary, text_of
 from striate.workflows.demos.shown import Table
 

@@ -19,14 +19,15 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
+from striate.drawing.page import Section, document, figure, pairs, table
+from striate.drawing.pictures import montage
+from striate.drawing.style import DPI, drawing, png_bytes, short_name
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.page import Section, document, figure, pairs, table
-from striate.workflows.pictures import DPI, drawing, montage, png_bytes, short_name
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}

@@ -11,9 +11,9 @@ from pydantic.dataclasses import dataclass
 from striate.core.files import write_atomically
 from striate.core.text import Lines, command, in_lines
 from striate.data.sources import open_data
+from striate.drawing.pictures import predictions_picture
 from striate.estimators.model import load
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
-from striate.workflows.pictures import predictions_picture
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.running import Silence, Watch
 from striate.workflows.training.runs import new_run_folder

@@ -61,7 +61,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         say("scores of a hinge loss, no probabilities; `striate calibrate` writes a model that gives those")
     predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
-        from striate.workflows.pictures import predictions_picture
+        from striate.drawing.pictures import predictions_picture
 
         shown = predictions.items[:MAX_PICTURES_IN_PLOT]
         images = model.read([item.path for item in shown])

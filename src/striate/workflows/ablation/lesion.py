@@ -18,13 +18,13 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
+from striate.drawing.style import DPI, drawing, png_bytes
 from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.networks.layers.foreign import Foreign
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.pictures import DPI, drawing, png_bytes
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")

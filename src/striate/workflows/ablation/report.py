@@ -10,8 +10,9 @@ from striate.core.files import write_atomically, write_json
 from striate.core.intervals import least_sign_flip_p
 from striate.core.tables import aligned, csv_text, latex_table
 from striate.core.text import Lines, in_lines
-from striate.workflows.page import Section, code, document, figure, folded, pairs, table
-from striate.workflows.pictures import DPI, drawing, plot_with_band, png_bytes
+from striate.drawing.page import Section, code, document, figure, folded, pairs, table
+from striate.drawing.pictures import plot_with_band
+from striate.drawing.style import DPI, drawing, png_bytes
 
 if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateReport, VariantRow

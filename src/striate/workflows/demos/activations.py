@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.networks.layers import Activation
 from striate.networks.layers.activation import ActivationName
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 NAMES = tuple(name for name in get_args(ActivationName) if name != "softmax")  # which is of all channels together
 AT = torch.arange(-400, 401, dtype=torch.float64) / 100
@@ -71,7 +71,7 @@ def draw(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 7.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 7.2), dpi=DEMO_DPI, layout="constrained")
         panels = figure.subplots(3, -(-len(curves) // 3), sharex=True, sharey=True)
         for axes, (name, (values, slopes)) in zip(panels.flat, curves.items(), strict=False):
             plain(axes, title=name)

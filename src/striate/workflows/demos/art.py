@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.estimators.art1 import ART1
 from striate.estimators.fuzzy_art import FuzzyART
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 PATTERNS = ("1100001", "0011110", "1011110", "0001110", "1101110")
 BINARY_VIGILANCE = (0.3, 0.7, 0.9)
@@ -87,7 +87,7 @@ def draw(petals: np.ndarray, kinds: np.ndarray) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(9, 7), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(9, 7), dpi=DEMO_DPI, layout="constrained")
         panels = figure.subplots(2, 2, sharex=True, sharey=True)
         for axes, vigilance in zip(panels.flat, DRAWN, strict=True):
             model = FuzzyART(vigilance=vigilance).fit(petals)

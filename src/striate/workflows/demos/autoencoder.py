@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import bare, drawing, png_bytes
 from striate.estimators.autoencoder import Autoencoder
-from striate.workflows.demos.drawing import DPI, bare, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 CODES = (2, 8, 16)
 NOISE = 0.3  # share of the pixels that are set to 0
@@ -83,7 +83,7 @@ def draw(rows: dict[str, np.ndarray]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9.5, 4.8), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(9.5, 4.8), dpi=DEMO_DPI, layout="constrained")
         axes = figure.subplots()
         bare(axes, title="digits that were not seen, and what becomes of them")
         sheet = tiles(1 - np.concatenate(list(rows.values())).reshape(-1, 8, 8), DRAWN, fill=0.8)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, bare, drawing, png_bytes
 from striate.estimators.multilayer import Step, explain_step
-from striate.workflows.demos.drawing import COLOURS, DPI, bare
 from striate.workflows.demos.shown import Cell, Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +109,7 @@ def draw(step: Step) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12.8, 4.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12.8, 4.6), dpi=DEMO_DPI, layout="constrained")
         forward, backward, update = figure.subplots(1, 3)
         network(forward, inputs | outputs, before, title="1  forward: the output of each unit")
         network(backward, errors, before, title=f"2  backward: errors, from T - O = {TARGET - step.outputs[1][0]:.3f} at unit 6", back=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
 from striate.estimators.cdcgan import ConditionalDCGAN
-from striate.workflows.demos.drawing import COLOURS, DPI, bare, plain, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import judge, small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 EACH, DRAWN = 30, 10  # samples a label that are judged, and drawn
 SIDE = 32
@@ -81,7 +81,7 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11.5, 5.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11.5, 5.6), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2)
         bare(left, title="drawn for each label")
         left.imshow(tiles(1 - np.concatenate(samples) / 255, DRAWN, gap=3, fill=0.8), cmap="gray", vmin=0, vmax=1)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from striate.workflows.demos.drawing import COLOURS, DPI, animation, numbers
+from striate.drawing.animation import DEMO_DPI, animation, numbers
+from striate.drawing.style import COLOURS, drawing, png_bytes
 from striate.workflows.demos.kernel_kinds import draw_kinds, kinds
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 IMAGE = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], float)
 KERNEL = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], float)
@@ -103,7 +103,7 @@ def draw_forward(*, frames: int) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(9.6, 3.9), dpi=DPI)
+        figure = Figure(figsize=(9.6, 3.9), dpi=DEMO_DPI)
         image, products, output = (figure.add_axes((left, 0.06, width, 0.72)) for left, width in ((0.02, 0.3), (0.39, 0.2), (0.68, 0.3)))
         figure.text(0.02, 0.93, "image (5 x 5), and the kernel's window on it", fontsize=11)
         heading = figure.text(0.39, 0.93, "", fontsize=11)
@@ -147,7 +147,7 @@ def draw_backward() -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9.6, 6.4), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(9.6, 6.4), dpi=DEMO_DPI, layout="constrained")
         for axes_row, row in zip(figure.subplots(2, 3), panels, strict=True):
             for axes, (title, values, sign) in zip(axes_row, row, strict=True):
                 numbers(axes, values, title=title, size=11)

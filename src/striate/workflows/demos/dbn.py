@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import bare, drawing, png_bytes
 from striate.estimators.deep_belief import DeepBelief
-from striate.workflows.demos.drawing import DPI, bare, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import judge, small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 SIZES = (200, 200)
 EACH, DRAWN = 30, 10  # samples a label that are judged, and drawn
@@ -60,7 +60,7 @@ def draw(samples: list[np.ndarray]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5.4, 5.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(5.4, 5.6), dpi=DEMO_DPI, layout="constrained")
         axes = figure.subplots()
         bare(axes, title="made up for each label")
         axes.imshow(tiles(1 - np.concatenate(samples).reshape(-1, 8, 8), DRAWN, fill=0.8), cmap="gray", vmin=0, vmax=1)

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.engine.optimizers import SGD, Group
 from striate.networks.layers import Activation, Chain, Dropout, Linear
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 UNITS, DROPPED = 10, 0.25
 SAMPLES, HIDDEN = 150, 256
@@ -113,7 +113,7 @@ def draw(curves: dict[float, tuple[list[float], ...]]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(10, 4.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(10, 4.2), dpi=DEMO_DPI, layout="constrained")
         right, loss = figure.subplots(1, 2)
         plain(right, title="share right, digits not seen", x="epoch")
         plain(loss, title="loss (nats): solid not seen, dashed learned", x="epoch")

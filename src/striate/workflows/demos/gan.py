@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
 from striate.estimators.adversarial import CollapseReport
 from striate.estimators.gan import GAN
-from striate.workflows.demos.drawing import COLOURS, DPI, bare, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 MODES, DEVIATION = 8, 0.05
 SHOWN = 800  # points of each picture
@@ -64,7 +64,7 @@ def draw(X: np.ndarray, nets: dict[str, GAN]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12.4, 3.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12.4, 3.6), dpi=DEMO_DPI, layout="constrained")
         data, *made, losses = figure.subplots(1, 2 + len(nets))
         for axes, title, points, colour in (
             (data, "the data", X[:SHOWN], COLOURS[5]),

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, animation
+from striate.drawing.style import COLOURS, bare, drawing, plain
 from striate.estimators.hopfield import Hopfield
-from striate.workflows.demos.drawing import COLOURS, DPI, animation, bare, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing
 
 NOISE = 0.15  # share of the pixels that are turned
 SIDE = 8
@@ -123,7 +123,7 @@ def draw(names: list[str], recalls: list[Recall], *, frames: int) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, 4.8), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(8, 4.8), dpi=DEMO_DPI, layout="constrained")
         grid = figure.add_gridspec(2, len(recalls), height_ratios=(1, 1))
         panels = [figure.add_subplot(grid[0, place]) for place in range(len(recalls))]
         energy = figure.add_subplot(grid[1, :])

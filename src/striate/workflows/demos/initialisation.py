@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from striate.core.seeds import torch_seed
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.engine.initialisation import initialise
 from striate.engine.optimizers import SGD, Group
 from striate.engine.settings import InitName
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 DEPTH = 50
 SCHEMES: tuple[InitName, ...] = ("normal", "xavier", "he", "orthogonal")
@@ -102,7 +102,7 @@ def draw(linear: dict[str, tuple[np.ndarray, np.ndarray]], after: dict[str, tupl
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 6.8), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 6.8), dpi=DEMO_DPI, layout="constrained")
         panels = figure.subplots(2, 3, sharex=True)
         for column, (title, curves) in enumerate(groups):
             for row, what in enumerate(("signal", "gradient")):

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.seeds import torch_seed
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import bare, drawing, png_bytes
 from striate.networks.layers import Chain, Conv, ConvTranspose, DeformableConv, Layer, LocallyConnected
 from striate.networks.network import Network
-from striate.workflows.demos.drawing import DPI, bare, tiles
-from striate.workflows.pictures import drawing, png_bytes
 
 SHAPE = (4, 9, 9)
 OUT = 8
@@ -150,7 +150,7 @@ def draw_kinds(rows: list[Kind]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11, 5.4), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11, 5.4), dpi=DEMO_DPI, layout="constrained")
         figure.suptitle(
             "Which inputs one output sees: the four 9 x 9 input maps of each kind, darker where the weight is larger", fontsize=11
         )

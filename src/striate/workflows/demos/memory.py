@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.estimators.recurrent import ElmanClassifier, LSTMClassifier
 from striate.estimators.sequences import recall_problem
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 LAGS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 NOISE = 0.05  # on the states that the probe reads
@@ -99,7 +99,7 @@ def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11, 4.2), dpi=DEMO_DPI, layout="constrained")
         told, trace = figure.subplots(1, 2)
         plain(told, title="what a linear probe reads off the state, before training", x="bits after it", y="share of streams told right")
         plain(

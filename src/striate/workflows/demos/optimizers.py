@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.drawing.animation import DEMO_DPI, animation
+from striate.drawing.style import COLOURS, bare, drawing
 from striate.engine.optimizers import SGD, Adagrad, Adam, Group, NAdam, Optimizer, RMSprop
-from striate.workflows.demos.drawing import COLOURS, DPI, animation, bare
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing
 
 STEPS, CLOSE = 300, 0.01
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -142,7 +142,7 @@ def draw(paths: dict[str, dict[str, tuple[float, np.ndarray]]], *, frames: int) 
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 4.7), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 4.7), dpi=DEMO_DPI, layout="constrained")
         lines = {}
         for axes, (key, surface) in zip(figure.subplots(1, 3), SURFACES.items(), strict=True):
             left, right, low, high = surface.frame

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from striate.drawing.animation import DEMO_DPI, animation, stages
+from striate.drawing.style import COLOURS, TINTS, drawing, plain
 from striate.estimators.perceptron import Perceptron
 from striate.estimators.svm import LinearSVM
-from striate.workflows.demos.drawing import COLOURS, DPI, TINTS, animation, plain, stages
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing
 
 SQUARE = [[0, 0], [0, 1], [1, 0], [1, 1]]
 GATES = {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "NAND": [1, 1, 1, 0], "NOR": [1, 0, 0, 0], "XOR": [0, 1, 1, 0]}
@@ -111,7 +111,7 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
         from matplotlib.colors import ListedColormap
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, 4.5), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(8, 4.5), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
 
         area = left.imshow(plane[..., 0], extent=(-1.1, 1.1, -1.1, 1.1), origin="lower", cmap=ListedColormap(TINTS), vmin=0, vmax=1)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from striate.workflows.demos.drawing import DPI, numbers
+from striate.drawing.animation import DEMO_DPI, numbers
+from striate.drawing.style import drawing, png_bytes
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 IMAGE = np.array([[1, 5, 2, 0], [3, 4, 8, 1], [7, 7, 0, 2], [6, 0, 3, 3]], float)  # two windows hold equal maxima
 DELTA = np.array([[1, 2], [3, 4]], float)
@@ -111,7 +111,7 @@ def draw() -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(11, 6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
         for row, how in zip(figure.subplots(2, 4), ("max", "mean"), strict=True):
             titles = ("image", f"{how} of each window", "error that comes back", "error at the image: same sum")
             values = (IMAGE, pooled(IMAGE, how, 2, 2), DELTA, sent_back(IMAGE, DELTA, how, 2, 2))

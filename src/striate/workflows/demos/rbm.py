@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import bare, drawing, png_bytes
 from striate.estimators.restricted_boltzmann import RestrictedBoltzmann
-from striate.workflows.demos.drawing import DPI, bare, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 HIDDEN, CHAINS = 64, 10
 STEPS = (0, 1, 10, 100, 1000)  # draws of both layers before each row of the picture
@@ -61,7 +61,7 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11.5, 5), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.75))
         bare(left, title="weights of the hidden units: blue on, red off")
         left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")

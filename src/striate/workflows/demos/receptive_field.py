@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from striate.core.seeds import torch_seed
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import bare, drawing, png_bytes
 from striate.networks.catalog import network
 from striate.networks.layers import Activation, Chain, Conv, Layer, Pool
 from striate.networks.network import Network
-from striate.workflows.demos.drawing import DPI, bare
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 SIDE, CHANNELS = 41, 8
 NAMES = ("lenet5", "alexnet", "vgg16", "resnet18", "resnet50", "googlenet", "densenet121")
@@ -113,7 +113,7 @@ def draw(seen: dict[str, np.ndarray]) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(11, 6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
         figure.suptitle("How strongly the middle output depends on each pixel (41 x 41); the square is what it can see", fontsize=11)
         for axes, (name, gradient) in zip(figure.subplots(2, 4).flat, seen.items(), strict=True):
             size = stack(STACKS[name]).receptive_field

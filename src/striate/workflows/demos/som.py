@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI, animation, stages, tiles
+from striate.drawing.style import COLOURS, bare, drawing, png_bytes
 from striate.estimators.som import SelfOrganizingMap
-from striate.workflows.demos.drawing import COLOURS, DPI, animation, bare, stages, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 ROUNDS, EACH = 60, 100  # of the unfolding: samples are shown in rounds, with a smaller reach in each
 NET, MAP = 10, 12  # units to a side
@@ -85,7 +85,7 @@ def draw_unfolding(points: np.ndarray, course: list[np.ndarray], *, frames: int)
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5, 5.2), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(5, 5.2), dpi=DEMO_DPI, layout="constrained")
         axes = figure.subplots()
         bare(axes, title=" ")
         axes.scatter(points[:1000, 0], points[:1000, 1], s=3, color="#d0d0d0")
@@ -108,7 +108,7 @@ def draw_digits(som: SelfOrganizingMap, names: np.ndarray) -> bytes:
         from matplotlib.colors import ListedColormap
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12.6, 4.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12.6, 4.6), dpi=DEMO_DPI, layout="constrained")
         pictures, labels, distances = figure.subplots(1, 3)
         bare(pictures, title="what each unit stands for")
         pictures.imshow(1 - sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

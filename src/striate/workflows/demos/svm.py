@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, TINTS, bare, drawing, png_bytes
 from striate.estimators.svm import KernelSVM, LinearSVM
-from striate.workflows.demos.drawing import COLOURS, DPI, TINTS, bare
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def draw(panels: tuple[tuple[str, tuple[np.ndarray, np.ndarray], KernelSVM], ...
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(12, 4.8), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 4.8), dpi=DEMO_DPI, layout="constrained")
         for axes, (title, (X, y), model) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             bare(axes, title=title)
             draw_street(axes, X, y, model)

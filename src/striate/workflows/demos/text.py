@@ -11,10 +11,10 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from striate.drawing.animation import DEMO_DPI
+from striate.drawing.style import COLOURS, drawing, plain, png_bytes
 from striate.estimators.sequence_model import SequenceModel
-from striate.workflows.demos.drawing import COLOURS, DPI, plain
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing, png_bytes
 
 KINDS = {
     "human": ("man", "woman", "boy", "girl"),
@@ -158,7 +158,7 @@ def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, fl
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11.5, 5), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
         words, curve = figure.subplots(1, 2, width_ratios=(1.25, 1))
         dendrogram(tree, labels=tokens, orientation="left", ax=words, color_threshold=0, above_threshold_color="#777777")
         plain(words, title="how alike the cells' states after each word are, on average", x="distance at which words or groups join")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
 from striate.estimators.variational import VariationalAutoencoder
-from striate.workflows.demos.drawing import COLOURS, DPI, bare, plain, tiles
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import Digits, small_digits
-from striate.workflows.pictures import drawing, png_bytes
 
 SIDE = 15  # digits to a side of the manifold
 
@@ -53,7 +53,7 @@ def draw(model: VariationalAutoencoder, digits: Digits) -> bytes:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 5.6), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(12, 5.6), dpi=DEMO_DPI, layout="constrained")
         manifold, map_of_digits = figure.subplots(1, 2)
         bare(manifold, title="what lies at each place of z, by the quantiles of a standard normal")
         manifold.imshow(tiles(1 - model.inverse_transform(places).reshape(-1, 8, 8), SIDE, gap=2, fill=1), cmap="gray", vmin=0, vmax=1)

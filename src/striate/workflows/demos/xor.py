@@ -13,11 +13,11 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from striate.core.errors import NumericError
+from striate.drawing.animation import DEMO_DPI, animation, stages
+from striate.drawing.style import COLOURS, TINTS, bare, drawing, plain
 from striate.estimators.multilayer import MultilayerPerceptron
 from striate.estimators.perceptron import Perceptron
-from striate.workflows.demos.drawing import COLOURS, DPI, TINTS, animation, bare, plain, stages
 from striate.workflows.demos.shown import Setting, Shown, Table
-from striate.workflows.pictures import drawing
 
 if TYPE_CHECKING:
     from matplotlib.contour import ContourSet
@@ -119,7 +119,7 @@ def draw(course: list[Weights], *, frames: int) -> bytes:
         from matplotlib.figure import Figure
 
         colours = LinearSegmentedColormap.from_list("answer", [TINTS[0], "#ffffff", TINTS[1]])
-        figure = Figure(figsize=(10, 3.7), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(10, 3.7), dpi=DEMO_DPI, layout="constrained")
         inputs, hidden, curve = figure.subplots(1, 3)
         bare(inputs, title="inputs, and the answer for each place")
         answer = inputs.imshow(plane[..., 0], extent=(-0.25, 1.25, -0.25, 1.25), origin="lower", cmap=colours, vmin=0, vmax=1)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from striate.drawing.pictures import curves_picture
+from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, WRONG, drawing, png_bytes, short_name
 from striate.insight.diagnose import LayerSample, Sample
 from striate.insight.diagnose.rules import DRIFT
-from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, WRONG, curves_picture, drawing, png_bytes, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

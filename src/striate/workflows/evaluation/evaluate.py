@@ -19,12 +19,12 @@ from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
 from striate.data.omissions import Omission
 from striate.data.records import ImageSet
+from striate.drawing.pictures import confusion_picture, mistakes_picture
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import ALL, MEASURED, open_labelled
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
-from striate.workflows.pictures import confusion_picture, mistakes_picture
 from striate.workflows.runs.behind import run_of
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
+from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

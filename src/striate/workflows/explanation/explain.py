@@ -20,6 +20,8 @@ from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
+from striate.drawing.pictures import montage
+from striate.drawing.style import short_name
 from striate.estimators.model import OF_SCORES, Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
@@ -28,7 +30,6 @@ from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
-from striate.workflows.pictures import montage, short_name
 from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from striate.workflows.page import Section, document, figure, pairs, paragraph
+from striate.drawing.page import Section, document, figure, pairs, paragraph
 
 OPACITY = 0.55  # of the heat over a picture
 LEAST_PX = 520  # to which a picture is made smaller on a narrow screen

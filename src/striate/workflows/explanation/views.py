@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from striate.core.errors import UsageError
 from striate.core.tables import csv_text
 from striate.data.records import ImageSet
+from striate.drawing.pictures import montage
+from striate.drawing.style import drawing, png_bytes, short_name
 from striate.insight import explain as tools
 from striate.workflows.explanation.page import Shown, shaded
-from striate.workflows.pictures import drawing, montage, png_bytes, short_name
 from striate.workflows.tasks.overlays import class_colours
 
 View = Literal["filters", "maps", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.workflows.pictures import DPI, RIGHT, VAL, drawing, png_bytes
+from striate.drawing.style import DPI, RIGHT, VAL, drawing, png_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,6 +23,7 @@ from striate.core.files import cannot_write, write_atomically
 from striate.core.places import check_file
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
+from striate.drawing.page import Section, document
 from striate.estimators.model import MODEL_NAME, Model, load, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import coverage_curve
@@ -36,7 +37,6 @@ from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
 from striate.workflows.info import info
-from striate.workflows.page import Section, document
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
 from striate.workflows.runs.behind import refuse_edits

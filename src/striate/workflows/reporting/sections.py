@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.text import command
+from striate.drawing.page import code, facts, figure, folded, pairs, paragraph, table
+from striate.drawing.pictures import curves_picture
 from striate.insight.calibrate.temperature import HIGHEST, LOWEST
 from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg
 from striate.networks.foreign import is_own, is_published_name
 from striate.networks.table import layer_records
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.page import code, facts, figure, folded, pairs, paragraph, table
-from striate.workflows.pictures import curves_picture
 from striate.workflows.profiling.profile import COLUMNS, MEASURED_COLUMNS, memory_text
 from striate.workflows.profiling.profile import facts as profile_facts
 from striate.workflows.profiling.profile import table as profile_table

@@ -11,7 +11,7 @@ from PIL import Image
 
 from striate.core.errors import UsageError
 from striate.data.fitting import IGNORED
-from striate.workflows.pictures import montage
+from striate.drawing.pictures import montage
 
 # The first class is mostly the background. The next seven are those of Okabe and Ito (2008), which color-blind people tell apart.
 COLOURS = ((70, 70, 70), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))

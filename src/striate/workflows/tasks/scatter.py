@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate.core.errors import ShapeError
-from striate.workflows.pictures import DPI, VAL, drawing, png_bytes, short_name
+from striate.drawing.style import DPI, VAL, drawing, png_bytes, short_name
 
 MAX_PANELS = 12
 COLUMNS = 4

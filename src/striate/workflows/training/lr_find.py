@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 
 from striate.data.records import ImageSet
+from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
 from striate.engine.lr_range import EXPLODED, LearningRateRange, learning_rate_range
 from striate.estimators.fitting import Fitting, class_counts, fit_images
-from striate.workflows.pictures import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
 from striate.workflows.training.continuing import Plan
 
 

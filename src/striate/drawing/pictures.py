@@ -5,25 +5,18 @@ Drawn with matplotlib's Figure objects: pyplot, its windows and the user's style
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from striate.core.errors import ShapeError, UsageError
+from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, WRONG, drawable, drawing, heading, png_bytes, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DPI = 120
-RIGHT, WRONG, TRAIN, VAL = "#222222", "#b3261e", "#7a7a7a", "#1f5fa8"
-# Tried in this order for characters that the first has not; those not installed are left out.
-FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "WenQuanYi Zen Hei")
 
 
 def confusion_picture(
@@ -59,8 +52,8 @@ def confusion_picture(
         total, correct = int(counts.sum()), int(counts.trace())
         accuracy = f", accuracy {100 * correct / total:.2f} %" if total else ""
         empty = f", grey: no {noun}s of the class" if total and not support.all() else ""
-        heading = f"{_heading(title)}\n{total:,} {noun if total == 1 else noun + 's'}{accuracy}{empty}"
-        axes.set_title(heading, fontsize=10, loc="left", parse_math=False)
+        told = f"{heading(title)}\n{total:,} {noun if total == 1 else noun + 's'}{accuracy}{empty}"
+        axes.set_title(told, fontsize=10, loc="left", parse_math=False)
         width = figure.get_figwidth()
         bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.12 / width, 1)), ticks=[0, 1, 5, 10, 25, 50, 75, 100])
         bar.set_label("share of the true class (%)", fontsize=9)
@@ -96,7 +89,7 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
 
         heights = [1.0 if kind == "learning_rate" else 2.3 for kind in panels]
         figure = Figure(figsize=(6.4, sum(heights) + 0.9), dpi=DPI, layout="constrained")
-        figure.suptitle(_heading(title), fontsize=11, parse_math=False)
+        figure.suptitle(heading(title), fontsize=11, parse_math=False)
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         for axes, kind in zip(grid[:, 0], panels, strict=True):
             _draw_curves(axes, kind, epochs, seen)
@@ -134,7 +127,7 @@ def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: st
         from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(6.4, 2.4 * len(panels) + 0.9), dpi=DPI, layout="constrained")
-        figure.suptitle(_heading(title), fontsize=11, parse_math=False)
+        figure.suptitle(heading(title), fontsize=11, parse_math=False)
         for axes, (kind, names) in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True):
             for name in names:
                 colour, values = (TRAIN if name.startswith("train") else VAL), tables[name]
@@ -234,7 +227,7 @@ def montage(
     num_images, height, width = images.shape[:3]
     columns = columns or max(1, min(num_images, max(3, math.ceil(math.sqrt(1.4 * num_images)))))
     rows = math.ceil(num_images / columns)
-    texts = [_plain(text) for text in captions]
+    texts = [drawable(text) for text in captions]
     lines = [text.split("\n") for text in texts]
     num_lines, longest = max(map(len, lines), default=0), max((len(line) for text in lines for line in text), default=0)
 
@@ -255,37 +248,10 @@ def montage(
                 colour = WRONG if flagged else RIGHT
                 place = (middle, top - box_height - 0.05)
                 axes.text(*place, texts[i], ha="center", va="top", fontsize=7.5, linespacing=1.15, color=colour, parse_math=False)
-        axes.text(0, 0.12, _heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
+        axes.text(0, 0.12, heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
         if legend:
             _explain(axes, legend, width=columns * across)
         return png_bytes(figure)
-
-
-@contextlib.contextmanager
-def drawing() -> Iterator[None]:
-    """matplotlib's own defaults and fonts that are installed, whatever the user's settings; theirs come back afterwards."""
-    import matplotlib
-    from matplotlib import font_manager
-
-    installed = set(font_manager.get_font_names())
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # a box is drawn in its place
-        matplotlib.rcdefaults()
-        matplotlib.rcParams["text.parse_math"] = False  # a $ belongs to a name
-        matplotlib.rcParams["font.family"] = [font for font in FONTS if font in installed]
-        yield
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG file, without a date."""
-    file = io.BytesIO()
-    if figure.get_layout_engine():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]  # savefig draws twice
-    else:
-        figure.savefig(file, format="png", bbox_inches="tight", pad_inches=0.15, facecolor="white", metadata={"Software": None})
-    return file.getvalue()
 
 
 def _panel(width: float, height: float) -> tuple[Figure, Axes]:
@@ -411,19 +377,3 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
 def _percent(probability: float) -> str:
     """A probability in percent; never rounded up to certainty."""
     return f"{100 * probability:.1f} %" if probability < 0.9995 or probability == 1 else "> 99.9 %"
-
-
-def short_name(name: str, longest: int = 20) -> str:
-    """A name cut in its middle, since long names differ at their ends."""
-    name = _plain(name).replace("\n", " ")
-    keep = (longest - 1) // 2
-    return name if len(name) <= longest else f"{name[: longest - 1 - keep]}…{name[-keep:]}"
-
-
-def _heading(title: str) -> str:
-    return "\n".join(short_name(line, 90) for line in title.split("\n"))
-
-
-def _plain(text: str) -> str:
-    """Text without characters that cannot be drawn; line breaks stay."""
-    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

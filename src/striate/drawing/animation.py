@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.drawing.style import bare
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-DPI = 100
+DEMO_DPI = 100  # their files are large
 FIRST_MS, LAST_MS = 1000, 3000  # for which the ends of an animation stand
-COLOURS = ("#1f5fa8", "#d9731a", "#2e8b57", "#8e44ad", "#b3261e", "#6b6b6b", "#c2a200", "#17a2b8", "#e377c2", "#7f4f24")
-TINTS = ("#dbe8f5", "#fbe6d3")  # of the first two, for areas
-GRID = "#e6e6e6"
 
 
 def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, frame_ms: int = 90) -> bytes:
@@ -43,23 +42,6 @@ def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, f
     durations = [FIRST_MS, *[frame_ms] * (num_frames - 2), LAST_MS]
     indexed[0].save(file, format="GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, optimize=False)
     return file.getvalue()
-
-
-def plain(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Quiet axes: a light grid below, no box above and to the right, a title at the left."""
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-
-
-def bare(axes: Axes, *, title: str = "") -> None:
-    """Axes of an image: no ticks."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color("#bbbbbb")
-    axes.set_title(title, fontsize=10, loc="left")
 
 
 def numbers(axes: Axes, values: np.ndarray, *, title: str = "", form: str = "g", largest: float | None = None, size: float = 10) -> None:

@@ -14,8 +14,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from striate.core.errors import ShapeError, UsageError
-from striate.workflows import pictures
-from striate.workflows.pictures import confusion_picture, curves_picture, mistakes_picture, montage, predictions_picture
+from striate.drawing import pictures
+from striate.drawing.pictures import confusion_picture, curves_picture, mistakes_picture, montage, predictions_picture
+from striate.drawing.style import short_name
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -107,9 +108,9 @@ def test_any_class_name_can_be_drawn(name: str) -> None:
 
 
 def test_long_names_keep_both_ends() -> None:
-    assert pictures.short_name("American Staffordshire Terrier, blue", 20) == "American S…ier, blue"
-    assert len(pictures.short_name("x" * 99, 24)) == 24
-    assert pictures.short_name("exactly twenty chars", 20) == "exactly twenty chars"
+    assert short_name("American Staffordshire Terrier, blue", 20) == "American S…ier, blue"
+    assert len(short_name("x" * 99, 24)) == 24
+    assert short_name("exactly twenty chars", 20) == "exactly twenty chars"
 
 
 def test_curves_have_units_and_whole_epochs(drawn: list[Figure]) -> None:
@@ -273,7 +274,7 @@ def test_pictures_do_not_depend_on_the_users_settings_and_leave_them_alone() -> 
 
 def test_importing_the_pictures_loads_no_plotting_library_and_drawing_no_pyplot() -> None:
     code = (
-        "import sys; from striate.workflows.pictures import curves_picture; assert 'matplotlib' not in sys.modules;"
+        "import sys; from striate.drawing.pictures import curves_picture; assert 'matplotlib' not in sys.modules;"
         "curves_picture([{'epoch': 1, 'train_loss': 1.0}]);"
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )

@@ -1,0 +1,1 @@
+"""Pictures, pages and animations: plain records in, bytes out."""
