@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from striate.insight.diagnose.rules import judge
+from striate.insight.diagnose.rules import Record, judge
 
 # 300 right pictures of CIFAR-10, by heart: the 120 that validate move by chance.
 CLEAN = (
@@ -27,31 +27,22 @@ def rows(curves: tuple[tuple[float, ...], tuple[float, ...]]) -> list[dict[str, 
 
 def test_right_labels_that_are_hard_are_not_taken_for_wrong_ones():
     """At no epoch, also not while the validation falls by five points, which is less than it moves from one epoch to the next."""
-    told = [judge([], rows(CLEAN)[:epoch], num_classes=10) for epoch in range(1, 17)]
+    told = [judge(Record(rows=rows(CLEAN)[:epoch], num_classes=10)) for epoch in range(1, 17)]
 
     assert [finding.kind for finding in told[-1]] == ["overfitting"]
     assert all(finding.kind in ("overfitting", "underfitting") for found in told for finding in found)
 
 
-def test_wrong_labels_are_found_also_after_the_validation_has_come_back():
-    found = judge([], rows(WRONG), num_classes=10)
+def test_curves_alone_are_no_evidence_of_wrong_labels():
+    """Those of 80 right photos look the same; the answers of the kept model tell (test_diagnose_outcomes)."""
+    found = judge(Record(rows=rows(WRONG), num_classes=10))
 
-    assert [finding.kind for finding in found] == ["label_noise"]
-    assert found[0].consequences == ("overfitting",)
-    assert found[0].evidence == pytest.approx((0.65 + 0.74) / 2 - (0.49 + 0.6 + 0.6) / 3, abs=1e-4)
-    assert found[0].remedy.startswith("--patience 5")
+    assert [finding.kind for finding in found] == ["overfitting"]
 
 
-def test_a_training_that_learned_little_is_told_to_go_on_twice_as_long():
-    found = judge([], [{"train_loss": 2.0, "val_loss": 2.1, "train_accuracy": 0.2, "val_accuracy": 0.2}] * 7, num_classes=10)
+@pytest.mark.parametrize("loss", [2.0, 30.0])
+def test_of_a_training_that_learned_little_nothing_is_said_before_its_answers_are_known(loss):
+    """Augmentation, mixing and smoothing keep the training loss high, so that a loss near a guess's is no evidence."""
+    curves = [{"train_loss": loss, "val_loss": loss + 0.1, "train_accuracy": 0.2, "val_accuracy": 0.2}] * 7
 
-    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "--epochs 14, or a larger --model")]
-
-
-def test_a_training_that_is_worse_than_a_guess_is_not_told_to_go_on():
-    """30 nats, where ln 10 = 2.3 is a guess's: no longer training and no larger network helps that."""
-    found = judge([], [{"train_loss": 30.0, "val_loss": 31.0, "train_accuracy": 0.1, "val_accuracy": 0.1}] * 7, num_classes=10)
-
-    assert [finding.kind for finding in found] == ["underfitting"]
-    assert found[0].cause.startswith("It is sure of wrong answers")
-    assert found[0].remedy == "--set settings.init=he, or a smaller --lr"
+    assert judge(Record(rows=curves, num_classes=10)) == []

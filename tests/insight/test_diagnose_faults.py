@@ -188,7 +188,18 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Training]]] = {
 
 
 def test_each_kind_of_finding_is_planted():
-    assert {kind for kind, _, _ in FAULTS.values()} == set(KINDS)
+    """Here, or in test_diagnose_outcomes where it takes pictures of another kind, or settings that a loop of torch's own does not have."""
+    elsewhere = {
+        "input_scale",
+        "regularisation_too_strong",
+        "frozen_at_random",
+        "batch_norm_unsettled",
+        "leak",
+        "val_differs",
+        "rare_classes",
+    }
+
+    assert {kind for kind, _, _ in FAULTS.values()} == set(KINDS) - elsewhere
 
 
 @pytest.mark.row("003-41")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from striate.insight.diagnose.probe import EARLY, Probe, share_alike
 from striate.insight.diagnose.records import LayerSample, Sample
-from striate.insight.diagnose.rules import judge
+from striate.insight.diagnose.rules import Record, judge
 
 
 def layers_of(sample: Sample) -> dict[str, LayerSample]:
@@ -187,7 +187,7 @@ def test_a_validation_between_two_updates_is_not_looked_at():
 def test_the_first_part_that_gives_nan_for_finite_inputs_is_named():
     sample = Sample(step=3, layers=(LayerSample(path="stem"), LayerSample(path="stage2.act", finite=False), LayerSample(path="head")))
 
-    found = judge([sample])
+    found = judge(Record([sample]))
 
     assert [(finding.kind, finding.where, finding.severity) for finding in found] == [("not_finite", "stage2.act", "error")]
     assert str(found[0]).startswith("not finite at stage2.act: at step 3 its output is the first that is NaN or Inf")
@@ -196,7 +196,7 @@ def test_the_first_part_that_gives_nan_for_finite_inputs_is_named():
 def test_what_another_finding_explains_is_named_among_its_consequences():
     layers = (LayerSample(path="a", alike=1.0), LayerSample(path="b", dead=1.0), LayerSample(path="c", saturated=0.2))
 
-    found = judge([Sample(step=step, layers=layers) for step in (20, 50, 100)])
+    found = judge(Record([Sample(step=step, layers=layers) for step in (20, 50, 100)]))
 
     assert [(finding.kind, finding.consequences) for finding in found] == [("symmetric_units", ("dead_relu",))]
 
@@ -204,13 +204,13 @@ def test_what_another_finding_explains_is_named_among_its_consequences():
 def test_two_looks_are_too_few_for_a_state_to_be_said():
     layers = (LayerSample(path="b", dead=1.0),)
 
-    assert judge([Sample(step=step, layers=layers) for step in (10, 20, 50)]) == []
+    assert judge(Record([Sample(step=step, layers=layers) for step in (10, 20, 50)])) == []
 
 
 def test_a_remedy_of_the_learning_rate_names_a_tenth():
     layers = (LayerSample(path="a", update_ratio=0.9),)
 
-    found = judge([Sample(step=step, layers=layers, learning_rate=0.5) for step in (1, 2)])
+    found = judge(Record([Sample(step=step, layers=layers, learning_rate=0.5) for step in (1, 2)]))
 
     assert [finding.remedy for finding in found] == ["--lr 0.05"]
     assert found[0].message == "update 2 changes the weights by 90 % of their size, where about 0.1 % is healthy"

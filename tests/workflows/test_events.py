@@ -48,7 +48,9 @@ def test_a_run_that_is_cut_off_and_continued_has_one_history(tmp_path):
     assert told(before) == [(0, "started"), (0, "checkpoint"), (2, "checkpoint"), (3, "epoch"), (4, "checkpoint")]
     after = read_journal(run / "events.jsonl")
     assert after[:5] == before
-    assert [line for line in told(after[5:]) if line[1] != "checkpoint"] == [(4, "continued"), (6, "epoch"), (9, "epoch")]
+    ended = [(9, "examined"), (9, "finding")]  # that nine updates are few
+    assert [line for line in told(after[5:]) if line[1] != "checkpoint"] == [(4, "continued"), (6, "epoch"), (9, "epoch"), *ended]
+    assert after[-1]["kind"] == "underfitting"
     assert [line["epoch"] for line in after if line["event"] == "epoch"] == [1, 2, 3]
 
 

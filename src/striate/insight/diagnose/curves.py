@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from statistics import median
 from typing import Any, NamedTuple
 
+from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.records import Finding
+from striate.insight.diagnose.remedies import MIXUP, TRIVIAL, first_new
+from striate.insight.diagnose.setup import Setup
+from striate.insight.diagnose.statistics import gap_of
 
 ENOUGH = 8  # epochs, before curves tell anything
 LAST = 3  # epochs that must show it
-GAP = 0.15  # between the accuracies in training and validation
-FALLEN = 0.05  # validation accuracy below its best
+GAP, SURELY = 0.15, 0.075  # between the accuracies in training and validation, and what of it is no chance
 LEARNED = 0.9  # training accuracy of a network that has learned its pictures
 UNDER = 0.5  # of the loss of a guess
-WORSE = 1.2  # of the same, which who knows nothing does not exceed
+ARRIVED = 0.95  # share of the running statistics that are the network's own, from which on they count
+RUINED = 3.0  # validation loss over that of a guess, which who knows nothing does not exceed
+APART = 3.0  # the same over the training loss
 
 
 class Curves(NamedTuple):
@@ -26,6 +29,7 @@ class Curves(NamedTuple):
     val_loss: list[float]
     train_accuracy: list[float]
     val_accuracy: list[float]
+    step: list[float]
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Curves:
@@ -38,57 +42,54 @@ class Curves(NamedTuple):
         losses = self.train_loss
         return 1 - min(losses) / losses[0] if len(losses) > 1 and losses[0] > 0 else None
 
+    @property
+    def late_gain(self) -> float | None:
+        """The share of the training loss that the last third of the epochs took away; None where there are too few epochs."""
+        losses = self.train_loss
+        start = max(1, 2 * len(losses) // 3) - 1
+        return 1 - losses[-1] / losses[start] if len(losses) >= LAST and losses[start] > 0 else None
+
+    @property
+    def updates(self) -> int:
+        """Done by the last epoch; 0 where that is not recorded."""
+        return int(self.step[-1]) if self.step and math.isfinite(self.step[-1]) else 0
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether each loss is a number."""
+        return all(map(math.isfinite, self.train_loss + self.val_loss))
+
 
 def _number(cell: Any) -> float:
     return math.nan if cell is None or cell == "" else float(cell)
 
 
-def curve_findings(curves: Curves, num_classes: int | None, *, finished: bool) -> list[Finding]:
-    """What the curves tell, after enough epochs; of a finished training, whether it learned too little too."""
-    if not all(map(math.isfinite, curves.train_loss + curves.val_loss)):
+def is_stuck(curves: Curves, num_classes: int | None) -> bool:
+    """Whether both losses stay near that of a guess: something may be wrong with the rate or the gradients."""
+    if not num_classes or len(curves.train_loss) < LAST or not curves.are_finite:
+        return False
+    return min(*curves.train_loss, *curves.val_loss) >= UNDER * math.log(num_classes)
+
+
+def curve_findings(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
+    """What the curves tell."""
+    if not curves.are_finite:
         return []
-    found = [*_memorised(curves), *_over(curves)] if len(curves.train_loss) >= ENOUGH else []
-    return [*found, *_under(curves, num_classes)] if finished and num_classes and len(curves.train_loss) >= LAST else found
+    return [*_unsettled(curves, num_classes, setup, exam), *_over(curves, setup, exam)]
 
 
-def _memorised(curves: Curves) -> list[Finding]:
-    """Networks learn what pictures have in common first, and wrong labels, one by one, later; when all are learned, some of it may return.
+def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Finding]:
+    """The training pictures are known much better than others.
 
-    Source: Arpit et al., 2017, arXiv:1706.05394v2, section 4.
+    The accuracy in training is that of batches before their update, augmentation included: without them it is higher still.
     """
-    accuracy = _smooth(curves.val_accuracy)
-    best = max(range(len(accuracy)), key=accuracy.__getitem__)
-    ends, least = accuracy[best] - accuracy[-1], accuracy[best] - min(accuracy[best:])
-    risen = curves.train_accuracy[-1] - curves.train_accuracy[best]
-    usual = median(abs(after - before) for before, after in pairwise(curves.val_accuracy))  # of an epoch: chance, where pictures are few
-    if risen < 2 * FALLEN or not (ends >= max(FALLEN, usual) or least >= 2 * max(FALLEN, usual)):
+    seen = _gap_of_curves(curves, setup)
+    if exam is not None and exam.train.accuracy >= LEARNED:
+        kept = (exam.train.accuracy, exam.train.num_images, exam.val.accuracy, exam.val.num_images)
+        seen = max(seen or kept, kept, key=lambda one: one[0] - one[2])
+    if seen is None or seen[0] - seen[2] < GAP or gap_of(*seen) < SURELY:
         return []
-    fallen = max(ends, least)
-    course = f"accuracy rises by {100 * risen:.0f} points in training, and falls by {100 * fallen:.0f} in validation"
-    return [
-        Finding(
-            kind="label_noise",
-            severity="warning",
-            where="",
-            evidence=round(fallen, 4),
-            unit="validation accuracy lost since its best epoch",
-            message=f"from epoch {best + 1} on, {course}",
-            cause="What is learned last helps on no other picture: most likely wrong labels are learned by heart.",
-            remedy="--patience 5, and look at the training pictures that the model contradicts",
-        )
-    ]
-
-
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Each value with its neighbours: the mean of three."""
-    return [sum(part) / len(part) for place in range(len(values)) if (part := values[max(0, place - 1) : place + 2])]
-
-
-def _over(curves: Curves) -> list[Finding]:
-    gap = min(train - val for train, val in zip(curves.train_accuracy[-LAST:], curves.val_accuracy[-LAST:], strict=True))
-    worse = curves.val_loss[-1] / min(curves.val_loss)
-    if curves.train_accuracy[-1] < LEARNED or not gap >= GAP:
-        return []
+    gap = seen[0] - seen[2]
     return [
         Finding(
             kind="overfitting",
@@ -96,32 +97,72 @@ def _over(curves: Curves) -> list[Finding]:
             where="",
             evidence=round(gap, 4),
             unit="accuracy in training - in validation",
-            message=f"accuracy is {100 * gap:.0f} points higher in training than in validation, whose loss is {worse:.2f} times its least",
+            message=f"accuracy is {100 * seen[0]:.0f} % in training and {100 * seen[2]:.0f} % in validation, {100 * gap:.0f} points apart",
             cause="The network knows its training pictures by heart: too few of them, or too many weights.",
-            remedy="--patience 5, more augmentation, such as --aa trivial, or more pictures",
+            remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or --pretrained with weights that were trained on many"),
         )
     ]
 
 
-def _under(curves: Curves, num_classes: int) -> list[Finding]:
-    guess = math.log(num_classes)
-    share = min(curves.train_loss) / guess
-    if share < UNDER or min(curves.val_loss) / guess < UNDER:
+def _gap_of_curves(curves: Curves, setup: Setup | None) -> tuple[float, int, float, int] | None:
+    """Accuracy and pictures in training and in validation, of the one of the last epochs where they are nearest to each other."""
+    if len(curves.train_loss) < ENOUGH or curves.train_accuracy[-1] < LEARNED:
+        return None
+    pairs = list(zip(curves.train_accuracy[-LAST:], curves.val_accuracy[-LAST:], strict=True))
+    if not all(map(math.isfinite, sum(pairs, ()))):
+        return None
+    train, val = min(pairs, key=lambda pair: pair[0] - pair[1])
+    num_train, num_val = (setup.num_train, setup.num_val) if setup is not None else (None, None)
+    return train, num_train or 10_000, val, num_val or 10_000
+
+
+def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
+    """Validations that tell nothing, because the running statistics of a batch norm are still mostly what they began as."""
+    momentum = setup.network.norm_momentum if setup is not None else None
+    if setup is None or momentum is None or not 0 < momentum < 1 or not num_classes or setup.is_averaged or not setup.is_fresh:
         return []
-    cause = "The network is too small for these pictures, or was trained too briefly."
-    remedy = f"--epochs {2 * len(curves.train_loss)}, or a larger --model"
-    if share > WORSE:
-        cause = "It is sure of wrong answers: its weights are too large, from the start or since an update that was."
-        remedy = "--set settings.init=he, or a smaller --lr"
+    young = [place for place, step in enumerate(curves.step) if math.isfinite(step) and 1 - (1 - momentum) ** step < ARRIVED]
+    if not young:
+        return []
+    guess, end = math.log(num_classes), len(curves.step) - 1
+    ruined = [place for place in young if curves.val_loss[place] >= max(RUINED * guess, APART * curves.train_loss[place])]
+    if ruined:
+        worst = max(curves.val_loss[place] for place in ruined)
+        seen = f"in the first {ruined[-1] + 1} epochs the validation loss is up to {worst:.3g}, where a guess has {guess:.2f}"
+    elif young[-1] == end and _is_behind(curves, setup, exam):
+        worst = exam.train.accuracy if exam is not None else math.nan
+        seen = (
+            f"{100 * worst:.0f} % of its training pictures are right in evaluation, and {100 * curves.train_accuracy[-1]:.0f} % in training"
+        )
+    else:
+        return []
+    last = ruined[-1] if ruined else end
+    needed, done = math.ceil(math.log(1 - ARRIVED) / math.log(1 - momentum)), int(curves.step[last])
     return [
         Finding(
-            kind="underfitting",
-            severity="note",
+            kind="batch_norm_unsettled",
+            severity="warning" if last == end else "note",
             where="",
-            evidence=round(share, 4),
-            unit="training loss / that of a guess",
-            message=f"the training loss is still {100 * share:.0f} % of what a guess has",
-            cause=cause,
-            remedy=remedy,
+            evidence=worst,
+            unit="nats, the largest validation loss of such an epoch" if ruined else "accuracy on training pictures in evaluation",
+            message=seen,
+            cause=(
+                f"Evaluation uses running statistics. With a momentum of {momentum:g} it takes some {needed} updates until they are the "
+                f"network's own and not those of the start, and epoch {last + 1} ends with update {done}."
+            ),
+            remedy=_more_updates(setup, len(curves.step), done, needed) if last == end else "nothing: later epochs are not concerned",
         )
     ]
+
+
+def _is_behind(curves: Curves, setup: Setup, exam: Exam | None) -> bool:
+    """Whether training pictures are answered worse in evaluation than while training, where augmentation and noise make it harder."""
+    if exam is None:
+        return False
+    return gap_of(curves.train_accuracy[-1], setup.num_train or 100, exam.train.accuracy, exam.train.num_images) > 0
+
+
+def _more_updates(setup: Setup, epochs: int, done: int, needed: int) -> str:
+    size = min(setup.settings.batch_size, setup.num_train or setup.settings.batch_size)
+    smaller = max(4, int(size * done / (2 * needed)))
+    return f"--batch-size {smaller}" if smaller < size else f"--epochs {math.ceil(2 * epochs * needed / max(1, done))}"

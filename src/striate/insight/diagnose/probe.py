@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.insight.diagnose.records import Finding, LayerSample, Sample
-from striate.insight.diagnose.rules import causes, judge
+from striate.insight.diagnose.exam import Exam
+from striate.insight.diagnose.records import Finding, Kind, LayerSample, Sample
+from striate.insight.diagnose.rules import Record, causes, judge
+from striate.insight.diagnose.setup import Setup
 from striate.networks.modules.activation import ScaledTanh
 
 EARLY = (1, 2, 5, 10, 20, 50)  # steps that are looked at besides each `every`-th: much goes wrong at the beginning
@@ -38,6 +40,7 @@ class Probe:
 
     Attributes:
         samples: What was seen so far.
+        said: The kinds of the findings that `news` has given.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Probe:
         self.every, self.num_classes, self.inside, self.updating = every, num_classes, inside, updating
         self.slow = 0 if kept else SETTLED
         self.samples: list[Sample] = []
-        self._said: set[str] = set()
+        self.said: set[Kind] = set()
         self._model: nn.Module | None = None
         self._look: _Look | None = None
         self._silent: dict[str, deque[Tensor]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
@@ -106,18 +109,19 @@ class Probe:
             self._look.close()
             self._look = None
 
-    def findings(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
-        """What is wrong by what was seen so far, and by the epochs in `rows` (as in `metrics.csv`)."""
-        return judge(self.samples, rows, num_classes=self.num_classes, finished=finished)
-
-    def news(self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False) -> list[Finding]:
-        """The findings of kinds that were not given before, and that none of those explains."""
-        said, samples = self._said, self.samples
+    def findings(
+        self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False, setup: Setup | None = None, exam: Exam | None = None
+    ) -> list[Finding]:
+        """What is wrong by what was seen so far, by the epochs in `rows` (as in `metrics.csv`), and by the answers in the end."""
+        samples = self.samples
         shown = samples if len(samples) <= FIRST + LAST else samples[:FIRST] + samples[-LAST:]  # so that long trainings cost no more
-        findings = judge(shown, rows, num_classes=self.num_classes, finished=finished)
-        found = [finding for finding in findings if said.isdisjoint((finding.kind, *causes(finding.kind)))]
-        self._said.update(finding.kind for finding in found)
-        self._said.update(kind for finding in found for kind in finding.consequences)
+        return judge(Record(shown, rows, self.num_classes, setup, exam, finished))
+
+    def news(self, rows: Sequence[Mapping[str, Any]] = (), **known: Any) -> list[Finding]:
+        """The `findings` of kinds that were not given before, and that none of those explains."""
+        found = [finding for finding in self.findings(rows, **known) if self.said.isdisjoint((finding.kind, *causes(finding.kind)))]
+        self.said.update(finding.kind for finding in found)
+        self.said.update(kind for finding in found for kind in finding.consequences)
         return found
 
 

@@ -18,8 +18,15 @@ Kind = Literal[
     "constant_units",
     "vanishing_gradient",
     "exploding_gradient",
+    "input_scale",
+    "frozen_at_random",
+    "regularisation_too_strong",
+    "batch_norm_unsettled",
     "batch_norm_drift",
+    "leak",
+    "val_differs",
     "label_noise",
+    "rare_classes",
     "overfitting",
     "underfitting",
     "loader_bound",
@@ -78,3 +85,11 @@ class Finding:
     def __str__(self) -> str:
         place = f" at {self.where}" if self.where else ""
         return f"{self.kind.replace('_', ' ')}{place}: {self.message}. {self.cause} Try: {self.remedy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """A finding that was said while a network trained and that the whole record does not bear out."""
+
+    kind: Kind
+    reason: str

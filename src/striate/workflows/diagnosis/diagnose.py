@@ -29,11 +29,16 @@ from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import batches_of
 from striate.estimators.model import MODEL_NAME, Model, load
 from striate.estimators.segmenter import labels_pixels
-from striate.insight.diagnose import Finding, Sample, judge
+from striate.insight.diagnose import Finding, Record, Sample, judge
+from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.probe import Probe
-from striate.insight.diagnose.rules import STARTED
+from striate.insight.diagnose.records import Withdrawn
+from striate.insight.diagnose.rules import withdrawn
+from striate.insight.diagnose.setup import Setup, facts_of
+from striate.insight.diagnose.states import STARTED
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
-from striate.workflows.diagnosis.probing import counts_in_nats
+from striate.workflows.diagnosis.examining import examine
+from striate.workflows.diagnosis.probing import counts_in_nats, exam_of, said_before
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
@@ -46,7 +51,7 @@ SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
     "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
     "layers.png": ("dead_relu", "saturated", "constant_units", "symmetric_units", "batch_norm_drift"),
-    "curves.png": ("overfitting", "underfitting", "label_noise"),
+    "curves.png": ("overfitting", "underfitting", "label_noise", "val_differs", "batch_norm_unsettled"),
 }
 
 
@@ -65,11 +70,15 @@ class DiagnoseRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseReport:
-    """What is wrong with a run, the gravest first; nothing where `findings` and `data` are empty."""
+    """What is wrong with a run, the gravest first; nothing where `findings` and `data` are empty.
+
+    What was said while it trained is confirmed by being among the findings or among their consequences, or else withdrawn with a reason.
+    """
 
     run: str
     findings: tuple[Finding, ...]
     data: tuple[DataFinding, ...]  # what was found in the pictures before the training
+    withdrawn: tuple[Withdrawn, ...]  # what was said while it trained, and holds no longer
     epochs: int  # of which the metrics tell
     looks: int  # updates that the probe saw while the run trained
     batches: int  # computed again
@@ -119,15 +128,30 @@ def diagnose(
     if model is not None:
         refuse_edits(folder, model.info, say)
     model = model if of_classes else None
+    exam, val_pictures = exam_of(run), None
     if pictures is None and model is not None:
-        pictures = _train_pictures(request, config, model, say)
+        pictures, val_pictures = _own_pictures(request, config, model, say, with_val=exam is None)
+    if exam is None and model is not None and pictures is not None and val_pictures is not None:
+        seen = int(rows[-1].get("step") or 0) * settings.batch_size if rows else 0
+        exam = examine(model, pictures, val_pictures, seen=seen)
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
     again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
     samples = [*history, *again]
-    findings = judge(samples, rows, num_classes=config.num_classes if counts_in_nats(settings) else None)
+    findings = judge(
+        Record(
+            samples=samples,
+            rows=rows,
+            num_classes=config.num_classes if counts_in_nats(settings) else None,
+            setup=_setup(folder, config, exam),
+            exam=exam,
+            is_finished=is_finished(folder),
+        )
+    )
     if stopped := stopped_at(run, model):
         findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
+
+    no_longer = withdrawn(said_before(run), findings)
 
     output = request.output or run / "report" / "diagnose"
     findings = _write(output, findings, samples, rows, draw_all)
@@ -138,6 +162,7 @@ def diagnose(
         run=str(run),
         findings=tuple(findings),
         data=folder.read_data_findings(),
+        withdrawn=tuple(no_longer),
         epochs=len(rows),
         looks=len(history),
         batches=len(again),
@@ -147,17 +172,35 @@ def diagnose(
     return report
 
 
-def _train_pictures(request: DiagnoseRequest, config: RunConfig, model: Model, say: Callable[[str], None]) -> ImageSet | None:
+def is_finished(folder: RunFolder) -> bool:
+    """Whether the training came to its end: its last start was not followed by an interruption."""
+    events = [line["event"] for line in folder.read_events() if line["event"] != "checkpoint"]
+    return not events or events[-1] != "interrupted"
+
+
+def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | None:
+    """What the run folder tells of the training; None where it holds no description of the network."""
+    if not folder.has_network:
+        return None
+    is_fresh = config.pretrained is None and config.start_sha256 is None
+    counts = (sum(exam.train_counts), sum(exam.val_counts)) if exam is not None else (None, None)
+    return Setup(config.settings, config.augmentation, facts_of(folder.read_network()), is_fresh, *counts)
+
+
+def _own_pictures(
+    request: DiagnoseRequest, config: RunConfig, model: Model, say: Callable[[str], None], *, with_val: bool
+) -> tuple[ImageSet | None, ImageSet | None]:
+    """The training pictures, and where asked for the validation's; None for what cannot be had, or has no single class."""
     data = request.data if request.data is not None else config.data
     if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
-        return None
+        return None, None
     verb = f"diagnose {request.run}"
     labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that {request.run} was trained on"
         raise DataError(message, "Name the data of the run, or leave DATA out.")
-    return labelled.read("train", say)
+    return labelled.read("train", say), labelled.read("val", say) if with_val and not labels_pixels(model) else None
 
 
 def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:
@@ -264,4 +307,7 @@ def summary(report: DiagnoseReport) -> Lines:
         lines += ["", f"{found.severity}: {found.kind.replace('_', ' ')}", f"  seen   {found.message}", f"  try    {found.remedy}"]
     if not report.findings and not report.data:
         lines.append("nothing found")
+    if report.withdrawn:
+        lines += ["", "said while it trained, and withdrawn:"]
+        lines += [f"  {one.kind.replace('_', ' ')}: {one.reason}" for one in report.withdrawn]
     return in_lines([*lines, ""])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from striate.drawing.pictures import curves_picture
 from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, WRONG, drawing, png_bytes, short_name
 from striate.insight.diagnose import LayerSample, Sample
-from striate.insight.diagnose.rules import DRIFT
+from striate.insight.diagnose.states import DRIFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

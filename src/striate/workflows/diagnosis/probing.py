@@ -5,56 +5,118 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from striate.core.files import write_atomically
 from striate.core.text import json_text
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun
-from striate.insight.diagnose import Finding, Sample
+from striate.estimators.fitting import EpochRow, FitEvent, FittingRun
+from striate.insight.diagnose import KINDS, Finding, Sample
+from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.probe import Probe
+from striate.insight.diagnose.records import Kind
+from striate.insight.diagnose.rules import withdrawn
+from striate.insight.diagnose.setup import Setup, facts_of
 from striate.workflows.runs.folder import RunFolder, read_history
+
+if TYPE_CHECKING:
+    from striate.workflows.training.continuing import Plan
+
+
+SAID, EXAMINED, WITHDRAWN = "finding", "examined", "withdrawn"  # events of the journal
 
 
 def watched(
-    training: FittingRun, fitting: Fitting, rows: Sequence[EpochRow], folder: Path, say: Callable[[str], None]
+    training: FittingRun,
+    plan: Plan,
+    rows: Sequence[EpochRow],
+    folder: Path,
+    say: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None],
+    examined: Callable[[int], Exam | None],
 ) -> Iterator[FitEvent]:
     """The events of `training`. Each kind of finding is said once; the training gives the same bits as without.
 
     Args:
         training: What is watched.
-        fitting: What it was made of.
+        plan: What it was made of.
         rows: The epochs so far; the caller appends to it at each event that ends one.
         folder: The run folder.
         say: Takes a line for the person.
+        keep: Takes a record for the run's journal.
+        examined: Asks the kept model, which was trained on so many pictures.
     """
-    settings = fitting.settings
+    settings = plan.fitting.settings
+    setup = setup_of(plan)
     probe = Probe(
-        num_classes=len(fitting.classes) if counts_in_nats(settings) else None,
+        num_classes=len(plan.fitting.classes) if counts_in_nats(settings) else None,
         inside=not settings.compile,
         updating=settings.optimizer != "lbfgs",  # it searches for the length of its step: the learning rate decides it not alone
     )
-    path = RunFolder(folder).history
-    probe.samples += [sample for sample in read_history(path) if sample.step <= training.loop.step]  # of a run that is continued
+    path, start = RunFolder(folder).history, training.loop.step
+    probe.samples += [sample for sample in read_history(path) if sample.step <= start]  # of a run that is continued
+    probe.said.update(kind for kind in said_before(folder))
 
-    def tell(found: Sequence[Finding]) -> None:
-        for finding in found:
+    def tell(**known: Any) -> None:
+        for finding in probe.news([row._asdict() for row in rows], setup=setup, **known):
+            keep({"step": training.loop.step, "event": SAID, **finding_data(finding)})
             say(f"{finding.severity}: {finding}")
 
+    interrupted = False
     with contextlib.closing(training.events), probe.watch(training.module.network):  # type: ignore[type-var]  # can be closed
         try:
             for event in training.events:
                 yield event
+                interrupted = event.interrupted
                 if event.row is not None:
                     probe.after_epoch()
                     write_history(path, probe.samples)
                 elif probe.after_step(event.step, event.loss, learning_rate=settings.learning_rate) is None:
                     continue
-                tell(probe.news([row._asdict() for row in rows]))
+                tell()
         finally:
             write_history(path, probe.samples)
-    tell(probe.news([row._asdict() for row in rows], finished=True))
+    if interrupted:
+        return
+    exam = examined(training.loop.step * settings.batch_size)
+    if exam is not None:
+        keep({"step": training.loop.step, "event": EXAMINED, **TypeAdapter(Exam).dump_python(exam, mode="json")})
+    tell(finished=True, exam=exam)
+    found = probe.findings([row._asdict() for row in rows], finished=True, setup=setup, exam=exam)
+    for one in withdrawn(said_before(folder), found):
+        keep({"step": training.loop.step, "event": WITHDRAWN, "kind": one.kind, "reason": one.reason})
+        say(f"withdrawn: {one.kind.replace('_', ' ')}: {one.reason}")
+
+
+def setup_of(plan: Plan) -> Setup:
+    """What a verdict asks of the plan of a training."""
+    fitting = plan.fitting
+    is_fresh = fitting.start is None and plan.config.pretrained is None
+    return Setup(fitting.settings, fitting.augmentation, facts_of(fitting.network), is_fresh, len(plan.train_set), len(plan.val_set))
+
+
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """A finding as plain data."""
+    data: dict[str, Any] = TypeAdapter(Finding).dump_python(finding, mode="json", exclude={"picture"})
+    return data
+
+
+def said_before(folder: Path) -> list[Kind]:
+    """The kinds of the findings that the journal of a run tells of."""
+    return [line["kind"] for line in RunFolder(folder).read_events() if line.get("event") == SAID and line.get("kind") in KINDS]
+
+
+def exam_of(folder: Path) -> Exam | None:
+    """What the kept model answered at the end of the training; None where that is not recorded, or not readable."""
+    lines = [line for line in RunFolder(folder).read_events() if line.get("event") == EXAMINED]
+    if not lines:
+        return None
+    try:
+        return TypeAdapter(Exam).validate_python({name: value for name, value in lines[-1].items() if name not in ("step", "event")})
+    except ValidationError:
+        return None
 
 
 def counts_in_nats(settings: TrainSettings) -> bool:

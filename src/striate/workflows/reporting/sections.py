@@ -172,6 +172,7 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
         place = f" at {item.where}" if item.where else ""
         parts.append(facts([(item.severity, f"{_words(item.kind)}{place}")]))
         parts.append(pairs([("seen", item.message), ("cause", item.cause), ("try", item.remedy)]))
+    parts += [pairs([("withdrawn", f"{_words(one.kind)}, said while it trained: {one.reason}")]) for one in found.withdrawn]
     drawn = sorted({item.picture for item in found.findings if item.picture})
     parts += [figure((folder / name).read_bytes(), name, least_px=LEAST_PX) for name in drawn]
     return "".join(parts if found.findings else [paragraph("Nothing found."), *parts])

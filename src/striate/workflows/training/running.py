@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Generator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from striate.core.files import write_atomically
 from striate.core.journal import Journal
+from striate.data.masks import MaskedSet
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
@@ -21,14 +23,17 @@ from striate.engine.fit import Training, score_of
 from striate.engine.processes import Group
 from striate.engine.settings import MonitorName
 from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
-from striate.estimators.model import MODEL_NAME
+from striate.estimators.model import MODEL_NAME, load
+from striate.insight.diagnose.exam import Exam
 from striate.networks.model_file import save_model
+from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder, found_in
 from striate.workflows.runs.hashes import FILES, file_hash
 from striate.workflows.runs.split import INFO
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
+from striate.workflows.training.transfer import given_module
 
 SECONDS_BETWEEN = 30.0  # checkpoints, at least
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
@@ -117,12 +122,12 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     }
     journal = Journal(files.events, keep_bytes=start.state.get("journal_bytes") if start else None)
     saver = Saver(CheckpointStore(files.checkpoints, say=watch.say), training, rows, constant, every, journal)
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now, **found_in(plan.found)})
+    journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now_in_words(), **found_in(plan.found)})
     if start is None:
         saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
-    interrupted, partial = False, None
-    events = cast("Generator[FitEvent]", watched(training, fitting, rows, folder, watch.say) if diagnose else training.events)
+    interrupted, unfinished = False, None
+    beside = watched(training, plan, rows, folder, watch.say, journal.append, partial(examined, plan, folder)) if diagnose else None
+    events = cast("Generator[FitEvent]", beside or training.events)
     with journal, contextlib.closing(events):  # what the events do at their end is done here, and said if it fails
         try:
             for event in events:
@@ -133,7 +138,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                         rows.append(event.row)
                         write_rows(rows, fitting, folder, logs)
                     else:
-                        partial = event.row
+                        unfinished = event.row
                     if event.is_best:
                         best = event.row
                         extra = {"data": train_set.name, "epoch": best.epoch, "val_accuracy": best.val_accuracy, "val_loss": best.val_loss}
@@ -160,10 +165,15 @@ def run(  # noqa: PLR0913  # all but the group come from one request
             journal.append({"step": error.step, "event": "diverged", "text": error.message})
             raise with_its_batch(error, train_set, folder) from None
     if best is None:
-        best = partial
+        best = unfinished
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
     return Outcome(rows or [best], best, training.loop.step, interrupted, training.loop.stopped_early)
+
+
+def now_in_words() -> str:
+    """The time to the second, with its zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, watch: Watch) -> None:
@@ -195,6 +205,15 @@ def hash_of_kept_model(start: Checkpoint | None) -> dict[str, str]:
     """The hash of the model that had been kept at the checkpoint, by its name."""
     recorded = start.state.get(FILES, {}) if start is not None else {}
     return {name: value for name, value in recorded.items() if name == MODEL_NAME}
+
+
+def examined(plan: Plan, folder: Path, seen: int) -> Exam | None:
+    """What the kept model answers after so many pictures; None of what has no single class."""
+    if plan.fitting.targets is not None or isinstance(plan.train_set, MaskedSet):
+        return None
+    is_told = any(finding.kind == "shared_pictures" for finding in RunFolder(folder).read_data_findings())
+    model = load(folder, module=given_module(plan.fitting.network))
+    return examine(model, plan.train_set, plan.val_set, seen=seen, count_shared=not is_told)
 
 
 def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:

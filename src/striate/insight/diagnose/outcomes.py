@@ -1,0 +1,287 @@
+"""What is wrong by the answers of the kept model to training and validation pictures as they are, and by how the two compare."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from statistics import median
+
+from striate.insight.diagnose.curves import SURELY, Curves
+from striate.insight.diagnose.exam import Answers, Exam
+from striate.insight.diagnose.records import Finding
+from striate.insight.diagnose.remedies import BALANCED, MIXUP, first_new
+from striate.insight.diagnose.setup import Setup
+from striate.insight.diagnose.statistics import gap_of, share_below, tail_probability
+
+FEWEST = 30  # validation pictures, below which their answers tell nothing
+SURE_TENTHS = 3  # of the pictures, those whose answers are the surest
+LEARNED = 0.4  # of the way from a guess to no error: less is no basis for anything but underfitting
+SURE_WRONG = 0.03  # share of the sure answers that contradict the label, at least, in training as in validation
+FLAT = 0.5  # the same over the share of all answers: near 0 where errors are what is hard, near 1 where they are chance
+WELL = 0.9  # of the way from a guess to no error: nothing is wrong that such a training would feel
+DOUBTFUL, NEARLY_FLAT = 0.2, 0.35  # the same and the flatness, from which on too little learned may be wrong labels
+UNDER = 0.6  # the same in training, below which a network has not learned its pictures
+CLOSE = 0.1  # accuracy in training above validation: no overfitting
+SHARED = 0.05  # share of the validation pictures
+SHIFTED, BY_CHANCE = 0.3, 1e-4  # distance between brightness or contrast, and its probability
+WORSE_BY = 0.15  # accuracy
+RARE = 0.25  # of the mean number of pictures of a class
+IGNORED = 0.3  # share of a rare class's pictures that are answered with it
+FAR_MEAN, FAR_STD = 3.0, 8.0  # of the network's input, where 0 and 1 are usual
+STRONG_DECAY = {"sgd": 5e-2}  # weight decay that holds weights down; of AdamW and its kin:
+STRONG_DECOUPLED, STRONG_PENALTY, STRONG_DROPOUT, STRONG_SMOOTHING = 0.5, 1e-2, 0.8, 0.6
+FALLING = 0.1  # share of the loss that the last third of the epochs still took away
+HARDLY_ANY, FEW = 100, 200  # updates
+FEW_PARAMS = 1_000
+
+
+def outcome_findings(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
+    """All that the answers tell."""
+    found = [*_input_scale(exam, setup), *_frozen(exam, setup), *_held_down(exam, setup), *_leak(exam), *_val_differs(exam, curves)]
+    return [*found, *_label_noise(exam, setup), *_rare(exam, setup), *_underfitting(exam, curves, setup)]
+
+
+def skill(answers: Answers) -> float:
+    """How far from a guess to no error: 0 is the share of the most frequent class."""
+    guess = max(answers.counts) / answers.num_images
+    return (answers.accuracy - guess) / (1 - guess) if guess < 1 else 0.0
+
+
+def _input_scale(exam: Exam, setup: Setup | None) -> list[Finding]:
+    mean, std = exam.input_mean, exam.input_std
+    is_far = abs(mean) > FAR_MEAN or not 1 / FAR_STD <= std <= FAR_STD
+    if not is_far or skill(exam.val) >= WELL or (setup is not None and setup.network.norms and skill(exam.val) >= UNDER):
+        return []
+    return [
+        Finding(
+            kind="input_scale",
+            severity="warning",
+            where="",
+            evidence=std,
+            unit="deviation of the network's input, where 1 is usual",
+            message=f"the network's input has the mean {mean:.3g} and the deviation {std:.3g}, where 0 and 1 are usual",
+            cause="The pictures were normalized by a mean and a deviation that are not theirs.",
+            remedy="--normalization dataset",
+        )
+    ]
+
+
+def _frozen(exam: Exam, setup: Setup | None) -> list[Finding]:
+    if setup is None or not setup.settings.freeze or setup.settings.unfreeze_every or not setup.is_fresh or skill(exam.val) >= WELL:
+        return []
+    parts = ", ".join(setup.settings.freeze)
+    return [
+        Finding(
+            kind="frozen_at_random",
+            severity="warning",
+            where=setup.settings.freeze[0],
+            evidence=float(len(setup.settings.freeze)),
+            unit="frozen parts",
+            message=f"frozen with the random weights of the start: {parts}",
+            cause="Nothing was learned before that a frozen part could keep: what it gives the rest is random.",
+            remedy="no --freeze, or --pretrained with weights that were trained",
+        )
+    ]
+
+
+def _leak(exam: Exam) -> list[Finding]:
+    count = exam.val.num_images
+    if exam.shared is None or exam.shared < SHARED * count:
+        return []
+    return [
+        Finding(
+            kind="leak",
+            severity="warning",
+            where="",
+            evidence=exam.shared / count,
+            unit="share of the validation pictures",
+            message=f"{exam.shared:,} of the {count:,} validation pictures are training pictures too, pixel by pixel",
+            cause="The network has learned their answers: the validation accuracy says too little about new pictures.",
+            remedy="a val split of other pictures: take the copies out of one of the two",
+        )
+    ]
+
+
+def _val_differs(exam: Exam, curves: Curves) -> list[Finding]:
+    train, val = exam.train, exam.val
+    if val.num_images < FEWEST or exam.shift.distance < SHIFTED or exam.shift.p_value > BY_CHANCE:
+        return []
+    known = max(train.accuracy, *curves.train_accuracy)  # the kept model may be one of before, where the validation was best
+    if known - val.accuracy < WORSE_BY or gap_of(known, train.num_images, val.accuracy, val.num_images) < SURELY:
+        return []
+    return [
+        Finding(
+            kind="val_differs",
+            severity="warning",
+            where="",
+            evidence=exam.shift.distance,
+            unit="distance between the distributions of brightness or contrast, from 0 to 1",
+            message=(
+                f"accuracy is {100 * (known - val.accuracy):.0f} points lower in validation, whose pictures differ from the training's "
+                f"in brightness or contrast: by {exam.shift.distance:.2f}, where 0 is the same and 1 nothing in common"
+            ),
+            cause="The validation pictures come from somewhere else, or were prepared in another way, than those that the network learns.",
+            remedy="to look at both; pictures held out of the training's (leave the val split out) tell how it does on its own kind",
+        )
+    ]
+
+
+def _label_noise(exam: Exam, setup: Setup | None) -> list[Finding]:
+    """Answers that a network is sure of are wrong as often as the others, where it is chance that decides what is wrong.
+
+    A hard picture gets an unsure answer, so that of the surest third hardly any is wrong. A wrong label has nothing to do with what its
+    picture shows: it contradicts sure and unsure answers alike, in validation as in training.
+    """
+    if exam.val.num_images < FEWEST or skill(exam.val) < LEARNED:
+        return []
+    (wrong, count), (val_wrong, val_count) = sure_errors(exam.train), sure_errors(exam.val)
+    rates = wrong / count, val_wrong / val_count
+    val_is_right = gap_of(rates[0], count, rates[1], val_count) > 0  # somebody has looked at these labels
+    if not _is_flat(exam.train) or not (_is_flat(exam.val) or val_is_right):
+        return []
+    return [
+        Finding(
+            kind="label_noise",
+            severity="warning",
+            where="",
+            evidence=round(rates[0], 4),
+            unit="share of the surest third of the answers that contradict the label of a training picture",
+            message=(
+                f"of the third of the answers that the network is surest of, {100 * rates[0]:.0f} % contradict the label in training and "
+                f"{100 * rates[1]:.0f} % in validation"
+            ),
+            cause="Labels that contradict sure answers as often as unsure ones are wrong labels, not hard pictures.",
+            remedy=first_new(setup, MIXUP, "to mend the labels in doubted-labels.csv, which `striate diagnose` writes"),
+        )
+    ]
+
+
+def _is_flat(answers: Answers, least: float = FLAT) -> bool:
+    """Whether sure answers are wrong about as often as the others."""
+    wrong, count = sure_errors(answers)
+    return share_below(wrong, count) >= SURE_WRONG and wrong / count >= least * (1 - answers.accuracy)
+
+
+def sure_errors(answers: Answers) -> tuple[int, int]:
+    """How many of the surest answers are wrong, and of how many."""
+    sizes = [len(part) for part in _tenths(answers.num_images)][:SURE_TENTHS]
+    wrong = sum(round(share * size) for share, size in zip(answers.errors, sizes, strict=False))
+    return wrong, sum(sizes)
+
+
+def _tenths(count: int) -> list[range]:
+    """As `numpy.array_split` divides: the first ones are larger by one where it does not come out even."""
+    size, more = divmod(count, 10)
+    ends = [0]
+    for place in range(10):
+        ends.append(ends[-1] + size + (place < more))
+    return [range(start, end) for start, end in pairwise(ends)]
+
+
+def _rare(exam: Exam, setup: Setup | None) -> list[Finding]:
+    usual, val = sum(exam.train_counts) / len(exam.train_counts), exam.val
+    ignored = []
+    for place, (pictures, count, hits) in enumerate(zip(exam.train_counts, val.counts, val.hits, strict=True)):
+        others = [h / n for other, (h, n) in enumerate(zip(val.hits, val.counts, strict=True)) if n and other != place]
+        is_rare = pictures <= RARE * usual and count > 0 and bool(others)
+        if is_rare and hits <= IGNORED * count and median(others) >= 0.6 and tail_probability(hits, count, median(others)) < 0.01:
+            ignored.append((place, pictures, hits, count))
+    if not ignored:
+        return []
+    place, pictures, hits, count = min(ignored, key=lambda one: one[2] / one[3])
+    return [
+        Finding(
+            kind="rare_classes",
+            severity="warning",
+            where="",
+            evidence=hits / count,
+            unit="share of right answers in the rarest class",
+            message=(
+                f"{len(ignored)} of {len(exam.train_counts)} classes have few training pictures and are hardly ever answered: of class "
+                f"{place + 1} with {pictures} training pictures, {hits} of {count} validation pictures are right"
+            ),
+            cause="A network that sees a class rarely loses little by never answering with it.",
+            remedy=first_new(setup, BALANCED, "more pictures of the rare classes"),
+        )
+    ]
+
+
+def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
+    """A network that has not learned its own training pictures, where it can be said why."""
+    learned = skill(exam.train)
+    if setup is None or learned >= UNDER or exam.train.accuracy - exam.val.accuracy > CLOSE:
+        return []
+    if max(curves.train_accuracy, default=0.0) >= UNDER:  # of later epochs than the kept one
+        return []
+    if learned >= DOUBTFUL and _is_flat(exam.train, NEARLY_FLAT):  # it may be wrong labels that it cannot learn
+        return []
+    reason = _why(curves, setup)
+    if reason is None:
+        return []
+    cause, remedy = reason
+    return [
+        Finding(
+            kind="underfitting",
+            severity="note",
+            where="",
+            evidence=round(exam.train.accuracy, 4),
+            unit="accuracy on training pictures without augmentation",
+            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are answered rightly, without augmentation",
+            cause=cause,
+            remedy=remedy,
+        )
+    ]
+
+
+def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
+    """The cause of an underfitting and what to try; None where it is not known."""
+    still = curves.late_gain
+    if still is None:
+        return None
+    is_short = curves.updates < HARDLY_ANY or (still >= FALLING and curves.updates < FEW)
+    if is_short and curves.updates and (curves.gained or 0) > 0:
+        times = max(2, min(20, math.ceil(FEW / curves.updates)))
+        return f"The training was too short: {curves.updates} updates.", f"--epochs {len(curves.train_loss) * times}"
+    if still < FALLING and setup.network.params <= FEW_PARAMS and not setup.is_mixed and curves.updates >= HARDLY_ANY:
+        return "The network is too small: its loss no longer falls.", "a larger --model"
+    return None
+
+
+def _held_down(exam: Exam, setup: Setup | None) -> list[Finding]:
+    held = held_down(setup)
+    if held is None or skill(exam.train) >= UNDER:
+        return []
+    cause, remedy = held
+    return [
+        Finding(
+            kind="regularisation_too_strong",
+            severity="warning",
+            where="",
+            evidence=round(exam.train.accuracy, 4),
+            unit="accuracy on training pictures without augmentation",
+            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are answered rightly, without augmentation",
+            cause=cause,
+            remedy=remedy,
+        )
+    ]
+
+
+def held_down(setup: Setup | None) -> tuple[str, str] | None:
+    """A regularisation that is many times what is usual, and the flag that loosens it."""
+    if setup is None:
+        return None
+    settings = setup.settings
+    decoupled = settings.optimizer in ("adamw", "muon", "lion")
+    if settings.weight_decay >= (STRONG_DECOUPLED if decoupled else STRONG_DECAY["sgd"]):
+        return (
+            f"A weight decay of {settings.weight_decay:g} holds the weights near zero.",
+            f"--weight-decay {0.01 if decoupled else 5e-4:g}",
+        )
+    for name in ("l1", "l2", "l2_half"):
+        if getattr(settings, name) >= (STRONG_PENALTY / 10 if name == "l1" else STRONG_PENALTY):
+            return f"A penalty {name} of {getattr(settings, name):g} holds the weights near zero.", f"--set settings.{name}=0"
+    if setup.network.dropout >= STRONG_DROPOUT:
+        return f"Dropout takes away {100 * setup.network.dropout:.0f} % of a layer's units.", "a smaller dropout, such as 0.5"
+    if settings.smoothing >= STRONG_SMOOTHING:
+        return f"Label smoothing of {settings.smoothing:g} leaves little of the labels.", "--smoothing 0.1"
+    return None
