@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import striate
@@ -11,8 +12,11 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.engine.checkpoints import CheckpointStore
 from striate.networks.model_file import read_model, save_model
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.reporting.report import ReportRequest, report
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.show import ShowRequest, show
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
@@ -210,3 +214,44 @@ def test_a_training_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
         train(TrainRequest(**SMALL, epochs=1, freeze=("nosuch",)))
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["diagnose", "report"])
+def test_what_is_not_there_is_said_by_its_name(copy, verb):
+    said = []
+    for path in (copy.metrics, copy.model, copy.events):
+        path.unlink()
+    requests = {"diagnose": lambda: diagnose(DiagnoseRequest(run=copy.path), say=said.append)}
+    call = requests.get(verb, lambda: report(ReportRequest(run=copy.path, measure=False), say=said.append))
+
+    call()
+
+    assert any("metrics.csv: is missing" in line for line in said)
+    assert any("best.safetensors" in line and "missing" in line for line in said)
+    assert any("events.jsonl: is missing" in line for line in said) == (verb == "report")
+
+
+@pytest.mark.parametrize("verb", ["diagnose", "report"])
+def test_a_folder_in_place_of_the_model_is_refused(copy, verb):
+    copy.model.unlink()
+    copy.model.mkdir()
+
+    with pytest.raises(RefusedFileError, match=r"best\.safetensors"):
+        getattr(striate, verb)(copy.path)
+
+
+def test_a_run_without_its_network_is_a_damaged_run_and_no_name(copy):
+    copy.network.unlink()
+
+    with pytest.raises(RefusedFileError, match=r"network\.json: cannot read: No such file"):
+        show(ShowRequest(network=str(copy.path)))
+
+
+def test_a_ruined_batch_of_a_run_that_stopped_is_refused(copy):
+    copy.not_finite.write_bytes(b"no arrays")
+
+    with pytest.raises(RefusedFileError, match=r"not-finite\.npz"):
+        striate.diagnose(copy.path)
+    np.savez(copy.not_finite, images=np.zeros((2, 8, 8, 1), np.uint8))
+    with pytest.raises(RefusedFileError, match=r"images are not a batch of pictures of the model's size"):
+        striate.diagnose(copy.path)

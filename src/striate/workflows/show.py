@@ -88,7 +88,7 @@ def named(request: ShowRequest) -> Network:
     """The network that `request` names: read from the folder or file of a model, or made."""
     sizes = (request.num_classes, request.in_channels, request.input_size)
     path = Path(request.network)
-    if path.suffix != ".safetensors" and not (path.is_dir() and RunFolder(path).has_network):
+    if path.suffix != ".safetensors" and not (path.is_dir() and (RunFolder(path).has_network or RunFolder(path).is_run)):
         return network(request.network, *sizes)
     if sizes != (None, None, None):
         raise UsageError(f"{path}: a trained network has its own classes and input", "Leave the sizes out.")

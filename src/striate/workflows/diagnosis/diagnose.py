@@ -15,19 +15,20 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.files import cannot_write, read_plain, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.places import check_folder
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.checks import DataFinding
+from striate.data.published import npz_arrays
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import batches_of
-from striate.estimators.model import MODEL_NAME, Model, load
+from striate.estimators.model import Model, load
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.diagnose import Finding, Record, Sample, judge
 from striate.insight.diagnose.exam import Exam
@@ -116,13 +117,15 @@ def diagnose(
     folder = RunFolder(run)
     config = folder.read_config()
     settings = config.settings
-    rows, history = folder.read_metrics(), folder.read_history()
+    rows, history = folder.read_metrics(say), folder.read_history()
     of_classes = config.task in (None, "classify", "segment")
-    if model is None and of_classes and (run / MODEL_NAME).is_file():
+    if model is None and of_classes and folder.has_model:
         try:
             model = load(run, device=str(choose_device(request.device)))
         except UsageError as error:  # a module of the user's own
             say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
+    if model is None and of_classes and not folder.has_model:
+        say(f"{folder.model}: is missing: only the run's curves, and what was seen while it trained, are looked at")
     if not of_classes:
         say(f"task {config.task}: only the run's curves, and what was seen while it trained, are looked at")
     if model is not None:
@@ -223,10 +226,9 @@ def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainS
 def stopped_at(run: Path, model: Model | None) -> list[Finding]:
     """The finding of a run that stopped at NaN or Inf and kept the batch of it."""
     path = RunFolder(run).not_finite
-    if not path.is_file():
+    if not path.exists():
         return []
-    with np.load(path, allow_pickle=False) as arrays:
-        images = arrays["images"]
+    images = _stopping_batch(path, model)
     part = ""
     if model is not None:
         with evaluation_mode(model.module):
@@ -244,6 +246,24 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
             remedy="--clip-grad 1, or a smaller --lr",
         )
     ]
+
+
+def _stopping_batch(path: Path, model: Model | None) -> np.ndarray:
+    """The pictures (N, H, W, C) of the batch at which a run stopped.
+
+    Raises:
+        RefusedFileError: the file is damaged.
+    """
+    remedy = "Remove the file to do without it."
+    read_plain(path, limit=2**32, remedy=remedy)
+    try:
+        images = npz_arrays(path).get("images")
+    except DataError as error:
+        raise RefusedFileError(error.message, remedy) from None
+    wanted = None if model is None else (model.images.height, model.images.width, model.images.channels)
+    if images is None or images.ndim != 4 or (wanted is not None and images.shape[1:] != wanted):
+        raise RefusedFileError(f"{path}: images are not a batch of pictures of the model's size", remedy)
+    return images
 
 
 def doubted_labels(model: Model, pictures: ImageSet) -> str:

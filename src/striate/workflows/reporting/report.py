@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from striate.core.bounded import read_text
+from striate.core.bounded import read_json, read_text
 from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.places import check_file
 from striate.core.text import Lines, command, in_lines
@@ -32,7 +31,7 @@ from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import worth
-from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, judged
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate, judged
 from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
@@ -40,8 +39,10 @@ from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
 from striate.workflows.runs.behind import refuse_edits
-from striate.workflows.runs.config import RunConfig
+from striate.workflows.runs.config import RunConfig, first_fault
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.tasks.segment import SegmentReport
+from striate.workflows.tasks.targets import MultilabelReport, RegressionReport
 from striate.workflows.training.continuing import config_and_network
 
 Result = TypeVar("Result")
@@ -107,6 +108,9 @@ class Finder:
         self.say(f"{section}: left out: {reason}")
 
 
+_MEASURES: TypeAdapter[Any] = TypeAdapter(EvaluateReport | SegmentReport | RegressionReport | MultilabelReport)
+
+
 def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text: None) -> RunReport:
     """Measure, explain, profile and diagnose a run, and write it all as one page; of the run's folder, only the page is written.
 
@@ -126,10 +130,10 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     config, network = config_and_network(run)
     finder = Finder(say)
     model = None
-    if (run / MODEL_NAME).is_file():
+    if RunFolder(run).has_model:
         model = finder.ask("Model", lambda: _loaded(request, network, device))
     else:
-        finder.leave_out("Model", "the run has none yet: it ended before its first epoch did")
+        finder.leave_out("Model", f"{MODEL_NAME} is missing: the run ended before its first epoch did, or it was taken away")
     if model is not None:
         refuse_edits(RunFolder(run), model.info, say)
     if model is None:
@@ -155,7 +159,7 @@ def _sections(
 ) -> Iterator[Section]:
     run = request.run
     files = RunFolder(run)
-    rows = files.read_metrics()
+    rows = files.read_metrics(finder.say)
     classifies = model is not None and model.targets is None and not labels_pixels(model)
     answers = None
     if model is not None and classifies:
@@ -163,7 +167,7 @@ def _sections(
     measures = {} if model is None else _measured(request, model, answers, place, finder)
     kept = model.info if model is not None else {}
     first = next(iter(measures.values()), None)
-    yield Section("Summary", draw.summary(config, network, rows, first, state_of(run, config, rows, kept)))
+    yield Section("Summary", draw.summary(config, network, rows, first, state_of(run, config, rows, kept, finder.say)))
     yield Section("Training", draw.training(config, rows))
     for split, found in measures.items():
         own = place / f"evaluate-{split}"
@@ -293,17 +297,26 @@ def _kept_pictures(run: Path, name: str) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The measures that `evaluate` wrote.
+
+    Raises:
+        RefusedFileError: the file is damaged.
+    """
+    data = read_json(path, remedy="Remove it, and measure again: striate evaluate.")
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}", "Remove it, and make it again.") from None
-    return data
+        _MEASURES.validate_python(data)
+    except ValidationError as error:
+        raise RefusedFileError(f"{path}: {first_fault(error)}", "Remove it, and measure again: striate evaluate.") from None
+    measures: dict[str, Any] = data
+    return measures
 
 
-def state_of(run: Path, config: RunConfig, rows: list[dict[str, str]], kept: dict[str, Any]) -> str:
+def state_of(
+    run: Path, config: RunConfig, rows: list[dict[str, str]], kept: dict[str, Any], say: Callable[[str], None] = lambda _text: None
+) -> str:
     """How the training ended, in a sentence."""
     settings = config.settings
-    last = next((event["event"] for event in reversed(RunFolder(run).read_events()) if event["event"] not in ("checkpoint", "note")), "")
+    last = next((event["event"] for event in reversed(RunFolder(run).read_events(say)) if event["event"] not in ("checkpoint", "note")), "")
     done = f"{len(rows):,} of {settings.epochs:,} epochs" if settings.steps is None else draw.counted(settings.steps, "update")
     model = f" The model is that of epoch {kept['epoch']}." if kept.get("epoch") else ""
     if last == "diverged":

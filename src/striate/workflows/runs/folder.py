@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +135,11 @@ class RunFolder:
         return _stands(self.network)
 
     @property
+    def has_model(self) -> bool:
+        """Whether something stands in the place of the model."""
+        return _stands(self.model)
+
+    @property
     def is_unstarted(self) -> bool:
         """Whether it holds what a run leaves that is stopped before its first checkpoint, and nothing else: its lock, at least."""
         if not self.lock.is_file():
@@ -190,21 +195,27 @@ class RunFolder:
             raise RefusedFileError(f"{self.env}: must hold names and values, got {type(known).__name__}", REMOVE)
         return known
 
-    def read_metrics(self) -> list[dict[str, str]]:
-        """The rows of the metrics as they are written; none where the run ended before its first epoch did.
+    def read_metrics(self, say: Callable[[str], None] = lambda _text: None) -> list[dict[str, str]]:
+        """The rows of the metrics as they are written; none, which is said, where the run ended before its first epoch did.
 
         Raises:
             RefusedFileError: the file is damaged: a cell is no number, or an epoch is missing; names row and column.
         """
-        return read_metrics(self.metrics) if _stands(self.metrics) else []
+        if not _stands(self.metrics):
+            say(f"{self.metrics}: is missing: the run tells of no whole epoch")
+            return []
+        return read_metrics(self.metrics)
 
-    def read_events(self) -> list[dict[str, Any]]:
-        """The events; none where the run has no journal.
+    def read_events(self, say: Callable[[str], None] = lambda _text: None) -> list[dict[str, Any]]:
+        """The events; none, which is said, where the run has no journal.
 
         Raises:
             RefusedFileError: a line is damaged.
         """
-        events = read_json_lines(self.events, remedy=REMOVE) if _stands(self.events) else []
+        if not _stands(self.events):
+            say(f"{self.events}: is missing: how the training ended is told from its epochs alone")
+            return []
+        events = read_json_lines(self.events, remedy=REMOVE)
         for number, event in enumerate(events, start=1):
             if not isinstance(event.get("event"), str):
                 raise RefusedFileError(f"{self.events}, line {number}: event must be a word, got {event.get('event')!r}")

@@ -70,7 +70,7 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
     watch = watch or Silence()
     files = RunFolder(request.run)
     config, network = config_and_network(request.run)
-    before, kept = files.read_metrics(), read_model(files.model)
+    before, kept = files.read_metrics(watch.say), read_model(files.model)
     say_edits(files, config, kept.info, watch.say)
     network = with_module(network, request.network)
     plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=f"repro {request.run}")
