@@ -168,3 +168,50 @@ def test_heat_is_dark_where_there_is_none_and_nothing_stays_dark():
     heat[2, 3] = 4
     bright = shaded(heat).sum(2)
     assert bright[2, 3] == bright.max() and (bright == bright.min()).sum() == 29
+
+
+@pytest.mark.slow
+def test_all_gives_every_map_and_every_view_and_says_what_there_is_not(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    result = CliRunner().invoke(
+        app, ["explain", str(run), "-m", "all", "-n", "2", "--no-sanity", "--split", "train", "--output", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    for name in ("heat-maps", "filters", "norms", "maps", "classes", "channels", "units", "by-class", "pca", "tsne"):
+        assert (tmp_path / f"{name}.png").is_file(), name
+    assert "umap: left out: " in result.stderr and "Left out" in (tmp_path / "index.html").read_text()
+
+
+def linear_classifier() -> striate.Model:
+    """Two classes by the sums of the red and of the blue values: no convolution, no feature map, no ReLU."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 5, 2, bias=False))
+    with torch.no_grad():
+        module[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]).repeat_interleave(30, 1))
+    return striate.Model.of(module, input_size=(6, 5), classes=("red", "blue"))
+
+
+def test_all_of_a_network_without_convolutions_is_what_it_has(tmp_path: Path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    report = striate.explain(linear_classifier(), tmp_path / "a.png", methods=("all",), sanity=False, output=tmp_path / "out")
+
+    assert report.layer == "" and report.methods == METHODS[2:] and "classes.png" in report.files
+    for name in ("grad_cam", "grad_cam_plus_plus", "maps", "channels", "units", "by_class"):
+        assert report.left_out[name] == "the network has no feature map"
+    assert report.left_out["filters"] == "the network has no two-dimensional convolution"
+    assert report.left_out["pca"] == "the model does not tell its data"
+    with pytest.raises(ShapeError, match=r"grad_cam: .*no part gives a feature map.*\nName a --layer, or take another method"):
+        striate.explain(linear_classifier(), tmp_path / "a.png", output=tmp_path / "out")
+
+
+def test_methods_that_give_the_same_maps_say_so_and_why(run: Path, tmp_path: Path):
+    """Without a ReLU, guided backpropagation and the deconvnet are the gradient; with one, they are not."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    three = ("saliency", "guided_backprop", "deconvnet")
+    report = striate.explain(linear_classifier(), tmp_path / "a.png", methods=three, sanity=False, output=tmp_path / "out")
+    names, why = (
+        "saliency, guided_backprop and deconvnet",
+        "they differ only in the backward pass through a ReLU, and this network has none",
+    )
+    assert report.notes == (f"{names} give the same maps: {why}",)
+    assert report.notes[0] in summary(report) and report.notes[0][1:] in (tmp_path / "out" / "index.html").read_text()
+    assert explain(ExplainRequest(run=run, methods=three, num_pictures=2, sanity=False, output=tmp_path / "other")).notes == ()

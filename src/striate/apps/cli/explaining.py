@@ -24,7 +24,7 @@ def explain_command(
             "-m",
             metavar="NAME",
             help="grad_cam, grad_cam_plus_plus, saliency, smooth_grad, integrated_gradients, input_x_gradient, guided_backprop, deconvnet, "
-            "occlusion, all; repeat it [default: grad_cam].",
+            "occlusion; repeat it; or all: every method and every view [default: grad_cam].",
         ),
     ] = None,
     view: Annotated[
@@ -54,13 +54,13 @@ def explain_command(
     as_json: Json = False,
 ) -> None:
     """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
-    from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain, summary
+    from striate.workflows.explanation.explain import ExplainRequest, explain, summary
     from striate.workflows.recipes.choices import with_checked_fields
 
     fields: dict[str, Any] = {
         "run": run,
         "pictures": tuple(pictures or ()),
-        "methods": METHODS if "all" in (method or ()) else tuple(method or ("grad_cam",)),
+        "methods": tuple(method or ("grad_cam",)),
         "views": tuple(view or ()),
         "layer": layer,
         "target": target,

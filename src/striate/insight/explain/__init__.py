@@ -1,7 +1,15 @@
 """Seeing what a network learned and what it looks at, from outside, on any module that maps images to logits."""
 
 from striate.insight.explain.embedding import Embedding, check_installed, embedded
-from striate.insight.explain.gradients import deconvnet, gradient, guided_backprop, input_x_gradient, integrated_gradients, smooth_grad
+from striate.insight.explain.gradients import (
+    deconvnet,
+    gradient,
+    guided_backprop,
+    has_relu,
+    input_x_gradient,
+    integrated_gradients,
+    smooth_grad,
+)
 from striate.insight.explain.inside import features, last_map, maps_of, outputs_of, part
 from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
 from striate.insight.explain.maps import grad_cam, grad_cam_plus_plus, occlusion, probabilities
@@ -22,6 +30,7 @@ __all__ = [
     "grad_cam_plus_plus",
     "gradient",
     "guided_backprop",
+    "has_relu",
     "heat_of",
     "input_x_gradient",
     "integrated_gradients",

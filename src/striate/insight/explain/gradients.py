@@ -114,6 +114,13 @@ def deconvnet(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tenso
         return _gradient(model, checked_images(images, target_classes), target_classes)
 
 
+def has_relu(model: nn.Module, images: Tensor) -> bool:
+    """Whether images (N, C, H, W) pass through a ReLU, where `guided_backprop` and `deconvnet` differ from the gradient."""
+    with open_network(model), torch.no_grad(), (rule := _RuledReLU(guided=True)):
+        model(checked_images(images))
+    return rule.met
+
+
 def _gradient(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tensor:
     x = images.requires_grad_()
     total = scores(model, x.clone(), target_classes).sum()  # a clone: a first part may work in place
@@ -141,13 +148,16 @@ class _RuledReLU(TorchFunctionMode):
     def __init__(self, *, guided: bool) -> None:
         super().__init__()
         self.guided = guided
+        self.met: bool = False  # whether a ReLU was passed
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func in RELUS or func in RELU6S:
+            self.met = True
             return _Rectify.apply(args[0], 6.0 if func in RELU6S else float("inf"), self.guided)
         if func is F.hardtanh:  # what the module of a ReLU6 calls
             ends = dict(zip(("min_val", "max_val"), args[1:], strict=False)) | (kwargs or {})
             if ends.get("min_val", -1.0) == 0:
+                self.met = True
                 return _Rectify.apply(args[0], float(ends.get("max_val", 1.0)), self.guided)
         return func(*args, **(kwargs or {}))
 

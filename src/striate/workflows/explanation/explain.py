@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
@@ -28,6 +28,7 @@ from striate.insight import explain as tools
 from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
+from striate.workflows.explanation.agreement import in_words, same_maps
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
 from striate.workflows.training.runs import new_run_folder
@@ -44,9 +45,16 @@ Method = Literal[
     "occlusion",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
+Asked = Literal[Method, "all"]  # all: every method and every view that the network and its data have
 COARSE = ("grad_cam", "grad_cam_plus_plus", "occlusion")  # laid over the picture; the others are drawn beside it
+OF_MAPS = ("grad_cam", "grad_cam_plus_plus", "maps", "channels", "units", "by_class")  # methods and views of a feature map
 GROUP = 16  # pictures that run at once
 MAX_READ = 2000  # pictures of a split that the views look at
+TRUST = {  # the measures of how far a map can be trusted
+    "deletion": "probability of the class, on average, while the map's strongest pixels are taken away first; lower is better",
+    "insertion": "the same while they are put into a blurred picture first; higher is better",
+    "randomised": "rank correlation with the maps of random weights; near 1 the map shows the picture, not the network",
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -55,7 +63,7 @@ class ExplainRequest:
 
     run: Any  # a run folder, a .safetensors file, or a Model
     pictures: tuple[Path, ...] = ()  # files, or folders of them; by default some of a split of the run's data
-    methods: tuple[Method, ...] = ("grad_cam",)
+    methods: tuple[Asked, ...] = ("grad_cam",)
     views: tuple[View, ...] = ()
     layer: str | None = None  # of Grad-CAM and of the views; the last feature map by default
     target: str | None = None  # the class that is explained; the model's answer by default
@@ -89,12 +97,14 @@ class ExplainReport:
     """What was drawn, and how far it can be trusted."""
 
     model: str
-    layer: str
+    layer: str  # of the feature map; empty where the network has none
     methods: tuple[str, ...]
     randomisation: dict[str, float]  # method -> mean rank correlation with the maps of random weights; near 0 is good
     pictures: tuple[Explained, ...]
     files: tuple[str, ...]
     output: str
+    notes: tuple[str, ...] = ()  # methods that give the same maps
+    left_out: dict[str, str] = Field(default_factory=dict)  # of all methods and views, what there is not -> why
 
 
 class Chosen(NamedTuple):
@@ -119,8 +129,8 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         RefusedFileError: the model file is damaged or not a model.
         EnvironmentFault: UMAP is asked for and not installed.
     """
-    if "umap" in request.views:
-        tools.check_installed("umap")  # before the work
+    every = "all" in request.methods
+    left_out = _not_installed(request, every)  # before the work
     model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("explain works on models that give a picture one class", "Give a run of --task classify.")
@@ -131,8 +141,12 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     names, images, labels = chosen or _chosen(request, model, read, say)
     inputs = normalized(model, images)
     network = inner(model)
-    layer = request.layer or tools.last_map(network, inputs[:1])
-    tools.part(network, layer)  # before anything is written
+    layer = request.layer or _last_map(request, network, inputs[:1])
+    if layer:
+        tools.part(network, layer)  # before anything is written
+    else:
+        left_out |= dict.fromkeys(OF_MAPS, "the network has no feature map")
+    methods = [name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out]
     output = _folder(request, run, model)
 
     probabilities = model.shares(images)
@@ -141,7 +155,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     answers = probabilities.argmax(1)
     targets = answers if request.target is None else np.full(len(images), model.classes.index(request.target))
     classes = torch.from_numpy(targets).to(inputs.device)
-    heats = {name: attribute(name, network, layer, inputs, classes, seed=request.seed) for name in request.methods}
+    heats = {name: attribute(name, network, layer, inputs, classes, seed=request.seed) for name in methods}
     trust = {name: _trust(network, layer, name, inputs, classes, heats[name], request.seed) for name in heats} if request.sanity else {}
     explained = [
         Explained(
@@ -156,25 +170,73 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         for place, (name, answer, row, target, label) in enumerate(zip(names, answers, probabilities, targets, labels, strict=True))
     ]
     randomisation: dict[str, float] = {method: found[0] for method, found in trust.items()}
-    shown = [Shown("heat-maps.png", "Heat maps", _drawn(images, explained, heats), _told(layer, randomisation))] if heats else []
+    notes = _agreements(network, inputs, heats)
+    shown = [Shown("heat-maps.png", "Heat maps", _drawn(images, explained, heats), _told(layer, randomisation, notes))] if heats else []
     subject = Subject(model.classes, network, layer, names, inputs, images, lambda x: _from_unit(model, x), seed=request.seed)
-    for view in request.views:
-        shown += draw_view(view, subject, lambda: _readable(model, read))
+    for view in [*request.views, *(name for name in VIEWS if every and name not in request.views and name not in left_out)]:
+        try:
+            shown += draw_view(view, subject, lambda: _readable(model, read))
+        except (UsageError, DataError) as error:
+            if view in request.views:
+                raise
+            left_out[view] = error.message.removeprefix(f"{view}: ")
+    for name, why in left_out.items():
+        say(f"{name}: left out: {why}")
     for item in shown:
         write_atomically(output / item.name, item.content)
     title = f"{run if run is not None else model.network.name}: what it looks at"
-    write_atomically(output / "index.html", page(title, shown))
+    write_atomically(output / "index.html", page(title, shown, left_out))
     report = ExplainReport(
         model=str(run) if run is not None else model.network.name,
         layer=layer,
-        methods=tuple(request.methods),
+        methods=tuple(methods),
         randomisation=randomisation,
         pictures=tuple(explained),
         files=(*(item.name for item in shown), "index.html"),
         output=str(output),
+        notes=notes,
+        left_out=left_out,
     )
     write_json(output / "explain.json", _plain(report))
     return report
+
+
+def _not_installed(request: ExplainRequest, every: bool) -> dict[str, str]:
+    """Of all views, that which needs a package that is not here.
+
+    Raises:
+        EnvironmentFault: it is asked for by its name.
+    """
+    try:
+        if every or "umap" in request.views:
+            tools.check_installed("umap")
+    except EnvironmentFault as error:
+        if "umap" in request.views:
+            raise
+        return {"umap": f"{error.message}. {error.remedy}"}
+    return {}
+
+
+def _last_map(request: ExplainRequest, network: nn.Module, images: Tensor) -> str:
+    """The path of the last feature map; empty where there is none, and nothing that needs one is asked for by name.
+
+    Raises:
+        ShapeError: there is none.
+    """
+    try:
+        return tools.last_map(network, images)
+    except ShapeError as error:
+        needs = [name for name in (*request.methods, *request.views) if name in OF_MAPS]
+        if needs:
+            raise ShapeError(f"{needs[0]}: {error.problem}", "Name a --layer, or take another method, such as -m saliency.") from None
+        return ""
+
+
+def _agreements(network: nn.Module, inputs: Tensor, heats: dict[Method, Tensor]) -> tuple[str, ...]:
+    """A sentence on each group of methods that come to the same maps."""
+    groups = same_maps({str(name): heat for name, heat in heats.items()})
+    has_relu = bool(groups) and tools.has_relu(network, inputs[:1])
+    return tuple(in_words(group, has_relu=has_relu) for group in groups)
 
 
 def inner(model: Model) -> nn.Module:
@@ -196,8 +258,8 @@ def _from_unit(model: Model, pictures: Tensor) -> Tensor:
 
 
 def attribute(method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0) -> Tensor:
-    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the size of the images."""
-    where, extent = tools.part(network, layer), (inputs.shape[2], inputs.shape[3])
+    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty where there is no map."""
+    where, extent = tools.part(network, layer) if layer else network, (inputs.shape[2], inputs.shape[3])
     window = max(1, min(extent) // 6)
     calls: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "grad_cam": lambda x, k: tools.on_images(tools.grad_cam(network, where, x, k), extent),
@@ -300,7 +362,7 @@ def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Metho
         captions.append(f"{short_name(item.path)}\n{short_name(item.answer)} {100 * item.probability:.0f} %{truth}")
         for method, heat in heats.items():
             cells.append(shaded(heat[place].cpu().numpy(), plain if method in COARSE else None))
-            areas = f"\ndeleted {item.deletion[method]:.2f}, inserted {item.insertion[method]:.2f}" if method in item.deletion else ""
+            areas = f"\ndeletion {item.deletion[method]:.2f}, insertion {item.insertion[method]:.2f}" if method in item.deletion else ""
             aim = f"\nfor {short_name(item.target)}" if item.target != item.answer else ""
             captions.append(f"{method.replace('_', ' ')}{aim}{areas}")
     across = 1 + len(heats)
@@ -312,19 +374,17 @@ def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Metho
     return montage(np.stack(cells), captions, title=f"Where the model looks: {', '.join(colours)}", columns=across * groups)
 
 
-def _told(layer: str, randomisation: dict[str, float]) -> str:
+def _told(layer: str, randomisation: dict[str, float], notes: Sequence[str]) -> str:
     """What stands under the maps."""
-    lines = [f"Grad-CAM is taken at {layer}."]
-    if randomisation:
-        scores = ", ".join(f"{name.replace('_', ' ')} {value:+.2f}" for name, value in randomisation.items())
-        lines.append(
-            f"Rank correlation with the maps of the same network with random weights: {scores}. A map near 1 would show the picture,"
-        )
-        lines.append(
-            "not the network. Deleted, inserted: mean probability of the class while the pixels of most heat are taken away (small is"
-        )
-        lines.append("good), and while they are put into a blurred picture (large is good).")
-    return " ".join(lines)
+    lines = [f"Grad-CAM is taken at {layer}."] if layer else []
+    lines += [f"{note[0].upper()}{note[1:]}." for note in notes]
+    return " ".join([*lines, *(trust_in_words(randomisation) if randomisation else [])])
+
+
+def trust_in_words(randomisation: dict[str, float]) -> list[str]:
+    """What the measures of trust mean, and that of the maps as a whole for each method."""
+    scores = ", ".join(f"{name.replace('_', ' ')} {value:+.2f}" for name, value in randomisation.items())
+    return [*(f"{name[0].upper()}{name[1:]}: {text}." for name, text in TRUST.items()), f"Here: randomised {scores}."]
 
 
 def _plain(report: ExplainReport) -> Any:
@@ -335,14 +395,19 @@ def _plain(report: ExplainReport) -> Any:
 
 def summary(report: ExplainReport) -> Lines:
     """The report for a person."""
-    lines = [f"{report.model}: {len(report.pictures)} pictures, feature map of {report.layer}"]
+    lines = [f"{report.model}: {len(report.pictures)} pictures" + (f", feature map of {report.layer}" if report.layer else "")]
+    if report.randomisation:
+        lines.append(f"  {'method':<22}{''.join(f'{name:>12}' for name in TRUST)}")
     for method in report.methods:
         line = f"  {method:<22}"
         if method in report.randomisation:
             deletion, insertion = (np.mean([getattr(item, name)[method] for item in report.pictures]) for name in ("deletion", "insertion"))
-            line += f"deleted {deletion:.3f}  inserted {insertion:.3f}  random weights {report.randomisation[method]:+.3f}"
+            line += f"{deletion:>12.3f}{insertion:>12.3f}{report.randomisation[method]:>+12.3f}"
         lines.append(line.rstrip())
-    lines.append(f"pictures: {report.output}/index.html")
+    if report.randomisation:
+        lines += ["", *(f"{name:<11} {text}" for name, text in TRUST.items())]
+    lines += [f"note        {note}" for note in report.notes]
+    lines.append(f"pictures    {report.output}/index.html")
     return in_lines([*lines, ""])
 
 
@@ -360,4 +425,5 @@ __all__ = [
     "spread",
     "summary",
     "taken",
+    "trust_in_words",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +40,13 @@ def shaded(heat: np.ndarray, picture: np.ndarray | None = None) -> np.ndarray:
     return np.asarray(np.rint(grey + OPACITY * (colours - grey)), np.uint8)
 
 
-def page(title: str, shown: Sequence[Shown]) -> bytes:
-    """One HTML page of pictures, and the names of the tables beside it."""
+def page(title: str, shown: Sequence[Shown], left_out: Mapping[str, str] | None = None) -> bytes:
+    """One HTML page of pictures, the names of the tables beside it, and what is left out and why."""
     pictures = [
         Section(item.heading, (paragraph(item.text) if item.text else "") + figure(item.content, item.heading, least_px=LEAST_PX))
         for item in shown
         if item.name.endswith(".png")
     ]
     tables = [(item.heading, item.name) for item in shown if not item.name.endswith(".png")]
-    return document(title, "", [*pictures, *([Section("Tables", pairs(tables))] if tables else [])])
+    facts = [("Tables", tables), ("Left out", list((left_out or {}).items()))]
+    return document(title, "", [*pictures, *(Section(heading, pairs(found)) for heading, found in facts if found)])

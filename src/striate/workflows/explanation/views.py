@@ -66,7 +66,8 @@ def _filters(subject: Subject) -> list[Shown]:
     if min(weight.shape[2:]) > 1:
         chosen = tools.edge_selectivity(weight)
         captions = [
-            f"{k}: {angle:.0f}°\nstrictness {index:.2f}" for k, (angle, index) in enumerate(zip(chosen.angle, chosen.strength, strict=True))
+            f"{k}: {angle:.0f}°\nselectivity {index:.2f}"
+            for k, (angle, index) in enumerate(zip(chosen.angle, chosen.strength, strict=True))
         ]
         rows = [[k, f"{chosen.angle[k]:.1f}", f"{chosen.strength[k]:.4f}"] for k in range(len(weight))]
         text = csv_text(["filter", "angle_degrees", "selectivity"], rows).encode()
@@ -76,7 +77,7 @@ def _filters(subject: Subject) -> list[Shown]:
     drawn = montage(pictures[:MOST], captions[:MOST], title=f"{shown}\nwith the direction of the edge that each answers to most")
     told = (
         "Each scaled by its own largest weight; grey is 0. Below it the direction of the edge that it answers to most (0° horizontal, 90° "
-        "vertical), and how strictly it keeps to it: 0 answers to all directions alike, 1 to one only."
+        "vertical), and its selectivity: 0 answers to all directions alike, 1 to one only."
     )
     return [Shown("filters.png", heading, drawn, told), *table, Shown("norms.png", "Norms of all kernels", _norms(found))]
 

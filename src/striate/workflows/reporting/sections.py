@@ -112,18 +112,15 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
 
 def explanations(found: ExplainReport, picture: bytes) -> str:
     """Heat maps of some pictures, and how far they can be trusted."""
+    from striate.workflows.explanation.explain import trust_in_words
+
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
     which = "that the model gets wrong, the most confident first" if wrong else "of the val split"
     lines = [
         f"{counted(len(found.pictures), 'picture')} {which}, each with the places that speak for the answer (Grad-CAM at {found.layer})."
     ]
     if found.randomisation:
-        (score,) = found.randomisation.values()
-        lines.append(
-            f"Rank correlation with the maps of the same network with random weights: {score:+.2f}; near 1, a map would show the picture, "
-            "not the network. Deleted, inserted: mean probability of the class while the hottest pixels are taken away (small is good), "
-            "and while they are put into a blurred picture (large is good)."
-        )
+        lines += trust_in_words(found.randomisation)
     return "".join(map(paragraph, lines)) + figure(picture, "Heat maps", least_px=LEAST_PX)
 
 
