@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import striate
 from striate.core.errors import UsageError
+from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.compare import summary as compared_in_words
 from striate.workflows.evaluation.compare import table as compared
@@ -120,3 +121,28 @@ def test_a_module_that_labels_pixels_is_trained_measured_and_profiled(tmp_path: 
     assert "Results on val" in found.sections and set(found.left_out) == {"What it looks at", "Calibration"}
     assert f"{80 * (27 * 5 + 10):,} MACs" in Path(found.output).read_text(encoding="utf-8")
     assert striate.profile(pixels, input_size=(10, 8), measure=False).output_shape == (2, 10, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(lambda run, out: striate.evaluate(run, split="val", module=Own()).num_images == 6, id="evaluate"),
+        pytest.param(lambda run, out: len(striate.predict(run, np.zeros((2, 12, 10), np.uint8), module=Own())) == 2, id="predict"),
+        pytest.param(lambda run, out: striate.explain(run, num_pictures=2, module=Own(), output=out).pictures, id="explain"),
+        pytest.param(lambda run, out: striate.attack(run, attacks=("fgsm",), module=Own(), output=out).results, id="attack"),
+        pytest.param(lambda run, out: striate.calibrate(run, module=Own(), output=out / "model.safetensors").output, id="calibrate"),
+        pytest.param(lambda run, out: striate.compare(run, run, split="val", module=Own()).pairs[0].p_value == 1, id="compare"),
+        pytest.param(lambda run, out: striate.diagnose(run, module=Own(), batches=3, output=out).batches == 3, id="diagnose"),
+        pytest.param(lambda run, out: striate.profile(run, module=Own(), measure=False).totals.macs == MACS, id="profile"),
+        pytest.param(lambda run, out: lesion_model(LesionRequest(run=run, module=Own(), output=out)).points, id="lesion"),
+    ],
+)
+def test_every_verb_takes_the_module_of_a_run_in_the_same_way_and_finds_its_data(run: Path, tmp_path: Path, verb):
+    (tmp_path / "out").mkdir()
+    assert verb(run, tmp_path / "out")
+
+
+def test_a_model_has_its_module(run: Path):
+    with pytest.raises(UsageError, match="module: a Model has its module"):
+        striate.evaluate(striate.load(run, module=Own()), run.parent / "bands.npz", split="train", module=Own())

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
@@ -22,12 +21,13 @@ from striate.core.text import Lines, in_lines
 from striate.drawing.page import Section, document, figure, pairs, table
 from striate.drawing.pictures import montage
 from striate.drawing.style import DPI, drawing, png_bytes, short_name
-from striate.estimators.model import Model, load
+from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
+from striate.workflows.subjects import model_of
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
@@ -57,6 +57,7 @@ class AttackRequest:
     output: Path | None = None  # RUN/report/attack by default
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
         UsageError: no data is named and the model's run does not tell, or the model gives no single class.
         RefusedFileError: the model file is damaged or not a model.
     """
-    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("only a model that gives one class a picture can be attacked", "Train one with --task classify.")
     run = None if isinstance(request.run, Model) else Path(request.run)

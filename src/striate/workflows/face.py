@@ -12,7 +12,7 @@ from typing import Any, Literal
 from striate.core.errors import UsageError
 from striate.core.files import given_path
 from striate.estimators.estimates import Estimates
-from striate.estimators.model import Model, Pictures, Predictions, load
+from striate.estimators.model import Model, Pictures, Predictions
 from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
@@ -36,6 +36,7 @@ from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
+from striate.workflows.subjects import model_of
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
 from striate.workflows.training.repeat import RepeatReport, RepeatRequest
@@ -81,12 +82,22 @@ def evaluate(
 
 
 def predict(
-    model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1
+    model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1, module: Any = None
 ) -> Predictions | Segmentations | Estimates:
-    """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array."""
+    """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        pictures: What `Model.predict` takes, or a folder.
+        top: How many of the most probable classes to list.
+        module: The user's own torch module, where the run trained one.
+
+    Raises:
+        UsageError: the module is wanted and not handed in, or the other way round; and what `Model.predict` raises.
+    """
     from striate.data.folder import readable_pictures
 
-    loaded = model if isinstance(model, Model) else load(model)
+    loaded = model_of(model, device="cpu", module=module)
     if isinstance(pictures, str | PathLike):
         pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=4))
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
@@ -283,11 +294,13 @@ def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = N
         run: A run folder.
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
         watch: Who follows; nobody by default.
-        **fields: The other fields of `ReproRequest`.
+        **fields: The other fields of `ReproRequest`; `module`, as for the other verbs, is its `network`.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
+    if "module" in fields:
+        fields["network"] = fields.pop("module")
     return repro_request(with_checked_fields(ReproRequest, run=given_path(run, "run"), data=data, **fields), watch=watch)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -12,8 +13,9 @@ from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.places import check_file, check_folder
 from striate.estimators.estimates import Estimates
-from striate.estimators.model import Prediction, Predictions, load
+from striate.estimators.model import Prediction, Predictions
 from striate.estimators.segmenter import Segmentations, labels_pixels
+from striate.workflows.subjects import model_of
 from striate.workflows.tasks.segment import predict_masks
 
 MAX_PICTURES_IN_PLOT = 36
@@ -31,6 +33,7 @@ class PredictRequest:
     skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions | Segmentations | Estimates:
@@ -42,12 +45,11 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         EnvironmentFault: the plot or the masks cannot be written where they are to be.
         RefusedFileError: the model file is damaged or not a model.
     """
-    from striate.core.devices import choose_device
     from striate.data.folder import readable_pictures
 
     check_file(request.plot, "--plot", (".png",))
     check_folder(request.output)
-    model = load(request.run, device=str(choose_device(request.device)))
+    model = model_of(request.run, device=request.device, module=request.module)
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
     if labels_pixels(model):
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)

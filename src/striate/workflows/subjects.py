@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.estimators.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
@@ -33,10 +34,34 @@ class Subject(NamedTuple):
             return self.network.build()
 
 
+def model_of(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Model:
+    """The trained model that a verb is given: of a run folder or a model file, or a Model as it is.
+
+    Args:
+        source: Where it is, or what it is.
+        device: Where it runs; a Model stays where it is.
+        module: The user's own module, where the run trained one; its weights are the file's.
+
+    Raises:
+        UsageError: there is no such file or folder, or a module is wanted and not handed in, or handed in and not wanted.
+        RefusedFileError: the file is not a Striate model, or damaged.
+    """
+    if isinstance(source, Model):
+        if module is not None:
+            raise UsageError("module: a Model has its module", "Leave module= out, or name the run folder.")
+        return source
+    return load(source, device=str(choose_device(device)), module=module)
+
+
 def subject(
-    source: Any, num_classes: int | None = None, in_channels: int | None = None, input_size: int | tuple[int, int] | None = None
+    source: Any,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    *,
+    module: nn.Module | None = None,
 ) -> Subject:
-    """The network that `source` means; the numbers change one of the catalogue.
+    """The network that `source` means; the numbers change one of the catalogue, and `module` is that of a run that needs one.
 
     Raises:
         UnknownNameError: no such file or folder, and no such name in the catalogue.
@@ -61,13 +86,10 @@ def subject(
         return Subject(source.name, source, None)
     if isinstance(source, Model):
         return Subject(source.network.name, source.network, source)
-    try:
-        model = load(source)
-    except UsageError:
-        counted = _without_its_module(Path(source)) if is_path else None
-        if counted is None:
-            raise
+    counted = _without_its_module(Path(source)) if is_path else None
+    if counted is not None and module is None:
         return Subject(str(source), counted, None)
+    model = load(source, module=module if counted is not None else None)
     return Subject(str(source), model.network, model)
 
 

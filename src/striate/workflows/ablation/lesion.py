@@ -12,19 +12,19 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.style import DPI, drawing, png_bytes
-from striate.estimators.model import Model, load
+from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.networks.layers.foreign import Foreign
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
+from striate.workflows.subjects import model_of
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
@@ -43,6 +43,7 @@ class LesionRequest:
     device: str = "auto"
     output: Path | None = None  # RUN/report/lesion by default
     data_dir: Path | None = None
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
         DataError: the data cannot be read.
         RefusedFileError: the model file is damaged.
     """
-    model = load(request.run, device=str(choose_device(request.device)))
+    model = model_of(request.run, device=request.device, module=request.module)
     if model.targets is not None or labels_pixels(model):
         raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"

@@ -14,7 +14,6 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.devices import choose_device
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, read_plain, write_atomically, write_json
 from striate.core.modes import evaluation_mode
@@ -28,7 +27,7 @@ from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import batches_of
-from striate.estimators.model import Model, load
+from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.diagnose import Finding, Record, Sample, judge
 from striate.insight.diagnose.exam import Exam
@@ -44,6 +43,7 @@ from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.subjects import model_of
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
@@ -67,6 +67,7 @@ class DiagnoseRequest:
     output: Path | None = None  # RUN/report/diagnose by default
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def diagnose(
     of_classes = config.task in (None, "classify", "segment")
     if model is None and of_classes and folder.has_model:
         try:
-            model = load(run, device=str(choose_device(request.device)))
+            model = model_of(run, device=request.device, module=request.module)
         except UsageError as error:  # a module of the user's own
             say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
     if model is None and of_classes and not folder.has_model:

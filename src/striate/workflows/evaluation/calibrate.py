@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores_of
-from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_file
@@ -20,7 +19,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.folder import readable_pictures
 from striate.data.listing import subfolders_of
 from striate.data.sources import open_data
-from striate.estimators.model import Model, load, softmax
+from striate.estimators.model import Model, softmax
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
@@ -28,6 +27,7 @@ from striate.insight.calibrate.temperature import Bin, reliability
 from striate.workflows.evaluation.measures import measure
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.evaluation.reliability_picture import reliability_picture
+from striate.workflows.subjects import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,7 @@ class CalibrateRequest:
     output: Path | None = None  # the model file; RUN/calibrated.safetensors by default
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +145,10 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
 
 def _model(request: CalibrateRequest) -> tuple[Model, str, Path | None]:
     """The model, its name, and its run folder where it has one."""
-    if isinstance(request.run, Model):
-        model, name, run = request.run, request.run.network.name, None
-    else:
-        model, name = load(request.run, device=str(choose_device(request.device))), str(request.run)
-        run = Path(request.run) if Path(request.run).is_dir() else None
+    model = model_of(request.run, device=request.device, module=request.module)
+    name, run = model.network.name, None
+    if not isinstance(request.run, Model):
+        name, run = str(request.run), Path(request.run) if Path(request.run).is_dir() else None
     if model.targets is not None or labels_pixels(model):
         raise UsageError(f"{name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
     if request.coverage is not None and UNKNOWN in model.classes:

@@ -52,6 +52,7 @@ class CompareRequest:
     output: Path | None = None  # CSV file of the pictures on which they differ
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
 def _found(request: CompareRequest) -> list[Subject]:
     """Those to compare, under names that differ."""
     numbers = (request.num_classes, request.in_channels, request.input_size)
-    found = [subject(source, *(numbers if is_untrained(source) else ())) for source in request.subjects]
+    found = [subject(source, *(numbers if is_untrained(source) else ()), module=request.module) for source in request.subjects]
     names = [one.name for one in found]
     return [
         one._replace(name=f"{one.name} ({names[: place + 1].count(one.name)})") if names.count(one.name) > 1 else one

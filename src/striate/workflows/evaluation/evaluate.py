@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.devices import choose_device
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.text import Lines, in_lines
@@ -20,13 +19,14 @@ from striate.data.masks import MaskedSet
 from striate.data.omissions import Omission
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture
-from striate.estimators.model import OF_SCORES, Model, load
+from striate.estimators.model import OF_SCORES, Model
 from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import ALL, MEASURED, open_labelled
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.workflows.runs.behind import run_of
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.subjects import model_of
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks
 from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets
@@ -49,6 +49,7 @@ class EvaluateRequest:
     layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def evaluate(
         RefusedFileError: the model file is damaged or not a model.
     """
     if model is None:
-        model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+        model = model_of(request.run, device=request.device, module=request.module)
     run = None if isinstance(request.run, Model) else run_of(request.run)
     if run is not None and request.output is None:
         check_folder(run / "report" if Path(request.run).is_dir() else None)

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.devices import choose_device
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.text import Lines, in_lines
@@ -22,7 +21,7 @@ from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
 from striate.drawing.pictures import montage
 from striate.drawing.style import short_name
-from striate.estimators.model import OF_SCORES, Model, load
+from striate.estimators.model import OF_SCORES, Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
 from striate.workflows.evaluation.measures import most_confident_mistakes
@@ -31,6 +30,7 @@ from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.agreement import in_words, same_maps
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
+from striate.workflows.subjects import model_of
 from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[
@@ -77,6 +77,7 @@ class ExplainRequest:
     output: Path | None = None
     data_dir: Path | None = None
     download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     """
     every = "all" in request.methods
     left_out = _not_installed(request, every)  # before the work
-    model = request.run if isinstance(request.run, Model) else load(request.run, device=str(choose_device(request.device)))
+    model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("explain works on models that give a picture one class", "Give a run of --task classify.")
     run = None if isinstance(request.run, Model) else Path(request.run)

@@ -52,6 +52,7 @@ class ProfileRequest:
     seconds: Annotated[float, Field(gt=0)] = 1.0  # that each timing of the whole network may take; each of a layer a twentieth
     device: str = "auto"
     output: Path | None = None  # folder for layers.csv and roofline.png
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         EnvironmentFault: no such device, or the output cannot be written.
     """
     check_folder(request.output)
-    target = subject(request.network, request.num_classes, request.in_channels, request.input_size)
+    target = subject(request.network, request.num_classes, request.in_channels, request.input_size, module=request.module)
     network, measured, layers = target.network, None, layer_records(target.network)
     for layer in layers:
         layer.update(_traffic(layer, request.batch_size))
