@@ -17,6 +17,8 @@ from striate.networks.foreign import own_network, with_module
 from striate.networks.layers.vocabulary import layer_from_data
 from striate.networks.model_file import load_model, save_model
 from striate.networks.network import Network
+from striate.networks.opened import opened_bands
+from striate.networks.sketch import Box, Frame
 
 
 class Small(nn.Module):
@@ -174,3 +176,26 @@ def test_a_module_can_be_handed_in_where_a_description_lacks_it():
 
     assert (lacking.params, lacking.macs, lacking.output_shape) == (net.params, net.macs, net.output_shape)
     assert with_module(lacking, Small()).rows == net.rows
+
+
+def test_the_drawing_of_a_published_network_opens_its_box():
+    """resnet18 of timm: a band for each outermost module, two equal blocks told once, and the class of each module inside."""
+    net = network("timm:resnet18", num_classes=7)
+
+    bands = {band.title: band for band in opened_bands(net.rows)}
+
+    assert list(bands) == ["conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4", "global_pool", "fc"]
+    assert sum(band.params for band in bands.values()) == net.params
+    assert bands["layer1"].node == Frame("0, 1", Box(("Conv2d 64", "BatchNorm2d", "ReLU"), "convolution", (), (), times=2), times=2)
+    assert bands["conv1"].node.words == ("Conv2d 64 /2",)
+    assert "published network" not in net.graph
+    assert net.graph._repr_svg_().startswith("<svg ")
+
+
+def test_the_drawing_of_a_module_of_the_users_own_opens_its_box():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+    drawn = own_network(module, (3, 8, 9)).graph
+
+    assert all(words in drawn for words in ("Conv2d 4", "ReLU", "AdaptiveAvgPool2d", "Linear 2"))
+    assert "own network" not in drawn

@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from striate.core.text import printable
+from striate.networks.layers.foreign import Foreign
 from striate.networks.layout import (
     GAP,
     PAD,
@@ -31,6 +32,7 @@ from striate.networks.layout import (
     size_words,
     text_width,
 )
+from striate.networks.opened import opened_bands
 from striate.networks.sketch import Box, Frame, Node, Split, Stack, Wire, sketch
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def draw_svg(network: Network, *, width_px: int = 1200) -> str:
     """The drawing of `network` as SVG text.
 
     Boxes are convolutions and other layers with the normalization and activation that follow; under the words stands the size that comes
-    out, where it changes. Equal parts in a row are drawn once.
+    out, where it changes. Equal parts in a row are drawn once. Of a network without a description the torch modules inside are drawn, but
+    not how their outputs are joined.
 
     Args:
         network: Any network that describes itself.
@@ -74,7 +77,9 @@ def draw_svg(network: Network, *, width_px: int = 1200) -> str:
         ShapeError: the network does not fit its input; names the layer.
     """
     pills = [f"input {size_words(network.input_shape)}", f"output {size_words(network.output_shape)}"]
-    columns = columns_of(sketch(network), width_px, max(map(pill_width, pills)) / 2)
+    foreign = any(isinstance(child, Foreign) for _, child in network.root.children)
+    bands = opened_bands(network.rows) if foreign else sketch(network)
+    columns = columns_of(bands, width_px, max(map(pill_width, pills)) / 2)
     width = max(sum(column.width + PAD for column in columns) + PAD, 420)
     ink: list[str] = []
     top = _caption(network, width, ink)
@@ -91,6 +96,15 @@ def draw_svg(network: Network, *, width_px: int = 1200) -> str:
             "</svg>\n",
         )
     )
+
+
+class Drawing(str):
+    """SVG text that a notebook shows as a picture."""
+
+    __slots__ = ()
+
+    def _repr_svg_(self) -> str:
+        return str(self)
 
 
 def _text(x: float, y: float, words: str, size: int, *, anchor: str = "start", color: str = INK, weight: str = "") -> str:

@@ -19,6 +19,7 @@ from striate.networks.limits import refuse_absurd_sizes, refuse_too_many
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.networks.drawing import Drawing
     from striate.networks.layers.activation import ActivationName
 
 FORMAT_VERSION = 1
@@ -284,6 +285,13 @@ class Network:
         except (ValueError, RecursionError) as error:
             raise RefusedFileError(f"network description: not JSON: {error}") from None
         return cls.from_data(data)
+
+    @property
+    def graph(self) -> Drawing:
+        """The drawing, as SVG text that a notebook shows."""
+        from striate.networks.drawing import Drawing, draw_svg
+
+        return Drawing(draw_svg(self))
 
     def __str__(self) -> str:
         from striate.networks.table import layer_table

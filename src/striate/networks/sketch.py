@@ -138,7 +138,7 @@ def sketch(network: Network) -> list[Band]:
         names = tuple(name for part, _ in run for name in part)
         first, last = run[0][1], run[-1][1]
         node = first if len(run) == 1 else Frame("", first, len(run), _told(first, last))
-        title = names[0] if isinstance(first, Box) else _from_to(names)
+        title = names[0] if isinstance(first, Box) else from_to(names)
         spent = [cost.get(name, (0, 0)) for name in names]
         bands.append(Band(title, node, sum(params for params, _ in spent), sum(macs for _, macs in spent)))
     return bands
@@ -178,7 +178,7 @@ def _nodes(chain: Chain, shape: Shape, framed: bool) -> list[Node]:
     for run in runs(named):
         (name, first), (_, last) = run[0], run[-1]
         if len(run) > 1:
-            nodes.append(Frame(_from_to([name for name, _ in run]), first, len(run), _told(first, last)))
+            nodes.append(Frame(from_to([name for name, _ in run]), first, len(run), _told(first, last)))
         elif framed and several and not isinstance(first, Box):
             nodes.append(Frame(name, first))
         else:
@@ -202,7 +202,8 @@ def _has_branches(layer: Layer) -> bool:
     return isinstance(layer, Chain) and any(_has_branches(child) for _, child in layer.children)
 
 
-def _from_to(names: Sequence[str]) -> str:
+def from_to(names: Sequence[str]) -> str:
+    """The names of equal parts in a row, those in between left out."""
     return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
 
 
