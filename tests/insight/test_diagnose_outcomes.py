@@ -87,6 +87,13 @@ def test_wrong_labels_are_found_where_the_validation_has_right_ones():
     assert found == ["label_noise"]
 
 
+def test_a_rate_that_is_too_low_is_advised_to_grow_to_usual_updates():
+    """A change of 2e-6 of the weights wants 500 times the rate for the usual 1e-3."""
+    samples = [Sample(step=step, learning_rate=1e-6, layers=(LayerSample(path="a", update_ratio=2e-6),)) for step in (20, 50, 100)]
+
+    assert [(finding.kind, finding.remedy) for finding in judge(Record(samples))] == [("learning_rate_too_low", "--lr 0.0005")]
+
+
 # ---- too little learned
 
 

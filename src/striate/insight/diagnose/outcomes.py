@@ -9,7 +9,7 @@ from statistics import median
 from striate.insight.diagnose.curves import SURELY, Curves
 from striate.insight.diagnose.exam import Answers, Exam
 from striate.insight.diagnose.records import Finding
-from striate.insight.diagnose.remedies import BALANCED, MIXUP, first_new
+from striate.insight.diagnose.remedies import BALANCED, first_new
 from striate.insight.diagnose.setup import Setup
 from striate.insight.diagnose.statistics import gap_of, share_below, tail_probability
 
@@ -38,7 +38,7 @@ FEW_PARAMS = 1_000
 def outcome_findings(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
     """All that the answers tell."""
     found = [*_input_scale(exam, setup), *_frozen(exam, setup), *_held_down(exam, setup), *_leak(exam), *_val_differs(exam, curves)]
-    return [*found, *_label_noise(exam, setup), *_rare(exam, setup), *_underfitting(exam, curves, setup)]
+    return [*found, *_label_noise(exam), *_rare(exam, setup), *_underfitting(exam, curves, setup)]
 
 
 def skill(answers: Answers) -> float:
@@ -126,7 +126,7 @@ def _val_differs(exam: Exam, curves: Curves) -> list[Finding]:
     ]
 
 
-def _label_noise(exam: Exam, setup: Setup | None) -> list[Finding]:
+def _label_noise(exam: Exam) -> list[Finding]:
     """Answers that a network is sure of are wrong as often as the others, where it is chance that decides what is wrong.
 
     A hard picture gets an unsure answer, so that of the surest third hardly any is wrong. A wrong label has nothing to do with what its
@@ -151,7 +151,7 @@ def _label_noise(exam: Exam, setup: Setup | None) -> list[Finding]:
                 f"{100 * rates[1]:.0f} % in validation"
             ),
             cause="Labels that contradict sure answers as often as unsure ones are wrong labels, not hard pictures.",
-            remedy=first_new(setup, MIXUP, "to mend the labels in doubted-labels.csv, which `striate diagnose` writes"),
+            remedy="to mend the labels in doubted-labels.csv, which `striate diagnose` writes",
         )
     ]
 

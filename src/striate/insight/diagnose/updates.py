@@ -16,6 +16,7 @@ HIGH_RATIO, LOW_RATIO = 0.5, 1e-5  # change of the weights / weights, the median
 RISKY_RATIO, STUCK = 0.1, 0.95  # the same, where the loss stays above this share of the first one
 STUCK_RATIO = 1e-4  # below which a rate is too low for a training that has learned next to nothing
 UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
+USUAL_RATIO, MOST_TIMES = 1e-3, 1e6  # what a larger rate is to bring the ratio to, and the most that it grows by
 LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
 WAITING = 0.5  # share of the time
 
@@ -74,7 +75,9 @@ def _too_low(sample: Sample, ratio: float) -> Finding:
         unit="|change of the weights| / |weights| of an update",
         message=f"an update changes the weights by {100 * ratio:.1e} % of their size, where about 0.1 % is healthy",
         cause="At this pace the training ends before it has learned much.",
-        remedy=f"--lr {sample.learning_rate * 100:.2g}" if sample.learning_rate else "--lr a hundred times larger",
+        remedy=f"--lr {sample.learning_rate * min(MOST_TIMES, max(10, USUAL_RATIO / max(ratio, 1e-30))):.1g}"
+        if sample.learning_rate
+        else "--lr a hundred times larger",
     )
 
 
