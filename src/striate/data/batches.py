@@ -37,6 +37,12 @@ class Batch(NamedTuple):
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
 
 
+def num_batches(count: int, size: int) -> int:
+    """How many batches of `size` there are of `count` pictures in an epoch; one that is left over alone is not among them."""
+    full, rest = divmod(count, size)
+    return full + (rest > 1 or (rest == 1 and full == 0))
+
+
 class Batches:
     """The batches of an image set, epoch by epoch.
 
@@ -75,8 +81,7 @@ class Batches:
             self.on_device = torch.from_numpy(np.require(images.images, requirements=["C", "W"])).to(self.device)
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.set), self.batch_size)
-        return full + (rest > 1 or (rest == 1 and full == 0))
+        return num_batches(len(self.set), self.batch_size)
 
     def divide(self, part: int, parts: int) -> None:
         """Give part `part` (from 0) of each batch in place of the whole, as one of `parts` processes.

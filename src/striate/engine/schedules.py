@@ -156,6 +156,11 @@ def between(low: float, high: float, share: float) -> float:
     return low + (high - low) * share
 
 
+def warmup_steps(settings: TrainSettings, steps_per_epoch: int, num_steps: int) -> int:
+    """How many updates the warm-up takes: at most half of them."""
+    return min(round(settings.warmup_epochs * steps_per_epoch), num_steps // 2)
+
+
 def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -> Schedule:
     """The schedule that `settings` name, over `num_steps` updates, after a linear warm-up.
 
@@ -164,7 +169,7 @@ def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -
 
     What falls to zero by itself ends at `min_factor`; what is multiplied again and again stops there.
     """
-    warmup = min(round(settings.warmup_epochs * steps_per_epoch), num_steps // 2)
+    warmup = warmup_steps(settings, steps_per_epoch, num_steps)
     damped = settings.schedule in OWN_RISE
     total = max(1, num_steps - (0 if damped else warmup))
     gamma, floor = settings.step_gamma, settings.min_factor

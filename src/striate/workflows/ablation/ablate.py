@@ -169,7 +169,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], Spl
         "first_seed": plan.fitting.settings.seed,
         "hang_after": request.hang_after,
         "test": request.test,
-        "config": plan.config.plain(),
+        "config": plan.config.plain_as_asked(),
         "variants": [
             {
                 "name": one.name,

@@ -16,9 +16,10 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.augmentation.record import default_shift
-from striate.data.batches import Augmentation
+from striate.data.batches import Augmentation, num_batches
 from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource
+from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE
 from striate.engine.settings import TrainSettings
@@ -140,11 +141,21 @@ def choices_of(recipe: str | Path | None) -> Choices:
     refuse_bad_fields(str(path), {name: value for name, value in content.items() if name not in KNOWN})
     return Choices(
         recipe=RECIPES[name] if name is not None else None,
-        settings=content.pop("settings"),
+        settings=as_asked(content.pop("settings"), content.pop("asked", None) or {}, content.get("num_train")),
         augmentation=content.pop("augmentation"),
         others=content,
         folder=path.parent,
     )
+
+
+def as_asked(settings: Mapping[str, Any], asked: Mapping[str, Any], num_train: int | None) -> dict[str, Any]:
+    """The settings of a run with what was asked for in place of what took effect, unless the file was edited since."""
+    if num_train is None or not set(asked) <= set(CUT):
+        return dict(settings)
+    wanted = TrainSettings(**{**settings, **asked})
+    taken = in_effect(wanted, num_train, num_batches(num_train, wanted.batch_size))
+    unedited = taken == TrainSettings(**settings)
+    return {**settings, **asked} if unedited else dict(settings)
 
 
 def refuse_bad_values(path: Path, content: Mapping[str, Any]) -> None:

@@ -15,8 +15,10 @@ from striate.core.errors import DataError, RefusedFileError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
+from striate.data.batches import num_batches
 from striate.data.layout import Layout
 from striate.data.splits import Division
+from striate.engine.limits import CUT, CutName, in_effect
 from striate.engine.settings import Count, TrainSettings
 
 ARRAYS = "arrays"  # in place of data that has no name
@@ -43,7 +45,10 @@ class RunConfig:
     pretrain: Literal["autoencoder", "rbm"] | None = None
     start_sha256: Sha256 | None  # of the weights that the training starts from, where they are not fresh
     num_classes: Count
-    settings: TrainSettings
+    num_train: Count | None = None  # pictures that are trained on; None: not recorded
+    num_val: Count | None = None  # pictures that are held out or validated on; None: not recorded
+    settings: TrainSettings  # as they took effect
+    asked: dict[CutName, int | float] = Field(default_factory=dict)  # as they were asked for, where that is more
     augmentation: Augmentation
     images: ImageSpec
 
@@ -51,6 +56,24 @@ class RunConfig:
     def division(self) -> Division:
         """Which pictures the run trains and validates on."""
         return Division(val_fraction=self.val_fraction, seed=self.val_seed, train_images=self.train_images)
+
+    @property
+    def planned(self) -> TrainSettings:
+        """The settings as they were asked for: what a training goes by, also when it is extended."""
+        asked: dict[str, Any] = {str(name): value for name, value in self.asked.items()}
+        return dataclasses.replace(self.settings, **asked)
+
+    def with_planned(self, planned: TrainSettings) -> RunConfig:
+        """The same with other settings, of which this keeps what takes effect and what was asked for."""
+        if self.num_train is None:
+            return dataclasses.replace(self, settings=planned, asked={})
+        taken = in_effect(planned, self.num_train, num_batches(self.num_train, planned.batch_size))
+        asked = {name: getattr(planned, name) for name in CUT if getattr(planned, name) != getattr(taken, name)}
+        return dataclasses.replace(self, settings=taken, asked=asked)
+
+    def plain_as_asked(self) -> dict[str, Any]:
+        """The record as plain data with the settings that were asked for."""
+        return dataclasses.replace(self, settings=self.planned, asked={}).plain()
 
     @property
     def data_folder(self) -> Path | None:
@@ -77,9 +100,19 @@ class RunConfig:
         if not isinstance(data, Mapping):
             raise RefusedFileError(f"{where}: must hold names and values, got {type(data).__name__}", RESTORE)
         try:
-            return _ADAPTER.validate_python(data)
+            config = _ADAPTER.validate_python(data)
+            taken = config.with_planned(config.planned)
         except ValidationError as error:
             raise RefusedFileError(f"{where}: {first_fault(error)}", RESTORE) from None
+        if config.asked and taken != config:
+            now, then = (dataclasses.asdict(each.settings) for each in (config, taken))
+            lines = [
+                f"settings.{name} is {now[name]!r}, and {then[name]!r} follows from what was asked for"
+                for name in now
+                if now[name] != then[name]
+            ]
+            raise RefusedFileError(f"{where}: {'; '.join(lines) or 'asked: does not belong to the settings'}", RESTORE)
+        return config
 
 
 _ADAPTER = TypeAdapter(RunConfig)

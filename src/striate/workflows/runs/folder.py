@@ -286,6 +286,9 @@ class RunFolder:
         held = read_plain_config(self.config)
         now = config.plain()
         held["extended_by"] = now["extended_by"]
+        if config.asked or held.get("asked"):
+            held["asked"] = now["asked"]
+            held["settings"]["warmup_epochs"] = now["settings"]["warmup_epochs"]
         held["settings"] |= {name: now["settings"][name] for name in ("epochs", "steps")}
         write_yaml(self.config, held)
 

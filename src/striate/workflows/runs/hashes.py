@@ -1,7 +1,8 @@
 """Which files of a run folder decide what the run is, and a hash of what each says.
 
 The hash is over content, not bytes: comments, the order of names and the form of a number do not count. Of the configuration, the places
-of the data are left out, which may move, and the length of the training, which grows when a run is extended.
+of the data are left out, which may move, and the length of the training, which grows when a run is extended; of settings that the length
+cuts, what was asked for counts.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ def _decisions(config: Any) -> Any:
     if not isinstance(config, Mapping):
         return config
     kept = {name: value for name, value in config.items() if name not in (*PLACES, "extended_by")}
+    asked = kept.pop("asked", None)  # in place of what of it took effect, which goes by the length
     if isinstance(settings := kept.get("settings"), Mapping):
-        kept["settings"] = {name: value for name, value in settings.items() if name not in LENGTH}
+        decided = {**settings, **asked} if isinstance(asked, Mapping) else settings
+        kept["settings"] = {name: value for name, value in decided.items() if name not in LENGTH}
     return kept
 
 

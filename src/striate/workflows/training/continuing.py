@@ -51,7 +51,7 @@ LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 def fitting_of(config: RunConfig, network: Network, classes: tuple[str, ...]) -> Fitting:
     """The training that the configuration of a run describes."""
-    return Fitting(network=network, images=config.images, classes=classes, settings=config.settings, augmentation=config.augmentation)
+    return Fitting(network=network, images=config.images, classes=classes, settings=config.planned, augmentation=config.augmentation)
 
 
 def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -258,7 +258,9 @@ def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
     if isinstance(source, MaskSource) and all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(classes):
         return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
     if source.task != "classify":
-        theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (source.classes, classes))
+        theirs, ours = (", ".join(names[:20]) for names in (source.classes, classes))
+        if source.task != "segment":  # which may have the same names, and be more or fewer
+            theirs, ours = f"{len(source.classes)} ({theirs})", f"{len(classes)} ({ours})"
         words, has = ("classes", "knows") if source.task == "segment" else ("targets", "gives")
         remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
         raise DataError(f"{source.name}: has the {words} {theirs}, but the model {has} {ours}", remedy)

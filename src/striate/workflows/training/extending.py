@@ -19,10 +19,10 @@ from striate.workflows.training.sharing import (
 
 def with_extensions(config: RunConfig, extensions: tuple[int, ...], start: Checkpoint) -> RunConfig:
     """`config` with those changes of its number of epochs in `extensions` that it does not have yet."""
-    settings = config.settings
+    settings = config.planned
     for added in extensions[len(config.extended_by) :]:
         settings = replanned(settings, added, start.state["steps_per_epoch"])
-    return dataclasses.replace(config, settings=settings, extended_by=extensions)
+    return dataclasses.replace(config, extended_by=extensions).with_planned(settings)
 
 
 def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool, reached: int | None = None) -> int | None:

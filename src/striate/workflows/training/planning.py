@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
+from striate.data.batches import num_batches
 from striate.data.checks import DataFinding, look, refuse_hopeless
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
 from striate.data.splits import Division
 from striate.data.targets import target_spec
+from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
 from striate.estimators.fitting import Fitting, channel_statistics
@@ -25,8 +28,10 @@ from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
+    Choices,
     augmentation_for,
     choices_of,
+    chosen_settings,
     completed,
     network_for,
     refuse_wrong_settings,
@@ -107,7 +112,8 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
         size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
         request = dataclasses.replace(request, batch_size=int(size))
     fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
-    config = configuration(request, fitting, division)
+    config = configuration(request, fitting, division, len(train_set), len(val_set))
+    say_limits(config, source, request, choices, watch.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
@@ -122,6 +128,18 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: D
     for finding in found:
         watch.say(f"{finding.severity}: {finding}")
     return found
+
+
+def say_limits(config: RunConfig, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]) -> None:
+    """Say which settings are cut, of those that were asked for, and which come to nothing."""
+    asked = chosen_settings(request, choices)
+    for name, line in cuts_in_words(config.planned, config.settings).items():
+        if name in asked or choices.recipe is not None:
+            say(line)
+    for line in idle_in_words(config.planned, num_batches(config.num_train or 1, config.planned.batch_size)):
+        say(line)
+    if "val" in source.splits and request.val_fraction is not None and "val_fraction" not in choices.others:
+        say(f"val_fraction: nothing is held out, as {source.name} has a val split")
 
 
 def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:
@@ -168,12 +186,12 @@ def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
     return dataclasses.replace(spec, mean=mean, std=std)
 
 
-def configuration(request: TrainRequest, fitting: Fitting, division: Division) -> RunConfig:
+def configuration(request: TrainRequest, fitting: Fitting, division: Division, num_train: int, num_val: int) -> RunConfig:
     """Everything the run is made with, merged."""
     data = ARRAYS
     if isinstance(request.data, str | Path):
         data = request.data if request.data in NAMED else str(Path(request.data).resolve())
-    return RunConfig(
+    config = RunConfig(
         data=data,
         task=fitting.targets.task if fitting.targets is not None else request.task,
         data_dir=str(request.data_dir.resolve()) if request.data_dir else None,
@@ -187,10 +205,13 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division) -
         pretrain=request.pretrain,
         start_sha256=None,
         num_classes=len(fitting.classes),
+        num_train=num_train,
+        num_val=num_val,
         settings=fitting.settings,
         augmentation=fitting.augmentation,
         images=fitting.images,
     )
+    return config.with_planned(fitting.settings)
 
 
 def outputs_in_words(source: DataSource) -> str:
@@ -202,7 +223,7 @@ def outputs_in_words(source: DataSource) -> str:
 def chosen(plan: Plan, folder: Path) -> Lines:
     """What is about to be trained, in a few lines."""
     fitting, source = plan.fitting, plan.source
-    net, settings, spec = fitting.network, fitting.settings, fitting.images
+    net, settings, spec = fitting.network, plan.config.settings, fitting.images
     count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
     length = f"{count:,} {unit}{'s' if count != 1 else ''}, batch {settings.batch_size}"
     loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""

@@ -96,4 +96,4 @@ def refuse_other_runs(folder: Path, plan: Plan) -> None:
     def of_the_run(config: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if name not in ("start_sha256", "extended_by")}
 
-    refuse_changes(folder, of_the_run(kept.plain()), of_the_run(plan.config.plain()))
+    refuse_changes(folder, of_the_run(kept.plain_as_asked()), of_the_run(plan.config.plain_as_asked()))

@@ -178,8 +178,8 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         if is_module(request.network):
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
         kept = RunConfig.from_plain(start.state["config"], f"{start.folder}: the configuration")
-        refuse_changes(folder, with_extensions(kept, config.extended_by, start).plain(), config.plain())
-        refuse_changes(folder, config.plain(), asked_of(request, config.plain()))
+        refuse_changes(folder, with_extensions(kept, config.extended_by, start).plain_as_asked(), config.plain_as_asked())
+        refuse_other_settings(folder, config, request)
         begun = kept.extended_by != config.extended_by  # an extension, of which there is no checkpoint yet
         reached = None if begun else early_end(start, config.plain())
         extension = extension_of(request, config.plain(), folder, done=start.state["done"] and not begun, reached=reached)
@@ -199,6 +199,20 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         return trained(request, plan, folder, watch, started, start, group)
 
 
+def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest) -> None:
+    """Refuse a request for other settings than the run's; what took effect of a setting may be asked for as well as the whole.
+
+    Raises:
+        UsageError: it asks for one.
+    """
+    known = config.plain_as_asked()
+    wanted = asked_of(request, known)
+    for name in config.asked:
+        if wanted["settings"][name] == getattr(config.settings, name):
+            wanted["settings"][name] = known["settings"][name]
+    refuse_changes(folder, known, wanted)
+
+
 def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None) -> TrainReport:
     """The run in `folder`, which was stopped before its first checkpoint, from its beginning, with the configuration that it has.
 
@@ -209,12 +223,12 @@ def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: floa
     config, network = config_and_network(folder)
     if is_module(request.network):
         network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
-    refuse_changes(folder, config.plain(), asked_of(request, config.plain()))
+    refuse_other_settings(folder, config, request)
     if request.epochs not in (None, config.settings.epochs):
         raise UsageError(f"{folder}: has not begun, --epochs {request.epochs} cannot extend it", "Leave --epochs out, or start a new run.")
     verb = f"train --resume {folder}"
     plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=verb)
-    plan = with_kept_start(plan, folder)
+    plan = with_kept_start(dataclasses.replace(plan, config=config.with_planned(config.planned)), folder)
     refuse_other_plans(group, plan)
     watch.say(f"{chosen(plan, folder)}\nfrom      the beginning: the run was stopped before its first checkpoint")
 
