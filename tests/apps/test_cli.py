@@ -210,6 +210,11 @@ def wrong_inputs():
         ("train digits --colour red", 2, "--colour"),
         ("train digits --set settings.nestrov=false", 2, "unknown name in --set settings 'nestrov'|Did you mean nesterov"),
         ("train digits --set setings.nesterov=false", 2, "unknown group of --set 'setings'|settings"),
+        ("train digits --set images.height=9", 2, "unknown name in --set images 'height'|Known: mean, std, fit, normalization"),
+        ("train digits --set images.mean=123.7", 2, "--set images.mean: wanted one number a channel|divided by 255"),
+        ("train digits --set images.mean=[0.1,0.2]", 2, "--set images.mean: the network takes 1 channel, got 2 numbers"),
+        ("train digits --set images.fit=croop", 2, "fit: input should be|Did you mean crop"),
+        ("train digits --normalization min_max --set images.std=0.2", 2, "--set images.std: has no effect"),
         ("train digits --set settings.momentum=2", 2, "momentum: input should be less than 1"),
         ("train digits --set nesterov", 2, "must be NAME=VALUE"),
         ("train digits --device tpu", 2, "unknown device 'tpu'"),
@@ -226,6 +231,45 @@ def wrong_inputs():
         ("predict {run} {pictures}/a/0.png --top 0", 2, "--top"),
         ("fly", 2, "fly"),
     ]
+
+
+def absent_names() -> list[tuple[str, int, str]]:
+    """(words of the command line, exit code, the name that is meant)."""
+    return [
+        ("predict holiday/run holiday/cat1.jpg", 3, "holiday/cat.jpg"),
+        ("predict holiday/run Holidays/cat.jpg", 3, "holiday/cat.jpg"),
+        ("explain holiday/run holiday/CAT.JPG", 3, "holiday/cat.jpg"),
+        ("filter holiday/cta.jpg --kernel sobel", 3, "holiday/cat.jpg"),
+        ("train ./holliday", 3, "holiday"),
+        ("train digits --recipe holiday/recipes.yaml", 2, "holiday/recipe.yaml"),
+        ("train digits --pretrained holiday/runn", 2, "holiday/run"),
+        ("train ./holliday --task segment", 2, "holiday"),
+        ("train --resume holiday/runn", 2, "holiday/run"),
+        ("evaluate holiday/runn", 2, "holiday/run"),
+        ("evaluate holiday/run --data ./holliday", 3, "holiday"),
+        ("show holiday/runn", 2, "holiday/run"),
+        ("profile holiday/runn", 2, "holiday/run"),
+        ("compare lenet5 holiday/runn", 2, "holiday/run"),
+        ("ablate holiday/runn --lesion", 2, "holiday/run"),
+        ("attack holiday/runn", 2, "holiday/run"),
+        ("calibrate holiday/runn", 2, "holiday/run"),
+        ("diagnose holiday/runn", 2, "holiday/run"),
+        ("report holiday/runn", 2, "holiday/run"),
+        ("repro holiday/runn", 2, "holiday/run"),
+        ("repeat ./holliday --seeds 2", 3, "holiday"),
+    ]
+
+
+@pytest.mark.parametrize(("command", "code", "meant"), absent_names(), ids=[command for command, *_ in absent_names()])
+def test_a_name_of_nothing_is_told_with_the_names_like_it(command, code, meant, run_striate, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "run").symlink_to(run_folder)
+    for name in ("cat.jpg", "recipe.yaml"):
+        (tmp_path / "holiday" / name).touch()
+    found, _, stderr = run_striate(*command.split())
+    assert found == code, stderr
+    assert "no such" in stderr and f"Did you mean {meant}" in stderr
 
 
 @pytest.mark.parametrize(("command", "code", "words"), wrong_inputs(), ids=[command for command, *_ in wrong_inputs()])

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
-from striate.core.places import check_file, check_folder
+from striate.core.places import check_file, check_folder, near
 
 
 def test_a_file_that_can_be_written_is_taken(tmp_path):
@@ -49,3 +49,14 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(EnvironmentFault, match=r"--output .*: cannot write: no permission in "):
         check_folder(tmp_path / "run")
+
+
+def test_names_like_one_that_is_not_there_are_told_with_the_folder_that_is(tmp_path):
+    for name in ("IMG_0001.jpg", "IMG_0002.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    assert near(tmp_path / "img_0001.jpeg", "Check.") == f"Did you mean {tmp_path / 'IMG_0001.jpg'} or {tmp_path / 'IMG_0002.jpg'}? Check."
+    assert near(tmp_path / "quite another", "Check.") == "Check."
+    assert near("\0", "Check.") == "Check."  # no name of a file
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    assert near(tmp_path / "fotos" / "cats") == f"Did you mean {tmp_path / 'photos' / 'cats'}?"
+    assert near(tmp_path / "fotos" / "dogs") == f"Did you mean {tmp_path / 'photos'}?"  # the part of it that there is

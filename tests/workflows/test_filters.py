@@ -145,7 +145,7 @@ def test_errors_say_what_was_wanted(tmp_path: Path):
     ):
         with pytest.raises(UsageError, match=words):
             filter_picture(FilterRequest(image=tmp_path / "a.png", **fields))
-    with pytest.raises(DataError, match=r"none\.png: cannot be read as a picture: No such file or directory\nGive one picture file"):
+    with pytest.raises(DataError, match=r"none\.png: no such file\n.*Check the name"):
         filter_picture(FilterRequest(image=tmp_path / "none.png", steps=("blur",), output=tmp_path / "b.png"))
     with pytest.raises(EnvironmentFault, match=r"a\.png.b\.png: cannot write"):
         filter_picture(FilterRequest(image=tmp_path / "a.png", steps=("blur",), output=tmp_path / "a.png" / "b.png"))

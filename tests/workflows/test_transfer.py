@@ -23,6 +23,7 @@ from striate.networks.foreign import published_network
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import transfer
 from striate.workflows.training.repro import ReproRequest, repro
+from striate.workflows.training.running import Silence
 
 QUICK = {"batch_size": 4, "steps": 2, "precision": "float32", "device": "cpu", "crop_padding": 0, "diagnose": False}
 
@@ -51,6 +52,16 @@ def stored(module: nn.Module, path) -> dict[str, torch.Tensor]:
 
 
 # ---- weights to begin with
+
+
+class Lines(Silence):
+    """Keeps what is said."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 def start_tensors(run) -> dict[str, torch.Tensor]:
@@ -177,6 +188,36 @@ def test_published_weights_reach_a_training_with_the_normalization_they_were_tra
     assert model.images.channels == 3  # grey pictures, repeated
     assert set(kept) == {f"model.{k}" for k in peer if not k.startswith("fc.") and not k.endswith("num_batches_tracked")}
     assert all(torch.equal(kept[name], peer[name.removeprefix("model.")]) for name in kept)
+
+
+def test_weights_without_preprocessing_are_told_and_take_the_users_normalization(tmp_path):
+    """A plain file tells no mean and no deviation: what is used is said, and the user's own reaches the model file."""
+    stored(network("compact_cnn", num_classes=3, in_channels=3, input_size=(12, 10)).build(), tmp_path / "plain.safetensors")
+    data, asked = pictures(), {"network": "compact_cnn", "pretrained": tmp_path / "plain.safetensors", **QUICK}
+    said: list[str] = []
+
+    striate.train(data, **asked, output=tmp_path / "silent", watch=Lines(said))
+    mean = ", ".join(f"{value:.4g}" for value in RunFolder(tmp_path / "silent").read_config().images.mean)
+    assert any(
+        line.startswith(f"values    normalized by mean {mean} and std ") and line.endswith("of the training pictures") for line in said
+    )
+    assert any("does not tell how its pictures were normalized" in line and "images.mean" in line for line in said)
+
+    said.clear()
+    given = {"images.mean": [0.485, 0.456, 0.406], "images.std": [0.229, 0.224, 0.225]}
+    striate.train(data, **asked, set=given, output=tmp_path / "given", watch=Lines(said))
+    assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as given" in said
+    assert not any("does not tell" in line for line in said)
+    spec = striate.load(tmp_path / "given").images
+    assert (spec.mean, spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+    said.clear()
+    striate.train(data, **asked, normalization="per_image", output=tmp_path / "each", watch=Lines(said))
+    assert "values    normalized by per_image, as asked" in said and not any("does not tell" in line for line in said)
+
+    said.clear()
+    striate.train(data, **{**asked, "pretrained": tmp_path / "given"}, output=tmp_path / "next", watch=Lines(said))
+    assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as the weights were trained" in said
 
 
 def test_a_local_file_with_torchvisions_names_is_read_in_the_order_of_registration(tmp_path):

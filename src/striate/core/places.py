@@ -1,12 +1,16 @@
-"""Places for output, looked at before the work: a path that cannot be written costs no answers."""
+"""Places that a user names: those for output are looked at before the work, and of one that is not there the near names are said."""
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from striate.core.errors import EnvironmentFault, UsageError
+
+MOST_LISTED = 10_000  # names of a folder that are compared with one that is not there
 
 
 def check_file(path: Path | None, flag: str, endings: Sequence[str], *, makes_folder: bool = False) -> None:
@@ -52,3 +56,23 @@ def _check_writable(folder: Path, flag: str, path: Path) -> None:
         raise EnvironmentFault(f"{flag} {path}: cannot write: {place} is not a folder", f"Choose another {flag}.")
     if not os.access(place, os.W_OK | os.X_OK):
         raise EnvironmentFault(f"{flag} {path}: cannot write: no permission in {place}", f"Choose another {flag}.")
+
+
+def near(path: Path | str, remedy: str = "") -> str:
+    """What to advise of a path that does not exist: the names like it in the folder that does, then `remedy`."""
+    path = Path(path)
+    place = path
+    while not os.path.lexists(place.parent) and place != place.parent:
+        place = place.parent
+    try:
+        with os.scandir(place.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, MOST_LISTED)]
+    except (OSError, ValueError):
+        names = []
+    by_lower = {name.lower(): name for name in sorted(names)}
+    alike = [by_lower[name] for name in difflib.get_close_matches(place.name.lower(), by_lower, n=3, cutoff=0.6)]
+    rest = path.relative_to(place)
+    found = [place.with_name(name) / rest for name in alike]
+    found = [one if one.exists() else place.with_name(name) for one, name in zip(found, alike, strict=True)]
+    question = f"Did you mean {' or '.join(map(str, found))}?" if found else ""
+    return f"{question} {remedy}".strip()

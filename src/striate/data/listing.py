@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.core.errors import DataError
+from striate.core.places import near
 from striate.data.kinds import DECODED, is_picture_by_name, not_decoded, picture_format
 from striate.data.omissions import LOOP, NO_PICTURE, NOWHERE, OF_OURS, OF_SYSTEMS, TWICE, Ledger, no_pictures
 
@@ -295,6 +296,6 @@ def _is_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
         why = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
-        raise DataError(f"{path}: {why}", "Check the name.") from None
+        raise DataError(f"{path}: {why}", near(path, "Check the name.")) from None
     except ValueError:  # a name with a zero byte
         raise DataError(f"{str(path)!r}: no such file or folder", "Check the name.") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
 from striate.data.folder import open_folder
@@ -80,7 +81,7 @@ def _opened(
         return open_npz(path, task=task, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
-    raise DataError(f"{path}: no such folder or file", "Give a folder of pictures, an .npz file, or a named set.")
+    raise DataError(f"{path}: no such folder or file", near(path, "Give a folder of pictures, an .npz file, or a named set."))
 
 
 def _refuse_task(data: object, task: Task | None) -> None:

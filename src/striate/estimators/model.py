@@ -17,6 +17,7 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
 from striate.core.images import Fit, ImageSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
+from striate.core.places import near
 from striate.core.tables import aligned, html_table
 from striate.core.targets import TargetSpec
 from striate.estimators.answers import Answers
@@ -388,7 +389,7 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
         remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
         raise UsageError(f"wanted a run folder, a model file or a Model, got a {type(source).__name__}", remedy) from None
     if not path.exists():
-        raise UsageError(f"{path}: no such run folder or model file")
+        raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder or a .safetensors model file."))
     if path.is_dir():
         if not (path / MODEL_NAME).is_file():
             raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")

@@ -19,6 +19,7 @@ import torch
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.places import near
 from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
 from striate.estimators.model import MODEL_NAME
 from striate.networks.foreign import is_published_name, published_parts
@@ -64,13 +65,13 @@ class Weights:
         """Of the pictures."""
         return self.images.channels if self.images is not None else 3
 
-    def normalized(self, spec: ImageSpec) -> ImageSpec:
-        """`spec` with the normalization that the weights were trained with, where it is known and has as many channels."""
+    def normalized(self, spec: ImageSpec) -> ImageSpec | None:
+        """`spec` with the normalization that the weights were trained with; None where it is not known, or of other channels."""
         if self.images is not None and self.images.channels == spec.channels:
             return dataclasses.replace(spec, mean=self.images.mean, std=self.images.std, normalization=self.images.normalization)
         if self.mean is not None and self.std is not None and len(self.mean) == spec.channels:
             return dataclasses.replace(spec, mean=self.mean, std=self.std)
-        return spec
+        return None
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
         raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
     path = path / MODEL_NAME if path.is_dir() else path
     if not path.is_file():
-        raise UsageError(f"--pretrained {source}: no such run folder or file", "Give a run, a .safetensors file, or the word timm.")
+        remedy = near(path, "Give a run, a .safetensors file, or the word timm.")
+        raise UsageError(f"--pretrained {source}: no such run folder or file", remedy)
     try:
         contents = read_model(path)
     except NotDescribedError:

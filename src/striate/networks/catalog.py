@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from fnmatch import fnmatch
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.errors import RefusedFileError, ShapeError, UnknownNameError, UsageError
 from striate.core.files import read_plain
+from striate.core.places import near
 from striate.networks.families import (
     alexnet,
     compact,
@@ -190,6 +192,8 @@ def network(
         return described_network(Path(name), num_classes, in_channels, input_size)
     if is_published_name(name):
         return published_network(name, num_classes, in_channels, input_size)
+    if ("/" in name or os.sep in name) and not Path(name).expanduser().exists():
+        raise UsageError(f"{name}: no such file or folder, and no network of that name", near(name, "`striate networks` lists the names."))
     if name not in CATALOG:
         raise UnknownNameError("network", name, CATALOG, "`striate networks` lists all.")
     entry = CATALOG[name]
@@ -229,7 +233,7 @@ def described_network(
         RefusedFileError: the file is no description; names the place.
     """
     if not path.exists():
-        raise UsageError(f"{path}: cannot be read as a network: No such file or directory", WRITTEN)
+        raise UsageError(f"{path}: cannot be read as a network: No such file or directory", near(path, WRITTEN))
     text = read_plain(path, limit=MAX_DESCRIPTION_BYTES, remedy=WRITTEN)
     try:
         net = Network.from_json(text.decode())

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, read_plain, write_atomically, write_json
 from striate.core.modes import evaluation_mode
-from striate.core.places import check_folder
+from striate.core.places import check_folder, near
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -113,7 +113,7 @@ def diagnose(
     """
     run = request.run
     if not run.is_dir():
-        raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+        raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     check_folder(request.output or run / "report")
     folder = RunFolder(run)
     config = folder.read_config()

@@ -20,6 +20,7 @@ from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageEr
 from striate.core.files import cannot_write, shortened, write_atomically
 from striate.core.places import check_file
 from striate.core.text import Lines, in_lines
+from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.decode import decode_image
 from striate.data.kinds import DECODED
 
@@ -106,6 +107,8 @@ def filter_picture(request: FilterRequest) -> FilterReport:
     try:
         pixels = original = decode_image(request.image)
     except DataError as error:
+        if error.remedy != UNREADABLE:
+            raise
         raise DataError(error.message, f"Give one picture file: {', '.join(DECODED)}.") from None
     done = []
     for name, kernel in named:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
-GROUPS = ("settings", "augmentation")  # of --set
+GROUPS = ("settings", "augmentation", "images")  # of --set
+IMAGES = ("mean", "std", "fit", "normalization")  # of --set images.NAME; the size is --img-size
 FLAGS = {  # fields whose flags have other names, which hands know from other tools
     "network": "--model",
     "learning_rate": "--lr",
@@ -307,12 +308,47 @@ def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[s
     for key, value in request.set.items():
         head, _, name = key.partition(".")
         if head not in GROUPS:
-            raise UnknownNameError("group of --set", head, GROUPS, f"The groups are {' and '.join(GROUPS)}.")
+            raise UnknownNameError("group of --set", head, GROUPS, f"The groups are {', '.join(GROUPS)}.")
         if head == group:
             if name not in known:
                 raise UnknownNameError(f"name in --set {group}", name, known, f"Known: {', '.join(known)}.")
             found[name] = value
     return found
+
+
+def with_image_settings(request: TrainRequest) -> TrainRequest:
+    """The request with the fit and the normalization of its `--set images.NAME=VALUE`.
+
+    Raises:
+        UnknownNameError: there is no such name; gives all.
+        UsageError: a value is not of its kind, or a mean or deviation is not of numbers from 0 to 1, or not of the data set.
+    """
+    said = overrides(request, "images", IMAGES)
+    fields = {name: said[name] for name in ("fit", "normalization") if name in said}
+    request = with_checked_fields(lambda **fields: dataclasses.replace(request, **fields), **fields)
+    given = given_statistics(request)
+    if given and request.normalization not in (None, "dataset"):
+        remedy = f"Leave it out, or take --normalization dataset in place of {request.normalization}."
+        raise UsageError(f"--set images.{next(iter(given))}: has no effect, as each picture is normalized by itself", remedy)
+    return request
+
+
+def given_statistics(request: TrainRequest, channels: int | None = None) -> dict[str, Any]:
+    """The `mean` and the `std` of `--set images.NAME=[...]`, one number a channel in units of a pixel's range; one for all is repeated.
+
+    Raises:
+        UsageError: they are no such numbers.
+    """
+    said = overrides(request, "images", IMAGES)
+    given = {name: said[name] if isinstance(said[name], list | tuple) else [said[name]] for name in ("mean", "std") if name in said}
+    for name, values in given.items():
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 for value in values):
+            remedy = f"For example --set 'images.{name}=[0.485, 0.456, 0.406]'; values of 0 to 255 are divided by 255."
+            raise UsageError(f"--set images.{name}: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy)
+        if channels is not None and len(values) not in (1, channels):
+            few = f"{channels} channel{'' if channels == 1 else 's'}"
+            raise UsageError(f"--set images.{name}: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
+    return {name: tuple(map(float, values)) * ((channels or 1) if len(values) == 1 else 1) for name, values in given.items()}
 
 
 def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:

@@ -10,6 +10,7 @@ from typing import Any
 from striate.core.bounded import read_yaml
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.places import near
 from striate.data.batches import Augmentation
 from striate.engine.settings import TrainSettings
 from striate.workflows.runs.config import FIELDS
@@ -65,5 +66,5 @@ def safe_yaml(path: Path) -> Any:
         RefusedFileError: see `read_recipe_file`.
     """
     if path.is_dir() or not path.exists():
-        raise UsageError(f"{path}: no such file", "--recipe takes the name of a recipe or a YAML file.")
+        raise UsageError(f"{path}: no such file", near(path, "--recipe takes the name of a recipe or a YAML file."))
     return read_yaml(path, limit=MAX_BYTES)

@@ -19,7 +19,7 @@ from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, write_atomically
-from striate.core.places import check_file
+from striate.core.places import check_file, near
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
 from striate.drawing.page import Section, document
@@ -124,7 +124,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     """
     run, device = request.run, str(choose_device(request.device))
     if not run.is_dir():
-        raise UsageError(f"{run}: no such run folder", "Give the folder of a training run.")
+        raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     path = request.output or run / "report" / "index.html"
     check_file(path, "--output", (".html", ".htm"), makes_folder=True)
     config, network = config_and_network(run)

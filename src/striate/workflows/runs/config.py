@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import read_yaml
-from striate.core.errors import DataError, RefusedFileError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
 from striate.data.batches import num_batches
@@ -131,6 +132,8 @@ def read_config(path: Path) -> RunConfig:
 
 def read_plain_config(path: Path) -> Any:
     """The same as plain data that nobody has checked yet; errors as of `read_config`."""
+    if not path.parent.exists():
+        raise UsageError(f"{path.parent}: no such run folder", near(path.parent, "Give the folder of a training run."))
     if not path.exists() and not path.is_symlink():
         raise DataError(f"{path}: cannot read the run's configuration: No such file or directory", NO_CONFIG)
     return read_yaml(path, remedy=RESTORE)

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, shortened, write_atomically, write_json
 from striate.core.images import Fit
+from striate.core.places import near
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
@@ -67,7 +68,9 @@ def open_masked(
     if not isinstance(data, str | PathLike) or not Path(data).expanduser().is_dir():
         shown = data if isinstance(data, str | PathLike) else type(data).__name__
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
-        raise UsageError(f"{shown}: no such folder of pictures and masks", remedy)
+        raise UsageError(
+            f"{shown}: no such folder of pictures and masks", near(Path(data), remedy) if isinstance(data, str | PathLike) else remedy
+        )
     source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
     for note in source.notes:
         say(note)

@@ -33,9 +33,11 @@ from striate.workflows.recipes.choices import (
     choices_of,
     chosen_settings,
     completed,
+    given_statistics,
     network_for,
     refuse_wrong_settings,
     settings_for,
+    with_image_settings,
 )
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.tasks.segment import plan_pixel_network
@@ -55,6 +57,7 @@ from striate.workflows.training.transfer import (
     asked_weights,
     frozen_in_words,
     network_of_weights,
+    normalized,
     pretrained_name,
     started_from,
     with_gentle_rate,
@@ -66,7 +69,7 @@ from striate.workflows.training.transfer import (
 def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
     """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
     choices = choices_of(request.recipe)
-    request = completed(request, choices)
+    request = with_image_settings(completed(request, choices))
     refuse_wrong_settings(request, choices)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
     division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
@@ -86,13 +89,12 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     network, fit = plan_network(request, source, weights)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization)
+    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
     train_set, val_set, record = read_train_and_val(source, spec, division, watch.say)
     found = looked_at(train_set, val_set, spec, source, watch)
-    spec = with_statistics(spec, train_set)
+    spec = normalized(with_statistics(spec, train_set), request, weights, watch.say)
     start = None
     if weights is not None:
-        spec = weights.normalized(spec) if request.normalization is None else spec
         start = started_from(weights, network, source.classes, watch.say)
 
     def fitting_for(request: TrainRequest) -> Fitting:

@@ -13,6 +13,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError, memory_in_words
 from striate.core.files import write_atomically
 from striate.core.locks import LOCK
+from striate.core.places import near
 from striate.core.text import in_lines
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
@@ -168,7 +169,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         EnvironmentFault: another process is at work in the folder.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such run folder", "Name the folder that `striate train` left.")
+        raise UsageError(f"{folder}: no such run folder", near(folder, "Name the folder that `striate train` left."))
     with locked(folder, group, watch.say):
         if RunFolder(folder).is_unstarted:
             return begun_again(request, folder, watch, started, group)

@@ -30,7 +30,7 @@ from striate.networks.foreign import channels_of, own_network
 from striate.networks.layers import Chain, Layer
 from striate.networks.layers.foreign import OwnNetwork
 from striate.networks.network import Network
-from striate.workflows.recipes.choices import choices_of, chosen_settings, network_for
+from striate.workflows.recipes.choices import choices_of, chosen_settings, given_statistics, network_for
 from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -139,6 +139,42 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     fresh = f"fresh: {', '.join(start.fresh)}" if start.fresh else "nothing is fresh"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
     return start.tensors
+
+
+def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, say: Callable[[str], None]) -> ImageSpec:
+    """The normalization of a training, by the first that there is: as asked, as the weights were trained, that of the training pictures.
+
+    Args:
+        spec: With that of the training pictures.
+        request: What was asked for.
+        weights: What the training starts from.
+        say: Is told what is used, where there is a choice.
+    """
+    given = given_statistics(request, spec.channels)
+    theirs = weights.normalized(spec) if weights is not None and request.normalization is None else None
+    if given:
+        given["normalization"] = "dataset"
+    chosen = dataclasses.replace(theirs or spec, **given)
+    if weights is None and not given:
+        return chosen
+    whose = "as the weights were trained" if theirs is not None else "of the training pictures"
+    if given:
+        whose = "as given" if {"mean", "std"} <= set(given) else f"{next(iter(given))} as given, the other {whose}"
+    say(f"values    normalized by {normalization_in_words(chosen)}, {whose if chosen.normalization == 'dataset' else 'as asked'}")
+    if weights is not None and theirs is None and not given and request.normalization is None:
+        say(
+            f"warning: {weights.source} does not tell how its pictures were normalized, and weights trained elsewhere expect theirs: "
+            "give it by --set 'images.mean=[...]' --set 'images.std=[...]', or --normalization"
+        )
+    return chosen
+
+
+def normalization_in_words(spec: ImageSpec) -> str:
+    """What the pictures' values are normalized by."""
+    if spec.normalization != "dataset":
+        return spec.normalization
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+    return f"mean {mean} and std {std}"
 
 
 def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
