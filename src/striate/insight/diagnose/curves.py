@@ -17,6 +17,7 @@ LAST = 3  # epochs that must show it
 GAP, SURELY = 0.15, 0.075  # between the accuracies in training and validation, and what of it is no chance
 LEARNED = 0.9  # training accuracy of a network that has learned its pictures
 UNDER = 0.5  # of the loss of a guess
+SLOWEST = 1e-3  # usual momentum of a batch norm; below, its statistics hardly move, which is a fault of its own (drift)
 ARRIVED = 0.95  # share of the running statistics that are the network's own, from which on they count
 RUINED = 3.0  # validation loss over that of a guess, which who knows nothing does not exceed
 APART = 3.0  # the same over the training loss
@@ -119,7 +120,7 @@ def _gap_of_curves(curves: Curves, setup: Setup | None) -> tuple[float, int, flo
 def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
     """Validations that tell nothing, because the running statistics of a batch norm are still mostly what they began as."""
     momentum = setup.network.norm_momentum if setup is not None else None
-    if setup is None or momentum is None or not 0 < momentum < 1 or not num_classes or setup.is_averaged or not setup.is_fresh:
+    if setup is None or momentum is None or not SLOWEST <= momentum < 1 or not num_classes or setup.is_averaged or not setup.is_fresh:
         return []
     young = [place for place, step in enumerate(curves.step) if math.isfinite(step) and 1 - (1 - momentum) ** step < ARRIVED]
     if not young:
