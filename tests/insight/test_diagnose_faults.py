@@ -183,7 +183,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[], Training]]] = {
 
 
 def test_each_kind_of_finding_is_planted():
-    """Here, or in test_diagnose_outcomes: what goes by the kept model's answers, or by settings that a loop of torch's own does not have."""
+    """Here, or in test_diagnose_outcomes: what goes by the kept model's answers, or by settings that a plain loop does not have."""
     elsewhere = {
         "label_noise",
         "input_scale",
