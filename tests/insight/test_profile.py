@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import striate
-from striate.insight.profile.layers import batches, time_layers
-from striate.insight.profile.machine import Machine, measure_machine
+from striate.insight.profile.layers import batches, may_save, time_layers
+from striate.insight.profile.machine import Machine, measure_machine, raised
 from striate.insight.profile.published import PRINTED
 from striate.insight.profile.whole import peak_memory, time_inference, time_training
 
@@ -151,6 +151,29 @@ def test_the_roofline_bends_where_memory_is_no_longer_the_limit():
     machine = Machine(flops_per_second=100.0, bytes_per_second=5.0)
 
     assert [machine.attainable(x) for x in (2, 20, 40)] == [10, 100, 100]
+
+
+def test_a_peak_is_at_least_what_layers_reached_that_need_every_multiply_add():
+    machine = Machine(flops_per_second=100.0, bytes_per_second=5.0)
+
+    assert raised(machine, [40.0, 156.0]) == Machine(156.0, 5.0)
+    assert raised(machine, [40.0]) == raised(machine, []) == machine
+
+
+@pytest.mark.parametrize(
+    ("layer", "on_cpu", "on_gpu"),
+    [
+        (nn.Conv2d(4, 4, 3), True, True),
+        (nn.Conv2d(4, 4, 5), False, True),
+        (nn.Conv2d(4, 4, 1), False, False),
+        (nn.Conv2d(4, 4, 3, stride=2), False, False),
+        (nn.Conv2d(4, 4, 3, groups=4), False, False),
+        (nn.Linear(4, 4), False, False),
+    ],
+)
+def test_only_overlapping_windows_may_save_multiplications(layer, on_cpu, on_gpu):
+    assert may_save(layer, torch.device("cpu")) == on_cpu
+    assert may_save(layer, torch.device("cuda")) == on_gpu
 
 
 def test_a_machine_multiplies_faster_than_it_copies():

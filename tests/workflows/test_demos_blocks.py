@@ -145,4 +145,4 @@ def test_receptive_fields_are_measured_as_the_formula_has_them():
     weights = stacks.column("weights, C channels")
     assert (weights["one 5x5"], weights["two 3x3"], weights["one 7x7"], weights["three 3x3"]) == ("25 C^2", "18 C^2", "49 C^2", "27 C^2")
     assert stacks.column("2/3 of the gradient")["ten 3x3"] < 15
-    assert known.column("sees")["vgg16"] == "212"
+    assert known.column("receptive field")["vgg16"] == "212"

@@ -10,7 +10,8 @@ from torch import nn
 import striate
 from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
-from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile, summary
+from striate.insight.profile.machine import Machine
+from striate.workflows.profiling.profile import ProfileRequest, check_sizes, facts, profile, summary
 
 
 def test_a_report_counts_and_measures(tmp_path):
@@ -71,10 +72,27 @@ def test_the_command_prints_a_table_or_json(capsys):
     assert not end.value.code
     assert "24,522 parameters, 3,838,976 MACs = 7,677,952 FLOPs a picture" in text
     assert max(map(len, text.splitlines())) <= 100
-    assert all(f"{column}:" in text for column in ("sees", "FLOPs/B")) and "fwd" not in text
+    assert all(f"{column}:" in text for column in ("field", "FLOPs/B")) and "fwd" not in text
 
     with pytest.raises(SystemExit):
         main(["profile", "cifar_notes", "--batch-sizes", "2", "--batch-size", "2", "--device", "cpu", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert report["totals"]["macs"] == 3_838_976
     assert report["measured"]["latencies"][0]["batch_size"] == 2
+
+
+def test_no_layer_exceeds_the_peak_without_a_word_on_why(monkeypatch):
+    """The machine is told to reach next to nothing: what needs every multiply-add raises the peak, a 3 x 3 convolution exceeds it."""
+    monkeypatch.setattr("striate.workflows.profiling.profile.measure_machine", lambda _device: Machine(1.0, 1e9))
+    direct = profile(ProfileRequest(network="lenet5", batch_size=2, batch_sizes=(1,), seconds=0.02, device="cpu"))
+    shares = [layer["share_of_peak"] for layer in direct.layers if layer["share_of_peak"]]
+    assert len(shares) == 5 and max(*shares, direct.measured.share_of_peak) == 1 and "above 100 %" not in dict(facts(direct))
+
+    module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Flatten(), nn.Linear(64 * 14 * 14, 2))
+    monkeypatch.setattr("striate.insight.profile.clock.time.perf_counter", iter(range(10**9)).__next__)  # each call takes a second
+    saving = profile(ProfileRequest(network=module, input_size=16, batch_size=2, batch_sizes=(1,), seconds=0.02, device="cpu"))
+    shares = {layer["path"]: layer["share_of_peak"] for layer in saving.layers if layer["share_of_peak"]}
+    assert max(shares, key=shares.__getitem__).endswith("0") and sorted(shares.values())[-2] == 1 < max(shares.values())
+    assert dict(facts(saving))["above 100 %"].endswith(
+        "fewer multiplications than are counted (Winograd's way with convolutions of stride 1)"
+    )

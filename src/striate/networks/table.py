@@ -48,7 +48,7 @@ def field_text(size: Sequence[float] | None) -> str:
 
 def layer_table(network: Network) -> Lines:
     """The table that `print(network)` shows: part, layer, output, parameters, MACs, receptive field."""
-    lines = [("part", "layer", "output", "params", "MACs", "sees")]
+    lines = [("part", "layer", "output", "params", "MACs", "field")]
     for row in network.rows:
         field = field_text(None if row.view.whole else row.view.size)
         output = "x".join(map(str, row.output_shape))

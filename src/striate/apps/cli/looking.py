@@ -31,7 +31,7 @@ def networks_command(
         [e.name, "x".join(map(str, e.input_shape)), f"{e.params:,}", f"{e.macs:,}", str(e.receptive_field), e.published, e.source]
         for e in entries
     ]
-    print_table(["network", "input", "parameters", "MACs", "sees", "published", "source"], rows, right={2, 3, 4})
+    print_table(["network", "input", "parameters", "MACs", "field", "published", "source"], rows, right={2, 3, 4})
 
 
 @app.command("show", short_help="Print a network's layer table; draw it with --svg.")

@@ -20,6 +20,7 @@ class LayerTime(NamedTuple):
 
     forward_ms: float
     backward_ms: float | None
+    may_save: bool = False  # whether kernels are known that need fewer multiply-adds than are counted: see `may_save`
 
 
 def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> dict[str, list[LayerTime]]:
@@ -37,7 +38,8 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
     def measured(path: str, part: nn.Module, inputs: tuple[Any, ...]) -> None:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if len(tensors) == len(inputs):
-            found.setdefault(path, []).append(_time(part, tensors, budget))
+            time = _time(part, tensors, budget)
+            found.setdefault(path, []).append(time._replace(may_save=may_save(part, tensors[0].device)))
 
     parts = [(path, part) for path, part in module.named_modules() if not any(True for _ in part.children())]
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -57,6 +59,18 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
             for name, buffer in module.named_buffers():
                 buffer.copy_(buffers[name])
     return found
+
+
+def may_save(part: nn.Module, device: torch.device) -> bool:
+    """Whether a layer may be computed with fewer multiplications than are counted: a convolution with overlapping windows of one stride.
+
+    On processors that is Winograd's way, of 3 x 3; on other devices larger ones may go by Fourier's too.
+
+    Source: Lavin and Gray, 2016, arXiv:1509.09308v2.
+    """
+    if not isinstance(part, nn.Conv2d) or part.groups != 1 or tuple(part.stride) != (1, 1):
+        return False
+    return part.kernel_size == (3, 3) if device.type == "cpu" else max(part.kernel_size) > 1
 
 
 def _time(part: nn.Module, inputs: list[Tensor], budget: float) -> LayerTime:

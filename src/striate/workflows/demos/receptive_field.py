@@ -58,7 +58,7 @@ def show(setting: Setting) -> Shown:
                 heading=("stack", "by the formula", "measured", "2/3 of the gradient", "weights, C channels"),
                 rows=tuple(rows),
             ),
-            Table(title="Networks of the catalogue", heading=("network", "input", "sees"), rows=tuple(known)),
+            Table(title="Networks of the catalogue", heading=("network", "input", "receptive field"), rows=tuple(known)),
         ),
         notes=(
             "Two 3x3 see what a 5x5 sees with 28 % fewer weights, three what a 7x7 sees with 45 % fewer.",

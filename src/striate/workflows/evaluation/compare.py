@@ -281,7 +281,7 @@ def _write(path: Path, report: CompareReport) -> None:
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
     """Those compared for a person: heading, rows, and the columns that are set right."""
-    heading = ["network", "input", "params", "MACs", "FLOPs", "sees", "training"]
+    heading = ["network", "input", "params", "MACs", "FLOPs", "field", "training"]
     timed = any(one.latency for one in report.subjects)
     heading += ["p50 ms", "p99 ms"] if timed else []
     heading += ["accuracy", "95 % interval"] if report.num_images else []

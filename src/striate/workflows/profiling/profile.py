@@ -17,7 +17,7 @@ from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines, printable
 from striate.insight.profile.layers import LayerTime, batches, time_layers
-from striate.insight.profile.machine import Machine, best, measure_machine
+from striate.insight.profile.machine import Machine, best, measure_machine, raised
 from striate.insight.profile.published import PRINTED
 from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
 from striate.networks.foreign import needs_its_module
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 RULE = "1 MAC = 1 multiply-add of a convolution or matrix product; FLOPs = 2 x MACs; biases, norms, activations and pooling are not counted"
-COLUMNS = "sees: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"
+SAVING = "computed with fewer multiplications than are counted (Winograd's way with convolutions of stride 1)"
+COLUMNS = "field: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"
 MEASURED_COLUMNS = f"{COLUMNS}; fwd, bwd: forward and backward; of peak: of the machine's fastest multiply-adds"
 Count = Annotated[int, Field(ge=1)]
 
@@ -130,9 +131,7 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         say(f"{network.name} is a module of the user's own, of which a file holds the weights alone: counted, not measured")
     elif request.measure:
         say(f"measuring {target.name}, {request.batch_size} pictures at once")
-        measured, machine, times = _measure(target.module(), network, request)
-        for layer in layers:
-            _add_times(layer, times, machine, request.batch_size)
+        measured, machine = _measure(target.module(), network, layers, request)
     if request.output is not None:
         _write(request.output, layers, machine, target.name)
     return ProfileReport(
@@ -183,7 +182,8 @@ def _traffic(layer: dict[str, Any], batch_size: int) -> dict[str, float]:
     return {"bytes_moved": moved, "intensity": batch_size * layer["flops"] / moved}
 
 
-def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tuple[Measured, Machine, dict[str, list[LayerTime]]]:
+def _measure(module: nn.Module, network: Network, layers: list[dict[str, Any]], request: ProfileRequest) -> tuple[Measured, Machine]:
+    """What the whole takes, and the machine's limits, measured before, between and after; each layer gets its times and its share."""
     import torch
 
     device = choose_device(request.device)
@@ -197,6 +197,12 @@ def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tu
         ]
         forward_ms, backward_ms = time_training(module, images, budget=request.seconds)
         machine = best(machine, measure_machine(device))
+        times = time_layers(module, images, budget=request.seconds / 20)
+        machine = best(machine, measure_machine(device))
+        saving = _add_times(layers, times)
+        fastest = max(one.images_per_second for one in latencies) * network.flops
+        machine = raised(machine, [*_direct_rates(layers, saving, request.batch_size), *([] if saving else [fastest])])
+        _add_shares(layers, machine, request.batch_size)
         measured = Measured(
             device=str(device),
             threads=torch.get_num_threads(),
@@ -207,23 +213,42 @@ def _measure(module: nn.Module, network: Network, request: ProfileRequest) -> tu
             backward_ms=backward_ms,
             inference_peak_bytes=peak_memory(module, images, training=False),
             training_peak_bytes=peak_memory(module, images, training=True),
-            share_of_peak=max(one.images_per_second for one in latencies) * network.flops / machine.flops_per_second,
+            share_of_peak=fastest / machine.flops_per_second,
             latencies=latencies,
         )
-        return measured, machine, time_layers(module, images, budget=request.seconds / 20)
+        return measured, machine
     finally:
         module.to(home)
 
 
-def _add_times(layer: dict[str, Any], times: dict[str, list[LayerTime]], machine: Machine, batch_size: int) -> None:
-    """The layer's own times; a merge, and what stands outside of all modules, has none."""
-    own = times.get(layer["path"]) or times.get(layer["path"].removeprefix("model."))
-    time = own.pop(0) if own else None
-    layer["forward_ms"] = time.forward_ms if time else None
-    layer["backward_ms"] = time.backward_ms if time else None
-    layer["share_of_peak"] = None
-    if time and layer["flops"]:
-        layer["share_of_peak"] = batch_size * layer["flops"] / (time.forward_ms / 1000) / machine.flops_per_second
+def _add_times(layers: list[dict[str, Any]], times: dict[str, list[LayerTime]]) -> set[str]:
+    """Give each layer its own times; a merge, and what stands outside of all modules, has none. The paths that may save multiplications."""
+    saving = set()
+    for layer in layers:
+        own = times.get(layer["path"]) or times.get(layer["path"].removeprefix("model."))
+        time = own.pop(0) if own else None
+        layer["forward_ms"] = time.forward_ms if time else None
+        layer["backward_ms"] = time.backward_ms if time else None
+        if time and time.may_save:
+            saving.add(layer["path"])
+    return saving
+
+
+def _rate(layer: dict[str, Any], batch_size: int) -> float | None:
+    """The FLOPs a second of a layer's forward pass, by those that are counted."""
+    return batch_size * layer["flops"] / (layer["forward_ms"] / 1000) if layer["forward_ms"] and layer["flops"] else None
+
+
+def _direct_rates(layers: list[dict[str, Any]], saving: set[str], batch_size: int) -> list[float]:
+    """The rates of the layers that need every multiply-add that is counted."""
+    return [rate for layer in layers if layer["path"] not in saving and (rate := _rate(layer, batch_size)) is not None]
+
+
+def _add_shares(layers: list[dict[str, Any]], machine: Machine, batch_size: int) -> None:
+    """Give each layer its share of the peak."""
+    for layer in layers:
+        rate = _rate(layer, batch_size)
+        layer["share_of_peak"] = rate / machine.flops_per_second if rate is not None else None
 
 
 def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, name: str) -> None:
@@ -239,7 +264,7 @@ def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, 
 
 def table(report: ProfileReport) -> tuple[list[str], list[list[str]], set[int]]:
     """The layers for a person: heading, rows, and the columns that are set right."""
-    heading = ["part", "output", "params", "MACs", "sees", "FLOPs/B"]
+    heading = ["part", "output", "params", "MACs", "field", "FLOPs/B"]
     if report.measured:
         heading += ["fwd ms", "bwd ms", "of peak"]
     rows = []
@@ -269,6 +294,9 @@ def facts(report: ProfileReport) -> list[tuple[str, str]]:
     ]
     if report.paper:
         found.append(("paper", _paper_words(report.paper)))
+    if above := [layer["path"] for layer in report.layers if (layer.get("share_of_peak") or 0) > 1]:
+        names = f"{', '.join(above[:5])}{f' and {len(above) - 5} more' if len(above) > 5 else ''}"
+        found.append(("above 100 %", f"{names}: {SAVING}"))
     return found + (_measured_facts(report.measured) if report.measured else [])
 
 
