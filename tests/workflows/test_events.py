@@ -8,6 +8,7 @@ import pytest
 from striate.core.journal import read_journal
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.reporting.sections import diagnosis
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
@@ -74,6 +75,25 @@ def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
     assert [finding.kind for finding in found] == ["shared_pictures", "two_labels"] and len(found[0].names) == 12
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
     assert report.data == found and "warning: shared pictures" in summary(report)
+    assert report.data_is_recorded and "not record" not in summary(report)
+    assert [finding.kind for finding in report.findings].count("shared_pictures") == 0  # once is enough
+    page = diagnosis(report, tmp_path / "run" / "report" / "diagnose")
+    assert "all 12 val pictures are training pictures too" in page and "Nothing found" not in page
     said.clear()
     evaluate(EvaluateRequest(run=tmp_path / "run", split="val"), say=said.append)
     assert warnings[0] in said
+
+
+def test_a_run_that_did_not_record_what_its_pictures_look_like_says_so(tmp_path):
+    X = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=np.arange(12) % 2)
+    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"))
+    assert RunFolder(tmp_path / "run").has_data_findings
+    lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    first = {name: value for name, value in json.loads(lines[0]).items() if name != "found_in_data"}  # as older versions wrote it
+    (tmp_path / "run" / "events.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
+
+    assert not report.data_is_recorded
+    assert "the data: the run does not record what was found in its pictures before the training" in summary(report)
+    assert "is not recorded" in diagnosis(report, tmp_path / "run" / "report" / "diagnose")

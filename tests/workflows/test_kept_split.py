@@ -15,6 +15,7 @@ from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.attack import AttackRequest, attack
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate
+from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainRequest, explain
@@ -49,6 +50,14 @@ def kept(original, tmp_path) -> tuple[Path, Path]:
     for source in original:
         shutil.copytree(source, tmp_path / source.name)
     return tmp_path / "p", tmp_path / "r"
+
+
+def without_record(run: Path) -> None:
+    """Make a run one of an older version, which did not record its split."""
+    (run / "split.json").unlink()
+    model = striate.load(run)
+    model.info = {name: value for name, value in model.info.items() if name not in ("split", "files")}
+    model.save(run / "best.safetensors")
 
 
 def held_out(run: Path) -> list[str]:
@@ -196,10 +205,7 @@ def test_a_run_goes_on_with_its_pictures_or_says_why_it_cannot(kept, what):
 def test_a_run_of_an_older_version_computes_its_split_again_and_says_so(kept):
     data, run = kept
     val = held_out(run)
-    (run / "split.json").unlink()
-    model = striate.load(run)
-    model.info = {name: value for name, value in model.info.items() if name not in ("split", "files")}
-    model.save(run / "best.safetensors")
+    without_record(run)
 
     names, said = read(run, data)
 
@@ -281,9 +287,8 @@ def test_pictures_that_were_trained_on_are_counted_among_others(kept, tmp_path):
     alone = Path(shutil.copy(run / "best.safetensors", tmp_path / "model.safetensors"))
 
     for model in (run, alone):
-        assert (
-            "1 of the test pictures was trained on, so that the measures are too good" in read(run, tmp_path / "new", None, model=model)[1]
-        )
+        said = read(run, tmp_path / "new", None, model=model)[1]
+        assert "warning: 1 of 11 test pictures was trained on, so the accuracy is too high (test/cat/known.png)" in said
 
 
 @pytest.mark.parametrize("task", ["classify", "regression", "multilabel"])
@@ -317,3 +322,100 @@ def test_rows_taken_out_of_arrays_leave_the_others_where_they_were(tmp_path):
     assert len(read_again) == len(val) - 1 and "1 of 4 held-out pictures is gone" in said[0]
     own = open_labelled(model, tmp_path / "r", (images, labels), verb="evaluate RUN").read("val", said.append)
     np.testing.assert_array_equal(read_again.images, own.images[1:])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_test_pictures_that_were_trained_on_are_said_of_the_runs_own_data_and_reported(tmp_path, alone):
+    data = draw(tmp_path / "p" / "train", 8).parent
+    draw(data / "test", 3, seed=9)
+    for place in ("00", "01"):
+        shutil.copy(data / "train" / "cat" / f"{place}.png", data / "test" / "cat" / f"{place}.png")
+    train(TrainRequest(data=data, network="lenet5", epochs=1, val_fraction=0.2, diagnose=False, output=tmp_path / "r"))
+    held = {Path(name).name for name in held_out(tmp_path / "r") if "cat" in name}
+    model = Path(shutil.copy(tmp_path / "r" / "best.safetensors", tmp_path / "model.safetensors")) if alone else tmp_path / "r"
+    said: list[str] = []
+    report = evaluate(EvaluateRequest(run=model, data=data, output=tmp_path / "e"), say=said.append)
+    names = tuple(f"test/cat/{place}.png" for place in ("00", "01") if f"{place}.png" not in held)
+    among = json.loads((tmp_path / "e" / "measures.json").read_text())["trained_among"]
+
+    assert names and (among["names"], among["is_exact"]) == (list(names), True)
+    assert report.trained_among is not None and report.trained_among.count == len(names)
+    assert any(f"{len(names)} of 6 test pictures w" in line and "the accuracy is too high" in line for line in said)
+
+
+def test_of_a_run_without_a_record_it_is_said_that_nothing_is_known_of_test(tmp_path):
+    data = draw(tmp_path / "p" / "train", 8).parent
+    draw(data / "test", 2, seed=9)
+    train(TrainRequest(data=data, network="lenet5", epochs=1, diagnose=False, output=tmp_path / "r"))
+    without_record(tmp_path / "r")
+    said: list[str] = []
+
+    assert evaluate(EvaluateRequest(run=tmp_path / "r"), say=said.append).trained_among is None
+    assert any(line.startswith("test: the run does not record which pictures it was trained on") for line in said)
+
+
+def test_models_are_compared_on_other_pictures_and_each_says_what_it_was_trained_on(kept, tmp_path):
+    run = kept[1]
+    other = draw(tmp_path / "other", 6, seed=7)
+    train(TrainRequest(data=other, network="lenet5", epochs=1, diagnose=False, output=tmp_path / "s"))
+    test = draw(tmp_path / "new", 3, seed=11)
+    trained = json.loads((tmp_path / "s" / "split.json").read_text())["train"]["names"]
+    shutil.copy(other / next(name for name in trained if "dog" in name), test / "dog" / "known.png")
+    said: list[str] = []
+    found = compare(CompareRequest(subjects=(run, tmp_path / "s"), data=test), say=said.append)
+
+    assert (found.split, found.num_images) == ("all", 7)
+    assert [line for line in said if "trained on, so" in line] == [
+        f"{tmp_path / 's'}: warning: 1 of 7 pictures was trained on, so the accuracy is too high (dog/known.png)"
+    ]
+
+
+def test_runs_that_held_out_other_pictures_are_not_compared_on_them(kept, tmp_path):
+    data, run = kept
+    for name in held_out(run):
+        (data / name).rename(tmp_path / name.replace("/", "-"))
+    train(TrainRequest(data=data, network="lenet5", epochs=1, diagnose=False, output=tmp_path / "s"))
+    for name in held_out(run):
+        (tmp_path / name.replace("/", "-")).rename(data / name)
+
+    with pytest.raises(UsageError, match="held out other pictures"):
+        compare(CompareRequest(subjects=(run, tmp_path / "s"), data=data))
+
+
+def draw_masks(root: Path, count: int, kinds: int, seed: int) -> Path:
+    """`count` pictures of 16 x 16 and their masks, which hold the first `kinds` of two classes."""
+    values = np.random.default_rng(seed)
+    for i in range(count):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:12, 4:12] = kinds - 1
+        picture = (values.normal(60, 10, (16, 16, 3)) + 100 * mask[..., None]).clip(0, 255).astype(np.uint8)
+        for folder, array in (("images", picture), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(root / folder / f"{i:02d}.png")
+    return root
+
+
+@pytest.mark.parametrize(("place", "split"), [("test", "test"), (".", "all")])
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_masks_of_other_pictures_are_measured_also_of_test_alone_and_of_one_class(tmp_path, masks_run, place, split, kinds):
+    draw_masks(tmp_path / "new" / place, 3, kinds, seed=5)
+    (tmp_path / "new" / "classes.txt").write_text("ground\nsquare\n")
+    shutil.copy(masks_run.parent / "p" / "images" / "00.png", tmp_path / "new" / place / "images" / "00.png")
+    trained = "00" in {Path(name).stem for name in json.loads((masks_run / "split.json").read_text())["train"]["names"]}
+    said: list[str] = []
+    report = evaluate(EvaluateRequest(run=masks_run, data=tmp_path / "new", output=tmp_path / "e"), say=said.append)
+
+    assert (report.split, report.num_images) == (split, 3)
+    assert report.trained_among is not None and report.trained_among.count == int(trained)
+    assert any("the measures are too good" in line for line in said) == trained
+
+
+@pytest.fixture(scope="module")
+def masks_run(tmp_path_factory) -> Path:
+    """A run that was trained on masks of two classes."""
+    folder = tmp_path_factory.mktemp("masks")
+    draw_masks(folder / "p", 12, 2, seed=1)
+    (folder / "p" / "classes.txt").write_text("ground\nsquare\n")
+    request = TrainRequest(data=folder / "p", task="segment", steps=1, batch_size=2, image_size=32, diagnose=False, output=folder / "r")
+    train(request)
+    return folder / "r"

@@ -44,6 +44,16 @@ class Found(NamedTuple):
     is_its: bool  # whether this is the training's data at all: by content, it holds half of its pictures, or half of what it holds is
 
 
+@dataclass(frozen=True)
+class Trained:
+    """How many of some pictures a model was trained on: exact copies of training pictures."""
+
+    count: int
+    is_exact: bool  # False: estimated from the training pictures that are known
+    names: tuple[str, ...]  # of those that are known to be
+    num_known: int  # training pictures whose content is known
+
+
 @dataclass(frozen=True, kw_only=True)
 class SplitRecord:
     """Which pictures a training learned from, which it validated on, and which of the training split it left aside, in its order."""
@@ -145,10 +155,16 @@ class SplitRecord:
             is_its=2 * len(taken | copies_at) >= len(places) > 0 or 2 * len(taken) >= len(kept),
         )
 
-    def trained_on(self, digests: Sequence[bytes]) -> tuple[int, bool]:
-        """How many of some contents were trained on, and whether that is exact."""
+    def trained_on(self, pictures: Identities) -> Trained:
+        """Which of some pictures were trained on, by content."""
         known = set(self.train.digests)
-        return sum(digest in known for digest in digests), True
+        names = tuple(name for name, digest in zip(*pictures, strict=True) if digest in known)
+        return Trained(len(names), True, names, self.num_train)
+
+    @property
+    def num_train(self) -> int:
+        """How many pictures were trained on."""
+        return len(self.train.names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +218,7 @@ class BriefRecord:
                 trained += [place] if short in known else []
         none: dict[str, list[str]] = {role: [] for role in ROLES}
         gone = {**none, "val": [""] * left.total()}
-        told = len(val) + self.trained_on(now.digests)[0]
+        told = len(val) + self.trained_on(now).count
         is_its = 2 * told >= len(places) > 0 or 2 * len(val) >= len(self.val) > 0
         if len(self.val) < self.num_val:  # of the others it is not known whether they were held out
             digest_of = dict(zip(places, now.digests, strict=True))
@@ -220,15 +236,16 @@ class BriefRecord:
             is_its=is_its,
         )
 
-    def trained_on(self, digests: Sequence[bytes]) -> tuple[int, bool]:
-        """How many of some contents were trained on, and whether that is exact: else estimated from those with the smallest digests."""
-        shorts = [digest[:SHORT_BYTES] for digest in digests]
+    def trained_on(self, pictures: Identities) -> Trained:
+        """Which of some pictures were trained on, by content; how many is estimated from those with the smallest digests, if need be."""
+        known, shorts = set(self.trained), [digest[:SHORT_BYTES] for digest in pictures.digests]
+        names = tuple(name for name, short in zip(pictures.names, shorts, strict=True) if short in known)
         if self.num_train <= len(self.trained):
-            return sum(short in set(self.trained) for short in shorts), True
-        known, limit = set(self.trained), self.trained[-1] if self.trained else b""
+            return Trained(len(names), True, names, self.num_train)
+        limit = self.trained[-1] if self.trained else b""
         told = [short for short in shorts if short <= limit]
         share = sum(short in known for short in told) / len(told) if told else 0.0
-        return round(share * len(shorts)), False
+        return Trained(max(len(names), round(share * len(shorts))), False, names, len(self.trained))
 
 
 def _pictures_of(source: Source[ImageSet]) -> tuple[list[Place], Identities]:

@@ -48,6 +48,7 @@ from striate.workflows.subjects import model_of
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
+DATA_NOT_RECORDED = "the data: the run does not record what was found in its pictures before the training"
 SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
     "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
@@ -80,6 +81,7 @@ class DiagnoseReport:
     run: str
     findings: tuple[Finding, ...]
     data: tuple[DataFinding, ...]  # what was found in the pictures before the training
+    data_is_recorded: bool  # whether the run keeps that
     withdrawn: tuple[Withdrawn, ...]  # what was said while it trained, and holds no longer
     epochs: int  # of which the metrics tell
     looks: int  # updates that the probe saw while the run trained
@@ -137,7 +139,8 @@ def diagnose(
         pictures, val_pictures = _own_pictures(request, config, model, say, with_val=exam is None)
     if exam is None and model is not None and pictures is not None and val_pictures is not None:
         seen = int(rows[-1].get("step") or 0) * settings.batch_size if rows else 0
-        exam = examine(model, pictures, val_pictures, seen=seen)
+        is_told = any(found.kind == "shared_pictures" for found in folder.read_data_findings())
+        exam = examine(model, pictures, val_pictures, seen=seen, count_shared=not is_told)
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
     again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
@@ -166,6 +169,7 @@ def diagnose(
         run=str(run),
         findings=tuple(findings),
         data=folder.read_data_findings(),
+        data_is_recorded=folder.has_data_findings,
         withdrawn=tuple(no_longer),
         epochs=len(rows),
         looks=len(history),
@@ -328,6 +332,8 @@ def summary(report: DiagnoseReport) -> Lines:
         lines += ["", f"{found.severity}: {found.kind.replace('_', ' ')}", f"  seen   {found.message}", f"  try    {found.remedy}"]
     if not report.findings and not report.data:
         lines.append("nothing found")
+    if not report.data_is_recorded:
+        lines += ["", DATA_NOT_RECORDED]
     if report.withdrawn:
         lines += ["", "said while it trained, and withdrawn:"]
         lines += [f"  {one.kind.replace('_', ' ')}: {one.reason}" for one in report.withdrawn]

@@ -193,6 +193,8 @@ def _answers(
         if labelled.record is None and not silent and request.split != "test" and "val" not in labelled.source.splits:
             _check_division(runs, configs)
         images = labelled.read(request.split, tell)
+        if silent and (words := labelled.trained_in_words(images.split, len(images))):
+            say(f"{one.name}: {words}")
         if silent and set(images.paths) != set(sets[0].paths):
             _check_division(runs, configs)
             message = f"{one.name}: held out other pictures of {labelled.source.name} than {found[0].name}"

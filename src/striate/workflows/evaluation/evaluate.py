@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict
@@ -17,6 +17,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
 from striate.data.omissions import Omission
+from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture
 from striate.estimators.model import OF_SCORES, Model
@@ -32,6 +33,7 @@ from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets
 from striate.workflows.tasks.targets import summary as target_summary
 
+Report = TypeVar("Report", bound="EvaluateReport | SegmentReport | TargetReport")
 MAX_MISTAKES = 36  # shown in the picture
 
 
@@ -61,6 +63,7 @@ class EvaluateReport(Measures):
     data: str
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
     of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
@@ -98,6 +101,7 @@ def evaluate(
         say=say,
     )
     images = labelled.read(request.split, say, MEASURED)
+    among = labelled.trained_among(images.split)
     split, data, left_out = images.split, labelled.source.name, labelled.source.left_out
     if request.data is None and run is not None:
         say_again(run, split, say)
@@ -111,13 +115,21 @@ def evaluate(
     name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if isinstance(images, MaskedSet):
         of_masks = evaluate_masks(model, images, split, name=name, data=data, output=output, openings=openings)
-        return dataclasses.replace(of_masks, left_out=left_out)
+        return kept(dataclasses.replace(of_masks, left_out=left_out, trained_among=among), output)
     if model.targets is not None:
         size = request.batch_size
-        return evaluate_targets(model, images, split, name=name, data=data, output=output, batch_size=size, openings=openings)
+        of_targets = evaluate_targets(model, images, split, name=name, data=data, output=output, batch_size=size, openings=openings)
+        return kept(dataclasses.replace(of_targets, trained_among=among), output)
     probabilities = model.shares(images.images, batch_size=request.batch_size)
     report = judged(model, images, probabilities, split=split, name=name, data=data, output=output, openings=openings)
-    return dataclasses.replace(report, left_out=left_out)
+    return kept(dataclasses.replace(report, left_out=left_out, trained_among=among), output)
+
+
+def kept(report: Report, output: Path | None) -> Report:
+    """The report, of which the folder `output` keeps the measures."""
+    if output is not None:
+        write_json(output / "measures.json", _plain(report))
+    return report
 
 
 def _folder(request: EvaluateRequest, run: Path | None, split: str, other: str | None) -> Path | None:
@@ -154,15 +166,13 @@ def judged(
     report = EvaluateReport(
         **fields, split=split, model=name, data=data, output=where, test_openings=openings, of_scores=model.gives_scores
     )
-    if output is not None:
-        write_json(output / "measures.json", _plain(report))
-    return report
+    return kept(report, output)
 
 
-def _plain(report: EvaluateReport) -> Any:
+def _plain(report: EvaluateReport | SegmentReport | TargetReport) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(EvaluateReport).dump_python(report, mode="json")
+    return TypeAdapter(type(report)).dump_python(report, mode="json")
 
 
 def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model) -> None:

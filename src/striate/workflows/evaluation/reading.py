@@ -14,7 +14,8 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
-from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, differences, pictures_at
+from striate.data.omissions import some
+from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Trained, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import Division
@@ -95,6 +96,7 @@ class Labelled:
         run: The run folder that it comes from, where there is one.
         config: The configuration of that run.
         named: Whether the person named the data; else it is what the run says.
+        copies: Which pictures of a split were trained on, where that was asked for before.
     """
 
     source: DataSource
@@ -103,6 +105,7 @@ class Labelled:
     run: Path | None
     config: RunConfig | None
     named: bool
+    copies: dict[str, Trained] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def found(self) -> Found:
@@ -159,14 +162,46 @@ class Labelled:
         images = dataclasses.replace(self.source.read(own, spec=self.model.images), split=split)
         if split == ALL:
             say(f"{self.source.name}: not the data that the model was trained on, and without splits: all of its {_counted(len(images))}")
-        if self.record is None:
-            return images
-        count, exact = self.record.trained_on(self.source.identities(own).digests)
-        if count:
-            about = "" if exact else "about "
-            of = f"the {split} picture{'s' if len(images) > 1 else ''}" if split != ALL else f"the {_counted(len(images))}"
-            say(f"{about}{count:,} of {of} {'was' if count == 1 else 'were'} trained on, so that the measures are too good")
+        if words := self.trained_in_words(split, len(images)):
+            say(words)
         return images
+
+    def trained_among(self, split: str) -> Trained | None:
+        """Which pictures of a split of the data were trained on; None where the model's training did not record its pictures."""
+        own = self.source.splits[0] if split == ALL else split
+        if self.record is None or own not in self.source.splits or (self.is_own and split in ("train", "val")):
+            return None
+        if own not in self.copies:
+            self.copies[own] = self.record.trained_on(self.source.identities(own))
+        return self.copies[own]
+
+    def trained_in_words(self, split: str, total: int) -> str | None:
+        """What is to be said of the pictures of a split that were trained on, or of what is not known of them."""
+        found = self.trained_among(split)
+        if found is None:
+            words = f"{split}: the run does not record which pictures it was trained on: whether some of these are among them is not known"
+            return words if self.config is not None else None
+        unsure = f"the model file knows {found.num_known:,} of its {self.num_train:,} training pictures"
+        of = f"{total:,} {'' if split == ALL else split + ' '}pictures"
+        if not found.count:
+            return None if found.is_exact else f"none of {of} is among the training pictures that are known: {unsure}"
+        were, worth = (
+            "was" if found.count == 1 else "were",
+            "the accuracy is too high" if self.is_classifier else "the measures are too good",
+        )
+        names = f" ({some(found.names)})" if found.names else ""
+        text = f"{'' if found.is_exact else 'about '}{found.count:,} of {of} {were} trained on, so {worth}{names}"
+        return f"warning: {text}" if found.is_exact else f"warning: {text}; {unsure}"
+
+    @property
+    def num_train(self) -> int:
+        """How many pictures the model was trained on; 0 where that is not recorded."""
+        return self.record.num_train if self.record is not None else 0
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the model is measured by its accuracy."""
+        return self.source.task == "classify"
 
     def _recorded(self, split: str, say: Say) -> ImageSet:
         """Train or val of the run's own data."""

@@ -96,6 +96,10 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
     names = [name for name, value in measures.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     numbers = [(MEASURES.get(name, _words(name)), _with_interval(measures, name)) for name in names if name != "test_openings"]
     parts = [paragraph(f"{measures['data']}, {measures['split']} split.")]
+    if (among := measures.get("trained_among")) and among["count"]:
+        about = "" if among["is_exact"] else "about "
+        were = "picture was" if among["count"] == 1 else "pictures were"
+        parts.append(paragraph(f"Warning: {about}{among['count']:,} of these {were} trained on, so the measures are too good."))
     if openings is not None:
         parts.append(paragraph(f"The test split was opened {counted(openings, 'time')} for this run."))
     parts.append(pairs(numbers))
@@ -169,10 +173,15 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
         place = f" at {item.where}" if item.where else ""
         parts.append(facts([(item.severity, f"{_words(item.kind)}{place}")]))
         parts.append(pairs([("seen", item.message), ("cause", item.cause), ("try", item.remedy)]))
+    for data in found.data:
+        parts.append(facts([(data.severity, _words(data.kind))]))
+        parts.append(pairs([("seen", data.message), ("try", data.remedy)]))
+    if not found.data_is_recorded:
+        parts.append(paragraph("What was found in the pictures before the training is not recorded.", faint=True))
     parts += [pairs([("withdrawn", f"{_words(one.kind)}, said while it trained: {one.reason}")]) for one in found.withdrawn]
     drawn = sorted({item.picture for item in found.findings if item.picture})
     parts += [figure((folder / name).read_bytes(), name, least_px=LEAST_PX) for name in drawn]
-    return "".join(parts if found.findings else [paragraph("Nothing found."), *parts])
+    return "".join(parts if found.findings or found.data else [paragraph("Nothing found."), *parts])
 
 
 def environment(env: Mapping[str, Any] | None) -> str:

@@ -33,9 +33,9 @@ FOUND = "found_in_data"  # of the event that tells of the start
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
 
 
-def found_in(data: Sequence[DataFinding]) -> dict[str, Any]:
-    """The field of the event of the start that keeps what was found in the data; none where nothing was."""
-    return {FOUND: [dataclasses.asdict(finding) for finding in data]} if data else {}
+def found_in(data: Sequence[DataFinding] | None) -> dict[str, Any]:
+    """The field of the event of the start that keeps what was found in the data; none where nobody looked."""
+    return {FOUND: [dataclasses.asdict(finding) for finding in data]} if data is not None else {}
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,11 @@ class RunFolder:
             return tuple(DataFinding(**found) for event in self.read_events() for found in event.get(FOUND, ()))
         except (TypeError, ValidationError) as error:
             raise RefusedFileError(f"{self.events}: what was found in the data is damaged: {error}", REMOVE) from None
+
+    @property
+    def has_data_findings(self) -> bool:
+        """Whether it is recorded what the pictures looked like before the run trained on them."""
+        return any(FOUND in event for event in self.read_events())
 
     def read_history(self) -> list[Sample]:
         """What the probe saw; nothing where the run was trained without it.

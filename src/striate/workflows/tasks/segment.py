@@ -21,6 +21,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
 from striate.data.masks import MaskedSet, MaskSource, open_masks
 from striate.data.omissions import Omission
+from striate.data.recorded import Trained
 from striate.drawing.pictures import confusion_picture
 from striate.estimators.model import Model
 from striate.estimators.segmenter import Segmentations, segment, segment_pictures
@@ -48,6 +49,7 @@ class SegmentReport(SegmentMeasures):
     size: tuple[int, int]  # (H, W) that pictures and masks were brought to
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 

@@ -16,6 +16,7 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.tables import csv_text
 from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
+from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, MonitorName, TrainSettings
 from striate.estimators.estimates import sigmoid
@@ -49,6 +50,7 @@ class RegressionReport(RegressionMeasures):
     data: str
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class MultilabelReport(MultilabelMeasures):
     data: str
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
 TargetReport = RegressionReport | MultilabelReport

@@ -131,7 +131,7 @@ class Plan:
     val_set: ImageSet
     record: SplitRecord  # of which pictures these are
     config: RunConfig  # everything it is made with, merged
-    found: tuple[DataFinding, ...] = ()  # what its data look like, where that was looked at
+    found: tuple[DataFinding, ...] | None = None  # what its data look like, where that was looked at
 
 
 def plan_of(
