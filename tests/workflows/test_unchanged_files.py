@@ -10,7 +10,9 @@ import pytest
 import striate
 from striate.core.errors import RefusedFileError, UsageError
 from striate.engine.checkpoints import CheckpointStore
+from striate.networks.layers import BatchNorm, Chain, Conv, Flatten, Linear
 from striate.networks.model_file import read_model, save_model
+from striate.networks.network import Network
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
@@ -212,6 +214,21 @@ def test_a_training_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
 
     with pytest.raises(UsageError, match="nosuch"):
         train(TrainRequest(**SMALL, epochs=1, freeze=("nosuch",)))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("diagnosed", [False, True])
+def test_a_training_that_is_refused_at_its_first_update_leaves_no_folder(tmp_path, monkeypatch, diagnosed):
+    """A batch norm gets one number a channel of one picture at a time, which shows when the first batch is computed."""
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    body = Chain(conv=Conv(4, 8), norm=BatchNorm(), flat=Flatten(), head=Linear(2))
+    tiny = Network("tiny", (3, 8, 8), body)
+    request = TrainRequest(data=(values, np.arange(8) % 2), network=tiny, batch_size=1, epochs=1, diagnose=diagnosed, device="cpu")
+
+    with pytest.raises(UsageError, match="a batch norm gets one number a channel"):
+        train(request)
 
     assert list(tmp_path.iterdir()) == []
 

@@ -149,6 +149,14 @@ class RunFolder:
         inside = [*self._inside(self.checkpoints), *self._inside(self.report)]
         return names <= known and all(path.name == "lr_find.png" or TEMPORARY.fullmatch(path.name) for path in inside)
 
+    @property
+    def is_before_first_update(self) -> bool:
+        """Whether it holds what a run leaves before its first update is done, the checkpoint of its start at most, and nothing else."""
+        known = {LOCK, self.checkpoints.name, self.report.name, self.events.name, self.history.name, *DESCRIPTION}
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
+        checkpoints = {path.name for path in self._inside(self.checkpoints)}
+        return names <= known and checkpoints <= {"latest", "ckpt-00000000"} and all(event.get("step") == 0 for event in self.read_events())
+
     def _inside(self, folder: Path) -> list[Path]:
         return list(folder.iterdir()) if folder.is_dir() else []
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.core.errors import UsageError
+from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, shortened
 from striate.core.locks import LOCK, refuse_held
 from striate.workflows.runs.folder import RunFolder
@@ -65,21 +66,24 @@ def refuse_used(folder: Path) -> None:
 
 @contextlib.contextmanager
 def removed_if_unbegun(folder: Path, group: Group | None = None) -> Iterator[None]:
-    """Within, a training begins in `folder`; if an error ends it before it has written anything, the folder goes, and those made for it."""
+    """Within, a training begins in `folder`; if an error ends it before it has written anything, the folder goes, and those made for it.
+
+    So it does where the training is refused before its first update is done: a run that could not begin is nothing to go on with.
+    """
     try:
         yield
-    except Exception:
+    except Exception as error:
         if group is None or group.is_first:
-            remove_unbegun(folder)
+            refused = isinstance(error, UsageError | DataError) and RunFolder(folder).is_before_first_update
+            remove_unbegun(folder, refused=refused)
         raise
 
 
-def remove_unbegun(folder: Path) -> None:
-    """Remove a folder of a run with nothing but its lock, and `runs/<verb>` above it where they are empty."""
+def remove_unbegun(folder: Path, *, refused: bool = False) -> None:
+    """Remove a folder of a run with nothing but its lock, or that was refused, and `runs/<verb>` above it where they are empty."""
     with contextlib.suppress(OSError):
-        if {path.name for path in folder.iterdir()} <= {LOCK}:
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        if refused or {path.name for path in folder.iterdir()} <= {LOCK}:
+            shutil.rmtree(folder)
             if folder.parent.parent == Path("runs"):
                 folder.parent.rmdir()
                 folder.parent.parent.rmdir()
