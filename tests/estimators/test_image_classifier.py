@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -219,3 +220,18 @@ def test_what_is_not_said_is_chosen_as_the_command_line_chooses_it(shape, shift)
     assert settings == plan.fitting.settings
     assert classifier._changes(plan.fitting.images, None) == plan.fitting.augmentation
     assert plan.fitting.augmentation.crop_padding == shift
+
+
+def test_tensors_are_learned_from_also_where_they_have_a_gradient(digits):
+    X, y = digits[0][:40], digits[1][:40]
+    tensors = torch.from_numpy(X / 255).requires_grad_(), torch.from_numpy(y).double().requires_grad_()
+
+    answers = ImageClassifier(epochs=1).fit(*tensors).predict_proba(X[:3])
+
+    np.testing.assert_array_equal(answers, ImageClassifier(epochs=1).fit(X, y).predict_proba(X[:3]))
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size"])
+def test_a_truth_value_is_no_count(digits, field):
+    with pytest.raises(UsageError, match=rf"{field} must be a whole number"):
+        ImageClassifier(**{field: True}).fit(digits[0][:40], digits[1][:40])

@@ -75,9 +75,17 @@ def _labels_remedy(array: np.ndarray) -> str:
     return "Give each picture a label of one kind: all whole numbers, or all text."
 
 
+def plain_array(values: Any) -> np.ndarray:
+    """A plain NumPy array of an array, a matrix or a torch tensor, wherever that is and whether or not it has a gradient."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if values.dtype.is_floating_point else values)
+    return np.asarray(values)
+
+
 def _as_array(values: Any, name: str, remedy: str) -> np.ndarray:
     try:
-        return np.asarray(values)
+        return plain_array(values)
     except ValueError:
         raise DataError(f"{name} is not one array: its items differ in shape", remedy) from None
 

@@ -26,7 +26,7 @@ from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for
 from striate.estimators.model import Model
 from striate.estimators.randomness import seed_of
-from striate.estimators.settings import is_whole
+from striate.estimators.settings import check_counts, is_whole
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
 from striate.networks.network import Network
@@ -144,6 +144,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         seed = self.random_state if is_whole(self.random_state) else seed_of(self.random_state)
         names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay")
         chosen = {name: getattr(self, name) for name in names}
+        check_counts(**{name: value for name, value in chosen.items() if isinstance(value, bool)})  # which pydantic takes for 0 and 1
         return checked(
             default_settings,
             network,

@@ -13,6 +13,7 @@ import numpy as np
 
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.images import ImageSpec
+from striate.data.arrays import plain_array
 
 LAST_AXES = (1, 3, 4)  # channels of a picture: an array (h, w, c) whose last axis is one of these is one picture
 KINDS = "picture files, a uint8 array (n, h, w) or (n, h, w, c), or a list of these and of Pillow's pictures"
@@ -108,14 +109,6 @@ def as_seen(images: Any, spec: ImageSpec) -> np.ndarray:
         came = f"{array.dtype} {array.shape}" if array.dtype.kind != "O" else _kind(images)
         raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {came}", "model.read(pictures) gives such.")
     return array
-
-
-def plain_array(values: Any) -> np.ndarray:
-    """A plain NumPy array of an array, a matrix or a torch tensor, wherever that is and whether or not it has a gradient."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        return np.asarray(values.float() if values.dtype.is_floating_point else values)
-    return np.asarray(values)
 
 
 def finite_outputs(outputs: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:
