@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from striate.core.errors import UsageError
 from striate.drawing.pictures import montage as striate_montage
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
+from striate.workflows.effort import time_in_words
 from striate.workflows.evaluation.reading import open_labelled
 
 
@@ -160,3 +162,24 @@ def test_refusals(digits_run):
         attack(AttackRequest(run=striate.load(digits_run)))
     with pytest.raises(UsageError, match=r"eps must grow from 0 or more, got 0.2, 0.1"):
         attack(AttackRequest(run=digits_run, attacks=("fgsm",), epsilons=(0.2, 0.1), num_images=4))
+
+
+def test_the_time_is_told_before_the_work_and_how_far_it_is(digits_run, tmp_path):
+    """PGD of 3 steps from 2 starts makes at most 2 (3 + 1) + 1 passes back and forth at an eps, and each eps and the end are looked at."""
+    said, followed = [], []
+    request = AttackRequest(run=digits_run, attacks=("pgd", "noise"), steps=3, num_images=20, epsilons=(0.0, 0.01), output=tmp_path)
+    attack(request, say=said.append, follow=lambda *words: followed.append(words))
+
+    (place,) = (k for k, text in enumerate(said) if "at most" in text)
+    assert re.fullmatch(r"pgd, noise on 20 pictures: about \d+ s at most, less as pictures are fooled", said[place])
+    assert said[place + 1 :] == ["pgd: 20 pictures", "noise: 20 pictures"]
+    most = {"pgd": 20 * (2 + 9), "noise": 20 * 2}
+    for name, passes in most.items():
+        done = [one[1] for one in followed if one[0] == name]
+        assert {one[2] for one in followed if one[0] == name} == {passes}
+        assert done == sorted(done) and 0.5 * passes < done[-1] <= passes  # next to no picture is fooled at 0.01
+    assert not striate.load(digits_run).module._forward_pre_hooks
+
+
+def test_a_time_is_told_in_words():
+    assert [time_in_words(seconds) for seconds in (0.2, 89, 100, 4000, 6000)] == ["1 s", "89 s", "2 min", "67 min", "1.7 h"]

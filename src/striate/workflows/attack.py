@@ -25,6 +25,7 @@ from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.workflows.effort import Follow, Passes, counted, estimate, passes_of, seconds_of_passes, time_in_words
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.subjects import model_of
@@ -96,8 +97,15 @@ class PixelModel(nn.Module):
         return logits
 
 
-def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text: None) -> AttackReport:
+def attack(
+    request: AttackRequest, *, say: Callable[[str], None] = lambda _text: None, follow: Follow = lambda _name, _done, _most: None
+) -> AttackReport:
     """Attack a model on the pictures of a split; write curves, examples and tables.
+
+    Args:
+        request: The model, the attacks, the pictures.
+        say: Takes a line for the person; first of all how long it takes at most, by a batch that is timed.
+        follow: Is told how far each attack is.
 
     Raises:
         DataError: no such split, unreadable pictures, or classes that the model does not know.
@@ -119,9 +127,13 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
     results, drawings = [], {}
-    for name in dict.fromkeys(request.attacks):
+    passes = {name: passes_of(name, request, request.epsilons or EPSILONS[request.norm]) for name in dict.fromkeys(request.attacks)}
+    say(_expected(passes, model, shown, labels, request.batch_size))
+    for name, most in passes.items():
         say(f"{name}: {len(shown)} pictures")
-        for result, picture in _attacked(name, request, model, shown, labels):
+        with counted(model.module, name, len(shown) * most.both, follow):
+            found = _attacked(name, request, model, shown, labels)
+        for result, picture in found:
             results.append(result)
             if picture is not None:
                 drawings[f"{result.attack}.png"] = picture
@@ -137,6 +149,15 @@ def attack(request: AttackRequest, *, say: Callable[[str], None] = lambda _text:
     if output is not None:
         _write(output, report, drawings)
     return report
+
+
+def _expected(passes: dict[Attack, Passes], model: Model, shown: np.ndarray, labels: np.ndarray, batch_size: int) -> str:
+    """How long the attacks take at most, by one batch."""
+    images = torch.from_numpy(np.array(shown[:batch_size])).permute(0, 3, 1, 2).float().to(model.device) / 255  # (n, C, H, W)
+    truth = torch.from_numpy(labels[:batch_size].astype(np.int64)).to(model.device)
+    forward, back = seconds_of_passes(PixelModel(model.module), images, truth)
+    seconds = estimate(passes.values(), len(shown), forward, back)
+    return f"{', '.join(passes)} on {len(shown):,} pictures: about {time_in_words(seconds)} at most, less as pictures are fooled"
 
 
 def _attacked(

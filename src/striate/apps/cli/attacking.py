@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, app, one_data, share
-from striate.apps.cli.output import print_report, say
+from striate.apps.cli.output import print_report
 
 
 @app.command("attack", short_help="Fool a model: accuracy against attacks and bad pictures.")
@@ -46,6 +46,7 @@ def attack_command(
     as_json: Json = False,
 ) -> None:
     """Fool a model: accuracy against the size of attacks, against turns and against bad pictures."""
+    from striate.apps.cli.progress import show_progress
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model
     from striate.workflows.recipes.choices import with_checked_fields
@@ -70,5 +71,6 @@ def attack_command(
         fields["attacks"] = tuple(attack)
     if degrees:
         fields["degrees"] = tuple(degrees)
-    report = attack_model(with_checked_fields(AttackRequest, **fields), say=say)
+    with show_progress() as watch:
+        report = attack_model(with_checked_fields(AttackRequest, **fields), say=watch.say, follow=watch.share)
     print_report(report, summary, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from striate.apps.cli.output import say
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
     from striate.estimators.fitting import EpochRow
 
 
+QUIET_SECONDS = 30.0  # between two lines on one piece of work
+
+
 class LineWatch:
-    """Says each epoch in one line."""
+    """Says each epoch in one line, and of other work at times how much is done."""
+
+    def __init__(self) -> None:
+        self.said_at = time.monotonic()
 
     def say(self, text: str) -> None:
         say(text)
@@ -29,11 +36,18 @@ class LineWatch:
     def epoch(self, row: EpochRow) -> None:
         say(epoch_line(row))
 
+    def share(self, what: str, done: int, total: int) -> None:
+        """So much of some work is done."""
+        if time.monotonic() - self.said_at >= QUIET_SECONDS:
+            self.said_at = time.monotonic()
+            say(f"{what}: {done / total:.0%}")
+
 
 class BarWatch(LineWatch):
     """Shows the epoch's updates as a bar, and leaves a line an epoch behind."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__()
         self.progress, self.task = progress, task
 
     def say(self, text: str) -> None:
@@ -44,6 +58,9 @@ class BarWatch(LineWatch):
 
     def epoch(self, row: EpochRow) -> None:
         self.say(epoch_line(row))
+
+    def share(self, what: str, done: int, total: int) -> None:
+        self.progress.update(self.task, description=what, completed=done, total=total, visible=True)
 
 
 def epoch_line(row: EpochRow) -> str:

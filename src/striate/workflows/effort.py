@@ -1,0 +1,91 @@
+"""How long attacks take at most: passes through the network, told before they begin and counted as they go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.modes import evaluation_mode
+from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+
+if TYPE_CHECKING:
+    from striate.workflows.attack import Attack, AttackRequest
+
+Follow = Callable[[str, int, int], None]  # an attack, pictures that passed through the network for it, and how many do at most
+DEEPFOOL_STEPS, CW_PASSES = 51, 6 * 200
+
+
+class Passes(NamedTuple):
+    """The most passes through the network that an attack makes with each picture."""
+
+    forward: int  # alone
+    back: int  # forward and backward
+
+    @property
+    def both(self) -> int:
+        """Of either kind."""
+        return self.forward + self.back
+
+
+def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...]) -> Passes:
+    """The most passes of an attack; fewer where pictures are fooled early, as those are not attacked again."""
+    sizes = sum(1 for eps in epsilons if eps > 0)
+    return {
+        "noise": Passes(sizes + 1, 0),
+        "fgsm": Passes(sizes + 1, sizes),
+        "pgd": Passes(sizes + 1, sizes * ((request.restarts + 1) * (request.steps + 1) + 1)),
+        "deepfool": Passes(2, DEEPFOOL_STEPS),
+        "cw": Passes(2, CW_PASSES),
+        "rotation": Passes(len(request.degrees), 0),
+        "corruptions": Passes(6 * len(CORRUPTIONS), 0),
+    }[name]
+
+
+def seconds_of_passes(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """What one picture takes forward, and forward and backward, by the second of two measurements of a batch (N, C, H, W)."""
+    with evaluation_mode(model):
+        for _ in range(2):
+            start = time.perf_counter()
+            with torch.no_grad():
+                model(images)
+            forward = time.perf_counter() - start
+            pixels = images.clone().requires_grad_()
+            start = time.perf_counter()
+            loss = nn.functional.cross_entropy(model(pixels), labels)
+            torch.autograd.grad(loss, pixels)
+            back = time.perf_counter() - start
+    return forward / len(images), back / len(images)
+
+
+def estimate(passes: Iterable[Passes], num_images: int, forward: float, back: float) -> float:
+    """The seconds of all attacks at most."""
+    return num_images * sum(one.forward * forward + one.back * back for one in passes)
+
+
+def time_in_words(seconds: float) -> str:
+    """A rough time for a person."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextlib.contextmanager
+def counted(module: nn.Module, name: str, most: int, follow: Follow) -> Iterator[None]:
+    """Within, `follow` is told how many pictures went through `module` for the attack of that name."""
+    done = 0
+
+    def count(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal done
+        done += len(inputs[0])
+        follow(name, min(done, most), most)
+
+    handle = module.register_forward_pre_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
