@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
 NAME = "calibrated.safetensors"  # of a run folder
+SCORES_IN_WORDS = {  # for a person
+    "energy": "how strongly any class speaks up",
+    "confidence": "probability of the answer",
+    "max_logit": "largest score of a class",
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -235,7 +240,8 @@ def summary(report: CalibrateReport) -> Lines:
         lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} rightly; the others are {UNKNOWN!r}")
         low, high = report.coverage_interval or (0.0, 1.0)
         lines.append(f"of other pictures like them, {low:.0%} to {high:.0%} would be answered (95 % interval)")
-        lines.append(f"threshold {report.threshold:.4f} of the {report.score} score")
+        score = f"{report.score} score ({SCORES_IN_WORDS[report.score]})"
+        lines.append(f"threshold {report.threshold:.4f} of the {score}; below it the answer is unknown")
     if report.against:
         areas = ", ".join(f"{score} {area:.4f}" for score, area in report.against.auroc.items())
         lines.append(f"against {report.against.num_images:,} pictures of {report.against.data}: AUROC by {areas}")
