@@ -362,7 +362,7 @@ def test_an_empty_word_for_a_file_is_one_clear_error(run_striate):
     code, _, err = run_striate("show", "lenet5", "--svg", "")
 
     assert code == 4
-    assert err == "error: .: cannot write a file: this is a folder\n  Give the name of a file in it.\n"
+    assert err == "error: --svg .: cannot write a file: this is a folder\n  Give the name of a file in it.\n"
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_show_draws_svg_alone(run_striate, tmp_path):
     code, _, err = run_striate("show", "lenet5", "--svg", tmp_path / "lenet5.png")
 
     assert code == 2
-    assert f"Name it {tmp_path / 'lenet5.svg'}." in err
+    assert f"Name it {tmp_path / 'lenet5.svg'}; no other format is written." in err
     assert not (tmp_path / "lenet5.png").exists()
 
 
