@@ -14,8 +14,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from striate.core.errors import ShapeError, UsageError
-from striate.drawing import pictures
-from striate.drawing.pictures import confusion_picture, curves_picture, mistakes_picture, montage, predictions_picture
+from striate.drawing import curves, pictures
+from striate.drawing.curves import curves_picture
+from striate.drawing.pictures import confusion_picture, mistakes_picture, montage, predictions_picture
 from striate.drawing.style import short_name
 
 
@@ -36,7 +37,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figures.append(figure)
         return save(figure)
 
-    monkeypatch.setattr(pictures, "png_bytes", keep)
+    for module in (pictures, curves):
+        monkeypatch.setattr(module, "png_bytes", keep)
     return figures
 
 
@@ -274,7 +276,7 @@ def test_pictures_do_not_depend_on_the_users_settings_and_leave_them_alone() -> 
 
 def test_importing_the_pictures_loads_no_plotting_library_and_drawing_no_pyplot() -> None:
     code = (
-        "import sys; from striate.drawing.pictures import curves_picture; assert 'matplotlib' not in sys.modules;"
+        "import sys; from striate.drawing.curves import curves_picture; assert 'matplotlib' not in sys.modules;"
         "curves_picture([{'epoch': 1, 'train_loss': 1.0}]);"
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules"
     )

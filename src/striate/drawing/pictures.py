@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from striate.core.errors import ShapeError, UsageError
-from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, WRONG, drawable, drawing, heading, png_bytes, short_name
+from striate.drawing.style import DPI, RIGHT, SMALL, WRONG, drawable, drawing, heading, png_bytes, short_name, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+class Scale(NamedTuple):
+    """What colours of a montage stand for: a colour map of matplotlib, what its ends mean, and where it holds."""
+
+    colours: str
+    low: str
+    high: str
+    where: str = ""
 
 
 def confusion_picture(
@@ -58,87 +67,6 @@ def confusion_picture(
         bar = figure.colorbar(colours, cax=figure.add_axes((1 + 0.15 / width, 0, 0.12 / width, 1)), ticks=[0, 1, 5, 10, 25, 50, 75, 100])
         bar.set_label("share of the true class (%)", fontsize=9)
         bar.ax.tick_params(labelsize=8)
-        return png_bytes(figure)
-
-
-def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training") -> bytes:
-    """The course of a training: losses, accuracy and learning rate by epoch.
-
-    Args:
-        rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`,
-            `val_robust_accuracy` (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or None or "" where there
-            is none.
-        title: The heading.
-
-    Raises:
-        UsageError: no rows, or a cell that is not a number; names it.
-    """
-    if not rows:
-        raise UsageError("no epochs to draw: metrics has no rows")
-    epochs = _column(rows, "epoch")
-    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_robust_accuracy", "learning_rate")
-    columns = {name: _column(rows, name) for name in names}
-    seen = {name: values for name, values in columns.items() if np.isfinite(values).any()}
-    panels = [kind for kind in ("loss", "accuracy", "learning_rate") if any(name.endswith(kind) for name in seen)]
-    if not panels:
-        raise UsageError("nothing to draw: metrics has neither losses, accuracies nor learning rates")
-
-    with drawing():
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        heights = [1.0 if kind == "learning_rate" else 2.3 for kind in panels]
-        figure = Figure(figsize=(6.4, sum(heights) + 0.9), dpi=DPI, layout="constrained")
-        figure.suptitle(heading(title), fontsize=11, parse_math=False)
-        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
-        for axes, kind in zip(grid[:, 0], panels, strict=True):
-            _draw_curves(axes, kind, epochs, seen)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-        return png_bytes(figure)
-
-
-def plot_with_band(axes: Axes, epochs: Sequence[float], means: Sequence[float], deviations: Sequence[float], colour: Any) -> None:
-    """A curve of means over trainings, in a band of one deviation between them where there are several."""
-    axes.plot(epochs, means, color=colour, marker="o", markersize=3, linewidth=1.4)
-    if len(deviations):
-        middle, half = np.asarray(means), np.asarray(deviations)
-        axes.fill_between(epochs, middle - half, middle + half, color=colour, alpha=0.18, linewidth=0)
-
-
-def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: str) -> bytes:
-    """Loss and accuracy by epoch of several trainings: each as a thin line, their mean as a thick one in a band of one deviation.
-
-    Args:
-        trainings: The rows of each, as of `curves_picture`. Means reach as far as the shortest.
-        title: The heading.
-    """
-    length = min(map(len, trainings))
-    tables = {
-        name: np.stack([_column(rows, name)[:length] for rows in trainings])  # (trainings, epochs)
-        for name in ("train_loss", "val_loss", "val_accuracy")
-    }
-    epochs = _column(trainings[0], "epoch")[:length]
-    panels: list[tuple[str, tuple[str, ...]]] = [("loss", ("train_loss", "val_loss"))]
-    panels += [("accuracy", ("val_accuracy",))] if np.isfinite(tables["val_accuracy"]).any() else []
-    with drawing():
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        figure = Figure(figsize=(6.4, 2.4 * len(panels) + 0.9), dpi=DPI, layout="constrained")
-        figure.suptitle(heading(title), fontsize=11, parse_math=False)
-        for axes, (kind, names) in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True):
-            for name in names:
-                colour, values = (TRAIN if name.startswith("train") else VAL), tables[name]
-                axes.plot(epochs, values.T, color=colour, linewidth=0.5, alpha=0.5)
-                plot_with_band(axes, list(epochs), values.mean(0).tolist(), values.std(0, ddof=1).tolist(), colour)
-                axes.lines[-1].set_label(name.split("_")[0])
-            axes.set_ylabel("loss (nats)" if kind == "loss" else kind)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(fontsize=8, frameon=False)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         return png_bytes(figure)
 
 
@@ -206,6 +134,7 @@ def montage(
     columns: int | None = None,
     wrong: Sequence[bool] = (),
     legend: Mapping[str, tuple[float, float, float]] | None = None,
+    scales: Sequence[Scale] = (),
 ) -> bytes:
     """Images in a grid, row by row, each above its caption.
 
@@ -216,6 +145,7 @@ def montage(
         columns: Images in a row; by default as many as make the picture a little wider than high.
         wrong: n flags, or none; a flagged image is framed and its caption red.
         legend: Below the images: names with their colours, red, green and blue in [0, 1].
+        scales: Below the images: bars of the colours that stand for numbers.
 
     Raises:
         ShapeError: `images` has another shape or type.
@@ -251,6 +181,7 @@ def montage(
         axes.text(0, 0.12, heading(title), ha="left", va="bottom", fontsize=10, parse_math=False)
         if legend:
             _explain(axes, legend, width=columns * across)
+        _draw_scales(axes, scales, bottom=min(-rows * down, -0.2))
         return png_bytes(figure)
 
 
@@ -295,37 +226,6 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ma.MaskedArray[Any,
         axes.text(predicted, true, f"{counts[true, predicted]:,}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def _draw_curves(axes: Axes, kind: str, epochs: np.ndarray, seen: Mapping[str, np.ndarray]) -> None:
-    scale = 100 if kind == "accuracy" else 1
-    mark = "o" if len(epochs) <= 40 else ""
-    for name, colour in ((f"train_{kind}", TRAIN), (f"val_{kind}", VAL), (f"val_robust_{kind}", RIGHT), (kind, RIGHT)):
-        if name in seen:
-            label = "val under attack" if "robust" in name else name.split("_")[0]
-            axes.plot(epochs, scale * seen[name], color=colour, marker=mark, markersize=3.5, linewidth=1.5, label=label)
-    finite = np.concatenate([values[np.isfinite(values)] for name, values in seen.items() if name.endswith(kind)])
-    axes.grid(color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if kind == "learning_rate":
-        axes.set_ylabel("learning rate")
-        axes.set_ylim(0, 1.1 * finite.max() if finite.max() > 0 else 1)
-        return
-    axes.legend(frameon=False, fontsize=9)
-    if kind == "loss":
-        wide = finite.min() > 0 and finite.max() > 20 * finite.min()
-        if wide:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_ylabel("loss (nats, log scale)" if wide else "loss (nats)")
-        return
-    axes.set_ylabel("accuracy (%)")
-    for name, words in (("val_robust_accuracy", "best val accuracy under attack"), ("val_accuracy", "best val accuracy")):
-        if name in seen:
-            best = int(np.nanargmax(seen[name]))
-            axes.set_title(f"{words} {100 * seen[name][best]:.2f} % in epoch {epochs[best]:g}", fontsize=9, loc="left")
-            break
-
-
 def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: float, *, framed: bool) -> None:
     """Draw (H, W, C) uint8 with `scale` inches a pixel around a point; enlarged in whole squares, reduced smoothly."""
     from matplotlib.patches import Rectangle
@@ -338,6 +238,21 @@ def _show(axes: Axes, image: np.ndarray, middle: float, centre: float, scale: fl
     axes.imshow(shown, interpolation=interpolation, extent=extent, aspect="auto")
     colour, line = (WRONG, 1.6) if framed else ("#bbbbbb", 0.6)
     axes.add_patch(Rectangle((left, bottom), width, height, fill=False, clip_on=False, edgecolor=colour, linewidth=line))
+
+
+def _draw_scales(axes: Axes, scales: Sequence[Scale], bottom: float) -> None:
+    """A bar below the axes for each scale, with what its ends mean; sizes in inches, as the axes have them."""
+    limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
+    for place, scale in enumerate(scales):
+        left, middle = 0.0, bottom - 0.14 - 0.24 * place
+        for part in (scale.where, scale.low):
+            if part:
+                axes.text(left, middle, part, ha="left", va="center", fontsize=SMALL)
+                left += width_of(part, SMALL) + 0.08
+        shown = np.linspace(0, 1, 128)[None]
+        axes.imshow(shown, cmap=scale.colours, extent=(left, left + 1.1, middle - 0.06, middle + 0.06), aspect="auto", clip_on=False)
+        axes.text(left + 1.18, middle, scale.high, ha="left", va="center", fontsize=SMALL)
+    axes.set(**limits)
 
 
 def _explain(axes: Axes, legend: Mapping[str, tuple[float, float, float]], width: float) -> None:
@@ -360,18 +275,6 @@ def _check_lengths(images: np.ndarray, **parts: Sequence[Any] | np.ndarray) -> N
     for name, part in parts.items():
         if len(part) != len(images):
             raise UsageError(f"{name} must have {len(images)} entries, one an image, got {len(part)}")
-
-
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """(number of rows,) float64; not-a-number where a row has none."""
-    values = []
-    for place, row in enumerate(rows, start=1):
-        cell = row.get(name)
-        try:
-            values.append(math.nan if cell is None or cell == "" else float(cell))
-        except ValueError:
-            raise UsageError(f"metrics: {name} of row {place} must be a number, got {cell!r}") from None
-    return np.array(values)
 
 
 def _percent(probability: float) -> str:

@@ -11,7 +11,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ RIGHT, WRONG, TRAIN, VAL = "#222222", "#b3261e", "#7a7a7a", "#0072b2"
 FAINT, GRID, RULE = "#5a5a5a", "#e6e6e6", "#999999"  # of notes, of the grid, of lines to compare with
 # Those of Okabe and Ito (2008) without yellow, which white paper swallows: colour-blind people tell them apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
+TEN = (*COLOURS, "#882255", "#8c8c8c", "#f0e442")  # of ten kinds, for areas and large marks
 TINTS = ("#d6e8f3", "#fae3d3")  # of the first two, for areas
 DASHES, MARKS = ("-", "--", "-.", ":"), "os^Dv"  # what tells apart where colours are used up
 TITLE, LABEL, SMALL, LEAST = 11, 9, 8, 6  # sizes in points
@@ -117,6 +118,19 @@ def empty(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", fontsize=LABEL, color=FAINT, parse_math=False)
 
 
+def powers(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain numbers, 2 and 5 among them where it spans little more than one power of ten."""
+    axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+
+    def between(x: float, _place: float | None = None) -> str:
+        low, high = axis.get_view_interval()
+        return f"{x:g}" if high < 30 * low and f"{x:e}"[0] in "25" else ""
+
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(between)
+
+
 def whole_epochs(axes: Axes, epochs: Sequence[float] | np.ndarray) -> None:
     """The axis of epochs: whole numbers, half an epoch of room at both ends."""
     from matplotlib.ticker import MaxNLocator
@@ -135,7 +149,7 @@ def look(place: int) -> dict[str, Any]:
     return {
         "color": COLOURS[place % len(COLOURS)],
         "linestyle": DASHES[turn % len(DASHES)],
-        "marker": MARKS[(turn // len(DASHES) + turn) % len(MARKS)],
+        "marker": MARKS[turn % len(MARKS)],
     }
 
 
@@ -158,7 +172,7 @@ def beside(axes: Axes, *, title: str = "", handles: Sequence[Artist] | None = No
         handles, names = axes.get_legend_handles_labels()
     if not handles:
         return None
-    shown, words = _named(handles, names)
+    shown, words = _named(handles, names, 32)
     legend = axes.legend(shown, words, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, title=title or None)
     _as_written(legend)
     return legend
@@ -168,7 +182,7 @@ def below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> Le
     """The legend that all panels share, below them, in as many columns as the figure's width holds."""
     if not handles:
         return None
-    shown, words = _named(handles, names)
+    shown, words = _named(handles, names, 48)
     each = 0.6 + max(width_of(word, SMALL) for word in words)  # inches
     columns = max(1, min(len(words), int((figure.get_figwidth() - 0.2) / each)))
     legend = figure.legend(shown, words, loc="outside lower center", ncols=columns)
@@ -176,10 +190,10 @@ def below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> Le
     return legend
 
 
-def _named(handles: Sequence[Artist], names: Sequence[str]) -> tuple[list[Artist], list[str]]:
+def _named(handles: Sequence[Artist], names: Sequence[str], longest: int) -> tuple[list[Artist], list[str]]:
     from matplotlib.lines import Line2D
 
-    shown, words = list(handles), [short_name(name, 48) for name in names]
+    shown, words = list(handles), [short_name(name, longest) for name in names]
     if len(shown) > MOST_NAMED:
         rest = len(shown) - MOST_NAMED + 1
         shown, words = [*shown[: MOST_NAMED - 1], Line2D([], [], linestyle="")], [*words[: MOST_NAMED - 1], f"and {rest:,} more"]
@@ -201,21 +215,21 @@ def colour_bar(figure: Figure, image: ScalarMappable, axes: Axes | Sequence[Axes
 # ---- words
 
 
-def name_ticks(axis: Axis, names: Sequence[str], inches: float, *, places: Sequence[float] | None = None) -> None:
+def name_ticks(axis: Axis, names: Sequence[str], inches: float, *, longest: int = LONGEST, upright: bool = False) -> None:
     """Names at an axis of `inches`: each that fits, else every n-th, which the label of the axis then says.
 
-    Along the lower axis they are turned where they are too wide; each is shortened in its middle to 24 characters.
+    Along the lower axis they are turned where they are too wide, or always if `upright`; each is shortened in its middle to `longest`.
     """
     if not names:
         axis.set_ticks([])
         return
-    places = range(len(names)) if places is None else places
     every = math.ceil(len(names) * 0.125 / inches - 1e-9)
     chosen = range(0, len(names), every)
-    words = [short_name(names[k], LONGEST) for k in chosen]
+    words = [short_name(names[k], longest) for k in chosen]
     size = min(float(SMALL), max(LEAST, 72 * 0.8 * inches * every / len(names)))
-    upright = axis is axis.axes.xaxis and max(width_of(word, size) for word in words) > 0.9 * inches * every / len(names)
-    axis.set_ticks([places[k] for k in chosen], words, fontsize=size, rotation=90 if upright else 0, parse_math=False)
+    along = axis is axis.axes.xaxis
+    upright = along and (upright or max(width_of(word, size) for word in words) > 0.9 * inches * every / len(names))
+    axis.set_ticks(list(chosen), words, fontsize=size, rotation=90 if upright else 0, parse_math=False)
     axis.set_tick_params(length=2)
     if every > 1:
         axis.set_label_text(f"{axis.get_label_text()} (one in {every} named)".strip())

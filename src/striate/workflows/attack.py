@@ -20,7 +20,7 @@ from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.page import Section, document, figure, pairs, table
 from striate.drawing.pictures import montage
-from striate.drawing.style import DPI, drawing, png_bytes, short_name
+from striate.drawing.style import beside, curve, drawing, look, panels, plain, png_bytes, short_name
 from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
@@ -33,6 +33,12 @@ from striate.workflows.subjects import model_of
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
+SIZES = {  # in words
+    "eps (linf)": "a change of each pixel by at most eps",
+    "eps (l2)": "a change of the picture by eps (L2)",
+    "degrees": "turning",
+    "severity": "corruptions",
+}
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PICTURES = 12  # shown as they fool
 WORSENED = 4  # shown at every angle and severity
@@ -192,15 +198,17 @@ def _attacked(
             accuracies=accuracies,
             median_distance=float(moved.median()) if len(moved) else None,
         )
-        fooled = (far.isfinite() & (far > 0)).numpy()
+        reached, fooled = far, (far.isfinite() & (far > 0)).numpy()
     else:
         epsilons = request.epsilons or EPSILONS[request.norm]
         way = bounded_attack(name, norm=request.norm, steps=request.steps, restarts=request.restarts, seed=request.seed)
         curve = accuracy_curve(pixels, images, truth, epsilons, way, batch_size=request.batch_size)
         result = Resistance(attack=name, unit=f"eps ({request.norm})", sizes=tuple(epsilons), accuracies=curve.accuracies)
-        fooled = (curve.fooled_at.isfinite() & (curve.fooled_at > 0)).numpy()
+        reached, fooled = curve.fooled_at, (curve.fooled_at.isfinite() & (curve.fooled_at > 0)).numpy()
         examples, answers = curve.examples, curve.answers
-    return [(result, _examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), np.flatnonzero(fooled)[:PICTURES]))]
+    chosen = np.flatnonzero(fooled)[:PICTURES]
+    sizes_of = [_size(float(size), result.unit) for size in reached[chosen].tolist()]
+    return [(result, _examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), chosen, sizes_of))]
 
 
 def _worsened(
@@ -231,6 +239,14 @@ def _worsened(
     return result, drawn
 
 
+def _size(size: float, unit: str) -> str:
+    """An eps for people: of the maximum norm as the steps of a pixel's 255 that it is."""
+    steps = round(255 * size)
+    if unit == "eps (linf)":
+        return f"eps {steps}/255" if abs(255 * size - steps) < 1e-6 else f"eps {size:.3g} (linf)"
+    return f"eps {size:.3g} (l2)"
+
+
 def _examples(
     name: str,
     classes: tuple[str, ...],
@@ -239,6 +255,7 @@ def _examples(
     labels: np.ndarray,
     answers: np.ndarray,
     chosen: np.ndarray,
+    sizes: list[str],
 ) -> bytes | None:
     """Pictures beside what fools, and ten times the difference; None where nothing was fooled."""
     if not len(chosen):
@@ -248,10 +265,10 @@ def _examples(
     difference = np.clip((changed - before / 255) * 10 * 127.5 + 127.5, 0, 255)
     panels = np.stack([before, np.floor(changed * 255 + 0.5), difference], axis=1).astype(np.uint8)  # (n, 3, H, W, C)
     captions = []
-    for place in chosen:
-        captions += [short_name(classes[labels[place]]), f"said {short_name(classes[answers[place]])}", "change x 10"]
+    for place, size in zip(chosen, sizes, strict=True):
+        captions += [short_name(classes[labels[place]]), f"said {short_name(classes[answers[place]])}\n{size}", "change x 10"]
     wrong = [False, True, False] * len(chosen)
-    title = f"Fooled by {name}: as it was, as it fools, ten times the change"
+    title = f"Fooled by {name}: as it was, as it fools with the size of the change, ten times the change"
     return montage(panels.reshape(-1, *panels.shape[2:]), captions, title=title, columns=6, wrong=wrong)
 
 
@@ -259,17 +276,15 @@ def curves_of(results: tuple[Resistance, ...]) -> bytes:
     """Accuracy against size, one panel a unit."""
     units = list(dict.fromkeys(result.unit for result in results))
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 2.8 * len(units)), dpi=DPI, layout="constrained")
-        grid = figure.subplots(len(units), 1, squeeze=False)
+        size = (7.2, 0.5 + sum(max(2.6, 0.5 + 0.19 * sum(result.unit == unit for result in results)) for unit in units))
+        figure, grid = panels(len(units), 1, size=size, title="Accuracy under attack")
         for axes, unit in zip(grid[:, 0], units, strict=True):
-            for result in results:
-                if result.unit == unit:
-                    axes.plot(result.sizes, [100 * value for value in result.accuracies], marker="o", markersize=3.5, label=result.attack)
-            axes.set(xlabel=unit, ylabel="accuracy (%)", ylim=(-2, 102))
-            axes.grid(visible=True, alpha=0.3)
-            axes.legend(fontsize=8)
+            plain(axes, title=f"by {SIZES.get(unit, unit)}", x=unit, y="accuracy (%)")
+            for place, result in enumerate(result for result in results if result.unit == unit):
+                accuracies = [100 * value for value in result.accuracies]
+                curve(axes, result.sizes, accuracies, form=".1f", label=result.attack.replace("_", " "), **look(place))
+            axes.set_ylim(-4, 104)
+            beside(axes)
         return png_bytes(figure)
 
 

@@ -97,6 +97,7 @@ class Exciting(NamedTuple):
     images: Tensor  # (C, top) int64, places in the batch
     values: Tensor  # (C, top), the largest value of the channel's map
     places: Tensor  # (C, top, 2) int64, row and column of it in the map
+    usual: Tensor  # (C,), the median of the largest values over all images
 
 
 def most_exciting(model: nn.Module, layer: nn.Module, images: Tensor, *, top: int = 8, batch_size: int = 128) -> Exciting:
@@ -114,9 +115,10 @@ def most_exciting(model: nn.Module, layer: nn.Module, images: Tensor, *, top: in
         values.append(most)
         places.append(torch.stack([where // maps.shape[3], where % maps.shape[3]], 2))  # (n, C, 2)
     count = min(top, len(images))
-    best = torch.cat(values).T.topk(count, dim=1)  # (C, top)
+    largest = torch.cat(values)  # (N, C)
+    best = largest.T.topk(count, dim=1)  # (C, top)
     where = torch.cat(places).transpose(0, 1)  # (C, N, 2)
-    return Exciting(best.indices, best.values, where.gather(1, best.indices[..., None].expand(-1, -1, 2)))
+    return Exciting(best.indices, best.values, where.gather(1, best.indices[..., None].expand(-1, -1, 2)), largest.median(0).values)
 
 
 def responses_by_class(

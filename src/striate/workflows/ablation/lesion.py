@@ -17,7 +17,7 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.drawing.style import DPI, drawing, png_bytes
+from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_ticks, panels, plain, png_bytes
 from striate.estimators.model import Model
 from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
@@ -152,32 +152,24 @@ def _drawn(blocks: Sequence[Block], count: int, seed: int) -> list[Block]:
 
 
 def lesion_picture(report: LesionReport) -> bytes:
-    """Accuracy against damage, and after the loss of each single block."""
+    """Accuracy against damage, and after the loss of each single block where there are some."""
+    single = [point for point in report.points if point.lesion == "block"]
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
-        curves, bars = figure.subplots(1, 2)
-        for name in dict.fromkeys(point.lesion for point in report.points if point.lesion != "block"):
+        across = 2 if single else 1
+        title = f"{report.network}: val accuracy of the damaged network, {100 * report.accuracy:.1f} % whole"
+        figure, (row,) = panels(1, across, size=(12.0 if single else 7.5, 4.4), title=title)
+        plain(row[0], title="with more and more damage", x="damage (share)", y="val accuracy (%)")
+        for place, name in enumerate(dict.fromkeys(point.lesion for point in report.points if point.lesion != "block")):
             line = [(0.0, report.accuracy), *((point.damage, point.accuracy) for point in report.points if point.lesion == name)]
-            curves.plot(*zip(*line, strict=True), marker="o", markersize=3, linewidth=1.4, label=name)
-        curves.set_xlabel("damage (share)")
-        curves.set_ylabel("validation accuracy")
-        curves.set_ylim(0, 1)
-        curves.legend(frameon=False, fontsize=8)
-        curves.set_title("with more and more damage", loc="left", fontsize=10)
-        single = [point for point in report.points if point.lesion == "block"]
-        bars.bar(range(len(single)), [point.accuracy for point in single], color="#1f5fa8")
-        bars.axhline(report.accuracy, color="#222222", linewidth=0.8, linestyle="--")
-        if single:
-            shown = single if len(single) <= 40 else single[:: len(single) // 40 + 1]  # as many names as can be read
-            bars.set_xticks([single.index(point) for point in shown], [point.where for point in shown], rotation=90, fontsize=7)
-        else:
-            bars.set_xticks([])
-            bars.text(0.5, 0.5, "it has no block that could be dropped", transform=bars.transAxes, ha="center", fontsize=9)
-        bars.set_ylabel("validation accuracy (dashed: whole)")
-        bars.set_ylim(0, 1)
-        bars.set_title("without one block", loc="left", fontsize=10)
+            curve(row[0], [damage for damage, _ in line], [100 * accuracy for _, accuracy in line], label=name, **look(place))
+        row[0].set_ylim(-4, 104)
+        beside(row[0])
+        for bars in row[1:]:
+            plain(bars, title="without one block (dashed: whole)", y="val accuracy (%)")
+            bars.bar(range(len(single)), [100 * point.accuracy for point in single], color=VAL)
+            bars.axhline(100 * report.accuracy, color=RULE, linewidth=0.8, linestyle="--")
+            bars.set(ylim=(0, 104), xlabel="block that is dropped", xlim=(-0.6, max(len(single), 4) - 0.4))
+            name_ticks(bars.xaxis, [point.where for point in single], 4.4, longest=36, upright=True)
         return png_bytes(figure)
 
 

@@ -10,9 +10,9 @@ from striate.core.files import write_atomically, write_json
 from striate.core.intervals import least_sign_flip_p
 from striate.core.tables import aligned, csv_text, latex_table
 from striate.core.text import Lines, in_lines
+from striate.drawing.curves import plot_with_band
 from striate.drawing.page import Section, code, document, figure, folded, pairs, table
-from striate.drawing.pictures import plot_with_band
-from striate.drawing.style import DPI, drawing, png_bytes
+from striate.drawing.style import MOST_NAMED, below, drawing, look, panels, plain, png_bytes, powers, whole_epochs
 
 if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateReport, VariantRow
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
 SHORT_HEADING = ("variant", "params", "MACs", "accuracy", "95 %", "change", "p", "loss", "gradient", "seconds")
 SIGNIFICANT = 0.05
+MOST_BANDS = 8  # of the picture: more hide each other
 LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 
@@ -210,33 +211,25 @@ def ablation_picture(report: AblateReport) -> bytes | None:
     if not shown:
         return None
     with drawing():
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-
-        band = f" (band: deviation of {report.seeds} seeds)" if report.seeds > 1 else ""
-        figure = Figure(figsize=(11, 4.2), dpi=DPI, layout="constrained")
-        panels = figure.subplots(1, 3)
-        colours = colormaps["tab10"].colors if len(shown) <= 10 else colormaps["turbo"].resampled(len(shown))(range(len(shown)))  # type: ignore[attr-defined]
-        for row, colour in zip(shown, colours, strict=False):
-            epochs = [point[0] for point in row.curve]
-            for axes, column in zip(panels, (1, 3), strict=False):
-                means = [point[column] for point in row.curve]
-                plot_with_band(axes, epochs, means, [point[column] for point in row.curve_deviation], colour)
+        banded = report.seeds > 1 and len(shown) <= MOST_BANDS
+        band = f" (band: deviation of {report.seeds} seeds)" if banded else ""
+        rows = min(len(shown), MOST_NAMED)
+        figure, ((losses, accuracies, gradients),) = panels(1, 3, size=(11.5, 4.0 + 0.06 * rows))
+        plain(losses, title=f"training loss{band}", y="loss (nats)")
+        plain(accuracies, title=f"val accuracy{band}", y="accuracy (%)")
+        plain(gradients, title="gradients before training", x="from the input (0) to the output (1)", y="norm of a weight's gradient (L2)")
+        for place, row in enumerate(shown):
+            epochs, spread = [point[0] for point in row.curve], row.curve_deviation if banded else ()
+            plot_with_band(losses, epochs, [point[1] for point in row.curve], [point[1] for point in spread], label=row.name, **look(place))
+            percent, half = [100 * point[3] for point in row.curve], [100 * point[3] for point in spread]
+            plot_with_band(accuracies, epochs, percent, half, form=".1f", **look(place))
             depth = _shares(list(row.gradients_before.values()))
-            panels[2].plot(depth, [max(value, 1e-12) for value in row.gradients_before.values()], color=colour, linewidth=1.4)
-        for axes, name in zip(
-            panels, (f"training loss{band}", f"validation accuracy{band}", "|gradient| before training, by depth"), strict=True
-        ):
-            axes.set_title(name, loc="left", fontsize=10)
-            axes.spines[["top", "right"]].set_visible(False)
-        panels[2].set_yscale("log")
-        for axes in panels[:2]:
-            axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        panels[2].set_xlabel("from the input (0) to the output (1)")
-        handles = panels[0].get_lines()
-        figure.legend(handles, [row.name for row in shown], loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+            gradients.plot(depth, [max(value, 1e-12) for value in row.gradients_before.values()], **look(place))
+        powers(gradients, "y")
+        every = [point[0] for row in shown for point in row.curve]
+        for axes in (losses, accuracies):
+            whole_epochs(axes, every)
+        below(figure, losses.get_legend_handles_labels()[0], [row.name for row in shown])
         return png_bytes(figure)
 
 

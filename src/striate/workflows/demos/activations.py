@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
 from striate.networks.layers import Activation
 from striate.networks.layers.activation import ActivationName
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -80,7 +80,9 @@ def draw(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
             axes.plot(AT, values, color=COLOURS[0], linewidth=2, label="f(x)")
             axes.plot(AT, slopes, color=COLOURS[1], linewidth=1.4, linestyle="--", label="slope")
             axes.set(xlim=(-4, 4), ylim=(-2, 3))
+        figure.supxlabel("x", fontsize=9)
+        figure.supylabel("f(x), and its slope", fontsize=9)
         for axes in panels.flat[len(curves) :]:
             axes.axis("off")
-        panels[0, 0].legend(fontsize=9, loc="upper left", frameon=False)
+        below(figure, *panels[0, 0].get_legend_handles_labels())
         return png_bytes(figure)

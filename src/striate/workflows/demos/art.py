@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
 from striate.estimators.art1 import ART1
 from striate.estimators.fuzzy_art import FuzzyART
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -100,5 +100,5 @@ def draw(petals: np.ndarray, kinds: np.ndarray) -> bytes:
             axes.set_xlabel("petal length (cm)")
         for axes in panels[:, 0]:
             axes.set_ylabel("petal width (cm)")
-        panels[0, 0].legend(fontsize=9, loc="upper left")
+        below(figure, *panels[0, 0].get_legend_handles_labels())
         return png_bytes(figure)

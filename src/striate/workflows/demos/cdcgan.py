@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, bare, beside, drawing, plain, png_bytes
 from striate.estimators.cdcgan import ConditionalDCGAN
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import judge, small_digits
@@ -93,5 +93,5 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
             right.plot(epochs, [row[key] for row in history], "o-", markersize=3, color=colour, label=name)
         right.set_ylim(bottom=0)
         right.xaxis.get_major_locator().set_params(integer=True)
-        right.legend(fontsize=9, frameon=False)
+        beside(right)
         return png_bytes(figure)

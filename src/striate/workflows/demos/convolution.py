@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from striate.drawing.animation import DEMO_DPI, animation, numbers
-from striate.drawing.style import COLOURS, drawing, png_bytes
+from striate.drawing.style import COLOURS, TITLE, drawing, png_bytes
 from striate.workflows.demos.kernel_kinds import draw_kinds, kinds
 from striate.workflows.demos.shown import Setting, Shown, Table
 
@@ -103,11 +103,16 @@ def draw_forward(*, frames: int) -> bytes:
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(9.6, 3.9), dpi=DEMO_DPI)
-        image, products, output = (figure.add_axes((left, 0.06, width, 0.72)) for left, width in ((0.02, 0.3), (0.39, 0.2), (0.68, 0.3)))
-        figure.text(0.02, 0.93, "image (5 x 5), and the kernel's window on it", fontsize=11)
-        heading = figure.text(0.39, 0.93, "", fontsize=11)
-        figure.text(0.68, 0.93, "output: 5 - 3 + 1 = 3 a side", fontsize=11)
+        figure = Figure(figsize=(12.0, 3.8), dpi=DEMO_DPI)
+        places = ((0.015, 0.27), (0.325, 0.16), (0.54, 0.2), (0.79, 0.2))
+        image, kernel, products, output = (figure.add_axes((left, 0.06, width, 0.74)) for left, width in places)
+        figure.text(0.015, 0.91, "image (5 x 5), and the window on it", fontsize=TITLE)
+        figure.text(0.325, 0.91, "kernel (3 x 3)", fontsize=TITLE)
+        heading = figure.text(0.54, 0.91, "", fontsize=TITLE)
+        figure.text(0.79, 0.91, "output: 5 - 3 + 1 = 3 a side", fontsize=TITLE)
+        for x, sign in ((0.305, "*"), (0.5125, "="), (0.765, "→")):
+            figure.text(x, 0.43, sign, fontsize=20, ha="center", va="center")
+        numbers(kernel, KERNEL, largest=1, size=14)
 
         def frame(index: int) -> None:
             row, column = divmod(index, 3)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
 from striate.engine.optimizers import SGD, Group
 from striate.networks.layers import Activation, Chain, Dropout, Linear
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -115,14 +115,14 @@ def draw(curves: dict[float, tuple[list[float], ...]]) -> bytes:
 
         figure = Figure(figsize=(10, 4.2), dpi=DEMO_DPI, layout="constrained")
         right, loss = figure.subplots(1, 2)
-        plain(right, title="share right, digits not seen", x="epoch")
-        plain(loss, title="loss (nats): solid not seen, dashed learned", x="epoch")
+        plain(right, title="digits not seen", x="epoch", y="share right")
+        plain(loss, title="loss: solid not seen, dashed learned", x="epoch", y="loss (nats)")
         for colour, (rate, (_, unseen, learned_loss, unseen_loss)) in zip(COLOURS, curves.items(), strict=False):
             epochs = range(1, len(unseen) + 1)
             right.plot(epochs, unseen, color=colour, linewidth=1.6, label=f"{rate:g} dropped")
             loss.plot(epochs, unseen_loss, color=colour, linewidth=1.6)
             loss.plot(epochs, learned_loss, color=colour, linewidth=1.1, linestyle="--")
-        right.legend(fontsize=9, frameon=False)
+        below(figure, *right.get_legend_handles_labels())
         loss.set_ylim(0, 1)
         right.set_ylim(0.7, 1)
         return png_bytes(figure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, bare, beside, drawing, plain, png_bytes
 from striate.estimators.adversarial import CollapseReport
 from striate.estimators.gan import GAN
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -82,5 +82,5 @@ def draw(X: np.ndarray, nets: dict[str, GAN]) -> bytes:
         losses.axhline(2 * np.log(2), color="#999999", linewidth=1, linestyle="--")
         losses.axhline(np.log(2), color="#999999", linewidth=1, linestyle="--", label="where it can only guess")
         losses.set_ylim(bottom=0)
-        losses.legend(fontsize=8, frameon=False)
+        beside(losses)
         return png_bytes(figure)

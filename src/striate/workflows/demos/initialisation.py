@@ -11,7 +11,7 @@ from torch import nn
 
 from striate.core.seeds import torch_seed
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes, powers
 from striate.engine.initialisation import initialise
 from striate.engine.optimizers import SGD, Group
 from striate.engine.settings import InitName
@@ -107,12 +107,13 @@ def draw(linear: dict[str, tuple[np.ndarray, np.ndarray]], after: dict[str, tupl
         for column, (title, curves) in enumerate(groups):
             for row, what in enumerate(("signal", "gradient")):
                 axes = panels[row, column]
-                plain(axes, title=f"{what}: {title}", x="layer" if row else "", y=f"deviation of the {what}" if not column else "")
+                plain(axes, title=f"{what}: {title}", x="layer" if row else "", y=f"deviation of the {what}")
                 for place, (name, both) in enumerate(curves.items()):
-                    axes.semilogy(range(1, DEPTH + 1), both[row], color=COLOURS[place], linewidth=1.6, label=name)
+                    axes.plot(range(1, DEPTH + 1), both[row], color=COLOURS[place], linewidth=1.6, label=name)
+                powers(axes, "y")
                 axes.set_ylim(bottom=max(1e-16, axes.get_ylim()[0]))
                 axes.axhline(1, color="#999999", linewidth=0.8)
-            panels[0, column].legend(fontsize=9, frameon=False)
+            beside(panels[0, column])
         return png_bytes(figure)
 
 

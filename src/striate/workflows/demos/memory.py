@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes, powers
 from striate.estimators.recurrent import ElmanClassifier, LSTMClassifier
 from striate.estimators.sequences import recall_problem
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -108,10 +108,11 @@ def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
         for colour, name in zip(COLOURS, faded, strict=False):
             if name in read:
                 told.plot((0, *LAGS), read[name][[0, *LAGS]], "o-", markersize=4, color=colour, linewidth=1.6, label=name)
-            trace.semilogy(np.maximum(faded[name], 1e-9), color=colour, linewidth=1.6, label=name)
+            trace.plot(np.maximum(faded[name], 1e-9), color=colour, linewidth=1.6, label=name)
         told.axhline(0.5, color="#999999", linewidth=1, linestyle="--", label="guessing")
         told.set_ylim(0.4, 1.04)
+        powers(trace, "y")
         trace.set_ylim(1e-8, 3)
-        told.legend(fontsize=9, frameon=False, loc="upper right")
-        trace.legend(fontsize=9, frameon=False, loc="lower left")
+        beside(told)
+        beside(trace)
         return png_bytes(figure)

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from striate.drawing.animation import DEMO_DPI, animation
-from striate.drawing.style import COLOURS, bare, drawing
+from striate.drawing.style import COLOURS, DASHES, bare, below, drawing
 from striate.engine.optimizers import SGD, Adagrad, Adam, Group, NAdam, Optimizer, RMSprop
 from striate.workflows.demos.shown import Setting, Shown, Table
 
 STEPS, CLOSE = 300, 0.01
+MARKERS = "os^Dv<P"  # one an optimizer, beside its colour and dash
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
 MAKERS: dict[str, Callable[[list[Group]], Optimizer]] = {
@@ -154,14 +155,15 @@ def draw(paths: dict[str, dict[str, tuple[float, np.ndarray]]], *, frames: int) 
             axes.plot(*surface.start, "o", color="#222222", markersize=6)
             if surface.lowest is not None:
                 axes.plot(*surface.lowest, "*", color="#222222", markersize=13)
-            for colour, name in zip(COLOURS, MAKERS, strict=False):
-                (line,) = axes.plot([], [], color=colour, linewidth=1.8, label=name)
-                (tip,) = axes.plot([], [], "o", color=colour, markersize=6, markeredgecolor="white")
+            for place, name in enumerate(MAKERS):
+                kind = {"color": COLOURS[place], "linestyle": DASHES[place % len(DASHES)]}
+                (line,) = axes.plot([], [], linewidth=1.8, **kind)
+                (tip,) = axes.plot([], [], marker=MARKERS[place], markersize=8, markeredgecolor="white", label=name, **kind)
                 lines[key, name] = line, tip
-            axes.set(xlim=(left, right), ylim=(low, high))
-        handles = [lines["valley", name][0] for name in MAKERS]
-        figure.legend(handles, list(MAKERS), loc="outside lower center", ncols=len(MAKERS), frameon=False, fontsize=9)
-        heading = figure.suptitle(" ", fontsize=11)
+            axes.set(xlim=(left, right), ylim=(low, high), xlabel="x", ylabel="y")
+        handles = [lines["valley", name][1] for name in MAKERS]
+        below(figure, handles, list(MAKERS))
+        heading = figure.suptitle(" ", x=0.01, ha="left")
 
         def frame(index: int) -> None:
             step = chosen[index]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from striate.drawing.animation import DEMO_DPI, animation, stages, tiles
-from striate.drawing.style import COLOURS, bare, drawing, png_bytes
+from striate.drawing.style import COLOURS, TEN, bare, drawing, png_bytes
 from striate.estimators.som import SelfOrganizingMap
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import small_digits
@@ -113,7 +113,7 @@ def draw_digits(som: SelfOrganizingMap, names: np.ndarray) -> bytes:
         bare(pictures, title="what each unit stands for")
         pictures.imshow(1 - sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         bare(labels, title="its commonest label: equal ones lie together")
-        labels.imshow(names.reshape(som.rows, som.columns), cmap=ListedColormap([f"{colour}55" for colour in COLOURS]), vmin=-0.5, vmax=9.5)
+        labels.imshow(names.reshape(som.rows, som.columns), cmap=ListedColormap([f"{colour}55" for colour in TEN]), vmin=-0.5, vmax=9.5)
         for place, name in enumerate(names):
             labels.text(place % som.columns, place // som.columns, str(name), ha="center", va="center", fontsize=10)
         bare(distances, title="distance to its neighbours (U-matrix)")

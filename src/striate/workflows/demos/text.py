@@ -12,7 +12,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, TEN, drawing, plain, png_bytes
 from striate.estimators.sequence_model import SequenceModel
 from striate.workflows.demos.shown import Setting, Shown, Table
 
@@ -162,7 +162,7 @@ def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, fl
         words, curve = figure.subplots(1, 2, width_ratios=(1.25, 1))
         dendrogram(tree, labels=tokens, orientation="left", ax=words, color_threshold=0, above_threshold_color="#777777")
         plain(words, title="how alike the cells' states after each word are, on average", x="distance at which words or groups join")
-        colours = dict(zip(KINDS, COLOURS, strict=False))
+        colours = dict(zip(KINDS, TEN, strict=False))
         for label in words.get_yticklabels():
             label.set(color=colours[kind_of[label.get_text()]], fontsize=9)
         words.grid(visible=False)

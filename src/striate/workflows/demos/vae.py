@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import COLOURS, bare, drawing, plain, png_bytes
+from striate.drawing.style import bare, beside, drawing, look, plain, png_bytes
 from striate.estimators.variational import VariationalAutoencoder
 from striate.workflows.demos.shown import Setting, Shown, Table
 from striate.workflows.demos.sources import Digits, small_digits
@@ -59,9 +59,10 @@ def draw(model: VariationalAutoencoder, digits: Digits) -> bytes:
         manifold.imshow(tiles(1 - model.inverse_transform(places).reshape(-1, 8, 8), SIDE, gap=2, fill=1), cmap="gray", vmin=0, vmax=1)
         plain(map_of_digits, title="where digits not seen lie: the mean of q(z | x)", x="z1", y="z2")
         codes = model.transform(digits.test)
-        for label, colour in enumerate(COLOURS):
+        for label in range(10):
+            kind = look(label)
             some = codes[digits.wanted == label]
-            map_of_digits.scatter(some[:, 0], some[:, 1], s=14, color=colour, label=str(label))
+            map_of_digits.scatter(some[:, 0], some[:, 1], s=14, color=kind["color"], marker=kind["marker"], label=str(label))
         map_of_digits.set_aspect("equal")
-        map_of_digits.legend(title="digit", fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        beside(map_of_digits, title="digit")
         return png_bytes(figure)

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from striate.core.errors import NumericError
 from striate.drawing.animation import DEMO_DPI, animation, stages
-from striate.drawing.style import COLOURS, TINTS, bare, drawing, plain
+from striate.drawing.style import COLOURS, LABEL, TINTS, bare, drawing, plain
 from striate.estimators.multilayer import MultilayerPerceptron
 from striate.estimators.perceptron import Perceptron
 from striate.workflows.demos.shown import Setting, Shown, Table
@@ -105,6 +105,17 @@ def one_neuron(points: np.ndarray) -> tuple[int, str]:
     return neuron.n_iter_, f"{int((neuron.predict(points) == LABELS).sum())} of 4"
 
 
+def joined(places: np.ndarray) -> list[str]:
+    """The names of the four points; those that lie together are named at the first of them, in one label."""
+    words: list[str] = list(NAMES)
+    for k in range(len(words)):
+        for other in range(k):
+            if words[other] and abs(places[k, 0] - places[other, 0]) < 0.25 and abs(places[k, 1] - places[other, 1]) < 0.12:
+                words[other], words[k] = f"{words[other]}, {words[k]}", ""
+                break
+    return words
+
+
 def draw(course: list[Weights], *, frames: int) -> bytes:
     """Input plane, hidden space and error as they change, as a GIF."""
     errors = [float(np.abs(weights.answers(SQUARE) - LABELS).max()) for weights in course]
@@ -121,18 +132,18 @@ def draw(course: list[Weights], *, frames: int) -> bytes:
         colours = LinearSegmentedColormap.from_list("answer", [TINTS[0], "#ffffff", TINTS[1]])
         figure = Figure(figsize=(10, 3.7), dpi=DEMO_DPI, layout="constrained")
         inputs, hidden, curve = figure.subplots(1, 3)
-        bare(inputs, title="inputs, and the answer for each place")
+        inputs.set(xlabel="x1", ylabel="x2")
+        bare(inputs, title="inputs, and each place's answer")
         answer = inputs.imshow(plane[..., 0], extent=(-0.25, 1.25, -0.25, 1.25), origin="lower", cmap=colours, vmin=0, vmax=1)
-        bare(hidden, title="hidden space: the same plane, bent")
+        bare(hidden, title="hidden space: the plane, bent")
         threads = [hidden.plot([], [], color="#c4c4c4", linewidth=0.7)[0] for _ in mesh]
         (border,) = hidden.plot([], [], color="#222222", linewidth=1.2)
-        hidden.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), xlabel="h1", ylabel="h2", aspect="equal")
+        hidden.set(xlim=(-0.1, 1.25), ylim=(-0.1, 1.25), xlabel="h1", ylabel="h2", aspect="equal")
         marks = [hidden.plot([], [], "os"[k], color=COLOURS[k], markersize=9, markeredgecolor="white")[0] for k in LABELS]
-        aside = ((7, 5), (7, 5), (7, -13), (7, 5))  # 01 and 10 end at one place
-        names = [hidden.annotate(n, (0, 0), xytext=o, textcoords="offset points", fontsize=9) for n, o in zip(NAMES, aside, strict=True)]
+        names = [hidden.annotate(n, (0, 0), xytext=(8, 5), textcoords="offset points", fontsize=LABEL) for n in NAMES]
         for place, label, name in zip(SQUARE, LABELS, NAMES, strict=True):
             inputs.plot(*place, "os"[label], color=COLOURS[label], markersize=9, markeredgecolor="white")
-            inputs.annotate(name, place, xytext=(7, 5), textcoords="offset points", fontsize=9)
+            inputs.annotate(name, place, xytext=(7, 5), textcoords="offset points", fontsize=LABEL)
         plain(curve, title=" ", x="epoch", y="largest error of the four")
         (error,) = curve.plot([], [], color=COLOURS[0])
         curve.set(xlim=(0, len(course) + 1), ylim=(0, 1))
@@ -154,6 +165,8 @@ def draw(course: list[Weights], *, frames: int) -> bytes:
             for mark, name, place in zip(marks, names, weights.bent(SQUARE), strict=True):
                 mark.set_data(place[:1], place[1:])
                 name.xy = tuple(place)
+            for name, words in zip(names, joined(weights.bent(SQUARE)), strict=True):
+                name.set_text(words)
             error.set_data(range(1, epoch + 2), errors[: epoch + 1])
             curve.set_title(f"epoch {epoch + 1}", fontsize=10, loc="left")
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from striate.drawing.pictures import curves_picture
-from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, WRONG, drawing, png_bytes, short_name
+from striate.drawing.curves import curves_picture
+from striate.drawing.style import COLOURS, RULE, VAL, beside, curve, drawing, empty, look, name_ticks, panels, plain, png_bytes, powers
 from striate.insight.diagnose import LayerSample, Sample
 from striate.insight.diagnose.states import DRIFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHARES = {"dead": WRONG, "saturated": VAL, "constant": TRAIN, "alike": RIGHT}
+SHARES = {"dead": COLOURS[1], "saturated": COLOURS[0], "constant": COLOURS[4], "alike": COLOURS[3]}
 LEAST = 1e-12  # that is drawn on a scale of powers
-MOST_NAMES = 40  # layers that are named along the axis
+WIDTH = 8.4  # inches
+ROOM = 6.4  # of them for the parts of the network
+LONGEST = 40  # characters of the path of a part
 
 
 def curves_evidence(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -26,33 +27,29 @@ def curves_evidence(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
 
 def gradient_evidence(samples: Sequence[Sample]) -> bytes | None:
     """The signal that reaches each layer and the size of its updates, at the first look, in the middle and at the last."""
-    panels = {
-        "signal": "|dL / d output|, a sample (nats)",
-        "update_ratio": "|change| / |weights|, an update",
-    }
-    seen = {name: _on_log_scale(samples, name) for name in panels}
-    shown = [name for name in panels if seen[name]]
-    if not shown:
+    names = {"signal": "gradient at the output\n(nats, root mean square)", "update_ratio": "update / weights\n(L2 norms)"}
+    seen = {name: found for name in names if (found := _on_log_scale(samples, name))}
+    if not seen:
         return None
+    paths = list(dict.fromkeys(layer.path for sample in samples for layer in sample.layers if _drawn(layer, seen)))
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7.2, 3.0 * len(shown) + 1.2), dpi=DPI, layout="constrained")
-        grid = figure.subplots(len(shown), 1, squeeze=False)
-        for axes, name in zip(grid[:, 0], shown, strict=True):
-            chosen = seen[name]
-            for (step, values), colour in zip(chosen, (TRAIN, VAL, WRONG), strict=False):
-                axes.plot(
-                    list(values), list(values.values()), marker="o", markersize=3.5, linewidth=1.3, color=colour, label=f"step {step:,}"
-                )
-            axes.set_yscale("log")
-            axes.set_ylabel(panels[name])
-            axes.legend(frameon=False, fontsize=8)
-            _name_layers(axes, list(chosen[-1][1]))
+        size = (WIDTH, 2.3 * len(seen) + 1.0 + 0.055 * min(LONGEST, max(map(len, paths))))
+        figure, grid = panels(len(seen), 1, size=size, title="Gradients and updates from the input to the output", sharex=True)
+        for axes, (name, chosen) in zip(grid[:, 0], seen.items(), strict=True):
+            plain(axes, y=names[name])
+            powers(axes, "y")
+            for place, (step, values) in enumerate(chosen):
+                places = [paths.index(path) for path in values]
+                curve(axes, places, list(values.values()), label=f"step {step:,}", **look(place))
             if name == "update_ratio":
-                axes.axhline(1e-3, color="#999999", linewidth=0.8, linestyle="--")
-        grid[0, 0].set_title("Gradients and updates from the input to the output", loc="left", fontsize=11)
+                axes.axhline(1e-3, color=RULE, linewidth=0.8, linestyle="--", label="usual: 0.001")
+            beside(axes)
+        _name_parts(axes, paths)
         return png_bytes(figure)
+
+
+def _drawn(layer: LayerSample, names: Mapping[str, object]) -> bool:
+    return any(getattr(layer, name) is not None for name in names)
 
 
 def _on_log_scale(samples: Sequence[Sample], name: str) -> list[tuple[int, dict[str, float]]]:
@@ -66,48 +63,59 @@ def _on_log_scale(samples: Sequence[Sample], name: str) -> list[tuple[int, dict[
 
 
 def shares_evidence(samples: Sequence[Sample]) -> bytes | None:
-    """The shares of dead, saturated, constant and equal units of each layer, at the last look."""
+    """The shares of dead, saturated, constant and equal units of each layer, at the last look; a healthy network's panel says so."""
     layers = samples[-1].layers if samples else ()
-    bars = [(layer, name) for layer in layers for name in SHARES if _share(layer, name) is not None]
+    measured = [layer for layer in layers if any(getattr(layer, name) is not None for name in SHARES)]
     drifts = {layer.path: layer.drift for layer in layers if layer.drift is not None}
-    if not bars and not drifts:
+    if not measured and not drifts:
         return None
     with drawing():
-        from matplotlib.figure import Figure
-
-        panels = [bool(bars), bool(drifts)]
-        figure = Figure(figsize=(7.2, 3.0 * sum(panels) + 1.2), dpi=DPI, layout="constrained")
-        grid = list(figure.subplots(sum(panels), 1, squeeze=False)[:, 0])
-        grid[0].set_title(f"Parts of the network at step {samples[-1].step:,}", loc="left", fontsize=11)
-        if bars:
-            axes = grid.pop(0)
-            for name, colour in SHARES.items():
-                values = [(place, 100 * (_share(layer, name) or 0)) for place, (layer, kind) in enumerate(bars) if kind == name]
-                if values:
-                    axes.bar([place for place, _ in values], [value for _, value in values], color=colour, label=name)
-            axes.set_ylim(0, 100)
-            axes.set_ylabel("units or outputs (%)")
-            axes.legend(frameon=False, fontsize=8, ncols=4)
-            _name_layers(axes, [layer.path for layer, _ in bars])
+        longest = min(LONGEST, max(len(layer.path) for layer in layers))
+        troubled = any(getattr(layer, name) for layer in measured for name in SHARES)
+        each = 2.0 + 0.055 * longest  # inches
+        heights = [*([each if troubled else 0.7] if measured else []), *([each] if drifts else [])]
+        title = f"Parts of the network at step {samples[-1].step:,}"
+        figure, grid = panels(len(heights), 1, size=(WIDTH, sum(heights) + 0.5), title=title, height_ratios=heights)
+        rows = list(grid[:, 0])
+        if measured:
+            _draw_shares(rows.pop(0), measured)
         if drifts:
-            axes = grid.pop(0)
-            axes.bar(range(len(drifts)), list(drifts.values()), color=VAL)
-            axes.axhline(DRIFT, color="#999999", linewidth=0.8, linestyle="--")
-            axes.set_ylim(0, 1.1 * max(DRIFT, *drifts.values()))
-            axes.set_ylabel("batch norm drift (nats)")
-            _name_layers(axes, list(drifts))
+            _draw_drifts(rows.pop(0), drifts)
         return png_bytes(figure)
 
 
-def _share(layer: LayerSample, name: str) -> float | None:
-    value: float | None = getattr(layer, name)
-    return value
+def _draw_shares(axes: Axes, layers: Sequence[LayerSample]) -> None:
+    """Bars of the parts with a share over 0, as many beside each other as there are kinds of trouble."""
+    kinds = [name for name in SHARES if any(getattr(layer, name) for layer in layers)]
+    troubled = [layer for layer in layers if any(getattr(layer, name) for name in kinds)]
+    looked_for = [name for name in SHARES if any(getattr(layer, name) is not None for layer in layers)]
+    if not troubled:
+        empty(axes, f"None of the {len(layers)} parts that were looked at has units that are {_listed(looked_for)}.")
+        axes.set_title("units or outputs that do nothing")
+        return
+    plain(axes, title=f"units or outputs that do nothing, in {len(troubled)} of {len(layers)} parts", y="share (%)")
+    width = 0.8 / len(kinds)
+    for k, name in enumerate(kinds):
+        at = [place + (k - (len(kinds) - 1) / 2) * width for place in range(len(troubled))]
+        axes.bar(at, [100 * (getattr(layer, name) or 0) for layer in troubled], width, color=SHARES[name], label=name)
+    axes.set(ylim=(0, 100), xlim=(-0.6, max(len(troubled), 4) - 0.4))
+    beside(axes)
+    _name_parts(axes, [layer.path for layer in troubled])
 
 
-def _name_layers(axes: Axes, paths: Sequence[str]) -> None:
-    every = math.ceil(len(paths) / MOST_NAMES)
-    places = range(0, len(paths), every)
-    axes.set_xticks(list(places), [short_name(paths[place], 28) for place in places], rotation=90, fontsize=7, parse_math=False)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+def _draw_drifts(axes: Axes, drifts: Mapping[str, float]) -> None:
+    plain(axes, title=f"batch norms: running statistics against the batch's, at most {max(drifts.values()):.2g} nats", y="drift (nats)")
+    axes.bar(range(len(drifts)), list(drifts.values()), color=VAL)
+    axes.axhline(DRIFT, color=RULE, linewidth=0.8, linestyle="--", label=f"warned of\nfrom {DRIFT:g}")
+    axes.set(ylim=(0, 1.1 * max(DRIFT, *drifts.values())), xlim=(-0.6, max(len(drifts), 4) - 0.4))
+    beside(axes)
+    _name_parts(axes, list(drifts))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _name_parts(axes: Axes, paths: Sequence[str]) -> None:
+    axes.set_xlabel("part of the network")
+    name_ticks(axes.xaxis, paths, ROOM, longest=LONGEST, upright=True)

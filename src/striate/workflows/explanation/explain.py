@@ -19,7 +19,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
-from striate.drawing.pictures import montage
+from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
 from striate.estimators.model import OF_SCORES, Model
 from striate.estimators.segmenter import labels_pixels
@@ -368,11 +368,11 @@ def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Metho
             captions.append(f"{method.replace('_', ' ')}{aim}{areas}")
     across = 1 + len(heats)
     groups = max(1, min(len(images), round(6 / across)))
-    colours = [
-        *(["over the picture red is most"] if any(name in COARSE for name in heats) else []),
-        *(["on black white is most"] if any(name not in COARSE for name in heats) else []),
+    scales = [
+        *([Scale("turbo", "least", "most", "over the picture:")] if any(name in COARSE for name in heats) else []),
+        *([Scale("inferno", "least", "most", "by pixels:")] if any(name not in COARSE for name in heats) else []),
     ]
-    return montage(np.stack(cells), captions, title=f"Where the model looks: {', '.join(colours)}", columns=across * groups)
+    return montage(np.stack(cells), captions, title="Where the model looks", columns=across * groups, scales=scales)
 
 
 def _told(layer: str, randomisation: dict[str, float], notes: Sequence[str]) -> str:

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from striate.core.errors import UsageError
 from striate.core.tables import csv_text
 from striate.data.records import ImageSet
-from striate.drawing.pictures import montage
-from striate.drawing.style import drawing, png_bytes, short_name
+from striate.drawing.pictures import Scale, montage
+from striate.drawing.style import SMALL, beside, colour_bar, drawing, fitted, look, name_ticks, panels, png_bytes, short_name
 from striate.insight import explain as tools
 from striate.workflows.explanation.page import Shown, shaded
-from striate.workflows.tasks.overlays import class_colours
 
 View = Literal["filters", "maps", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -89,32 +88,35 @@ def _norms(found: dict[str, nn.Conv2d]) -> bytes:
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with drawing():
-        from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(max(2.7 * columns, 5.4), 2.6 * rows + 0.2), dpi=120, layout="constrained")
-        figure.suptitle("Norms of the kernels: a row an output channel, a column an input channel", fontsize=9)
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        some = f" of {len(names)} of {len(found)} convolutions" if len(names) < len(found) else ""
+        size = (max(3.1 * columns, 5.4), 2.7 * rows + 0.5)
+        figure, grid = panels(rows, columns, size=size, title=f"Norms of the kernels{some}, each between two channels (L2)")
+        grid = grid.ravel()
         for axes in grid:
             axes.axis("off")
         for axes, name in zip(grid, names, strict=False):
             norms = tools.kernel_norms(found[name].weight).cpu().numpy()
             axes.axis("on")
             image = axes.imshow(norms, aspect="auto", cmap="viridis", vmin=0, interpolation="nearest")
-            figure.colorbar(image, ax=axes, fraction=0.06).ax.tick_params(labelsize=6)
+            colour_bar(figure, image, axes, "norm")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-            axes.set_title(f"{short_name(name, 30)}\n{norms.shape[1]} in, {norms.shape[0]} out", fontsize=7.5, parse_math=False)
-            axes.tick_params(labelsize=6)
+            axes.set(xlabel="input channel", ylabel="output channel")
+            axes.set_title(fitted(f"{name}\n{norms.shape[1]} in, {norms.shape[0]} out", 2.3, SMALL), fontsize=SMALL, parse_math=False)
         return png_bytes(figure)
 
 
 def _maps(subject: Subject) -> list[Shown]:
     maps = tools.maps_of(subject.network, tools.part(subject.network, subject.layer), subject.inputs[:1])
-    cells = np.stack([shaded(channel) for channel in maps[0, :MOST].abs().cpu().numpy()])
+    values = maps[0, :MOST].abs().cpu().numpy()
+    cells = np.stack([shaded(channel) for channel in values])
     heading = f"Feature maps of {subject.layer} for {subject.names[0]}"
-    captions = [f"channel {channel}" for channel in range(len(cells))]
-    return [Shown("maps.png", heading, montage(cells, captions, title=heading), "Absolute values, each map by its own largest.")]
+    some = f"\nthe first {MOST} of {maps.shape[1]} channels" if maps.shape[1] > MOST else ""
+    captions = [f"channel {channel}\nup to {value:.3g}" for channel, value in enumerate(values.max((1, 2)))]
+    drawn = montage(cells, captions, title=heading + some, scales=[Scale("inferno", "0", "what the map goes up to")])
+    return [Shown("maps.png", heading, drawn, "Absolute values, each map by its own largest.")]
 
 
 def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
@@ -146,7 +148,7 @@ def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
 def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     layer = tools.part(subject.network, subject.layer)
     found = tools.most_exciting(subject.network, layer, inputs, top=TOP)
-    strongest = found.values[:, 0].argsort(descending=True)[:CHANNELS].tolist()
+    strongest = (found.values[:, 0] - found.usual).argsort(descending=True)[:CHANNELS].tolist()  # where all saturate, what tells apart
     cells, captions = [], []
     for channel in strongest:
         places = found.images[channel].cpu()
@@ -155,15 +157,24 @@ def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
         for place, heat, value in zip(places.tolist(), heats, found.values[channel].tolist(), strict=True):
             picture = split.images[place]
             cells.append(shaded(heat, picture if picture.shape[2] == 3 else picture.mean(2, keepdims=True)))
-            captions.append(f"channel {channel}: {value:.2f}\nis {short_name(split.classes[split.labels[place]])}")
+            captions.append(
+                f"channel {channel}: {value:.3g}\nusual {found.usual[channel]:.3g}\nis {short_name(split.classes[split.labels[place]])}"
+            )
     heading = f"Pictures that excite channels of {subject.layer} most"
+    told = "\nchannels that rise most over their usual value, the median of all pictures"
     columns = min(TOP, len(split))
     return [
         Shown(
             "units.png",
             heading,
-            montage(np.stack(cells), captions, title=heading, columns=columns),
-            "Colour: where the channel answers, red most.",
+            montage(
+                np.stack(cells),
+                captions,
+                title=heading + told,
+                columns=columns,
+                scales=[Scale("turbo", "least", "most", "the channel answers:")],
+            ),
+            "Colour: where the channel answers, red most. The usual value is the median over all pictures.",
         )
     ]
 
@@ -175,20 +186,16 @@ def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     rows = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(split.classes, means, strict=True)]
     text = csv_text(["class", *range(means.shape[1])], rows).encode()
     heading = f"Mean output of each channel of {subject.layer} by class"
+    high = max(0.15 * len(means), 1.2) if len(means) <= 60 else 9.0  # inches
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 1.2 + min(0.22 * len(means), 12)), dpi=120, layout="constrained")
-        axes = figure.subplots()
+        figure, ((axes,),) = panels(1, 1, size=(9.0, high + 1.4), title=heading)
         order = np.argsort(np.where(np.isnan(means), -np.inf, means).argmax(0), kind="stable")  # channels beside their class
         reach = float(np.nanmax(np.abs(means))) or 1.0
         image = axes.imshow(means[:, order], aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
-        if len(means) <= 60:
-            axes.set_yticks(range(len(means)), [short_name(name) for name in split.classes], fontsize=7.5, parse_math=False)
-        axes.set_xlabel("channels, in the order of the class that they answer to most", fontsize=9)
-        axes.set_ylabel("class of the pictures", fontsize=9)
-        axes.set_title(heading, fontsize=10, parse_math=False)
-        figure.colorbar(image, ax=axes).set_label("mean output", fontsize=9)
+        axes.set(xlabel="number of the channel, in the order of the class that it answers to most", ylabel="class of the pictures")
+        name_ticks(axes.xaxis, [str(channel) for channel in order], 6.4)
+        name_ticks(axes.yaxis, split.classes, high)
+        colour_bar(figure, image, axes, "mean output")
         picture = png_bytes(figure)
     return [Shown("by-class.png", heading, picture), Shown("by-class.csv", heading, text)]
 
@@ -197,27 +204,18 @@ def _layout(method: tools.Embedding, subject: Subject, split: ImageSet, inputs: 
     found = torch.cat([tools.features(subject.network, part) for part in torch.split(inputs, 128)]).cpu().numpy()
     places = tools.embedded(found, method, seed=subject.seed)
     names = {"pca": "principal components", "tsne": "t-SNE", "umap": "UMAP"}
+    axis_names = {"pca": "principal component", "tsne": "t-SNE coordinate (no unit)", "umap": "UMAP coordinate (no unit)"}
     heading = f"{len(split):,} pictures as the classifier reads them, by {names[method]}"
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7.5, 5.5), dpi=120, layout="constrained")
-        axes = figure.subplots()
-        colours = class_colours(len(split.classes)) / 255
+        figure, ((axes,),) = panels(1, 1, size=(8.4, 5.5), title=heading)
         for k, name in enumerate(split.classes):
-            chosen = split.labels == k
+            chosen, kind = split.labels == k, look(k)
             if chosen.any():
-                axes.scatter(places[chosen, 0], places[chosen, 1], s=9, color=colours[k], label=short_name(name), linewidths=0)
-        if len(split.classes) <= 30:
-            legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, markerscale=2)
-            for text in legend.get_texts():
-                text.set_parse_math(False)
-        axes.set_title(heading, fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        if method == "pca":
-            axes.set_xlabel("first principal component", fontsize=9)
-            axes.set_ylabel("second principal component", fontsize=9)
+                axes.scatter(
+                    places[chosen, 0], places[chosen, 1], s=12, color=kind["color"], marker=kind["marker"], label=name, linewidths=0
+                )
+        beside(axes)
+        axes.set(xticks=[], yticks=[], xlabel=f"first {axis_names[method]}", ylabel=f"second {axis_names[method]}")
         picture = png_bytes(figure)
     rows = [[path, split.classes[k], f"{x:.6g}", f"{y:.6g}"] for path, k, (x, y) in zip(split.paths, split.labels, places, strict=True)]
     table = csv_text(["path", "class", "x", "y"], rows).encode()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.drawing.style import DPI, RIGHT, VAL, drawing, png_bytes
+from striate.drawing.style import FAINT, LABEL, RIGHT, VAL, below, drawing, panels, plain, png_bytes, powers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,8 @@ def roofline_picture(layers: Sequence[dict[str, Any]], machine: Machine, *, titl
     """A point for each measured layer with FLOPs, its area its share of their time; both axes logarithmic. A PNG file."""
     shown = [layer for layer in layers if layer.get("share_of_peak")]
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 4.2), dpi=DPI, layout="constrained")
-        axes = figure.subplots()
+        figure, ((axes,),) = panels(1, 1, size=(6.4, 4.5), title=f"{title}: roofline, forward")
+        plain(axes, x="intensity (FLOPs a byte)", y="speed (GFLOP/s)")
         ridge = machine.flops_per_second / machine.bytes_per_second
         intensities = [layer["intensity"] for layer in shown]
         across = np.geomspace(min([0.1, ridge, *intensities]), max([10 * ridge, *intensities]), 200)
@@ -40,11 +38,11 @@ def roofline_picture(layers: Sequence[dict[str, Any]], machine: Machine, *, titl
             reached = [layer["share_of_peak"] * machine.flops_per_second / 1e9 for layer in shown]
             areas = [8 + 400 * layer["forward_ms"] / total for layer in shown]
             axes.scatter(intensities, reached, s=areas, color=VAL, alpha=0.5, linewidths=0, label="layer; area: its share of the time")
-        axes.set_title(f"{title}: roofline, forward", fontsize=11, parse_math=False)
-        axes.set_xlabel("intensity (FLOPs a byte)")
-        axes.set_ylabel("GFLOP/s")
-        axes.grid(color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9, loc="lower right", markerscale=0.6)
+        else:
+            axes.text(0.5, 0.25, "no layer with FLOPs was measured", transform=axes.transAxes, ha="center", color=FAINT, fontsize=LABEL)
+        powers(axes, "x")
+        powers(axes, "y")
+        legend = below(figure, *axes.get_legend_handles_labels())
+        for mark in legend.legend_handles[1:] if legend else []:
+            mark.set_sizes([30])  # type: ignore[union-attr]  # of a scatter
         return png_bytes(figure)

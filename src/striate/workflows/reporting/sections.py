@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.text import command
+from striate.drawing.curves import curves_picture
 from striate.drawing.page import code, facts, figure, folded, pairs, paragraph, table
-from striate.drawing.pictures import curves_picture
 from striate.insight.calibrate.temperature import HIGHEST, LOWEST
 from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate.core.errors import ShapeError
-from striate.drawing.style import DPI, VAL, drawing, png_bytes, short_name
+from striate.drawing.style import LABEL, RULE, VAL, drawing, fitted, panels, plain, png_bytes
 
 MAX_PANELS = 12
 COLUMNS = 4
@@ -36,24 +36,24 @@ def scatter_picture(predicted: np.ndarray, truth: np.ndarray, names: Sequence[st
     columns = min(count, COLUMNS)
     rows = math.ceil(count / columns)
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(max(4.2, columns * SIDE + 0.6), rows * SIDE + 0.7), dpi=DPI, layout="constrained")
-        figure.suptitle(title, fontsize=10, parse_math=False)
-        grid = figure.subplots(rows, columns, squeeze=False)
+        some = f"\nthe first {count} of {len(names)} numbers" if count < len(names) else ""
+        size = (max(4.2, columns * SIDE + 0.6), rows * SIDE + 0.7)
+        figure, grid = panels(rows, columns, size=size, title=f"{title}{some}")
         for place, axes in enumerate(grid.flat):
             if place >= count:
                 axes.set_axis_off()
                 continue
+            plain(axes, title=fitted(names[place], SIDE - 0.6, LABEL))
+            axes.title.set_fontsize(LABEL)
             x, y = truth[:, place], predicted[:, place]
             low, high = min(x.min(), y.min()), max(x.max(), y.max())
             room = 0.05 * (high - low) or 1.0
             limits = (low - room, high + room)
-            axes.plot(limits, limits, color="#b0b0b0", linewidth=0.8, zorder=1)
+            axes.plot(limits, limits, color=RULE, linewidth=0.8, zorder=1)
             axes.scatter(x, y, s=9, alpha=0.5, linewidths=0, color=VAL, zorder=2)
             axes.set(xlim=limits, ylim=limits, aspect="equal")
             axes.tick_params(labelsize=7)
-            axes.set_title(short_name(names[place], 28), fontsize=8, parse_math=False)
-        figure.supxlabel("true", fontsize=8)
-        figure.supylabel("estimated", fontsize=8)
+            axes.locator_params(nbins=4)
+        figure.supxlabel("true", fontsize=LABEL)
+        figure.supylabel("estimated", fontsize=LABEL)
         return png_bytes(figure)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from striate.data.records import ImageSet
-from striate.drawing.style import DPI, RIGHT, TRAIN, VAL, drawing, png_bytes
+from striate.drawing.style import RIGHT, TRAIN, VAL, below, drawing, panels, plain, png_bytes, powers
 from striate.engine.lr_range import EXPLODED, LearningRateRange, learning_rate_range
 from striate.estimators.fitting import Fitting, class_counts, fit_images
 from striate.workflows.training.continuing import Plan
@@ -39,22 +39,14 @@ def with_found_rate(plan: Plan, say: Callable[[str], None]) -> tuple[Plan, bytes
 def range_picture(found: LearningRateRange) -> bytes:
     """The range test as a PNG file: losses over the rate on a logarithmic axis, with both rates marked."""
     with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
-        axes = figure.subplots()
-        axes.set_title("Learning-rate range test", fontsize=11)
-        axes.semilogx(found.rates, found.losses, color="#bbbbbb", linewidth=0.8, label="loss of the batch")
+        figure, ((axes,),) = panels(1, 1, size=(7.2, 4.0), title="Learning-rate range test")
+        plain(axes, x="learning rate", y="loss of the batch (nats)")
+        axes.semilogx(found.rates, found.losses, color="#bbbbbb", linewidth=0.8, label="each batch")
         axes.semilogx(found.rates, found.smoothed, color=TRAIN, linewidth=1.5, label="smoothed")
-        chosen = f"falls fastest: {found.steepest:.3g}, chosen"
-        axes.axvline(found.steepest, color=RIGHT, linewidth=1.2, label=chosen)
+        axes.axvline(found.steepest, color=RIGHT, linewidth=1.2, label=f"falls fastest: {found.steepest:.3g}, chosen")
         axes.axvline(found.tenth_of_lowest, color=VAL, linewidth=1.2, linestyle="--", label=f"lowest / 10: {found.tenth_of_lowest:.3g}")
+        powers(axes, "x")
         low, high = min(found.losses), max(found.smoothed[0], EXPLODED / 2 * min(found.smoothed))
         axes.set_ylim(low - 0.1 * (high - low), high + 0.2 * (high - low))
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
-        axes.grid(color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+        below(figure, *axes.get_legend_handles_labels())
         return png_bytes(figure)

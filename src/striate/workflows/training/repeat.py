@@ -17,7 +17,7 @@ from striate.core.tables import latex_table
 from striate.core.text import Lines, command, in_lines
 from striate.data.folds import folds
 from striate.data.sources import open_data
-from striate.drawing.pictures import bands_picture
+from striate.drawing.curves import bands_picture
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest

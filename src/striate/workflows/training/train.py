@@ -275,7 +275,7 @@ def trained(
 
 def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> TrainReport:
     """The curves drawn, and the report."""
-    from striate.drawing.pictures import curves_picture
+    from striate.drawing.curves import curves_picture
 
     files = RunFolder(folder)
     files.report.mkdir(exist_ok=True)
