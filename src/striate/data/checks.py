@@ -6,14 +6,13 @@ Everything is told of the pictures as the network gets them. The checks of a tra
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.copies import Place, copies
+from striate.data.findings import DataFinding, Kind, Severity
 from striate.data.fitting import IGNORED, placement
 from striate.data.masks import MaskedSet
 from striate.data.records import ImageSet
@@ -31,29 +30,6 @@ RESCALE = (
     "Scale the values to 0..255 before they become 8 bits, with the same two numbers for all pictures: (v - low) / (high - low) * 255. "
     "So look 10 or 12 bits in files of 16, and floats in [0, 1] that were cast to uint8."
 )
-
-Severity = Literal["error", "warning", "note"]  # error: nothing could be learned, or measured
-Kind = Literal[
-    "shared_pictures", "two_labels", "flat_pictures", "faint_pictures", "equal_pictures", "masks_of_one_class", "unlabelled_masks",
-    "absent_classes",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataFinding:
-    """One thing that is wrong with the data, or worth knowing."""
-
-    kind: Kind
-    severity: Severity
-    where: str  # the split
-    evidence: float
-    unit: str  # of the evidence
-    message: str  # the evidence in a sentence
-    remedy: str
-    names: tuple[str, ...] = ()  # the pictures it is about
-
-    def __str__(self) -> str:
-        return f"{self.message}. {self.remedy}"
 
 
 def look(

@@ -19,8 +19,9 @@ from striate.core.targets import TargetSpec, Task
 from striate.data.arrays import as_images
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
-from striate.data.checks import DataFinding, look
+from striate.data.checks import look
 from striate.data.decode import fit_image
+from striate.data.findings import DataFinding
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for

@@ -22,7 +22,7 @@ from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.archives import npz_arrays
-from striate.data.checks import DataFinding
+from striate.data.findings import DataFinding
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings

@@ -18,7 +18,7 @@ from striate.core.errors import RefusedFileError
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import LOCK
 from striate.core.sealed import TEMPORARY
-from striate.data.checks import DataFinding
+from striate.data.findings import DataFinding
 from striate.estimators.model import MODEL_NAME
 from striate.networks.network import Network
 from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config

@@ -15,7 +15,7 @@ from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.core.text import in_lines
-from striate.data.checks import DataFinding
+from striate.data.findings import DataFinding
 from striate.data.layout import Layout
 from striate.data.masks import MaskSource
 from striate.data.omissions import some

@@ -13,7 +13,8 @@ from striate.core.images import Fit, ImageSpec
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.batches import num_batches
-from striate.data.checks import DataFinding, look, refuse_hopeless
+from striate.data.checks import look, refuse_hopeless
+from striate.data.findings import DataFinding
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet
