@@ -22,7 +22,7 @@ from striate.data.augmentation.mixing import mixed_labels, mixed_pictures, partn
 from striate.data.augmentation.places import flipped, shifted_crops
 from striate.data.augmentation.record import Augmentation, PadMode
 from striate.data.prefetch import prepared
-from striate.data.records import ImageSet
+from striate.data.records import ImageSet, num_batches
 
 __all__ = ["Augmentation", "Batch", "Batches", "PadMode", "flipped", "random_bits", "shifted_crops"]
 
@@ -35,12 +35,6 @@ class Batch(NamedTuple):
     images: Tensor  # (N, H, W, C) uint8
     labels: Tensor  # (N,) int64; (N, K) float32 shares of classes where pictures are mixed
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
-
-
-def num_batches(count: int, size: int) -> int:
-    """How many batches of `size` there are of `count` pictures in an epoch; one that is left over alone is not among them."""
-    full, rest = divmod(count, size)
-    return full + (rest > 1 or (rest == 1 and full == 0))
 
 
 class Batches:

@@ -173,3 +173,9 @@ def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str
         found = f"only {classes[0]!r}" if classes else "none"
         raise DataError(f"{name}: a classifier needs at least two classes, got {found}", remedy)
     return tuple(classes)
+
+
+def num_batches(count: int, size: int) -> int:
+    """How many batches of `size` there are of `count` pictures in an epoch; one that is left over alone is not among them."""
+    full, rest = divmod(count, size)
+    return full + (rest > 1 or (rest == 1 and full == 0))

@@ -16,9 +16,9 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.augmentation.record import default_shift
-from striate.data.batches import Augmentation, num_batches
+from striate.data.batches import Augmentation
 from striate.data.masks import MOVES, MaskSource
-from striate.data.records import DataSource
+from striate.data.records import DataSource, num_batches
 from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE

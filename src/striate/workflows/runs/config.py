@@ -16,8 +16,8 @@ from striate.core.images import ImageSpec
 from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
-from striate.data.batches import num_batches
 from striate.data.layout import Layout
+from striate.data.records import num_batches
 from striate.data.splits import Division
 from striate.engine.limits import CUT, CutName, in_effect
 from striate.engine.settings import Count, TrainSettings

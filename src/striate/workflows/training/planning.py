@@ -12,12 +12,11 @@ from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
-from striate.data.batches import num_batches
 from striate.data.checks import look, refuse_hopeless
 from striate.data.findings import DataFinding
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
-from striate.data.records import DataSource, ImageSet
+from striate.data.records import DataSource, ImageSet, num_batches
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
