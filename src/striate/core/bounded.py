@@ -5,12 +5,15 @@ Each reader takes plain files only, builds nothing but numbers, words, lists and
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import math
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +36,12 @@ def read_text(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> s
     Raises:
         RefusedFileError: not a plain file, too large, unreadable, or not UTF-8.
     """
+    return _text(path, read_plain(path, limit=limit, remedy=remedy), remedy, partial(bytes.decode, encoding="utf-8-sig"))
+
+
+def _text(path: Path, data: bytes, remedy: str, decode: Callable[[bytes], str]) -> str:
     try:
-        return read_plain(path, limit=limit, remedy=remedy).decode("utf-8-sig")
+        return decode(data)
     except UnicodeDecodeError as error:
         raise RefusedFileError(f"{path}: is not text in UTF-8: {error}", remedy) from None
 
@@ -55,7 +62,9 @@ def read_json_lines(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = ""
         RefusedFileError: as of `read_json`, or a line is no object; names the line.
     """
     records = []
-    for number, line in enumerate(read_text(path, limit=limit, remedy=remedy).split("\n")[:-1], start=1):
+    whole_letters = codecs.getincrementaldecoder("utf-8-sig")()  # a kill may have cut the last line inside one
+    text = _text(path, read_plain(path, limit=limit, remedy=remedy), remedy, whole_letters.decode)
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
         where = f"{path}, line {number}"
         record = parsed_json(line, where, remedy)
         if not isinstance(record, dict):
@@ -83,7 +92,7 @@ def parsed_yaml(text: str, where: str, *, depth: int = MAX_YAML_DEPTH, remedy: s
     except RefusedFileError:
         raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # ValueError: dates and numbers that do not exist
-        raise RefusedFileError(f"{where}: is no YAML: {' '.join(str(error).split())[:400]}", remedy) from None
+        raise RefusedFileError(f"{where}: is no YAML: {_why(error)}", remedy) from None
     _refuse_out_of_range(content, where, remedy)
     return content
 
@@ -129,11 +138,18 @@ def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = Fal
     except RecursionError:
         raise RefusedFileError(f"{where}: more than {MAX_JSON_DEPTH} levels deep", remedy) from None
     except ValueError as error:
-        raise RefusedFileError(f"{where}: is no JSON: {error}", remedy) from None
+        raise RefusedFileError(f"{where}: is no JSON: {_why(error)}", remedy) from None
     if _is_deeper(data, MAX_JSON_DEPTH):
         raise RefusedFileError(f"{where}: more than {MAX_JSON_DEPTH} levels deep", remedy)
     _refuse_out_of_range(data, where, remedy, any_text=any_text)
     return data
+
+
+def _why(error: Exception) -> str:
+    """What a parser says, on one line; of a number with thousands of digits in words."""
+    if "integer string conversion" in str(error):
+        return f"a whole number of more than {sys.get_int_max_str_digits():,} digits"
+    return " ".join(str(error).split())[:400]
 
 
 def _is_deeper(data: Any, most: int) -> bool:

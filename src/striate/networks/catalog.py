@@ -238,7 +238,7 @@ def described_network(
     try:
         net = Network.from_json(text.decode())
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: cannot be read as a network: it is no text", WRITTEN) from None
+        raise RefusedFileError(f"{path}: cannot be read as a network: it is not text in UTF-8", WRITTEN) from None
     except RefusedFileError as error:
         raise RefusedFileError(f"{path}: {error.message}", error.remedy or WRITTEN) from None
     channels, *extent = net.input_shape

@@ -8,7 +8,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from striate.core.bounded import is_text
+from striate.core.bounded import is_text, parsed_json
 from striate.core.errors import RefusedFileError, ShapeError, UsageError
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
@@ -280,11 +280,7 @@ class Network:
         Raises:
             RefusedFileError: not JSON, or not such data; names the place.
         """
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RefusedFileError(f"network description: not JSON: {error}") from None
-        return cls.from_data(data)
+        return cls.from_data(parsed_json(text, "network description", any_text=True))
 
     @property
     def graph(self) -> Drawing:
