@@ -290,6 +290,12 @@ def test_a_path_that_is_nothing_is_named(path: str):
     assert caught.value.exit_code == 3 and caught.value.remedy
 
 
+def test_a_pipe_in_place_of_data_is_not_said_to_be_missing(tmp_path: Path):
+    os.mkfifo(tmp_path / "digits.npz")
+    with pytest.raises(DataError, match=r"digits\.npz: neither a folder nor a plain file"):
+        open_data(tmp_path / "digits.npz")
+
+
 def test_a_path_that_is_too_long_is_named():
     with pytest.raises(DataError, match="a/b: cannot be opened: File name too long"):
         open_data("a" * 5000 + "/b")

@@ -139,6 +139,23 @@ def test_a_file_that_lists_nothing_is_refused(tmp_path: Path, text: str, words: 
         read_grid(path)
 
 
+def test_a_grid_that_combines_to_more_variants_than_anybody_trains_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"grid: {[['none', 'without norm'] * 5] * 12}")
+
+    with pytest.raises(UsageError, match="grid combines to 1,000,000,000,000 variants, more than 1,000"):
+        read_grid(path)
+
+
+def test_a_grid_that_cannot_be_read_is_told_with_its_own_flag(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "grid.yaml")
+
+    for name, error in (("grid.yaml", RefusedFileError), ("nowhere.yaml", UsageError)):
+        with pytest.raises(error, match=f"{name}: no") as caught:
+            read_grid(tmp_path / name)
+        assert caught.value.remedy.startswith("--grid takes a YAML file")
+
+
 def test_all_edits_that_cannot_be_made_are_named_at_once_and_their_pairs_are_not() -> None:
     edits = ["without norm", "without shortcut", "without branch=5x5", "width 0.5"]
     with pytest.raises(UsageError) as caught:
@@ -367,7 +384,7 @@ def test_there_must_be_an_ablation_to_resume(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no ablation to go on with"):
         ablate(AblateRequest(resume=tmp_path))
     (tmp_path / "ablation.json").write_text("[")
-    with pytest.raises(DataError, match="cannot read the ablation"):
+    with pytest.raises(RefusedFileError, match=r"ablation\.json: is no JSON"):
         ablate(AblateRequest(resume=tmp_path))
 
 
@@ -540,3 +557,57 @@ def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file
     assert (folder / "report" / "lesion" / "lesion.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "best.safetensors").read_bytes() == held
     assert "lesion" in lesion_summary(report)
+
+
+# ---- what others left in the folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("ablation.json", "[" * 100_000, "ablation.json: more than 500 levels deep"),
+        ("ablation.json", '{"variants": []}', "ablation.json: lacks network"),
+        ("trials.jsonl", "null\n", "trials.jsonl, line 1: must be an object, got None"),
+        ("trials.jsonl", '{"trial": "baseline seed 0"}\n', "trials.jsonl, line 1: lacks result"),
+        (
+            "trials.jsonl",
+            '{"trial": "baseline seed 0", "result": {"status": "failed"}}\n',
+            "trials.jsonl, line 1: lacks result.failed.message",
+        ),
+        ("trials/baseline/seed-0/result.json", "[]", "result.json: must hold names and values, got"),
+        ("trials/baseline/seed-0/result.json", '{"status": "odd"}', "result.json: .*'odd'"),
+    ],
+)
+def test_a_damaged_file_of_an_ablation_is_refused_by_name(
+    done: tuple[Any, Path, Listener], tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(done[1], folder)
+    (folder / "trials.jsonl").unlink()
+    (folder / name).write_text(text)
+
+    with pytest.raises(RefusedFileError, match=words):
+        ablate(AblateRequest(resume=folder, data=drawn()))
+
+
+@pytest.mark.parametrize("name", ["ablation.json", "trials.jsonl", "trials/baseline/seed-0/result.json"])
+def test_a_pipe_in_place_of_a_file_of_an_ablation_is_not_waited_for(done: tuple[Any, Path, Listener], tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(done[1], folder)
+    (folder / "trials.jsonl").unlink()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+
+    with pytest.raises(RefusedFileError, match=f"{name}: not a plain file"):
+        ablate(AblateRequest(resume=folder, data=drawn()))
+
+
+@pytest.mark.parametrize(("field", "value"), [("seeds", 10**12), ("seeds", "2"), ("hang_after", -1), ("first_seed", -1), ("variants", [])])
+def test_a_field_of_the_plan_out_of_range_is_refused_by_name(
+    done: tuple[Any, Path, Listener], tmp_path: Path, field: str, value: object
+) -> None:
+    plan = json.loads((done[1] / "ablation.json").read_text())
+    (tmp_path / "ablation.json").write_text(json.dumps({**plan, field: value}))
+
+    with pytest.raises(RefusedFileError, match=f"ablation.json: {field}: "):
+        ablate(AblateRequest(resume=tmp_path, data=drawn()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -266,6 +267,9 @@ def test_what_is_not_there_or_no_safetensors_file_is_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="--pretrained nowhere: no such run folder or file"):
         open_weights("nowhere", "resnet18")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(RefusedFileError, match=r"pipe\.safetensors: not a plain file"):
+        open_weights(tmp_path / "pipe.safetensors", "resnet18")
     with pytest.raises(RefusedFileError, match="pickle or PyTorch archive"):
         open_weights(tmp_path / "weights.pth", "resnet18")
     with pytest.raises(RefusedFileError, match=r"weights\.safetensors: not a safetensors file"):

@@ -81,7 +81,8 @@ def _opened(
         return open_npz(path, task=task, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
-    raise DataError(f"{path}: no such folder or file", near(path, "Give a folder of pictures, an .npz file, or a named set."))
+    problem = "neither a folder nor a plain file" if path.exists() else "no such folder or file"
+    raise DataError(f"{path}: {problem}", near(path, "Give a folder of pictures, an .npz file, or a named set."))
 
 
 def _refuse_task(data: object, task: Task | None) -> None:

@@ -119,7 +119,7 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
     if path.is_dir() and not (path / MODEL_NAME).is_file():
         raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
     path = path / MODEL_NAME if path.is_dir() else path
-    if not path.is_file():
+    if not path.exists():
         remedy = near(path, "Give a run, a .safetensors file, or the word timm.")
         raise UsageError(f"--pretrained {source}: no such run folder or file", remedy)
     try:

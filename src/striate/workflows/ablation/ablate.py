@@ -17,17 +17,19 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, EnvironmentFault, InterruptedRun, UsageError
+from striate.core.bounded import read_text
+from striate.core.errors import EnvironmentFault, InterruptedRun, UsageError
 from striate.core.files import write_json
 from striate.core.intervals import Interval, Paired, holm, paired_difference, paired_share_difference, share_interval, t_interval
-from striate.core.journal import Journal, read_journal
+from striate.core.journal import Journal
 from striate.core.locks import RunLock
 from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
 from striate.data.recorded import SplitRecord
 from striate.networks.network import Network
+from striate.workflows.ablation.record import JOURNAL, PLAN, START_AGAIN, Result, read_plan, read_result, read_results
 from striate.workflows.ablation.report import terminal_table, write_report
-from striate.workflows.ablation.trials import Result, Trial, in_processes, in_this_process, lacks_ray, left_result, on_ray
+from striate.workflows.ablation.trials import Trial, in_processes, in_this_process, lacks_ray, on_ray
 from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import with_checked_fields
@@ -39,7 +41,6 @@ from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence, Watch
 from striate.workflows.training.runs import new_run_folder
 
-PLAN, JOURNAL = "ablation.json", "trials.jsonl"
 UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
 TIMED_STEPS = 5  # of each variant, to make their times equal
 
@@ -128,7 +129,7 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
         raise UsageError("--retry-failed needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is not None:
         folder, laid_out = request.resume, None
-        if not (folder / PLAN).is_file():
+        if not (folder / PLAN).exists() and not (folder / PLAN).is_symlink():
             raise UsageError(f"{folder}: holds no ablation to go on with", f"Name the folder with {PLAN}.")
     else:
         laid_out = _laid_out(request, watch)
@@ -140,7 +141,7 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
             write_record(folder, record)
             write_json(folder / PLAN, held)
         else:
-            held = _read_plan(folder)
+            held = read_plan(folder)
         results, repeated = _run(folder, held, request, watch)
         report = _report(folder, held, results, repeated, time.monotonic() - started)
         write_report(folder, report, TypeAdapter(AblateReport).dump_python(report, mode="json"))
@@ -222,21 +223,11 @@ def _augmentation(plan: Plan, one: Variant) -> Augmentation:
     return plan.fitting.augmentation if one.augmented else Augmentation()
 
 
-def _read_plan(folder: Path) -> dict[str, Any]:
-    try:
-        held = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / PLAN}: cannot read the ablation: {error}", "Start it again in a new folder.") from None
-    if not isinstance(held, dict) or not isinstance(held.get("variants"), list):
-        raise DataError(f"{folder / PLAN}: is not an ablation", "Start it again in a new folder.")
-    return held
-
-
 def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
     """The trials, those of the first seed first, all on one split."""
     trials, test = [], bool(held.get("test"))
     held_split = RunFolder(folder).split
-    split = held_split.read_text(encoding="utf-8") if held_split.is_file() else None
+    split = read_text(held_split, remedy=START_AGAIN) if held_split.exists() else None
     for seed in range(held["first_seed"], held["first_seed"] + held["seeds"]):
         for one in held["variants"]:
             config = {**held["config"], "network": held["network"]}
@@ -262,12 +253,12 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
     """The result of each trial by its key, and how many were there before."""
     trials = trials_of(folder, held)
     path = folder / JOURNAL
-    results = {record["trial"]: record["result"] for record in read_journal(path)} if path.exists() else {}
+    results = read_results(path)
     if request.retry_failed:
         results = {key: result for key, result in results.items() if result["status"] not in UNFINISHED}
     with Journal(path) as journal:
         for one in trials:
-            if one.key in results or (result := left_result(one)) is None:
+            if one.key in results or (result := read_result(one.folder)) is None:
                 continue
             if not (request.retry_failed and result["status"] in UNFINISHED):
                 results[one.key] = _noted(journal, one, result)

@@ -24,6 +24,7 @@ from striate.engine.fit import validate
 from striate.engine.step import InParts
 from striate.estimators.fitting import EpochRow, FittingRun, fit_images
 from striate.estimators.model import Model, load
+from striate.workflows.ablation.record import RESULT
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import run
@@ -31,7 +32,7 @@ from striate.workflows.training.running import run
 if TYPE_CHECKING:
     from torch import Tensor
 
-RESULT, HEARTBEAT = "result.json", "heartbeat"
+HEARTBEAT = "heartbeat"
 LAST_WORDS = 400  # characters of a failure that a trial's row tells
 GRADIENT_IMAGES = 128  # of the training split, on which the gradients by depth are taken
 INTERRUPTED = 6  # the exit code of a trial that was asked to stop

@@ -18,7 +18,8 @@ from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
-from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, RESULT, trial
+from striate.workflows.ablation.record import RESULT, Result, read_result
+from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, trial
 from striate.workflows.runs.folder import RunFolder
 
 POLL_SECONDS = 0.05
@@ -44,9 +45,6 @@ class Trial:
     def key(self) -> str:
         """What the journal calls it."""
         return f"{self.variant} seed {self.seed}"
-
-
-Result = dict[str, Any]
 
 
 def prepare(one: Trial, folder: Path | None = None) -> Path:
@@ -79,15 +77,6 @@ def _wait_for_the_last(folder: Path) -> None:
             time.sleep(POLL_SECONDS)
         else:
             return
-
-
-def left_result(one: Trial) -> Result | None:
-    """What a trial wrote that ended when nobody listened any more."""
-    path = one.folder / RESULT
-    if not path.is_file():
-        return None
-    result: Result = json.loads(path.read_text(encoding="utf-8"))
-    return result
 
 
 def in_this_process(trials: Sequence[Trial], data: Any) -> Iterator[tuple[Trial, Result]]:
@@ -168,7 +157,7 @@ def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) 
         process.kill()
         process.wait()
         return {"status": "hung", "message": f"no update for {hang_after:g} s"}
-    if (result := left_result(one)) is not None:
+    if (result := read_result(one.folder)) is not None:
         return result
     words = (one.folder / "output.txt").read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2][-LAST_WORDS:]
     how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from striate.workflows.recipes.files import safe_yaml
 
 VERBS = ("without", "swap", "split-kernels", "factorize", "head", "width", "depth")
 ROLES = ("activation", "pooling", "norm")  # that swap takes
+MOST_VARIANTS = 1000  # of a grid
+GRID = "--grid takes a YAML file with 'variants', names with lists of edits, or 'grid', lists of edits to combine."
 NOTHING = "none"  # an edit of a grid that leaves things as they are
 BASELINE = "baseline"
 AUGMENTATION = "without augmentation"  # the one edit of the training
@@ -163,7 +166,7 @@ def read_grid(path: Path) -> dict[str, tuple[str, ...]]:
         UsageError: the file holds something else; names the place.
         RefusedFileError: it is no plain YAML.
     """
-    content = safe_yaml(path)
+    content = safe_yaml(path, remedy=GRID)
     if not isinstance(content, Mapping) or not content or set(content) - {"variants", "grid"}:
         raise UsageError(f"{path}: must hold 'variants' (names with lists of edits) or 'grid' (lists of edits to combine), or both")
     found: dict[str, tuple[str, ...]] = {}
@@ -175,7 +178,10 @@ def read_grid(path: Path) -> dict[str, tuple[str, ...]]:
     axes = content.get("grid") or []
     if not isinstance(axes, list):
         raise UsageError(f"{path}: grid must be a list of lists of edits, got {axes!r}")
-    for words in itertools.product(*(_words(path, f"grid {i}", axis) for i, axis in enumerate(axes, 1))) if axes else ():
+    lists = [_words(path, f"grid {i}", axis) for i, axis in enumerate(axes, 1)]
+    if (count := math.prod(map(len, lists))) > MOST_VARIANTS:
+        raise UsageError(f"{path}: grid combines to {count:,} variants, more than {MOST_VARIANTS:,}", "Take fewer edits, or several grids.")
+    for words in itertools.product(*lists) if lists else ():
         chosen = tuple(word for word in words if word != NOTHING)
         if chosen:
             found[" + ".join(chosen)] = chosen

@@ -16,6 +16,7 @@ from striate.engine.settings import TrainSettings
 from striate.workflows.runs.config import FIELDS
 
 MAX_BYTES = 2**18
+RECIPE = "--recipe takes the name of a recipe or a YAML file with settings."
 KNOWN = {
     "settings": tuple(field.name for field in dataclasses.fields(TrainSettings)),
     "augmentation": tuple(field.name for field in dataclasses.fields(Augmentation)),
@@ -58,13 +59,13 @@ def check_names(path: Path, group: str, part: Mapping[Any, Any], known: tuple[st
             raise UnknownNameError(f"name in {path}:", f"{group}{name}", [group + each for each in known], f"Known: {', '.join(known)}.")
 
 
-def safe_yaml(path: Path) -> Any:
-    """The plain data of a YAML file.
+def safe_yaml(path: Path, *, remedy: str = RECIPE) -> Any:
+    """The plain data of a YAML file; errors advise `remedy`.
 
     Raises:
         UsageError: it cannot be read.
         RefusedFileError: see `read_recipe_file`.
     """
     if path.is_dir() or not path.exists():
-        raise UsageError(f"{path}: no such file", near(path, "--recipe takes the name of a recipe or a YAML file."))
-    return read_yaml(path, limit=MAX_BYTES)
+        raise UsageError(f"{path}: no such file", near(path, remedy))
+    return read_yaml(path, limit=MAX_BYTES, remedy=remedy)

@@ -166,4 +166,6 @@ def first_fault(error: ValidationError, name: str = "") -> str:
         return f"unknown field {field}"
     said = str(first["msg"])
     got = repr(first["input"])
-    return f"{field}: {said[:1].lower() + said[1:]}, got {got if len(got) <= 80 else got[:80] + '...'}"
+    if not field and first["type"] in ("dict_type", "dataclass_type", "model_attributes_type"):
+        said = "must hold names and values"
+    return f"{field}{': ' if field else ''}{said[:1].lower() + said[1:]}, got {got if len(got) <= 80 else got[:80] + '...'}"
