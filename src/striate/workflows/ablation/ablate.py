@@ -26,6 +26,7 @@ from striate.core.locks import RunLock
 from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
 from striate.data.recorded import SplitRecord
+from striate.data.records import num_batches
 from striate.networks.network import Network
 from striate.workflows.ablation.record import JOURNAL, PLAN, START_AGAIN, Result, read_plan, read_result, read_results
 from striate.workflows.ablation.report import terminal_table, write_report
@@ -195,7 +196,7 @@ def _cut(lines: Sequence[str], most: int = 24) -> list[str]:
 def _steps(plan: Plan, variants: Sequence[Variant], budget: str) -> list[int]:
     """The updates of each variant on the budget."""
     settings = plan.fitting.settings
-    steps = settings.steps or settings.epochs * math.ceil(len(plan.train_set) / settings.batch_size)
+    steps = settings.steps or settings.epochs * num_batches(len(plan.train_set), settings.batch_size)
     if budget == "epochs":
         return [steps] * len(variants)
     costs = [float(one.network.macs) if budget == "macs" else _seconds_a_step(plan, one) for one in variants]

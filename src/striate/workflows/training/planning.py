@@ -256,7 +256,8 @@ def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
 
 def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:
     """When the training stops before its end, where it may."""
-    if settings.patience is None:
+    never = settings.patience is None or (settings.steps is None and settings.patience >= settings.epochs)
+    if never:
         return ()
     epochs = f"{settings.patience} epoch{'s' if settings.patience != 1 else ''}"
     return (f"stops     after {epochs} without a better val {settings.monitor.replace('_', ' ').replace('f1', 'F1')}",)

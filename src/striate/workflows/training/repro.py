@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import RefusedFileError
 from striate.core.text import Lines, in_lines
+from striate.data.records import num_batches
 from striate.engine.checkpoints import CheckpointStore
 from striate.networks.foreign import with_module
 from striate.networks.model_file import read_model
@@ -121,7 +121,7 @@ def say_edits(files: RunFolder, config: RunConfig, info: Mapping[str, Any], say:
 def stages(plan: Plan) -> Iterator[Plan]:
     """The training as it was first planned, and then with each extension, which is taken to have been made at its end."""
     settings, extensions = plan.fitting.settings, plan.config.extended_by
-    an_epoch = math.ceil(len(plan.train_set) / settings.batch_size)
+    an_epoch = num_batches(len(plan.train_set), settings.batch_size)
     for number in range(len(extensions) + 1):
         later = sum(extensions[number:])
         if settings.steps is None:
