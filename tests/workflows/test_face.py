@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 import striate
-from striate.core.errors import UsageError
+from striate.core.errors import DataError, UsageError
 
 VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
 VERBS += ("report", "repro", "train")
 README = Path(__file__).parents[2] / "README.md"
+MODEL = striate.Model.of(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), input_size=32, classes=("a", "b"))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,32 @@ def test_every_verb_is_a_function_of_striate_with_an_example():
         assert function.__module__ == "striate.workflows.face"
         if verb != "predict":
             assert f"`striate.{verb}(" in function.__doc__
+
+
+def test_a_module_of_the_users_own_trains_as_module_or_as_network(photos: Path, tmp_path: Path):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16 * 3, 2))
+    asked = {"epochs": 1, "image_size": 16, "batch_size": 4}
+
+    reports = [striate.train(photos, **{name: module}, **asked, output=tmp_path / name) for name in ("module", "network")]
+    repeated = striate.repeat(photos, seeds=2, module=module, **asked, output=tmp_path / "seeds")
+
+    assert reports[0].val == reports[1].val
+    assert striate.evaluate(reports[0].run, split="val", module=module).accuracy == reports[0].val.accuracy
+    assert len(repeated.repetitions) == 2
+
+
+def test_what_predict_leaves_out_is_warned_of_at_the_line_that_calls_it(run: Path, photos: Path, tmp_path: Path):
+    shutil.copy(photos / "test" / "dark" / "0.png", tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+
+    with pytest.warns(UserWarning, match="notes.txt") as warned:
+        striate.predict(run, tmp_path)
+
+    assert warned[0].filename == __file__
+
+
+def test_runs_are_compared_as_arguments_or_as_a_list(run: Path):
+    assert [row.name for row in striate.compare([run, "lenet5"]).subjects] == [row.name for row in striate.compare(run, "lenet5").subjects]
 
 
 def test_a_run_is_repeated_and_a_training_is_repeated_from_seeds(run: Path, photos: Path, tmp_path: Path):
@@ -148,10 +177,69 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
             lambda: striate.ablate("lenet5", "digits", "without norm", epochs=3),
             "epochs: is of the training\nSay training={'epochs': 3}.",
         ),
+        (
+            lambda: striate.train("photos", "lenet5"),
+            (
+                "train: only data can be given by place, all else by name\n"
+                "For example striate.train('photos/', network='resnet18', epochs=30)."
+            ),
+        ),
+        (
+            lambda: striate.evaluate("run", "photos", "val"),
+            (
+                "evaluate: only model and data can be given by place, all else by name\n"
+                "For example striate.evaluate(model, 'photos/', split='test')."
+            ),
+        ),
+        (lambda: striate.evaluate(MODEL, "val"), "val: no data set or folder, but a split\nSay --split val, or in Python split='val'."),
+        (
+            lambda: striate.ablate("run", without=("norm",)),
+            (
+                "ablate: missing the argument: 'data'\n"
+                "For example striate.ablate('resnet20_cifar', 'cifar10', 'without shortcut', 'swap activation=tanh')."
+            ),
+        ),
+        (striate.demo, "demo: missing the argument: 'name'\nFor example striate.demo('hopfield')."),
+        (
+            lambda: MODEL.predict(np.zeros((1, 32, 32), np.uint8), top_k=3),
+            "unknown argument 'top_k'\nDid you mean top? For example model.predict(['a.jpg', 'b.png'], top=3).",
+        ),
+        (
+            lambda: MODEL.predict("nowhere.jpg"),
+            "nowhere.jpg: no such file\nCheck the name.",
+        ),
+        (
+            lambda: MODEL.predict("nowhere/*.jpg"),
+            "nowhere/*.jpg: no such file\nNo file fits the pattern: check it. In Python, give what glob.glob finds.",
+        ),
+        (lambda: striate.load(MODEL), "load: the Model is loaded already\nUse it as it is."),
+        (
+            lambda: striate.network("lenet5", classes=3),
+            (
+                "unknown argument 'classes'\nDid you mean num_classes? "
+                "For example striate.network('lenet5', num_classes=10, in_channels=1, input_size=32)."
+            ),
+        ),
+        (
+            lambda: striate.network("lenet5").without(["norm"]),
+            "without: takes one part at a time, as a text, got ['norm']\nFor example net.without('norm').without('shortcut').",
+        ),
+        (
+            lambda: striate.network("lenet5").swap("activation", "tanh"),
+            "swap: wants its arguments by name\nFor example net.swap(activation='tanh').",
+        ),
+        (
+            lambda: striate.network("lenet5").swap(act="tanh"),
+            "unknown argument 'act'\nDid you mean activation? For example net.swap(activation='tanh').",
+        ),
+        (
+            lambda: striate.train("digits", network="lenet5", module=object()),
+            "network and module both name what is trained\nSay one of them.",
+        ),
     ],
 )
 def test_a_near_miss_names_the_right_form(call, words):
-    with pytest.raises(UsageError) as error:
+    with pytest.raises((UsageError, DataError)) as error:
         call()
 
     assert str(error.value) == words

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.errors import DataError, EnvironmentFault, UsageError
 
 MOST_LISTED = 10_000  # names of a folder that are compared with one that is not there
 
@@ -76,3 +76,10 @@ def near(path: Path | str, remedy: str = "") -> str:
     found = [one if one.exists() else place.with_name(name) for one, name in zip(found, alike, strict=True)]
     question = f"Did you mean {' or '.join(map(str, found))}?" if found else ""
     return f"{question} {remedy}".strip()
+
+
+def no_such_file(path: Path | str, what: str = "file") -> DataError:
+    """The error for a path that leads nowhere, such as a pattern that fits nothing."""
+    is_pattern = any(sign in str(path) for sign in "*?[")
+    remedy = "No file fits the pattern: check it. In Python, give what glob.glob finds." if is_pattern else near(path, "Check the name.")
+    return DataError(f"{path}: no such {what}", remedy)

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from striate.core.errors import DataError, StriateError
 from striate.core.images import ImageSpec
 from striate.core.memory import MemoryShare
-from striate.core.places import near
+from striate.core.places import no_such_file
 from striate.data.fitting import fit_image
 from striate.data.kinds import DECODED
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
@@ -163,10 +163,10 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
     except StriateError:
         raise
+    except FileNotFoundError:
+        raise no_such_file(shown) from None
     except Image.DecompressionBombError:  # Pillow's own limit, in files that claim even more
         raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in all", "Scale the picture down.") from None
-    except FileNotFoundError:
-        raise DataError(f"{shown}: no such file", near(str(shown), "Check the name.")) from None
     except DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "a part is missing"
         raise DataError(f"{shown}: cannot be read as a picture: {reason}", REMEDY) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.core.errors import DataError
-from striate.core.places import near
+from striate.core.places import no_such_file
 from striate.data.kinds import DECODED, is_picture_by_name, not_decoded, picture_format
 from striate.data.omissions import LOOP, NO_PICTURE, NOWHERE, OF_OURS, OF_SYSTEMS, TWICE, Ledger, no_pictures
 
@@ -294,8 +294,9 @@ def _is_folder(path: Path) -> bool:
     """
     try:
         return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise no_such_file(path, "file or folder") from None
     except OSError as error:
-        why = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
-        raise DataError(f"{path}: {why}", near(path, "Check the name.")) from None
+        raise DataError(f"{path}: {error.strerror or error}", "Check the name.") from None
     except ValueError:  # a name with a zero byte
-        raise DataError(f"{str(path)!r}: no such file or folder", "Check the name.") from None
+        raise no_such_file(repr(str(path)), "file or folder") from None

@@ -14,7 +14,7 @@ from striate.data.arrays import open_arrays, open_npz
 from striate.data.folder import open_folder
 from striate.data.layout import Layout
 from striate.data.named import NAMED, open_named
-from striate.data.records import DataSource
+from striate.data.records import SPLITS, DataSource
 
 
 def open_data(
@@ -80,6 +80,8 @@ def _opened(
             )
         return open_npz(path, task=task, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
+        if spec in SPLITS:
+            raise UsageError(f"{spec}: no data set or folder, but a split", f"Say --split {spec}, or in Python split={spec!r}.")
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     problem = "neither a folder nor a plain file" if path.exists() else "no such folder or file"
     raise DataError(f"{path}: {problem}", near(path, "Give a folder of pictures, an .npz file, or a named set."))

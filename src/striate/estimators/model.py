@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, scores_of
+from striate.core.calls import call_as_in
 from striate.core.devices import choose_device
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
@@ -270,6 +271,7 @@ class Model:
             chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
         return finite_outputs(np.concatenate(chunks), names) if chunks else np.zeros((0, len(self.classes)))
 
+    @call_as_in("model.predict(['a.jpg', 'b.png'], top=3)")
     def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
         """What the model answers to pictures: classes, labels, numbers or masks.
 
@@ -376,18 +378,22 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return shares
 
 
+@call_as_in("striate.load('runs/train/digits-001', device='cuda')")
 def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
     """The model of a run folder or of a `.safetensors` file; of a module of the user's own, which no file holds, with that `module`.
 
     Raises:
-        UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in.
+        UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in; or `source`
+            is a Model, which is loaded already.
         RefusedFileError: the file is not a Striate model, or damaged.
     """
+    if isinstance(source, Model):
+        raise UsageError("load: the Model is loaded already", "Use it as it is.")
     try:
         path = Path(source)
     except TypeError:
         remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
-        raise UsageError(f"wanted a run folder, a model file or a Model, got a {type(source).__name__}", remedy) from None
+        raise UsageError(f"wanted a run folder or a model file, got a {type(source).__name__}", remedy) from None
     if not path.exists():
         raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder or a .safetensors model file."))
     if path.is_dir():

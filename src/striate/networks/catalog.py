@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from striate.core.calls import call_as_in
 from striate.core.errors import RefusedFileError, ShapeError, UnknownNameError, UsageError
 from striate.core.files import read_plain
 from striate.core.places import near
@@ -161,6 +162,7 @@ CATALOG: dict[str, Entry] = {
 # fmt: on
 
 
+@call_as_in("striate.network('lenet5', num_classes=10, in_channels=1, input_size=32)")
 def network(
     name: str | PathLike[str],
     num_classes: int | None = None,

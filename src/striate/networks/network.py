@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from striate.core.bounded import is_text, parsed_json
+from striate.core.calls import call_as_in
 from striate.core.errors import RefusedFileError, ShapeError, UsageError
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
@@ -150,12 +151,14 @@ class Network:
         """The same description for another input."""
         return dataclasses.replace(self, input_shape=tuple(input_shape))
 
+    @call_as_in("net.without('norm')")
     def without(self, what: str) -> Network:
         """The network without the parts that `what` means: a role, a kind, a name or a path; see `edits.without`."""
         from striate.networks.edits import without
 
         return without(self, what)
 
+    @call_as_in("net.swap(activation='tanh')")
     def swap(
         self,
         *,

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
 from striate.estimators.estimates import Estimates
@@ -48,6 +49,7 @@ from striate.workflows.training.running import Watch
 from striate.workflows.training.train import train as train_request
 
 
+@call_as_in("striate.train('photos/', network='resnet18', epochs=30)")
 def train(data: Any, *, network: Any = None, watch: Watch | None = None, **fields: Any) -> TrainReport:
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
@@ -56,14 +58,28 @@ def train(data: Any, *, network: Any = None, watch: Watch | None = None, **field
         network: A name of the catalogue, `timm:NAME`, `torchvision:NAME`, a Network, or a torch module, which is not changed itself;
             chosen by the data when left out.
         watch: Who follows the training; nobody by default.
-        **fields: The other fields of `TrainRequest`.
+        **fields: The other fields of `TrainRequest`; `module`, as for the other verbs, is a torch module to train.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.train.train` raises.
     """
-    return train_request(with_checked_fields(TrainRequest, data=data, network=network, **fields), watch=watch)
+    return train_request(with_checked_fields(TrainRequest, data=data, **with_module({"network": network, **fields})), watch=watch)
 
 
+def with_module(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a training, in which `module`, as the other verbs call a torch module of the user's own, is its network.
+
+    Raises:
+        UsageError: there is a network beside it.
+    """
+    if "module" not in fields:
+        return fields
+    if fields.get("network") is not None:
+        raise UsageError("network and module both name what is trained", "Say one of them.")
+    return {name: value for name, value in fields.items() if name != "module"} | {"network": fields["module"]}
+
+
+@call_as_in("striate.evaluate(model, 'photos/', split='test')")
 def evaluate(
     model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] | None = None, **fields: Any
 ) -> EvaluateReport | SegmentReport | TargetReport:
@@ -81,6 +97,7 @@ def evaluate(
     return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
 
 
+@call_as_in("striate.predict(model, 'photos/', top=3)")
 def predict(
     model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1, module: Any = None
 ) -> Predictions | Segmentations | Estimates:
@@ -99,10 +116,11 @@ def predict(
 
     loaded = model_of(model, device="cpu", module=module)
     if isinstance(pictures, str | PathLike):
-        pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=4))
+        pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=6))
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 
+@call_as_in("striate.ablate('resnet20_cifar', 'cifar10', 'without shortcut', 'swap activation=tanh')")
 def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **fields: Any) -> AblateReport:
     """Train a network without its parts: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
 
@@ -146,6 +164,7 @@ def _first(value: Any) -> str:
     return str(next(iter(value), "..."))
 
 
+@call_as_in("striate.demo('hopfield')")
 def demo(name: str, **fields: Any) -> DemoReport:
     """One of the classical networks or building blocks shown: `striate.demo("hopfield").tables`.
 
@@ -159,6 +178,7 @@ def demo(name: str, **fields: Any) -> DemoReport:
     return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
 
 
+@call_as_in("striate.diagnose('runs/train/digits-001')")
 def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> DiagnoseReport:
     """What is wrong with a training: `striate.diagnose("runs/train/digits-001").findings`.
 
@@ -173,6 +193,7 @@ def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> Diagn
     return diagnose_request(with_checked_fields(DiagnoseRequest, run=given_path(run, "run"), data=data, **fields))
 
 
+@call_as_in("striate.profile('resnet18')")
 def profile(network: Any, **fields: Any) -> ProfileReport:
     """What a network costs: `striate.profile("resnet18").measured.latencies`.
 
@@ -190,15 +211,18 @@ def compare(*subjects: Any, **fields: Any) -> CompareReport:
     """Networks or runs side by side: `striate.compare("runs/train/a-001", "runs/train/b-001").pairs`.
 
     Args:
-        *subjects: Two or more of what `profile` takes.
+        *subjects: Two or more of what `profile` takes, or one list of them.
         **fields: The other fields of `CompareRequest`.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.compare.compare` raises.
     """
-    return compare_request(with_checked_fields(CompareRequest, subjects=subjects, **fields))
+    if len(subjects) == 1 and isinstance(subjects[0], list | tuple):
+        (subjects,) = subjects
+    return compare_request(with_checked_fields(CompareRequest, subjects=tuple(subjects), **fields))
 
 
+@call_as_in("striate.calibrate('runs/train/digits-001', coverage=0.95)")
 def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> CalibrateReport:
     """An honest confidence, in a model file of its own: `striate.calibrate("runs/train/digits-001", coverage=0.95).output`.
 
@@ -213,6 +237,7 @@ def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: An
     return calibrate_request(with_checked_fields(CalibrateRequest, run=model, data=data, **fields))
 
 
+@call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))")
 def explain(model: Model | str | PathLike[str], *pictures: str | PathLike[str], **fields: Any) -> ExplainReport:
     """What a model looks at: `striate.explain("runs/train/digits-001", "new/", methods=("grad_cam", "occlusion")).output`.
 
@@ -227,6 +252,7 @@ def explain(model: Model | str | PathLike[str], *pictures: str | PathLike[str], 
     return explain_request(with_checked_fields(ExplainRequest, run=model, pictures=tuple(map(Path, pictures)), **fields))
 
 
+@call_as_in("striate.attack('runs/train/digits-001', attacks=('fgsm', 'pgd'))")
 def attack(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> AttackReport:
     """How a model is fooled: `striate.attack("runs/train/digits-001", attacks=("fgsm", "pgd")).results`.
 
@@ -241,6 +267,7 @@ def attack(model: Model | str | PathLike[str], data: Any = None, **fields: Any) 
     return attack_request(with_checked_fields(AttackRequest, run=model, data=data, **fields))
 
 
+@call_as_in("striate.filter('cat.jpg', 'blur', 'sobel', output='edges.png')")
 def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterReport:  # noqa: A001  # the verb's own name
     """Filter a picture with kernels: `striate.filter("cat.jpg", "blur", "sobel", output="edges.png").output`.
 
@@ -255,6 +282,7 @@ def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterRepo
     return filter_picture(with_checked_fields(FilterRequest, image=given_path(image, "image"), steps=steps, **fields))
 
 
+@call_as_in("striate.report('runs/train/digits-001')")
 def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunReport:
     """One page that sums up a run: `striate.report("runs/train/digits-001").output`.
 
@@ -269,6 +297,7 @@ def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunRepo
     return report_request(with_checked_fields(ReportRequest, run=given_path(run, "run"), data=data, **fields))
 
 
+@call_as_in("striate.repeat('digits', seeds=5, network='lenet5')")
 def repeat(data: Any, *, seeds: int | None = None, folds: int | None = None, watch: Watch | None = None, **fields: Any) -> RepeatReport:
     """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
 
@@ -283,10 +312,11 @@ def repeat(data: Any, *, seeds: int | None = None, folds: int | None = None, wat
         UsageError: an unknown or bad field; and what `striate.workflows.training.repeat.repeat` raises.
     """
     output = fields.pop("output", None)
-    training = with_checked_fields(TrainRequest, data=data, **fields)
+    training = with_checked_fields(TrainRequest, data=data, **with_module(fields))
     return repeat_request(with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output), watch=watch)
 
 
+@call_as_in("striate.repro('runs/train/digits-001')")
 def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = None, **fields: Any) -> ReproReport:
     """Whether a run comes out the same again, bit for bit: `striate.repro("runs/train/digits-001").equal`.
 
@@ -299,9 +329,7 @@ def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = N
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
-    if "module" in fields:
-        fields["network"] = fields.pop("module")
-    return repro_request(with_checked_fields(ReproRequest, run=given_path(run, "run"), data=data, **fields), watch=watch)
+    return repro_request(with_checked_fields(ReproRequest, run=given_path(run, "run"), data=data, **with_module(fields)), watch=watch)
 
 
 __all__: Sequence[str] = (

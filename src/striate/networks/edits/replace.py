@@ -63,9 +63,13 @@ def without(network: Network, what: str) -> Network:
 
     Raises:
         UnknownNameError: no part is called so; gives the nearest names.
-        UsageError: the network has no such part, or nothing would be left.
+        UsageError: the network has no such part, or nothing would be left, or `what` is no text.
         ShapeError: the parts that stay do not fit together; names the layer.
     """
+    if not isinstance(what, str):
+        raise UsageError(
+            f"without: takes one part at a time, as a text, got {what!r}", "For example net.without('norm').without('shortcut')."
+        )
     if what.partition("@")[0] == "bottleneck":
         return without_bottleneck(network, what.partition("@")[2] or None)
     gone = dict.fromkeys(part.path for part in select(network, what))  # a set in the order of the description

@@ -1,0 +1,54 @@
+"""A call of a public function that does not fit it, answered with the argument that was meant and an example."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from striate.core.errors import UnknownNameError, UsageError
+
+__all__ = ["call_as_in"]
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Given, Found]]:
+    """Have a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`."""
+
+    def checked(function: Callable[Given, Found]) -> Callable[Given, Found]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*given: Given.args, **named: Given.kwargs) -> Found:
+            try:
+                signature.bind(*given, **named)
+            except TypeError as error:
+                raise _misfit(function.__name__, signature, named, str(error), example) from None
+            return function(*given, **named)
+
+        return call
+
+    return checked
+
+
+def _misfit(name: str, signature: inspect.Signature, named: dict[str, object], why: str, example: str) -> UsageError:
+    """What is wrong with a call, in words."""
+    remedy = f"For example {example}."
+    parameters = {key: one for key, one in signature.parameters.items() if key != "self"}
+    named_only = [key for key, one in parameters.items() if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    unknown = [key for key in named if key not in named_only]
+    takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if unknown and not takes_others:
+        begun = [key for key in named_only if key.startswith(unknown[0])]
+        error = UnknownNameError("argument", unknown[0], named_only, remedy)
+        if begun and not error.nearest:
+            error.remedy = f"Did you mean {begun[0]}? {remedy}"
+        return error
+    if why.startswith("too many positional"):
+        places = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        by_place = f"only {' and '.join(places)} can be given by place, all else by name" if places else "wants its arguments by name"
+        return UsageError(f"{name}: {by_place}", remedy)
+    return UsageError(f"{name}: {why.replace('a required', 'the')}", remedy)
