@@ -119,6 +119,15 @@ def test_a_short_training_is_told_to_last_longer_than_it_did():
     assert found[0].cause.startswith("The training was too short: 24 updates")
 
 
+def test_a_training_that_patience_ended_is_told_to_be_more_patient():
+    rows = [{**row, "train_loss": 2.0 - 0.15 * place, "val_loss": 2.0} for place, row in enumerate(epochs(6, each=4))]
+
+    found = judge(Record((), rows, 10, setup(epochs=30, patience=2), exam(answered(0.4, sure=0.9), answered(0.4, sure=0.9))))
+
+    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "--patience 10")]
+    assert found[0].cause == "Patience ended the training after 24 updates."
+
+
 @pytest.mark.parametrize(
     ("settings", "remedy"),
     [

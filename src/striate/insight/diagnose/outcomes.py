@@ -240,6 +240,9 @@ def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
         return None
     is_short = curves.updates < HARDLY_ANY or (still >= FALLING and curves.updates < FEW)
     if is_short and curves.updates and (curves.gained or 0) > 0:
+        settings, done = setup.settings, len(curves.train_loss)
+        if settings.patience is not None and settings.steps is None and done < settings.epochs:  # more epochs would not be reached
+            return f"Patience ended the training after {curves.updates} updates.", f"--patience {max(10, 4 * settings.patience)}"
         times = max(2, min(20, math.ceil(FEW / curves.updates)))
         return f"The training was too short: {curves.updates} updates.", f"--epochs {len(curves.train_loss) * times}"
     if still < FALLING and setup.network.params <= FEW_PARAMS and not setup.is_mixed and curves.updates >= HARDLY_ANY:
