@@ -27,6 +27,27 @@ def refused(root: Path) -> DataError:
     return caught.value
 
 
+@pytest.mark.parametrize("parts", [("2023", "2024"), ("fold1", "fold2", "fold10"), ("Batch 1", "batch 2")])
+def test_classes_in_numbered_folders_stop_and_are_read_once_they_are_outside(make_folder, parts):
+    root = make_folder(below(*parts))
+
+    error = refused(root)
+
+    assert all(f"{part}/" in error.message for part in parts)
+    assert "all hold cat/, dog/" in error.message
+    assert open_data(root, layout="classes").classes == tuple(sorted(parts))
+    assert open_data(root, to_train=False).classes == tuple(sorted(parts))  # a run that was trained so can still be looked at
+    moved = make_folder({f"outside/{path.split('/')[1]}/{path.split('/')[0]}/{path.split('/')[2]}": None for path in below(*parts)})
+    assert open_data(moved / "outside").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("folders", [("cat/indoor", "dog/indoor"), ("0/a", "0/b", "1/c", "1/d"), ("1/a", "2/a")])
+def test_folders_inside_of_classes_are_parts_of_them(make_folder, folders):
+    root = make_folder({f"{folder}/1.png": None for folder in folders})
+
+    assert open_data(root).classes == tuple(sorted({folder.split("/")[0] for folder in folders}))
+
+
 @pytest.mark.parametrize(
     ("name", "split", "rest"),
     [

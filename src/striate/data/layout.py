@@ -141,7 +141,23 @@ def _of_classes(root: Path, subfolders: Sequence[Path], ledger: Ledger, *, to_tr
         found = folders_of_splits(inner, ledger, to_train=to_train)
         return Layers(found.splits, notes + found.notes)
     refuse_splits_in_classes({"train": root})
+    if to_train:
+        _refuse_classes_in_parts(root, subfolders)
     return Layers({"train": root}, notes)
+
+
+def _refuse_classes_in_parts(root: Path, subfolders: Sequence[Path]) -> None:
+    """Refuse `fold1/cat, fold1/dog, fold2/cat, ...`: folders that differ in a number and hold the same folders are hardly the classes."""
+    inner = [tuple(path.name for path in subfolders_of(folder)) for folder in subfolders]
+    names = {re.sub(r"\d+", "0", folder.name.lower()) for folder in subfolders}
+    if len(subfolders) < 2 or len(set(inner)) != 1 or len(inner[0]) < 2 or len(names) != 1 or "0" not in names.pop():
+        return
+    outer, classes = (some([f"{name}/" for name in those]) for those in ([path.name for path in subfolders], inner[0]))
+    one = subfolders[0].name
+    raise DataError(
+        f"{root}: {outer} differ in a number alone and all hold {classes}, which look like the classes and would be read as one",
+        f"Put the classes outside: {root / inner[0][0] / one}/; or say that {one}/ is a class: --layout classes.",
+    )
 
 
 def _boxes(folder: Path, subfolders: Sequence[Path]) -> DataError:

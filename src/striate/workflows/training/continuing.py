@@ -162,9 +162,9 @@ def plan_of(
     if data is None and config.on_arrays:
         raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
     wanted = data_of(data, config, verb)
-    how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "say": say}
-    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, **how)
     record = read_record(run)
+    how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
+    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else with_classes(source, record.classes)
     fitting = fitting_of(config, network, source.classes)
     if record is None:
@@ -209,12 +209,17 @@ def open_source(
     download: bool = False,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
+    to_train: bool = True,
     say: Callable[[str], None],
 ) -> DataSource:
-    """The data of a training for `task`; None tells it from the data. What the reading left out or decided is said."""
+    """The data of a training for `task`; None tells it from the data. What the reading left out or decided is said.
+
+    Without `to_train` it is read for a run that has its classes, and not asked whether a new training could use it.
+    """
+    how: dict[str, Any] = {"skip_unreadable": skip_unreadable, "layout": layout, "to_train": to_train, "say": say}
     if task == "segment":
-        return open_masked(data, skip_unreadable=skip_unreadable, layout=layout, say=say)
-    return open_data(data, data_dir=data_dir, download=download, skip_unreadable=skip_unreadable, task=task, layout=layout, say=say)
+        return open_masked(data, **how)
+    return open_data(data, data_dir=data_dir, download=download, task=task, **how)
 
 
 def read_train_and_val(
