@@ -12,8 +12,11 @@ from PIL import Image
 
 import striate
 from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.data.recorded import SplitRecord
+from striate.data.sources import open_data
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.attack import AttackRequest, attack
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
@@ -157,6 +160,39 @@ def test_a_new_class_is_no_matter_and_a_renamed_one_is_named(kept):
         read(run, data)
 
 
+def test_a_picture_of_another_class_now_is_said_and_ends_a_repetition(kept):
+    data, run = kept
+    name = held_out(run)[0]
+    (data / name).rename(data / "dog" / "moved.png")
+    assert name.startswith("cat/")
+
+    assert f"1 of 4 held-out pictures has another class now ({name}: dog)" in read(run, data)[1][0]
+    with pytest.raises(UsageError, match=rf"1 of 4 validation pictures has another class now \({name}: dog\)"):
+        repro(ReproRequest(run=run, data=data))
+
+
+def test_a_record_of_an_older_version_has_no_classes_and_tells_of_none(kept):
+    data, run = kept
+    plain = json.loads((run / "split.json").read_text())
+    for role in ("train", "val", "unused"):
+        del plain[role]["labels"]
+    (data / held_out(run)[0]).rename(data / "dog" / "moved.png")
+
+    record = SplitRecord.from_data(plain)
+
+    assert record.find(open_data(data)).relabelled == {"train": [], "unused": [], "val": []}
+    assert record.to_data() == plain
+
+
+def test_arrays_with_other_labels_are_not_the_runs_own_ones_unsaid(tmp_path):
+    X, y = np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "d.npz", x_train=X, y_train=y)
+    train(TrainRequest(data=tmp_path / "d.npz", network="lenet5", epochs=1, diagnose=False, output=tmp_path / "r"))
+    np.savez(tmp_path / "d.npz", x_train=X, y_train=1 - y)
+
+    assert "18 of 18 training pictures have another class now" in read(tmp_path / "r", None, "train")[1][0]
+
+
 def test_pictures_of_a_val_folder_of_the_users_own_are_its_own_less_those_that_were_trained_on(tmp_path):
     draw(tmp_path / "p" / "train", 6)
     draw(tmp_path / "p" / "val", 3, seed=1)
@@ -267,6 +303,26 @@ def test_an_unknown_class_of_other_data_is_named(kept, tmp_path):
 
     with pytest.raises(DataError, match=r"new: class 'emu' is not known to the model"):
         evaluate(EvaluateRequest(run=run, data=tmp_path / "new"))
+
+
+def test_strange_pictures_may_be_of_a_single_kind(kept, tmp_path):
+    _, run = kept
+    strange = draw(tmp_path / "strange", 3, ("noise",), seed=1)
+
+    found = calibrate(CalibrateRequest(run=run, against=strange)).against
+
+    assert found.num_images == 3
+
+
+def test_a_run_on_folders_that_would_stop_a_new_training_goes_on(tmp_path):
+    for year in ("2023", "2024"):
+        draw(tmp_path / "p" / year, 4, seed=int(year))
+    made = {"data": tmp_path / "p", "network": "lenet5", "epochs": 1, "diagnose": False, "output": tmp_path / "r"}
+    train(TrainRequest(**made, layout="classes"))
+    for path in (tmp_path / "r" / "config.yaml", *(tmp_path / "r" / "checkpoints").glob("*/*.json")):
+        path.write_text(path.read_text().replace("layout: classes", "layout: auto"))  # as a version that did not ask wrote it
+
+    assert repro(ReproRequest(run=tmp_path / "r")).equal
 
 
 def test_other_data_is_never_divided_as_if_it_were_the_runs_own(kept, tmp_path):
@@ -419,3 +475,27 @@ def masks_run(tmp_path_factory) -> Path:
     request = TrainRequest(data=folder / "p", task="segment", steps=1, batch_size=2, image_size=32, diagnose=False, output=folder / "r")
     train(request)
     return folder / "r"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda run, data, **how: evaluate(EvaluateRequest(run=run, data=data, **how)),
+        lambda run, data, **how: calibrate(CalibrateRequest(run=run, data=data, **how)),
+        lambda run, data, **how: attack(AttackRequest(run=run, data=data, attacks=("fgsm",), epsilons=(0.1,), **how)),
+        lambda run, data, **how: explain(ExplainRequest(run=run, data=data, num_pictures=1, sanity=False, **how)),
+        lambda run, data, **how: lesion_model(LesionRequest(run=run, data=data, images=2, **how)),
+        lambda run, data, **how: compare(CompareRequest(subjects=(run, run), data=data, **how)),
+        lambda run, data, **how: diagnose(DiagnoseRequest(run=run, data=data, **how)),
+    ],
+    ids=["evaluate", "calibrate", "attack", "explain", "lesion", "compare", "diagnose"],
+)
+def test_each_verb_that_reads_pictures_stops_at_an_unreadable_one_or_skips_it_as_its_remedy_says(kept, verb):
+    data, run = kept
+    (data / "cat" / "broken.jpg").write_bytes(b"no picture")
+
+    with pytest.raises(DataError, match=r"broken\.jpg") as caught:
+        verb(run, data)
+
+    assert "--skip-unreadable" in caught.value.remedy
+    verb(run, data, skip_unreadable=True)

@@ -38,6 +38,7 @@ class Found(NamedTuple):
     num_val: int
     gone: dict[str, list[str]]  # role -> names; numbers of them where names are not known
     changed: dict[str, list[str]]  # role -> names of pictures with another content now
+    relabelled: dict[str, list[str]]  # role -> names of pictures of another class now, each with that class; none where it is not known
     moved: int  # pictures under another name
     new: int | None  # in train and val, neither trained on, held out nor left aside; None: not known
 
@@ -56,13 +57,23 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRecord:
-    """Which pictures a training learned from, which it validated on, and which of the training split it left aside, in its order."""
+    """Which pictures a training learned from, which it validated on, and which of the training split it left aside, in its order.
+
+    Attributes:
+        classes: Of the data.
+        own_val: The validation pictures are a split that the data had; else held out of its training split.
+        train: Trained on.
+        val: Validated on.
+        unused: Of the training split, left aside.
+        labels: role -> the places in `classes` of its pictures; None: an older version wrote it, or they have no single class.
+    """
 
     classes: tuple[str, ...]
-    own_val: bool  # the validation pictures are a split that the data had; else held out of its training split
+    own_val: bool
     train: Identities
     val: Identities
     unused: Identities
+    labels: Mapping[str, tuple[int, ...]] | None = None
 
     @classmethod
     def of(cls, source: Source[ImageSet], places: Places, classes: tuple[str, ...]) -> Self:
@@ -70,11 +81,14 @@ class SplitRecord:
         pictures = source.identities("train")
         val = source.identities("val") if places.val is None else pictures.take(places.val)
         train, unused = pictures.take(places.train), pictures.take(places.unused)
-        return cls(classes=classes, own_val=places.val is None, train=train, val=val, unused=unused)
+        labels = _labels_of(source, places, classes)
+        return cls(classes=classes, own_val=places.val is None, train=train, val=val, unused=unused, labels=labels)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data; the pictures of arrays by their numbers."""
         roles = {role: _written(getattr(self, role)) for role in ("train", "val", "unused")}
+        if self.labels is not None:
+            roles = {role: {**roles[role], "labels": list(self.labels[role])} for role in roles}
         return {"format": FORMAT, "classes": list(self.classes), "own_val": self.own_val, **roles}
 
     @classmethod
@@ -88,7 +102,9 @@ class SplitRecord:
             if data["format"] != FORMAT or not isinstance(data["own_val"], bool):
                 raise ValueError("written in another format")
             roles = {role: _read(data[role]) for role in ROLES}
-            return cls(classes=tuple(map(str, data["classes"])), own_val=data["own_val"], **roles)
+            classes = tuple(map(str, data["classes"]))
+            labels = {role: _read_labels(data[role]["labels"], roles[role], classes) for role in ROLES if "labels" in data[role]}
+            return cls(classes=classes, own_val=data["own_val"], **roles, labels=labels if len(labels) == len(ROLES) else None)
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedFileError(f"not the record of a split: {error}", "Copy the file again from where it was written.") from None
 
@@ -120,10 +136,12 @@ class SplitRecord:
         for index in reversed(range(len(now.names))):
             if index not in taken:
                 by_digest[now.digests[index]].append(index)
-        moved, trained_contents = 0, set(self.train.digests)
+        moved, trained_contents, classes_now = 0, set(self.train.digests), _classes_now(source)
         for role, place, _, digest in kept:
-            if (role, place) not in found and by_digest.get(digest):
-                found[role, place] = by_digest[digest].pop()
+            if (role, place) not in found and (alike := by_digest.get(digest)):
+                index = next((index for index in reversed(alike) if classes_now[index] == self._class(role, place)), alike[-1])
+                alike.remove(index)
+                found[role, place] = index
                 moved += 1
         taken = set(found.values())
         gone: dict[str, list[str]] = {role: [] for role in ROLES}
@@ -140,6 +158,11 @@ class SplitRecord:
         in_order = {
             role: [places[found[role, at]] for at in range(len(getattr(self, role).names)) if (role, at) in found] for role in ROLES
         }
+        relabelled: dict[str, list[str]] = {role: [] for role in ROLES}
+        for role, place, name, _ in kept if self.labels is not None else ():
+            now_is = classes_now[found[role, place]] if (role, place) in found else None
+            if now_is != self._class(role, place) and now_is in self.classes:  # an unknown class is refused where it is read
+                relabelled[role].append(f"{name}: {now_is}")
         copies_at = {index for index, digest in enumerate(now.digests) if digest in trained_contents}
         copies = {places[index] for index in copies_at}
         return Found(
@@ -150,10 +173,15 @@ class SplitRecord:
             num_val=len(self.val.names),
             gone=gone,
             changed=changed,
+            relabelled=relabelled,
             moved=moved,
             new=len(places) - len(set(found.values())),
             is_its=2 * len(taken | copies_at) >= len(places) > 0 or 2 * len(taken) >= len(kept),
         )
+
+    def _class(self, role: str, place: int) -> str | None:
+        """The class that a picture of a role had; None: not recorded."""
+        return self.classes[self.labels[role][place]] if self.labels is not None else None
 
     def trained_on(self, pictures: Identities) -> Trained:
         """Which of some pictures were trained on, by content."""
@@ -231,6 +259,7 @@ class BriefRecord:
             num_val=len(self.val),
             gone=gone,
             changed=none,
+            relabelled=none,
             moved=0,
             new=None,
             is_its=is_its,
@@ -261,6 +290,25 @@ def _pictures_of(source: Source[ImageSet]) -> tuple[list[Place], Identities]:
     return places, Identities(tuple(names), tuple(digests))
 
 
+def _labels_of(source: Source[ImageSet], places: Places, classes: tuple[str, ...]) -> dict[str, tuple[int, ...]] | None:
+    """role -> the labels of its pictures; None where they have no single class."""
+    labels, names = source.strata("train")
+    if names != classes:
+        return None
+    held_out = source.strata("val")[0] if places.val is None else labels[places.val]
+    by_role = {"train": labels[places.train], "unused": labels[places.unused], "val": held_out}
+    return {role: tuple(map(int, chosen.tolist())) for role, chosen in by_role.items()}
+
+
+def _classes_now(source: Source[ImageSet]) -> list[str]:
+    """The class of each of `_pictures_of`, in that order; "" where it is none that the data names."""
+    found: list[str] = []
+    for split in (split for split in ("train", "val") if split in source.splits):
+        labels, names = source.strata(split)
+        found += [names[label] if label >= 0 else "" for label in labels.tolist()]
+    return found
+
+
 def pictures_at(source: Source[Images], places: Sequence[Place], split: str, spec: ImageSpec) -> Images:
     """The pictures at some places of train and val, in that order, as one set that is called `split`."""
     by_split = {name: np.array([place for at, place in places if at == name], np.int64) for name in dict(places)}
@@ -283,6 +331,9 @@ def differences(found: Found, role: str, words: str) -> list[str]:
         parts.append(f"{len(gone):,} of {total:,} {words} {'is' if len(gone) == 1 else 'are'} gone{_names(gone)}")
     if changed:
         parts.append(f"{len(changed):,} {'has' if len(changed) == 1 else 'have'} changed{_names(changed)}")
+    if relabelled := found.relabelled[role]:
+        subject = f"{len(relabelled):,} of {total:,} {words} {'has' if len(relabelled) == 1 else 'have'}"
+        parts.append(f"{subject} another class now{_names(relabelled)}")
     return parts
 
 
@@ -308,6 +359,13 @@ def _read(data: Mapping[str, Any]) -> Identities:
     if len(names) != len(digests) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{len(names)} names for {len(digests)} digests")
     return Identities(tuple(names), digests)
+
+
+def _read_labels(data: Any, pictures: Identities, classes: tuple[str, ...]) -> tuple[int, ...]:
+    labels = tuple(data)
+    if len(labels) != len(pictures.names) or not all(type(label) is int and 0 <= label < len(classes) for label in labels):
+        raise ValueError(f"its labels are not {len(pictures.names)} places in {len(classes)} classes")
+    return labels
 
 
 def _parts(text: str, size: int) -> tuple[bytes, ...]:

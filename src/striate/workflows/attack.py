@@ -62,6 +62,7 @@ class AttackRequest:
     batch_size: int = Field(default=128, ge=1)
     device: str = "auto"
     output: Path | None = None  # RUN/report/attack by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
@@ -125,7 +126,16 @@ def attack(
     output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     check_folder(output)
     verb = f"attack {run if run is not None else 'MODEL'}"
-    labelled = open_labelled(model, run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    labelled = open_labelled(
+        model,
+        run,
+        request.data,
+        verb=verb,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     pictures, source = labelled.read(request.split, say), labelled.source
     if pictures.split == "test" and labelled.run is not None:
         say_opening(count_opening(labelled.run, "attack", source.name), say)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Download, Json, NamedData, app, one_data
+from striate.apps.cli.app import DataDir, Download, Json, Layout, NamedData, SkipUnreadable, app, one_data
 from striate.apps.cli.output import print_report, say
 from striate.apps.cli.training import assignments
 
@@ -57,6 +57,8 @@ def ablate_command(
     seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/ablate/DATA-NETWORK-NNN].")] = None,
+    skip_unreadable: SkipUnreadable = False,
+    layout: Layout = "auto",
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -73,7 +75,14 @@ def ablate_command(
         if network is None:
             raise UsageError("--lesion needs the folder of a training run", "For example: striate ablate runs/train/digits-001 --lesion")
         request = LesionRequest(
-            run=Path(network), data=data, images=images, seed=seed or 0, device=device or "auto", output=output, data_dir=data_dir
+            run=Path(network),
+            data=data,
+            images=images,
+            seed=seed or 0,
+            device=device or "auto",
+            output=output,
+            skip_unreadable=skip_unreadable,
+            data_dir=data_dir,
         )
         damaged = lesion_model(request, say=say)
         print_report(damaged, lesion_summary, as_json=as_json)
@@ -96,6 +105,8 @@ def ablate_command(
         "set": assignments(set_ or []) or None,
         "seed": seed,
         "device": device,
+        "skip_unreadable": skip_unreadable or None,
+        "layout": layout if layout != "auto" else None,
         "data_dir": data_dir,
         "download": download,
     }

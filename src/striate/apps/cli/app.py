@@ -25,6 +25,7 @@ Layout = Annotated[
     Literal["auto", "classes", "splits"],
     typer.Option(help="What the folders of DATA are, where their names leave a doubt: one for each class, or train/, val/, test/."),
 ]
+SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")]
 OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now, or other data; --data says the same.")]
 NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Where the run's data is now, or other data.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]

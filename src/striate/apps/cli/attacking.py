@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, app, one_data, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, SkipUnreadable, app, one_data, share
 from striate.apps.cli.output import print_report
 
 
@@ -41,6 +41,7 @@ def attack_command(
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -64,6 +65,7 @@ def attack_command(
         "batch_size": batch_size,
         "device": device,
         "output": output,
+        "skip_unreadable": skip_unreadable,
         "data_dir": data_dir,
         "download": download,
     }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, SkipUnreadable, app
 from striate.apps.cli.output import print_report, say
 
 
@@ -49,6 +49,7 @@ def explain_command(
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/explain].")] = None,
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -72,6 +73,7 @@ def explain_command(
         "seed": seed,
         "device": device,
         "output": output,
+        "skip_unreadable": skip_unreadable,
         "data_dir": data_dir,
         "download": download,
     }

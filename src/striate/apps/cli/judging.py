@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, app, one_data
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, SkipUnreadable, app, one_data
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.apps.cli.training import assignments
 from striate.core.text import in_lines
@@ -25,7 +25,7 @@ def evaluate_command(
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
-    skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    skip_unreadable: SkipUnreadable = False,
     layout: Layout = "auto",
     data_dir: DataDir = None,
     download: Download = False,
@@ -64,7 +64,7 @@ def predict_command(
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
-    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")] = False,
+    skip_unreadable: SkipUnreadable = False,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
 ) -> None:
@@ -110,6 +110,7 @@ def compare_command(
     measure: Annotated[bool, typer.Option("--measure", help="Time each, one picture at a time.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which they differ.")] = None,
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -127,6 +128,7 @@ def compare_command(
         measure=measure,
         batch_size=batch_size,
         output=output,
+        skip_unreadable=skip_unreadable,
         data_dir=data_dir,
         download=download,
     )
@@ -157,6 +159,7 @@ def calibrate_command(
     output: Annotated[Path | None, typer.Option(help="The calibrated model file [default: RUN/calibrated.safetensors].")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -175,6 +178,7 @@ def calibrate_command(
         output=output,
         batch_size=batch_size,
         device=device,
+        skip_unreadable=skip_unreadable,
         data_dir=data_dir,
         download=download,
     )
@@ -197,6 +201,7 @@ def repeat_command(
     test: Annotated[bool, typer.Option("--test", help="Measure each kept model on the test split too.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the measures as a LaTeX table (booktabs).")] = False,
     output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
+    skip_unreadable: SkipUnreadable = False,
     layout: Layout = "auto",
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
     data_dir: DataDir = None,
@@ -219,6 +224,7 @@ def repeat_command(
         learning_rate=lr,
         recipe=recipe,
         set=assignments(set_ or []),
+        skip_unreadable=skip_unreadable,
         layout=layout,
         device=device,
         data_dir=data_dir,
@@ -241,6 +247,7 @@ def report_command(
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or count only.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
     device: Device = "auto",
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -257,6 +264,7 @@ def report_command(
         measure=measure,
         output=output,
         device=device,
+        skip_unreadable=skip_unreadable,
         data_dir=data_dir,
     )
     found = report(request, say=say)

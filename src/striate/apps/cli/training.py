@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, app, one_data, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, SkipUnreadable, app, one_data, share
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
 
@@ -142,7 +142,7 @@ def train_command(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
-    skip_unreadable: Annotated[bool, typer.Option(help="Leave unreadable pictures out instead of stopping.")] = False,
+    skip_unreadable: SkipUnreadable = False,
     layout: Layout = "auto",
     set_: Annotated[
         list[str] | None,
@@ -302,6 +302,7 @@ def diagnose_command(
     batches: Annotated[int, typer.Option(min=3, help="Training batches that the model computes again.")] = 8,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/diagnose].")] = None,
+    skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,
@@ -310,7 +311,14 @@ def diagnose_command(
     from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
 
     request = DiagnoseRequest(
-        run=run, data=one_data(data, named), batches=batches, device=device, output=output, data_dir=data_dir, download=download
+        run=run,
+        data=one_data(data, named),
+        batches=batches,
+        device=device,
+        output=output,
+        skip_unreadable=skip_unreadable,
+        data_dir=data_dir,
+        download=download,
     )
     report = diagnose(request, say=say)
     print_report(report, summary, as_json=as_json)

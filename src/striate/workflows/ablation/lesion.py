@@ -42,6 +42,7 @@ class LesionRequest:
     seed: int = 0
     device: str = "auto"
     output: Path | None = None  # RUN/report/lesion by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
@@ -82,7 +83,15 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
     verb = f"ablate {request.run} --lesion"
-    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, say=say)
+    labelled = open_labelled(
+        model,
+        request.run,
+        request.data,
+        verb=verb,
+        data_dir=request.data_dir,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     pictures = labelled.read(None, say)
     if pictures.split == "test" and labelled.run is not None:
         say_opening(count_opening(labelled.run, "ablate", labelled.source.name), say)

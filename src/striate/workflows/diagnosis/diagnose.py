@@ -66,6 +66,7 @@ class DiagnoseRequest:
     batches: int = Field(default=8, ge=3)  # of its training split, to compute again
     device: str = "auto"
     output: Path | None = None  # RUN/report/diagnose by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
@@ -204,7 +205,16 @@ def _own_pictures(
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
         return None, None
     verb = f"diagnose {request.run}"
-    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    labelled = open_labelled(
+        model,
+        request.run,
+        request.data,
+        verb=verb,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that {request.run} was trained on"
         raise DataError(message, "Name the data of the run, or leave DATA out.")

@@ -54,6 +54,7 @@ class CalibrateRequest:
     batch_size: int = 128
     device: str = "auto"
     output: Path | None = None  # the model file; RUN/calibrated.safetensors by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
@@ -185,7 +186,16 @@ def read_val(request: CalibrateRequest, model: Model, say: Callable[[str], None]
     """The pictures that decide, of val or all of other data without splits, and the name of their data."""
     run = None if isinstance(request.run, Model) else Path(request.run)
     verb = f"calibrate {run if run is not None else 'MODEL'}"
-    labelled = open_labelled(model, run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    labelled = open_labelled(
+        model,
+        run,
+        request.data,
+        verb=verb,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     return labelled.read("val", say), labelled.source.name
 
 
@@ -203,12 +213,13 @@ def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[s
     """Their name, and the pictures (N, H, W, C) uint8 as the model takes them: a data set's, or those that lie in one folder."""
     folder = Path(request.against) if isinstance(request.against, str | Path) else None
     if folder is not None and folder.is_dir() and not subfolders_of(folder):
-        return str(folder), model.read(readable_pictures([folder], say=say))
-    source = open_data(request.against, data_dir=request.data_dir, download=request.download, say=say)
+        return str(folder), model.read(readable_pictures([folder], skip_unreadable=request.skip_unreadable, say=say))
+    where: dict[str, Any] = {"data_dir": request.data_dir, "download": request.download, "skip_unreadable": request.skip_unreadable}
+    source = open_data(request.against, **where, to_train=False, say=say)
     if common := sorted(set(source.classes) & set(model.classes)):
         words = ", ".join(map(repr, common[:5]))
         raise DataError(f"{source.name}: has the model's own classes {words}, so it is not unlike them", "Give pictures of other things.")
-    return source.name, source.read("test" if "test" in source.splits else "train", spec=model.images).images
+    return source.name, source.read("test" if "test" in source.splits else source.splits[0], spec=model.images).images
 
 
 def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Worth:

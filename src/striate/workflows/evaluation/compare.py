@@ -50,6 +50,7 @@ class CompareRequest:
     measure: bool = False  # time them too, one picture at a time
     batch_size: int = 128
     output: Path | None = None  # CSV file of the pictures on which they differ
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
@@ -189,7 +190,16 @@ def _answers(
     for one, model, source in zip(found, models, request.subjects, strict=True):
         silent = len(sets) > 0
         tell = say if not silent else _silent
-        labelled = open_labelled(model, source, data, verb="compare A B", data_dir=request.data_dir, download=request.download, say=tell)
+        labelled = open_labelled(
+            model,
+            source,
+            data,
+            verb="compare A B",
+            data_dir=request.data_dir,
+            download=request.download,
+            skip_unreadable=request.skip_unreadable,
+            say=tell,
+        )
         if labelled.record is None and not silent and request.split != "test" and "val" not in labelled.source.splits:
             _check_division(runs, configs)
         images = labelled.read(request.split, tell)

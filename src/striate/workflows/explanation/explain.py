@@ -75,6 +75,7 @@ class ExplainRequest:
     seed: int = 0
     device: str = "auto"
     output: Path | None = None
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     data_dir: Path | None = None
     download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
@@ -291,7 +292,16 @@ def _trust(
 
 def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> ImageSet:
     verb = f"explain {request.run if not isinstance(request.run, Model) else 'MODEL'}"
-    labelled = open_labelled(model, request.run, request.data, verb=verb, data_dir=request.data_dir, download=request.download, say=say)
+    labelled = open_labelled(
+        model,
+        request.run,
+        request.data,
+        verb=verb,
+        data_dir=request.data_dir,
+        download=request.download,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     images = labelled.read(request.split, say)
     if images.split == "test" and labelled.run is not None:
         say_opening(count_opening(labelled.run, "explain", labelled.source.name), say)
@@ -303,7 +313,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
     if request.pictures:
         if request.mistakes:
             raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or --mistakes out.")
-        files = readable_pictures(request.pictures, say=say)
+        files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
         if len(files) > request.num_pictures:
             say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
         files = files[: request.num_pictures]

@@ -60,6 +60,7 @@ class ReportRequest:
     num_explained: int = Field(default=8, ge=1, le=64)  # pictures
     measure: bool = True  # time the network on this machine too
     output: Path | None = None  # RUN/report/index.html by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
     device: str = "auto"
     data_dir: Path | None = None
 
@@ -205,7 +206,15 @@ def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
 
 
 def _answers(request: ReportRequest, model: Model, say: Callable[[str], None]) -> Answers:
-    labelled = open_labelled(model, request.run, request.data, verb=f"report {request.run}", data_dir=request.data_dir, say=say)
+    labelled = open_labelled(
+        model,
+        request.run,
+        request.data,
+        verb=f"report {request.run}",
+        data_dir=request.data_dir,
+        skip_unreadable=request.skip_unreadable,
+        say=say,
+    )
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that the run was trained on, and a report is of what the run held out"
         raise UsageError(message, f"Measure the model on it: striate evaluate {request.run} DATA.")
