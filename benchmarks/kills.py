@@ -202,6 +202,7 @@ class Bench:
             code = end.code
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code if isinstance(code, int) else 0)
 
     def ended(self, process: int, *, after: float = 600, send: tuple[signal.Signals, ...] = (signal.SIGKILL,)) -> int:

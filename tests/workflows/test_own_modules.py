@@ -87,7 +87,7 @@ def test_modules_stand_beside_named_networks_at_one_size(run: Path):
 
     assert [row[0] for row in rows] == ["Own (1)", "Own (2)", "mnist_notes"]
     assert {row[heading.index("input")] for row in rows} == {"1x28x28"}
-    assert [row[heading.index("sees")] for row in rows[:2]] == ["-", "-"]
+    assert [row[heading.index("field")] for row in rows[:2]] == ["-", "-"]
     with pytest.raises(UsageError, match="a Own does not tell the size of its input"):
         compare(CompareRequest(subjects=(Own(), "lenet5")))
 

@@ -57,7 +57,7 @@ def test_flags_are_stronger_than_the_configuration_also_where_they_say_the_defau
 
     before, now = config_of(unlike_the_defaults), config_of(tmp_path / "run")
     assert (now["network"], now["val_seed"], now["val_fraction"], now["settings"]["seed"]) == ("lenet5", 0, 0.1, 0)
-    assert now["settings"] == {**before["settings"], "steps": 1, "seed": 0}
+    assert now["settings"] == {**before["settings"], "steps": 1, "seed": 0, "warmup_epochs": 0.0}  # cut to half of the training
 
 
 def test_an_edited_network_is_repeated_from_its_description(tmp_path):

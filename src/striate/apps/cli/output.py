@@ -109,7 +109,7 @@ def _steady(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
         io.BufferedWriter(file),
         encoding=stream.encoding,
         errors="backslashreplace",
-        line_buffering=stream.line_buffering,
+        line_buffering=stream.line_buffering or kind is Talk,  # what is said is seen at once, also where the process is killed
         write_through=stream.write_through,
     )
 

@@ -101,7 +101,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
         plan, picture = with_found_rate(plan, watch.say)
     refuse_other_plans(group, plan)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
-    with removed_if_unbegun(folder, group), locked(folder, group, watch.say):
+    with locked(folder, group, watch.say), removed_if_unbegun(folder, group):  # only who holds the lock may remove it
         start = (
             latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
             if again and (RunFolder(folder).checkpoints / "latest").exists()
