@@ -33,7 +33,8 @@ def test_a_network_learns_with_a_machine_as_its_head(digits):
 
 def test_the_loss_of_the_machine_is_the_squared_hinge(digits):
     X, y = digits[0][:640], digits[1][:640]
-    still = ImageClassifier("lenet5", head="svm", epochs=1, learning_rate=1e-12, batch_size=64, crop_padding=0, precision="float32").fit(X, y)
+    settings = {"head": "svm", "epochs": 1, "learning_rate": 1e-12, "batch_size": 64, "crop_padding": 0, "precision": "float32"}
+    still = ImageClassifier("lenet5", **settings).fit(X, y)
     scores = still.decision_function(X)
     hinge = np.maximum(0, 1 - scores[np.arange(640), y][:, None] + scores) ** 2
     hinge[np.arange(640), y] = 0
