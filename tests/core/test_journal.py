@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from striate.core.errors import EnvironmentFault
+from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.journal import Journal, read_journal
 
 
@@ -100,6 +100,14 @@ def test_a_line_that_the_disk_takes_half_of_is_taken_back(path, monkeypatch):
         journal.append({"step": 3})
 
     assert path.read_text() == '{"step": 1}\n{"step": 3}\n'
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(path):
+    os.mkfifo(path)
+    for read in (read_journal, Journal):
+        with pytest.raises(RefusedFileError, match=r"events\.jsonl: not a plain file"):
+            read(path)
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):

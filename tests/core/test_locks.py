@@ -133,6 +133,23 @@ def test_a_folder_that_names_a_living_process_is_refused_and_one_that_names_none
         refuse_held(tmp_path)  # by this process itself
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "70 GB"])
+def test_what_stands_in_place_of_a_lock_names_no_process_and_is_not_waited_for(tmp_path, what):
+    path = tmp_path / "run.lock"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, 70 * 10**9)
+
+    refuse_held(tmp_path)
+
+
 @pytest.mark.parametrize("what", ["link", "pipe", "folder"])
 def test_a_lock_that_is_no_plain_file_is_refused(tmp_path, what):
     path = tmp_path / "run.lock"

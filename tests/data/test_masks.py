@@ -208,6 +208,12 @@ def test_bad_class_names_are_named(folder: Path, text: str, words: str) -> None:
     assert words in broken(folder)
 
 
+@pytest.mark.timeout(20)
+def test_a_pipe_in_place_of_the_class_names_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "classes.txt")
+    assert "classes.txt: not a plain file" in broken(folder)
+
+
 def test_masks_of_one_class_are_refused(folder: Path) -> None:
     for name in "ab":
         write(folder / "masks" / f"{name}.png", np.zeros((HEIGHT, WIDTH), np.uint8))
@@ -217,7 +223,7 @@ def test_masks_of_one_class_are_refused(folder: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_list_of_classes_is_named(folder: Path) -> None:
     (folder / "classes.txt").touch(mode=0o000)
-    assert "classes.txt: cannot be read" in broken(folder)
+    assert "classes.txt: cannot read" in broken(folder)
 
 
 # ---- geometry

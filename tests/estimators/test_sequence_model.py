@@ -1,5 +1,6 @@
 """Models of text: what they know of a source whose entropy is known, what they draw, and what they refuse."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -114,8 +115,15 @@ def test_what_is_no_text_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r'latin\.txt: not UTF-8: byte 0xe9 at 3\nRead it with unit="byte"'):
         SequenceModel().fit(latin)
     assert SequenceModel(unit="byte", max_iter=1, **SMALL).fit(latin).n_tokens_ == 12
-    with pytest.raises(DataError, match=r"gone\.txt: cannot read the text: No such file"):
+    with pytest.raises(DataError, match=r"gone\.txt: cannot read: No such file"):
         SequenceModel().fit(tmp_path / "gone.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt: not a plain file"):
+        SequenceModel().fit(tmp_path / "pipe.txt")
+    (tmp_path / "huge.txt").touch()
+    os.truncate(tmp_path / "huge.txt", 2**31)
+    with pytest.raises(DataError, match=r"huge\.txt: 2,147,483,648 bytes instead of at most 1,073,741,824"):
+        SequenceModel().fit(tmp_path / "huge.txt")
     with pytest.raises(DataError, match="the text has 1 characters; to learn what follows what takes at least 2"):
         SequenceModel().fit("a")
     for wrong, kind in (([3], "int"), (None, "NoneType"), (3.5, "float")):

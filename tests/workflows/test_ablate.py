@@ -412,6 +412,7 @@ def stand_in(code: str) -> Any:
     [
         ("raise SystemExit('no such device')", "failed", "exit code 1 no such device"),
         ("import os; os.kill(os.getpid(), 9)", "failed", "ended by signal 9"),
+        ("print('x' * 10**6); raise SystemExit('after many words')", "failed", "exit code 1 after many words"),
         ("import time; time.sleep(60)", "hung", "no update for 0.5 s"),
     ],
 )

@@ -235,6 +235,25 @@ def test_without_its_data_the_page_shows_the_rest_and_says_why(run: Path, tmp_pa
     assert "Results on val" in report(ReportRequest(run=copy, data=run.parent / "bands", measure=False)).sections
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", ["pipe", "device", "broken link", "70 GB", "text"])
+def test_a_picture_of_another_verb_that_is_none_is_refused(run: Path, tmp_path: Path, what: str):
+    picture = Path(shutil.copytree(run, tmp_path / "run")) / "report" / "attack" / "fgsm.png"
+    picture.parent.mkdir()
+    if what == "pipe":
+        os.mkfifo(picture)
+    elif what in ("device", "broken link"):
+        picture.symlink_to("/dev/zero" if what == "device" else "/gone")
+    else:
+        picture.write_text("no picture")
+        os.truncate(picture, 10 if what == "text" else 70 * 10**9)
+    if what == "device":
+        os.utime(tmp_path / "run" / "best.safetensors", (0, 0))  # it is older than the device
+
+    with pytest.raises(RefusedFileError, match=r"fgsm\.png: .*\nRemove the file to do without it"):
+        report(ReportRequest(run=tmp_path / "run", measure=False))
+
+
 def test_a_run_that_ended_before_its_first_epoch_is_shown_without_a_model(run: Path, tmp_path: Path):
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     for name in ("best.safetensors", "metrics.csv", "report/curves.png"):

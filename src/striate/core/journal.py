@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from striate.core.errors import RefusedFileError
-from striate.core.files import cannot_write
+from striate.core.files import cannot_write, read_plain
 from striate.core.text import json_text
 
 MAX_BYTES = 2**30
@@ -88,6 +88,10 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The records of a journal; a half last line, which a kill can leave, is left out."""
-    lines = path.read_bytes().split(b"\n")[:-1]
+    """The records of a journal; a half last line, which a kill can leave, is left out.
+
+    Raises:
+        RefusedFileError: it is not a plain file, too large, or unreadable.
+    """
+    lines = read_plain(path, limit=MAX_BYTES).split(b"\n")[:-1]
     return [json.loads(line) for line in lines]

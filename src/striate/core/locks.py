@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from striate.core.errors import EnvironmentFault
-from striate.core.files import cannot_write
+from striate.core.files import cannot_write, read_plain
 from striate.core.sealed import is_alive, remove_leftovers, to_stderr
 
 LOCK = "run.lock"
@@ -106,8 +106,8 @@ def refuse_held(folder: Path) -> None:
         EnvironmentFault: one does, and it is alive.
     """
     holder = None
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        owner = (folder / LOCK).read_bytes()[:1000]
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # RefusedFileError too: what is no lock tells of no process
+        owner = read_plain(folder / LOCK, limit=1000)
         holder = _in_words(owner) if json.loads(owner)["pid"] != os.getpid() else None
     if holder is not None:
         raise _taken(folder, holder)

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import cannot_write, read_plain, write_atomically
 
 TIMEOUT_S = 60
 MAX_BYTES = 2 * 2**30
@@ -23,7 +23,7 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         EnvironmentFault: the network or the publisher does not answer, or there is no room for the file.
         RefusedFileError: the content is not what was published; nothing is kept.
     """
-    if path.is_file() and _md5(path.read_bytes()) == md5:
+    if path.is_file() and path.stat().st_size <= MAX_BYTES and _md5(read_plain(path, limit=MAX_BYTES)) == md5:
         return
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the table of named sets

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
-from striate.core.errors import DataError, UsageError
+from striate.core.bounded import read_text
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
@@ -277,12 +279,12 @@ def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, Pic
 def _class_names(root: Path) -> tuple[str, ...]:
     """The names of classes.txt; none where there is no such file."""
     path = root / CLASSES
-    if not path.is_file():
+    if not os.path.lexists(path):
         return ()
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}", "Write one class name a line, in UTF-8.") from None
+        names = [line.strip() for line in read_text(path).rstrip().split("\n")]
+    except RefusedFileError as error:
+        raise DataError(error.message, "Write one class name a line, in UTF-8.") from None
     for number, name in enumerate(names, 1):
         if not name or name in names[: number - 1]:
             problem = f"{name!r} stands there twice" if name else "no name"

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
+from striate.core.errors import DataError, NumericError, RefusedFileError, UnknownNameError, UsageError
+from striate.core.files import read_plain
 from striate.core.seeds import torch_seed
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
@@ -39,6 +40,7 @@ UNITS = ("character", "byte", "word")
 WORDS = re.compile(r" ?\w+| ?[^\w\s]+|\s")  # a word or signs with the blank before them; joined they are the text again
 UNKNOWN = 0  # the token of all that is not in the vocabulary
 READ_AT_ONCE = 512  # steps of a text that is measured
+MOST_BYTES = 2**30  # of a text
 LONGEST_NAME = 200  # characters of a text that may be the name of a file
 
 
@@ -339,9 +341,9 @@ def text_of(item: Text, unit: str) -> str:
         data = item
     elif isinstance(item, PathLike):
         try:
-            data = Path(item).read_bytes()
-        except OSError as error:
-            raise DataError(f"{item}: cannot read the text: {error.strerror or error}") from None
+            data = read_plain(Path(item), limit=MOST_BYTES)
+        except RefusedFileError as error:
+            raise DataError(error.message, "Give a text file.") from None
     else:
         raise UsageError(f"a text must be a str, bytes, or a Path to a file, got {type(item).__name__}")
     try:

@@ -22,6 +22,7 @@ from striate.workflows.ablation.record import RESULT, Result, read_result
 from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, trial
 from striate.workflows.runs.folder import RunFolder
 
+OUTPUT = "output.txt"  # of a trial: what its process printed
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
 GRACE_SECONDS = 10.0  # for a trial that is asked to stop
@@ -132,7 +133,8 @@ def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
         str(os.getpid()),
         *(["--test"] if one.measure_test else []),
     ]
-    with (folder / "output.txt").open("wb") as output:
+    (folder / OUTPUT).unlink(missing_ok=True)
+    with (folder / OUTPUT).open("xb") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
@@ -159,9 +161,16 @@ def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) 
         return {"status": "hung", "message": f"no update for {hang_after:g} s"}
     if (result := read_result(one.folder)) is not None:
         return result
-    words = (one.folder / "output.txt").read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2][-LAST_WORDS:]
+    words = _end_of(one.folder / OUTPUT).strip().rpartition("\n")[2][-LAST_WORDS:]
     how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return {"status": "failed", "message": " ".join(f"{how} {words}".split())}
+
+
+def _end_of(path: Path) -> str:
+    """The last words of a text, which may be long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4 * LAST_WORDS))
+        return file.read(4 * LAST_WORDS).decode(errors="replace")
 
 
 def lacks_ray() -> str:

@@ -177,7 +177,7 @@ def _sections(
     if model is not None and answers is not None:
         shown = finder.ask("What it looks at", lambda: _explained(request, model, answers, place), "explaining")
         if shown:
-            yield Section("What it looks at", draw.explanations(shown, (place / "explain" / "heat-maps.png").read_bytes()))
+            yield Section("What it looks at", draw.explanations(shown, draw.kept_picture(place / "explain" / "heat-maps.png")))
         yield Section("Calibration", _calibration(answers))
     elif model is not None and not classifies:
         words = "that is for models that give a picture one class"
@@ -189,7 +189,7 @@ def _sections(
     cost = finder.ask("Cost", lambda: _profiled(request, network, model, place, finder), "profiling")
     if cost:
         roofline = place / "profile" / "roofline.png"
-        yield Section("Cost", draw.cost(cost, roofline.read_bytes() if roofline.is_file() else None))
+        yield Section("Cost", draw.cost(cost, draw.kept_picture(roofline) if roofline.is_file() else None))
     wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, model, answers, place, finder), "diagnosing")
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
@@ -302,7 +302,7 @@ def _diagnosed(request: ReportRequest, model: Model | None, answers: Answers | N
 def _kept_pictures(run: Path, name: str) -> list[Path]:
     """The pictures that another verb left for the model as it is now."""
     newest = (run / MODEL_NAME).stat().st_mtime if (run / MODEL_NAME).is_file() else 0.0
-    return sorted(path for path in (run / "report" / name).glob("*.png") if path.stat().st_mtime >= newest)
+    return sorted(path for path in (run / "report" / name).glob("*.png") if not path.exists() or path.stat().st_mtime >= newest)
 
 
 def _read(path: Path) -> dict[str, Any]:

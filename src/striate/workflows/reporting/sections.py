@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.core.errors import RefusedFileError
+from striate.core.files import read_plain
 from striate.core.text import command
 from striate.drawing.curves import curves_picture
 from striate.drawing.page import code, facts, figure, folded, pairs, paragraph, table
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from striate.workflows.profiling.profile import ProfileReport
 
 KEPT = {"attack": "What it withstands", "lesion": "What damage costs"}  # what other verbs left in the run folder
+PNG = b"\x89PNG"
+MOST_BYTES = 2**26  # of a picture
 MAX_ROWS = 40  # of a table that is not folded
 LEAST_PX = 520  # to which a picture with small writing is made smaller
 PARTS = {"classes": "class", "outputs": "number", "labels": "label"}  # of measures
@@ -109,7 +114,7 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
             body = [[part, *(_number(values[column]) for column in columns)] for part, values in found.items()]
             parts += [f"<h3>By {noun}</h3>", _long_table([noun, *map(_words, columns)], body, name)]
     parts += [
-        figure((folder / name).read_bytes(), words, least_px=LEAST_PX) for name, words in RESULTS.items() if (folder / name).is_file()
+        figure(kept_picture(folder / name), words, least_px=LEAST_PX) for name, words in RESULTS.items() if os.path.lexists(folder / name)
     ]
     return "".join(parts)
 
@@ -180,7 +185,7 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
         parts.append(paragraph("What was found in the pictures before the training is not recorded.", faint=True))
     parts += [pairs([("withdrawn", f"{_words(one.kind)}, said while it trained: {one.reason}")]) for one in found.withdrawn]
     drawn = sorted({item.picture for item in found.findings if item.picture})
-    parts += [figure((folder / name).read_bytes(), name, least_px=LEAST_PX) for name in drawn]
+    parts += [figure(kept_picture(folder / name), name, least_px=LEAST_PX) for name in drawn]
     return "".join(parts if found.findings or found.data else [paragraph("Nothing found."), *parts])
 
 
@@ -214,7 +219,20 @@ def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
 
 def pictures(paths: Sequence[Path]) -> str:
     """Pictures that another verb left."""
-    return "".join(figure(path.read_bytes(), path.stem, caption=_words(path.stem), least_px=LEAST_PX) for path in paths)
+    return "".join(figure(kept_picture(path), path.stem, caption=_words(path.stem), least_px=LEAST_PX) for path in paths)
+
+
+def kept_picture(path: Path) -> bytes:
+    """A PNG file that a verb has left.
+
+    Raises:
+        RefusedFileError: it is none, or larger than any that is drawn here.
+    """
+    remedy = "Remove the file to do without it."
+    picture = read_plain(path, limit=MOST_BYTES, remedy=remedy)
+    if not picture.startswith(PNG):
+        raise RefusedFileError(f"{path}: is no PNG file", remedy)
+    return picture
 
 
 def left_out(reasons: Mapping[str, str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import math
 import os
 import socket
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
+from striate.core.bounded import read_json
 from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
 from striate.core.text import encodable, json_text, printable
@@ -244,7 +244,7 @@ class ServerRun:
         from mlflow.exceptions import MlflowException
 
         try:
-            kept = json.loads((self.folder / MLFLOW).read_text(encoding="utf-8"))
+            kept = read_json(self.folder / MLFLOW)
             run_id = str(kept["run_id"]) if kept["server"] == without_password(self.server) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
