@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import striate
 from striate.networks.layers import Chain, Conv, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.evaluation.openings import openings_of
 
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH, COUNT = 8, 9, 24
@@ -53,3 +56,29 @@ def test_openings_are_counted_and_said_from_the_second_on(tmp_path, task):
     assert [text for text in said if text.startswith("test:")] == [
         "test: opened 2 times by now; choose between models by val, or test comes out better than it is"
     ]
+
+
+def test_openings_of_other_pictures_are_counted_apart(tmp_path):
+    """Two folders of one name hold other pictures, and the same pictures lie in two places."""
+    for name in ("mine", "yours", "copy"):
+        (tmp_path / name).mkdir()
+    data, net = data_of("classify", tmp_path / "mine")
+    other, _ = data_of("classify", tmp_path / "yours")
+    copy = shutil.copy(data, tmp_path / "copy" / "data.npz")
+    run = tmp_path / "run"
+    striate.train(data, network=net, steps=1, batch_size=8, output=run, diagnose=False)
+
+    reports = [evaluate(EvaluateRequest(run=run, data=given, split="test")) for given in (data, other, other, copy, data)]
+
+    assert [report.test_openings for report in reports] == [1, 1, 2, 2, 3]
+    assert openings_of(run, "data") == 3  # of those that were opened last
+
+
+def test_openings_that_an_older_version_counted_still_count(tmp_path):
+    data, net = data_of("classify", tmp_path)
+    run = tmp_path / "run"
+    striate.train(data, network=net, steps=1, batch_size=8, output=run, diagnose=False)
+    lines = [{"time": "2026-01-01T00:00:00+00:00", "verb": "evaluate", "data": name} for name in ("data", "elsewhere")]
+    (run / "test-openings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert evaluate(EvaluateRequest(run=run, split="test")).test_openings == 2

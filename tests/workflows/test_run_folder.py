@@ -80,7 +80,7 @@ def read_all(folder):
         folder.read_metrics,
         folder.read_events,
         folder.read_history,
-        folder.count_openings,
+        folder.read_openings,
         folder.hashes,
     ):
         read()

@@ -138,7 +138,7 @@ def attack(
     )
     pictures, source = labelled.read(request.split, say), labelled.source
     if pictures.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "attack", source.name), say)
+        say_opening(count_opening(labelled.run, "attack", pictures), say)
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite

@@ -94,7 +94,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     )
     pictures = labelled.read(None, say)
     if pictures.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "ablate", labelled.source.name), say)
+        say_opening(count_opening(labelled.run, "ablate", pictures), say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]
 

@@ -215,8 +215,9 @@ def _answers(
         name, data = labelled.source.name, labelled.source
     first = sets[0]
     if first.split == "test":
-        for run in dict.fromkeys(run for run, its in zip(runs, configs, strict=True) if run is not None and its is not None):
-            say_opening(count_opening(run, "compare", name), say)
+        own = {run: images for run, its, images in zip(runs, configs, sets, strict=True) if run is not None and its is not None}
+        for run, images in own.items():
+            say_opening(count_opening(run, "compare", images), say)
     for place, one_set in enumerate(sets):
         by_path = dict(zip(one_set.paths, answers[place].tolist(), strict=True))
         answers[place] = np.array([by_path[path] for path in first.paths])

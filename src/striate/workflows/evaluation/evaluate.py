@@ -110,7 +110,7 @@ def evaluate(
     output = request.output or _folder(request, run, split, None if labelled.is_own else data)
     openings = None
     if split == "test" and run is not None:
-        openings = count_opening(run, "evaluate", data)
+        openings = count_opening(run, "evaluate", images)
         say_opening(openings, say)
     name = model.network.name if isinstance(request.run, Model) else str(request.run)
     if isinstance(images, MaskedSet):

@@ -304,7 +304,7 @@ def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) ->
     )
     images = labelled.read(request.split, say)
     if images.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "explain", labelled.source.name), say)
+        say_opening(count_opening(labelled.run, "explain", images), say)
     return images
 
 

@@ -33,6 +33,7 @@ from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate, judged
 from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.workflows.evaluation.openings import openings_of
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
 from striate.workflows.info import info
@@ -173,7 +174,9 @@ def _sections(
     for split, found in measures.items():
         own = place / f"evaluate-{split}"
         folder = own if own.is_dir() else run / "report" / own.name
-        yield Section(f"Results on {split}", draw.results(found, folder, openings=files.count_openings() if split == "test" else None))
+        yield Section(
+            f"Results on {split}", draw.results(found, folder, openings=openings_of(run, found["data"]) if split == "test" else None)
+        )
     if model is not None and answers is not None:
         shown = finder.ask("What it looks at", lambda: _explained(request, model, answers, place), "explaining")
         if shown:

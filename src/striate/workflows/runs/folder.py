@@ -253,13 +253,13 @@ class RunFolder:
         """
         return read_history(self.history)
 
-    def count_openings(self) -> int:
-        """How often the test split was opened.
+    def read_openings(self) -> list[dict[str, Any]]:
+        """Each opening of a test split: when, by which verb, of which data.
 
         Raises:
             RefusedFileError: the file is damaged.
         """
-        return len(read_json_lines(self.openings, remedy="Remove the file to count anew.")) if _stands(self.openings) else 0
+        return read_json_lines(self.openings, remedy="Remove the file to count anew.") if _stands(self.openings) else []
 
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of the content of each file that decides what the run is, by name; files that are not there are left out.
