@@ -17,8 +17,11 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, NumericError, RefusedFileError, UsageError
+from striate.core.images import ImageSpec
 from striate.data.sources import open_data
+from striate.data.splits import Division
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.training.continuing import read_train_and_val
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
 from striate.workflows.training.train import train
@@ -313,3 +316,14 @@ def test_a_run_on_few_pictures_validates_on_the_same_ones_and_is_asked_about_tho
     assert evaluate(EvaluateRequest(run=tmp_path / "run", split="train", output=tmp_path / "train")).num_images == 100
     with pytest.raises(UsageError, match=r"train_images must be 10 \(one of each class\) to 1,295 of digits, got 5"):
         striate.train("digits", network="lenet5", steps=1, train_images=5, output=tmp_path / "five")
+
+
+def test_a_class_that_the_val_split_lacks_is_said(tmp_path):
+    X, said = np.random.default_rng(0).integers(0, 256, (16, 8, 9), dtype=np.uint8), []
+    y = np.array(["ant", "bee", "cow", "dog"] * 4)
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=y, x_val=X[1::2] // 2, y_val=y[1::2])
+    source = open_data(tmp_path / "a.npz")
+
+    read_train_and_val(source, ImageSpec(height=8, width=9, channels=1, mean=(0.5,), std=(0.5,)), Division(), said.append)
+
+    assert said == ["val has no picture of class 'ant', 'cow': it does not show how well that is learned"]

@@ -241,9 +241,19 @@ def read_train_and_val(
                 else ("have 1 picture each, which is trained on: val does not show how well they are")
             )
             say(f"class {some([repr(name) for name in single])} {words} learned")
+    elif absent := _absent(source):
+        say(f"val has no picture of class {some([repr(name) for name in absent])}: it does not show how well that is learned")
     if division.train_images is not None:
         say(f"train: {len(train_set):,} of the {total:,} training pictures, the same share of each class, seed {seed}")
     return train_set, val_set, SplitRecord.of(source, places, source.classes)
+
+
+def _absent(source: DataSource) -> list[str]:
+    """The classes of the training split of which the val split has no picture."""
+    if source.task != "classify":
+        return []
+    train, val = source.class_counts("train"), source.class_counts("val")
+    return [name for name, count in train.items() if count and not val[name]]
 
 
 def _single(source: DataSource) -> list[str]:
