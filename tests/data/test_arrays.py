@@ -109,7 +109,7 @@ def test_what_is_no_array_of_pictures_is_refused(X: Any, words: str):
         (np.zeros((4, 3)), r"one whole number or one text a picture"),
         (np.array([[1, 1], [0, 1], [1, 0], [1, 0]]), r"one whole number or one text a picture"),
         ([[0], [1, 2], [0], [1]], r"is not one array: its items differ in shape"),
-        ([None, 1, 0, 1], r"one whole number or one text a picture"),
+        ([None, 1, 0, 1], r"no label \(None or NaN\) for 1 of 4 pictures"),
         (7, r"one whole number or one text a picture"),
     ],
 )  # fmt: skip
@@ -468,3 +468,64 @@ def test_numbers_are_not_cut_to_be_classes():
     with pytest.raises(DataError) as caught:
         as_labels([0.5, 1.5, 0.5, 1.5], 4, "y")
     assert "--task regression" in caught.value.remedy and "astype" not in caught.value.remedy
+
+
+# ---- what would be lost or mistaken without a word
+
+
+@pytest.mark.parametrize("field", ["X", "y"])
+def test_masked_values_are_refused(field: str):
+    """NumPy drops a mask without a word: masked labels and pixels would count as if they were there."""
+    given: dict[str, Any] = {"X": pictures(6), "y": np.arange(6) % 2}
+    given[field] = np.ma.masked_array(given[field], given[field] == 1)
+    with pytest.raises(DataError, match=rf"{field} is a masked array, and .* values are masked"):
+        open_data((given["X"], given["y"]))
+    with pytest.raises(DataError, match=r"y is a masked array"):
+        open_data((pictures(6), np.ma.masked_array(np.linspace(0, 1, 6), [1, 0, 0, 0, 0, 0])), task="regression")
+    assert open_data((pictures(6), np.ma.masked_array(np.arange(6) % 2))).classes == ("0", "1")  # nothing is masked
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (["cat", "", "dog", " \t"], r"y has no label \(an empty text\) for 2 of 4 pictures"),
+        (["cat", None, "dog", "dog"], r"y has no label \(None or NaN\) for 1 of 4 pictures"),
+        (["cat", float("nan"), "dog", "dog"], r"y has no label \(None or NaN\) for 1 of 4 pictures"),  # NumPy makes a text of it
+        ([1, "cat", 2, "dog"], "y must be one whole number or one text a picture"),
+    ],
+)
+def test_a_label_that_is_not_there_is_no_class(y: Any, words: str):
+    with pytest.raises(DataError, match=words):
+        as_labels(y, 4, "y")
+
+
+def test_classes_that_are_hardly_meant_are_said():
+    said: list[str] = []
+    open_data((pictures(6), np.array(["cat", np.nan, "Cat", "dog", "ca t", "dog"])), say=said.append)
+    assert said == [
+        "arrays: y: 'nan' is read as a class of its own; leave those pictures out if they have no label",
+        "arrays: y: classes of nearly one name, each read as a class of its own: 'Cat' and 'ca t' and 'cat'",
+    ]
+
+
+@pytest.mark.parametrize("shape", [(12, 1, 3, 3), (12, 3, 4, 4), (12, 4, 3, 3)])
+def test_small_squares_whose_channels_come_first_are_refused(shape: tuple[int, ...]):
+    X = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError, match=r"looks like \(n, c, h, w\)") as caught:
+        as_images(X, "X")
+    assert "X.transpose(0, 2, 3, 1)" in caught.value.remedy
+    assert as_images(X.transpose(0, 2, 3, 1), "X").shape == (12, shape[2], shape[3], shape[1])
+
+
+def test_a_last_axis_that_looks_like_channels_is_no_width():
+    """Flattened colours (n, h w, 3), and one picture (h, w, 3), are not grey pictures 3 pixels wide; each remedy works."""
+    flat = np.zeros((12, 64, 3), np.uint8)
+    with pytest.raises(DataError, match="whose last axis looks like channels") as caught:
+        as_images(flat, "X")
+    remedy = "For flattened pictures, X.reshape(-1, 8, 8, 3); for a single one, X[None]; for grey ones of 64 x 3, X[..., None]."
+    assert caught.value.remedy == remedy
+    shapes = [as_images(X, "X").shape for X in (flat.reshape(-1, 8, 8, 3), flat[None], flat[..., None])]
+    assert shapes == [(12, 8, 8, 3), (1, 12, 64, 3), (12, 64, 3, 1)]
+    with pytest.raises(DataError) as caught:
+        as_images(np.zeros((12, 60, 3), np.uint8), "X")
+    assert caught.value.remedy == "For a single picture, X[None]; for grey ones of 60 x 3, X[..., None]."

@@ -13,10 +13,12 @@ from striate.core.targets import Task
 from striate.data.archives import npz_arrays
 from striate.data.fitting import fit_images
 from striate.data.identities import picture_digests
-from striate.data.ranges import as_bytes, reshaping
-from striate.data.records import DataSource, Part, checked_classes
-from striate.data.targets import as_label_sets, as_numbers, is_one_hot, plain, task_in_words, task_of
+from striate.data.ranges import as_bytes, channels_without_rows, refuse_masked, reshaping
+from striate.data.records import DataSource, Part, alike_in_words, checked_classes
+from striate.data.targets import as_it_came, as_label_sets, as_numbers, is_gap, is_one_hot, plain, task_in_words, task_of
 
+CHANNELS = (1, 3, 4)  # of grey pictures, of coloured ones, and of those with transparency
+OF_GAPS = ("nan", "NaN", "None", "<NA>", "NaT")  # as Python and pandas write what is not there
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 
 
@@ -28,14 +30,33 @@ def as_images(values: Any, name: str) -> np.ndarray:
     """
     array = _as_array(values, name, "Bring all pictures to one size.")
     if array.ndim == 3:
+        if array.shape[1] > max(CHANNELS) and array.shape[2] in CHANNELS:
+            message = f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {array.shape}, whose last axis looks like channels"
+            raise DataError(message, channels_without_rows(array.shape))
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
-        remedy = reshaping(np.shape(values))
+        remedy = reshaping(np.shape(values), of_objects=array.dtype.kind == "O")
         raise DataError(f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {np.shape(values)}", remedy)
-    if array.shape[1] <= 4 < array.shape[3]:
+    if array.shape[1] <= 4 < array.shape[3] or _is_square_with_channels_first(array.shape):
         message = f"{name} must be pictures (n, h, w, c), got shape {array.shape}, which looks like (n, c, h, w)"
         raise DataError(message, "Move the channels last: X.transpose(0, 2, 3, 1).")
     return as_bytes(array, name)
+
+
+def _is_square_with_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether (n, a, b, c) is square as (n, c, h, w) and is not as (n, h, w, c), as (n, 1, 3, 3) is."""
+    return shape[1] in CHANNELS and shape[2] == shape[3] > 1 and shape[1] != shape[2]
+
+
+def doubts_in_words(name: str, classes: tuple[str, ...]) -> list[str]:
+    """What to tell of the names of classes that are hardly meant as they are."""
+    gaps = [one for one in classes if one in OF_GAPS]
+    notes = (
+        [f"{name}: {', '.join(map(repr, gaps))} is read as a class of its own; leave those pictures out if they have no label"]
+        if gaps
+        else []
+    )
+    return notes + alike_in_words(name, classes)
 
 
 def as_labels(values: Any, count: int, name: str) -> np.ndarray:
@@ -44,7 +65,7 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     Raises:
         DataError: another shape or dtype, a picture without a label, or not one label a picture; names the field.
     """
-    array = plain(_as_array(values, name, "Give one whole number or one text a picture."))
+    array = plain(as_it_came(_as_array(values, name, "Give one whole number or one text a picture."), values))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and is_one_hot(array):
@@ -53,16 +74,26 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
             remedy = "Leave those pictures out, or give them a column of their own; if pictures may have no label, --task multilabel."
             raise DataError(message, remedy)
         array = array.argmax(1)
-    if array.ndim == 1 and array.dtype.kind == "f":
-        if missing := int(np.isnan(array).sum()):
-            raise DataError(f"{name} has no label (NaN) for {missing:,} of {len(array):,} pictures", "Leave those pictures out.")
-        if (array == np.rint(array)).all():
-            array = array.astype(np.int64)
+    if array.ndim == 1 and (missing := _missing(array)):
+        raise DataError(f"{name} has no label ({missing[0]}) for {missing[1]:,} of {len(array):,} pictures", "Leave those pictures out.")
+    if array.ndim == 1 and array.dtype.kind == "f" and (array == np.rint(array)).all():
+        array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iuUb":
         raise DataError(f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}", _labels_remedy(array))
     if len(array) != count:
         raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label a picture.")
     return array
+
+
+def _missing(array: np.ndarray) -> tuple[str, int] | None:
+    """What stands for labels (n,) that are not there, and for how many; None where all are there."""
+    if array.dtype.kind == "f":
+        found = ("NaN", int(np.isnan(array).sum()))
+    elif array.dtype.kind == "O":
+        found = ("None or NaN", sum(is_gap(item) for item in array))
+    else:
+        found = ("an empty text", sum(not text.strip() for text in array.tolist()) if array.dtype.kind == "U" else 0)
+    return found if found[1] else None
 
 
 def _labels_remedy(array: np.ndarray) -> str:
@@ -84,6 +115,7 @@ def plain_array(values: Any) -> np.ndarray:
 
 
 def _as_array(values: Any, name: str, remedy: str) -> np.ndarray:
+    refuse_masked(values, name)
     try:
         return plain_array(values)
     except ValueError:
@@ -127,6 +159,7 @@ def open_arrays(
         else:
             classes = tuple(sorted({str(value) for values in labels.values() for value in np.unique(values)}))
         labels = {split: numbered(values, classes, words[split][1]) for split, values in labels.items()}
+        notes += doubts_in_words(words[first][1], classes)
     else:
         classes = _column_names(labels, words, task, names)
     parts = {}

@@ -22,7 +22,7 @@ from striate.data.layout import Layout, folders_of_splits
 from striate.data.listing import Visits, leave_out_top, named_pictures, pictures_below, subfolders_of
 from striate.data.omissions import NO_CLASS, Ledger, count_of, no_pictures, say_omissions, some, unreadable
 from striate.data.packing import put, room_for
-from striate.data.records import DataSource, Part, checked_classes
+from striate.data.records import DataSource, Part, alike_in_words, checked_classes
 
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
@@ -68,6 +68,7 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     if not headers and unreadable_ones:
         raise unreadable(unreadable_ones, "; no picture is left")
     classes = _checked(root, listings, ledger) if to_train else _present(root, listings, ledger)
+    notes += alike_in_words(str(root), classes)
     for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
         notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
 

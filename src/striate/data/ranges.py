@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from striate.core.errors import DataError
@@ -11,6 +13,18 @@ BITS = (8, 10, 12, 14, 16)  # that cameras and scanners have
 ROUNDING = 0.5 / 255  # floats that lie outside [0, 1] by less become the nearest of the 256 values all the same
 OVERSHOOT = 0.05  # that sharpening and bicubic scaling leave beside [0, 1]
 BAND = 0.25  # of the largest value: pictures whose values span less use a small part of the range
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse a masked array some of whose values are masked: they would count as if they were not.
+
+    Raises:
+        DataError: there are such; names the field.
+    """
+    if np.ma.is_masked(values):
+        count = int(np.ma.getmaskarray(values).sum())
+        message = f"{name} is a masked array, and {count:,} of its {values.size:,} values are masked"
+        raise DataError(message, "Leave those pictures out, or say what the gaps count as, with filled().")
 
 
 def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
@@ -60,8 +74,10 @@ def _line(low: float, high: float) -> tuple[str, str]:
     return f"X / {high!r}", f"in which {high:g} is white"
 
 
-def reshaping(shape: tuple[int, ...]) -> str:
+def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
     """What to do with an array that has not the shape of pictures."""
+    if len(shape) == 1 and of_objects:
+        return "Bring all pictures to one size, and join them: numpy.stack(X)."
     if len(shape) == 1:
         return "Give the pictures first and the labels second: (X, y)."
     if len(shape) == 2:
@@ -69,6 +85,15 @@ def reshaping(shape: tuple[int, ...]) -> str:
     if len(shape) == 5:
         return "Give one array of single pictures: X.reshape(-1, *X.shape[2:]), with a label for each."
     return "Give at least one picture of at least one pixel."
+
+
+def channels_without_rows(shape: tuple[int, ...]) -> str:
+    """What to do with (n, a, c), whose last axis looks like channels: flattened pictures, a single one, or narrow grey ones."""
+    side = round(shape[1] ** 0.5)
+    grey = f"for grey ones of {shape[1]} x {shape[2]}, X[..., None]"
+    if side * side == shape[1] and side > 1:
+        return f"For flattened pictures, X.reshape(-1, {side}, {side}, {shape[2]}); for a single one, X[None]; {grey}."
+    return f"For a single picture, X[None]; {grey}."
 
 
 def _unflattened(values: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.core.targets import Task
 from striate.data.identities import Identities, picture_digests
-from striate.data.omissions import Omission
+from striate.data.omissions import Omission, some
 from striate.data.packing import take_rows
 
 SPLITS = ("train", "val", "test")
@@ -173,6 +174,15 @@ def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str
         found = f"only {classes[0]!r}" if classes else "none"
         raise DataError(f"{name}: a classifier needs at least two classes, got {found}", remedy)
     return tuple(classes)
+
+
+def alike_in_words(name: str, classes: Sequence[str]) -> list[str]:
+    """What to tell of classes whose names differ in case, spaces or Unicode spelling alone."""
+    alike: dict[str, list[str]] = {}
+    for one in classes:
+        alike.setdefault("".join(unicodedata.normalize("NFKC", one).casefold().split()), []).append(one)
+    groups = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    return [f"{name}: classes of nearly one name, each read as a class of its own: {some(groups)}"] if groups else []
 
 
 def num_batches(count: int, size: int) -> int:

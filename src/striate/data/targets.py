@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from striate.core.errors import DataError, UsageError
 from striate.core.targets import TargetSpec, Task
+from striate.data.ranges import refuse_masked
 
 FEW = 20  # whole numbers, up to which floats are classes
 EACH = 3  # pictures of each, at least
@@ -85,6 +87,18 @@ def plain(array: np.ndarray) -> np.ndarray:
         raise DataError(f"labels as bytes must be UTF-8: {error}", "Decode them: np.char.decode(y, 'latin-1').") from None
 
 
+def as_it_came(array: np.ndarray, values: Any) -> np.ndarray:
+    """`array`, which NumPy made of `values`; a list of texts and something else, of which it makes texts, as a list of objects."""
+    if array.dtype.kind == "U" and isinstance(values, list | tuple) and any(not isinstance(item, str | bytes) for item in values):
+        return np.array(values, object)
+    return array
+
+
+def is_gap(item: object) -> bool:
+    """Whether an object stands for what is not there: None, NaN, or pandas' NA and NaT."""
+    return item is None or (isinstance(item, float) and math.isnan(item)) or type(item).__name__ in ("NAType", "NaTType")
+
+
 def as_numbers(values: Any, count: int, name: str) -> np.ndarray:
     """(n, k) float64: the targets of a regression, from (n,) or (n, k).
 
@@ -135,6 +149,7 @@ def standardized(labels: np.ndarray, spec: TargetSpec | None) -> np.ndarray:
 
 
 def _rows(values: Any, count: int, name: str, wanted: str) -> np.ndarray:
+    refuse_masked(values, name)
     try:
         array = plain(np.asarray(values))
     except ValueError:

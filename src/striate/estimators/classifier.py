@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -9,8 +10,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from striate.core.errors import DataError, UnknownNameError
-from striate.data.arrays import as_images, as_labels
+from striate.core.errors import DataError, DataWarning, UnknownNameError
+from striate.data.arrays import as_images, as_labels, doubts_in_words
 from striate.engine.settings import LossName
 from striate.estimators.images import ImageEstimator
 from striate.networks.network import Network
@@ -127,6 +128,8 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class, {self.classes_[0]!r}; a classifier needs at least two")
+        for note in doubts_in_words("y", tuple(map(str, self.classes_))):
+            warnings.warn(note, DataWarning, stacklevel=2)
         self._fit(images, numbers.astype(np.int64), tuple(map(str, self.classes_)), LOSSES[self.head], None)
         return self
 

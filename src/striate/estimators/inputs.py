@@ -14,6 +14,7 @@ import numpy as np
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.arrays import plain_array
+from striate.data.ranges import refuse_masked
 
 LAST_AXES = (1, 3, 4)  # channels of a picture: an array (h, w, c) whose last axis is one of these is one picture
 KINDS = "picture files, a uint8 array (n, h, w) or (n, h, w, c), or a list of these and of Pillow's pictures"
@@ -79,6 +80,7 @@ def as_stack(pictures: Any, spec: ImageSpec) -> np.ndarray:
     Raises:
         ShapeError: other numbers than uint8, no pixels, or axes that cannot be told apart.
     """
+    refuse_masked(pictures, "pictures")
     array = plain_array(pictures)
     shape = array.shape
     if array.dtype != np.uint8:
