@@ -20,7 +20,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from striate.apps.cli.output import print_json
-from striate.workflows.demo import DemoRequest, demo
+from striate.demos.train import DemoRequest, demo
 print_json(demo(DemoRequest(output=Path(sys.argv[1]), seed=int(sys.argv[2]))))
 """
 

@@ -15,8 +15,8 @@ from striate.data.batches import Augmentation
 from striate.data.records import ImageSet
 from striate.engine.fit import FitEvent
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, fit_images
 from striate.insight.diagnose.probe import Probe
+from striate.models.fitting import Fitting, fit_images
 from striate.networks.catalog import network
 
 # network, pixels a side, channels, batch size

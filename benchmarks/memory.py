@@ -17,7 +17,7 @@ from striate.estimators import (
     LSTMClassifier,
     LSTMRegressor,
 )
-from striate.estimators.sequences import adding_problem, recall_problem
+from striate.estimators.sequences.padded import adding_problem, recall_problem
 
 Table = list[list[str]]
 CLASSIFIERS = {"Elman": ElmanClassifier, "GRU": GRUClassifier, "LSTM": LSTMClassifier}

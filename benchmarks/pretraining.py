@@ -14,9 +14,9 @@ from striate.core.images import ImageSpec
 from striate.data.augmentation.record import Augmentation
 from striate.data.records import ImageSet
 from striate.data.sources import open_data
-from striate.estimators.fitting import Fitting, begun, default_settings, fit_images
-from striate.estimators.model import Model
-from striate.estimators.pretraining import pretrain_first_layers
+from striate.estimators.generative.pretraining import pretrain_first_layers
+from striate.models.fitting import Fitting, begun, default_settings, fit_images
+from striate.models.model import Model
 from striate.networks.catalog import network
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.model_file import ModelFile

@@ -153,7 +153,7 @@ def striates_loop(net: Network, pictures: ImageSet, num_steps: int, *, precision
     from striate.core.images import ImageSpec
     from striate.data.batches import Augmentation
     from striate.engine.settings import TrainSettings
-    from striate.estimators.fitting import Fitting, fit_images
+    from striate.models.fitting import Fitting, fit_images
 
     channels, height, width = net.input_shape
     mean, std = statistics_of(pictures)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate import estimators, networks
-    from striate.estimators.classifier import ImageClassifier
-    from striate.estimators.model import Model, Prediction, Predictions, load
-    from striate.estimators.regressor import ImageRegressor
+    from striate.demos.registry import demo
+    from striate.estimators.pictures.classifier import ImageClassifier
+    from striate.estimators.pictures.regressor import ImageRegressor
+    from striate.models.model import Model, Prediction, Predictions, load
     from striate.networks.catalog import network
     from striate.networks.network import Network
     from striate.workflows.evaluation.evaluate import EvaluateReport
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         attack,
         calibrate,
         compare,
-        demo,
         diagnose,
         evaluate,
         explain,
@@ -65,23 +65,23 @@ __all__ = [
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
 HOMES = {
     "EvaluateReport": "striate.workflows.evaluation.evaluate",
-    "ImageClassifier": "striate.estimators.classifier",
-    "ImageRegressor": "striate.estimators.regressor",
-    "Model": "striate.estimators.model",
+    "ImageClassifier": "striate.estimators.pictures.classifier",
+    "ImageRegressor": "striate.estimators.pictures.regressor",
+    "Model": "striate.models.model",
     "Network": "striate.networks.network",
-    "Prediction": "striate.estimators.model",
-    "Predictions": "striate.estimators.model",
+    "Prediction": "striate.models.model",
+    "Predictions": "striate.models.model",
     "TrainReport": "striate.workflows.training.request",
     "ablate": "striate.workflows.face",
     "attack": "striate.workflows.face",
     "calibrate": "striate.workflows.face",
     "compare": "striate.workflows.face",
-    "demo": "striate.workflows.face",
+    "demo": "striate.demos.registry",
     "diagnose": "striate.workflows.face",
     "evaluate": "striate.workflows.face",
     "explain": "striate.workflows.face",
     "filter": "striate.workflows.face",
-    "load": "striate.estimators.model",
+    "load": "striate.models.model",
     "network": "striate.networks.catalog",
     "predict": "striate.workflows.face",
     "profile": "striate.workflows.face",

@@ -17,7 +17,7 @@ from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.decode import decode_image, picture_header
 from striate.data.sources import open_data
-from striate.estimators.model import Model
+from striate.models.model import Model
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR = 256, 257, 258, 259, 262, 273, 277, 278, 279, 284
 COLOURS, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, EXTRA, SAMPLE_FORMAT, SUBSAMPLING = 320, 322, 323, 324, 338, 339, 530

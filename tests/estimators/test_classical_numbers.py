@@ -99,9 +99,9 @@ def test_recall_is_exact_in_either_type(dtype, monkeypatch):
                 expected[index, unit] = np.sign(field) if field else expected[index, unit]
         moving = [index for index in moving if (expected[index] != before[index]).any()]
 
-    monkeypatch.setattr("striate.estimators.hopfield.EXACT", 2**24 if dtype is np.float32 else 1)
-    monkeypatch.setattr("striate.estimators.hopfield.BLOCK", 7)
-    monkeypatch.setattr("striate.estimators.hopfield.WINDOW", 11)
+    monkeypatch.setattr("striate.estimators.memory.hopfield.EXACT", 2**24 if dtype is np.float32 else 1)
+    monkeypatch.setattr("striate.estimators.memory.hopfield.BLOCK", 7)
+    monkeypatch.setattr("striate.estimators.memory.hopfield.WINDOW", 11)
     net = Hopfield(random_state=5).fit(stored[:16]).partial_fit(stored[16:])
     assert net.sums_.dtype == dtype
     np.testing.assert_array_equal(net.predict(probes), expected)

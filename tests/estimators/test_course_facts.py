@@ -9,7 +9,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 from torch.nn import functional as F
 
 from striate.estimators import ImageClassifier, MultilayerPerceptron
-from striate.estimators.multilayer import explain_step
+from striate.estimators.neurons.multilayer import explain_step
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 

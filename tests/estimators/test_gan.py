@@ -15,8 +15,8 @@ from striate.core.errors import DataError, NumericError, ShapeError, UnknownName
 from striate.core.images import ImageSpec
 from striate.data.sources import open_data
 from striate.estimators import GAN, ConditionalDCGAN, load_estimator
-from striate.estimators.adversarial import CollapseReport, Game, Mode, discriminator_loss, generator_loss, spread_of
-from striate.estimators.cdcgan_players import begun, describe_discriminator, describe_generator
+from striate.estimators.generative.adversarial import CollapseReport, Game, Mode, discriminator_loss, generator_loss, spread_of
+from striate.estimators.generative.cdcgan_players import begun, describe_discriminator, describe_generator
 
 GREY = ImageSpec(height=32, width=32, channels=1, mean=(0.5,), std=(0.5,))
 CENTRES = 2 * np.c_[np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)]

@@ -19,7 +19,7 @@ import striate
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.data.arrays import as_images
 from striate.data.sources import open_data
-from striate.estimators.classifier import ImageClassifier
+from striate.estimators.pictures.classifier import ImageClassifier
 from striate.workflows.training.planning import planned
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence

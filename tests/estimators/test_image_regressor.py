@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import (
 
 import striate
 from striate.core.errors import DataError, ShapeError, UsageError
-from striate.estimators.regressor import ImageRegressor
+from striate.estimators.pictures.regressor import ImageRegressor
 from striate.networks.layers import Activation, Chain, Conv, Flatten, Linear, Pool
 from striate.networks.network import Network
 

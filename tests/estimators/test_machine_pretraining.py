@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
-from striate.estimators.machine_pretraining import WINDOWS, pretrain_as_machines, windows
+from striate.estimators.generative.machine_pretraining import WINDOWS, pretrain_as_machines, windows
 from striate.networks.modules.image import ImageModule
 
 SPEC = ImageSpec(height=9, width=8, channels=2, mean=(0.5, 0.5), std=(0.25, 0.25))

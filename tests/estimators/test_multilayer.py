@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.estimators import MultilayerPerceptron, load_estimator
-from striate.estimators.multilayer import explain_step
+from striate.estimators.neurons.multilayer import explain_step
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 # the 3-2-1 network of Han and Kamber's example: units 1 to 3 are inputs, 4 and 5 hidden, 6 the output

@@ -9,7 +9,7 @@ from torch import nn
 
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
-from striate.estimators.pretraining import first_layers, pretrain_first_layers
+from striate.estimators.generative.pretraining import first_layers, pretrain_first_layers
 from striate.networks.modules.image import ImageModule
 
 SPEC = ImageSpec(height=9, width=8, channels=2, mean=(0.5, 0.5), std=(0.25, 0.25))

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.estimators import RestrictedBoltzmann, load_estimator
-from striate.estimators.contrastive import Contrast, Machine, Space, all_states
+from striate.estimators.generative.contrastive import Contrast, Machine, Space, all_states
 
 
 def random_rbm(visible: int, hidden: int, seed: int = 0, *, scale: float = 1.0) -> RestrictedBoltzmann:

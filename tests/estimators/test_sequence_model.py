@@ -10,8 +10,8 @@ import torch
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.estimators import SequenceModel, load_estimator
-from striate.estimators.sequence_model import columns, tokens_of
-from striate.estimators.sequences import temporal_xor
+from striate.estimators.sequences.padded import temporal_xor
+from striate.estimators.sequences.sequence_model import columns, tokens_of
 
 SMALL = {"hidden_size": 12, "truncate": 20, "batch_size": 16, "random_state": 0}
 TEXT = "the cat sat on the mat. the dog sat on the log.\n" * 30

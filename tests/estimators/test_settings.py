@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import UsageError
-from striate.estimators.settings import check_betas, check_counts, check_limit, check_numbers, check_rate, sizes_of
+from striate.core.settings import check_betas, check_counts, check_limit, check_numbers, check_rate, sizes_of
 
 
 def test_numbers_of_python_and_numpy_pass():

@@ -16,7 +16,7 @@ from striate.core.images import ImageSpec
 from striate.data.sources import open_data
 from striate.estimators import VariationalAutoencoder, load_estimator
 from striate.estimators.described import unpacked
-from striate.estimators.variational import divergence_from_normal, reparametrized
+from striate.estimators.generative.variational import divergence_from_normal, reparametrized
 
 GREY = ImageSpec(height=28, width=28, channels=1, mean=(0.5,), std=(0.5,))
 

@@ -8,7 +8,7 @@ from striate.core.errors import DataError, NumericError, UnknownNameError, Usage
 from striate.insight.calibrate.abstain import auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.evidence import coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import fit_temperature, reliability
-from striate.workflows.evaluation.measures import expected_calibration_error
+from striate.insight.measure.classes import expected_calibration_error
 
 
 def drawn(temperature, count=4000, seed=0):

@@ -19,7 +19,7 @@ from striate.data.batches import Augmentation
 from striate.data.sources import open_data
 from striate.engine.checkpoints import CheckpointStore
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, FittingRun, fit_images
+from striate.models.fitting import Fitting, FittingRun, fit_images
 from striate.networks.catalog import network
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.train import train

@@ -7,9 +7,9 @@ from typing import get_args
 
 import striate
 from striate.core.calibration import Score
+from striate.insight.measure.classes import Measures
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.compare import table as compared
-from striate.workflows.evaluation.measures import Measures
 from striate.workflows.explanation.explain import METHODS, TRUST, VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 from striate.workflows.profiling.profile import table as profiled

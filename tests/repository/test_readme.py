@@ -9,8 +9,8 @@ from pathlib import Path
 
 from striate.apps.cli import app
 from striate.data.masks import open_masks
+from striate.demos.registry import DEMOS
 from striate.networks.catalog import networks
-from striate.workflows.demos.registry import DEMOS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -26,7 +26,7 @@ from striate.data.archives import npz_arrays
 from striate.data.batches import Augmentation
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, fit_images
+from striate.models.fitting import Fitting, fit_images
 from striate.networks.catalog import network, networks
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence

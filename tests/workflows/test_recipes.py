@@ -13,7 +13,7 @@ from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import default_settings
+from striate.models.fitting import default_settings
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
 from striate.workflows.training.request import TrainRequest

@@ -18,9 +18,9 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.masks import MaskSource, open_masks
 from striate.engine.losses import balanced_weights
-from striate.estimators.fitting import class_counts
-from striate.estimators.model import Model
-from striate.estimators.segmenter import Segmentations, segment
+from striate.models.fitting import class_counts
+from striate.models.model import Model
+from striate.models.segmenter import Segmentations, segment
 from striate.networks.families.fcn import enlarge
 from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv, ConvTranspose, Identity, Layer, Parallel, Pool

@@ -11,7 +11,7 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.tables import csv_text
-from striate.workflows.evaluation.measures import measure
+from striate.insight.measure.classes import measure
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 
 CLASSES = ("cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma")

@@ -17,8 +17,8 @@ from torch import nn
 import striate
 import striate.workflows.training.train
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
-from striate.estimators import transfer as estimators_transfer
-from striate.estimators.transfer import TIMM_TWINS, open_weights, start_of
+from striate.models import transfer as estimators_transfer
+from striate.models.transfer import TIMM_TWINS, open_weights, start_of
 from striate.networks.catalog import network
 from striate.networks.foreign import published_network
 from striate.workflows.runs.folder import RunFolder

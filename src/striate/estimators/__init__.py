@@ -6,33 +6,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from striate.estimators.adaline import Adaline
-    from striate.estimators.art1 import ART1
-    from striate.estimators.artmap import ARTMAP
-    from striate.estimators.autoencoder import Autoencoder
-    from striate.estimators.boltzmann import BoltzmannMachine
-    from striate.estimators.cdcgan import ConditionalDCGAN
-    from striate.estimators.classifier import ImageClassifier
-    from striate.estimators.cognitron import Cognitron
-    from striate.estimators.competitive import CompetitiveLearning
-    from striate.estimators.deep_belief import DeepBelief
-    from striate.estimators.features import ImageFeatures
-    from striate.estimators.fuzzy_art import FuzzyART
-    from striate.estimators.gan import GAN
-    from striate.estimators.hebb import Hebb, Oja
-    from striate.estimators.hopfield import Hopfield, ModernHopfield
-    from striate.estimators.mcculloch_pitts import McCullochPitts
-    from striate.estimators.multilayer import MultilayerPerceptron
-    from striate.estimators.one_layer import LinearRegression, LogisticRegression, SoftmaxRegression
-    from striate.estimators.perceptron import Perceptron
+    from striate.estimators.generative.autoencoder import Autoencoder
+    from striate.estimators.generative.cdcgan import ConditionalDCGAN
+    from striate.estimators.generative.deep_belief import DeepBelief
+    from striate.estimators.generative.gan import GAN
+    from striate.estimators.generative.restricted_boltzmann import RestrictedBoltzmann
+    from striate.estimators.generative.variational import VariationalAutoencoder
+    from striate.estimators.maps.cognitron import Cognitron
+    from striate.estimators.maps.competitive import CompetitiveLearning
+    from striate.estimators.maps.som import SelfOrganizingMap
+    from striate.estimators.memory.boltzmann import BoltzmannMachine
+    from striate.estimators.memory.hopfield import Hopfield, ModernHopfield
+    from striate.estimators.neurons.adaline import Adaline
+    from striate.estimators.neurons.hebb import Hebb, Oja
+    from striate.estimators.neurons.mcculloch_pitts import McCullochPitts
+    from striate.estimators.neurons.multilayer import MultilayerPerceptron
+    from striate.estimators.neurons.one_layer import LinearRegression, LogisticRegression, SoftmaxRegression
+    from striate.estimators.neurons.perceptron import Perceptron
+    from striate.estimators.neurons.svm import KernelSVM, LinearSVM
     from striate.estimators.persistence import load_estimator
-    from striate.estimators.recurrent import ElmanClassifier, ElmanRegressor, GRUClassifier, GRURegressor, LSTMClassifier, LSTMRegressor
-    from striate.estimators.regressor import ImageRegressor
-    from striate.estimators.restricted_boltzmann import RestrictedBoltzmann
-    from striate.estimators.sequence_model import SequenceModel
-    from striate.estimators.som import SelfOrganizingMap
-    from striate.estimators.svm import KernelSVM, LinearSVM
-    from striate.estimators.variational import VariationalAutoencoder
+    from striate.estimators.pictures.classifier import ImageClassifier
+    from striate.estimators.pictures.features import ImageFeatures
+    from striate.estimators.pictures.regressor import ImageRegressor
+    from striate.estimators.resonance.art1 import ART1
+    from striate.estimators.resonance.artmap import ARTMAP
+    from striate.estimators.resonance.fuzzy_art import FuzzyART
+    from striate.estimators.sequences.recurrent import (
+        ElmanClassifier,
+        ElmanRegressor,
+        GRUClassifier,
+        GRURegressor,
+        LSTMClassifier,
+        LSTMRegressor,
+    )
+    from striate.estimators.sequences.sequence_model import SequenceModel
 
 __all__ = [
     "ART1",
@@ -74,42 +81,42 @@ __all__ = [
     "load_estimator",
 ]
 HOMES = {
-    "ART1": "striate.estimators.art1",
-    "ARTMAP": "striate.estimators.artmap",
-    "Adaline": "striate.estimators.adaline",
-    "Autoencoder": "striate.estimators.autoencoder",
-    "Cognitron": "striate.estimators.cognitron",
-    "BoltzmannMachine": "striate.estimators.boltzmann",
-    "CompetitiveLearning": "striate.estimators.competitive",
-    "ConditionalDCGAN": "striate.estimators.cdcgan",
-    "DeepBelief": "striate.estimators.deep_belief",
-    "ElmanClassifier": "striate.estimators.recurrent",
-    "ElmanRegressor": "striate.estimators.recurrent",
-    "FuzzyART": "striate.estimators.fuzzy_art",
-    "GAN": "striate.estimators.gan",
-    "GRUClassifier": "striate.estimators.recurrent",
-    "GRURegressor": "striate.estimators.recurrent",
-    "Hebb": "striate.estimators.hebb",
-    "Hopfield": "striate.estimators.hopfield",
-    "ImageClassifier": "striate.estimators.classifier",
-    "ImageFeatures": "striate.estimators.features",
-    "ImageRegressor": "striate.estimators.regressor",
-    "KernelSVM": "striate.estimators.svm",
-    "LSTMClassifier": "striate.estimators.recurrent",
-    "LSTMRegressor": "striate.estimators.recurrent",
-    "LinearRegression": "striate.estimators.one_layer",
-    "LinearSVM": "striate.estimators.svm",
-    "LogisticRegression": "striate.estimators.one_layer",
-    "McCullochPitts": "striate.estimators.mcculloch_pitts",
-    "ModernHopfield": "striate.estimators.hopfield",
-    "MultilayerPerceptron": "striate.estimators.multilayer",
-    "Oja": "striate.estimators.hebb",
-    "Perceptron": "striate.estimators.perceptron",
-    "RestrictedBoltzmann": "striate.estimators.restricted_boltzmann",
-    "SelfOrganizingMap": "striate.estimators.som",
-    "SequenceModel": "striate.estimators.sequence_model",
-    "SoftmaxRegression": "striate.estimators.one_layer",
-    "VariationalAutoencoder": "striate.estimators.variational",
+    "ART1": "striate.estimators.resonance.art1",
+    "ARTMAP": "striate.estimators.resonance.artmap",
+    "Adaline": "striate.estimators.neurons.adaline",
+    "Autoencoder": "striate.estimators.generative.autoencoder",
+    "Cognitron": "striate.estimators.maps.cognitron",
+    "BoltzmannMachine": "striate.estimators.memory.boltzmann",
+    "CompetitiveLearning": "striate.estimators.maps.competitive",
+    "ConditionalDCGAN": "striate.estimators.generative.cdcgan",
+    "DeepBelief": "striate.estimators.generative.deep_belief",
+    "ElmanClassifier": "striate.estimators.sequences.recurrent",
+    "ElmanRegressor": "striate.estimators.sequences.recurrent",
+    "FuzzyART": "striate.estimators.resonance.fuzzy_art",
+    "GAN": "striate.estimators.generative.gan",
+    "GRUClassifier": "striate.estimators.sequences.recurrent",
+    "GRURegressor": "striate.estimators.sequences.recurrent",
+    "Hebb": "striate.estimators.neurons.hebb",
+    "Hopfield": "striate.estimators.memory.hopfield",
+    "ImageClassifier": "striate.estimators.pictures.classifier",
+    "ImageFeatures": "striate.estimators.pictures.features",
+    "ImageRegressor": "striate.estimators.pictures.regressor",
+    "KernelSVM": "striate.estimators.neurons.svm",
+    "LSTMClassifier": "striate.estimators.sequences.recurrent",
+    "LSTMRegressor": "striate.estimators.sequences.recurrent",
+    "LinearRegression": "striate.estimators.neurons.one_layer",
+    "LinearSVM": "striate.estimators.neurons.svm",
+    "LogisticRegression": "striate.estimators.neurons.one_layer",
+    "McCullochPitts": "striate.estimators.neurons.mcculloch_pitts",
+    "ModernHopfield": "striate.estimators.memory.hopfield",
+    "MultilayerPerceptron": "striate.estimators.neurons.multilayer",
+    "Oja": "striate.estimators.neurons.hebb",
+    "Perceptron": "striate.estimators.neurons.perceptron",
+    "RestrictedBoltzmann": "striate.estimators.generative.restricted_boltzmann",
+    "SelfOrganizingMap": "striate.estimators.maps.som",
+    "SequenceModel": "striate.estimators.sequences.sequence_model",
+    "SoftmaxRegression": "striate.estimators.neurons.one_layer",
+    "VariationalAutoencoder": "striate.estimators.generative.variational",
     "load_estimator": "striate.estimators.persistence",
 }
 

@@ -21,10 +21,10 @@ from striate.core.text import Lines, in_lines
 from striate.drawing.page import Section, document, figure, pairs, table
 from striate.drawing.pictures import montage
 from striate.drawing.style import beside, curve, drawing, look, panels, plain, png_bytes, short_name
-from striate.estimators.model import Model
-from striate.estimators.segmenter import labels_pixels
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.models.model import Model
+from striate.models.segmenter import labels_pixels
 from striate.workflows.effort import Follow, Passes, counted, estimate, passes_of, seconds_of_passes, time_in_words
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled

@@ -12,15 +12,14 @@ from typing import Any, Literal
 from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
-from striate.estimators.estimates import Estimates
-from striate.estimators.model import Model, Pictures, Predictions
-from striate.estimators.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.models.estimates import Estimates
+from striate.models.model import Model, Pictures, Predictions
+from striate.models.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.ablation.variants import VERBS as EDITS
 from striate.workflows.attack import AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
-from striate.workflows.demos.registry import DemoReport, DemoRequest, demonstrate
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluation.calibrate import CalibrateReport, CalibrateRequest
@@ -162,20 +161,6 @@ def _first(value: Any) -> str:
     if isinstance(value, str) or not isinstance(value, Iterable):
         return str(value)
     return str(next(iter(value), "..."))
-
-
-@call_as_in("striate.demo('hopfield')")
-def demo(name: str, **fields: Any) -> DemoReport:
-    """One of the classical networks or building blocks shown: `striate.demo("hopfield").tables`.
-
-    Args:
-        name: As `striate demo` lists them.
-        **fields: The other fields of `DemoRequest`.
-
-    Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.demos.registry.demonstrate` raises.
-    """
-    return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')")
@@ -337,7 +322,6 @@ __all__: Sequence[str] = (
     "attack",
     "calibrate",
     "compare",
-    "demo",
     "diagnose",
     "evaluate",
     "explain",

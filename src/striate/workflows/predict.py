@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.places import check_file, check_folder
-from striate.estimators.estimates import Estimates
-from striate.estimators.model import Prediction, Predictions
-from striate.estimators.segmenter import Segmentations, labels_pixels
+from striate.models.estimates import Estimates
+from striate.models.model import Prediction, Predictions
+from striate.models.segmenter import Segmentations, labels_pixels
 from striate.workflows.subjects import model_of
 from striate.workflows.tasks.segment import predict_masks
 

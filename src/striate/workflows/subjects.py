@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.estimators.model import MODEL_NAME, Model, load
+from striate.models.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model

@@ -20,7 +20,7 @@ def demo_command(
     as_json: Json = False,
 ) -> None:
     """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
-    from striate.workflows.demos.registry import DEMOS, MAIN, DemoRequest, demonstrate, summary
+    from striate.demos.registry import DEMOS, MAIN, DemoRequest, demonstrate, summary
 
     if name is None:
         if as_json:
@@ -29,9 +29,9 @@ def demo_command(
             print_table(["demo", "shows"], [[demo.name, demo.shows] for demo in (MAIN, *DEMOS)], right=set())
     elif name == MAIN.name:
         from striate.apps.cli.progress import show_progress
-        from striate.workflows.demo import EPOCHS, SHORT_EPOCHS, demo
-        from striate.workflows.demo import DemoRequest as MainRequest
-        from striate.workflows.demo import summary as main_summary
+        from striate.demos.train import EPOCHS, SHORT_EPOCHS, demo
+        from striate.demos.train import DemoRequest as MainRequest
+        from striate.demos.train import summary as main_summary
 
         with show_progress() as watch:
             trained = demo(MainRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from striate.estimators.fitting import EpochRow
+    from striate.models.fitting import EpochRow
 
 
 QUIET_SECONDS = 30.0  # between two lines on one piece of work

@@ -205,7 +205,7 @@ def _steps(plan: Plan, variants: Sequence[Variant], budget: str) -> list[int]:
 
 def _seconds_a_step(plan: Plan, one: Variant) -> float:
     """The median of some updates, after the first."""
-    from striate.estimators.fitting import fit_images
+    from striate.models.fitting import fit_images
 
     fitting = dataclasses.replace(plan.fitting, network=one.network, augmentation=_augmentation(plan, one))
     fitting = dataclasses.replace(fitting, settings=dataclasses.replace(fitting.settings, steps=TIMED_STEPS + 1))

@@ -18,9 +18,9 @@ from striate.core.places import check_folder
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_ticks, panels, plain, png_bytes
-from striate.estimators.model import Model
-from striate.estimators.segmenter import labels_pixels
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
+from striate.models.model import Model
+from striate.models.segmenter import labels_pixels
 from striate.networks.layers.foreign import Foreign
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled

@@ -22,8 +22,8 @@ from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
 from striate.engine.fit import validate
 from striate.engine.step import InParts
-from striate.estimators.fitting import EpochRow, FittingRun, fit_images
-from striate.estimators.model import Model, load
+from striate.models.fitting import EpochRow, FittingRun, fit_images
+from striate.models.model import Model, load
 from striate.workflows.ablation.record import RESULT
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of

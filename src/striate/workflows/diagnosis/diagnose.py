@@ -26,9 +26,6 @@ from striate.data.findings import DataFinding
 from striate.engine.failures import first_part_not_finite
 from striate.engine.losses import loss_of
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import batches_of
-from striate.estimators.model import Model
-from striate.estimators.segmenter import labels_pixels
 from striate.insight.diagnose import Finding, Record, Sample, judge
 from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.probe import Probe
@@ -36,6 +33,9 @@ from striate.insight.diagnose.records import Withdrawn
 from striate.insight.diagnose.rules import withdrawn
 from striate.insight.diagnose.setup import Setup, facts_of
 from striate.insight.diagnose.states import STARTED
+from striate.models.fitting import batches_of
+from striate.models.model import Model
+from striate.models.segmenter import labels_pixels
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import counts_in_nats, exam_of, said_before

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.estimators.model import Model
 from striate.insight.diagnose.exam import Exam, answers_of, shared_pictures, shift_between
+from striate.models.model import Model
 
 if TYPE_CHECKING:
     from striate.core.images import ImageSpec

@@ -12,13 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from striate.core.files import write_atomically
 from striate.core.text import json_text
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import EpochRow, FitEvent, FittingRun
 from striate.insight.diagnose import KINDS, Finding, Sample
 from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.records import Kind
 from striate.insight.diagnose.rules import withdrawn
 from striate.insight.diagnose.setup import Setup, facts_of
+from striate.models.fitting import EpochRow, FitEvent, FittingRun
 from striate.workflows.runs.folder import RunFolder, read_history
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from striate.core.text import Lines, in_lines
 from striate.data.folder import readable_pictures
 from striate.data.listing import subfolders_of
 from striate.data.sources import open_data
-from striate.estimators.model import Model, softmax
-from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import Bin, reliability
-from striate.workflows.evaluation.measures import measure
+from striate.insight.measure.classes import measure
+from striate.models.model import Model, softmax
+from striate.models.segmenter import labels_pixels
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.subjects import model_of

@@ -15,11 +15,11 @@ from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.estimators.segmenter import labels_pixels
+from striate.insight.measure.classes import Interval
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
+from striate.models.segmenter import labels_pixels
 from striate.networks.foreign import needs_its_module
-from striate.workflows.evaluation.measures import Interval
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from striate.data.records import ImageSet
-    from striate.estimators.model import Model
+    from striate.models.model import Model
 
 SHOWN = 20  # differing pictures that the summary names
 DIVISION = ("val_fraction", "val_seed", "data")  # what decides which pictures a run held out

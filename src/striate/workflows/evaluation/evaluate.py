@@ -20,8 +20,8 @@ from striate.data.omissions import Omission
 from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture
-from striate.estimators.model import OF_SCORES, Model
-from striate.workflows.evaluation.measures import Measures, measure, most_confident_mistakes
+from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
+from striate.models.model import OF_SCORES, Model
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import ALL, MEASURED, open_labelled
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv

@@ -19,8 +19,8 @@ from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Traine
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.data.splits import Division
-from striate.estimators.model import Model
-from striate.estimators.segmenter import labels_pixels
+from striate.models.model import Model
+from striate.models.segmenter import labels_pixels
 from striate.workflows.runs.behind import config_behind, data_of, run_of
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.split import record_of

@@ -10,8 +10,8 @@ import numpy as np
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.tables import csv_text
-from striate.workflows.evaluation.measures import Measures, checked
-from striate.workflows.tasks.segment_measures import SegmentMeasures
+from striate.insight.measure.classes import Measures, checked
+from striate.insight.measure.masks import SegmentMeasures
 
 
 def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> None:

@@ -21,10 +21,10 @@ from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
 from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
-from striate.estimators.model import OF_SCORES, Model
-from striate.estimators.segmenter import labels_pixels
 from striate.insight import explain as tools
-from striate.workflows.evaluation.measures import most_confident_mistakes
+from striate.insight.measure.classes import most_confident_mistakes
+from striate.models.model import OF_SCORES, Model
+from striate.models.segmenter import labels_pixels
 from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.agreement import in_words, same_maps

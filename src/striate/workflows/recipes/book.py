@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from striate.data.batches import Augmentation
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import SMALL_PICTURE
+from striate.models.fitting import SMALL_PICTURE
 from striate.networks.layers import BatchNorm, Conv, Linear
 from striate.networks.network import Network
 

@@ -23,8 +23,8 @@ from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import default_settings
-from striate.estimators.fitting import network_for as network_for_size
+from striate.models.fitting import default_settings
+from striate.models.fitting import network_for as network_for_size
 from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network

@@ -23,16 +23,16 @@ from striate.core.places import check_file, near
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
 from striate.drawing.page import Section, document
-from striate.estimators.model import MODEL_NAME, Model, load, softmax
-from striate.estimators.segmenter import labels_pixels
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.evidence import held_back_temperature
+from striate.insight.measure.classes import most_confident_mistakes
+from striate.models.model import MODEL_NAME, Model, load, softmax
+from striate.models.segmenter import labels_pixels
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate, judged
-from striate.workflows.evaluation.measures import most_confident_mistakes
 from striate.workflows.evaluation.openings import openings_of
 from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.named import NAMED
-from striate.estimators.model import Model
+from striate.models.model import Model
 from striate.workflows.runs.config import ARRAYS, RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import FILES, NOT_RECORDED

@@ -19,7 +19,7 @@ from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import LOCK
 from striate.core.sealed import TEMPORARY
 from striate.data.findings import DataFinding
-from striate.estimators.model import MODEL_NAME
+from striate.models.model import MODEL_NAME
 from striate.networks.network import Network
 from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
 from striate.workflows.runs.hashes import HASHED, content_hash

@@ -23,14 +23,14 @@ from striate.data.masks import MaskedSet, MaskSource, open_masks
 from striate.data.omissions import Omission
 from striate.data.recorded import Trained
 from striate.drawing.pictures import confusion_picture
-from striate.estimators.model import Model
-from striate.estimators.segmenter import Segmentations, segment, segment_pictures
+from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
+from striate.models.model import Model
+from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.evaluation.tables import write_confusion_csv, write_regions_csv
 from striate.workflows.recipes.choices import network_for
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
-from striate.workflows.tasks.segment_measures import SegmentMeasures, measure_pixels, pixel_confusion
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest

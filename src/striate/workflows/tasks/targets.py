@@ -19,10 +19,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, MonitorName, TrainSettings
-from striate.estimators.estimates import sigmoid
-from striate.estimators.model import Model
-from striate.workflows.tasks.scatter import scatter_picture
-from striate.workflows.tasks.target_measures import (
+from striate.insight.measure.targets import (
     LabelMeasures,
     MultilabelMeasures,
     NumberMeasures,
@@ -30,6 +27,9 @@ from striate.workflows.tasks.target_measures import (
     measure_labels,
     measure_numbers,
 )
+from striate.models.estimates import sigmoid
+from striate.models.model import Model
+from striate.workflows.tasks.scatter import scatter_picture
 
 # the losses of each task; the first is the default
 LOSSES: dict[Task, tuple[LossName, ...]] = {

@@ -11,7 +11,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import EnvironmentFault
 from striate.core.memory import free_memory_bytes
 from striate.data.records import ImageSet
-from striate.estimators.fitting import Fitting, fit_images
+from striate.models.fitting import Fitting, fit_images
 from striate.networks.network import Network
 
 AUTO = "auto"  # in place of a batch size

@@ -24,7 +24,7 @@ from striate.data.records import DataSource, ImageSet, relabelled
 from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
-from striate.estimators.fitting import Fitting
+from striate.models.fitting import Fitting
 from striate.networks.network import Network
 from striate.workflows.info import info
 from striate.workflows.runs.behind import data_of

@@ -22,7 +22,7 @@ from striate.core.bounded import read_json
 from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
 from striate.core.text import encodable, json_text, printable
-from striate.estimators.model import MODEL_NAME
+from striate.models.model import MODEL_NAME
 from striate.workflows.training.continuing import flat
 
 LogName = Literal["tensorboard", "mlflow"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from striate.data.records import ImageSet
 from striate.drawing.style import RIGHT, TRAIN, VAL, below, drawing, panels, plain, png_bytes, powers
 from striate.engine.lr_range import EXPLODED, LearningRateRange, learning_rate_range
-from striate.estimators.fitting import Fitting, class_counts, fit_images
+from striate.models.fitting import Fitting, class_counts, fit_images
 from striate.workflows.training.continuing import Plan
 
 

@@ -22,8 +22,8 @@ from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import Group
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, channel_statistics
-from striate.estimators.transfer import Weights
+from striate.models.fitting import Fitting, channel_statistics
+from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network

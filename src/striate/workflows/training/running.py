@@ -22,9 +22,9 @@ from striate.engine.failures import TrainingDivergedError
 from striate.engine.fit import Training, score_of
 from striate.engine.processes import Group
 from striate.engine.settings import MonitorName
-from striate.estimators.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
-from striate.estimators.model import MODEL_NAME, load
 from striate.insight.diagnose.exam import Exam
+from striate.models.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
+from striate.models.model import MODEL_NAME, load
 from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import watched

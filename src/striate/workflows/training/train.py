@@ -18,8 +18,8 @@ from striate.core.text import in_lines
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import Group, joined
-from striate.estimators.fitting import fit_images
-from striate.estimators.model import Model, load
+from striate.models.fitting import fit_images
+from striate.models.model import Model, load
 from striate.networks.foreign import with_module
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import (

@@ -20,10 +20,10 @@ from striate.data.folder import decode_all, readable_pictures
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
-from striate.estimators.fitting import Fitting, begun, described
-from striate.estimators.machine_pretraining import pretrain_as_machines
-from striate.estimators.pretraining import pretrain_first_layers
-from striate.estimators.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
+from striate.estimators.generative.machine_pretraining import pretrain_as_machines
+from striate.estimators.generative.pretraining import pretrain_first_layers
+from striate.models.fitting import Fitting, begun, described
+from striate.models.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
 from striate.networks.foreign import channels_of, own_network

@@ -7,7 +7,7 @@ from typing import Any
 
 from striate.core.errors import RefusedFileError
 from striate.engine.checkpoints import Checkpoint
-from striate.estimators.model import MODEL_NAME
+from striate.models.model import MODEL_NAME
 from striate.networks.model_file import read_model
 from striate.workflows.runs.config import RESTORE
 from striate.workflows.runs.folder import RunFolder

@@ -1,0 +1,93 @@
+"""Autoencoders: digits squeezed through a few numbers, and noise taken off.
+
+Sources: Hinton and Salakhutdinov, 2006; Vincent et al., 2008, for noise; that a linear one finds what principal components find: Baldi and
+Hornik, 1989, "Neural networks and principal component analysis".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.demos.shown import Setting, Shown, Table
+from striate.demos.sources import small_digits
+from striate.drawing.animation import DEMO_DPI, tiles
+from striate.drawing.style import bare, drawing, png_bytes
+from striate.estimators.generative.autoencoder import Autoencoder
+
+CODES = (2, 8, 16)
+NOISE = 0.3  # share of the pixels that are set to 0
+DRAWN = 12
+
+
+def show(setting: Setting) -> Shown:
+    """Rebuild digits that were not seen from codes of three lengths, and clean noisy ones."""
+    digits = small_digits()
+    epochs = 12 if setting.short else 40
+    rows: list[tuple[str | float, ...]] = []
+    rebuilt = {"as they are": digits.test[:DRAWN]}
+    for size in CODES[:2] if setting.short else CODES:
+        made = remade(size, digits.train, digits.test, epochs, setting.seed)
+        rows.append((f"{size}", *(error(some, digits.test) for some in made.values())))
+        if size == CODES[1]:
+            rebuilt |= {f"{name}, {size} numbers": some[:DRAWN] for name, some in made.items() if name != "linear"}
+    noisy = digits.test * (np.random.default_rng(setting.seed).random(digits.test.shape) >= NOISE)
+    cleaned = {}
+    for name, noise in (("taught to rebuild", 0.0), ("taught to clean", NOISE)):
+        net = Autoencoder(64, hidden_layer_sizes=256, noise=noise, max_iter=epochs, random_state=setting.seed).fit(digits.train)
+        cleaned[name] = net.reconstruct(noisy)
+    rebuilt |= {f"{NOISE:.0%} of the pixels lost": noisy[:DRAWN], "the same, cleaned": cleaned["taught to clean"][:DRAWN]}
+    return Shown(
+        tables=(
+            Table(
+                title="Mean squared error of a pixel, digits not seen, by how many numbers a digit becomes",
+                heading=("numbers", "PCA", "linear", "dense", "convolutional"),
+                rows=tuple(rows),
+            ),
+            Table(
+                title=f"{NOISE:.0%} of the pixels are lost: mean squared error to the whole digit",
+                heading=("picture", "error"),
+                rows=(("noisy", error(noisy, digits.test)), *((name, error(some, digits.test)) for name, some in cleaned.items())),
+            ),
+        ),
+        notes=(
+            "A linear autoencoder comes to the principal components (PCA), the best that is linear; layers between go beyond.",
+            "One that is taught with lost pixels learns what digits look like, and fills them in.",
+        ),
+        pictures={"autoencoder.png": lambda: draw(rebuilt)},
+    )
+
+
+def remade(size: int, train: np.ndarray, test: np.ndarray, epochs: int, seed: int) -> dict[str, np.ndarray]:
+    """The test digits from codes of `size` numbers, by the kind of coder."""
+    from sklearn.decomposition import PCA
+
+    components = PCA(size, random_state=seed).fit(train)
+    linear = Autoencoder(size, learning_rate=0.01, max_iter=epochs, random_state=seed).fit(train)
+    dense = Autoencoder(size, hidden_layer_sizes=128, max_iter=epochs, random_state=seed).fit(train)
+    convolutional = Autoencoder(size, channels=(16, 32), max_iter=epochs, random_state=seed).fit(train.reshape(-1, 8, 8))
+    return {
+        "PCA": components.inverse_transform(components.transform(test)),
+        "linear": linear.reconstruct(test),
+        "dense": dense.reconstruct(test),
+        "convolutional": convolutional.reconstruct(test.reshape(-1, 8, 8)).reshape(-1, 64),
+    }
+
+
+def error(made: np.ndarray, wanted: np.ndarray) -> float:
+    """The mean square of what is missed, of a pixel."""
+    return float(((made - wanted) ** 2).mean())
+
+
+def draw(rows: dict[str, np.ndarray]) -> bytes:
+    """The same digits in each row, by what was done to them, as a PNG."""
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9.5, 4.8), dpi=DEMO_DPI, layout="constrained")
+        axes = figure.subplots()
+        bare(axes, title="digits that were not seen, and what becomes of them")
+        sheet = tiles(1 - np.concatenate(list(rows.values())).reshape(-1, 8, 8), DRAWN, fill=0.8)
+        axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_yticks([9 * row + 3.5 for row in range(len(rows))], list(rows), fontsize=9)
+        axes.tick_params(length=0)
+        return png_bytes(figure)

@@ -1,0 +1,156 @@
+"""The demos by name, and the one way to run one: `demonstrate(request)`.
+
+`train` is not among the modules here: it is the main job, and lives in `striate.demos.train`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.calls import call_as_in
+from striate.core.errors import UnknownNameError
+from striate.core.files import write_atomically, write_json
+from striate.core.tables import aligned
+from striate.core.text import Lines, in_lines
+from striate.demos.shown import Setting, Shown, Table, word
+from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.training.runs import new_run_folder
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One line of the list."""
+
+    name: str
+    shows: str
+
+
+WIDTH = 100  # columns of what is printed
+MAIN = Demo("train", "the main job: a network learns scanned digits and answers for ones it has not seen")
+
+# The module of a demo has its name, with _ for -, and a function `show(setting) -> Shown`.
+# fmt: off
+DEMOS = (
+    Demo("perceptron",      "its line moves with each mistake; the gates it learns, and XOR, which it cannot"),
+    Demo("xor",             "two hidden units bend the plane until one line parts XOR"),
+    Demo("backpropagation", "one update of a small network by hand: outputs, errors, new weights, each number shown"),
+    Demo("hopfield",        "noisy digits fall into the stored ones while the energy goes down; how much the memory holds"),
+    Demo("som",             "a net unfolds over a square; digits are laid out so that neighbours look alike"),
+    Demo("art",             "vigilance decides how many categories there are, and how large each may be"),
+    Demo("svm",             "the widest street between two classes, and what a kernel makes of it"),
+    Demo("convolution",     "forward and backward by hand, and ten kinds of kernels beside each other"),
+    Demo("pooling",         "forward and backward by hand; what a shift of the image does"),
+    Demo("activations",     "every activation with its slope, and what a saturated sigmoid does to learning"),
+    Demo("initialisation",  "what 50 layers do to a signal, and why equal weights stay equal"),
+    Demo("optimizers",      "the paths of seven optimizers over a saddle, Beale's function and a narrow valley"),
+    Demo("dropout",         "what is dropped, the ensemble that it trains, and what it does with few samples"),
+    Demo("receptive-field", "what stacks of layers can see, and what they look at"),
+    Demo("rbm",             "a Boltzmann machine's strokes, and digits that it makes up"),
+    Demo("dbn",             "a deep belief network names digits, and makes up the digit of a label"),
+    Demo("memory",          "how long Elman's cells and LSTM remember a bit"),
+    Demo("text",            "an Elman network reads a small language: what follows what, which words are alike"),
+    Demo("autoencoder",     "digits squeezed through a few numbers, and noise taken off"),
+    Demo("vae",             "the manifold of digits that two numbers span"),
+    Demo("gan",             "an adversarial network learns clouds of points; too fast, it loses some"),
+    Demo("cdcgan",          "an adversarial network draws the digit of a label"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DemoRequest:
+    """Which demo, and where its pictures go: `runs/demo/NAME-NNN` by default."""
+
+    name: str
+    output: Path | None = None
+    seed: int = 0
+    short: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """The numbers and pictures of a demo."""
+
+    name: str
+    shows: str
+    seconds: float
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    output: str
+    files: tuple[str, ...]
+
+
+def demonstrate(request: DemoRequest, *, say: Callable[[str], None] = lambda _: None) -> DemoReport:
+    """Run a demo and write its pictures and its numbers.
+
+    Raises:
+        UnknownNameError: there is no such demo.
+        UsageError: the output folder is not empty.
+        EnvironmentFault: it cannot be written.
+    """
+    known = {demo.name: demo for demo in DEMOS}
+    if request.name not in known:
+        raise UnknownNameError("demo", request.name, [MAIN.name, *known], "`striate demo` lists all.")
+    module = importlib.import_module(f"striate.demos.{request.name.replace('-', '_')}")
+    show = cast("Callable[[Setting], Shown]", module.show)
+    folder = new_run_folder("demo", request.name, request.output)
+
+    started = time.perf_counter()
+    shown = show(Setting(seed=request.seed, short=request.short, say=say))
+    for name, draw in shown.pictures.items():
+        write_atomically(folder / name, draw())
+    seconds = time.perf_counter() - started
+
+    numbers = [{"title": table.title, "rows": [dict(zip(table.heading, row, strict=True)) for row in table.rows]} for table in shown.tables]
+    write_json(folder / "numbers.json", numbers)
+    return DemoReport(
+        name=request.name,
+        shows=known[request.name].shows,
+        seconds=seconds,
+        tables=shown.tables,
+        notes=shown.notes,
+        output=str(folder),
+        files=tuple(str(folder / name) for name in shown.pictures),
+    )
+
+
+@call_as_in("striate.demo('hopfield')")
+def demo(name: str, **fields: Any) -> DemoReport:
+    """One of the classical networks or building blocks shown: `striate.demo("hopfield").tables`.
+
+    Args:
+        name: As `striate demo` lists them.
+        **fields: The other fields of `DemoRequest`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `demonstrate` raises.
+    """
+    return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
+
+
+def summary(report: DemoReport) -> Lines:
+    """The report for a person: its tables, what to see in them, and where the pictures are."""
+    lines = [*textwrap.wrap(f"{report.name}: {report.shows}", WIDTH), ""]
+    for table in report.tables:
+        lines += [table.title, text_of(table)]
+    for note in report.notes:
+        lines += textwrap.wrap(note, WIDTH)
+    lines += ["", *(f"picture   {file}" for file in report.files), f"numbers   {report.output}/numbers.json", ""]
+    return in_lines(lines)
+
+
+def text_of(table: Table) -> Lines:
+    """A table as aligned text; numbers stand right."""
+    columns = [[name, *(word(row[place]) for row in table.rows)] for place, name in enumerate(table.heading)]
+    right = [not any(isinstance(row[place], str) for row in table.rows) for place in range(len(columns))]
+    heading, *rows = zip(*columns, strict=True)
+    text = aligned(heading, rows, {place for place, aside in enumerate(right) if aside})
+    return in_lines([*(f"  {line}" for line in text.splitlines()), ""])

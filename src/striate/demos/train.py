@@ -1,0 +1,87 @@
+"""The demo: a small network learns scanned digits in seconds, and answers for digits that it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from striate.core.files import write_atomically
+from striate.core.text import Lines, command, in_lines
+from striate.data.sources import open_data
+from striate.drawing.pictures import predictions_picture
+from striate.models.model import load
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.training.request import TrainReport, TrainRequest
+from striate.workflows.training.running import Silence, Watch
+from striate.workflows.training.runs import new_run_folder
+from striate.workflows.training.train import train
+
+NUM_SHOWN = 24  # pictures in answers.png
+EPOCHS, SHORT_EPOCHS = 15, 3
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DemoRequest:
+    """Where the demo's run goes; `runs/demo/digits-NNN` by default."""
+
+    output: Path | None = None
+    epochs: int = EPOCHS
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """The training, the measures on the test split, and the picture of some answers."""
+
+    train: TrainReport
+    test: EvaluateReport
+    picture: str
+
+
+def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
+    """Train on the embedded digits, measure on their test split, and draw some answers.
+
+    Raises:
+        EnvironmentFault: the run folder cannot be written.
+    """
+    watch = watch or Silence()
+    folder = new_run_folder("demo", "digits", request.output)
+    training = TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder)
+    trained = train(training, watch=watch)
+    tested = cast("EvaluateReport", evaluate(EvaluateRequest(run=folder, split="test"), say=watch.say))  # digits are classes
+
+    model = load(folder)
+    shown = open_data("digits").read("test", spec=model.images)
+    images = shown.images[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]
+    answers = [[(item.class_name, item.top[0].sureness)] for item in model.classify(images)]
+    names = [f"a {shown.classes[label]}" for label in shown.labels[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]]
+    picture = folder / "report" / "answers.png"
+    write_atomically(picture, predictions_picture(images, answers, names, title="Digits the network has not seen, and its answers"))
+    return DemoReport(train=trained, test=tested, picture=str(picture))
+
+
+def summary(report: DemoReport) -> Lines:
+    """The report for a person."""
+    run, test = report.train.run, report.test
+    wrong = round((1 - test.accuracy) * test.num_images)
+    learned = f"{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits"
+    return in_lines(
+        (
+            "",
+            f"{learned} in {report.train.seconds:.1f} s.",
+            f"Of {test.num_images} digits it has not seen it names {test.num_images - wrong} right: accuracy {test.accuracy:.4f}.",
+            "",
+            f"its answers     {report.picture}",
+            f"its mistakes    {test.output}/mistakes.png",
+            f"its curves      {run}/report/curves.png",
+            "",
+            "Go on with",
+            f"  striate show {report.train.network}              read the network as a table",
+            "  striate train FOLDER                  train on your own pictures, one subfolder a class",
+            f"  {command('striate', 'predict', Path(run))} FILES   use the model",
+            "",
+        )
+    )

@@ -1,0 +1,328 @@
+"""The Boltzmann machine: any unit may be joined to any other, and hidden units help the visible ones.
+
+Source: Ackley, Hinton and Sejnowski, 1985, "A learning algorithm for Boltzmann machines".
+Departs from the source: by default weights change in proportion to the difference of the two phases, and decay keeps them finite; the
+source has steps of equal size and turns some clamped units at random (`rule="steps"`, `noise=(0.15, 0.05)`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy.special import expit, logsumexp, softmax
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from striate.core.errors import DataError, NumericError, ShapeError, UsageError
+from striate.core.settings import check_counts, check_numbers, is_number, is_whole
+from striate.estimators.numbers import real_numbers
+from striate.estimators.persistence import Saved
+from striate.estimators.randomness import seed_of
+
+MAX_ENUMERATED = 16  # units whose states are all gone through
+
+
+class Means(NamedTuple):
+    """What a phase gives: how often two units are on together, and how often each is."""
+
+    pairs: np.ndarray  # (n, n)
+    units: np.ndarray  # (n,)
+
+
+class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+    """Symmetrically joined units of 0 and 1 that learn how likely each pattern is; the first units are visible, the others hidden.
+
+        E(s) = -sum_i<j w_ij s_i s_j - sum_i b_i s_i     P(s) = e^(-E(s) / T) / Z     p(s_i = 1 | others) = sigmoid((b_i + w_i s) / T)
+        w_ij += rate (<s_i s_j> with the data clamped - <s_i s_j> free)
+
+    Args:
+        n_hidden: Hidden units.
+        learning_rate: The rate.
+        weight_decay: What a weight loses in each update, over the rate.
+        max_iter: Updates.
+        rule: "gradient", or "steps": each weight by the rate, up or down.
+        noise: Shares of clamped units that are turned off where they are on, and on where they are off, anew in each update.
+        phases: "gibbs", or "exact": over all states, of 16 units at most.
+        n_chains: Of the free phase, and at least so many of the clamped one.
+        schedule: (temperature, sweeps) of the annealing before each phase, which runs at the last temperature.
+        n_sweeps: Sweeps that a phase averages over.
+        connections: (n, n) bool, symmetric: which units are joined; None: all.
+        random_state: Seed of the first weights and of all draws.
+
+    Attributes:
+        weights_: w (n, n), symmetric, diagonal 0.
+        intercept_: b (n,).
+        n_features_in_: Visible units.
+        n_iter_: Updates.
+
+    Example:
+        >>> machine = BoltzmannMachine(phases="exact", max_iter=500, learning_rate=1.0).fit([[0, 0], [1, 1], [1, 1], [1, 1]])
+        >>> np.exp(machine.score_samples([[0, 0], [1, 1]])).round(1).tolist()
+        [0.2, 0.7]
+    """
+
+    n_features_in_: int
+
+    def __init__(
+        self,
+        n_hidden: int = 0,
+        *,
+        learning_rate: float = 0.1,
+        weight_decay: float = 1e-3,
+        max_iter: int = 200,
+        rule: str = "gradient",
+        noise: tuple[float, float] = (0.0, 0.0),
+        phases: str = "gibbs",
+        n_chains: int = 100,
+        schedule: Sequence[tuple[float, int]] = ((4.0, 2), (2.0, 2), (1.0, 4)),
+        n_sweeps: int = 5,
+        connections: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_hidden = n_hidden
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.max_iter = max_iter
+        self.rule = rule
+        self.noise = noise
+        self.phases = phases
+        self.n_chains = n_chains
+        self.schedule = schedule
+        self.n_sweeps = n_sweeps
+        self.connections = connections
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the patterns X (N, visible) of 0 and 1.
+
+        Raises:
+            DataError: X holds other numbers.
+            UsageError: a setting is out of its range, or there are too many units for "exact".
+            NumericError: the weights left the finite numbers.
+        """
+        self.__dict__.pop("weights_", None)
+        return self._learn(X, self.max_iter)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """One update on the patterns X."""
+        return self._learn(X, 1)
+
+    def _learn(self, X: Any, num_updates: int) -> Self:
+        first = not hasattr(self, "weights_")
+        patterns = binary("X", X, None if first else self.n_features_in_)
+        check_counts(least=0, n_hidden=self.n_hidden, max_iter=self.max_iter)
+        self._check_settings(patterns.shape[1] + self.n_hidden)
+        if first:
+            self.n_features_in_, self.n_iter_ = patterns.shape[1], 0
+            self._seed = seed_of(self.random_state)
+            self._start(self.n_features_in_ + self.n_hidden)
+        for _ in range(num_updates):
+            self.n_iter_ += 1
+            generator = np.random.default_rng((self._seed, self.n_iter_))
+            clamped, free = self.clamped_means(self._disturbed(patterns, generator), generator), self.free_means(generator)
+            change, of_units = (clamped.pairs - free.pairs) * self._joined, clamped.units - free.units
+            if self.rule == "steps":
+                change, of_units = np.sign(change.round(9)), np.sign(of_units.round(9))
+            change -= self.weight_decay * self.weights_
+            with np.errstate(over="ignore", invalid="ignore"):  # said below
+                self.weights_ += self.learning_rate * change
+            self.intercept_ += self.learning_rate * of_units
+            if not np.isfinite(self.weights_).all():
+                message = f"the weights are not finite after update {self.n_iter_}"
+                raise NumericError(message, f"Lower learning_rate, which is {self.learning_rate:g}.")
+        return self
+
+    def _disturbed(self, patterns: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The patterns, at least as often as there are chains, with some units turned, where there is noise."""
+        if not any(self.noise):
+            return patterns
+        many = np.tile(patterns, (-(-self.n_chains // len(patterns)), 1))
+        turned = generator.random(many.shape) < np.where(many > 0, *self.noise)
+        disturbed: np.ndarray = np.abs(many - turned)
+        return disturbed
+
+    def _check_settings(self, num_units: int) -> None:
+        if self.rule not in ("gradient", "steps"):
+            raise UsageError(f"rule must be gradient or steps, got {self.rule!r}")
+        noise = tuple(self.noise) if isinstance(self.noise, Sequence | np.ndarray) else ()
+        if len(noise) != 2 or not all(is_number(share) and 0 <= share < 1 for share in noise):
+            raise UsageError(f"noise must be two shares from 0 to below 1, got {self.noise}")
+        if self.phases not in ("gibbs", "exact"):
+            raise UsageError(f"phases must be gibbs or exact, got {self.phases!r}")
+        if self.phases == "exact" and num_units > MAX_ENUMERATED:
+            raise UsageError(f"phases='exact' takes {MAX_ENUMERATED} units at most, got {num_units}", "Take phases='gibbs'.")
+        check_counts(n_chains=self.n_chains, n_sweeps=self.n_sweeps)
+        check_numbers(learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise UsageError(f"learning_rate must be positive, weight_decay not negative, got {self.learning_rate} and {self.weight_decay}")
+        check_schedule(self.schedule)
+
+    def _start(self, num_units: int) -> None:
+        """Small random weights where units are joined."""
+        joined = np.ones((num_units, num_units), bool) if self.connections is None else np.asarray(self.connections)
+        if joined.shape != (num_units, num_units) or joined.dtype != bool or not np.array_equal(joined, joined.T):
+            message = f"connections must be a symmetric bool array ({num_units}, {num_units}), got {joined.dtype} {joined.shape}"
+            raise UsageError(message, "One row for each unit, visible ones first.")
+        self._joined: np.ndarray = joined & ~np.eye(num_units, dtype=bool)
+        upper = np.triu(np.random.default_rng(self._seed).normal(0, 0.1, (num_units, num_units)), 1) * self._joined
+        self.weights_: np.ndarray = upper + upper.T
+        self.intercept_: np.ndarray = np.zeros(num_units)
+
+    # ---- the two phases
+
+    def clamped_means(self, patterns: np.ndarray, generator: np.random.Generator) -> Means:
+        """Means with the visible units held at `patterns` (N, visible)."""
+        if not self.n_hidden:
+            return Means(patterns.T @ patterns / len(patterns), patterns.mean(0))
+        if self.phases == "exact":
+            return means_of(*self._exact_hidden(patterns))
+        times = -(-self.n_chains // len(patterns))
+        held = np.tile(patterns, (times, 1))
+        states = np.hstack([held, generator.integers(0, 2, (len(held), self.n_hidden))])
+        return self._averaged(states, np.arange(self.n_features_in_, states.shape[1]), generator)
+
+    def free_means(self, generator: np.random.Generator) -> Means:
+        """Means with no unit held."""
+        num_units = len(self.intercept_)
+        if self.phases == "exact":
+            states = all_states(num_units)
+            return means_of(states, softmax(-self._energies(states)))
+        states = generator.integers(0, 2, (self.n_chains, num_units)).astype(float)
+        return self._averaged(states, np.arange(num_units), generator)
+
+    def _averaged(self, states: np.ndarray, moving: np.ndarray, generator: np.random.Generator) -> Means:
+        """Anneal the `moving` units, then average over sweeps."""
+        for temperature, count in self.schedule:
+            for _ in range(count):
+                self._sweep(states, moving, temperature, generator)
+        pairs = np.zeros_like(self.weights_)
+        units = np.zeros_like(self.intercept_)
+        for _ in range(self.n_sweeps):
+            self._sweep(states, moving, self.schedule[-1][0] if len(self.schedule) else 1.0, generator)
+            pairs += states.T @ states
+            units += states.sum(0)
+        count = self.n_sweeps * len(states)
+        return Means(pairs / count, units / count)
+
+    def _sweep(self, states: np.ndarray, moving: np.ndarray, temperature: float, generator: np.random.Generator) -> None:
+        """Draw each of the `moving` units once, in all chains `states` (chains, n), in place."""
+        noise = generator.random((len(moving), len(states)))
+        for unit, chances in zip(moving, noise, strict=True):
+            fields = states @ self.weights_[unit] + self.intercept_[unit]
+            states[:, unit] = chances < expit(fields / temperature)
+
+    def _exact_hidden(self, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All states with the visible units at `patterns`, and the share of each."""
+        hidden = all_states(self.n_hidden)
+        rows, counts = np.unique(patterns, axis=0, return_counts=True)
+        states = np.hstack([np.repeat(rows, len(hidden), 0), np.tile(hidden, (len(rows), 1))])
+        shares = softmax(-self._energies(states).reshape(len(rows), len(hidden)), axis=1) * (counts / counts.sum())[:, None]
+        return states, shares.ravel()
+
+    # ---- what was learned
+
+    def energy(self, states: Any) -> np.ndarray:
+        """E of each row of `states` (N, visible and hidden units): (N,)."""
+        check_is_fitted(self)
+        return self._energies(binary("states", states, len(self.intercept_)))
+
+    def _energies(self, states: np.ndarray) -> np.ndarray:
+        energies: np.ndarray = -np.einsum("ni,ni->n", states @ self.weights_, states) / 2 - states @ self.intercept_
+        return energies
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """log P(v) of each row of X, in nats, exactly: (N,).
+
+        Raises:
+            UsageError: there are more than 16 units.
+        """
+        check_is_fitted(self)
+        patterns = binary("X", X, self.n_features_in_)
+        if len(self.intercept_) > MAX_ENUMERATED:
+            message = f"log P goes through all states: {MAX_ENUMERATED} units at most, got {len(self.intercept_)}"
+            raise UsageError(message, "Draw instead: sample().")
+        log_z = logsumexp(-self.energy(all_states(len(self.intercept_))))
+        hidden = all_states(self.n_hidden)
+        log_p = [logsumexp(-self.energy(np.hstack([np.tile(row, (len(hidden), 1)), hidden]))) for row in patterns]
+        scores: np.ndarray = np.array(log_p) - log_z
+        return scores
+
+    def sample(self, n_samples: int = 1, *, n_sweeps: int = 100, schedule: Any = None, hidden: bool = False) -> np.ndarray:
+        """States of the visible units, of all with `hidden`, each of a chain of its own: int64 (n_samples, units).
+
+        Args:
+            n_samples: How many.
+            n_sweeps: Draws of every unit at temperature 1.
+            schedule: (temperature, sweeps) in place of `n_sweeps`.
+            hidden: Give the hidden units too.
+        """
+        check_is_fitted(self)
+        check_counts(least=0, n_samples=n_samples)
+        num_units = len(self.intercept_)
+        generator = self._drawing()
+        states = generator.integers(0, 2, (n_samples, num_units)).astype(float)
+        self._run(states, np.arange(num_units), ((1.0, n_sweeps),) if schedule is None else schedule, generator)
+        return states[:, : num_units if hidden else self.n_features_in_].astype(np.int64)
+
+    def complete(self, X: Any, *, schedule: Any = None) -> np.ndarray:
+        """X (N, visible) with a draw in place of each NaN, given the other visible units of its row: int64 (N, visible)."""
+        check_is_fitted(self)
+        known = real_numbers("X", X)
+        if known.ndim != 2 or known.shape[1] != self.n_features_in_:
+            raise ShapeError(f"X must be (patterns, {self.n_features_in_}), got {known.shape}")
+        binary("X", np.where(np.isnan(known), 0, known), self.n_features_in_)
+        generator = self._drawing()
+        completed = []
+        for row in known:  # each has other units that move
+            states = generator.integers(0, 2, (1, len(self.intercept_))).astype(float)
+            held = ~np.isnan(row)
+            states[0, : len(row)][held] = row[held]
+            moving = np.concatenate([np.flatnonzero(~held), np.arange(len(row), states.shape[1])])
+            self._run(states, moving, (*self.schedule, (1.0, 20)) if schedule is None else schedule, generator)
+            completed.append(states[0, : len(row)])
+        return np.array(completed).astype(np.int64)
+
+    def _run(self, states: np.ndarray, moving: np.ndarray, schedule: Any, generator: np.random.Generator) -> None:
+        check_schedule(schedule)
+        for temperature, count in schedule:
+            for _ in range(count):
+                self._sweep(states, moving, temperature, generator)
+
+    def _drawing(self) -> np.random.Generator:
+        return np.random.default_rng(seed_of(self.random_state))
+
+
+def means_of(states: np.ndarray, shares: np.ndarray) -> Means:
+    """Means over states (N, n) of which each has a share."""
+    weighted = states * shares[:, None]
+    return Means(states.T @ weighted, weighted.sum(0))
+
+
+def all_states(num_units: int) -> np.ndarray:
+    """(2^n, n) of 0.0 and 1.0."""
+    bits: np.ndarray = (np.arange(2**num_units)[:, None] >> np.arange(num_units)) & 1
+    return bits.astype(float)
+
+
+def check_schedule(schedule: Any) -> None:
+    """Refuse what is not (temperature, sweeps) pairs.
+
+    Raises:
+        UsageError: there are no such pairs, a temperature is not positive or a count negative.
+    """
+    steps = [tuple(step) if isinstance(step, Sequence | np.ndarray) else () for step in schedule] if np.iterable(schedule) else [()]
+    if any(len(step) != 2 or not is_number(step[0]) or not is_whole(step[1]) or step[0] <= 0 or step[1] < 0 for step in steps):
+        raise UsageError(f"schedule must be (temperature, sweeps) with positive temperatures, got {schedule}")
+
+
+def binary(name: str, X: Any, width: int | None) -> np.ndarray:
+    """X as 0.0 and 1.0 (N, n), checked."""
+    array = real_numbers(name, X)
+    if array.ndim != 2 or len(array) == 0 or array.shape[1] == 0 or (width is not None and array.shape[1] != width):
+        raise ShapeError(f"{name} must be (patterns, {'units' if width is None else width}), got {array.shape}")
+    odd = array[(array != 0) & (array != 1)]
+    if len(odd):
+        raise DataError(f"{name} must hold 0 and 1 only, got {odd[0]:g}", "Make it binary first: X > threshold.")
+    return array

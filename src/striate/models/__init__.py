@@ -1,0 +1,1 @@
+"""What predicts: the model, its answers, how it is fitted, and the weights it starts from."""

@@ -1,0 +1,81 @@
+"""What a model answers that gives numbers, or several labels a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from striate.core.targets import TargetSpec
+from striate.models.answers import Answers
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-z), for any z."""
+    small = np.exp(-np.abs(logits))
+    shares: np.ndarray = np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+    return shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The answer for one picture.
+
+    Attributes:
+        path: Its file, or its place in an array.
+        values: Each output by its name: a number in the user's units, or the probability of the label.
+        labels: The labels whose probability is above 1/2; None where the outputs are numbers.
+    """
+
+    path: str
+    values: dict[str, float]
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def words(self) -> str:
+        """The answer in a line: the numbers by name, or the labels that are there with their probabilities."""
+        if self.labels is None:
+            return ", ".join(f"{name} {value:.6g}" for name, value in self.values.items())
+        return ", ".join(f"{name} {self.values[name]:.1%}" for name in self.labels) or "none"
+
+
+class Estimates(Answers[Estimate]):
+    """The answers for several pictures, in their order."""
+
+    def __init__(self, items: Sequence[Estimate], names: Sequence[str]) -> None:
+        super().__init__(items)
+        self.names = tuple(names)
+
+    @classmethod
+    def of_outputs(cls, paths: Sequence[str], outputs: np.ndarray, names: Sequence[str], targets: TargetSpec) -> Estimates:
+        """What the outputs (N, K) of a model mean."""
+        items = []
+        for path, row in zip(paths, outputs, strict=True):
+            if targets.task == "regression":
+                items.append(Estimate(path=path, values=dict(zip(names, row.tolist(), strict=True))))
+            else:
+                probabilities = sigmoid(row).tolist()
+                labels = tuple(name for name, logit in zip(names, row, strict=True) if logit > 0)
+                items.append(Estimate(path=path, values=dict(zip(names, probabilities, strict=True)), labels=labels))
+        return cls(items, names)
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain records: path and values; of labels path, labels and probabilities."""
+        return [
+            {"path": item.path, "values": item.values}
+            if item.labels is None
+            else {"path": item.path, "labels": list(item.labels), "probabilities": item.values}
+            for item in self.items
+        ]
+
+    def to_rows(self) -> list[list[object]]:
+        """The records as a table with its header: path, then each output by its name; of labels those that are there come before."""
+        with_labels = any(item.labels is not None for item in self.items)
+        rows: list[list[object]] = [["path", *(["labels"] if with_labels else []), *self.names]]
+        for item in self.items:
+            labels = [] if item.labels is None else ["; ".join(item.labels)]
+            form = ".9g" if item.labels is None else ".6f"
+            rows.append([item.path, *labels, *(format(value, form) for value in item.values.values())])
+        return rows

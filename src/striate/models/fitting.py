@@ -1,0 +1,175 @@
+"""Fitting a described network to sets of pictures: what the train workflow and the scikit-learn classifier share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from striate.core.devices import choose_device
+from striate.core.images import ImageSpec
+from striate.core.seeds import mixed, torch_seed
+from striate.core.targets import TargetSpec
+from striate.data.batches import Augmentation, Batches
+from striate.data.masks import MaskBatches, MaskedSet
+from striate.data.records import ImageSet
+from striate.data.targets import standardized
+from striate.engine.fit import EpochRow, FitEvent, Training, fit
+from striate.engine.initialisation import initialise
+from striate.engine.processes import Group
+from striate.engine.settings import TrainSettings
+from striate.models.threads import on_one_thread
+from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
+from striate.networks.network import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
+
+VAL_BATCH_SIZE = 256
+SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as those of CIFAR are
+PART_SIZE = 512  # pictures of a full batch that are computed at a time
+OWN_RATES = {"gd": 0.1, "lbfgs": 1.0}  # peak learning rates of those that are unlike Adam
+RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of those that are like it
+INIT_IMAGES = 64  # that an initialisation may look at
+ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """Everything that decides a training but the pictures."""
+
+    network: Network
+    images: ImageSpec
+    classes: tuple[str, ...]
+    settings: TrainSettings
+    augmentation: Augmentation
+    targets: TargetSpec | None = None  # what the outputs mean where they are no classes
+    start: Mapping[str, Tensor] | None = None  # weights to begin with, by their names in the network; the others are fresh
+
+
+def network_for(image_size: tuple[int, int] | None) -> str:
+    """The catalogue's choice for pictures of this size (H, W), None where they differ: `compact_cnn` for small ones, else `resnet18`."""
+    return "compact_cnn" if image_size is not None and max(image_size) <= SMALL_PICTURE else "resnet18"
+
+
+def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSettings:
+    """The `chosen` settings, completed by what suits the network and the number of pictures.
+
+    With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch, which
+    holds no more than there are; 0.02 where hidden dense layers have no normalization, as VGG's have none, whose ReLUs die at 0.1.
+    Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
+    Gradient descent and L-BFGS have the whole set as their batch.
+    """
+    if chosen.get("optimizer") in ("gd", "lbfgs"):  # the gradient of the whole set, computed in parts
+        chosen.setdefault("batch_size", num_train)
+        chosen.setdefault("accumulate", -(-chosen["batch_size"] // PART_SIZE))
+    batch_size = chosen.setdefault("batch_size", 128 if num_train >= 5_000 else 32)
+    chosen.setdefault("epochs", 10 if num_train >= 20_000 else 20 if num_train >= 5_000 else 30)
+    normalized = any(row.layer.role == "norm" for row in network.rows)
+    bold = normalized and sum(row.layer.role == "linear" for row in network.rows) <= 1
+    optimizer = chosen.setdefault("optimizer", "sgd" if normalized else "adamw")
+    if optimizer == "sgd":
+        chosen.setdefault("learning_rate", (0.1 if bold else 0.02) * min(batch_size, num_train) / 128)
+        chosen.setdefault("weight_decay", 5e-4)
+    else:
+        of_adam = 5e-3 if network.params < 200_000 else 1e-3
+        chosen.setdefault("learning_rate", OWN_RATES[optimizer] if optimizer in OWN_RATES else of_adam * RATES_TO_ADAM.get(optimizer, 1.0))
+        chosen.setdefault("weight_decay", 1e-2 if optimizer in ("adamw", "muon") else 0.0)
+    return TrainSettings(**chosen)
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel of uint8 images (N, H, W, C), as shares of 255; a deviation is at least 1/255."""
+    pixels = images.reshape(-1, images.shape[3])  # (pixels, C)
+    mean = pixels.mean(0, dtype=np.float64) / 255
+    std = np.maximum(pixels.std(0, dtype=np.float64) / 255, 1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+class FittingRun(NamedTuple):
+    """A training under way: consume `events`; `module` holds the weights as they are now."""
+
+    module: ImageModule
+    loop: Training
+    events: Iterator[FitEvent]  # of `loop`
+
+    def state(self) -> dict[str, Tensor]:
+        """The weights that are validated and kept, of the described network, auxiliary heads left out; copies."""
+        with self.loop.kept_weights():
+            return {name: tensor.detach().clone() for name, tensor in described(self.module).state_dict().items()}
+
+
+def described(module: ImageModule) -> nn.Module:
+    """The described network inside, auxiliary heads left out."""
+    return module.network.network if isinstance(module, ImageModuleWithHeads) else module.network
+
+
+def fit_images(
+    fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0, group: Group | None = None
+) -> FittingRun:
+    """Build the network with weights from the seed, and get ready to train it.
+
+    `workers` threads prepare batches ahead. Each process of a `group` gets its part of each batch.
+    """
+    settings = fitting.settings
+    device = choose_device(settings.device)
+    module = begun(fitting, train_set).to(device)
+    train_batches = batches_of(
+        as_learned(train_set, fitting.targets),
+        settings.batch_size,
+        seed=settings.seed,
+        shuffle=True,
+        augmentation=fitting.augmentation,
+        device=device,
+        workers=workers,
+    )
+    val_batches = batches_of(as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
+    if group is not None:
+        for batches in filter(None, (train_batches, val_batches)):
+            batches.divide(group.rank, group.size)
+    loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set), group=group)
+    events: Iterator[FitEvent] = loop
+    if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
+        events = on_one_thread(events)
+    return FittingRun(module, loop, events)
+
+
+def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
+    """The network as its training begins, on the CPU: weights from the seed, and those that are given."""
+    settings = fitting.settings
+    with torch_seed(mixed(settings.seed)):
+        network = fitting.network.build(heads=True)
+        wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
+        module = wrapper(network, fitting.images)
+        if settings.init != "default":
+            places = np.linspace(0, len(train_set) - 1, min(len(train_set), INIT_IMAGES)).astype(np.int64)
+            sample = module.normalized(torch.from_numpy(train_set.take(places).images))  # what lsuv looks at
+            initialise(network, settings.init, scale=settings.init_scale, images=sample)
+        if fitting.start is not None:
+            described(module).load_state_dict({**described(module).state_dict(), **fitting.start})
+    return module
+
+
+def class_counts(images: ImageSet) -> Tensor | None:
+    """(K,) how many pictures, or pixels of masks, each class has; None where a picture has no single class."""
+    if isinstance(images, MaskedSet):
+        return torch.from_numpy(np.bincount(images.labels.ravel(), minlength=256)[: len(images.classes)])
+    if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":
+        return None
+    return torch.from_numpy(np.bincount(images.labels, minlength=len(images.classes)))
+
+
+def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
+    """The batches of pictures, with their masks where they have some."""
+    return MaskBatches(images, batch_size, **options) if isinstance(images, MaskedSet) else Batches(images, batch_size, **options)
+
+
+def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:
+    """The same pictures, with their numbers brought to mean 0 and deviation 1."""
+    return dataclasses.replace(images, labels=standardized(images.labels, targets)) if targets is not None else images

@@ -1,0 +1,403 @@
+"""A trained model: the network's module, its preprocessing and its classes, ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from striate.core.calibration import UNKNOWN, Calibration, scores_of
+from striate.core.calls import call_as_in
+from striate.core.devices import choose_device
+from striate.core.errors import RefusedFileError, UsageError
+from striate.core.files import given_path
+from striate.core.images import Fit, ImageSpec
+from striate.core.memory import ALWAYS_THERE, need_memory
+from striate.core.places import near
+from striate.core.settings import check_counts
+from striate.core.tables import aligned, html_table
+from striate.core.targets import TargetSpec
+from striate.models.answers import Answers
+from striate.models.estimates import Estimates, sigmoid
+from striate.models.inputs import as_seen, finite_outputs, given_pictures, read_pictures
+from striate.models.segmenter import PIXELS_AT_ONCE, SMALLER_PICTURES, Segmentations, labels_pixels, segment_pictures
+from striate.networks.foreign import channels_of, is_own, own_network
+from striate.networks.model_file import ModelFile, load_model, save_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.networks.network import Network
+
+Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `inputs.given_pictures` takes
+MODEL_NAME = "best.safetensors"  # of a run folder
+NAMES_SHOWN = 10  # classes that a model tells of itself
+GROUP = 8  # images that run together on the CPU
+SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
+SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread; not of modules of users, which may keep state
+GROUP_BYTES = 2**31  # of activations that a group may have; where they are large, fewer images run together
+MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
+OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One class with its probability; with its score in place of that, where a hinge loss taught the network."""
+
+    class_name: Annotated[str, Field(serialization_alias="class")]
+    probability: float | None = None
+    score: float | None = None
+
+    @property
+    def sureness(self) -> float | str:
+        """The probability, or the score in words."""
+        return f"score {self.score:.2f}" if self.probability is None else self.probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The answer for one picture, with its probability or its score; `top` lists the best classes, best first."""
+
+    path: str
+    class_name: Annotated[str, Field(serialization_alias="class")]
+    probability: float | None = None
+    score: float | None = None
+    top: tuple[Answer, ...]
+
+
+class Predictions(Answers[Prediction]):
+    """The answers for several pictures, in their order."""
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain records: path, class, probability or score, top."""
+        adapter = TypeAdapter(tuple[Prediction, ...])
+        data: list[dict[str, Any]] = adapter.dump_python(self.items, mode="json", by_alias=True, exclude_none=True)
+        return data
+
+    def to_rows(self) -> list[list[object]]:
+        """The records as a table with its header: path, class, probability, then class2, probability2, ... of the next best.
+
+        Where there are scores and no probabilities, the columns are called so.
+        """
+        width = max((len(item.top) for item in self.items), default=1)
+        value = "score" if any(item.score is not None for item in self.items) else "probability"
+        header: list[object] = ["path", "class", value]
+        for place in range(2, width + 1):
+            header += [f"class{place}", f"{value}{place}"]
+        rows = [header]
+        for item in self.items:
+            row: list[object] = [item.path, item.class_name, f"{getattr(item, value):.6f}"]
+            for answer in item.top[1:]:
+                row += [answer.class_name, f"{getattr(answer, value):.6f}"]
+            rows.append(row)
+        return rows
+
+
+class Model:
+    """A trained classifier: what `striate.load` gives.
+
+    Attributes:
+        module: Maps uint8 images (N, H, W, C) to logits (N, K), or to numbers in the user's units; in evaluation mode.
+        network: The description that the module was built from.
+        classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
+        images: Size, fit, channels and normalization of the input.
+        info: What the training kept: data, settings, validation accuracy.
+        targets: What the outputs mean where they are no classes; else None.
+        calibration: Its temperature, and when it answers "unknown"; what `striate calibrate` found, or 1 and never.
+    """
+
+    def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
+        import torch
+
+        from striate.networks.modules.image import ImageModule, ImageModuleOfNumbers
+
+        module = ImageModule(file.module, file.images)
+        if file.targets is not None and file.targets.task == "regression":
+            module = ImageModuleOfNumbers(file.module, file.images, file.targets)
+        self.device = str(choose_device(device))
+        self.module: nn.Module = module.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Network = file.network
+        self.classes: tuple[str, ...] = file.classes
+        self.images: ImageSpec = file.images
+        self.info: dict[str, Any] = file.info
+        self.targets: TargetSpec | None = file.targets
+        self.calibration = _calibration(file)
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        *,
+        input_size: int | tuple[int, int],
+        classes: Sequence[str] | None = None,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        fit: Fit = "crop",
+        device: str = "cpu",
+    ) -> Model:
+        """A model of a torch module that was trained elsewhere, such as one of torchvision with its weights.
+
+        Args:
+            module: Maps normalized pictures (N, C, H, W) to logits (N, K). It is copied and not changed.
+            input_size: Pixels of a square picture, or (H, W).
+            classes: The K names in the order of the logits; "0", "1", ... when left out.
+            mean: Of the pixels in [0, 1], one number or one a channel: the module is given (pixel - mean) / std.
+            std: As `mean`.
+            fit: How a picture of another shape is fitted: crop, pad or stretch.
+            device: Where it runs.
+
+        Raises:
+            ShapeError: the module cannot take such a picture, or gives no logits.
+            UsageError: not as many distinct classes as logits, or a mean or std that is none.
+        """
+        from torch import nn
+
+        if not isinstance(module, nn.Module):
+            raise UsageError(
+                f"module must be a torch module, got a {type(module).__name__}", "Read a run or a model file with striate.load."
+            )
+        extent = tuple(input_size) if isinstance(input_size, tuple | list) else (input_size, input_size)
+        check_counts(**{f"input_size[{axis}]": size for axis, size in enumerate(extent)})
+        network = own_network(module, (channels_of(module) or 3, *extent))
+        channels, height, width = network.input_shape
+        num_classes = network.output_shape[0]
+        names = tuple(map(str, range(num_classes) if classes is None else classes))
+        if len(names) != num_classes or len(set(names)) != num_classes:
+            raise UsageError(
+                f"classes must be {num_classes} distinct names, one a logit, got {len(names)} of which {len(set(names))} differ"
+            )
+        try:
+            means, deviations = (
+                (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values)) for values in (mean, std)
+            )
+        except (TypeError, ValueError):
+            raise UsageError(f"mean and std must be a number, or one a channel, got {mean!r} and {std!r}") from None
+        images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
+        return cls(ModelFile(network, network.build(), names, images, {}), device=device)
+
+    def _facts(self) -> list[list[str]]:
+        """What a person wants to know of it, by name."""
+        task = "classify" if self.targets is None else self.targets.task
+        kind = {"regression": "numbers", "multilabel": "labels"}.get(task, "classes")
+        more = f" and {len(self.classes) - NAMES_SHOWN:,} more" if len(self.classes) > NAMES_SHOWN else ""
+        found, spec = self.calibration, self.images
+        never = "no" if "calibration" not in self.info else f"temperature {found.temperature:.3g}"
+        unknown = "" if found.threshold is None else f', "{UNKNOWN}" below {found.score} {found.threshold:.3g}'
+        known = [
+            (name, self.info.get(key)) for name, key in (("trained on", "data"), ("best epoch", "epoch"), ("val accuracy", "val_accuracy"))
+        ]
+        return [
+            ["network", f"{self.network.name}, {self.network.params:,} parameters"],
+            [kind, f"{len(self.classes)}: {', '.join(self.classes[:NAMES_SHOWN])}{more}"],
+            ["pictures", f"{spec.channels} x {spec.height} x {spec.width}, {spec.fit}"],
+            *([name, f"{value:.4f}" if isinstance(value, float) else str(value)] for name, value in known if value is not None),
+            ["calibrated", never + unknown],
+            ["device", self.device],
+        ]
+
+    def __repr__(self) -> str:
+        return aligned(("Model", ""), self._facts(), ()).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return html_table(("Model", ""), self._facts())
+
+    @property
+    def gives_scores(self) -> bool:
+        """Whether its outputs are scores: a hinge loss taught it, as a support vector machine, and no temperature was fitted since."""
+        return self.info.get("loss") in MARGIN_LOSSES and "calibration" not in self.info
+
+    def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+        """The class probabilities (N, K) float64 of uint8 images (N, H, W, C) of the model's own size, by its temperature.
+
+        Those of labels that do not exclude each other, each for itself, where the model was trained so.
+
+        Raises:
+            UsageError: the model gives numbers, not classes, or scores, as a hinge loss teaches them.
+        """
+        if self.gives_scores:
+            remedy = "Use model.outputs or model.predict, or fit its temperature: striate calibrate."
+            raise UsageError("the model gives the scores of a hinge loss, which are no probabilities", remedy)
+        return self.shares(images, batch_size=batch_size)
+
+    def shares(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+        """What `probabilities` gives, also where a hinge loss taught the network: then rows that sum to 1, and no more than that.
+
+        Raises:
+            UsageError: the model gives numbers, not classes.
+        """
+        if self.targets is not None and self.targets.task == "regression":
+            raise UsageError("the model gives numbers, which have no probabilities", "Use model.outputs, or model.predict.")
+        outputs = self.outputs(images, batch_size=batch_size)
+        return sigmoid(outputs) if self.targets is not None else softmax(outputs, self.calibration.temperature)
+
+    def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
+        """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
+
+        In float32. On the CPU a network always runs on groups of one size, the last one filled up: the order in which a sum is taken
+        depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company. A small described
+        network runs on several groups at once, each on one thread.
+        """
+        import torch
+
+        from striate.core.modes import evaluation_mode
+        from striate.models.threads import each_on_one_thread
+
+        check_counts(batch_size=batch_size)
+        images = as_seen(images, self.images)
+        on_cpu = self.device.partition(":")[0] == "cpu"
+        one = 0 if is_own(self.network) else self.network.inference_memory_bytes
+        small = on_cpu and self.network.macs <= SMALL_MACS and one * SMALL_GROUP <= GROUP_BYTES and not is_own(self.network)
+        size = SMALL_GROUP if small else min(GROUP, max(1, GROUP_BYTES // max(1, one))) if on_cpu else batch_size
+        if on_cpu and one * size > ALWAYS_THERE:
+            need_memory(one * size, f"{self.network.name}: {size} pictures at once", SMALLER_PICTURES)
+
+        def of_group(start: int) -> np.ndarray:
+            group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
+            count = len(group)
+            if count < size:
+                group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
+            with torch.inference_mode():
+                outputs = self.module(torch.from_numpy(group).to(self.device))[:count]  # (n, K)
+                logits: np.ndarray = outputs.double().cpu().numpy()
+            return logits
+
+        starts = range(0, len(images), size)
+        with evaluation_mode(self.module):
+            chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
+        return finite_outputs(np.concatenate(chunks), names) if chunks else np.zeros((0, len(self.classes)))
+
+    @call_as_in("model.predict(['a.jpg', 'b.png'], top=3)")
+    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
+        """What the model answers to pictures: classes, labels, numbers or masks.
+
+        Args:
+            pictures: One or several, decoded and fitted as in training: files; a uint8 array (n, h, w) or (n, h, w, c), or of one picture
+                (h, w) or (h, w, c); a uint8 tensor, channels first or last; a picture of Pillow; or a list of these.
+            top: How many of the most probable classes to list.
+            batch_size: Pictures held and run at once.
+
+        Raises:
+            DataError: a file cannot be read as a picture, or has another number of channels; names it.
+            ShapeError: an array is of another shape or type, or can be understood in two ways.
+            UsageError: `top` or `batch_size` is no whole number of at least 1, or `pictures` are nothing of the kind.
+            NumericError: an output is NaN or Inf: the weights are too large.
+        """
+        check_counts(top=top, batch_size=batch_size)
+        if self.targets is not None:
+            return self.estimate(pictures, batch_size=batch_size)
+        if labels_pixels(self):
+            return segment_pictures(self, pictures, batch_size=min(batch_size, PIXELS_AT_ONCE))
+        return self.classify(pictures, top=top, batch_size=batch_size)
+
+    def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
+        """The classes of pictures; arguments and errors as of `predict`.
+
+        A picture that scores below the threshold of `calibration` is "unknown"; its `top` still lists the classes. Where `gives_scores`,
+        each class comes with its output as its score: the right one was to be 1 above all others.
+
+        Raises:
+            UsageError: the model gives no classes.
+        """
+        return Predictions(list(self.answers(pictures, top=top, batch_size=batch_size)))
+
+    def answers(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Iterator[Prediction]:
+        """The same one by one, as they are asked for: no more than `batch_size` pictures are held."""
+        check_counts(top=top, batch_size=batch_size)
+        if labels_pixels(self):
+            raise UsageError("the model gives a class to each pixel, and no single one", "Use model.predict.")
+        if self.targets is not None:
+            raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
+        return self._answers(pictures, top, batch_size)
+
+    def _answers(self, pictures: Pictures, top: int, batch_size: int) -> Iterator[Prediction]:
+        for names, images in self._groups(pictures, batch_size):
+            logits, found = self.outputs(images, batch_size=batch_size, names=names), self.calibration
+            fits = scores_of(logits, found.score, found.temperature) >= (-np.inf if found.threshold is None else found.threshold)
+            values = logits if self.gives_scores else softmax(logits, found.temperature)
+            for name, row, known in zip(names, values, fits, strict=True):
+                yield self._answer(name, row, top, known)
+
+    def estimate(self, pictures: Pictures, *, batch_size: int = 128) -> Estimates:
+        """The numbers, or the labels, of pictures; arguments and errors as of `predict`.
+
+        Raises:
+            UsageError: the model gives a class a picture.
+        """
+        if self.targets is None:
+            raise UsageError("the model gives one class a picture, not numbers or labels", "Use model.predict.")
+        check_counts(batch_size=batch_size)
+        names: list[str] = []
+        rows = [np.zeros((0, len(self.classes)))]
+        for group, images in self._groups(pictures, batch_size):
+            names += group
+            rows.append(self.outputs(images, batch_size=batch_size, names=group))
+        return Estimates.of_outputs(names, np.concatenate(rows), self.classes, self.targets)
+
+    def _groups(self, pictures: Pictures, size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+        """The pictures as the network sees them, so many at a time, with their names."""
+        names, items = given_pictures(pictures, self.images)
+        for start in range(0, len(names), size):
+            yield names[start : start + size], read_pictures(items[start : start + size], self.images)
+
+    def read(self, pictures: Pictures) -> np.ndarray:
+        """The pictures as the network sees them: uint8 (N, H, W, C)."""
+        return read_pictures(given_pictures(pictures, self.images).items, self.images)
+
+    def _answer(self, name: str, values: np.ndarray, top: int, known: bool) -> Prediction:
+        best = np.argsort(-values, kind="stable")[:top]
+        kind = "score" if self.gives_scores else "probability"
+        answers = tuple(Answer(class_name=self.classes[k], **{kind: float(values[k])}) for k in best)
+        answer = answers[0].class_name if known else UNKNOWN
+        return Prediction(path=name, class_name=answer, **{kind: float(values[best[0]])}, top=answers)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model file again, at `path`."""
+        state = self.module.get_submodule("network").state_dict()
+        save_model(
+            given_path(path, "path"), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets
+        )
+
+
+def _calibration(file: ModelFile) -> Calibration:
+    try:
+        return TypeAdapter(Calibration).validate_python(file.info.get("calibration", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RefusedFileError(f"model file: calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """The class probabilities (N, K) of logits (N, K) divided by `temperature`."""
+    exponentials = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
+    shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
+    return shares
+
+
+@call_as_in("striate.load('runs/train/digits-001', device='cuda')")
+def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
+    """The model of a run folder or of a `.safetensors` file; of a module of the user's own, which no file holds, with that `module`.
+
+    Raises:
+        UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in; or `source`
+            is a Model, which is loaded already.
+        RefusedFileError: the file is not a Striate model, or damaged.
+    """
+    if isinstance(source, Model):
+        raise UsageError("load: the Model is loaded already", "Use it as it is.")
+    try:
+        path = Path(source)
+    except TypeError:
+        remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
+        raise UsageError(f"wanted a run folder or a model file, got a {type(source).__name__}", remedy) from None
+    if not path.exists():
+        raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder or a .safetensors model file."))
+    if path.is_dir():
+        if not (path / MODEL_NAME).is_file():
+            raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
+        path = path / MODEL_NAME
+    return Model(load_model(path, module=module), device=device)
