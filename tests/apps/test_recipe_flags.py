@@ -49,7 +49,7 @@ def test_flags_are_over_a_file_is_over_its_recipe(run_striate, tmp_path):
     ("words", "code", "text"),
     [
         (("--lr", "fast"), 2, "--lr fast: must be a number or the word find"),
-        (("--lr", "0"), 2, "learning_rate (--lr): input should be greater than 0"),
+        (("--lr", "0"), 2, "--lr: must be more than 0"),
         (("--sched", "cosin"), 2, "got 'cosin'\n  Did you mean cosine or cosine_restarts?"),
         (("--recipe", "resnet2015"), 2, "unknown recipe 'resnet2015'\n  Did you mean resnet_2015"),
         (("--recipe", "none.yaml"), 2, "none.yaml: no such file"),

@@ -105,9 +105,9 @@ def test_numpys_random_numbers_seed_a_training(digits, make):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"random_state": -1}, "random_state: input should be greater than or equal to 0, got -1"),
-        ({"epochs": 0}, "epochs: input should be greater than or equal to 1, got 0"),
-        ({"batch_size": "many"}, "batch_size: input should be a valid integer, unable to parse string as an integer, got 'many'"),
+        ({"random_state": -1}, "random_state: must be at least 0, got -1"),
+        ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"batch_size": "many"}, "batch_size: must be a whole number, got 'many'"),
         ({"mixup": -1.0}, r"mixup must not be negative, got -1\.0"),
     ],
 )

@@ -202,7 +202,7 @@ def test_python_says_the_same_as_the_workflow_and_refuses_too_few_batches(too_fa
     folder, _ = too_fast
 
     assert striate.diagnose(str(folder)).findings == diagnose(DiagnoseRequest(run=folder)).findings
-    with pytest.raises(UsageError, match="batches: input should be greater than or equal to 3, got 1"):
+    with pytest.raises(UsageError, match="`batches`: must be at least 3, got 1"):
         striate.diagnose(folder, batches=1)
 
 

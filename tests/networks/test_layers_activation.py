@@ -184,7 +184,7 @@ def test_errors_say_what_fits():
         Activation("relu", slope=0.1)
     with pytest.raises(UsageError, match="per_channel belongs to prelu, not to relu"):
         Activation("relu", per_channel=True)
-    with pytest.raises(UsageError, match=r"Activation: name: Input should be 'identity', .* got 'swish'"):
+    with pytest.raises(UsageError, match=r"Activation: name: must be identity, .* got 'swish'"):
         Activation("swish")
     with pytest.raises(ShapeError, match=r"a radial basis output needs a vector \(F,\), got \(4, 5\)") as caught:
         EuclideanRBF(10).output_shape((4, 5))

@@ -84,7 +84,7 @@ def test_dropping_everything_leaves_zeros():
 
 def test_errors_say_what_fits():
     for layer in (Dropout, SpatialDropout, StochasticDepth):
-        with pytest.raises(UsageError, match=f"{layer.__name__}: p: Input should be less than or equal to 1, got 1.5"):
+        with pytest.raises(UsageError, match=f"{layer.__name__}: p: must be at most 1, got 1.5"):
             layer(1.5)
     with pytest.raises(ShapeError, match=r"spatial dropout needs a shape \(C, L\) or .*, got \(7,\)"):
         SpatialDropout().output_shape((7,))

@@ -64,12 +64,12 @@ def test_the_error_names_the_layers_path():
 
 
 FIELDS = (
-    (lambda: Conv(0, 3), "Conv: out_channels: Input should be greater than or equal to 1, got 0"),
-    (lambda: Conv(4, (3, 0)), "Conv: kernel_size: Input should be greater than or equal to 1, got 0"),
-    (lambda: Conv(4, 3, padding=-1), "Conv: padding: Input should be greater than or equal to 0, got -1"),
-    (lambda: Conv(4, 3, padding="full"), "Conv: padding: Input should be 'valid', 'same' or 'tf_same', got 'full'"),
-    (lambda: Conv(4), "Conv: kernel_size: Field required"),
-    (lambda: Conv(4, 3, strides=2), "Conv: strides: Unexpected keyword argument, got 2"),
+    (lambda: Conv(0, 3), "Conv: out_channels: must be at least 1, got 0"),
+    (lambda: Conv(4, (3, 0)), "Conv: kernel_size.1: must be at least 1, got 0"),
+    (lambda: Conv(4, 3, padding=-1), "Conv: padding: must be at least 0, got -1"),
+    (lambda: Conv(4, 3, padding="full"), "Conv: padding: must be a whole number, a list, valid, same or tf_same, got 'full'"),
+    (lambda: Conv(4), "Conv: kernel_size: is missing"),
+    (lambda: Conv(4, 3, strides=2), "Conv: strides: is not known"),
     (lambda: Conv(3, 3, connections=((0,),)), "connections must list the inputs of each of 3 output maps, with groups=1, got 1"),
     (lambda: Conv(2, 3, connections=((0,), ())), "connections of output map 1 must be one or more distinct input maps from 0 on, got ()"),
     (

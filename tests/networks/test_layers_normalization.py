@@ -138,7 +138,7 @@ def test_normalization_errors_say_what_fits():
         InstanceNorm().build((6, 1, 1))
     with pytest.raises(ShapeError, match=r"local response normalization needs a shape .*, got \(6,\)"):
         LocalResponseNorm().output_shape((6,))
-    with pytest.raises(UsageError, match="BatchNorm: eps: Input should be greater than 0, got 0"):
+    with pytest.raises(UsageError, match="BatchNorm: eps: must be more than 0, got 0"):
         BatchNorm(0)
-    with pytest.raises(UsageError, match="BatchNorm: momentum: Input should be less than or equal to 1, got 9"):
+    with pytest.raises(UsageError, match="BatchNorm: momentum: must be at most 1, got 9"):
         BatchNorm(momentum=9)

@@ -170,5 +170,5 @@ def test_pooling_errors_say_what_fits():
         Subsample(3).output_shape((4, 2, 4))
     with pytest.raises(UsageError, match="ceil_mode with padding as a number, not with 'same'"):
         Pool("max", 4, 3, "same", ceil_mode=True)
-    with pytest.raises(UsageError, match="Pool: how: Input should be 'max' or 'avg', got 'mean'"):
+    with pytest.raises(UsageError, match="Pool: how: must be max or avg, got 'mean'"):
         Pool("mean", 2)

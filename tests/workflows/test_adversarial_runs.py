@@ -131,10 +131,10 @@ def test_the_flags_and_a_recipe_file_say_the_same(tmp_path, capsys):
     ("chosen", "words"),
     [
         ({"adversarial": None}, "adversarial_eps: there is no attack that is trained against"),
-        ({"adversarial_eps": 0.0}, "adversarial_eps: input should be greater than 0, got 0.0"),
-        ({"adversarial_eps": 8.0}, "adversarial_eps: input should be less than or equal to 1, got 8.0"),
-        ({"adversarial_steps": 0}, "adversarial_steps: input should be greater than or equal to 1, got 0"),
-        ({"set": {"settings.adversarial_norm": "l1"}}, "adversarial_norm: input should be 'linf' or 'l2', got 'l1'"),
+        ({"adversarial_eps": 0.0}, "`adversarial_eps`: must be more than 0, got 0.0"),
+        ({"adversarial_eps": 8.0}, "`adversarial_eps`: must be at most 1, got 8.0"),
+        ({"adversarial_steps": 0}, "`adversarial_steps`: must be at least 1, got 0"),
+        ({"set": {"settings.adversarial_norm": "l1"}}, "`adversarial_norm`: must be linf or l2, got 'l1'\nDid you mean l2?"),
     ],
 )
 def test_bad_values_are_refused_before_anything_is_written(tmp_path, chosen, words):

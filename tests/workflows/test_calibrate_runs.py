@@ -119,5 +119,5 @@ def test_a_file_with_a_bad_temperature_is_refused(run, tmp_path):
     model.info = {**model.info, "calibration": {"temperature": -1.0}}
     model.save(tmp_path / "bad.safetensors")
 
-    with pytest.raises(RefusedFileError, match="calibration: temperature: Input should be greater than 0"):
+    with pytest.raises(RefusedFileError, match="calibration: temperature: must be more than 0"):
         striate.load(tmp_path / "bad.safetensors")

@@ -105,13 +105,13 @@ def test_processes_that_may_start_again_are_not_told_to_add(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("policy", "rand", r"policy \(--aa\): input should be 'trivial', got 'rand'"),
-        ("optimizer", "lion2", r"optimizer \(--opt\): input should be .*got 'lion2'\nDid you mean lion"),
-        ("image_size", "big", r"image_size \(--img-size\): input should be a valid integer"),
-        ("patience", "long", "^patience: input should be a valid integer"),
+        ("policy", "rand", r"`policy`: must be trivial, got 'rand'"),
+        ("optimizer", "lion2", r"`optimizer`: must be .*got 'lion2'\nDid you mean lion"),
+        ("image_size", "big", r"`image_size`: must be a whole number"),
+        ("patience", "long", "^`patience`: must be a whole number"),
     ],
 )
-def test_a_wrong_field_is_named_with_its_flag_where_that_has_another_name(field, value, words):
+def test_a_wrong_field_is_named_as_an_argument_in_python(field, value, words):
     with pytest.raises(UsageError, match=words):
         with_checked_fields(TrainRequest, **{field: value})
 

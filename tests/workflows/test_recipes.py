@@ -254,7 +254,7 @@ def test_a_recipe_that_there_is_not_comes_with_the_nearest_and_all(tmp_path):
 
 
 def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
-    with pytest.raises(UsageError, match=r"\.yaml: momentum: input should be less than 1, got 1.5"):
+    with pytest.raises(UsageError, match=r"\.yaml: momentum: must be less than 1, got 1.5"):
         settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "recipe: fast\nsettings: {momentum: 1.5}\n")))
 
     with pytest.raises(UsageError, match=r"\.yaml: crop_padding must"):
@@ -282,14 +282,18 @@ def test_a_schedule_with_a_rise_of_its_own_warms_up_only_when_asked(schedule):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("optimizer", "momentum", r"optimizer \(--opt\): input should be .*\nFor descent with momentum, say --opt sgd --momentum 0\.9\."),
-        ("optimizer", "Nesterov", r"\nThe momentum of --opt sgd is Nesterov's, unless you say --set settings\.nesterov=false\."),
-        ("schedule", "warmup", r"\nSay --warmup-epochs 5, before any --sched\."),
+        ("optimizer", "momentum", r"`optimizer`: must be .*\nFor descent with momentum, say `optimizer='sgd', momentum=0\.9`\."),
+        (
+            "optimizer",
+            "Nesterov",
+            r"\nThe momentum of `optimizer='sgd'` is Nesterov's, unless you say `set=\{'settings\.nesterov': False\}`\.",
+        ),
+        ("schedule", "warmup", r"\nSay `warmup_epochs=5`, before any `schedule`\."),
         ("loss", "bce", r"\nDid you mean binary_cross_entropy\?"),
         ("init", "kaiming", r"\nDid you mean he\?"),
-        ("betas", 0.9, r"betas: input should be a list, got 0\.9\nFor example --set settings\.betas=\[0\.9,0\.95\]\."),
-        ("layer_rates", 3, r"layer_rates: input should be a mapping of names to numbers, got 3\nFor example --set 'settings\.layer_rates="),
-        ("class_weights", (1, -2), r"class_weights\.1: input should be greater than or equal to 0, got -2\nFor example .*=balanced"),
+        ("betas", 0.9, r"`betas`: must be a list, got 0\.9\nFor example `set=\{'settings\.betas': \[0\.9, 0\.95\]\}`\."),
+        ("layer_rates", 3, r"`layer_rates`: must be a mapping of names to values, got 3\nFor example `set=\{'settings\.layer_rates':"),
+        ("class_weights", (1, -2), r"`class_weights`, entry 2: must be at least 0, got -2\nFor example .*'balanced'"),
     ],
 )
 def test_a_value_that_has_another_name_or_form_here_comes_with_what_to_say(field, value, words):

@@ -41,11 +41,11 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
 DAMAGES = {  # of config.yaml: what stands in place of a line, and the words of the refusal
-    "a word for a share": ("val_fraction: 0.1", "val_fraction: x", "val_fraction: input should be a valid number.*got 'x'"),
-    "a list for a seed": ("val_seed: 0", "val_seed: [1]", r"val_seed: input should be a valid integer, got \[1\]"),
+    "a word for a share": ("val_fraction: 0.1", "val_fraction: x", "val_fraction: must be a number.*got 'x'"),
+    "a list for a seed": ("val_seed: 0", "val_seed: [1]", r"val_seed: must be a whole number, got \[1\]"),
     "no line for the seed": ("val_seed: 0\n", "", "lacks val_seed"),
-    "nothing for a list": ("extended_by: []", "extended_by: null", "extended_by: input should be a valid tuple, got None"),
-    "a word for a count": ("train_images: 40", "train_images: x", "train_images: input should be a valid integer"),
+    "nothing for a list": ("extended_by: []", "extended_by: null", "extended_by: must be a list, got None"),
+    "a word for a count": ("train_images: 40", "train_images: x", "train_images: must be a whole number"),
     "a field nobody knows": ("val_seed: 0", "val_sed: 0\nval_seed: 0", "unknown field val_sed"),
     "a setting nobody knows": ("  epochs: 2", "  epochs: 2\n  epoch: 3", "unknown field settings.epoch"),
     "more epochs than any run": ("  epochs: 2", "  epochs: 1.0e+29", r"settings.epochs: .* got 1e\+29"),

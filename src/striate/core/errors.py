@@ -11,6 +11,13 @@ OUT_OF_MEMORY = (  # as torch, systems and oneDNN say it, whose kernels need mem
 )  # fmt: skip
 
 
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The names most like `name`, three at most; those that hold it where none is like it."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    return tuple(near or [each for each in names if len(name) > 1 and name.lower() in each][:3])
+
+
 class StriateError(Exception):
     """Base of all errors that Striate raises on purpose.
 
@@ -44,12 +51,12 @@ class UnknownNameError(UsageError):
     kind = "unknown_name"
 
     def __init__(self, what: str, name: str, known: Iterable[str], list_them: str = "") -> None:
-        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+        near = nearest(name, known)
         remedy = f"Did you mean {' or '.join(near)}?" if near else ""
         if list_them:
             remedy = f"{remedy} {list_them}".strip()
         super().__init__(f"unknown {what} {name!r}", remedy)
-        self.nearest = tuple(near)
+        self.nearest = near
 
 
 class ShapeError(UsageError):

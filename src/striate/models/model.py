@@ -19,6 +19,7 @@ from striate.core.files import given_path
 from striate.core.images import Fit, ImageSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.places import near
+from striate.core.refusals import refusal
 from striate.core.settings import check_counts
 from striate.core.tables import aligned, html_table
 from striate.core.targets import TargetSpec
@@ -367,8 +368,7 @@ def _calibration(file: ModelFile) -> Calibration:
     try:
         return TypeAdapter(Calibration).validate_python(file.info.get("calibration", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RefusedFileError(f"model file: calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise RefusedFileError(f"model file: calibration: {refusal(error)}") from None
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from striate.core.bounded import is_text
 from striate.core.errors import NumericError, RefusedFileError, StriateError
 from striate.core.images import ImageSpec
+from striate.core.refusals import refusal
 from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
 from striate.core.tensor_files import (
@@ -149,8 +150,7 @@ def _contents(file: TensorFile) -> Contents:
         outputs = network.output_shape[0]
         refuse_absurd_memory(network, sum(tensor.nbytes for tensor in tensors.values()))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RefusedFileError(f"{path}: images or targets: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise RefusedFileError(f"{path}: images or targets: {refusal(error)}") from None
     except StriateError as error:
         raise RefusedFileError(f"{path}: {error.message}") from None
     if outputs != len(classes):

@@ -20,7 +20,8 @@ from striate.apps.cli import looking, training, judging, ablating, explaining, a
 
 # isort: on
 from striate.apps.cli.app import app
-from striate.apps.cli.output import report_error, report_fault, say, show_wrong_call, steady_outputs
+from striate.apps.cli.flags import wrong_call
+from striate.apps.cli.output import report_error, report_fault, say, steady_outputs
 
 __all__ = ["app", "main"]
 
@@ -48,7 +49,7 @@ def quiet_matplotlib() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
-    from striate.core.errors import InterruptedRun, StriateError, UsageError, memory_in_words
+    from striate.core.errors import InterruptedRun, StriateError, memory_in_words
     from striate.core.files import name_too_long
 
     steady_outputs()
@@ -60,16 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in words
     try:
         with memory_in_words(MORE_MEMORY):
-            code = app(words, standalone_mode=False)
+            code = app(words, standalone_mode=False, prog_name="striate")
         if code == TYPERS_INTERRUPT:
             raise KeyboardInterrupt
         sys.stdout.flush()  # a full disk is told here, not at the interpreter's end
         sys.exit(code)
     except WrongCall as error:
-        if not as_json:
-            show_wrong_call(error)
-            sys.exit(2)
-        sys.exit(report_error(UsageError(error.format_message(), "See --help."), as_json=True))  # type: ignore[attr-defined]
+        sys.exit(report_error(wrong_call(error), as_json=as_json))
     except StriateError as error:
         sys.exit(report_error(error, as_json=as_json))
     except OSError as error:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from striate.apps.cli.flags import with_flags
 from striate.core.text import Lines, in_lines, json_text, shown
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json:
     if as_json:
         print_json(report)
     else:
-        print_text(summary(report))
+        print_text(with_flags(summary(report)))
 
 
 def print_text(text: str) -> None:
@@ -46,7 +47,7 @@ def print_text(text: str) -> None:
 
 def say(text: str) -> None:
     """A line for the person, on stderr; what a terminal would obey is shown."""
-    sys.stderr.write(shown(text) + "\n")
+    sys.stderr.write(shown(with_flags(text)) + "\n")
 
 
 def _in_utf8(stream: TextIO) -> None:
@@ -129,18 +130,13 @@ def open_closed_outputs() -> None:
 
 def report_error(error: StriateError, *, as_json: bool) -> int:
     """The error on stderr, for a person or as JSON; returns the exit code."""
+    message, remedy = with_flags(error.message), with_flags(error.remedy)
     if as_json:
         _in_utf8(sys.stderr)
-        sys.stderr.write(json_text({"error": {"kind": error.kind, "message": error.message, "remedy": error.remedy}}) + "\n")
+        sys.stderr.write(json_text({"error": {"kind": error.kind, "message": message, "remedy": remedy}}) + "\n")
     else:
-        sys.stderr.write(f"error: {shown(error.message)}\n" + (f"  {shown(error.remedy)}\n" if error.remedy else ""))
+        sys.stderr.write(f"error: {shown(message)}\n" + (f"  {shown(remedy)}\n" if remedy else ""))
     return error.exit_code
-
-
-def show_wrong_call(error: Any) -> None:
-    """A complaint about the flags, with how the command is called."""
-    usage = [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help' for help.", ""] if error.ctx is not None else []
-    sys.stderr.write(in_lines([*map(Lines, usage), f"Error: {error.format_message()}", ""]))
 
 
 def report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from striate.apps.cli.flags import with_flags
 from striate.apps.cli.output import say
 from striate.core.text import shown
 
@@ -51,7 +52,7 @@ class BarWatch(LineWatch):
         self.progress, self.task = progress, task
 
     def say(self, text: str) -> None:
-        self.progress.console.print(shown(text), highlight=False, markup=False)
+        self.progress.console.print(shown(with_flags(text)), highlight=False, markup=False)
 
     def step(self, epoch: int, step: int, num_steps: int) -> None:
         self.progress.update(self.task, description=f"epoch {epoch}", completed=step, total=num_steps, visible=True)

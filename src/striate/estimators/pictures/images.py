@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataWarning, ShapeError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.refusals import refusal
 from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, is_whole
 from striate.core.targets import TargetSpec, Task
@@ -180,6 +181,5 @@ def checked(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Reco
     try:
         return make(*arguments, **fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])).replace("seed", "random_state")
-        raise UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}") from None
+        found = refusal(error)
+        raise found.cause or UsageError(f"{found.field.replace('seed', 'random_state')}: {found.said}", found.remedy) from None

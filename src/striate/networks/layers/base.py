@@ -14,6 +14,7 @@ import pydantic.dataclasses
 from pydantic import ConfigDict, Field, ValidationError
 
 from striate.core.errors import ShapeError, StriateError, UsageError
+from striate.core.refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,16 +50,9 @@ def leaf(cls: type[AnyLeaf]) -> type[AnyLeaf]:
 
 def _usage_error(record: Any, error: ValidationError) -> StriateError:
     """What was wrong with a field of `record`, named as its author names it."""
-    # Of a union's errors, the one about a wrong entry of a tuple or a wrong word says most.
-    first = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "literal_error" and isinstance(one["input"], str)))
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, StriateError):
-        return cause
-    names = [field.name for field in dataclasses.fields(record)]
-    place = first["loc"][0]
-    field = names[place] if isinstance(place, int) and place < len(names) else place
-    got = "" if first["type"].startswith("missing") else f", got {first['input']!r}"
-    return UsageError(f"{record.__name__}: {field}: {first['msg']}{got}", f"The fields are {', '.join(names)}.")
+    names = tuple(field.name for field in dataclasses.fields(record))
+    found = refusal(error, names)
+    return found.cause or UsageError(f"{record.__name__}: {found}", f"{found.remedy} The fields are {', '.join(names)}.".strip())
 
 
 class Reach(NamedTuple):

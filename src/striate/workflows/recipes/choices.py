@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
@@ -30,6 +29,7 @@ from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, Recipe
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
+from striate.workflows.recipes.words import EXAMPLES, OTHER_NAMES, OTHER_WORDS
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
 
 if TYPE_CHECKING:
@@ -38,58 +38,6 @@ if TYPE_CHECKING:
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
 GROUPS = ("settings", "augmentation", "images")  # of --set
 IMAGES = ("mean", "std", "fit", "normalization")  # of --set images.NAME; the size is --img-size
-FLAGS = {  # fields whose flags have other names, which hands know from other tools
-    "network": "--model",
-    "learning_rate": "--lr",
-    "optimizer": "--opt",
-    "schedule": "--sched",
-    "max_grad_norm": "--clip-grad",
-    "image_size": "--img-size",
-    "policy": "--aa",
-    "erasing": "--reprob",
-    "ema": "--model-ema",
-}
-OTHER_NAMES = {  # of fields, in other tools
-    "batch": "batch_size",
-    "bs": "batch_size",
-    "imgsz": "image_size",
-    "input_size": "image_size",
-    "lr0": "learning_rate",
-    "max_epochs": "epochs",
-    "num_epochs": "epochs",
-    "n_epochs": "epochs",
-    "scheduler": "schedule",
-    "label_smoothing": "smoothing",
-    "random_state": "seed",
-    "num_workers": "workers",
-    "callbacks": "watch",
-    "weights": "pretrained",
-}
-OTHER_WORDS = {  # for values that have other names here, or are no value of that field
-    "momentum": "For descent with momentum, say --opt sgd --momentum 0.9.",
-    "nesterov": "The momentum of --opt sgd is Nesterov's, unless you say --set settings.nesterov=false.",
-    "lookahead": "Say --set settings.lookahead=5, beside any --opt.",
-    "ema": "Say --model-ema 0.999, beside any --opt.",
-    "swa": "Say --set settings.swa_start=0.75, beside any --opt.",
-    "warmup": "Say --warmup-epochs 5, before any --sched.",
-    "warm_up": "Say --warmup-epochs 5, before any --sched.",
-    "none": "Say constant for no schedule.",
-    "bce": "Did you mean binary_cross_entropy?",
-    "ce": "Did you mean cross_entropy?",
-    "mae": "Did you mean l1?",
-    "l2": "Did you mean mse?",
-    "smooth_l1": "Did you mean huber?",
-    "kaiming": "Did you mean he?",
-    "glorot": "Did you mean xavier?",
-    "zeros": "Did you mean zero?",
-}
-EXAMPLES = {  # of settings that are more than a number or a word
-    "betas": "settings.betas=[0.9,0.95]",
-    "step_at": "settings.step_at=[0.5,0.75]",
-    "layer_rates": "'settings.layer_rates={stage1: 0.1}'",
-    "class_weights": "settings.class_weights=balanced, or a number for each class, such as settings.class_weights=[1,2,1]",
-    "freeze": "settings.freeze=[stem,stage1]",
-}
 FIND = "find"  # in place of a learning rate
 Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
@@ -170,7 +118,7 @@ def refuse_bad_values(path: Path, content: Mapping[str, Any]) -> None:
         with_checked_fields(TrainSettings, **settings)
         with_checked_fields(Augmentation, **content["augmentation"])
     except UsageError as error:
-        raise UsageError(f"{path}: {error.message}", error.remedy) from None
+        raise UsageError(f"{path}: {error.message.replace('`', '')}", error.remedy) from None
 
 
 def unknown_recipe(name: str) -> UnknownNameError:
@@ -356,34 +304,27 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
     try:
         return make(*arguments, **fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "unexpected_keyword_argument":
-            raise unknown_field(str(first["loc"][0]), dataclasses.fields(make)) from None  # type: ignore[arg-type]  # a record's class
-        raise usage_error(error) from None
+        found = refusal(error)
+        if found.said == UNKNOWN:
+            raise unknown_field(found.field, dataclasses.fields(make)) from None  # type: ignore[arg-type]  # a record's class
+        raise found.cause or usage_error(found) from None
 
 
 def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
     """The error for an argument that there is not; gives the one that has this name elsewhere, or else the nearest."""
     known = [field.name for field in fields]
-    flags = {flag.removeprefix("--").replace("-", "_"): field for field, flag in FLAGS.items()}
-    here = (flags | OTHER_NAMES).get(name)
-    return UnknownNameError("argument", name, known, f"Here it is called {here}." if here in known else "")
+    here = OTHER_NAMES.get(name, "")
+    return UnknownNameError("argument", name, known, f"Here it is called `{here}`." if here.partition("=")[0] in known else "")
 
 
-def usage_error(error: ValidationError) -> UsageError:
-    """A pydantic error about a field, as an error about the flag."""
-    first = error.errors()[0]
-    field = ".".join(word for word in map(str, first["loc"]) if "[" not in word)  # without the kind that a value was tried as
-    said = first["msg"].lower().replace("valid tuple", "list").replace("valid dictionary", "mapping of names to numbers")
-    name = f"{field} ({FLAGS[field]})" if field in FLAGS else field
-    known = re.findall(r"'(\w+)'", str(first.get("ctx", {}).get("expected", "")))
-    near = difflib.get_close_matches(str(first["input"]), known, n=3, cutoff=0.5)
-    remedy = f"Did you mean {' or '.join(near)}?" if near else ""
-    if known:
-        remedy = OTHER_WORDS.get(str(first["input"]).lower(), remedy)
-    elif first["loc"] and first["loc"][0] in EXAMPLES:
-        remedy = f"For example --set {EXAMPLES[first['loc'][0]]}."
-    return UsageError(f"{name}: {said}, got {first['input']!r}", remedy)
+def usage_error(found: Refusal) -> UsageError:
+    """A value that pydantic refuses, as an error about the field."""
+    field, _, entry = found.field.partition(".")
+    remedy = OTHER_WORDS.get(str(found.given).lower(), found.remedy) if found.known else found.remedy
+    if field in EXAMPLES and not remedy:
+        remedy = f"For example {EXAMPLES[field]}."
+    place = f", entry {int(entry) + 1}" if entry.isdigit() else f", {entry}" if entry else ""
+    return UsageError(f"`{field}`{place}: {found.said}", remedy)
 
 
 def augmentation_for(

@@ -14,6 +14,7 @@ from striate.core.bounded import read_yaml
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.places import near
+from striate.core.refusals import UNKNOWN, refusal
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
 from striate.data.layout import Layout
@@ -157,15 +158,10 @@ def refuse_bad_fields(where: str, data: Mapping[str, Any]) -> None:
 
 def first_fault(error: ValidationError, name: str = "") -> str:
     """The first complaint of pydantic in words: the field, what is wrong, and what stands there."""
-    first = error.errors()[0]
-    words = [name, *(str(part) for part in first["loc"] if "[" not in str(part))]
-    field = ".".join(word for word in words if word)
-    if first["type"] == "missing":
+    found = refusal(error)
+    field = ".".join(word for word in (name, found.field) if word)
+    if found.kind.startswith("missing"):
         return f"lacks {field}"
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if found.said == UNKNOWN:
         return f"unknown field {field}"
-    said = str(first["msg"])
-    got = repr(first["input"])
-    if not field and first["type"] in ("dict_type", "dataclass_type", "model_attributes_type"):
-        said = "must hold names and values"
-    return f"{field}{': ' if field else ''}{said[:1].lower() + said[1:]}, got {got if len(got) <= 80 else got[:80] + '...'}"
+    return f"{field}: {found.said}" if field else found.said
