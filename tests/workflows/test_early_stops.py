@@ -55,7 +55,7 @@ def test_an_early_stop_is_said_and_reported(stopped):
     )
     assert lines[-1].endswith("lowest loss") == (report.best_epoch > report.epochs - 3)
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    assert events[-1]["event"] == "stopped_early"
+    assert [event["event"] for event in events[-2:]] == ["stopped_early", "closed"]
 
 
 @pytest.mark.parametrize("as_total", [False, True])

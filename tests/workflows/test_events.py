@@ -49,9 +49,10 @@ def test_a_run_that_is_cut_off_and_continued_has_one_history(tmp_path):
     assert told(before) == [(0, "started"), (0, "checkpoint"), (2, "checkpoint"), (3, "epoch"), (4, "checkpoint")]
     after = read_journal(run / "events.jsonl")
     assert after[:5] == before
-    ended = [(9, "examined"), (9, "finding")]  # that nine updates are few
+    ended = [(9, "examined"), (9, "finding"), (9, "closed")]  # that nine updates are few
     assert [line for line in told(after[5:]) if line[1] != "checkpoint"] == [(4, "continued"), (6, "epoch"), (9, "epoch"), *ended]
-    assert after[-1]["kind"] == "underfitting"
+    assert after[-2]["kind"] == "underfitting"
+    assert set(after[-1]["files"]) == {"events.jsonl", "metrics.csv", "probe.jsonl"}
     assert [line["epoch"] for line in after if line["event"] == "epoch"] == [1, 2, 3]
 
 
@@ -91,7 +92,7 @@ def test_a_run_that_did_not_record_what_its_pictures_look_like_says_so(tmp_path)
     assert RunFolder(tmp_path / "run").has_data_findings
     lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
     first = {name: value for name, value in json.loads(lines[0]).items() if name != "found_in_data"}  # as older versions wrote it
-    (tmp_path / "run" / "events.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    (tmp_path / "run" / "events.jsonl").write_text("\n".join([json.dumps(first), *lines[1:-1]]) + "\n")
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
 
     assert not report.data_is_recorded

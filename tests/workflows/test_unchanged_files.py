@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import striate
-from striate.core.errors import RefusedFileError, UsageError
+from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.engine.checkpoints import CheckpointStore
 from striate.networks.layers import BatchNorm, Chain, Conv, Flatten, Linear
 from striate.networks.model_file import read_model, save_model
@@ -154,6 +154,102 @@ def test_repro_says_what_was_edited_and_refuses_another_length(copy):
     replace(copy.config, "epochs: 2", "epochs: 900000000")
     with pytest.raises(RefusedFileError, match=r"settings\.epochs is 900000000, and the run was trained with 2"):
         repro(ReproRequest(run=copy.path))
+
+
+# ---- what grows while a run trains
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A run with a probe."""
+    folder = tmp_path_factory.mktemp("runs") / "watched"
+    train(TrainRequest(**{**SMALL, "diagnose": True}, epochs=2, output=folder))
+    return folder
+
+
+def without_line(path, number):
+    lines = path.read_text().splitlines(keepends=True)
+    del lines[number]
+    path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize("verb", ["diagnose", "report", "repro"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("probe.jsonl", lambda path: path.write_text("")),
+        ("probe.jsonl", lambda path: without_line(path, 1)),
+        ("metrics.csv", lambda path: without_line(path, -1)),
+        ("metrics.csv", lambda path: path.write_text(path.read_text()[:-2] + "7\n")),
+        ("events.jsonl", lambda path: without_line(path, 0)),
+        ("events.jsonl", lambda path: without_line(path, -2)),
+    ],
+)
+def test_what_the_training_wrote_and_was_edited_since_is_refused_where_it_is_read(watched, tmp_path, verb, name, damage):
+    copy = Path(shutil.copytree(watched, tmp_path / "run"))
+    damage(copy / name)
+    calls = {
+        "diagnose": lambda: diagnose(DiagnoseRequest(run=copy)),
+        "report": lambda: report(ReportRequest(run=copy, measure=False)),
+        "repro": lambda: repro(ReproRequest(run=copy)),
+    }
+    if (verb, name) == ("repro", "probe.jsonl"):  # which it does not read
+        assert calls[verb]().equal
+        return
+
+    with pytest.raises(RefusedFileError, match=rf"{name}: is not the file that the training wrote\nRestore the file"):
+        calls[verb]()
+
+
+def test_a_run_that_does_not_tell_what_it_wrote_is_looked_at_and_that_is_said(watched, tmp_path):
+    copy, said = Path(shutil.copytree(watched, tmp_path / "run")), []
+    without_line(copy / "events.jsonl", -1)
+    (copy / "probe.jsonl").write_text("")
+
+    assert diagnose(DiagnoseRequest(run=copy), say=said.append).looks == 0
+    assert any(
+        line.startswith(f"{copy / 'metrics.csv'}: no hash of it is recorded, as of a run that goes on, was killed or is old")
+        for line in said
+    )
+
+
+def test_a_history_that_is_gone_is_said(watched, tmp_path):
+    copy, said = Path(shutil.copytree(watched, tmp_path / "run")), []
+    (copy / "probe.jsonl").unlink()
+
+    diagnose(DiagnoseRequest(run=copy), say=said.append)
+
+    assert f"{copy / 'probe.jsonl'}: is missing: what was seen while the run trained is not known" in said
+
+
+def test_a_run_that_goes_on_from_an_edited_history_ends_with_its_own(watched, tmp_path):
+    copy = Path(shutil.copytree(watched, tmp_path / "run"))
+    (copy / "metrics.csv").write_text("")
+
+    train(TrainRequest(resume=copy, epochs="+1"))
+
+    assert diagnose(DiagnoseRequest(run=copy)).epochs == 3
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "explain", "attack", "calibrate", "compare", "lesion", "diagnose", "report", "repro"])
+def test_a_run_without_its_configuration_is_refused_by_every_verb_that_needs_it(copy, verb):
+    copy.config.unlink()
+    call = {
+        "lesion": lambda: lesion_model(LesionRequest(run=copy.path)),
+        "compare": lambda: striate.compare(copy.path, copy.model, split="val"),
+        "evaluate": lambda: striate.evaluate(copy.path, split="val"),
+        "repro": lambda: repro(ReproRequest(run=copy.path)),
+    }.get(verb, lambda: getattr(striate, verb)(copy.path))
+
+    with pytest.raises(RefusedFileError, match=r"config\.yaml: is missing from the folder of a run"):
+        call()
+
+
+def test_data_that_is_not_where_the_configuration_says_is_said_with_its_name(copy):
+    replace(copy.config, "data: digits\n", "data: /gone/digit\n")
+
+    with pytest.raises(DataError, match=r"/gone/digit: is not there, which config\.yaml names as the data of the run"):
+        striate.attack(copy.path)
 
 
 # ---- runs that never began

@@ -43,6 +43,7 @@ from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.hashes import CLOSED
 from striate.workflows.subjects import model_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def diagnose(
     folder = RunFolder(run)
     config = folder.read_config()
     settings = config.settings
-    rows, history = folder.read_metrics(say), folder.read_history()
+    rows, history = folder.read_metrics(say), folder.read_history(say)
     of_classes = config.task in (None, "classify", "segment")
     if model is None and of_classes and folder.has_model:
         try:
@@ -183,7 +184,7 @@ def diagnose(
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether the training came to its end: its last start was not followed by an interruption."""
-    events = [line["event"] for line in folder.read_events() if line["event"] != "checkpoint"]
+    events = [line["event"] for line in folder.read_events() if line["event"] not in ("checkpoint", CLOSED)]
     return not events or events[-1] != "interrupted"
 
 

@@ -42,6 +42,7 @@ from striate.workflows.reporting import sections as draw
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig, first_fault
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.hashes import CLOSED
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import MultilabelReport, RegressionReport
 from striate.workflows.training.continuing import config_and_network
@@ -328,7 +329,9 @@ def state_of(
 ) -> str:
     """How the training ended, in a sentence."""
     settings = config.settings
-    last = next((event["event"] for event in reversed(RunFolder(run).read_events(say)) if event["event"] not in ("checkpoint", "note")), "")
+    last = next(
+        (event["event"] for event in reversed(RunFolder(run).read_events(say)) if event["event"] not in ("checkpoint", "note", CLOSED)), ""
+    )
     done = f"{len(rows):,} of {settings.epochs:,} epochs" if settings.steps is None else draw.counted(settings.steps, "update")
     model = f" The model is that of epoch {kept['epoch']}." if kept.get("epoch") else ""
     if last == "diverged":

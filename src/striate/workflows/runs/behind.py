@@ -22,7 +22,7 @@ def run_of(source: str | PathLike[str]) -> Path | None:
     path = Path(source)
     if path.is_dir():
         return path
-    return path.parent if path.is_file() and RunFolder(path.parent).is_run else None
+    return path.parent if path.is_file() and RunFolder(path.parent).is_run else None  # a file alone needs no run
 
 
 def config_behind(source: Any, model: Model | None, say: Callable[[str], None] = lambda _text: None) -> RunConfig | None:
@@ -34,10 +34,10 @@ def config_behind(source: Any, model: Model | None, say: Callable[[str], None] =
         say: Takes a line for the person.
 
     Raises:
-        RefusedFileError: the configuration is damaged, or a file of the run is not the one that the model was trained with.
+        RefusedFileError: the configuration is missing or damaged, or a file of the run is not the one that the model was trained with.
     """
     run = None if isinstance(source, Model) else run_of(source)
-    if run is None or not RunFolder(run).is_run:
+    if run is None or not (RunFolder(run).is_run or RunFolder(run).has_network):
         return None
     folder = RunFolder(run)
     config = folder.read_config()
@@ -83,5 +83,8 @@ def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
     if config is None or config.on_arrays:
         raise UsageError(words, f"Name the data set too: striate {verb} --data DATA.")
     if config.data not in NAMED and not Path(config.data).exists():
-        raise DataError(f"{config.data}: the data of the run is no longer there", f"Name its place now: striate {verb} --data DATA.")
+        raise DataError(
+            f"{config.data}: is not there, which config.yaml names as the data of the run",
+            f"Name its place now: striate {verb} --data DATA.",
+        )
     return config.data

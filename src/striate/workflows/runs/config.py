@@ -125,8 +125,8 @@ def read_config(path: Path) -> RunConfig:
     """The configuration that a `config.yaml` holds.
 
     Raises:
-        DataError: there is none.
-        RefusedFileError: it is damaged, or a field is missing, unknown or out of range; names the field.
+        DataError: there is none, and the folder is that of no run.
+        RefusedFileError: it is missing from the folder of a run, damaged, or a field is missing, unknown or out of range; names the field.
     """
     return RunConfig.from_plain(read_plain_config(path), str(path))
 
@@ -136,6 +136,8 @@ def read_plain_config(path: Path) -> Any:
     if not path.parent.exists():
         raise UsageError(f"{path.parent}: no such run folder", near(path.parent, "Give the folder of a training run."))
     if not path.exists() and not path.is_symlink():
+        if (path.parent / "network.json").exists():
+            raise RefusedFileError(f"{path}: is missing from the folder of a run", RESTORE)
         raise DataError(f"{path}: cannot read the run's configuration: No such file or directory", NO_CONFIG)
     return read_yaml(path, remedy=RESTORE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -22,12 +23,14 @@ from striate.data.findings import DataFinding
 from striate.models.model import MODEL_NAME
 from striate.networks.network import Network
 from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
-from striate.workflows.runs.hashes import HASHED, content_hash
+from striate.workflows.runs.hashes import CLOSED, FILES, GROWN, HASHED, content_hash
 
 if TYPE_CHECKING:
     from striate.insight.diagnose import Sample
 
 REMOVE = "Remove the file to do without it."
+RESTORE_GROWN = "Restore the file as the training wrote it, or remove it to do without it."
+NOT_CLOSED = "no hash of it is recorded, as of a run that goes on, was killed or is old: whether it was edited is not known"
 DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
 FOUND = "found_in_data"  # of the event that tells of the start
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
@@ -207,18 +210,23 @@ class RunFolder:
         """The rows of the metrics as they are written; none, which is said, where the run ended before its first epoch did.
 
         Raises:
-            RefusedFileError: the file is damaged: a cell is no number, or an epoch is missing; names row and column.
+            RefusedFileError: the file is damaged: a cell is no number, or an epoch is missing; names row and column. Or it is not the one
+                that the training wrote.
         """
         if not _stands(self.metrics):
             say(f"{self.metrics}: is missing: the run tells of no whole epoch")
             return []
-        return read_metrics(self.metrics)
+        rows = read_metrics(self.metrics)
+        self._refuse_other(self.metrics, rows)
+        if self.metrics.name not in self._closing():
+            say(f"{self.metrics}: {NOT_CLOSED}")
+        return rows
 
     def read_events(self, say: Callable[[str], None] = lambda _text: None) -> list[dict[str, Any]]:
         """The events; none, which is said, where the run has no journal.
 
         Raises:
-            RefusedFileError: a line is damaged.
+            RefusedFileError: a line is damaged, or they are not those that the training wrote.
         """
         if not _stands(self.events):
             say(f"{self.events}: is missing: how the training ended is told from its epochs alone")
@@ -227,6 +235,9 @@ class RunFolder:
         for number, event in enumerate(events, start=1):
             if not isinstance(event.get("event"), str):
                 raise RefusedFileError(f"{self.events}, line {number}: event must be a word, got {event.get('event')!r}")
+        recorded = closing_of(events).get(self.events.name)
+        if recorded is not None and recorded != content_hash(self.events.name, events[:-1]):
+            raise RefusedFileError(f"{self.events}: is not the file that the training wrote", RESTORE_GROWN)
         return events
 
     def read_data_findings(self) -> tuple[DataFinding, ...]:
@@ -245,13 +256,18 @@ class RunFolder:
         """Whether it is recorded what the pictures looked like before the run trained on them."""
         return any(FOUND in event for event in self.read_events())
 
-    def read_history(self) -> list[Sample]:
-        """What the probe saw; nothing where the run was trained without it.
+    def read_history(self, say: Callable[[str], None] = lambda _text: None) -> list[Sample]:
+        """What the probe saw; nothing where the run was trained without it, or, which is said, where the file is gone.
 
         Raises:
-            RefusedFileError: a line is damaged.
+            RefusedFileError: a line is damaged, or the file is not the one that the training wrote.
         """
-        return read_history(self.history)
+        samples = read_history(self.history)
+        if _stands(self.history):
+            self._refuse_other(self.history, read_json_lines(self.history, remedy=REMOVE))
+        elif self.history.name in self._closing():
+            say(f"{self.history}: is missing: what was seen while the run trained is not known")
+        return samples
 
     def read_openings(self) -> list[dict[str, Any]]:
         """Each opening of a test split: when, by which verb, of which data.
@@ -283,6 +299,27 @@ class RunFolder:
                 elif self._hash(name) != recorded[name]:
                     found.append(f"{self.path / name}: is not the file that the run was trained with")
         return found
+
+    def closing(self) -> dict[str, Any]:
+        """The last event of a training: the hash of each file that was written while it trained."""
+        contents: dict[str, Callable[[Path], Any]] = {
+            self.events.name: read_json_lines,
+            self.metrics.name: read_metrics,
+            self.history.name: read_json_lines,
+        }
+        found = {}
+        for name in GROWN:
+            with contextlib.suppress(RefusedFileError):  # none, or too large to be read again
+                found[name] = content_hash(name, contents[name](self.path / name))
+        return {"event": CLOSED, FILES: found}
+
+    def _closing(self) -> Mapping[str, Any]:
+        return closing_of(self.read_events())
+
+    def _refuse_other(self, path: Path, content: Any) -> None:
+        recorded = self._closing().get(path.name)
+        if recorded is not None and recorded != content_hash(path.name, content):
+            raise RefusedFileError(f"{path}: is not the file that the training wrote", RESTORE_GROWN)
 
     def _hash(self, name: str) -> str:
         path = self.path / name
@@ -324,6 +361,12 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.metrics, text.getvalue().encode())
+
+
+def closing_of(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The hashes that the last event has, by the names of the files; none where the training goes on, was killed, or is old."""
+    found = events[-1].get(FILES) if events and events[-1]["event"] == CLOSED else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def network_of(path: Path) -> Network:

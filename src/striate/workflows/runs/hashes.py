@@ -16,6 +16,8 @@ from typing import Any
 FILES = "files"  # of a model file's info and a checkpoint's state: SHA-256 of the content of the run's files, by name
 NOT_RECORDED = "no hashes of its files are recorded, as by older versions: whether they were edited since is not known"
 HASHED = ("config.yaml", "network.json", "classes.json", "split.json")
+GROWN = ("events.jsonl", "metrics.csv", "probe.jsonl")  # written while a run trains: its last event, `closed`, has their hashes
+CLOSED = "closed"
 PLACES = ("data", "data_dir")
 LENGTH = ("epochs", "steps")  # of the settings
 

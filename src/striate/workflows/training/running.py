@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -128,7 +128,11 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     interrupted, unfinished = False, None
     beside = watched(training, plan, rows, folder, watch.say, journal.append, partial(examined, plan, folder)) if diagnose else None
     events = cast("Generator[FitEvent]", beside or training.events)
-    with journal, contextlib.closing(events):  # what the events do at their end is done here, and said if it fails
+    with (
+        journal,
+        closed(journal, files, training),
+        contextlib.closing(events),
+    ):  # what the events do at their end is done here, and said if it fails
         try:
             for event in events:
                 for note in event.notes:
@@ -169,6 +173,17 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
     return Outcome(rows or [best], best, training.loop.step, interrupted, training.loop.stopped_early)
+
+
+@contextlib.contextmanager
+def closed(journal: Journal, files: RunFolder, training: FittingRun) -> Iterator[None]:
+    """Within, files of the run grow; at the end of the training, a divergence too, their hashes are its last event."""
+    try:
+        yield
+    except TrainingDivergedError:
+        journal.append({"step": training.loop.step, **files.closing()})
+        raise
+    journal.append({"step": training.loop.step, **files.closing()})
 
 
 def now_in_words() -> str:
