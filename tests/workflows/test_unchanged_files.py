@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate.core.errors import DataError, RefusedFileError, UsageError
@@ -16,6 +17,8 @@ from striate.networks.network import Network
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.predict import PredictRequest, predict
+from striate.workflows.profiling.profile import ProfileRequest, profile
 from striate.workflows.reporting.report import ReportRequest, report
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.show import ShowRequest, show
@@ -83,6 +86,19 @@ def test_a_run_does_not_go_on_with_the_whole_model_of_another_run(copy, tmp_path
 
     with pytest.raises(RefusedFileError, match=r"best\.safetensors: is not the model that the run kept in epoch"):
         train(TrainRequest(resume=copy.path, epochs="+1"))
+
+
+def test_what_needs_the_model_alone_says_where_it_is_that_of_another_run(copy, tmp_path):
+    train(TrainRequest(**SMALL, epochs=2, set={"settings.seed": 1}, output=tmp_path / "other"))
+    shutil.copy(tmp_path / "other" / "best.safetensors", copy.model)
+    picture, said = tmp_path / "picture.png", []
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(picture)
+
+    predict(PredictRequest(run=copy.path, pictures=[picture]), say=said.append)
+    profile(ProfileRequest(network=copy.path, measure=False), say=said.append)
+
+    words = f"{copy.config}: is not the file that the run was trained with; the answers are those of best.safetensors"
+    assert [line.startswith(words) for line in said] == [True, True]
 
 
 def test_a_model_that_was_kept_after_the_last_checkpoint_is_the_runs_own(copy):

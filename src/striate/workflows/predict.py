@@ -15,6 +15,7 @@ from striate.core.places import check_file, check_folder
 from striate.models.estimates import Estimates
 from striate.models.model import Prediction, Predictions
 from striate.models.segmenter import Segmentations, labels_pixels
+from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects import model_of
 from striate.workflows.tasks.segment import predict_masks
 
@@ -50,6 +51,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     check_file(request.plot, "--plot", (".png",))
     check_folder(request.output)
     model = model_of(request.run, device=request.device, module=request.module)
+    say_edits(request.run, model, say)
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
     if labels_pixels(model):
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)

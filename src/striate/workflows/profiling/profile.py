@@ -25,6 +25,7 @@ from striate.networks.layers.base import elements
 from striate.networks.network import BYTES_PER_NUMBER, Network
 from striate.networks.table import field_text, layer_records
 from striate.workflows.profiling.roofline import roofline_picture
+from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects import subject
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
     """
     check_folder(request.output)
     target = subject(request.network, request.num_classes, request.in_channels, request.input_size, module=request.module)
+    if target.model is not None:
+        say_edits(request.network, target.model, say)
     network, measured, layers = target.network, None, layer_records(target.network)
     for layer in layers:
         layer.update(_traffic(layer, request.batch_size))

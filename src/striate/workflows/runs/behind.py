@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.errors import DataError, RefusedFileError, StriateError, UsageError
 from striate.data.named import NAMED
 from striate.models.model import Model
 from striate.workflows.runs.config import ARRAYS, RESTORE, RunConfig
@@ -62,6 +62,27 @@ def refuse_edits(folder: RunFolder, info: Mapping[str, Any], say: Callable[[str]
         say(f"{folder.path}: {NOT_RECORDED}")
     elif differing := folder.differing(recorded):
         raise RefusedFileError("; ".join(differing), RESTORE)
+
+
+def say_edits(source: Any, model: Model, say: Callable[[str], None]) -> None:
+    """Say where a model lies in a run folder whose files are not those that it was trained with: its answers need none of them.
+
+    Args:
+        source: A run folder, a model file, or a Model.
+        model: What was loaded from it.
+        say: Takes a line for the person.
+    """
+    run, recorded = None if isinstance(source, Model) else run_of(source), model.info.get(FILES)
+    if run is None or not isinstance(recorded, Mapping):
+        return
+    folder = RunFolder(run)
+    for path in (folder.config, folder.network, folder.classes):  # not the split, which may be large
+        try:
+            differing = folder.differing({path.name: recorded[path.name]}) if path.name in recorded and path.exists() else []
+        except StriateError as error:
+            differing = [error.message]
+        for words in differing:
+            say(f"{words}; the answers are those of {folder.model.name}, which may be another run's")
 
 
 def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
