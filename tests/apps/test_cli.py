@@ -123,6 +123,8 @@ def test_info_says_versions_devices_threads_and_precision(run_striate):
     assert report["versions"]["torch"] == torch.__version__.partition("+")[0] or report["versions"]["torch"] == torch.__version__
     assert report["threads"] == torch.get_num_threads()
     assert "float32" in report["devices"]["cpu"]
+    told = dict(line.split(maxsplit=1) for line in run_striate("info")[1].splitlines())
+    assert told["memory"] == f"{report['memory_bytes'] / 2**30:.1f} GiB"
 
 
 def test_train_evaluate_and_predict_talk_on_stderr_and_answer_on_stdout(run_striate, tmp_path):

@@ -52,6 +52,7 @@ def test_the_calibrated_file_gives_the_same_answers_with_better_probabilities(ru
     assert json.loads((run / "report" / "calibrate" / "calibration.json").read_text())["threshold"] is None
     assert not (run / "test-openings.jsonl").exists()
     assert f"temperature {report.after.temperature:.4f}" in summary(report)
+    assert f"picture: {report.picture}" in summary(report)
 
 
 def test_pictures_below_the_threshold_are_unknown(run, noise, tmp_path):

@@ -59,6 +59,14 @@ def test_runs_are_tested_on_the_same_pictures(two_runs, tmp_path):
     assert "McNemar's exact p = " in summary(report)
 
 
+def test_of_runs_that_record_their_pictures_nothing_is_said_to_be_unknown(two_runs):
+    said = []
+
+    compare(CompareRequest(subjects=two_runs), say=said.append)
+
+    assert said == ["val: the 143 pictures that the training held out"]
+
+
 def test_each_opening_of_the_test_split_is_counted(two_runs):
     said = []
     held = two_runs[0] / "test-openings.jsonl"

@@ -64,6 +64,22 @@ def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
     assert len((tmp_path / "filters.csv").read_text().splitlines()) == 33  # 32 filters and the header
 
 
+def test_each_map_and_view_is_said_before_the_work(run: Path, tmp_path: Path):
+    said: list[str] = []
+    request = ExplainRequest(run=run, views=("maps",), methods=("saliency",), num_pictures=2, sanity=False, output=tmp_path)
+
+    explain(request, say=said.append)
+
+    assert said[-2:] == ["saliency: 2 pictures", "maps: drawing"]
+
+
+def test_a_split_that_the_data_has_not_is_answered_with_the_one_that_was_held_out(run: Path):
+    with pytest.raises(DataError, match="has no test split") as refused:
+        striate.evaluate(run, split="test")
+
+    assert refused.value.remedy == "Choose --split val: the pictures that the training held out."
+
+
 def test_pictures_of_files_are_explained_for_any_class(run: Path, tmp_path: Path):
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "a <b>.png")
     report = explain(ExplainRequest(run=run, pictures=(tmp_path,), target="1", sanity=False, output=tmp_path / "out"))

@@ -141,4 +141,5 @@ def info_command(as_json: Json = False) -> None:
         return
     for word, value in report.items():
         text = ", ".join(f"{k} {v or '-'}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        print_text(in_lines([f"{word:<14}{text}", ""]))
+        line = f"{'memory':<14}{value / 2**30:.1f} GiB" if word == "memory_bytes" and value else f"{word:<14}{text}"
+        print_text(in_lines([line, ""]))

@@ -258,6 +258,7 @@ def summary(report: CalibrateReport) -> Lines:
         lines.append(f"against {report.against.num_images:,} pictures of {report.against.data}: AUROC by {areas}")
         if report.against.answered is not None:
             lines.append(f"of those, {report.against.answered:.1%} would still be answered")
+    lines += [f"picture: {report.picture}"] if report.picture else []
     lines.append(f"model: {report.output}")
     return in_lines([*lines, ""])
 

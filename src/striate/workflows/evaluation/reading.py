@@ -157,7 +157,8 @@ class Labelled:
         """A split of the data itself."""
         own = self.source.splits[0] if split == ALL else split
         if own not in self.source.splits:
-            raise self.source.without(own)
+            remedy = "Choose --split val: the pictures that the training held out." if self.is_own else "Choose another split."
+            raise DataError(self.source.without(own).message, remedy)
         self._refuse_unknown(self._all_of(own))
         images = dataclasses.replace(self.source.read(own, spec=self.model.images), split=split)
         if split == ALL:
@@ -179,8 +180,9 @@ class Labelled:
         """What is to be said of the pictures of a split that were trained on, or of what is not known of them."""
         found = self.trained_among(split)
         if found is None:
-            words = f"{split}: the run does not record which pictures it was trained on: whether some of these are among them is not known"
-            return words if self.config is not None else None
+            if self.record is not None or self.config is None:  # its own train or val: recorded; without a run there is nothing to say
+                return None
+            return f"{split}: the run does not record which pictures it was trained on: whether some of these are among them is not known"
         unsure = f"the model file knows {found.num_known:,} of its {self.num_train:,} training pictures"
         of = f"{total:,} {'' if split == ALL else split + ' '}pictures"
         if not found.count:

@@ -157,8 +157,12 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     answers = probabilities.argmax(1)
     targets = answers if request.target is None else np.full(len(images), model.classes.index(request.target))
     classes = torch.from_numpy(targets).to(inputs.device)
-    heats = {name: attribute(name, network, layer, inputs, classes, seed=request.seed) for name in methods}
-    trust = {name: _trust(network, layer, name, inputs, classes, heats[name], request.seed) for name in heats} if request.sanity else {}
+    heats, trust = {}, {}
+    for name in methods:
+        say(f"{name}: {len(images)} pictures")
+        heats[name] = attribute(name, network, layer, inputs, classes, seed=request.seed)
+        if request.sanity:
+            trust[name] = _trust(network, layer, name, inputs, classes, heats[name], request.seed)
     explained = [
         Explained(
             path=name,
@@ -176,6 +180,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     shown = [Shown("heat-maps.png", "Heat maps", _drawn(images, explained, heats), _told(layer, randomisation, notes))] if heats else []
     subject = Subject(model.classes, network, layer, names, inputs, images, lambda x: _from_unit(model, x), seed=request.seed)
     for view in [*request.views, *(name for name in VIEWS if every and name not in request.views and name not in left_out)]:
+        say(f"{view}: drawing")
         try:
             shown += draw_view(view, subject, lambda: _readable(model, read))
         except (UsageError, DataError) as error:

@@ -145,7 +145,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
         sections = list(_sections(request, config, network, model, Path(place), finder))
     if finder.left_out:
         sections.append(Section("Left out", draw.left_out(finder.left_out)))
-    title = f"{network.name} on {config.data}"
+    title = f"{network.name} on {Path(config.data).name}"
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     content = document(title, str(run), sections, foot=f"Written {now} by Striate {info()['versions']['striate']}.")
     try:
