@@ -6,6 +6,7 @@ The pictures are of made-up records; nothing is trained.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -25,15 +26,18 @@ from torch import nn
 
 from striate.drawing.curves import bands_picture, curves_picture
 from striate.drawing.pictures import confusion_picture, mistakes_picture, montage, predictions_picture
-from striate.drawing.style import COLOURS, curve, drawing, look, panels, png_bytes
+from striate.drawing.style import COLOURS, curve, drawing, look, panels, png_bytes, powers
 from striate.engine.lr_range import LearningRateRange
+from striate.estimators.maps.som import SelfOrganizingMap
 from striate.insight.calibrate.abstain import CoveragePoint
 from striate.insight.calibrate.temperature import Bin
 from striate.insight.diagnose import LayerSample, Sample
 from striate.insight.profile.machine import Machine
 from striate.workflows.ablation.lesion import LesionPoint, LesionReport, lesion_picture
 from striate.workflows.ablation.report import ablation_picture
-from striate.workflows.attack import Resistance, curves_of
+from striate.workflows.attack import Resistance, curves_of, fooled_examples, size_in_words
+from striate.demos.shown import Setting
+from striate.demos.som import draw_digits
 from striate.workflows.diagnosis.evidence import gradient_evidence, shares_evidence
 from striate.workflows.evaluation.calibrate import Worth
 from striate.workflows.evaluation.reliability_picture import reliability_picture
@@ -157,8 +161,9 @@ def ablation(count: int, num_epochs: int, *, long: bool = False, seeds: int = 3)
         curve = tuple((float(e), 2.0 / e + shift, 2.1 / e, 0.9 - shift / (1 + e)) for e in range(1, num_epochs + 1))
         spread = tuple((float(e), 0.05, 0.05, 0.02) for e in range(1, num_epochs + 1)) if seeds > 1 else ()
         gradients = {f"w{k}": 0.1 + shift for k in range(20)}
-        rows.append(SimpleNamespace(name=name, curve=curve, curve_deviation=spread, gradients_before=gradients))
-    return ablation_picture(SimpleNamespace(variants=tuple(rows), seeds=seeds))  # type: ignore[arg-type]
+        rows.append(SimpleNamespace(name=name, steps=300, curve=curve, curve_deviation=spread, gradients_before=gradients))
+    told = {"network": "lenet5", "data": LONG if long else "mnist", "budget": "steps", "seeds": seeds}
+    return ablation_picture(SimpleNamespace(variants=tuple(rows), **told))  # type: ignore[arg-type]
 
 
 def lesion(blocks: int, *, long: bool = False) -> bytes:
@@ -353,6 +358,16 @@ def test_every_picture_is_titled_and_labelled_and_its_texts_stand_apart(name: st
     assert not faults
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["activations", "art", "initialisation", "memory", "som", "svm"])
+def test_the_pictures_of_demos_are_titled_and_labelled_and_their_texts_stand_apart(name: str, faults: list[str]) -> None:
+    module = importlib.import_module(f"striate.demos.{name}")
+    for draw in module.show(Setting(short=True)).pictures.values():
+        assert draw()
+
+    assert not faults
+
+
 def test_what_is_looked_for_is_found(faults: list[str]) -> None:
     """A picture with every fault: none of the checks is blind."""
     with drawing():
@@ -391,6 +406,80 @@ def test_a_series_of_one_point_is_a_mark_with_its_value() -> None:
         curve(axes, [3], [0.456], color="black")
 
     assert axes.lines[0].get_marker() == "o" and [text.get_text() for text in axes.texts] == ["0.456"]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Those that are drawn from now on."""
+    found: list[Figure] = []
+    draw = FigureCanvasAgg.draw
+
+    def keep(canvas: FigureCanvasAgg) -> None:
+        draw(canvas)
+        found.append(canvas.figure)
+
+    monkeypatch.setattr(FigureCanvasAgg, "draw", keep)
+    return found
+
+
+def bars(figure: Figure) -> list[tuple[str, tuple[float, float]]]:
+    """The colour bars: what they say they mean, and from where to where they go."""
+    return [(axes.get_ylabel(), axes.get_ylim()) for axes in figure.axes if axes.get_label() == "<colorbar>"]
+
+
+def test_colours_that_stand_for_numbers_have_a_bar_that_says_what_and_from_where_to_where(figures: list[Figure]) -> None:
+    view("filters", 1, 6, 3)
+    view("by_class", 0, 6, 3)
+    norms, by_class = figures
+
+    ((norm, (least, most)),) = bars(norms)
+    assert (norm, least) == ("norm", 0) and most > 0
+    ((output, (least, most)),) = bars(by_class)
+    assert (output, least) == ("mean output", 0) and 0.5 < most < 1  # of a sigmoid: nothing below 0 takes half of the colours
+
+
+def test_outputs_with_a_sign_are_white_at_zero(figures: list[Figure]) -> None:
+    what, split, inputs = subject(6, 3)
+    draw_view("by_class", what._replace(layer="0"), lambda: (split, inputs))  # type: ignore[arg-type,return-value]
+
+    ((_, (least, most)),) = bars(figures[-1])
+    assert least == -most
+
+
+def test_the_map_of_distances_has_a_bar(figures: list[Figure]) -> None:
+    digits, labels = RANDOM.random((60, 64)), np.arange(60) % 10
+    map_ = SelfOrganizingMap(rows=3, columns=3, max_iter=1, random_state=0).fit(digits)
+
+    draw_digits(map_, labels[:9])
+
+    ((told, _),) = bars(figures[-1])
+    assert told == "mean distance of the weights (L2)"
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "told"),
+    [(8 / 255, "eps (linf)", "eps 8/255"), (0.1, "eps (linf)", "eps 0.1 (linf)"), (0.5, "eps (l2)", "eps 0.5 (l2)")],
+)
+def test_a_picture_that_fools_is_captioned_with_what_was_said_and_the_size_of_the_change(
+    size: float, unit: str, told: str, figures: list[Figure]
+) -> None:
+    shown = np.full((2, 4, 4, 1), 100, np.uint8)
+    changed = torch.full((2, 1, 4, 4), 100 / 255 + size)
+    answers = np.array([1, 1])
+    fooled_examples("pgd", ("cat", "dog"), shown, changed, np.array([0, 0]), answers, np.array([1]), [size_in_words(size, unit)])
+
+    assert [text.get_text() for text in figures[-1].axes[0].texts][:3] == ["cat", f"said dog\n{told}", "change x 10"]
+
+
+def test_a_logarithmic_axis_over_less_than_a_power_of_ten_has_several_numbers() -> None:
+    with drawing():
+        figure, ((axes,),) = panels(1, 1, size=(4, 3))
+        powers(axes, "y")
+        axes.plot([0, 1], [0.38, 0.9])
+        png_bytes(figure)
+
+    seen = [label.get_text() for label in axes.get_yticklabels(which="both") if label.get_text()]
+    assert {"0.4", "0.5", "0.6", "0.7", "0.8"} <= set(seen)
 
 
 PROTANOPE = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])  # of linear sRGB

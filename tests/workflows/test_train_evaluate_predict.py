@@ -89,6 +89,17 @@ def test_the_digits_are_learned_and_evaluate_agrees_with_counting_by_hand(digits
         assert len(list(csv.reader(lines))) == 360
 
 
+def test_pictures_say_which_run_they_are_of(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr("striate.workflows.evaluation.evaluate.confusion_picture", lambda *_, title: titles.append(title) or b"")
+    monkeypatch.setattr("striate.drawing.curves.curves_picture", lambda _, *, title: titles.append(title) or b"")
+
+    striate.train("digits", network="lenet5", steps=2, output=tmp_path / "run")
+    striate.evaluate(tmp_path / "run", split="val")
+
+    assert titles == ["lenet5 on digits", f"{tmp_path / 'run'} on digits, val split"]
+
+
 def test_val_is_divided_again_as_the_training_divided_it(digits_run):
     folder, report = digits_run
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes
 from striate.networks.layers import Activation
 from striate.networks.layers.activation import ActivationName
 
@@ -84,5 +84,7 @@ def draw(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
         figure.supylabel("f(x), and its slope", fontsize=9)
         for axes in panels.flat[len(curves) :]:
             axes.axis("off")
-        below(figure, *panels[0, 0].get_legend_handles_labels())
+        for axes in panels.flat[len(curves) - panels.shape[1] : len(curves)]:  # the lowest of each column
+            axes.tick_params(labelbottom=True)
+        beside(panels[0, -1], handles=panels[0, 0].lines[2:], names=("f(x)", "slope"))
         return png_bytes(figure)

@@ -87,7 +87,7 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
         left.imshow(tiles(1 - np.concatenate(samples) / 255, DRAWN, gap=3, fill=0.8), cmap="gray", vmin=0, vmax=1)
         left.set_yticks([(SIDE + 3) * row + SIDE / 2 for row in range(len(samples))], [str(label) for label in range(len(samples))])
         left.tick_params(length=0)
-        plain(right, title="the game: mean losses of each epoch", x="epoch", y="nats")
+        plain(right, title="the game: mean losses of each epoch", x="epoch", y="loss (nats)")
         epochs = range(1, len(history) + 1)
         for colour, (key, name) in zip(COLOURS, LOSSES.items(), strict=False):
             right.plot(epochs, [row[key] for row in history], "o-", markersize=3, color=colour, label=name)

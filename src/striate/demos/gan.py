@@ -74,7 +74,7 @@ def draw(X: np.ndarray, nets: dict[str, GAN]) -> bytes:
             axes.plot(*points.T, ".", color=colour, markersize=2.5)
             axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
         name, net = next(iter(nets.items()))
-        plain(losses, title=f"losses, {name}", x="turn", y="nats")
+        plain(losses, title=f"losses, {name}", x="turn", y="loss (nats)")
         for place, player in enumerate(("discriminator", "generator")):
             losses.plot(
                 [row["turn"] for row in net.history_], [row[f"{player}_loss"] for row in net.history_], color=COLOURS[place], label=player

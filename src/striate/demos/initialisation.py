@@ -12,7 +12,7 @@ from torch import nn
 from striate.core.seeds import torch_seed
 from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes, powers
+from striate.drawing.style import COLOURS, DASHES, beside, drawing, plain, png_bytes, powers
 from striate.engine.initialisation import initialise
 from striate.engine.optimizers import SGD, Group
 from striate.engine.settings import InitName
@@ -98,7 +98,7 @@ def symmetry(seed: int, *, steps: int = 100) -> Table:
 
 def draw(linear: dict[str, tuple[np.ndarray, np.ndarray]], after: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """The deviation of signal and gradient by layer, as a PNG."""
-    groups = (("linear layers: weights' deviation", linear), ("ReLU", _of(after, "relu")), ("tanh", _of(after, "tanh")))
+    groups = (("linear layers", linear), ("ReLU", _of(after, "relu")), ("tanh", _of(after, "tanh")))
     with drawing():
         from matplotlib.figure import Figure
 
@@ -109,11 +109,11 @@ def draw(linear: dict[str, tuple[np.ndarray, np.ndarray]], after: dict[str, tupl
                 axes = panels[row, column]
                 plain(axes, title=f"{what}: {title}", x="layer" if row else "", y=f"deviation of the {what}")
                 for place, (name, both) in enumerate(curves.items()):
-                    axes.plot(range(1, DEPTH + 1), both[row], color=COLOURS[place], linewidth=1.6, label=name)
+                    axes.plot(range(1, DEPTH + 1), both[row], color=COLOURS[place], linestyle=DASHES[place], linewidth=1.6, label=name)
                 powers(axes, "y")
                 axes.set_ylim(bottom=max(1e-16, axes.get_ylim()[0]))
                 axes.axhline(1, color="#999999", linewidth=0.8)
-            beside(panels[0, column])
+            beside(panels[0, column], title="weights' deviation" if column == 0 else "start")
         return png_bytes(figure)
 
 

@@ -151,9 +151,8 @@ def draw_kinds(rows: list[Kind]) -> bytes:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 5.4), dpi=DEMO_DPI, layout="constrained")
-        figure.suptitle(
-            "Which inputs one output sees: the four 9 x 9 input maps of each kind, darker where the weight is larger", fontsize=11
-        )
+        told = "Which inputs one output sees: the four 9 x 9 input maps of each kind, darker where the weight is larger"
+        figure.suptitle(told, x=0.01, ha="left")
         panels = figure.subplots(2, -(-len(rows) // 2)).flat
         for axes, kind in zip(panels, rows, strict=False):
             seen = kind.seen / kind.seen.max()

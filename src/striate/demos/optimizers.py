@@ -167,7 +167,7 @@ def draw(paths: dict[str, dict[str, tuple[float, np.ndarray]]], *, frames: int) 
 
         def frame(index: int) -> None:
             step = chosen[index]
-            heading.set_text(f"step {step}: from the dot, each with its best rate; the star is the minimum")
+            heading.set_text(f"step {step}: from the dot, each with its best rate; lighter is lower, the star the minimum")
             for (key, name), (line, tip) in lines.items():
                 path = paths[key][name][1][: step + 1]
                 line.set_data(*path.T)

@@ -12,7 +12,7 @@ import numpy as np
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
 from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, drawing, png_bytes
+from striate.drawing.style import bare, colour_bar, drawing, png_bytes
 from striate.estimators.generative.restricted_boltzmann import RestrictedBoltzmann
 
 HIDDEN, CHAINS = 64, 10
@@ -63,8 +63,9 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int
 
         figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.75))
-        bare(left, title="weights of the hidden units: blue on, red off")
-        left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+        bare(left, title="weights of the hidden units")
+        weights = left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+        colour_bar(figure, weights, left, "weight", high=0.78)
         bare(right, title="digits, and what their chains have become (expected pixels)")
         right.imshow(tiles(1 - seen.reshape(-1, 8, 8), CHAINS, fill=0.8), cmap="gray", vmin=0, vmax=1)
         names = [f"{count:,} draw{'' if count == 1 else 's'}" for count in steps]

@@ -114,7 +114,8 @@ def draw(seen: dict[str, np.ndarray]) -> bytes:
         from matplotlib.patches import Rectangle
 
         figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
-        figure.suptitle("How strongly the middle output depends on each pixel (41 x 41); the square is what it can see", fontsize=11)
+        told = "How strongly the middle output depends on each pixel (41 x 41), darker where more; the square is what it can see"
+        figure.suptitle(told, x=0.01, ha="left")
         for axes, (name, gradient) in zip(figure.subplots(2, 4).flat, seen.items(), strict=True):
             size = stack(STACKS[name]).receptive_field
             bare(axes, title=f"{name}: {size} x {size}")

@@ -10,7 +10,7 @@ import numpy as np
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
 from striate.drawing.animation import DEMO_DPI, animation, stages, tiles
-from striate.drawing.style import COLOURS, TEN, bare, drawing, png_bytes
+from striate.drawing.style import COLOURS, TEN, bare, colour_bar, drawing, png_bytes
 from striate.estimators.maps.som import SelfOrganizingMap
 
 ROUNDS, EACH = 60, 100  # of the unfolding: samples are shown in rounds, with a smaller reach in each
@@ -118,5 +118,5 @@ def draw_digits(som: SelfOrganizingMap, names: np.ndarray) -> bytes:
             labels.text(place % som.columns, place // som.columns, str(name), ha="center", va="center", fontsize=10)
         bare(distances, title="distance to its neighbours (U-matrix)")
         image = distances.imshow(som.u_matrix(), cmap="Blues", interpolation="nearest")
-        figure.colorbar(image, ax=distances, shrink=0.85)
+        colour_bar(figure, image, distances, "mean distance of the weights (L2)", high=0.85)
         return png_bytes(figure)

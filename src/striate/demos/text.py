@@ -13,7 +13,7 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, TEN, drawing, plain, png_bytes
+from striate.drawing.style import COLOURS, TEN, below, drawing, plain, png_bytes
 from striate.estimators.sequences.sequence_model import SequenceModel
 
 KINDS = {
@@ -157,6 +157,7 @@ def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, fl
     tree = linkage(np.array([meant[word] for word in tokens]), "average")
     with drawing():
         from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
 
         figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
         words, curve = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -166,12 +167,14 @@ def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, fl
         for label in words.get_yticklabels():
             label.set(color=colours[kind_of[label.get_text()]], fontsize=9)
         words.grid(visible=False)
+        below(figure, [Patch(color=colour) for colour in colours.values()], list(colours))
         plain(curve, title="doubt about the next word as it learns", x="epoch", y="bits a word")
         curve.plot(range(1, len(model.loss_curve_) + 1), model.loss_curve_, "o-", markersize=3, color=COLOURS[0])
         for name, bits in measures.items():
             curve.axhline(bits, color="#999999", linewidth=1, linestyle="--")
-            below = "top" if name == "grammar" else "bottom"  # where the curve is not
-            curve.annotate(name, (1, bits), xycoords=("axes fraction", "data"), ha="right", va=below, fontsize=8, color="#555555")
+            side = "top" if name == "grammar" else "bottom"  # where the curve is not
+            aside = {"xytext": (0, -4 if side == "top" else 1), "textcoords": "offset points", "ha": "right", "va": side}
+            curve.annotate(name, (1, bits), xycoords=("axes fraction", "data"), fontsize=8, color="#555555", **aside)
         curve.set_ylim(bottom=0)
         curve.xaxis.get_major_locator().set_params(integer=True)
         return png_bytes(figure)

@@ -119,13 +119,13 @@ def empty(axes: Axes, words: str) -> None:
 
 
 def powers(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with plain numbers, 2 and 5 among them where it spans little more than one power of ten."""
+    """A logarithmic axis with plain numbers: also 2 and 5 where it spans little more than one power of ten, and all where it spans less."""
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
 
     def between(x: float, _place: float | None = None) -> str:
         low, high = axis.get_view_interval()
-        return f"{x:g}" if high < 30 * low and f"{x:e}"[0] in "25" else ""
+        return f"{x:g}" if high < 4 * low or (high < 30 * low and f"{x:e}"[0] in "25") else ""
 
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(between)
@@ -205,9 +205,9 @@ def _as_written(legend: Legend) -> None:
         text.set_parse_math(False)
 
 
-def colour_bar(figure: Figure, image: ScalarMappable, axes: Axes | Sequence[Axes], label: str) -> None:
-    """A bar beside the axes that tells what the colours mean, with the unit."""
-    bar = figure.colorbar(image, ax=axes, fraction=0.06, pad=0.02)
+def colour_bar(figure: Figure, image: ScalarMappable, axes: Axes | Sequence[Axes], label: str, *, high: float = 1.0) -> None:
+    """A bar beside the axes that tells what the colours mean, with the unit; `high` is its share of the height."""
+    bar = figure.colorbar(image, ax=axes, fraction=0.06, pad=0.02, shrink=high)
     bar.outline.set_visible(False)
     bar.set_label(label)
 

@@ -33,11 +33,11 @@ from striate.workflows.subjects import model_of
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
-SIZES = {  # in words
-    "eps (linf)": "a change of each pixel by at most eps",
-    "eps (l2)": "a change of the picture by eps (L2)",
-    "degrees": "turning",
-    "severity": "corruptions",
+SIZES = {  # in words, and at the axis
+    "eps (linf)": ("a change of each pixel by at most eps", "eps (linf, of pixels from 0 to 1)"),
+    "eps (l2)": ("a change of the picture by eps", "eps (l2, of pixels from 0 to 1)"),
+    "degrees": ("turning", "turn (degrees)"),
+    "severity": ("corruptions", "severity (0: as it was, 5: worst)"),
 }
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PICTURES = 12  # shown as they fool
@@ -217,8 +217,8 @@ def _attacked(
         reached, fooled = curve.fooled_at, (curve.fooled_at.isfinite() & (curve.fooled_at > 0)).numpy()
         examples, answers = curve.examples, curve.answers
     chosen = np.flatnonzero(fooled)[:PICTURES]
-    sizes_of = [_size(float(size), result.unit) for size in reached[chosen].tolist()]
-    return [(result, _examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), chosen, sizes_of))]
+    sizes_of = [size_in_words(float(size), result.unit) for size in reached[chosen].tolist()]
+    return [(result, fooled_examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), chosen, sizes_of))]
 
 
 def _worsened(
@@ -249,7 +249,7 @@ def _worsened(
     return result, drawn
 
 
-def _size(size: float, unit: str) -> str:
+def size_in_words(size: float, unit: str) -> str:
     """An eps for people: of the maximum norm as the steps of a pixel's 255 that it is."""
     steps = round(255 * size)
     if unit == "eps (linf)":
@@ -257,7 +257,7 @@ def _size(size: float, unit: str) -> str:
     return f"eps {size:.3g} (l2)"
 
 
-def _examples(
+def fooled_examples(
     name: str,
     classes: tuple[str, ...],
     shown: np.ndarray,
@@ -289,7 +289,7 @@ def curves_of(results: tuple[Resistance, ...]) -> bytes:
         size = (7.2, 0.5 + sum(max(2.6, 0.5 + 0.19 * sum(result.unit == unit for result in results)) for unit in units))
         figure, grid = panels(len(units), 1, size=size, title="Accuracy under attack")
         for axes, unit in zip(grid[:, 0], units, strict=True):
-            plain(axes, title=f"by {SIZES.get(unit, unit)}", x=unit, y="accuracy (%)")
+            plain(axes, title=f"by {SIZES[unit][0]}", x=SIZES[unit][1], y="accuracy (%)")
             for place, result in enumerate(result for result in results if result.unit == unit):
                 accuracies = [100 * value for value in result.accuracies]
                 curve(axes, result.sizes, accuracies, form=".1f", label=result.attack.replace("_", " "), **look(place))

@@ -30,6 +30,15 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
 DRAWS = 3  # of each random lesion
 CURVE_POINTS = 12  # numbers of blocks that are dropped or shuffled, at most
+DRAWN = {  # names of lesions, for those who have not read what they are
+    "blocks": "blocks dropped",
+    "shuffle": "blocks exchanged",
+    "channels smallest": "smallest channels silenced",
+    "channels largest": "largest channels silenced",
+    "channels random": "random channels silenced",
+    "filters": "random filters set to zero",
+}
+LONGEST = 36  # characters of the path of a block
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -166,11 +175,14 @@ def lesion_picture(report: LesionReport) -> bytes:
     with drawing():
         across = 2 if single else 1
         title = f"{report.network}: val accuracy of the damaged network, {100 * report.accuracy:.1f} % whole"
-        figure, (row,) = panels(1, across, size=(12.0 if single else 7.5, 4.4), title=title)
+        longest = min(LONGEST, max((len(point.where) for point in single), default=0))
+        figure, (row,) = panels(1, across, size=(12.0 if single else 7.5, 3.6 + 0.055 * longest), title=title)
         plain(row[0], title="with more and more damage", x="damage (share)", y="val accuracy (%)")
         for place, name in enumerate(dict.fromkeys(point.lesion for point in report.points if point.lesion != "block")):
             line = [(0.0, report.accuracy), *((point.damage, point.accuracy) for point in report.points if point.lesion == name)]
-            curve(row[0], [damage for damage, _ in line], [100 * accuracy for _, accuracy in line], label=name, **look(place))
+            curve(
+                row[0], [damage for damage, _ in line], [100 * accuracy for _, accuracy in line], label=DRAWN.get(name, name), **look(place)
+            )
         row[0].set_ylim(-4, 104)
         beside(row[0])
         for bars in row[1:]:
@@ -178,7 +190,7 @@ def lesion_picture(report: LesionReport) -> bytes:
             bars.bar(range(len(single)), [100 * point.accuracy for point in single], color=VAL)
             bars.axhline(100 * report.accuracy, color=RULE, linewidth=0.8, linestyle="--")
             bars.set(ylim=(0, 104), xlabel="block that is dropped", xlim=(-0.6, max(len(single), 4) - 0.4))
-            name_ticks(bars.xaxis, [point.where for point in single], 4.4, longest=36, upright=True)
+            name_ticks(bars.xaxis, [point.where for point in single], 4.4, longest=LONGEST, upright=True)
         return png_bytes(figure)
 
 

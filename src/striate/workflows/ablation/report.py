@@ -214,7 +214,7 @@ def ablation_picture(report: AblateReport) -> bytes | None:
         banded = report.seeds > 1 and len(shown) <= MOST_BANDS
         band = f" (band: deviation of {report.seeds} seeds)" if banded else ""
         rows = min(len(shown), MOST_NAMED)
-        figure, ((losses, accuracies, gradients),) = panels(1, 3, size=(11.5, 4.0 + 0.06 * rows))
+        figure, ((losses, accuracies, gradients),) = panels(1, 3, size=(11.5, 4.2 + 0.06 * rows), title=_about(report))
         plain(losses, title=f"training loss{band}", y="loss (nats)")
         plain(accuracies, title=f"val accuracy{band}", y="accuracy (%)")
         plain(gradients, title="gradients before training", x="from the input (0) to the output (1)", y="norm of a weight's gradient (L2)")

@@ -160,7 +160,7 @@ def judged(
     """The measures of the probabilities (N, K) that a model gave to the pictures of a split; written into the folder `output`, if any."""
     measures = measure(probabilities, images.labels, model.classes)
     if output is not None:
-        _write(output, measures, probabilities, images, model)
+        _write(output, measures, probabilities, images, model, title=f"{name} on {data}, {split} split")
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
     where = str(output) if output is not None else None
     report = EvaluateReport(
@@ -175,7 +175,7 @@ def _plain(report: EvaluateReport | SegmentReport | TargetReport) -> Any:
     return TypeAdapter(type(report)).dump_python(report, mode="json")
 
 
-def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model) -> None:
+def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model, *, title: str) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -183,7 +183,7 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
     write_confusion_csv(output / "confusion.csv", measures)
     write_classes_csv(output / "classes.csv", measures)
     write_predictions_csv(output / "predictions.csv", images.paths, probabilities, images.labels, model.classes)
-    write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes))
+    write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes, title=title))
     wrong = most_confident_mistakes(probabilities, images.labels, MAX_MISTAKES)
     predicted = probabilities.argmax(1)
     picture = mistakes_picture(

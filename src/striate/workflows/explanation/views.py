@@ -191,7 +191,8 @@ def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
         figure, ((axes,),) = panels(1, 1, size=(9.0, high + 1.4), title=heading)
         order = np.argsort(np.where(np.isnan(means), -np.inf, means).argmax(0), kind="stable")  # channels beside their class
         reach = float(np.nanmax(np.abs(means))) or 1.0
-        image = axes.imshow(means[:, order], aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+        low, colours = (-reach, "RdBu_r") if np.nanmin(means) < 0 else (0.0, "viridis")  # of outputs that have a sign, and that have none
+        image = axes.imshow(means[:, order], aspect="auto", cmap=colours, vmin=low, vmax=reach, interpolation="nearest")
         axes.set(xlabel="number of the channel, in the order of the class that it answers to most", ylabel="class of the pictures")
         name_ticks(axes.xaxis, [str(channel) for channel in order], 6.4)
         name_ticks(axes.yaxis, split.classes, high)

@@ -164,7 +164,8 @@ def _write(
     classes = model.classes
     write_confusion_csv(output / "confusion.csv", report)
     write_regions_csv(output / "classes.csv", report)
-    write_atomically(output / "confusion.png", confusion_picture(report.confusion_matrix, classes, noun="pixel"))
+    title = f"{report.model} on {report.data}, {report.split} split"
+    write_atomically(output / "confusion.png", confusion_picture(report.confusion_matrix, classes, title=title, noun="pixel"))
 
     scores = [measure_pixels(confusion, classes, 1) if confusion.any() else None for confusion in confusions]
     header: list[object] = ["path", "pixels", "pixel_accuracy", "mean_iu"]

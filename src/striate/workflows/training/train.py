@@ -279,7 +279,8 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
 
     files = RunFolder(folder)
     files.report.mkdir(exist_ok=True)
-    write_atomically(files.curves, curves_picture(metrics_of(outcome.rows, plan.fitting)))
+    title = f"{plan.fitting.network.name} on {plan.source.name}"
+    write_atomically(files.curves, curves_picture(metrics_of(outcome.rows, plan.fitting), title=title))
     return report_of(plan, folder, outcome, time.monotonic() - started)
 
 
