@@ -158,11 +158,11 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     targets = answers if request.target is None else np.full(len(images), model.classes.index(request.target))
     classes = torch.from_numpy(targets).to(inputs.device)
     heats, trust = {}, {}
-    for name in methods:
-        say(f"{name}: {len(images)} pictures")
-        heats[name] = attribute(name, network, layer, inputs, classes, seed=request.seed)
+    for method in methods:
+        say(f"{method}: {len(images)} pictures")
+        heats[method] = attribute(method, network, layer, inputs, classes, seed=request.seed)
         if request.sanity:
-            trust[name] = _trust(network, layer, name, inputs, classes, heats[name], request.seed)
+            trust[method] = _trust(network, layer, method, inputs, classes, heats[method], request.seed)
     explained = [
         Explained(
             path=name,
