@@ -18,10 +18,16 @@ ROOT = Path(__file__).parents[2]
 UNWANTED = re.compile(r"p[y]pi\.org|python[h]osted|npm[j]s\.|deb[.]debian|/wor[k]/|/far[m]/|/roo[t]/|/hom[e]/\w+/|/User[s]/\w+/")
 
 
-def locked() -> list[tuple[Requirement, list[str]]]:
-    """Each pin of the lock with its hashes."""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
-    return [(Requirement(line.split(" --hash")[0]), re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line)) for line in text.splitlines()]
+def sections() -> list[str]:
+    """What the lock holds to run, and what it holds beside that to test."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return re.split(r"^# (?:run|test): .*\n", text, flags=re.MULTILINE)[1:]
+
+
+def locked(text: str | None = None) -> list[tuple[Requirement, list[str]]]:
+    """Each pin of the lock, or of a section of it, with its hashes."""
+    lines = (text or "".join(sections())).replace("\\\n", " ").splitlines()
+    return [(Requirement(line.split(" --hash")[0]), re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line)) for line in lines]
 
 
 def declared() -> list[Requirement]:
@@ -50,6 +56,17 @@ def test_the_lock_satisfies_what_the_project_asks_for():
         versions = [str(pin.specifier)[2:] for pin, _ in pins if canonicalize_name(pin.name) == canonicalize_name(wanted.name)]
         assert versions, f"{wanted} is not in requirements.lock; run scripts/lock"
         assert all(wanted.specifier.contains(version) for version in versions), f"{wanted} but the lock has {versions}; run scripts/lock"
+
+
+def test_what_the_demo_needs_stands_first_and_nothing_else_does():
+    """`scripts/setup run` reads the first section alone: what striate imports to run, and what builds it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    run, test = ({canonicalize_name(pin.name) for pin, _ in locked(section)} for section in sections())
+    needed = {Requirement(line).name for line in (*project["project"]["dependencies"], *project["build-system"]["requires"])}
+
+    assert needed <= run
+    assert {"pytest", "mkdocs", "mlflow", "ray", "torchvision", "minisom"} <= test
+    assert not run & test
 
 
 @pytest.mark.row("000-1", "001-24")
