@@ -20,7 +20,7 @@ def check_installed(method: Embedding) -> None:
     """
     if method == "umap" and importlib.util.find_spec("umap") is None:
         raise EnvironmentFault(
-            "UMAP was asked for, which is not installed",
+            "UMAP is not installed",
             "Install it, pip install umap-learn, or take t-SNE (tsne) or principal components (pca).",
         )
 

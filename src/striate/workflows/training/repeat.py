@@ -119,9 +119,7 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
     num_val = found[0].num_val if request.seeds else sum(one.num_val for one in found)
     picture = folder / "curves.png"
     curves = [RunFolder(Path(one.run)).read_metrics() for one in found]
-    write_atomically(
-        picture, bands_picture(curves, title=f"{reports[0].network} on {name}, {len(found)} trainings (band: their deviation)")
-    )
+    write_atomically(picture, bands_picture(curves, title=f"{reports[0].network} on {name}"))
     result = RepeatReport(
         folder=str(folder),
         network=reports[0].network,
