@@ -63,7 +63,7 @@ def test_a_device_that_this_machine_lacks_is_a_fault_of_the_environment(machine,
     with pytest.raises(EnvironmentFault) as error:
         choose_device(name)
 
-    assert str(error.value) == f"device {name}: this machine has none\n`striate info` lists its devices; use --device auto."
+    assert str(error.value) == f"device {name}: this machine has none\n`striate info` lists its devices; use `device='auto'`."
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_no_space_says_how_much_is_free_and_how_much_is_needed(tmp_path):
     assert start.startswith(f"{path}: no space left on the device; ")
     assert "bytes are free and" in free
     assert need == "1,234,567 bytes are needed"
-    assert error.remedy == "Free some space, or choose another --output."
+    assert error.remedy == "Free some space, or choose another `output`."
 
 
 def test_another_fault_gives_the_systems_word_and_a_remedy(tmp_path):
@@ -89,7 +89,7 @@ def test_another_fault_gives_the_systems_word_and_a_remedy(tmp_path):
         write_atomically(tmp_path / "gone" / "file", b"")
 
     assert str(error.value) == (
-        f"{tmp_path / 'gone' / 'file'}: cannot write: No such file or directory\nCheck the permissions, or choose another --output."
+        f"{tmp_path / 'gone' / 'file'}: cannot write: No such file or directory\nCheck the permissions, or choose another `output`."
     )
 
 

@@ -26,7 +26,7 @@ def test_the_second_is_told_who_the_first_is(tmp_path):
     assert since
     assert before <= datetime.fromisoformat(since[1]) <= datetime.now().astimezone()
     assert error.value.exit_code == 4
-    assert error.value.remedy == "Wait until it is done, stop it, or choose another --output."
+    assert error.value.remedy == "Wait until it is done, stop it, or choose another `output`."
 
 
 def test_after_the_first_is_done_the_next_may(tmp_path):
@@ -177,7 +177,7 @@ def test_a_file_system_that_cannot_lock_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", fail)
 
     with pytest.raises(
-        EnvironmentFault, match=r"run\.lock: cannot lock: Operation not supported\nChoose an --output on a disk that can lock"
+        EnvironmentFault, match=r"run\.lock: cannot lock: Operation not supported\nChoose an `output` on a disk that can lock"
     ):
         RunLock(tmp_path)
 

@@ -10,9 +10,9 @@ from striate.core.places import check_file, check_folder, near
 
 def test_a_file_that_can_be_written_is_taken(tmp_path):
     for name in ("a.png", "a.PNG", "a"):
-        check_file(tmp_path / name, "--plot", (".png",))
-    check_file(tmp_path / "to" / "come" / "a.csv", "--output", (".csv",), makes_folder=True)
-    check_file(None, "--plot", (".png",))
+        check_file(tmp_path / name, "plot", (".png",))
+    check_file(tmp_path / "to" / "come" / "a.csv", "output", (".csv",), makes_folder=True)
+    check_file(None, "plot", (".png",))
     check_folder(tmp_path / "to" / "come")
     check_folder(None)
     assert not list(tmp_path.iterdir())
@@ -20,34 +20,34 @@ def test_a_file_that_can_be_written_is_taken(tmp_path):
 
 def test_the_ending_says_the_format(tmp_path):
     with pytest.raises(UsageError) as error:
-        check_file(tmp_path / "a.jpg", "--plot", (".png",))
-    assert error.value.message == f"--plot {tmp_path}/a.jpg: must end in .png, got .jpg"
+        check_file(tmp_path / "a.jpg", "plot", (".png",))
+    assert error.value.message == f"`plot` {tmp_path}/a.jpg: must end in .png, got .jpg"
     assert error.value.remedy == f"Name it {tmp_path}/a.png; no other format is written."
     with pytest.raises(UsageError, match=r"must end in .html or .htm, got .pdf"):
-        check_file(tmp_path / "a.pdf", "--output", (".html", ".htm"))
+        check_file(tmp_path / "a.pdf", "output", (".html", ".htm"))
 
 
 def test_a_missing_folder_is_told_by_its_flag(tmp_path):
     with pytest.raises(EnvironmentFault) as error:
-        check_file(tmp_path / "gone" / "a.png", "--plot", (".png",))
-    assert error.value.message == f"--plot {tmp_path}/gone/a.png: its folder does not exist"
-    assert error.value.remedy == "Create it, or choose another --plot file."
+        check_file(tmp_path / "gone" / "a.png", "plot", (".png",))
+    assert error.value.message == f"`plot` {tmp_path}/gone/a.png: its folder does not exist"
+    assert error.value.remedy == "Create it, or choose another `plot` file."
 
 
 def test_a_folder_is_no_file_and_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(EnvironmentFault, match=r"--plot .*: cannot write a file: this is a folder"):
-        check_file(tmp_path, "--plot", (".png",))
+    with pytest.raises(EnvironmentFault, match=r"`plot` .*: cannot write a file: this is a folder"):
+        check_file(tmp_path, "plot", (".png",))
     for path in (tmp_path / "file", tmp_path / "file" / "in"):
-        with pytest.raises(EnvironmentFault, match="file is not a folder\nChoose another --output"):
+        with pytest.raises(EnvironmentFault, match="file is not a folder\nChoose another `output`"):
             check_folder(path)
     with pytest.raises(EnvironmentFault, match="file is not a folder"):
-        check_file(tmp_path / "file" / "a.csv", "--output", (".csv",), makes_folder=True)
+        check_file(tmp_path / "file" / "a.csv", "output", (".csv",), makes_folder=True)
 
 
 def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(EnvironmentFault, match=r"--output .*: cannot write: no permission in "):
+    with pytest.raises(EnvironmentFault, match=r"`output` .*: cannot write: no permission in "):
         check_folder(tmp_path / "run")
 
 

@@ -431,7 +431,7 @@ def test_whole_floats_with_few_values_are_classes_and_it_is_said(y: np.ndarray):
     source = open_data((pictures(15), y))
     assert source.task == "classify" and source.classes == tuple(str(int(value)) for value in np.unique(y))
     (note,) = source.notes
-    assert "are read as classes; to estimate them, --task regression" in note
+    assert "are read as classes; to estimate them, `task='regression'`" in note
     asked = open_data((pictures(15), y), task="regression")
     assert asked.task == "regression" and asked.notes == ()
 
@@ -453,7 +453,7 @@ def test_one_hot_rows_without_a_class_are_refused_and_each_remedy_works():
     y[[2, 7]] = 0
     with pytest.raises(DataError, match=r"one-hot rows of 3 classes, but 2 of its 12 rows are all 0: no class") as caught:
         open_data((pictures(12), y))
-    assert "--task multilabel" in caught.value.remedy
+    assert "`task='multilabel'`" in caught.value.remedy
     assert open_data((pictures(12), y), task="multilabel").task == "multilabel"
     assert open_data((pictures(12), np.column_stack([y, y.sum(1) == 0]))).classes == ("0", "1", "2", "3")
 
@@ -467,7 +467,7 @@ def test_minus_one_is_said_to_be_a_class_where_others_start_at_zero():
 def test_numbers_are_not_cut_to_be_classes():
     with pytest.raises(DataError) as caught:
         as_labels([0.5, 1.5, 0.5, 1.5], 4, "y")
-    assert "--task regression" in caught.value.remedy and "astype" not in caught.value.remedy
+    assert "`task='regression'`" in caught.value.remedy and "astype" not in caught.value.remedy
 
 
 # ---- what would be lost or mistaken without a word

@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_made_is_named(publisher: tuple[str, list[str]],
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(EnvironmentFault, match="cannot write") as caught:
         fetch(publisher[0] + "right", tmp_path / "file" / "below", md5=MD5)
-    assert str(tmp_path / "file") in caught.value.message and "--data-dir" in caught.value.remedy
+    assert str(tmp_path / "file") in caught.value.message and "`data_dir`" in caught.value.remedy
 
 
 def test_a_set_is_fetched_only_when_asked_and_lands_where_it_is_looked_for(

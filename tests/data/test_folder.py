@@ -272,7 +272,7 @@ def test_truncated_files_are_counted_named_and_can_be_left_out(kind: str, make_f
     with pytest.raises(DataError, match=r"^1 file cannot be read as pictures") as caught:
         open_data(root)
     assert str(root / f"cat/cut00.{ending}") in caught.value.message
-    assert "Remove or repair" in caught.value.remedy and "--skip-unreadable" in caught.value.remedy
+    assert "Remove or repair" in caught.value.remedy and "`skip_unreadable=True`" in caught.value.remedy
 
     source = open_data(root, skip_unreadable=True)
     assert source.class_counts("train") == {"cat": 2, "dog": 1}

@@ -118,7 +118,7 @@ def test_a_train_folder_beside_classes_stops_and_can_be_stated(make_folder: Make
     error = refused(root)
 
     assert "train/ looks like a training split, which would leave out bus/ (3 pictures), car/ (3 pictures)" in error.message
-    assert "--layout splits" in error.remedy and "--layout classes" in error.remedy
+    assert "`layout='splits'`" in error.remedy and "`layout='classes'`" in error.remedy
     assert open_data(root, layout="classes").class_counts("train") == {"bus": 3, "car": 3, "train": 3}
     stated = open_data(root, layout="splits")
     assert stated.class_counts("train") == {"cat": 2, "dog": 1}
@@ -156,7 +156,7 @@ def test_pictures_without_labels_beside_the_splits_are_counted(make_folder: Make
 )
 def test_splits_without_class_folders_stop(files: dict[str, None], words: str, make_folder: MakeFolder):
     error = refused(make_folder(files))
-    assert words in error.message and "--layout classes" in error.remedy
+    assert words in error.message and "`layout='classes'`" in error.remedy
 
 
 @pytest.mark.parametrize("outer", ["", "train/"])
@@ -167,7 +167,7 @@ def test_splits_inside_class_folders_stop(outer: str, make_folder: MakeFolder):
     error = refused(root)
 
     assert "looks like splits in folders of classes (cat/Test/, cat/train/, dog/Test/, dog/train/)" in error.message
-    assert str(root / outer / "Test" / "cat") in error.remedy and "--layout classes" in error.remedy
+    assert str(root / outer / "Test" / "cat") in error.remedy and "`layout='classes'`" in error.remedy
     if not outer:
         assert open_data(root, layout="classes").class_counts("train") == {"cat": 2, "dog": 2}
 

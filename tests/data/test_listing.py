@@ -209,7 +209,7 @@ def closed(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_closed_folder_stops_or_is_left_out(closed: Path):
     with pytest.raises(DataError, match=r"shut: cannot be listed: Permission denied") as caught:
         open_data(closed)
-    assert "--skip-unreadable" in caught.value.remedy
+    assert "`skip_unreadable=True`" in caught.value.remedy
     source = open_data(closed, skip_unreadable=True)
     assert source.class_counts("train") == {"cat": 2, "dog": 1}
     assert source.notes == (f"1 folder that cannot be entered, left out: {closed / 'cat/shut'}",)

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_named(tmp_path: Path):
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"cannot be read|holds no") as caught:
         read_svhn(path, most=10)
-    assert caught.value.message.startswith(f"{path}: ") and "--download" in caught.value.remedy
+    assert caught.value.message.startswith(f"{path}: ") and "`download=True`" in caught.value.remedy
 
 
 @pytest.mark.parametrize("content", [b"", b"MATLAB 5.0", bytes(200), b"\x89HDF\r\n\x1a\n" + bytes(600), bytes(126) + b"IM" + b"\xff" * 99])

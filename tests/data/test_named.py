@@ -193,7 +193,7 @@ def test_a_damaged_idx_file_is_named(change: Any, words: str, tmp_path: Path):
     path.write_bytes(change(idx(small_mnist()[0])))
     with pytest.raises(DataError, match=words) as caught:
         read_idx(path, rank=3, most=10**6)
-    assert caught.value.exit_code == 3 and str(path) in caught.value.message and "--download" in caught.value.remedy
+    assert caught.value.exit_code == 3 and str(path) in caught.value.message and "`download=True`" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_set_that_is_not_on_this_machine_says_what_was_looked_for_and_where(na
     for file in NAMED[name].files:
         assert file.name in caught.value.message
     assert str(tmp_path) in caught.value.message
-    assert "--download" in caught.value.remedy and "--data-dir" in caught.value.remedy and "STRIATE_DATA" in caught.value.remedy
+    assert "`download=True`" in caught.value.remedy and "`data_dir`" in caught.value.remedy and "STRIATE_DATA" in caught.value.remedy
     assert not is_present(name, tmp_path)
 
 

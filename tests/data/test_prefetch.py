@@ -210,7 +210,7 @@ def test_threads_that_the_system_does_not_start_are_said_and_nobody_waits_for_th
 
     monkeypatch.setattr(threading.Thread, "start", limited)
 
-    with pytest.raises(EnvironmentFault, match=r"cannot start 3 threads that prepare batches: can't start new thread\nUse fewer --workers"):
+    with pytest.raises(EnvironmentFault, match=r"cannot start 3 threads that prepare batches: can't start new thread\nUse fewer `workers`"):
         next(prepared(range(9), str, 3))
 
     for thread in started:

@@ -78,7 +78,7 @@ def test_each_usual_way_to_nan_is_found_in_its_layer_at_step_1_with_a_remedy(mak
         list(fit(model, make_batches(2), TrainSettings(**PLAIN)))
 
     assert (error.value.part, error.value.step, error.value.exit_code) == ("3", 1, 5)
-    assert error.value.remedy == "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
+    assert error.value.remedy == "Train with a smaller `learning_rate`, with `max_grad_norm=1`, or with `precision='float32'`."
 
 
 @pytest.mark.row("004-21")
@@ -86,7 +86,7 @@ def test_a_learning_rate_of_a_million_is_found_within_a_few_steps_and_named(make
     with pytest.raises(TrainingDivergedError, match=r"1\.running_var is not finite at step 4 \(learning rate 1e\+06\)") as error:
         list(fit(make_model(), make_batches(4), TrainSettings(**{**PLAIN, "learning_rate": 1e6, "schedule": "constant"})))
 
-    assert error.value.remedy.startswith("Train with a smaller --lr")
+    assert error.value.remedy.startswith("Train with a smaller `learning_rate`")
 
 
 def test_a_gradient_that_is_not_finite_is_laid_to_the_step_that_made_it(make_batches, make_model):

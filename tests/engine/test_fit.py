@@ -249,7 +249,7 @@ def test_training_stops_at_the_first_loss_that_is_not_finite_and_names_the_step(
 
     assert str(error.value) == (
         "the loss is not finite at step 3 (learning rate 0.05): the pictures hold NaN or Inf\n"
-        "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
+        "Train with a smaller `learning_rate`, with `max_grad_norm=1`, or with `precision='float32'`."
     )
     assert not seen or seen[-1].step == 2
 

@@ -104,7 +104,7 @@ def test_too_little_memory_does_not_turn_norms_over_the_whole_batch_into_others(
     with pytest.raises(EnvironmentFault, match=r"out of memory at step 3: batch norms over the whole batch \(sync_norm\)") as error:
         of_two_processes()._divide(batch, 3)
 
-    assert error.value.remedy == "Train with a smaller --batch-size, or with more processes."
+    assert error.value.remedy == "Train with a smaller `batch_size`, or with more processes."
 
 
 def test_a_model_with_every_parameter_frozen_is_refused():

@@ -51,7 +51,7 @@ def test_settings_within_their_bounds_are_left_as_they_are():
     [
         ({"patience": 3}, "patience: 3 epochs without a gain cannot pass in a training of 4 epochs, which thus never stops early"),
         ({"freeze": ("stem",), "unfreeze_every": 4}, "unfreeze_every: no part is let go in a training of 4 epochs, but after 4"),
-        ({"unfreeze_every": 1}, "unfreeze_every: no part is frozen (--freeze)"),
+        ({"unfreeze_every": 1}, "unfreeze_every: no part is frozen (`freeze`)"),
         ({"lookahead": 41}, "lookahead: the slow weights move after 41 updates, and there are 40"),
         ({"swa_start": 0.9}, "swa_start: of a training of 4 epochs, only the end of the last is taken, which makes no average"),
         ({"schedule": "step", "step_every": 4}, "sched step: step_every 4 epochs never pass in a training of 4 epochs"),

@@ -158,7 +158,7 @@ def test_nll_of_log_softmax_is_cross_entropy():
 
 
 def test_nll_refuses_logits():
-    with pytest.raises(UsageError, match=r"log-probabilities, at most 0, but the network gives 3\.5\n.*--loss cross_entropy"):
+    with pytest.raises(UsageError, match=r"log-probabilities, at most 0, but the network gives 3\.5\n.*`loss='cross_entropy'`"):
         nll(torch.tensor([[3.5, -1.0]]), torch.tensor([0]))
 
 

@@ -123,10 +123,10 @@ def test_a_loss_that_falls_nowhere_is_an_error(make_batches):
         def forward(self, images):
             return 0 * self.w + torch.zeros(len(images), 3)
 
-    with pytest.raises(NumericError, match=r"--lr find: the loss falls at no learning rate between 1e-07 and 10") as caught:
+    with pytest.raises(NumericError, match=r"`learning_rate='find'`: the loss falls at no learning rate between 1e-07 and 10") as caught:
         learning_rate_range(Deaf(), make_batches(3), TrainSettings(**PLAIN))
 
-    assert caught.value.remedy == "Give --lr a number, and look at the labels."
+    assert caught.value.remedy == "Give `learning_rate` a number, and look at the labels."
 
 
 def test_a_loss_that_is_not_finite_from_the_start_is_an_error(make_model, make_batches):

@@ -189,7 +189,7 @@ def test_a_plateau_without_validation_is_an_error():
     with pytest.raises(UsageError, match=r"the schedule plateau needs a validation loss, got NaN") as caught:
         schedule.observe(math.nan)
 
-    assert caught.value.remedy == "Train with a validation split, or another --sched."
+    assert caught.value.remedy == "Train with a validation split, or another `schedule`."
 
 
 def test_an_extended_run_goes_on_as_if_it_had_been_planned_so():

@@ -78,7 +78,7 @@ def test_only_the_layers_that_are_trained_change_and_the_seed_decides(images):
 def test_what_cannot_be_trained_is_refused(images):
     with pytest.raises(UsageError, match="needs images, layers and epochs, got 0, 2 and 5"):
         pretrain_as_machines(network(), images[:0])
-    with pytest.raises(UsageError, match=r"0: a convolution in 2 groups cannot be trained as a machine\nTake --pretrain autoencoder"):
+    with pytest.raises(UsageError, match=r"0: a convolution in 2 groups cannot be trained as a machine\nTake `pretrain='autoencoder'`"):
         pretrain_as_machines(network(groups=2), images)
     with pytest.raises(UsageError, match="no convolution or dense layer"):
         pretrain_as_machines(ImageModule(nn.Sequential(nn.Flatten(), nn.Linear(144, 3)), SPEC), images)

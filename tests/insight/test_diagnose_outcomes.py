@@ -91,7 +91,7 @@ def test_a_rate_that_is_too_low_is_advised_to_grow_to_usual_updates():
     """A change of 2e-6 of the weights wants 500 times the rate for the usual 1e-3."""
     samples = [Sample(step=step, learning_rate=1e-6, layers=(LayerSample(path="a", update_ratio=2e-6),)) for step in (20, 50, 100)]
 
-    assert [(finding.kind, finding.remedy) for finding in judge(Record(samples))] == [("learning_rate_too_low", "--lr 0.0005")]
+    assert [(finding.kind, finding.remedy) for finding in judge(Record(samples))] == [("learning_rate_too_low", "`learning_rate=0.0005`")]
 
 
 # ---- too little learned
@@ -115,7 +115,7 @@ def test_a_short_training_is_told_to_last_longer_than_it_did():
 
     found = judge(Record((), rows, 10, setup(epochs=6), exam(answered(0.4, sure=0.9), answered(0.4, sure=0.9))))
 
-    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "--epochs 54")]
+    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "`epochs=54`")]
     assert found[0].cause.startswith("The training was too short: 24 updates")
 
 
@@ -124,16 +124,16 @@ def test_a_training_that_patience_ended_is_told_to_be_more_patient():
 
     found = judge(Record((), rows, 10, setup(epochs=30, patience=2), exam(answered(0.4, sure=0.9), answered(0.4, sure=0.9))))
 
-    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "--patience 10")]
+    assert [(finding.kind, finding.remedy) for finding in found] == [("underfitting", "`patience=10`")]
     assert found[0].cause == "Patience ended the training after 24 updates."
 
 
 @pytest.mark.parametrize(
     ("settings", "remedy"),
     [
-        ({"l2": 0.3}, "--set settings.l2=0"),
-        ({"weight_decay": 0.5}, "--weight-decay 0.0005"),
-        ({"optimizer": "adamw", "weight_decay": 5.0}, "--weight-decay 0.01"),
+        ({"l2": 0.3}, "`set={'settings.l2': 0}`"),
+        ({"weight_decay": 0.5}, "`weight_decay=0.0005`"),
+        ({"optimizer": "adamw", "weight_decay": 5.0}, "`weight_decay=0.01`"),
     ],
 )
 def test_a_regularisation_that_holds_a_network_down_is_named(settings, remedy):
@@ -160,7 +160,7 @@ def test_a_larger_network_is_advised_to_a_small_one_alone():
 
     small = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300)), low))
 
-    assert [(finding.kind, finding.remedy) for finding in small] == [("underfitting", "a larger --model")]
+    assert [(finding.kind, finding.remedy) for finding in small] == [("underfitting", "a larger `network`")]
     assert kinds(Record((), epochs(), 10, setup(), low)) == []
 
 
@@ -180,8 +180,8 @@ def test_advice_is_never_what_the_training_does_already():
     def remedy(augmentation: Augmentation) -> str:
         return judge(Record((), epochs(), 5, setup(augmentation=augmentation), by_heart))[0].remedy
 
-    assert remedy(Augmentation()) == "--aa trivial"
-    assert remedy(Augmentation(policy="trivial")) == "--mixup 0.4"
+    assert remedy(Augmentation()) == "`policy='trivial'`"
+    assert remedy(Augmentation(policy="trivial")) == "`mixup=0.4`"
     assert remedy(Augmentation(policy="trivial", mixup=0.2)).startswith("more pictures")
 
 
@@ -208,7 +208,7 @@ def test_rare_classes_that_are_never_answered_are_named():
 
     found = judge(Record((), epochs(), 5, setup(), uneven))
 
-    assert [(finding.kind, finding.remedy) for finding in found] == [("rare_classes", "--set settings.class_weights=balanced")]
+    assert [(finding.kind, finding.remedy) for finding in found] == [("rare_classes", "`set={'settings.class_weights': 'balanced'}`")]
     assert "of class 5 with 6 training pictures, 0 of 100 validation pictures are right" in found[0].message
     even = replace(uneven, train_counts=(200,) * 5)
     assert "rare_classes" not in kinds(Record((), epochs(), 5, setup(), even))
@@ -227,7 +227,7 @@ def test_an_input_of_another_scale_is_named_and_explains_what_comes_of_it():
 
     found = judge(Record((), epochs(), 5, setup(), exam(low, low, input_mean=90.0, input_std=70.0)))
 
-    assert [(finding.kind, finding.remedy) for finding in found] == [("input_scale", "--normalization dataset")]
+    assert [(finding.kind, finding.remedy) for finding in found] == [("input_scale", "`normalization='dataset'`")]
     assert "the mean 90 and the deviation 70" in found[0].message
 
 
@@ -251,7 +251,7 @@ def test_a_training_that_ends_before_its_statistics_arrive_is_told_of_smaller_ba
     found = judge(Record((), rows, 5, setup(FACTS._replace(norms=4, norm_momentum=0.1), batch_size=64)))
 
     assert [(finding.kind, finding.severity, finding.remedy) for finding in found] == [
-        ("batch_norm_unsettled", "warning", "--batch-size 13")
+        ("batch_norm_unsettled", "warning", "`batch_size=13`")
     ]
 
 
@@ -267,7 +267,7 @@ def test_a_plain_network_of_56_layers_is_told_its_depth():
 
     assert [finding.kind for finding in found] == ["dead_relu"]
     assert "layers with weights follow one another without norms or shortcuts" in found[0].cause
-    assert "--model resnet20_cifar" in found[0].remedy
+    assert "`network='resnet20_cifar'`" in found[0].remedy
 
 
 def test_the_facts_of_a_network_are_read_from_its_description():

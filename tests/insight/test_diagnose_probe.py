@@ -212,7 +212,7 @@ def test_a_remedy_of_the_learning_rate_names_a_tenth():
 
     found = judge(Record([Sample(step=step, layers=layers, learning_rate=0.5) for step in (1, 2)]))
 
-    assert [finding.remedy for finding in found] == ["--lr 0.05"]
+    assert [finding.remedy for finding in found] == ["`learning_rate=0.05`"]
     assert found[0].message == "update 2 changes the weights by 90 % of their size, where about 0.1 % is healthy"
 
 

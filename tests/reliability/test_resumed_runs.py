@@ -113,7 +113,7 @@ def test_a_folder_at_work_is_named_to_a_new_run_and_one_that_is_done_is_left_alo
         train(TrainRequest(**given))
 
     (run / "run.lock").write_text("")
-    with pytest.raises(UsageError, match="run: exists already\nChoose another --output, or move the old run away"):
+    with pytest.raises(UsageError, match="run: exists already\nChoose another `output`, or move the old run away"):
         train(TrainRequest(**given))
 
 

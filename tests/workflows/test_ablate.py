@@ -153,7 +153,7 @@ def test_a_grid_that_cannot_be_read_is_told_with_its_own_flag(tmp_path: Path) ->
     for name, error in (("grid.yaml", RefusedFileError), ("nowhere.yaml", UsageError)):
         with pytest.raises(error, match=f"{name}: no") as caught:
             read_grid(tmp_path / name)
-        assert caught.value.remedy.startswith("--grid takes a YAML file")
+        assert caught.value.remedy.startswith("`grid` takes a YAML file")
 
 
 def test_all_edits_that_cannot_be_made_are_named_at_once_and_their_pairs_are_not() -> None:
@@ -310,7 +310,7 @@ def test_what_failed_or_hung_is_trained_again_where_that_is_asked_for(done: tupl
 
 
 def test_there_must_be_something_to_try_again() -> None:
-    with pytest.raises(UsageError, match="--retry-failed needs an ablation that is there"):
+    with pytest.raises(UsageError, match="`retry_failed=True` needs an ablation that is there"):
         ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), retry_failed=True))
 
 
@@ -494,9 +494,9 @@ def test_without_ray_the_trials_run_in_processes_here_and_a_cluster_cannot_be_re
 
     report = ablate(request, watch=listener)
 
-    assert f"--on ray: {lack}; the trials run in processes of this machine instead, with the same results" in listener.lines
+    assert f"`on='ray'`: {lack}; the trials run in processes of this machine instead, with the same results" in listener.lines
     assert all("started" in row.problems[0] for row in report.variants)
-    with pytest.raises(EnvironmentFault, match=f"--on ray=10.0.0.1:6379: {lack}"):
+    with pytest.raises(EnvironmentFault, match=f"`on='ray=10.0.0.1:6379'`: {lack}"):
         ablate(dataclasses.replace(request, on="ray=10.0.0.1:6379", output=tmp_path / "other"))
 
 
@@ -525,7 +525,7 @@ def test_a_trial_whose_driver_is_gone_does_nothing(tmp_path: Path) -> None:
 
 def test_only_ray_is_known(tmp_path: Path, data_file: Path) -> None:
     request = AblateRequest(network=NET, data=str(data_file), edits=("without norm",), on="dask", training=TRAINING, output=tmp_path / "r")
-    with pytest.raises((UsageError, EnvironmentFault), match="--on must be ray or ray=ADDRESS, got 'dask'"):
+    with pytest.raises((UsageError, EnvironmentFault), match="`on` must be ray or ray=ADDRESS, got 'dask'"):
         ablate(request)
 
 

@@ -155,7 +155,7 @@ def test_what_gives_no_single_class_is_not_trained_against_an_attack(tmp_path, t
     y = rng.normal(size=(40, 2)) if task == "regression" else rng.integers(0, 2, (40, 3))
 
     with pytest.raises(
-        UsageError, match=f"only a network that gives one class a picture can be trained against an attack, not --task {task}"
+        UsageError, match=f"only a network that gives one class a picture can be trained against an attack, not `task={task!r}`"
     ):
         train(TrainRequest(data=(X, y), task=task, network="lenet5", adversarial="pgd", output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -47,7 +47,7 @@ def test_one_picture_that_does_not_fit_is_an_error_with_both_sizes():
     assert bytes_needed(net, 1) == needed
     with pytest.raises(EnvironmentFault) as error:
         size_for_memory(net, 100 * 2**20, 32)
-    assert error.value.message == f"--batch-size auto: one picture takes {needed / 2**20:,.0f} MiB, and 100 MiB are free"
+    assert error.value.message == f"`batch_size='auto'`: one picture takes {needed / 2**20:,.0f} MiB, and 100 MiB are free"
 
 
 def test_many_pictures_are_not_needed_for_few(request_for_auto):

@@ -82,20 +82,20 @@ def test_a_run_is_extended_by_a_number_or_to_a_total(tmp_path):
 
     assert [extension(epochs) for epochs in ("+5", 15, 10, None)] == [5, 5, None, None]
     with pytest.raises(
-        UsageError, match=r"has 10 epochs, --epochs says 9\nExtend a run with --epochs \+N, or to a larger number of epochs"
+        UsageError, match=r"has 10 epochs, `epochs` says 9\nExtend a run with `epochs='\+N'`, or to a larger number of epochs"
     ):
         extension(9)
-    with pytest.raises(UsageError, match="has 10 epochs, --epochs says 15"):
+    with pytest.raises(UsageError, match="has 10 epochs, `epochs` says 15"):
         extension(15, steps=300)
 
 
-@pytest.mark.parametrize(("steps", "remedy"), [(None, r"Say the total: --epochs 15\."), (300, r"Leave --max-restarts out\.")])
+@pytest.mark.parametrize(("steps", "remedy"), [(None, r"Say the total: `epochs=15`\."), (300, r"Leave --max-restarts out\.")])
 def test_processes_that_may_start_again_are_not_told_to_add(tmp_path, monkeypatch, steps, remedy):
     """Each start would add 5 epochs more; a total is the same however often it is said."""
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     config = {"settings": {"epochs": 10, "steps": steps}}
 
-    with pytest.raises(UsageError, match=rf"--epochs \+5: torchrun --max-restarts would extend the run again at each start\n{remedy}"):
+    with pytest.raises(UsageError, match=rf"`epochs='\+5'`: torchrun --max-restarts would extend the run again at each start\n{remedy}"):
         extension_of(TrainRequest(epochs="+5"), config, tmp_path, done=True)
     assert extension_of(TrainRequest(epochs=15), CONFIG, tmp_path, done=True) == 5
     extended = {"settings": {"epochs": 15, "steps": None}}

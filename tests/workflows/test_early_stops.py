@@ -76,9 +76,9 @@ def test_an_extension_of_a_stopped_run_trains_so_many_epochs_after_those_that_we
 def test_a_stopped_run_is_done_unless_it_is_extended(arrays, stopped):
     run, report, _ = stopped
 
-    with pytest.raises(UsageError, match=r"the run is done\nExtend it with --epochs \+N"):
+    with pytest.raises(UsageError, match=r"the run is done\nExtend it with `epochs='\+N'`"):
         striate.train(arrays, resume=run)
-    with pytest.raises(UsageError, match=rf"has {report.epochs} epochs, --epochs says 1"):
+    with pytest.raises(UsageError, match=rf"has {report.epochs} epochs, `epochs` says 1"):
         striate.train(arrays, resume=run, epochs=1)
 
 
@@ -101,5 +101,5 @@ def test_numbers_are_monitored_by_their_loss(arrays, tmp_path):
     striate.train((X, X.mean((1, 2))), task="regression", network="lenet5", epochs=1, output=run)
 
     assert config_of(run)["settings"]["monitor"] == "loss"
-    with pytest.raises(UsageError, match=r"--task regression cannot be trained with --monitor macro_f1\nTake one of loss\."):
+    with pytest.raises(UsageError, match=r"`task='regression'` cannot be trained with `monitor='macro_f1'`\nTake one of loss\."):
         striate.train((X, X.mean((1, 2))), task="regression", monitor="macro_f1", epochs=1, output=tmp_path / "other")

@@ -128,7 +128,7 @@ def test_a_damaged_picture_of_a_folder_is_named_with_a_remedy_that_the_verb_has(
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match=r"b\.png: .*\nRepair it, or name the pictures to explain one by one") as caught:
         explain(ExplainRequest(run=run, pictures=(tmp_path,), output=tmp_path / "out"))
-    assert "--skip" not in str(caught.value)
+    assert "skip_" not in str(caught.value)
 
 
 def test_the_layout_by_t_sne_is_drawn_and_umap_where_it_is_not_installed_is_refused_before_the_work(
@@ -213,7 +213,7 @@ def test_all_of_a_network_without_convolutions_is_what_it_has(tmp_path: Path):
         assert report.left_out[name] == "the network has no feature map"
     assert report.left_out["filters"] == "the network has no two-dimensional convolution"
     assert report.left_out["pca"] == "the model does not tell its data"
-    with pytest.raises(ShapeError, match=r"grad_cam: .*no part gives a feature map.*\nName a --layer, or take another method"):
+    with pytest.raises(ShapeError, match=r"grad_cam: .*no part gives a feature map.*\nName a `layer`, or take another method"):
         striate.explain(linear_classifier(), tmp_path / "a.png", output=tmp_path / "out")
 
 

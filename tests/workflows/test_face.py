@@ -191,7 +191,7 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
                 "For example striate.evaluate(model, 'photos/', split='test')."
             ),
         ),
-        (lambda: striate.evaluate(MODEL, "val"), "val: no data set or folder, but a split\nSay --split val, or in Python split='val'."),
+        (lambda: striate.evaluate(MODEL, "val"), "val: no data set or folder, but a split\nSay `split='val'`."),
         (
             lambda: striate.ablate("run", without=("norm",)),
             (

@@ -497,5 +497,5 @@ def test_each_verb_that_reads_pictures_stops_at_an_unreadable_one_or_skips_it_as
     with pytest.raises(DataError, match=r"broken\.jpg") as caught:
         verb(run, data)
 
-    assert "--skip-unreadable" in caught.value.remedy
+    assert "`skip_unreadable=True`" in caught.value.remedy
     verb(run, data, skip_unreadable=True)

@@ -256,7 +256,7 @@ def test_a_package_that_is_missing_is_named_before_anything_is_made(request_of, 
     with pytest.raises(EnvironmentFault) as error:
         train(request_of(log=("tensorboard", "mlflow")))
 
-    assert error.value.message == "--log tensorboard: the package tensorboard is not installed"
+    assert error.value.message == "`log` tensorboard: the package tensorboard is not installed"
     assert error.value.remedy == "Install it with: pip install striate[logs]"
     assert not (tmp_path / "run").exists()
 

@@ -59,7 +59,7 @@ def test_a_users_module_is_profiled_and_must_tell_its_size():
 def test_wrong_requests_say_what_is_wrong():
     with pytest.raises(UnknownNameError, match="resnet20_cifar"):
         profile(ProfileRequest(network="resnet20cifar", measure=False))
-    with pytest.raises(UsageError, match="--batch-sizes 1,x: must be whole numbers"):
+    with pytest.raises(UsageError, match="`batch_sizes='1,x'`: must be whole numbers"):
         check_sizes("1,x")
     with pytest.raises(UsageError, match="lenet5: has its own classes and input"):
         profile(ProfileRequest(network=striate.network("lenet5"), num_classes=3))

@@ -113,7 +113,7 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(UsageError, match=r"no such file") as caught:
             read_recipe_file(path)
-        assert "--recipe takes the name of a recipe or a YAML file" in caught.value.remedy
+        assert "`recipe` takes the name of a recipe or a YAML file" in caught.value.remedy
 
 
 def test_no_byte_of_a_good_file_can_be_changed_into_a_crash(file):

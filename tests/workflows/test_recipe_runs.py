@@ -90,7 +90,7 @@ def test_a_recipe_by_name_decides_settings_and_augmentation(tmp_path):
 
 
 def test_a_run_goes_on_without_a_recipe(unlike_the_defaults):
-    with pytest.raises(UsageError, match=r"--recipe: a run goes on with what it was begun with"):
+    with pytest.raises(UsageError, match=r"`recipe`: a run goes on with what it was begun with"):
         train(TrainRequest(resume=unlike_the_defaults, recipe="fast"))
 
 
@@ -133,7 +133,7 @@ def test_the_rate_for_numbers_does_not_depend_on_their_unit(tmp_path):
 
 def test_where_no_rate_is_found_no_run_folder_is_left(tmp_path, monkeypatch):
     def finds_none(*_arguments, **_options):
-        raise NumericError("--lr find: the loss falls at no learning rate")
+        raise NumericError("`learning_rate='find'`: the loss falls at no learning rate")
 
     monkeypatch.setattr("striate.workflows.training.lr_find.learning_rate_range", finds_none)
 

@@ -102,7 +102,7 @@ def test_folds_train_one_after_the_other(tmp_path):
 
 
 def test_wrong_requests_say_what_is_wrong(tmp_path):
-    with pytest.raises(UsageError, match="repeat needs either --seeds or --folds"):
+    with pytest.raises(UsageError, match="repeat needs either `seeds` or `folds`"):
         repeat(RepeatRequest(training=TrainRequest(data="digits")))
     with pytest.raises(UsageError, match="repeat names the folders of its runs itself"):
         repeat(RepeatRequest(training=TrainRequest(data="digits", output=tmp_path), seeds=2))

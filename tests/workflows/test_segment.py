@@ -297,7 +297,7 @@ def test_what_is_no_folder_of_masks_is_named(tmp_path: Path) -> None:
 def test_who_forgets_the_task_is_told(scenes: Path) -> None:
     with pytest.raises(DataError, match="train: holds images/ and masks/, which are pictures with a class for each pixel") as caught:
         striate.train(scenes)
-    assert caught.value.remedy.startswith("Train with --task segment")
+    assert caught.value.remedy.startswith("Train with `task='segment'`")
 
 
 def test_other_classes_than_the_models_are_named(run: Path, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_the_command_line_trains_measures_and_predicts_numbers(regression, tmp_p
     assert report["val"]["accuracy"] is None and set(report["val"]["measures"]) == {"r2", "mae", "rmse"}
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["settings"]["loss"] == "huber"
     refused = run(app, [*command[:-1], "hinge"])
-    assert isinstance(refused.exception, UsageError) and "--task regression cannot be trained on the hinge loss" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "`task='regression'` cannot be trained on the hinge loss" in str(refused.exception)
     misspelt = run(app, [*command[:-1], "hubber"])
     assert isinstance(misspelt.exception, UsageError) and "loss: " in str(misspelt.exception)
 
@@ -216,14 +216,14 @@ def test_each_task_has_its_losses():
     assert suited_to("regression", TrainSettings(loss="huber")).loss == "huber"
     assert suited_to("multilabel", TrainSettings()).loss == "binary_cross_entropy"
     assert suited_to("classify", TrainSettings(loss="mse")).loss == "mse"
-    with pytest.raises(UsageError, match=r"--task regression cannot be trained on the hinge loss\nTake one of mse, l1, huber"):
+    with pytest.raises(UsageError, match=r"`task='regression'` cannot be trained on the hinge loss\nTake one of mse, l1, huber"):
         suited_to("regression", TrainSettings(loss="hinge"))
 
 
 @pytest.mark.parametrize("asked", [{"loss": "cross_entropy"}, {"set": {"settings.loss": "cross_entropy"}}])
 def test_a_loss_that_was_asked_for_is_not_silently_another(asked, tmp_path):
     arrays = np.zeros((9, HEIGHT, WIDTH), np.uint8), np.eye(3, dtype=np.int64).repeat(3, 0)
-    words = r"--task multilabel cannot be trained on the cross_entropy loss\nTake one of binary_cross_entropy"
+    words = r"`task='multilabel'` cannot be trained on the cross_entropy loss\nTake one of binary_cross_entropy"
 
     with pytest.raises(UsageError, match=words):
         striate.train(arrays, task="multilabel", network=tiny(3), steps=1, output=tmp_path / "run", **asked)

@@ -244,7 +244,7 @@ def test_the_second_heads_of_torchvisions_googlenet_are_left_out(tmp_path):
 def test_other_weights_are_one_error_with_the_first_five_differences(tmp_path, grey_run):
     with pytest.raises(UsageError, match=r"the weights do not fit resnet18: (missing \S+; ){5}and \d+ more") as caught:
         start_of(open_weights(grey_run, "resnet18"), network("resnet18"))
-    assert caught.value.remedy == "Name the network that they were trained with: --model NAME."
+    assert caught.value.remedy == "Name the network that they were trained with: `network=NAME`."
 
     net = network("lenet5", num_classes=4)
     state = stored(network("lenet5", in_channels=2).build(), tmp_path / "two.safetensors")
@@ -265,7 +265,7 @@ def test_weights_of_a_deeper_network_with_the_same_names_do_not_slip_in(tmp_path
 def test_what_is_not_there_or_no_safetensors_file_is_refused(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"PK\x03\x04")
     (tmp_path / "weights.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match="--pretrained nowhere: no such run folder or file"):
+    with pytest.raises(UsageError, match="`pretrained` nowhere: no such run folder or file"):
         open_weights("nowhere", "resnet18")
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(RefusedFileError, match=r"pipe\.safetensors: not a plain file"):
@@ -286,7 +286,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_a_network_without_published_weights_says_which_have_some():
-    with pytest.raises(UsageError, match=r"no safetensors weights are published for lenet5\n.*vgg16.*--model timm:NAME"):
+    with pytest.raises(UsageError, match=r"no safetensors weights are published for lenet5\n.*vgg16.*`network='timm:NAME'`"):
         open_weights("timm", "lenet5")
     with pytest.raises(UsageError, match=r"no weights resnet18\.nonsense are published\nThere are .*resnet18\.a1_in1k"):
         open_weights("timm", "timm:resnet18.nonsense")
@@ -300,7 +300,7 @@ def test_without_a_network_the_error_says_how_to_go_on(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(
-        EnvironmentFault, match=r"weights timm/resnet18\.tv_in1k cannot be fetched: no route to host\nGo online .* --pretrained FILE"
+        EnvironmentFault, match=r"weights timm/resnet18\.tv_in1k cannot be fetched: no route to host\nGo online .* `pretrained='FILE"
     ):
         open_weights("timm", "resnet18", fetch=estimators_transfer.fetch_from_hub)
 
@@ -433,5 +433,5 @@ def test_pictures_without_labels_may_be_a_folder(tmp_path):
 def test_pictures_that_would_not_be_used_are_refused(tmp_path):
     X, y = pictures(1, 3, (8, 8))
 
-    with pytest.raises(UsageError, match="--unlabelled: these pictures would not be used\nAdd --pretrain autoencoder"):
+    with pytest.raises(UsageError, match="`unlabelled`: these pictures would not be used\nAdd `pretrain='autoencoder'`"):
         striate.train((X, y), network="compact_cnn", unlabelled=X, output=tmp_path / "run", **QUICK)

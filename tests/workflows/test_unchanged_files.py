@@ -296,7 +296,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_settings(co
 
     with pytest.raises(UsageError, match=r"settings\.weight_decay: 0\.01 in the checkpoint, now 0\.5"):
         train(TrainRequest(resume=copy.path, weight_decay=0.5))
-    with pytest.raises(UsageError, match=r"has not begun, --epochs \+1 cannot extend it"):
+    with pytest.raises(UsageError, match=r"has not begun, `epochs='\+1'` cannot extend it"):
         train(TrainRequest(resume=copy.path, epochs="+1"))
 
 

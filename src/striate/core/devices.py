@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if not available[device.type]:
-        raise EnvironmentFault(f"device {name}: this machine has none", "`striate info` lists its devices; use --device auto.")
+        raise EnvironmentFault(f"device {name}: this machine has none", "`striate info` lists its devices; use `device='auto'`.")
     return device
 
 

@@ -58,14 +58,14 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
         raise RefusedFileError(f"{path}: cannot read: {error.strerror or error}", remedy) from None
 
 
-def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], object] | None = None, flag: str = "--output") -> None:
+def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], object] | None = None, field: str = "output") -> None:
     """Replace `path` by `data`: temp file in the same directory, fsync, rename, fsync of the directory.
 
     Args:
         path: The file.
         data: What it is to hold.
         read_back: Is given the bytes as the disk gives them back, before the file gets its name; what it raises leaves the old file.
-        flag: What the user named the file with, for the remedy.
+        field: What the file was given as, for the remedy.
 
     Raises:
         EnvironmentFault: no space, no permission, a folder of that name, the directory is gone, or the disk gives back other bytes; the
@@ -86,7 +86,7 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
     except StriateError:  # EnvironmentFault is an OSError too
         raise
     except OSError as error:
-        raise cannot_write(path, error, needed_bytes=len(data), flag=flag) from error
+        raise cannot_write(path, error, needed_bytes=len(data), field=field) from error
     finally:  # after an interrupt too
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -123,7 +123,7 @@ def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         found = file.read()
     if found != data:
-        raise EnvironmentFault(f"{path}: the disk gives back other bytes than were written", "Check the disk, or choose another --output.")
+        raise EnvironmentFault(f"{path}: the disk gives back other bytes than were written", "Check the disk, or choose another `output`.")
     return found
 
 
@@ -153,7 +153,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, flag: str = "--output") -> EnvironmentFault:
+def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, field: str = "output") -> EnvironmentFault:
     """The error to raise when writing `path` failed with `error`."""
     if (too_long := name_too_long(error)) is not None:
         return EnvironmentFault(too_long.message, too_long.remedy)
@@ -162,5 +162,5 @@ def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, fl
         with contextlib.suppress(OSError):
             free = f"; {shutil.disk_usage(path.parent).free:,} bytes are free"
         need = f" and {needed_bytes:,} bytes are needed" if needed_bytes is not None else ""
-        return EnvironmentFault(f"{path}: no space left on the device{free}{need}", f"Free some space, or choose another {flag}.")
-    return EnvironmentFault(f"{path}: cannot write: {error.strerror or error}", f"Check the permissions, or choose another {flag}.")
+        return EnvironmentFault(f"{path}: no space left on the device{free}{need}", f"Free some space, or choose another `{field}`.")
+    return EnvironmentFault(f"{path}: cannot write: {error.strerror or error}", f"Check the permissions, or choose another `{field}`.")

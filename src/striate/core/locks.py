@@ -58,7 +58,7 @@ class RunLock:
             raise cannot_write(self.path, error) from error
         try:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                raise EnvironmentFault(f"{self.path}: not a plain file", "Move it away, or choose another --output.")
+                raise EnvironmentFault(f"{self.path}: not a plain file", "Move it away, or choose another `output`.")
             if not _locked(self._descriptor, self.path):
                 raise _taken(folder, self._holder())
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "started": datetime.now().astimezone().isoformat(timespec="seconds")}
@@ -121,7 +121,7 @@ def _in_words(owner: bytes) -> str | None:
 
 
 def _taken(folder: Path, holder: str) -> EnvironmentFault:
-    remedy = "Wait until it is done, stop it, or choose another --output."
+    remedy = "Wait until it is done, stop it, or choose another `output`."
     return EnvironmentFault(f"{folder}: another run is at work in this folder: {holder}", remedy)
 
 
@@ -145,5 +145,5 @@ def _locked(descriptor: int, path: Path) -> bool:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
             return False
         message = f"{path}: cannot lock: {error.strerror or error}"
-        raise EnvironmentFault(message, "Choose an --output on a disk that can lock files.") from error
+        raise EnvironmentFault(message, "Choose an `output` on a disk that can lock files.") from error
     return True

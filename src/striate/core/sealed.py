@@ -128,7 +128,7 @@ class SealedSeries:
         write_sealed(folder, files, needed_bytes=needed_bytes)
         damage = self._damage(folder.name)
         if damage is not None:
-            raise EnvironmentFault(f"{damage}, directly after writing", "Check the disk, or choose another --output.")
+            raise EnvironmentFault(f"{damage}, directly after writing", "Check the disk, or choose another `output`.")
         write_atomically(self.directory / POINTER, f"{folder.name}\n".encode())
         self._remove_older_than(folder.name)
         return folder
@@ -253,7 +253,7 @@ def _probe(directory: Path) -> None:
         sync_directory(directory.parent)
         inside = directory.resolve().is_relative_to(directory.parent.resolve())
     except FileExistsError:
-        raise EnvironmentFault(f"{directory}: exists and is not a folder", "Move it away, or choose another --output.") from None
+        raise EnvironmentFault(f"{directory}: exists and is not a folder", "Move it away, or choose another `output`.") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: Python 3.11 on links in a circle
         raise cannot_write(directory, error if isinstance(error, OSError) else OSError(str(error))) from error
     if not inside:

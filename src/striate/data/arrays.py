@@ -71,7 +71,7 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     if array.ndim == 2 and is_one_hot(array):
         if empty := int((array.sum(1) == 0).sum()):
             message = f"{name} has one-hot rows of {array.shape[1]} classes, but {empty:,} of its {len(array):,} rows are all 0: no class"
-            remedy = "Leave those pictures out, or give them a column of their own; if pictures may have no label, --task multilabel."
+            remedy = "Leave those pictures out, or give them a column of their own; if pictures may have no label, `task='multilabel'`."
             raise DataError(message, remedy)
         array = array.argmax(1)
     if array.ndim == 1 and (missing := _missing(array)):
@@ -98,9 +98,9 @@ def _missing(array: np.ndarray) -> tuple[str, int] | None:
 
 def _labels_remedy(array: np.ndarray) -> str:
     if array.dtype.kind == "f" and array.ndim == 1:
-        return "To estimate numbers, train with --task regression (ImageRegressor); for classes, give each a whole number or a name."
+        return "To estimate numbers, train with `task='regression'` (ImageRegressor); for classes, give each a whole number or a name."
     if array.ndim == 2:
-        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels a picture, --task multilabel."
+        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels a picture, `task='multilabel'`."
     if array.ndim > 2:
         return "Give the pictures first and the labels second: (X, y)."
     return "Give each picture a label of one kind: all whole numbers, or all text."
@@ -187,7 +187,7 @@ def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
     if task == "classify":
         return as_labels(values, count, name)
     if task == "segment":
-        raise DataError(f"{name}: arrays cannot be used with --task segment", "Give a folder of images/ and masks/.")
+        raise DataError(f"{name}: arrays cannot be used with `task='segment'`", "Give a folder of images/ and masks/.")
     return as_numbers(values, count, name) if task == "regression" else as_label_sets(values, count, name)
 
 

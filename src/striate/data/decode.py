@@ -36,7 +36,7 @@ MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
 PIXEL_BYTES, CANVAS_BYTES = 20, 27  # that decoding takes at most for each pixel; the latter where a film may be in the file
 BLOCK = 64 * 2**20  # of Pillow's memory: blocks of 16 MiB, its default, stay with the thread that decoded when they are freed
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-REMEDY = "Remove or repair the file, or leave unreadable pictures out with --skip-unreadable."
+REMEDY = "Remove or repair the file, or leave unreadable pictures out with `skip_unreadable=True`."
 
 # What Pillow's readers raise on damaged content: one that lacks a part which they rely on fails an assertion.
 DAMAGE = (

@@ -13,7 +13,7 @@ from striate.core.files import cannot_write, read_plain, write_atomically
 
 TIMEOUT_S = 60
 MAX_BYTES = 2 * 2**30
-REMEDY = "Free some space, check the permissions, or name another folder with --data-dir."
+REMEDY = "Free some space, check the permissions, or name another folder with `data_dir`."
 
 
 def fetch(url: str, path: Path, *, md5: str) -> None:

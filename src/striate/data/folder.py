@@ -130,7 +130,7 @@ def _refuse_nothing(root: Path, listing: Listing, ledger: Ledger) -> None:
         loose = f" in class folders; {len(listing.loose):,} lie outside of one" if listing.loose else ""
         raise no_pictures(str(root), ledger, f"Put them in {listing.path}/CLASS/", loose)
     if {name.lower() for name in listing.pictures} == {"images", "masks"}:
-        remedy = "Train with --task segment; or rename the folders, if these are classes."
+        remedy = "Train with `task='segment'`; or rename the folders, if these are classes."
         raise DataError(f"{listing.path}: holds images/ and masks/, which are pictures with a class for each pixel", remedy)
 
 
@@ -248,7 +248,7 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None, cho
             raise unreadable(bad)
         sizes = {(header.height, header.width) for header in headers.values()}
         if len(sizes) != 1:
-            raise DataError(f"the pictures have {len(sizes):,} different sizes", "Give an --img-size.")
+            raise DataError(f"the pictures have {len(sizes):,} different sizes", "Give an `image_size`.")
         shape: tuple[int, ...] = (len(paths), *sizes.pop(), channels)
     else:
         shape = (len(paths), spec.height, spec.width, spec.channels)

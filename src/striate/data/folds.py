@@ -27,7 +27,7 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
         DataError: a class has fewer pictures than there are folds; names it.
     """
     if source.task != "classify":
-        raise UsageError(f"{source.name}: folds need one class a picture, got targets for {source.task}", "Use --seeds instead.")
+        raise UsageError(f"{source.name}: folds need one class a picture, got targets for {source.task}", "Use `seeds` instead.")
     part = source.parts["train"]()
     places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed)
     decoded = functools.lru_cache(maxsize=1)(part.images)

@@ -126,7 +126,7 @@ def _refuse_splits_without_classes(
     raise DataError(
         f"{root}: {some([f'{path.name}/' for path in flat])} look{'s' if len(flat) == 1 else ''} like a split, but "
         f"the pictures in it lie in no class folder ({counts})",
-        f"Sort them into {flat[0]}/{inside}/, or move the folder away; if it is a class of its own, say so: --layout classes.",
+        f"Sort them into {flat[0]}/{inside}/, or move the folder away; if it is a class of its own, say so: `layout='classes'`.",
     )
 
 
@@ -156,7 +156,7 @@ def _refuse_classes_in_parts(root: Path, subfolders: Sequence[Path]) -> None:
     one = subfolders[0].name
     raise DataError(
         f"{root}: {outer} differ in a number alone and all hold {classes}, which look like the classes and would be read as one",
-        f"Put the classes outside: {root / inner[0][0] / one}/; or say that {one}/ is a class: --layout classes.",
+        f"Put the classes outside: {root / inner[0][0] / one}/; or say that {one}/ is a class: `layout='classes'`.",
     )
 
 
@@ -204,7 +204,7 @@ def refuse_splits_in_classes(splits: Mapping[str, Path]) -> None:
                 f"{folder}: looks like splits in folders of classes ({some([f'{path.parent.name}/{path.name}/' for path in found])}), "
                 "which would be read as one",
                 f"Put the splits outside: {folder / one.name / one.parent.name}/; or say that all of it is to be read as one: "
-                "--layout classes.",
+                "`layout='classes'`.",
             )
 
 
@@ -218,7 +218,7 @@ def _refuse_to_lose_labels(root: Path, train: Path, beside: Sequence[Path], *, s
         words = some([f"{path.name}/ ({counts[path]:,} pictures)" for path in doubted])
         raise DataError(
             f"{root}: {train.name}/ looks like a training split, which would leave out {words}; or else it is a class beside them",
-            "Say which: --layout splits, or --layout classes; or move what is not to be read out of the folder.",
+            "Say which: `layout='splits'`, or `layout='classes'`; or move what is not to be read out of the folder.",
         )
 
 

@@ -143,7 +143,7 @@ class MaskSource(DataSource):
         pairs = self.of(split) if places is None else [self.of(split)[place] for place in places.tolist()]
         shape = (spec.height, spec.width) if spec is not None else self.image_size
         if shape is None:
-            raise DataError(f"{self.name}: the pictures have different sizes", "Give an --img-size.")
+            raise DataError(f"{self.name}: the pictures have different sizes", "Give an `image_size`.")
         packed = room_for((len(pairs), *shape, (spec.channels if spec is not None else self.channels) + 1))
         rows = {pair.picture: place for place, pair in enumerate(pairs)}
         masks = dict(pairs)

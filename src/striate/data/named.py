@@ -175,7 +175,7 @@ def open_named(name: str, data_dir: Path | None = None, *, download: bool = Fals
         places = ", ".join(str(directory / folder) for folder in NAMED[name].folders)
         raise DataError(
             f"{name} is not on this machine: looked for {wanted} in {places}",
-            "Fetch it with --download, or name the folder that holds it with --data-dir or STRIATE_DATA.",
+            "Fetch it with `download=True`, or name the folder that holds it with `data_dir` or STRIATE_DATA.",
         )
     return source
 

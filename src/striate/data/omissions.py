@@ -112,7 +112,7 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
         reason = error.message.removeprefix(f"{path}: ").removeprefix("cannot be read as a picture: ")
         reasons.setdefault(reason, []).append(path)
     words = next(iter(reasons)) if len(reasons) == 1 else "; ".join(f"{paths[0].name}: {reason}" for reason, paths in _first(reasons))
-    remedy = "Remove or repair them, or leave them out with --skip-unreadable."
+    remedy = "Remove or repair them, or leave them out with `skip_unreadable=True`."
     if foreign := [error.remedy for error in bad.values() if "are not decoded here" in error.message]:
         remedy = foreign[0]
     if any("channels, the model takes" in reason for reason in reasons):

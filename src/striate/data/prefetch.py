@@ -67,7 +67,7 @@ def _compute_on_one_core(pool: ThreadPoolExecutor, workers: int) -> None:
         barrier.abort()  # those that were started wait for all
         message = f"cannot start {workers} threads that prepare batches: {error}"
         raise EnvironmentFault(
-            message, "Use fewer --workers, or let this process start more (ulimit -u, or a container's limit)."
+            message, "Use fewer `workers`, or let this process start more (ulimit -u, or a container's limit)."
         ) from None
     for future in futures:
         future.result()

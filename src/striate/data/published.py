@@ -16,7 +16,7 @@ from striate.data.archives import OVERHEAD, members, npz_arrays, unpacked
 from striate.data.matlab import arrays_of_matlab
 from striate.data.pickled import MAX_BYTES, arrays_of_pickle
 
-REMEDY = "Remove the file and fetch it again, for instance with --download."
+REMEDY = "Remove the file and fetch it again, for instance with `download=True`."
 CIFAR_BATCHES = {  # MD5 of each file inside the archives
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",

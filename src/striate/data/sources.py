@@ -81,7 +81,7 @@ def _opened(
         return open_npz(path, task=task, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         if spec in SPLITS:
-            raise UsageError(f"{spec}: no data set or folder, but a split", f"Say --split {spec}, or in Python split={spec!r}.")
+            raise UsageError(f"{spec}: no data set or folder, but a split", f"Say `split={spec!r}`.")
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     problem = "neither a folder nor a plain file" if path.exists() else "no such folder or file"
     raise DataError(f"{path}: {problem}", near(path, "Give a folder of pictures, an .npz file, or a named set."))
@@ -89,7 +89,7 @@ def _opened(
 
 def _refuse_task(data: object, task: Task | None) -> None:
     if task not in (None, "classify"):
-        raise UsageError(f"{data}: has one class a picture, which --task {task} cannot use", "Give an .npz file, or arrays (X, y).")
+        raise UsageError(f"{data}: has one class a picture, which `task={task!r}` cannot use", "Give an .npz file, or arrays (X, y).")
 
 
 def _kind(path: Path) -> tuple[bool, bool]:

@@ -59,9 +59,9 @@ def task_in_words(task: Task, values: Any, name: str) -> list[str]:
         return [f"{name}: rows of 0 and 1 with several 1s are read as sets of labels (multilabel)"]
     if task == "regression":
         kind = f"floats of {number:,} different values" if array.ndim == 1 or array.shape[1] == 1 else f"rows of {array.shape[1]} floats"
-        return [f"{name}: {kind} are read as numbers to estimate (regression); if they are classes, --task classify"]
+        return [f"{name}: {kind} are read as numbers to estimate (regression); if they are classes, `task='classify'`"]
     if array.dtype.kind == "f" and not is_one_hot(array.reshape(len(array), -1)):
-        return [f"{name}: whole numbers as floats, {number} different ones, are read as classes; to estimate them, --task regression"]
+        return [f"{name}: whole numbers as floats, {number} different ones, are read as classes; to estimate them, `task='regression'`"]
     if array.dtype.kind == "i" and number > 2 and array.min() == -1 and array.max() > 0:
         return [f"{name}: -1 is read as a class of its own; leave those pictures out if it means that they have no label"]
     return []

@@ -84,7 +84,7 @@ def learned(seed: int) -> tuple[list[Weights], int]:
         course = learn(seed if start == 1 else int(generator.randint(2**31)))
         if np.abs(course[-1].answers(SQUARE) - LABELS).max() <= CLOSE:
             return course, start
-    raise NumericError(f"XOR was not learned from {MOST_STARTS} starts of seed {seed}", "Try another --seed.")
+    raise NumericError(f"XOR was not learned from {MOST_STARTS} starts of seed {seed}", "Try another `seed`.")
 
 
 def learn(seed: int) -> list[Weights]:

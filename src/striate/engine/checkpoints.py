@@ -63,7 +63,9 @@ class CheckpointStore:
         for group, named in tensors.items():
             for name, tensor in named.items():
                 if tensor.is_floating_point() and not tensor.isfinite().all():
-                    raise NumericError(f"no checkpoint of step {step}: {group}: {name} holds NaN or Inf", "Train with a smaller --lr.")
+                    raise NumericError(
+                        f"no checkpoint of step {step}: {group}: {name} holds NaN or Inf", "Train with a smaller `learning_rate`."
+                    )
         text = json.dumps({"step": step, "state": state}, indent=1).encode()
         size = len(text) + sum(tensor.nbytes for named in tensors.values() for tensor in named.values())
 

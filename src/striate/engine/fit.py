@@ -369,7 +369,7 @@ class Training:
             torch.cuda.empty_cache()
         if self.val_parts >= largest:
             message = f"out of memory in the validation after step {self.step}, even with one picture at a time"
-            raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+            raise EnvironmentFault(message, "Train with smaller pictures (`image_size`) or a smaller network.")
         self.val_parts *= 2
         self.updater.notes.append(f"out of memory in the validation: its batches are now computed in {self.val_parts} parts")
 

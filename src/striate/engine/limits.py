@@ -61,7 +61,7 @@ def idle_in_words(settings: TrainSettings, steps_per_epoch: int) -> Iterator[str
     if settings.patience is not None and settings.patience >= size.epochs - 1:
         yield f"patience: {settings.patience:,} epochs without a gain cannot pass in {length}, which thus never stops early"
     if settings.unfreeze_every is not None and not settings.freeze:
-        yield "unfreeze_every: no part is frozen (--freeze)"
+        yield "unfreeze_every: no part is frozen (`freeze`)"
     elif settings.unfreeze_every is not None and settings.unfreeze_every >= size.epochs:
         yield f"unfreeze_every: no part is let go in {length}, but after {settings.unfreeze_every:,}"
     if settings.lookahead is not None and settings.lookahead > size.num_steps:

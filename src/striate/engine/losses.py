@@ -79,7 +79,7 @@ def nll(log_probs: Tensor, targets: Tensor) -> Tensor:
     """
     if log_probs.detach().max() > 1e-3:
         message = f"the nll loss takes log-probabilities, at most 0, but the network gives {log_probs.detach().max().item():g}"
-        raise UsageError(message, "Take --loss cross_entropy, which takes logits, or let the network end in a log-softmax.")
+        raise UsageError(message, "Take `loss='cross_entropy'`, which takes logits, or let the network end in a log-softmax.")
     if targets.is_floating_point():
         return -(targets * log_probs).sum() / len(targets)
     total = F.nll_loss(log_probs, targets, ignore_index=_ignored(log_probs), reduction="sum")

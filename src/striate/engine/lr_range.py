@@ -109,7 +109,9 @@ def _chosen(rates: list[float], losses: list[float], smoothed: list[float]) -> L
     falling = slopes[SETTLING : bottom + 1]
     if not len(falling) or falling.min() >= -ROUNDING * abs(smoothed[0]):
         reach = f"between {rates[0]:g} and {rates[-1]:g}" if rates else "at all"
-        raise NumericError(f"--lr find: the loss falls at no learning rate {reach}", "Give --lr a number, and look at the labels.")
+        raise NumericError(
+            f"`learning_rate='find'`: the loss falls at no learning rate {reach}", "Give `learning_rate` a number, and look at the labels."
+        )
     steepest = rates[SETTLING + int(falling.argmin())]
     return LearningRateRange(tuple(rates), tuple(losses), tuple(smoothed), steepest, rates[bottom] / 10)
 

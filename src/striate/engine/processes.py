@@ -236,14 +236,14 @@ def _claim_device(device: str, local_rank: int) -> None:
     """Each process of a machine computes on its own GPU."""
     chosen = choose_device(device)
     if chosen.type == "mps":
-        raise UsageError("--device mps: has one GPU, which processes cannot share", "Use --device cpu, or one process.")
+        raise UsageError("`device='mps'`: has one GPU, which processes cannot share", "Use `device='cpu'`, or one process.")
     if chosen.type != "cuda":
         return
     if ":" in device:
-        raise UsageError(f"--device {device}: each process takes a GPU of its own", "Use --device cuda.")
+        raise UsageError(f"`device={device!r}`: each process takes a GPU of its own", "Use `device='cuda'`.")
     if local_rank >= torch.cuda.device_count():
         message = f"process {local_rank} of this machine has no GPU of its own: there are {torch.cuda.device_count()}"
-        raise EnvironmentFault(message, "Use as many processes as GPUs (--nproc-per-node), or --device cpu.")
+        raise EnvironmentFault(message, "Use as many processes as GPUs (--nproc-per-node), or `device='cpu'`.")
     torch.cuda.set_device(local_rank)
 
 
@@ -277,7 +277,7 @@ class SharedGradient:
         """
         if self.each_has_some and self.group.any(size == 0):
             message = f"sync_norm: a batch is too small for {self.group.size} processes, which need 2 pictures each"
-            raise UsageError(message, "Choose a --batch-size that leaves no small last batch, or fewer processes.")
+            raise UsageError(message, "Choose a `batch_size` that leaves no small last batch, or fewer processes.")
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         device = weights[0].device
         sums = torch.zeros(2, device=device, dtype=torch.float64)  # loss, hits

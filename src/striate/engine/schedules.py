@@ -64,7 +64,9 @@ class Plateau(Schedule):
             UsageError: it is NaN, because there is no validation split.
         """
         if math.isnan(val_loss):
-            raise UsageError("the schedule plateau needs a validation loss, got NaN", "Train with a validation split, or another --sched.")
+            raise UsageError(
+                "the schedule plateau needs a validation loss, got NaN", "Train with a validation split, or another `schedule`."
+            )
         if self.best is None or val_loss < self.best:
             self.best, self.bad_epochs = val_loss, 0
         else:
@@ -212,7 +214,7 @@ def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int | 
         UsageError: `extra_epochs` is less than 1, or the run was planned in updates and `steps_per_epoch` is None.
     """
     if extra_epochs < 1:
-        raise UsageError(f"a run can be extended by 1 epoch or more, got {extra_epochs}", "For example --epochs +20.")
+        raise UsageError(f"a run can be extended by 1 epoch or more, got {extra_epochs}", "For example `epochs='+20'`.")
     return replanned(settings, extra_epochs, steps_per_epoch)
 
 

@@ -24,7 +24,7 @@ from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, LossNotFiniteError, StepResult, StepRule, train_step
 
 ONE_VALUE = "more than 1 value per channel"  # in what torch's norms say
-REMEDY = "Train with a smaller --lr, with --clip-grad 1, or with --precision float32."
+REMEDY = "Train with a smaller `learning_rate`, with `max_grad_norm=1`, or with `precision='float32'`."
 
 
 def precision_of(settings: TrainSettings, device: torch.device) -> torch.dtype | None:
@@ -105,7 +105,7 @@ class Updater:
                 each = -(-len(batch.labels) // max(1, self.parts))
                 number = f"{each} picture{'s' if each > 1 else ''}"
                 message = f"step {step}: of {number} at a time a batch norm gets one number a channel, which has no spread"
-                raise UsageError(message, "Choose a larger --batch-size, fewer parts (--accumulate), or larger pictures.") from None
+                raise UsageError(message, "Choose a larger `batch_size`, fewer parts (`accumulate`), or larger pictures.") from None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -138,10 +138,10 @@ class Updater:
         size = len(batch.labels)
         if self.rule.shared is not None and self.settings.sync_norm:
             message = f"out of memory at step {step}: batch norms over the whole batch (sync_norm) need all of it at once"
-            raise EnvironmentFault(message, "Train with a smaller --batch-size, or with more processes.")
+            raise EnvironmentFault(message, "Train with a smaller `batch_size`, or with more processes.")
         if self.parts * 2 > max(1, size // 2):
             message = f"out of memory at step {step}, even in parts of {-(-size // self.parts)} pictures"
-            raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+            raise EnvironmentFault(message, "Train with smaller pictures (`image_size`) or a smaller network.")
         self.parts *= 2
         each = -(-size // self.parts)
         self.notes.append(f"out of memory at step {step}: batches of {size} are now computed in {self.parts} parts of {each}, same update")

@@ -54,7 +54,7 @@ class Answers(Sequence[Item]):
         header, *rows = self.to_rows()
         text = csv_text(header, rows, spreadsheet=spreadsheet)
         if path is not None:
-            write_atomically(Path(path), text.encode(), flag="path")
+            write_atomically(Path(path), text.encode(), field="path")
         return text
 
     def to_pandas(self) -> Any:

@@ -123,7 +123,7 @@ def finite_outputs(outputs: np.ndarray, names: Sequence[str] | None = None) -> n
     if len(bad):
         which = f"picture {bad[0]}" if names is None or names[bad[0]].isdecimal() else names[bad[0]]
         message = f"{which}: the network gives NaN or Inf, as its weights are too large for its numbers"
-        raise NumericError(message, "Train again with a smaller --lr.")
+        raise NumericError(message, "Train again with a smaller `learning_rate`.")
     return outputs
 
 

@@ -95,7 +95,7 @@ def fetch_from_hub(repository: str) -> Path:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        remedy = "Go online for the first use, or give the file: --pretrained FILE.safetensors."
+        remedy = "Go online for the first use, or give the file: `pretrained='FILE.safetensors'`."
         raise EnvironmentFault(f"the weights {repository} cannot be fetched: {reason}", remedy) from None
 
 
@@ -121,7 +121,7 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
     path = path / MODEL_NAME if path.is_dir() else path
     if not path.exists():
         remedy = near(path, "Give a run, a .safetensors file, or the word timm.")
-        raise UsageError(f"--pretrained {source}: no such run folder or file", remedy)
+        raise UsageError(f"`pretrained` {source}: no such run folder or file", remedy)
     try:
         contents = read_model(path)
     except NotDescribedError:
@@ -133,15 +133,15 @@ def _published(name: str, fetch: Callable[[str], Path]) -> Weights:
     """What timm publishes for a network of the catalogue, or of its own."""
     which, model, tag = published_parts(name) if is_published_name(name) else ("timm", *TIMM_TWINS.get(name, "").partition(".")[::2])
     if which != "timm" or not model:
-        remedy = f"Networks of the catalogue with weights: {', '.join(TIMM_TWINS)}; or --model timm:NAME."
-        raise UsageError(f"--pretrained timm: no safetensors weights are published for {name}", remedy)
+        remedy = f"Networks of the catalogue with weights: {', '.join(TIMM_TWINS)}; or `network='timm:NAME'`."
+        raise UsageError(f"`pretrained='timm'`: no safetensors weights are published for {name}", remedy)
     check_name("timm", model)
     timm = library("timm")
     known = timm.list_pretrained(f"{model}.*")
     wanted = f"{model}.{tag}" if tag else model
     if not known or (tag and wanted not in known):
-        remedy = f"There are {', '.join(known)}." if known else "Leave --pretrained out, or take another network."
-        raise UsageError(f"--pretrained timm: no weights {wanted} are published", remedy)
+        remedy = f"There are {', '.join(known)}." if known else "Leave `pretrained` out, or take another network."
+        raise UsageError(f"`pretrained='timm'`: no weights {wanted} are published", remedy)
     config = timm.get_pretrained_cfg(wanted)
     repository = config.hf_hub_id
     path = fetch(repository)
@@ -188,7 +188,7 @@ def start_of(weights: Weights, network: Network, classes: Sequence[str] | None =
     if differences:
         more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         message = f"{weights.source}: the weights do not fit {network.name}: {'; '.join(differences[:SHOWN])}{more}"
-        raise UsageError(message, "Name the network that they were trained with: --model NAME.")
+        raise UsageError(message, "Name the network that they were trained with: `network=NAME`.")
     tensors = {name: found[name].reshape(shape) for name, shape in wanted.items() if name in found and name not in left_out}
     return Start(tensors, tuple(name for name in head if name in left_out))
 

@@ -89,7 +89,7 @@ def save_model(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise NumericError(f"{path.name}: not saved, because {name} holds NaN or Inf", "Train with a smaller --lr.")
+            raise NumericError(f"{path.name}: not saved, because {name} holds NaN or Inf", "Train with a smaller `learning_rate`.")
     header: dict[str, Any] = {
         "format": FORMAT,
         "network": network.to_data(),

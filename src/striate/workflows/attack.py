@@ -121,7 +121,7 @@ def attack(
     """
     model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
-        raise UsageError("only a model that gives one class a picture can be attacked", "Train one with --task classify.")
+        raise UsageError("only a model that gives one class a picture can be attacked", "Train one with `task='classify'`.")
     run = None if isinstance(request.run, Model) else Path(request.run)
     output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     check_folder(output)

@@ -48,7 +48,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     """
     from striate.data.folder import readable_pictures
 
-    check_file(request.plot, "--plot", (".png",))
+    check_file(request.plot, "plot", (".png",))
     check_folder(request.output)
     model = model_of(request.run, device=request.device, module=request.module)
     say_edits(request.run, model, say)
@@ -56,10 +56,10 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     if labels_pixels(model):
         return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
     if request.output is not None:
-        raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave --output out.")
+        raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave `output` out.")
     if model.targets is not None:
         if request.plot is not None:
-            raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave --plot out.")
+            raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
         return model.estimate(files, batch_size=request.batch_size)
     if model.gives_scores:
         say("scores of a hinge loss, no probabilities; `striate calibrate` writes a model that gives those")
@@ -70,7 +70,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         shown = predictions.items[:MAX_PICTURES_IN_PLOT]
         images = model.read([item.path for item in shown])
         answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
-        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), flag="--plot")
+        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), field="plot")
         more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
         say(f"drawn: {request.plot}{more}")
     return predictions

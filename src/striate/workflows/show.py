@@ -60,12 +60,12 @@ def show(request: ShowRequest) -> tuple[Network, ShowReport]:
         EnvironmentFault: the drawing cannot be written.
         RefusedFileError: a model file or a description is damaged or none.
     """
-    check_file(request.svg, "--svg", (".svg",))
+    check_file(request.svg, "svg", (".svg",))
     net = named(request)
     if request.svg is not None:
         from striate.networks.drawing import draw_svg
 
-        write_atomically(request.svg, draw_svg(net).encode(), flag="--svg")
+        write_atomically(request.svg, draw_svg(net).encode(), field="svg")
     return net, ShowReport(
         name=net.name,
         source=net.source,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, SkipUnreadable, app, one_data
+from striate.apps.cli.flags import with_flags
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.apps.cli.training import assignments
 from striate.core.text import in_lines
@@ -139,7 +140,7 @@ def compare_command(
     heading, rows, right = table(report)
     print_table(heading, rows, right=right)
     if text := summary(report):
-        print_text(in_lines(["", text]))
+        print_text(with_flags(in_lines(["", text])))
 
 
 @app.command("calibrate", short_help="Make a model's confidence honest.")

@@ -149,7 +149,9 @@ def _checked_range(name: str, value: Any, largest: float, may_be_none: bool) -> 
     if value is None and may_be_none:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2 or not all(map(_is_number, value)):
-        raise UsageError(f"{name} must be two numbers, least and largest, got {value!r}", f"For example --set augmentation.{name}=[0.3,1].")
+        raise UsageError(
+            f"{name} must be two numbers, least and largest, got {value!r}", f"For example `set={{'augmentation.{name}': [0.3, 1]}}`."
+        )
     low, high = float(value[0]), float(value[1])
     if not 0 < low <= high <= largest:
         limit = f" and at most {largest:g}" if math.isfinite(largest) else ""

@@ -106,7 +106,7 @@ def weight_of(layer: nn.Module) -> Tensor:
 def windows(path: str, layer: nn.Conv2d, x: Tensor, generator: torch.Generator) -> Tensor:
     """Some random windows of x (N, C, H, W), as large as the kernel: (N * windows, C * kernel height * kernel width)."""
     if layer.groups != 1:
-        raise UsageError(f"{path}: a convolution in {layer.groups} groups cannot be trained as a machine", "Take --pretrain autoencoder.")
+        raise UsageError(f"{path}: a convolution in {layer.groups} groups cannot be trained as a machine", "Take `pretrain='autoencoder'`.")
     reach = [(kernel - 1) * dilation for kernel, dilation in zip(layer.kernel_size, layer.dilation, strict=True)]
     short = [max(0, far + 1 - size) for far, size in zip(reach, x.shape[2:], strict=True)]
     x = F.pad(x, (0, short[1], 0, short[0]))  # a map that is smaller than the kernel

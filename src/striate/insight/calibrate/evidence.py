@@ -117,4 +117,4 @@ def refuse_few(count: int, coverage: float) -> None:
     low, high = coverage_interval(count, count)
     pictures = "1 picture" if count == 1 else f"{count:,} pictures"
     message = f"{pictures} of val cannot show which score {coverage:.0%} of others reach: the lowest is reached by {low:.0%} to {high:.0%}"
-    raise DataError(message, f"Give at least {needed:,} labelled pictures by --data, better ten times as many; or leave --coverage out.")
+    raise DataError(message, f"Give at least {needed:,} labelled pictures by `data`, better ten times as many; or leave `coverage` out.")

@@ -100,7 +100,7 @@ def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Findin
             unit="accuracy in training - in validation",
             message=f"accuracy is {100 * seen[0]:.0f} % in training and {100 * seen[2]:.0f} % in validation, {100 * gap:.0f} points apart",
             cause="The network knows its training pictures by heart: too few of them, or too many weights.",
-            remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or --pretrained with weights that were trained on many"),
+            remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or `pretrained` with weights that were trained on many"),
         )
     ]
 
@@ -166,4 +166,4 @@ def _is_behind(curves: Curves, setup: Setup, exam: Exam | None) -> bool:
 def _more_updates(setup: Setup, epochs: int, done: int, needed: int) -> str:
     size = min(setup.settings.batch_size, setup.num_train or setup.settings.batch_size)
     smaller = max(4, int(size * done / (2 * needed)))
-    return f"--batch-size {smaller}" if smaller < size else f"--epochs {math.ceil(2 * epochs * needed / max(1, done))}"
+    return f"`batch_size={smaller!r}`" if smaller < size else f"`epochs={math.ceil(2 * epochs * needed / max(1, done))!r}`"

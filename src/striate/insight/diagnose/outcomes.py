@@ -61,7 +61,7 @@ def _input_scale(exam: Exam, setup: Setup | None) -> list[Finding]:
             unit="deviation of the network's input, where 1 is usual",
             message=f"the network's input has the mean {mean:.3g} and the deviation {std:.3g}, where 0 and 1 are usual",
             cause="The pictures were normalized by a mean and a deviation that are not theirs.",
-            remedy="--normalization dataset",
+            remedy="`normalization='dataset'`",
         )
     ]
 
@@ -79,7 +79,7 @@ def _frozen(exam: Exam, setup: Setup | None) -> list[Finding]:
             unit="frozen parts",
             message=f"frozen with the random weights of the start: {parts}",
             cause="Nothing was learned before that a frozen part could keep: what it gives the rest is random.",
-            remedy="no --freeze, or --pretrained with weights that were trained",
+            remedy="no `freeze`, or `pretrained` with weights that were trained",
         )
     ]
 
@@ -242,11 +242,11 @@ def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
     if is_short and curves.updates and (curves.gained or 0) > 0:
         settings, done = setup.settings, len(curves.train_loss)
         if settings.patience is not None and settings.steps is None and done < settings.epochs:  # more epochs would not be reached
-            return f"Patience ended the training after {curves.updates} updates.", f"--patience {max(10, 4 * settings.patience)}"
+            return f"Patience ended the training after {curves.updates} updates.", f"`patience={max(10, 4 * settings.patience)!r}`"
         times = max(2, min(20, math.ceil(FEW / curves.updates)))
-        return f"The training was too short: {curves.updates} updates.", f"--epochs {len(curves.train_loss) * times}"
+        return f"The training was too short: {curves.updates} updates.", f"`epochs={len(curves.train_loss) * times!r}`"
     if still < FALLING and setup.network.params <= FEW_PARAMS and not setup.is_mixed and curves.updates >= HARDLY_ANY:
-        return "The network is too small: its loss no longer falls.", "a larger --model"
+        return "The network is too small: its loss no longer falls.", "a larger `network`"
     return None
 
 
@@ -278,13 +278,13 @@ def held_down(setup: Setup | None) -> tuple[str, str] | None:
     if settings.weight_decay >= (STRONG_DECOUPLED if decoupled else STRONG_DECAY["sgd"]):
         return (
             f"A weight decay of {settings.weight_decay:g} holds the weights near zero.",
-            f"--weight-decay {0.01 if decoupled else 5e-4:g}",
+            f"`weight_decay={0.01 if decoupled else 5e-4:g}`",
         )
     for name in ("l1", "l2", "l2_half"):
         if getattr(settings, name) >= (STRONG_PENALTY / 10 if name == "l1" else STRONG_PENALTY):
-            return f"A penalty {name} of {getattr(settings, name):g} holds the weights near zero.", f"--set settings.{name}=0"
+            return f"A penalty {name} of {getattr(settings, name):g} holds the weights near zero.", f"`set={{'settings.{name}': 0}}`"
     if setup.network.dropout >= STRONG_DROPOUT:
         return f"Dropout takes away {100 * setup.network.dropout:.0f} % of a layer's units.", "a smaller dropout, such as 0.5"
     if settings.smoothing >= STRONG_SMOOTHING:
-        return f"Label smoothing of {settings.smoothing:g} leaves little of the labels.", "--smoothing 0.1"
+        return f"Label smoothing of {settings.smoothing:g} leaves little of the labels.", "`smoothing=0.1`"
     return None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from striate.insight.diagnose.setup import Setup
 
-CLIP, INIT_HE, INIT_XAVIER = "--clip-grad 1", "--set settings.init=he", "--set settings.init=xavier"
-TRIVIAL, MIXUP, BALANCED, ADAMW = "--aa trivial", "--mixup 0.4", "--set settings.class_weights=balanced", "--opt adamw"
+CLIP, INIT_HE, INIT_XAVIER = "`max_grad_norm=1`", "`set={'settings.init': 'he'}`", "`set={'settings.init': 'xavier'}`"
+TRIVIAL, MIXUP = "`policy='trivial'`", "`mixup=0.4`"
+BALANCED, ADAMW = "`set={'settings.class_weights': 'balanced'}`", "`optimizer='adamw'`"
 
-DONE: dict[str, Callable[[Setup], bool]] = {  # whether a training has what a flag asks for
+DONE: dict[str, Callable[[Setup], bool]] = {  # whether a training has what a remedy asks for
     CLIP: lambda setup: setup.settings.max_grad_norm is not None and setup.settings.max_grad_norm <= 1,
     INIT_HE: lambda setup: setup.settings.init in ("he", "he_uniform"),
     INIT_XAVIER: lambda setup: setup.settings.init in ("xavier", "xavier_normal"),

@@ -21,7 +21,7 @@ EXPLODING = 1e3  # the same, and the signal itself: nats for a change of an outp
 DEEP = 4  # layers with weights, from which on the signal is looked at by depth
 DRIFT = 0.1  # nats; below 0.02 is usual
 TOO_DEEP = 12  # layers with weights that follow one another with nothing that keeps signals in size
-SHORTCUTS = "a network with norms and shortcuts, such as --model resnet20_cifar"
+SHORTCUTS = "a network with norms and shortcuts, such as `network='resnet20_cifar'`"
 
 
 def state_findings(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
@@ -45,7 +45,7 @@ def _not_finite(sample: Sample, layer: LayerSample, setup: Setup | None) -> Find
         unit="step",
         message=f"at step {sample.step} its output is the first that is NaN or Inf",
         cause="Numbers outgrew their type, or a function was asked outside of where it is defined.",
-        remedy=first_new(setup, CLIP, "a smaller --lr"),
+        remedy=first_new(setup, CLIP, "a smaller `learning_rate`"),
     )
 
 
@@ -86,7 +86,7 @@ def _alike(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "symmetric_units",
         message="{percent} of its units have the weights of another unit",
         cause="Units that begin equal get equal gradients and stay equal, so that many count as one.",
-        remedy=first_new(setup, INIT_HE, "--seed with another number"),
+        remedy=first_new(setup, INIT_HE, "`seed` with another number"),
     )
 
 
@@ -105,7 +105,7 @@ def _dead(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
 
 def _third(samples: Sequence[Sample]) -> str:
     rates = [sample.learning_rate for sample in samples if sample.learning_rate]
-    return f"--lr {rates[-1] / 3:.2g}" if rates else "a smaller --lr"
+    return f"`learning_rate={rates[-1] / 3:.2g}`" if rates else "a smaller `learning_rate`"
 
 
 def too_deep(setup: Setup | None) -> str:
@@ -127,7 +127,7 @@ def _saturated(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "saturated",
         message="{percent} of its outputs lie at an end of their range",
         cause=cause,
-        remedy=first_new(setup, INIT_XAVIER, "a smaller --lr"),
+        remedy=first_new(setup, INIT_XAVIER, "a smaller `learning_rate`"),
     )
 
 
@@ -139,7 +139,7 @@ def _constant(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "constant_units",
         message="{percent} of its units give the same for every picture",
         cause=too_deep(setup) or "Their weights are zero or their inputs never change: they carry nothing.",
-        remedy=SHORTCUTS if too_deep(setup) else first_new(setup, INIT_HE, "a smaller --weight-decay"),
+        remedy=SHORTCUTS if too_deep(setup) else first_new(setup, INIT_HE, "a smaller `weight_decay`"),
     )
 
 
@@ -212,6 +212,6 @@ def _drift(samples: Sequence[Sample], _setup: Setup | None) -> list[Finding]:
             unit="nats from the batch's statistics to the running ones",
             message=f"its running statistics are {evidence.value:.2g} nats from a batch's, where less than 0.02 is usual",
             cause="Evaluation uses the running statistics, and they are not those that the network trains with.",
-            remedy="a larger momentum of the batch norm, a larger --batch-size, or a smaller --lr",
+            remedy="a larger momentum of the batch norm, a larger `batch_size`, or a smaller `learning_rate`",
         )
     ]

@@ -62,7 +62,7 @@ def _too_high(sample: Sample, ratio: float) -> Finding:
         unit="|change of the weights| / |weights| of an update",
         message=f"update {sample.step} changes the weights by {100 * ratio:.0f} % of their size, where about 0.1 % is healthy",
         cause="Each update throws away what the ones before it learned.",
-        remedy=f"--lr {sample.learning_rate / 10:.2g}" if sample.learning_rate else "--lr at a tenth",
+        remedy=f"`learning_rate={sample.learning_rate / 10:.2g}`" if sample.learning_rate else "`learning_rate` at a tenth",
     )
 
 
@@ -75,9 +75,9 @@ def _too_low(sample: Sample, ratio: float) -> Finding:
         unit="|change of the weights| / |weights| of an update",
         message=f"an update changes the weights by {100 * ratio:.1e} % of their size, where about 0.1 % is healthy",
         cause="At this pace the training ends before it has learned much.",
-        remedy=f"--lr {sample.learning_rate * min(MOST_TIMES, max(10, USUAL_RATIO / max(ratio, 1e-30))):.1g}"
+        remedy=f"`learning_rate={sample.learning_rate * min(MOST_TIMES, max(10, USUAL_RATIO / max(ratio, 1e-30))):.1g}`"
         if sample.learning_rate
-        else "--lr a hundred times larger",
+        else "`learning_rate` a hundred times larger",
     )
 
 
@@ -126,6 +126,6 @@ def waiting_findings(samples: Sequence[Sample]) -> list[Finding]:
             unit="share of the time",
             message=f"{100 * share:.0f} % of an update's time goes by before the network has its batch",
             cause="Reading and changing pictures takes longer than training on them.",
-            remedy="smaller picture files, less augmentation, or more --workers",
+            remedy="smaller picture files, less augmentation, or more `workers`",
         )
     ]

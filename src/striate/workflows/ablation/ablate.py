@@ -125,9 +125,9 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     """
     watch, started = watch or Silence(), time.monotonic()
     if request.on is not None and request.on.partition("=")[0] != "ray":
-        raise UsageError(f"--on must be ray or ray=ADDRESS, got {request.on!r}")
+        raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
-        raise UsageError("--retry-failed needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
+        raise UsageError("`retry_failed=True` needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is not None:
         folder, laid_out = request.resume, None
         if not (folder / PLAN).exists() and not (folder / PLAN).is_symlink():
@@ -157,7 +157,7 @@ def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], Spl
         raise UsageError(f"ablate compares classifiers, and the task is {plan.config.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
     if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
-        raise UsageError(f"{AUGMENTATION}: this training has none", "Name one, for example with a --recipe, or leave that edit out.")
+        raise UsageError(f"{AUGMENTATION}: this training has none", "Name one, for example with a `recipe`, or leave that edit out.")
     steps = _steps(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
         watch.say(
@@ -295,8 +295,8 @@ def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: Ablate
         if not lacks:
             return on_ray(trials, address=address, hang_after=hang_after)
         if address is not None:
-            raise EnvironmentFault(f"--on {request.on}: {lacks}", 'Install it with: pip install "striate[cluster]".')
-        watch.say(f"--on ray: {lacks}; the trials run in processes of this machine instead, with the same results")
+            raise EnvironmentFault(f"`on={request.on!r}`: {lacks}", 'Install it with: pip install "striate[cluster]".')
+        watch.say(f"`on='ray'`: {lacks}; the trials run in processes of this machine instead, with the same results")
     jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
     return in_processes(trials, jobs=jobs, hang_after=hang_after)
 

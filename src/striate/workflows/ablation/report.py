@@ -112,7 +112,7 @@ def _legend(report: AblateReport) -> Lines:
 def few_seeds(seeds: int, comparisons: int = 1) -> str:
     """What a number of seeds cannot tell, in a sentence."""
     if seeds == 1:
-        return "one seed: the intervals are those of the pictures alone, and nothing tells luck from effect; take --seeds 3 or more"
+        return "one seed: the intervals are those of the pictures alone, and nothing tells luck from effect; take 3 seeds or more"
     tests = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
     p = f"p: paired t-test over the seeds{tests}"
     if seeds == 2:

@@ -199,7 +199,7 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, t
     try:
         ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EnvironmentFault(f"--on ray: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
+        raise EnvironmentFault(f"`on='ray'`: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
     try:
         remote = ray.remote(num_cpus=threads, max_retries=0)(trial_on_worker)
         waiting = {}

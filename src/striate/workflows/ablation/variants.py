@@ -20,7 +20,7 @@ from striate.workflows.recipes.files import safe_yaml
 VERBS = ("without", "swap", "split-kernels", "factorize", "head", "width", "depth")
 ROLES = ("activation", "pooling", "norm")  # that swap takes
 MOST_VARIANTS = 1000  # of a grid
-GRID = "--grid takes a YAML file with 'variants', names with lists of edits, or 'grid', lists of edits to combine."
+GRID = "`grid` takes a YAML file with 'variants', names with lists of edits, or 'grid', lists of edits to combine."
 NOTHING = "none"  # an edit of a grid that leaves things as they are
 BASELINE = "baseline"
 AUGMENTATION = "without augmentation"  # the one edit of the training
@@ -48,7 +48,9 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
     lists += itertools.combinations(edits, 2) if pairs else []
     named = {" + ".join(words) or BASELINE: words for words in lists} | (read_grid(grid) if grid is not None else {})
     if len(named) < 2:
-        raise UsageError("nothing to ablate: no edit is named", "For example: --without shortcut --without norm.")
+        raise UsageError(
+            "nothing to ablate: no edit is named", "For example 'without shortcut' and 'without norm': --without shortcut --without norm."
+        )
     found: list[Variant] = []
     wrong: dict[tuple[str, ...], UsageError] = {}
     for name, words in named.items():

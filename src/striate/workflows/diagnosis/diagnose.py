@@ -259,7 +259,7 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
             unit="pictures in the batch",
             message=f"the training stopped at NaN or Inf, and its batch is in {path.name}; {now}",
             cause="Numbers outgrew their type, mostly after updates that were too large.",
-            remedy="--clip-grad 1, or a smaller --lr",
+            remedy="`max_grad_norm=1`, or a smaller `learning_rate`",
         )
     ]
 

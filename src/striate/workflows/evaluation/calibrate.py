@@ -158,7 +158,7 @@ def _model(request: CalibrateRequest) -> tuple[Model, str, Path | None]:
     if model.targets is not None or labels_pixels(model):
         raise UsageError(f"{name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
     if request.coverage is not None and UNKNOWN in model.classes:
-        raise UsageError(f"{name}: has a class {UNKNOWN!r} already, so that answer would mean two things", "Leave --coverage out.")
+        raise UsageError(f"{name}: has a class {UNKNOWN!r} already, so that answer would mean two things", "Leave `coverage` out.")
     return model, name, run
 
 
@@ -173,12 +173,12 @@ def _calibrated(model: Model, found: Calibration) -> Model:
 def _output(request: CalibrateRequest, run: Path | None) -> Path:
     output = request.output or (run / NAME if run is not None else None)
     if output is None:
-        raise UsageError("no place for the calibrated model", "Name a file: --output calibrated.safetensors.")
+        raise UsageError("no place for the calibrated model", "Name a file: `output='calibrated.safetensors'`.")
     if not output.suffix:
-        raise UsageError(f"--output {output}: must end in .safetensors", f"Name it {output}.safetensors.")
-    check_file(output, "--output", (".safetensors",), makes_folder=True)
+        raise UsageError(f"`output` {output}: must end in .safetensors", f"Name it {output}.safetensors.")
+    check_file(output, "output", (".safetensors",), makes_folder=True)
     if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
-        raise UsageError(f"--output {output}: is the model itself, which stays as it is", "Choose another file.")
+        raise UsageError(f"`output` {output}: is the model itself, which stays as it is", "Choose another file.")
     return output
 
 

@@ -130,7 +130,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     """
     if len(request.subjects) < 2:
         raise UsageError(f"compare needs two networks or runs, got {len(request.subjects)}", "striate compare resnet18 vgg16")
-    check_file(request.output, "--output", (".csv",), makes_folder=True)
+    check_file(request.output, "output", (".csv",), makes_folder=True)
     found = _found(request)
     models = [one.model for one in found if one.model is not None]
     absent = next((one for one in found if needs_its_module(one.network)), None)
@@ -208,7 +208,7 @@ def _answers(
         if silent and set(images.paths) != set(sets[0].paths):
             _check_division(runs, configs)
             message = f"{one.name}: held out other pictures of {labelled.source.name} than {found[0].name}"
-            raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
+            raise UsageError(message, "Train them with the same `val_fraction` and split, or compare on `split='test'`.")
         places = np.array([models[0].classes.index(name) for name in model.classes])
         answers.append(places[model.outputs(images.images, batch_size=request.batch_size).argmax(1)])
         sets.append(images)
@@ -237,7 +237,7 @@ def _check_division(runs: Sequence[Path | None], configs: Sequence[RunConfig | N
             ours, theirs = getattr(config, field), getattr(of_first, field)
             if ours != theirs:
                 message = f"{run}: {field} is {ours!r}, of {first} {theirs!r}: they held out other pictures"
-                raise UsageError(message, "Train them with the same --val-fraction and split, or compare on --split test.")
+                raise UsageError(message, "Train them with the same `val_fraction` and split, or compare on `split='test'`.")
 
 
 def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None) -> Compared:
@@ -320,5 +320,5 @@ def summary(report: CompareReport) -> Lines:
         lines.append(f"they differ on {len(report.differences):,} pictures" + (f": {report.output}" if report.output else ""))
     lines += [f"  {one.path}: {one.label}; answered {', '.join(one.answers)}" for one in report.differences[:SHOWN]]
     if len(report.differences) > SHOWN:
-        lines.append(f"  and {len(report.differences) - SHOWN:,} more: --output FILE.csv lists all")
+        lines.append(f"  and {len(report.differences) - SHOWN:,} more: `output='FILE.csv'` lists all")
     return in_lines([*lines, ""] if lines else [])

@@ -135,7 +135,7 @@ class Labelled:
         wanted = asked or next((split for split in order if split in splits), splits[0] if len(splits) == 1 else order[0])
         if wanted not in splits:
             message = f"{self.source.without(wanted).message}, and the model was not trained on it, so that nothing of it was held out"
-            raise DataError(message, f"Choose another --split: {', '.join(splits)}.")
+            raise DataError(message, f"Choose another `split`: {', '.join(splits)}.")
         return wanted
 
     def read(self, asked: str | None, say: Say, order: Sequence[str] = LOOKED_AT) -> ImageSet:
@@ -150,7 +150,7 @@ class Labelled:
         split = self.split_for(asked, order)
         images = self._recorded(split, say) if self.is_own and split in ("train", "val") else self._as_it_is(split, say)
         if not len(images):
-            raise DataError(f"{self.source.name}: {split} has no pictures", "Choose another --split, or other data.")
+            raise DataError(f"{self.source.name}: {split} has no pictures", "Choose another `split`, or other data.")
         return self._labelled(images)
 
     def _as_it_is(self, split: str, say: Say) -> ImageSet:
@@ -244,7 +244,7 @@ class Labelled:
     def _set(self, places: Sequence[Place], split: str) -> ImageSet:
         if not places:
             words = "was trained on" if split == "train" else "was held out"
-            remedy = "Name the folder that holds them with --data; other pictures are measured from a folder of their own."
+            remedy = "Name the folder that holds them with `data`; other pictures are measured from a folder of their own."
             raise DataError(f"{self.source.name}: no picture that {words} is in it any more", remedy)
         self._refuse_unknown(places)
         return pictures_at(self.source, places, split, self.model.images)

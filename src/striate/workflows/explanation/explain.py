@@ -135,7 +135,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     left_out = _not_installed(request, every)  # before the work
     model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
-        raise UsageError("explain works on models that give a picture one class", "Give a run of --task classify.")
+        raise UsageError("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
     run = None if isinstance(request.run, Model) else Path(request.run)
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
@@ -235,7 +235,9 @@ def _last_map(request: ExplainRequest, network: nn.Module, images: Tensor) -> st
     except ShapeError as error:
         needs = [name for name in (*request.methods, *request.views) if name in OF_MAPS]
         if needs:
-            raise ShapeError(f"{needs[0]}: {error.problem}", "Name a --layer, or take another method, such as -m saliency.") from None
+            raise ShapeError(
+                f"{needs[0]}: {error.problem}", "Name a `layer`, or take another method, such as `methods=('saliency',)`."
+            ) from None
         return ""
 
 
@@ -317,7 +319,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
     """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
-            raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or --mistakes out.")
+            raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or `mistakes=True` out.")
         files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
         if len(files) > request.num_pictures:
             say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
@@ -332,7 +334,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
     if request.mistakes:
         places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)
         if not len(places):
-            raise DataError(f"{split.name}: the model makes no mistakes on the {split.split} split", "Leave --mistakes out.")
+            raise DataError(f"{split.name}: the model makes no mistakes on the {split.split} split", "Leave `mistakes=True` out.")
     else:
         places = spread(len(split), request.num_pictures)
     return taken(split, places)

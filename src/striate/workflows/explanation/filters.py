@@ -98,11 +98,11 @@ def filter_picture(request: FilterRequest) -> FilterReport:
         DataError: the picture cannot be read.
     """
     if not request.steps:
-        raise UsageError("no step: name at least one", f"--kernel {', '.join([*KERNELS, *EFFECTS])}, or '[[...], ...]'.")
+        raise UsageError("no step: name at least one", f"Such as {', '.join([*KERNELS, *EFFECTS])}, or '[[...], ...]'.")
     output = request.output or Path(f"{shortened(request.image.stem)}-filtered.png")
     if output.exists():
-        raise UsageError(f"{output}: exists already", "Choose another --output, or move it away.")
-    check_file(output, "--output", (".png",), makes_folder=True)
+        raise UsageError(f"{output}: exists already", "Choose another `output`, or move it away.")
+    check_file(output, "output", (".png",), makes_folder=True)
     named = [read_step(step) for step in request.steps]
     try:
         pixels = original = decode_image(request.image)

@@ -57,7 +57,7 @@ def draw_view(view: View, subject: Subject, read: Callable[[], tuple[ImageSet, T
 def _filters(subject: Subject) -> list[Shown]:
     found = tools.convolutions(subject.network)
     if not found:
-        raise UsageError("filters: the network has no two-dimensional convolution", "Leave --view filters out.")
+        raise UsageError("filters: the network has no two-dimensional convolution", "Leave `views=('filters',)` out.")
     first, *_ = found
     weight = found[first].weight.detach().cpu()
     pictures = (255 * tools.kernel_pictures(weight)).round().byte().permute(0, 2, 3, 1).numpy()  # (K, k_h, k_w, C)

@@ -367,12 +367,12 @@ def memory_text(count: int | None) -> str:
 
 
 def check_sizes(words: str) -> tuple[int, ...]:
-    """The batch sizes of `--batch-sizes 1,8,32`.
+    """The batch sizes of `batch_sizes='1,8,32'`.
 
     Raises:
         UsageError: not whole numbers from 1 on.
     """
     sizes = tuple(int(word) for word in words.split(",") if word.strip().isdigit())
     if len(sizes) != len(words.split(",")) or not all(sizes):
-        raise UsageError(f"--batch-sizes {words}: must be whole numbers from 1 on, commas between", "For example --batch-sizes 1,8,32.")
+        raise UsageError(f"`batch_sizes={words!r}`: must be whole numbers from 1 on, commas between", "For example `batch_sizes='1,8,32'`.")
     return sizes

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
 MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose pictures may be mirrored without changing class
-GROUPS = ("settings", "augmentation", "images")  # of --set
-IMAGES = ("mean", "std", "fit", "normalization")  # of --set images.NAME; the size is --img-size
+GROUPS = ("settings", "augmentation", "images")  # of `set`
+IMAGES = ("mean", "std", "fit", "normalization")  # of images in `set`; the size is `image_size`
 FIND = "find"  # in place of a learning rate
 Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
@@ -51,7 +51,7 @@ def network_for(source: DataSource) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What `--recipe` says: weaker than a flag, stronger than a default; and what a file says is stronger than the recipe it names."""
+    """What `recipe` says: weaker than a flag, stronger than a default; and what a file says is stronger than the recipe it names."""
 
     recipe: Callable[[Network, int], Recipe] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -129,10 +129,10 @@ def unknown_recipe(name: str) -> UnknownNameError:
 def settings_for(
     network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES, task: Task = "classify"
 ) -> TrainSettings:
-    """The settings of a training: the request's `--set settings.*` over its flags, its recipe file, its recipe, and the defaults.
+    """The settings of a training: what the request's `set` says over its fields, its recipe file, its recipe, and the defaults.
 
-    With `--lr find`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the loss can,
-    and schedules that begin with a rise of their own warm up only when that is asked for.
+    With `learning_rate='find'`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the
+    loss can, and schedules that begin with a rise of their own warm up only when that is asked for.
 
     Raises:
         UsageError: a value is out of range, no setting has the name.
@@ -158,7 +158,7 @@ def finds_rate(request: TrainRequest) -> bool:
 
 
 def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
-    """What the recipe file, the flags and `--set` say, the later over the earlier; who names epochs wants them, not steps."""
+    """What the recipe file, the fields and `set` say, the later over the earlier; who names epochs wants them, not steps."""
     named = {name: getattr(request, name, None) for name in SETTINGS}
     flags = {name: value for name, value in named.items() if value is not None}
     chosen: dict[str, Any] = {}
@@ -174,15 +174,15 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
     """Refuse what is known to be wrong before any picture is read.
 
     Raises:
-        UnknownNameError: `--set` names what there is not; gives the nearest.
+        UnknownNameError: `set` names what there is not; gives the nearest.
         UsageError: no data, a value that is not of its kind or out of range, epochs to be added to no run; see `refuse_idle_attack`.
     """
     if request.data is None or (isinstance(request.data, str) and not request.data):
         remedy = "Name them: striate train photos, or striate train digits; `striate datasets` lists the named sets."
         raise UsageError("no pictures to train on", remedy)
     if isinstance(request.epochs, str):
-        remedy = "Say --epochs N, or add to a run: striate train --resume RUN --epochs +N."
-        raise UsageError(f"--epochs {request.epochs}: must be a whole number for a new run", remedy)
+        remedy = "Say `epochs=N`, or add to a run: striate train --resume RUN --epochs +N."
+        raise UsageError(f"`epochs={request.epochs!r}`: must be a whole number for a new run", remedy)
     undecided = (("learning_rate", FIND), ("batch_size", "auto"))
     chosen = {name: value for name, value in chosen_settings(request, choices).items() if (name, value) not in undecided}
     with_checked_fields(TrainSettings, **chosen)
@@ -197,7 +197,7 @@ def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
     """
     said = [name for name in chosen if name.startswith("adversarial_") and chosen[name] != getattr(TrainSettings, name)]
     if said and chosen.get("adversarial") is None:
-        raise UsageError(f"{said[0]}: there is no attack that is trained against", "Say --adversarial pgd or --adversarial fgsm too.")
+        raise UsageError(f"{said[0]}: there is no attack that is trained against", "Say `adversarial='pgd'` or `adversarial='fgsm'` too.")
 
 
 def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
@@ -247,7 +247,7 @@ def network_of_run(name: Any, folder: Path | None) -> str | Network:
 
 
 def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[str, Any]:
-    """The values of `--set GROUP.NAME=VALUE`.
+    """The values of `set={'GROUP.NAME': VALUE}`.
 
     Raises:
         UnknownNameError: another group, or no such name in it; gives the nearest.
@@ -256,16 +256,16 @@ def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[s
     for key, value in request.set.items():
         head, _, name = key.partition(".")
         if head not in GROUPS:
-            raise UnknownNameError("group of --set", head, GROUPS, f"The groups are {', '.join(GROUPS)}.")
+            raise UnknownNameError("group of `set`", head, GROUPS, f"The groups are {', '.join(GROUPS)}.")
         if head == group:
             if name not in known:
-                raise UnknownNameError(f"name in --set {group}", name, known, f"Known: {', '.join(known)}.")
+                raise UnknownNameError(f"name of {group} in `set`", name, known, f"Known: {', '.join(known)}.")
             found[name] = value
     return found
 
 
 def with_image_settings(request: TrainRequest) -> TrainRequest:
-    """The request with the fit and the normalization of its `--set images.NAME=VALUE`.
+    """The request with the fit and the normalization of its `set={'images.NAME': VALUE}`.
 
     Raises:
         UnknownNameError: there is no such name; gives all.
@@ -276,13 +276,13 @@ def with_image_settings(request: TrainRequest) -> TrainRequest:
     request = with_checked_fields(lambda **fields: dataclasses.replace(request, **fields), **fields)
     given = given_statistics(request)
     if given and request.normalization not in (None, "dataset"):
-        remedy = f"Leave it out, or take --normalization dataset in place of {request.normalization}."
-        raise UsageError(f"--set images.{next(iter(given))}: has no effect, as each picture is normalized by itself", remedy)
+        remedy = f"Leave it out, or take `normalization='dataset'` in place of {request.normalization}."
+        raise UsageError(f"images.{next(iter(given))} of `set`: has no effect, as each picture is normalized by itself", remedy)
     return request
 
 
 def given_statistics(request: TrainRequest, channels: int | None = None) -> dict[str, Any]:
-    """The `mean` and the `std` of `--set images.NAME=[...]`, one number a channel in units of a pixel's range; one for all is repeated.
+    """The `mean` and the `std` of `set={'images.NAME': [...]}`, one number a channel in units of a pixel's range; one for all is repeated.
 
     Raises:
         UsageError: they are no such numbers.
@@ -291,11 +291,13 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
     given = {name: said[name] if isinstance(said[name], list | tuple) else [said[name]] for name in ("mean", "std") if name in said}
     for name, values in given.items():
         if not all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 for value in values):
-            remedy = f"For example --set 'images.{name}=[0.485, 0.456, 0.406]'; values of 0 to 255 are divided by 255."
-            raise UsageError(f"--set images.{name}: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy)
+            remedy = f"For example `set={{'images.{name}': [0.485, 0.456, 0.406]}}`; values of 0 to 255 are divided by 255."
+            raise UsageError(
+                f"images.{name} of `set`: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy
+            )
         if channels is not None and len(values) not in (1, channels):
             few = f"{channels} channel{'' if channels == 1 else 's'}"
-            raise UsageError(f"--set images.{name}: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
+            raise UsageError(f"images.{name} of `set`: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
     return {name: tuple(map(float, values)) * ((channels or 1) if len(values) == 1 else 1) for name, values in given.items()}
 
 
@@ -330,7 +332,7 @@ def usage_error(found: Refusal) -> UsageError:
 def augmentation_for(
     source: DataSource, images: ImageSpec, request: TrainRequest, choices: Choices = NO_CHOICES, base: Augmentation | None = None
 ) -> Augmentation:
-    """The augmentation of a training: the request's `--set augmentation.*` over its flags, its recipe file, its recipe, and the defaults.
+    """The augmentation of a training: what the request's `set` says over its fields, its recipe file, its recipe, and the defaults.
 
     The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
     mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none, whatever the recipe:
@@ -355,7 +357,7 @@ def augmentation_for(
 
 
 def chosen_augmentation(request: TrainRequest, choices: Choices) -> dict[str, Any]:
-    """What the recipe file, the flags and `--set` say of the augmentation, the later over the earlier."""
+    """What the recipe file, the fields and `set` say of the augmentation, the later over the earlier."""
     flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
     said = {name: value for name, value in flags.items() if value is not None}
     return {**choices.augmentation, **said, **overrides(request, "augmentation", AUGMENTATIONS)}

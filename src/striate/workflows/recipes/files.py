@@ -16,7 +16,7 @@ from striate.engine.settings import TrainSettings
 from striate.workflows.runs.config import FIELDS
 
 MAX_BYTES = 2**18
-RECIPE = "--recipe takes the name of a recipe or a YAML file with settings."
+RECIPE = "`recipe` takes the name of a recipe or a YAML file with settings."
 KNOWN = {
     "settings": tuple(field.name for field in dataclasses.fields(TrainSettings)),
     "augmentation": tuple(field.name for field in dataclasses.fields(Augmentation)),

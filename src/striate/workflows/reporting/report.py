@@ -129,7 +129,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     path = request.output or run / "report" / "index.html"
-    check_file(path, "--output", (".html", ".htm"), makes_folder=True)
+    check_file(path, "output", (".html", ".htm"), makes_folder=True)
     config, network = config_and_network(run)
     finder = Finder(say)
     model = None

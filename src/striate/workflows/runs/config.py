@@ -38,7 +38,7 @@ class RunConfig:
     data_dir: str | None  # where named data lies, if not in the cache
     val_fraction: Annotated[float, Field(gt=0, lt=1)]  # of train, held out where there is no val split
     train_images: Count | None  # of those left to train on; None: all
-    val_seed: Annotated[int, Field(ge=0, lt=2**63)]  # of the division; --set may give the training another
+    val_seed: Annotated[int, Field(ge=0, lt=2**63)]  # of the division; `set` may give the training another
     skip_unreadable: bool
     layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
     network: str

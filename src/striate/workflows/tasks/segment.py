@@ -228,7 +228,7 @@ def predict_masks(
         captions = [text for item in shown for text in (Path(item.path).name, _shares(item.largest[:2]))]
         masks = segment(model, images)
         drawn = overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks")
-        write_atomically(plot, drawn, flag="--plot")
+        write_atomically(plot, drawn, field="plot")
         more = f" (the first {len(shown)} of {len(found)})" if len(shown) < len(found) else ""
         say(f"drawn: {plot}{more}")
     return found
@@ -242,7 +242,7 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
             other = files[names.index(name)]
             raise UsageError(f"{other} and {files[place]} would both have their mask in {name}", "Predict them into different folders.")
         if name.resolve() == files[place].resolve():
-            raise UsageError(f"{name}: the mask would take the place of its picture", "Choose another --output.")
+            raise UsageError(f"{name}: the mask would take the place of its picture", "Choose another `output`.")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -79,16 +79,16 @@ def suited_to(task: Task, settings: TrainSettings, *, asked: str | None = None) 
     if task == "regression" and settings.monitor == "accuracy":
         settings = dataclasses.replace(settings, monitor="loss")
     if settings.monitor not in MONITORED.get(task, get_args(MonitorName)):
-        message = f"--task {task} cannot be trained with --monitor {settings.monitor}"
+        message = f"`task={task!r}` cannot be trained with `monitor={settings.monitor!r}`"
         raise UsageError(message, f"Take one of {', '.join(MONITORED[task])}.")
     if settings.adversarial is not None and task != "classify":
-        message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not --task {task}"
-        raise UsageError(message, "Leave --adversarial out.")
+        message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not `task={task!r}`"
+        raise UsageError(message, "Leave `adversarial` out.")
     losses = LOSSES.get(task)
     if losses is None or settings.loss in losses:
         return settings
     if settings.loss != "cross_entropy" or asked is not None:
-        raise UsageError(f"--task {task} cannot be trained on the {settings.loss} loss", f"Take one of {', '.join(losses)}.")
+        raise UsageError(f"`task={task!r}` cannot be trained on the {settings.loss} loss", f"Take one of {', '.join(losses)}.")
     return dataclasses.replace(settings, loss=losses[0])
 
 

@@ -1,4 +1,4 @@
-"""The batch size that the memory has room for: `--batch-size auto`."""
+"""The batch size that the memory has room for: `batch_size='auto'`."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def size_for_memory(network: Network, free_bytes: int, most: int) -> int:
         size //= 2
     if bytes_needed(network, size) > free_bytes:
         needed = bytes_needed(network, size) / 2**20
-        message = f"--batch-size auto: one picture takes {needed:,.0f} MiB, and {free_bytes / 2**20:,.0f} MiB are free"
-        raise EnvironmentFault(message, "Train with smaller pictures (--img-size) or a smaller network.")
+        message = f"`batch_size='auto'`: one picture takes {needed:,.0f} MiB, and {free_bytes / 2**20:,.0f} MiB are free"
+        raise EnvironmentFault(message, "Train with smaller pictures (`image_size`) or a smaller network.")
     return size
 
 

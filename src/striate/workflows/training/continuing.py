@@ -189,7 +189,7 @@ def recorded_sets(
     found = record.find(source)
     for role, words in (("train", "training pictures"), ("val", "validation pictures")):
         if lost := differences(found, role, words):
-            remedy = "Put them back as they were, name the folder that holds them with --data, or start a new run."
+            remedy = "Put them back as they were, name the folder that holds them with `data`, or start a new run."
             raise UsageError(f"{changed}: {' and '.join(lost)}", remedy)
     if found.new:
         say(f"{source.name}: {found.new:,} new picture{'s' if found.new > 1 else ''} since the run was begun, not used")

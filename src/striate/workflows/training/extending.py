@@ -47,16 +47,16 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
     if isinstance(request.epochs, str):
         added = added_epochs(request.epochs)
         if may_restart():
-            message = f"--epochs {request.epochs}: torchrun --max-restarts would extend the run again at each start"
-            raise UsageError(message, f"Say the total: --epochs {reached + added}." if in_epochs else "Leave --max-restarts out.")
+            message = f"`epochs={request.epochs!r}`: torchrun --max-restarts would extend the run again at each start"
+            raise UsageError(message, f"Say the total: `epochs={reached + added!r}`." if in_epochs else "Leave --max-restarts out.")
         return reached + added - planned
     if request.epochs is not None and request.epochs > reached and in_epochs:
         return request.epochs - planned
     if request.epochs not in (None, planned):
-        message = f"{folder}: has {reached} epochs, --epochs says {request.epochs}"
-        raise UsageError(message, "Extend a run with --epochs +N, or to a larger number of epochs.")
+        message = f"{folder}: has {reached} epochs, `epochs` says {request.epochs}"
+        raise UsageError(message, "Extend a run with `epochs='+N'`, or to a larger number of epochs.")
     if done and RunFolder(folder).curves.exists():  # else it was stopped while the report was written, which is done again
-        raise UsageError(f"{folder}: the run is done", "Extend it with --epochs +N.")
+        raise UsageError(f"{folder}: the run is done", "Extend it with `epochs='+N'`.")
     return None
 
 
@@ -75,6 +75,6 @@ def added_epochs(text: str) -> int:
     """
     if not (text.startswith("+") and text[1:].isdigit() and int(text[1:]) > 0):
         raise UsageError(
-            f"--epochs {text}: must be a number, or +N with --resume", "For example --epochs 20, or --resume RUN --epochs +20."
+            f"`epochs={text!r}`: must be a number, or +N with `resume`", "For example `epochs=20`, or `resume=RUN, epochs='+20'`."
         )
     return int(text[1:])

@@ -104,7 +104,7 @@ def check_packages(names: Sequence[LogName]) -> None:
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise EnvironmentFault(f"--log {name}: the package {name} is not installed", "Install it with: pip install striate[logs]")
+            raise EnvironmentFault(f"`log` {name}: the package {name} is not installed", "Install it with: pip install striate[logs]")
 
 
 def open_logs(names: Sequence[LogName], folder: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> Logs:

@@ -1,4 +1,4 @@
-"""`striate train --lr find`: the learning rate at which the loss falls fastest, and the picture that shows it."""
+"""`learning_rate='find'`: the learning rate at which the loss falls fastest, and the picture that shows it."""
 
 from __future__ import annotations
 

@@ -87,9 +87,9 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
         InterruptedRun: a training was stopped.
     """
     if (request.seeds is None) == (request.folds is None):
-        raise UsageError("repeat needs either --seeds or --folds", "For example --seeds 5.")
+        raise UsageError("repeat needs either `seeds` or `folds`", "For example `seeds=5`.")
     if request.training.output is not None or request.training.resume is not None:
-        raise UsageError("repeat names the folders of its runs itself, and resumes none", "Give --output to repeat as a whole.")
+        raise UsageError("repeat names the folders of its runs itself, and resumes none", "Give `output` to repeat as a whole.")
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
@@ -162,7 +162,7 @@ def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
     )
     report = evaluate(request)
     if not isinstance(report, EvaluateReport):
-        raise UsageError("--test: the models give no classes", "Leave --test out, and evaluate each run.")
+        raise UsageError("`test=True`: the models give no classes", "Leave `test` out, and evaluate each run.")
     return report
 
 

@@ -61,7 +61,7 @@ def refuse_used(folder: Path) -> None:
     """
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or RunFolder(folder).is_unstarted)):
         refuse_held(folder)
-        raise UsageError(f"{folder}: exists already", "Choose another --output, or move the old run away.")
+        raise UsageError(f"{folder}: exists already", "Choose another `output`, or move the old run away.")
 
 
 @contextlib.contextmanager
@@ -95,6 +95,6 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
     except FileExistsError:
         if not exist_ok:
             raise
-        raise UsageError(f"{folder}: exists already and is not a folder", "Choose another --output.") from None
+        raise UsageError(f"{folder}: exists already and is not a folder", "Choose another `output`.") from None
     except OSError as error:
         raise cannot_write(folder, error) from error

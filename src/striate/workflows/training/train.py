@@ -63,8 +63,8 @@ from striate.workflows.training.transfer import (
 from striate.workflows.training.unchanged import refuse_other_files
 
 MORE_MEMORY = (
-    "Train with a smaller --batch-size or --img-size, with a smaller network, or close other programs; "
-    "what a run has saved stays, and --resume RUN goes on from it."
+    "Train with a smaller `batch_size` or `image_size`, with a smaller network, or close other programs; "
+    "what a run has saved stays, and `resume=RUN` goes on from it."
 )
 
 
@@ -91,7 +91,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     """Train as `request` says, as one process of `group`."""
     if request.resume is not None:
         if request.recipe is not None:
-            raise UsageError("--recipe: a run goes on with what it was begun with", "Leave --recipe out, or start a new run.")
+            raise UsageError("`recipe`: a run goes on with what it was begun with", "Leave `recipe` out, or start a new run.")
         return resumed(request, request.resume, watch, started, group)
     again = is_restarted(request.output)
     if group is None and request.output is not None and not again:
@@ -226,7 +226,9 @@ def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: floa
         network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
     refuse_other_settings(folder, config, request)
     if request.epochs not in (None, config.settings.epochs):
-        raise UsageError(f"{folder}: has not begun, --epochs {request.epochs} cannot extend it", "Leave --epochs out, or start a new run.")
+        raise UsageError(
+            f"{folder}: has not begun, `epochs={request.epochs!r}` cannot extend it", "Leave `epochs` out, or start a new run."
+        )
     verb = f"train --resume {folder}"
     plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=verb)
     plan = with_kept_start(dataclasses.replace(plan, config=config.with_planned(config.planned)), folder)

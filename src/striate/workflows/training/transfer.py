@@ -75,7 +75,7 @@ def given_module(network: Network) -> nn.Module | None:
 
 
 def asked_weights(request: TrainRequest, source: DataSource) -> Weights | None:
-    """The weights that `--pretrained` asks for."""
+    """The weights that `pretrained` asks for."""
     if request.pretrained is None:
         return None
     name = request.network.name if isinstance(request.network, Network) else request.network or network_for(source)
@@ -117,7 +117,7 @@ def with_outputs(network: Network, num_outputs: int) -> Network:
     path = [row.path for row in network.rows if row.cost.params][-1]
     root = _with_outputs(network.root, path.split("."), num_outputs)
     if not isinstance(root, Chain):
-        raise UsageError(f"{network.name}: its head {path} cannot be given {num_outputs} outputs", "Name a network: --model NAME.")
+        raise UsageError(f"{network.name}: its head {path} cannot be given {num_outputs} outputs", "Name a network: `network=NAME`.")
     return dataclasses.replace(network, root=root, heads=(), provenance=(*network.provenance, f"a head of {num_outputs} outputs at {path}"))
 
 
@@ -164,7 +164,7 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
     if weights is not None and theirs is None and not given and request.normalization is None:
         say(
             f"warning: {weights.source} does not tell how its pictures were normalized, and weights trained elsewhere expect theirs: "
-            "give it by --set 'images.mean=[...]' --set 'images.std=[...]', or --normalization"
+            "give it by `set={'images.mean': MEAN, 'images.std': STD}`, or `normalization`"
         )
     return chosen
 
@@ -186,12 +186,12 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
     """
     if request.pretrain is None:
         if request.unlabelled is not None:
-            raise UsageError("--unlabelled: these pictures would not be used", "Add --pretrain autoencoder or --pretrain rbm.")
+            raise UsageError("`unlabelled`: these pictures would not be used", "Add `pretrain='autoencoder'` or `pretrain='rbm'`.")
         return fitting
     images = np.asarray(train_set.images)
     if request.unlabelled is not None:
         more = unlabelled_images(request, fitting.images, say)
-        need_memory(images.nbytes + more.nbytes, "--unlabelled: the pictures together", "Give fewer, or smaller ones (--img-size).")
+        need_memory(images.nbytes + more.nbytes, "`unlabelled`: the pictures together", "Give fewer, or smaller ones (`image_size`).")
         images = np.concatenate([images, more])
     module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
     pretrained = pretrain_as_machines if request.pretrain == "rbm" else pretrain_first_layers
