@@ -91,15 +91,12 @@ def train(digits: tuple[Tensor, Tensor], one_thread: None) -> Callable[..., Seen
         epochs: int = 3,
         batch_size: int = 32,
         num_images: int = NUM_TRAIN,
-        wrong_labels: float = 0.0,
         max_grad_norm: float | None = None,
         wait: float = 0.0,
         every: int = 50,
     ) -> Seen:
         generator = torch.Generator().manual_seed(1)
-        images, labels = digits[0][:num_images], digits[1][:num_images].clone()
-        wrong = torch.rand(num_images, generator=generator) < wrong_labels
-        labels[wrong] = torch.randint(10, (int(wrong.sum()),), generator=generator)
+        images, labels = digits[0][:num_images], digits[1][:num_images]
         probe, rows, said, step = Probe(every=every, num_classes=10), [], [], 0
         setup = setup_of(model, optimizer, num_images)
         exam: Exam | None = None

@@ -7,7 +7,9 @@ from typing import get_args
 
 import striate
 from striate.core.calibration import Score
+from striate.insight.diagnose import KINDS
 from striate.insight.measure.classes import Measures
+from striate.workflows.ablation.report import SHORT_HEADING
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.compare import table as compared
 from striate.workflows.explanation.explain import METHODS, TRUST, VIEWS
@@ -39,3 +41,8 @@ def test_measures_methods_and_views_are_explained():
     words = {field.name.removesuffix("_interval").replace("_", " ").replace("f1", "F1") for field in dataclasses.fields(Measures)}
     assert {NAMES.get(word, word) for word in words - NOT_MEASURES} - TERMS == set()
     assert {*METHODS, *VIEWS, *TRUST, *get_args(Score)} - TERMS == set()
+
+
+def test_what_diagnose_finds_and_what_ablate_and_repeat_measure_is_explained():
+    assert {kind.replace("_", " ") for kind in KINDS} - TERMS == set()
+    assert {*SHORT_HEADING, "lesion", "seed", "fold", "deviation"} - TERMS == {"95 %"}  # 95 % interval
