@@ -575,7 +575,7 @@ def test_a_trained_model_is_damaged_and_left_as_it_was(tmp_path: Path, data_file
             '{"trial": "baseline seed 0", "result": {"status": "failed"}}\n',
             "trials.jsonl, line 1: lacks result.failed.message",
         ),
-        ("trials/baseline/seed-0/result.json", "[]", "result.json: must hold names and values, got"),
+        ("trials/baseline/seed-0/result.json", "[]", "result.json: must be a mapping of names to values, got"),
         ("trials/baseline/seed-0/result.json", '{"status": "odd"}', "result.json: .*'odd'"),
     ],
 )

@@ -154,11 +154,11 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: striate.train("digits", lr=0.1), "unknown argument 'lr'\nHere it is called learning_rate."),
-        (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nHere it is called network."),
+        (lambda: striate.train("digits", lr=0.1), "unknown argument 'lr'\nHere it is called `learning_rate`."),
+        (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nHere it is called `network`."),
         (
             lambda: striate.train("digits", n_epochs=3),
-            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Here it is called epochs.",
+            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Here it is called `epochs`.",
         ),
         (lambda: striate.explain("run", method="grad_cam"), "unknown argument 'method'\nDid you mean methods or module?"),
         (
