@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.calls import call_as_in
 from striate.core.errors import UnknownNameError
 from striate.core.files import write_atomically, write_json
+from striate.core.reports import shown_short
 from striate.core.tables import aligned
 from striate.core.text import Lines, in_lines
 from striate.demos.shown import Setting, Shown, Table, word
@@ -75,6 +76,7 @@ class DemoRequest:
     short: bool = False
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
     """The numbers and pictures of a demo."""

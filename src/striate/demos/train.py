@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import write_atomically
+from striate.core.reports import shown_short
 from striate.core.text import Lines, command, in_lines
 from striate.data.sources import open_data
 from striate.drawing.pictures import predictions_picture
@@ -32,6 +33,7 @@ class DemoRequest:
     seed: int = 0
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
     """The training, the measures on the test split, and the picture of some answers."""

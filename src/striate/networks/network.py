@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from striate.core.bounded import is_text, parsed_json
 from striate.core.calls import call_as_in
-from striate.core.errors import RefusedFileError, ShapeError, UsageError
+from striate.core.errors import RefusedFileError, ShapeError, StriateError, UsageError
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
 from striate.networks.layers.joins import Chain, Container, Parallel
@@ -291,6 +291,14 @@ class Network:
         from striate.networks.drawing import Drawing, draw_svg
 
         return Drawing(draw_svg(self))
+
+    def __repr__(self) -> str:
+        sizes = " x ".join(map(str, self.input_shape))
+        try:
+            found = f"{' x '.join(map(str, self.output_shape))} outputs, {self.params:,} parameters"
+        except StriateError as error:  # a description need not fit together
+            found = str(error.message)
+        return f"Network({self.name!r}: input {sizes}, {found}; print it for its layers)"
 
     def __str__(self) -> str:
         from striate.networks.table import layer_table

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.page import Section, document, figure, pairs, table
@@ -79,6 +80,7 @@ class Resistance:
     median_distance: float | None = None  # to the nearest wrong place, over the images that were right and could be fooled; L2
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class AttackReport:
     """What a model withstands."""

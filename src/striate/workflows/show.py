@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.places import check_file
+from striate.core.reports import shown_short
 from striate.networks.catalog import CATALOG, network
 from striate.networks.network import Network
 from striate.networks.table import layer_records
@@ -30,6 +31,7 @@ class ShowRequest:
     svg: Path | None = None  # where to write the drawing
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class ShowReport:
     """A network in numbers; `layers` has one record a row of the table."""

@@ -25,13 +25,17 @@ def ablate_command(
             metavar="WHAT", help="Train without it: shortcut, norm, dropout, bottleneck, branch=5x5, 'stage3.*', norm@stage3, augmentation."
         ),
     ] = None,
-    swap: Annotated[list[str] | None, typer.Option(metavar="ROLE=TO", help="activation=tanh, pooling=avg, norm=group.")] = None,
-    split_kernels: Annotated[list[str] | None, typer.Option(metavar="3x3", help="Larger kernels as stacks of these.")] = None,
-    factorize: Annotated[bool, typer.Option("--factorize", help="n x n kernels as 1 x n and n x 1.")] = False,
+    swap: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE=TO", help="Put another in its place: activation=tanh, pooling=avg, norm=group.")
+    ] = None,
+    split_kernels: Annotated[list[str] | None, typer.Option(metavar="3x3", help="Put stacks of these in place of larger kernels.")] = None,
+    factorize: Annotated[bool, typer.Option("--factorize", help="Put kernels of 1 x n and n x 1 in place of n x n.")] = False,
     head: Annotated[list[str] | None, typer.Option(metavar="KIND", help="global-pool, in place of dense layers.")] = None,
-    width: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Times as many channels.")] = None,
-    depth: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Times as many repeated blocks.")] = None,
-    pairs: Annotated[bool, typer.Option("--pairs", help="Each two of the edits, too.")] = False,
+    width: Annotated[
+        list[float] | None, typer.Option(metavar="FACTOR", help="Give each layer so many times its channels, such as 0.5.")
+    ] = None,
+    depth: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Repeat blocks so many times as often, such as 2.")] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Train with each two of the edits together, too.")] = False,
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="More variants, from a YAML file.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     budget: Annotated[Literal["epochs", "time", "macs"], typer.Option(help="What is equal for all variants.")] = "epochs",

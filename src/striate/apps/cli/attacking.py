@@ -25,19 +25,24 @@ def attack_command(
             help="fgsm, pgd, deepfool, cw, noise, rotation, corruptions; repeat it [default: fgsm, pgd, noise, rotation].",
         ),
     ] = None,
-    norm: Annotated[Literal["linf", "l2"], typer.Option(help="Of fgsm, pgd and noise.")] = "linf",
+    norm: Annotated[
+        Literal["linf", "l2"],
+        typer.Option(help="How fgsm, pgd and noise measure a change: linf, its largest pixel; l2, all pixels together."),
+    ] = "linf",
     eps: Annotated[
         list[str] | None, typer.Option(metavar="EPS", help="Largest change, of pixels in [0, 1], such as 0.1 or 8/255; repeat it, growing.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
     restarts: Annotated[int, typer.Option(min=0, help="Random starts of pgd, beside FGSM's.")] = 1,
-    degrees: Annotated[list[float] | None, typer.Option(metavar="DEGREES", help="Turns [default: 0 15 30 45 90].")] = None,
+    degrees: Annotated[
+        list[float] | None, typer.Option(metavar="DEGREES", help="Angles of the attack rotation; repeat it [default: 0 15 30 45 90].")
+    ] = None,
     split: Annotated[
         Literal["train", "val"] | None,
         typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,

@@ -15,7 +15,7 @@ from striate.apps.cli.output import print_json, print_report, print_table, say
 def demo_command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn at random.")] = 0,
     short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -46,7 +46,7 @@ def explain_command(
         Literal["train", "val"] | None,
         typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/explain].")] = None,
     skip_unreadable: SkipUnreadable = False,
@@ -94,8 +94,10 @@ def filter_command(
             "of numbers; repeat it for a chain.",
         ),
     ] = None,
-    watercolour: Annotated[bool, typer.Option("--watercolour", help="After the kernels: median of 5 x 5, sharpened.")] = False,
-    exposure: Annotated[float | None, typer.Option(metavar="FACTOR", help="Last: multiply and cut at 255.")] = None,
+    watercolour: Annotated[
+        bool, typer.Option("--watercolour", help="After the kernels, make it look like a watercolour: median of 5 x 5, sharpened.")
+    ] = False,
+    exposure: Annotated[float | None, typer.Option(metavar="FACTOR", help="Last of all, make the picture so many times as bright.")] = None,
     convolve: Annotated[
         bool, typer.Option("--convolve/--correlate", help="Turn kernels by 180 degrees, or take them as they are, as networks do.")
     ] = False,

@@ -153,7 +153,10 @@ def calibrate_command(
     coverage: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Answer this share of pictures like those of val; to the others, unknown.")
     ] = None,
-    score: Annotated[Literal["energy", "confidence", "max_logit"], typer.Option(help="What tells them apart.")] = "energy",
+    score: Annotated[
+        Literal["energy", "confidence", "max_logit"],
+        typer.Option(help="The measure by which pictures like those of val are told from others."),
+    ] = "energy",
     against: Annotated[
         str | None, typer.Option(metavar="DATA", help="Pictures unlike any class, a data set or a folder: how well are they told apart?")
     ] = None,

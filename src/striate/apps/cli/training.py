@@ -82,7 +82,7 @@ def train_command(
     ] = None,
     warmup_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
     smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Label smoothing.")] = None,
-    clip_grad: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    clip_grad: Annotated[float | None, typer.Option(help="Scale gradients down to this norm where they are larger.")] = None,
     monitor: Annotated[
         Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"] | None,
         typer.Option(help="The val measure that chooses the kept epoch, the loss between equals [default: accuracy; of numbers, loss]."),
@@ -146,7 +146,12 @@ def train_command(
     layout: Layout = "auto",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as settings.step_gamma=0.5."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), "
+            "or images.NAME for mean, std, fit and normalization (images.mean=[0.5]).",
+        ),
     ] = None,
     data_dir: DataDir = None,
     download: Download = False,

@@ -23,6 +23,7 @@ from striate.core.files import write_json
 from striate.core.intervals import Interval, Paired, holm, paired_difference, paired_share_difference, share_interval, t_interval
 from striate.core.journal import Journal
 from striate.core.locks import RunLock
+from striate.core.reports import shown_short
 from striate.core.text import Lines, command, in_lines
 from striate.data.batches import Augmentation
 from striate.data.recorded import SplitRecord
@@ -95,6 +96,7 @@ class VariantRow:
     diff: tuple[str, ...]
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class AblateReport:
     """The variants of an ablation, the baseline first."""

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_ticks, panels, plain, png_bytes
@@ -66,6 +67,7 @@ class LesionPoint:
     accuracy: float  # mean over the draws
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class LesionReport:
     """A trained model's accuracy against damage."""

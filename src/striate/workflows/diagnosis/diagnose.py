@@ -18,6 +18,7 @@ from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, read_plain, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.places import check_folder, near
+from striate.core.reports import shown_short
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -73,6 +74,7 @@ class DiagnoseRequest:
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseReport:
     """What is wrong with a run, the gravest first; nothing where `findings` and `data` are empty.

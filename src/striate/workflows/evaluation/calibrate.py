@@ -15,6 +15,7 @@ from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores
 from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_file
+from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.folder import readable_pictures
 from striate.data.listing import subfolders_of
@@ -80,6 +81,7 @@ class Strangers:
     answered: float | None  # share that would still be answered; None: no threshold was asked for
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class CalibrateReport:
     """What was found on the val split, and the file that holds it."""
@@ -245,7 +247,7 @@ def summary(report: CalibrateReport) -> Lines:
         f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
         f"temperature {report.after.temperature:.4f}{_doubt(report.fitted)}",
         f"expected calibration error {report.before.ece:.4f} -> {report.after.ece:.4f}",
-        f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f}",
+        f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f} nats",
     ]
     if report.threshold is not None:
         lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} rightly; the others are {UNKNOWN!r}")

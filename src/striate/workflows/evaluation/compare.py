@@ -13,6 +13,7 @@ from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.insight.measure.classes import Interval
@@ -94,6 +95,7 @@ class Difference:
     answers: tuple[str, ...]
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class CompareReport:
     """Networks side by side, and, for trained ones, where they differ."""

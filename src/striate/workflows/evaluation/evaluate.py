@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.places import check_folder
+from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
@@ -54,6 +55,7 @@ class EvaluateRequest:
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class EvaluateReport(Measures):
     """The measures of a model on a split, and where their pictures and tables lie."""
@@ -209,7 +211,7 @@ def summary(report: EvaluateReport | SegmentReport | TargetReport) -> Lines:
         f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures",
         f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
         f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
-        f"log loss {report.log_loss:.4f}   expected calibration error {report.ece:.4f}",
+        f"log loss {report.log_loss:.4f} nats   expected calibration error {report.ece:.4f}",
         *([f"({OF_SCORES})"] if report.of_scores else []),
         "",
     ]

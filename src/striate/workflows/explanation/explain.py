@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import readable_pictures
@@ -94,6 +95,7 @@ class Explained:
     insertion: dict[str, float]  # method -> area under the curve, the larger the better
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class ExplainReport:
     """What was drawn, and how far it can be trusted."""

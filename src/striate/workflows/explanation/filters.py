@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, shortened, write_atomically
 from striate.core.places import check_file
+from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.decode import decode_image
@@ -75,6 +76,7 @@ class FilterStep:
     deviation: float
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class FilterReport:
     """What was done to a picture."""

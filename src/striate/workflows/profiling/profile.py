@@ -14,6 +14,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.places import check_folder
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines, printable
 from striate.insight.profile.layers import LayerTime, batches, time_layers
@@ -97,6 +98,7 @@ class Measured:
     latencies: list[Latency]
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class ProfileReport:
     """A network's costs; `layers` has one record a row of the table."""

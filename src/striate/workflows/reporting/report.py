@@ -20,6 +20,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.places import check_file, near
+from striate.core.reports import shown_short
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
 from striate.drawing.page import Section, document
@@ -67,6 +68,7 @@ class ReportRequest:
     data_dir: Path | None = None
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
     """The page, what it shows, and what it cannot show and why."""

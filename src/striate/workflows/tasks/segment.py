@@ -16,6 +16,7 @@ from striate.core.errors import UsageError
 from striate.core.files import cannot_write, shortened, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.places import near
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
@@ -39,6 +40,7 @@ MAX_SHOWN = 12  # pictures in one plot
 PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class SegmentReport(SegmentMeasures):
     """The measures of a model on a split, and where their pictures and tables lie."""

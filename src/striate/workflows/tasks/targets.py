@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
@@ -41,6 +42,7 @@ LOSSES: dict[Task, tuple[LossName, ...]] = {
 MONITORED: dict[Task, tuple[MonitorName, ...]] = {"regression": ("loss",), "multilabel": ("accuracy", "loss")}
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class RegressionReport(RegressionMeasures):
     """The measures of estimated numbers on a split, and where their pictures and tables lie."""
@@ -53,6 +55,7 @@ class RegressionReport(RegressionMeasures):
     trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class MultilabelReport(MultilabelMeasures):
     """The measures of sets of labels on a split, and where their tables lie."""
@@ -189,7 +192,7 @@ def summary(report: TargetReport) -> Lines:
         width = max(5, *(len(name) for name in report.labels))
         lines += [
             f"mean average precision {_four(report.mean_average_precision)}",
-            f"macro F1 {_four(report.macro_f1)}   micro F1 {_four(report.micro_f1)}   log loss {report.log_loss:.4f}",
+            f"macro F1 {_four(report.macro_f1)}   micro F1 {_four(report.micro_f1)}   log loss {report.log_loss:.4f} nats",
             f"all labels right {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
             "",
             f"{'label':<{width}}  av. prec.  precision  recall      F1  pictures",

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import InterruptedRun, UsageError
 from striate.core.files import write_atomically, write_json
 from striate.core.intervals import share_interval, t_interval
+from striate.core.reports import shown_short
 from striate.core.tables import latex_table
 from striate.core.text import Lines, command, in_lines
 from striate.data.folds import folds
@@ -63,6 +64,7 @@ class Spread:
     interval: tuple[float, float]  # of the mean, 95 %: of a loss over other trainings, of an accuracy over other pictures too
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class RepeatReport:
     """Mean and deviation over the trainings. Those of folds share training pictures, so their interval is rather too narrow."""

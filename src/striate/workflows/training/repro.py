@@ -13,6 +13,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import RefusedFileError
+from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.records import num_batches
 from striate.engine.checkpoints import CheckpointStore
@@ -43,6 +44,7 @@ class ReproRequest:
     output: Path | None = None  # keep the repeated run here; None: it is thrown away
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class ReproReport:
     """Whether the repeated run is equal to the first, bit for bit."""

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.images import Fit, Normalization
+from striate.core.reports import shown_short
 from striate.core.targets import Task
 from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Policy
@@ -91,13 +92,14 @@ class ValScore:
 class TargetScore(ValScore):
     """The same of numbers, labels or masks, which have measures of their own, and of a training against an attack.
 
-    Of numbers r2, mae, rmse; of labels mean_average_precision, macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of an
-    attack robust_accuracy, under pgd.
+    Of classes macro_f1 or balanced_accuracy, where that is monitored; of numbers r2, mae, rmse; of labels mean_average_precision,
+    macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of an attack robust_accuracy, under pgd.
     """
 
     measures: dict[str, float | None]
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
     """What a training did and where it lies."""
@@ -124,7 +126,7 @@ def summary(report: TrainReport) -> Lines:
     """The report for a person."""
     split = "test" if "test" in report.splits else "val"
     scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
-    words = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items() if value is not None)
+    words = ", ".join(f"{name.replace('_', ' ').replace('f1', 'F1')} {value:.4f}" for name, value in scores.items() if value is not None)
     early = ", stopped early" if report.stopped_early else ""
     length = f"(epoch {report.best_epoch} of {report.epochs}{early}), {report.seconds:.1f} s"
     following = command("striate", "evaluate", Path(report.run), "--split", split)

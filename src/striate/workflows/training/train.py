@@ -17,6 +17,7 @@ from striate.core.places import near
 from striate.core.text import in_lines
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
+from striate.engine.fit import OF_CLASSES
 from striate.engine.processes import Group, joined
 from striate.models.fitting import fit_images
 from striate.models.model import Model, load
@@ -316,7 +317,9 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     if best.val_robust_accuracy is not None:
         return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures={"robust_accuracy": best.val_robust_accuracy})
     if targets is None:
-        return ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
+        monitored = {name: value for name in OF_CLASSES if (value := getattr(best, f"val_{name}")) is not None}
+        score = TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=monitored) if monitored else None
+        return score or ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
     accuracy = None if targets.task == "regression" else best.val_accuracy
     return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(kept_model(plan, folder), plan.val_set))
 
