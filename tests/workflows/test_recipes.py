@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
@@ -12,7 +13,7 @@ from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
-from striate.engine.settings import TrainSettings
+from striate.engine.settings import LossName, TrainSettings
 from striate.models.fitting import default_settings
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
@@ -307,3 +308,14 @@ def test_the_rate_grows_with_the_batch_up_to_all_pictures():
     rates = [default_settings(net, 1_000, batch_size=size).learning_rate for size in (64, 1_000, 100_000)]
 
     assert rates == pytest.approx([0.05, 0.78125, 0.78125])
+
+
+def test_gradients_that_grow_with_the_error_are_clipped_for_sgd():
+    """Least squares behind normalization layers leave the finite numbers at the rates that suit cross-entropy, whose slopes are bounded."""
+    net, plain = LARGE, striate.network("lenet5")
+    clipped = [name for name in get_args(LossName) if default_settings(net, 90, loss=name).max_grad_norm == 1.0]
+    assert clipped == ["squared_hinge", "mse"]
+    assert default_settings(plain, 90, loss="mse").max_grad_norm is None  # AdamW scales them itself
+    assert default_settings(net, 90, loss="mse", max_grad_norm=5.0).max_grad_norm == 5.0
+    of_numbers = settings_for(net, 90, request(), task="regression")
+    assert (of_numbers.loss, of_numbers.max_grad_norm) == ("mse", 1.0)

@@ -36,6 +36,7 @@ SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as th
 PART_SIZE = 512  # pictures of a full batch that are computed at a time
 OWN_RATES = {"gd": 0.1, "lbfgs": 1.0}  # peak learning rates of those that are unlike Adam
 RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of those that are like it
+GROW_AS_SQUARES = ("mse", "squared_hinge")  # losses whose gradient grows with the error
 INIT_IMAGES = 64  # that an initialisation may look at
 ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
 
@@ -64,7 +65,8 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
     With normalization layers: SGD with Nesterov momentum 0.9 and a peak rate of 0.1 a batch of 128, in proportion to the batch, which
     holds no more than there are; 0.02 where hidden dense layers have no normalization, as VGG's have none, whose ReLUs die at 0.1.
     Without: AdamW with a peak rate of 0.005, or of 0.001 from 200,000 parameters on. Both warm up for an epoch and follow a cosine to 0.
-    Gradient descent and L-BFGS have the whole set as their batch.
+    Gradient descent and L-BFGS have the whole set as their batch. The gradients of losses that grow as squares are clipped for SGD, at a
+    norm of 1: at these rates they would leave the finite numbers behind normalization layers, where those of the others stay small.
     """
     if chosen.get("optimizer") in ("gd", "lbfgs"):  # the gradient of the whole set, computed in parts
         chosen.setdefault("batch_size", num_train)
@@ -77,6 +79,8 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
     if optimizer == "sgd":
         chosen.setdefault("learning_rate", (0.1 if bold else 0.02) * min(batch_size, num_train) / 128)
         chosen.setdefault("weight_decay", 5e-4)
+        if chosen.get("loss") in GROW_AS_SQUARES:
+            chosen.setdefault("max_grad_norm", 1.0)
     else:
         of_adam = 5e-3 if network.params < 200_000 else 1e-3
         chosen.setdefault("learning_rate", OWN_RATES[optimizer] if optimizer in OWN_RATES else of_adam * RATES_TO_ADAM.get(optimizer, 1.0))

@@ -146,7 +146,8 @@ def settings_for(
             base = dataclasses.replace(base, smoothing=0.0)
         settings = with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
     else:
-        settings = with_checked_fields(default_settings, network, num_train, **chosen)
+        own = {"loss": "mse"} if task == "regression" else {}
+        settings = with_checked_fields(default_settings, network, num_train, **own | chosen)
     if settings.schedule in OWN_RISE and "warmup_epochs" not in chosen:
         settings = dataclasses.replace(settings, warmup_epochs=0.0)
     return settings

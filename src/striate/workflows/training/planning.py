@@ -229,9 +229,9 @@ def chosen(plan: Plan, folder: Path) -> Lines:
     count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
     length = f"{count:,} {unit}{'s' if count != 1 else ''}, batch {settings.batch_size}"
     loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""
-    schedule = (
-        f"{settings.optimizer}, learning rate {settings.learning_rate:g} ({settings.schedule}), weight decay {settings.weight_decay:g}"
-    )
+    clip = f", gradients clipped at {settings.max_grad_norm:g}" if settings.max_grad_norm is not None else ""
+    rate = f"learning rate {settings.learning_rate:g} ({settings.schedule})"
+    schedule = f"{settings.optimizer}, {rate}, weight decay {settings.weight_decay:g}{clip}"
     return in_lines(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
