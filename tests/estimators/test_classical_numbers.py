@@ -7,7 +7,8 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.svm import LinearSVC
 
-from striate.core.errors import DataError
+from striate import estimators
+from striate.core.errors import DataError, NumericError
 from striate.estimators import (
     ART1,
     FuzzyART,
@@ -223,3 +224,40 @@ def test_states_that_are_no_signs_are_refused_by_all_that_take_them():
     for call in (net.predict, net.energy, net.partial_fit):
         with pytest.raises(DataError, match="X must hold -1 and 1 only, or 0 and 1 only, got 2"):
             call([[2, -1, 1]])
+
+
+# ---- answers and gaps
+
+TABLE = np.random.default_rng(0).random((24, 6))
+CLASSES = np.arange(24) % 3
+ANSWERING = {
+    "linear": (estimators.LinearRegression(), 3 * TABLE[:, 0]),
+    "softmax": (estimators.SoftmaxRegression(C=1e6), CLASSES),
+    "perceptron": (estimators.Perceptron(), TABLE[:, 0] > 0.5),
+    "adaline": (estimators.Adaline(), CLASSES % 2),
+    "hebb": (estimators.Hebb(), 3 * TABLE[:, 0]),
+    "competitive": (estimators.CompetitiveLearning(2), None),
+    "som": (estimators.SelfOrganizingMap(rows=2, columns=2), None),
+    "hopfield": (estimators.ModernHopfield(), None),
+    "gan": (estimators.GAN(max_iter=1), None),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_an_answer_that_leaves_the_finite_numbers_is_no_answer(name):
+    """Sums and distances of numbers near the largest overflow; a class, a winner or a number of NaN would be made up."""
+    estimator, y = ANSWERING[name]
+    estimator.fit(TABLE, y)
+    answer = getattr(estimator, "predict" if hasattr(estimator, "predict") else "discriminate")
+    answer(TABLE[:2])
+    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"X\[1\]: the answer is NaN or Inf.*too large for what was fitted"):
+        answer(np.stack([TABLE[0], np.tile([1.7e308, 1.7e308, -1.7e308], 2)]))
+
+
+def test_masked_values_are_refused_by_estimators_of_tables():
+    masked = np.ma.masked_array(TABLE, TABLE > 0.9)
+    for X, y, field in ((masked, CLASSES, "X"), (TABLE, np.ma.masked_array(CLASSES, CLASSES == 1), "y")):
+        with pytest.raises(DataError, match=f"{field} is a masked array"):
+            estimators.Hebb().fit(X, y)
+    with pytest.raises(DataError, match="X is a masked array"):
+        estimators.Hebb().fit(TABLE, CLASSES).predict(masked)

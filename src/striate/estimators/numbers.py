@@ -1,20 +1,34 @@
-"""Numbers as estimators without scikit-learn's checks take them."""
+"""Numbers as estimators take them, beside scikit-learn's checks, and as they give them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import validate_data as validated_by_scikit_learn
 
-from striate.core.errors import DataError
+from striate.core.errors import DataError, NumericError
+from striate.data.ranges import refuse_masked
+
+
+def validate_data(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """What scikit-learn's function of this name gives, which drops a mask without a word.
+
+    Raises:
+        DataError: X or y is a masked array, and some of its values are masked.
+    """
+    for name, values in zip("Xy", (X, *y), strict=False):
+        refuse_masked(values, name)
+    return validated_by_scikit_learn(estimator, X, *y, **options)
 
 
 def real_numbers(name: str, X: Any) -> np.ndarray:
     """X as float64, of any shape.
 
     Raises:
-        DataError: X holds text or complex numbers, or rows of different lengths.
+        DataError: X holds text or complex numbers, rows of different lengths, or masked values.
     """
+    refuse_masked(X, name)
     try:
         array = np.asarray(X)
         if array.dtype.kind == "c":
@@ -24,3 +38,17 @@ def real_numbers(name: str, X: Any) -> np.ndarray:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{name} must hold numbers, in rows of one length: {error}", "Look for texts, gaps and short rows.") from None
+
+
+def finite_answers(answers: np.ndarray, name: str = "X") -> np.ndarray:
+    """The numbers (N, ...) that a fitted estimator computed from the rows of X.
+
+    Raises:
+        NumericError: one is NaN or Inf; names the row.
+    """
+    bad = np.flatnonzero(~np.isfinite(answers.reshape(len(answers), -1)).all(1))
+    if len(bad):
+        more = f", as for {len(bad) - 1:,} rows more" if len(bad) > 1 else ""
+        message = f"{name}[{bad[0]}]: the answer is NaN or Inf{more}: its numbers are too large for what was fitted"
+        raise NumericError(message, "Look for a wrong unit, and scale X as what was fitted.")
+    return answers

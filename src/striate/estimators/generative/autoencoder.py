@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +21,7 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_counts, check_numbers, check_rate, sizes_of
 from striate.estimators.described import dense, descend, packed, unpacked
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.models.threads import threads_for
@@ -137,7 +138,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         with torch.no_grad():
             seen = torch.from_numpy(self._shaped((self._rows(X) - self.mean_) / self.scale_))
             codes: np.ndarray = encoder(seen).flatten(1).numpy()
-        return codes
+        return finite_answers(codes)
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
         """What the decoder makes of codes (N, n_components): samples shaped as those that were fitted, float64.
@@ -155,7 +156,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         if len(self.shape_) > 1:
             answer = np.moveaxis(answer, 1, -1)  # (N, H, W, C)
         samples: np.ndarray = (answer.reshape(len(codes), -1) * self.scale_ + self.mean_).reshape(-1, *self.shape_)
-        return samples
+        return finite_answers(samples, "codes")
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Each sample, rebuilt from its code; where there was `noise` in training, cleaned by that."""

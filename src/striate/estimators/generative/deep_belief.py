@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +25,7 @@ from striate.core.seeds import mixed
 from striate.core.settings import check_counts, check_numbers, sizes_of
 from striate.estimators.generative.contrastive import GAUSSIAN_SHARE, Contrast, Machine, drawn_, first_machine, no_shares, require_shares
 from striate.estimators.labels import classes_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -256,7 +257,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if not self.n_iter_:
             return self.machine_proba(X)
         layers = [(torch.from_numpy(w).double(), torch.from_numpy(b).double()) for w, b in zip(self.coefs_, self.intercepts_, strict=True)]
-        return logits(layers, self._visibles(X)).softmax(1).numpy()
+        return finite_answers(logits(layers, self._visibles(X)).softmax(1).numpy())
 
     def machine_proba(self, X: Any) -> np.ndarray:
         """P(label | x) of the topmost machine, from its free energy with each label: (N, K)."""
@@ -267,7 +268,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         num_labels = len(self.classes_)
         inputs = torch.addmm(top.hidden, x, top.weights[:, :-num_labels].t())  # (N, H), without the labels' share
         columns = [F.softplus(inputs + top.weights[:, place]).sum(1) + top.visible[place] for place in range(-num_labels, 0)]
-        return torch.stack(columns, 1).softmax(1).numpy()
+        return finite_answers(torch.stack(columns, 1).softmax(1).numpy())
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from striate.core.devices import choose_device
@@ -23,6 +23,7 @@ from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_betas, check_counts, check_numbers, check_rate, sizes_of
 from striate.estimators.described import dense, packed, unpacked
 from striate.estimators.generative.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.models.threads import threads_for
@@ -203,8 +204,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         rows = (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) / self.scale_
         with torch.no_grad():
             logits = unpacked("discriminator_", self.discriminator_).double()(torch.from_numpy(rows))
-        shares: np.ndarray = logits.sigmoid().flatten().numpy()
-        return shares
+        return finite_answers(logits.sigmoid().flatten().numpy())
 
     def diagnose(self, X: Any, *, num_modes: int = 8, num_samples: int = 2000, random_state: Any = None) -> CollapseReport:
         """Whether samples cover all modes of X, found by k-means, and whether the discriminator is in balance with the generator.

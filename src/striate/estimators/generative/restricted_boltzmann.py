@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,7 +33,7 @@ from striate.estimators.generative.contrastive import (
     no_shares,
     require_shares,
 )
-from striate.estimators.numbers import real_numbers
+from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -224,7 +224,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def transform(self, X: Any) -> np.ndarray:
         """p(h = 1 | v) of each row of X: (N, hidden)."""
         machine, v = self._visibles(X)
-        return machine.hidden_means(v).numpy()
+        return finite_answers(machine.hidden_means(v).numpy())
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The expected visibles for hidden states or shares X (N, hidden), as the data has them: (N, n)."""
@@ -237,7 +237,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def free_energy(self, X: Any) -> np.ndarray:
         """F of each row of X: (N,). log p(v) is -F less log Z."""
         machine, v = self._visibles(X)
-        return machine.free_energy(v).numpy()
+        return finite_answers(machine.free_energy(v).numpy())
 
     def gibbs(self, X: Any) -> np.ndarray:
         """One draw of all hidden units from X (N, n), and one of all visibles from those: (N, n)."""

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_counts, check_rate, sizes_of
 from striate.estimators.described import dense, descend, packed, unpacked
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.models.threads import threads_for
@@ -172,7 +173,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         """q(z|x) of each row: its means and its deviations, (N, n_components) float64 each."""
         with torch.no_grad():
             mean, log_variance = self._encoded(self._rows(X))
-        return mean.numpy(), (0.5 * log_variance).exp().numpy()
+        return finite_answers(mean.numpy()), finite_answers((0.5 * log_variance).exp().numpy())
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
         """The mean of p(x|z) of each row of codes (N, n_components): (N, n) float64, in the units of X.

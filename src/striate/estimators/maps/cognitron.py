@@ -14,12 +14,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, sizes_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -130,7 +131,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def transform(self, X: Any) -> np.ndarray:
         """The C-cells of the last stage (N, features), each from 0 to below 1."""
         last = self.layers(X)[-1]
-        return last.reshape(len(last), -1)
+        return finite_answers(last.reshape(len(last), -1))
 
     def _check(self) -> None:
         if not sizes_of("planes", self.planes):

@@ -12,10 +12,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -94,5 +95,7 @@ class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[m
     def predict(self, X: Any) -> np.ndarray:
         """The winner of each row."""
         check_is_fitted(self)
-        winners: np.ndarray = pairwise_distances_argmin(validate_data(self, X, dtype=np.float64, reset=False), self.cluster_centers_)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        finite_answers(np.square(X).sum(1))  # of a distance that is infinite to all of them, the first would win
+        winners: np.ndarray = pairwise_distances_argmin(X, self.cluster_centers_)
         return winners

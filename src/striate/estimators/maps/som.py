@@ -11,10 +11,11 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import pairwise_distances
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -208,6 +209,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
     def _checked(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         checked: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
+        finite_answers(np.square(checked).sum(1))  # of a distance that is infinite to all units, the first would win
         return checked
 
     @property

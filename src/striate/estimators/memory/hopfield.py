@@ -12,11 +12,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers
-from striate.estimators.numbers import real_numbers
+from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -206,7 +206,7 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
         for _ in range(self.max_iter):
             scores = self.beta * states @ self.patterns_.T
             shares = np.exp(scores - scores.max(1, keepdims=True))
-            states = shares / shares.sum(1, keepdims=True) @ self.patterns_
+            states = finite_answers(shares / shares.sum(1, keepdims=True) @ self.patterns_)
         return states
 
 

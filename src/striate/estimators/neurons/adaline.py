@@ -10,11 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import NumericError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate
 from striate.estimators.labels import classes_of, outputs_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -134,7 +135,7 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         """The linear outputs: (N,) for two classes, else (N, K)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        sums: np.ndarray = X @ self.coef_.T + self.intercept_
+        sums = finite_answers(X @ self.coef_.T + self.intercept_)
         return sums[:, 0] if len(self.classes_) == 2 else sums
 
     def predict(self, X: Any) -> np.ndarray:

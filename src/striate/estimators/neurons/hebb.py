@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, MultiOutputMixin, RegressorMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -65,8 +66,7 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
     def predict(self, X: Any) -> np.ndarray:
         """The associated y of each row: (N,) or (N, k)."""
         check_is_fitted(self)
-        answers: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T
-        return answers
+        return finite_answers(validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -154,8 +154,7 @@ class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def transform(self, X: Any) -> np.ndarray:
         """The outputs (N, n_components)."""
         check_is_fitted(self)
-        outputs: np.ndarray = (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) @ self.components_.T
-        return outputs
+        return finite_answers((validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) @ self.components_.T)
 
     @property
     def _n_features_out(self) -> int:

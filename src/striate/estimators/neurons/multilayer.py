@@ -16,12 +16,12 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate, sizes_of
 from striate.estimators.labels import classes_of, outputs_of
-from striate.estimators.numbers import real_numbers
+from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -295,7 +295,7 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
     def predict_proba(self, X: Any) -> np.ndarray:
         """The share of each class (N, K); with "mse", outputs divided by their sum."""
         check_is_fitted(self)
-        answer = self._outputs(validate_data(self, X, dtype=np.float64, reset=False))[-1]
+        answer = self._answer(X)
         if answer.shape[1] == 1:
             return np.hstack([1 - answer, answer])
         shares: np.ndarray = answer / np.maximum(answer.sum(1, keepdims=True), np.finfo(float).tiny)
@@ -304,4 +304,8 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
     def predict(self, X: Any) -> np.ndarray:
         """The label of each row."""
         check_is_fitted(self)
-        return self._labels(self._outputs(validate_data(self, X, dtype=np.float64, reset=False))[-1])
+        return self._labels(self._answer(X))
+
+    def _answer(self, X: Any) -> np.ndarray:
+        """The outputs of the last layer for each row (N, outputs)."""
+        return finite_answers(self._outputs(validate_data(self, X, dtype=np.float64, reset=False))[-1])

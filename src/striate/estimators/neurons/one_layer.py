@@ -13,11 +13,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers
 from striate.estimators.labels import classes_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 
 
@@ -89,8 +90,7 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
     def predict(self, X: Any) -> np.ndarray:
         """The numbers: (N,) or (N, k)."""
         check_is_fitted(self)
-        numbers: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T + self.intercept_
-        return numbers
+        return finite_answers(validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T + self.intercept_)
 
 
 class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
@@ -157,8 +157,7 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        logits: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T + self.intercept_
-        return logits
+        return finite_answers(validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T + self.intercept_)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row."""

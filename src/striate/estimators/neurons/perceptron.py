@@ -12,10 +12,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.settings import check_counts, check_rate
 from striate.estimators.labels import classes_of, outputs_of
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -124,7 +125,7 @@ class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """The weighted sums: (N,) for two classes, else (N, K)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        sums: np.ndarray = X @ self.coef_.T + self.intercept_
+        sums = finite_answers(X @ self.coef_.T + self.intercept_)
         return sums[:, 0] if len(self.classes_) == 2 else sums
 
     def predict(self, X: Any) -> np.ndarray:

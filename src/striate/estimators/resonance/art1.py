@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, UsageError
 from striate.core.settings import check_counts, check_numbers
+from striate.estimators.numbers import validate_data
 from striate.estimators.persistence import Saved
 
 

@@ -11,9 +11,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
+from striate.estimators.numbers import validate_data
 from striate.estimators.resonance.art1 import resonating
 from striate.estimators.resonance.fuzzy_art import FuzzySystem
 

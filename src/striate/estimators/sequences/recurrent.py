@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -24,6 +24,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, check_limit, check_numbers, check_rate
+from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.sequences.padded import Padded, as_sequences, check_magnitude, is_table
@@ -208,7 +209,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
             yield lengths.numpy(), found.cpu().numpy()
 
     def _outputs(self, X: Any) -> np.ndarray:
-        return np.concatenate([outputs for _, outputs in self._run(X)])
+        return finite_answers(np.concatenate([outputs for _, outputs in self._run(X)]))
 
 
 class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[misc]  # scikit-learn carries no types
