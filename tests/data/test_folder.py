@@ -395,3 +395,18 @@ def test_white_drawings_on_transparent_ground_are_put_on_black_and_it_is_said(tm
     images = source.read("train").images
     assert images[0, 0, 0, 0] == 0 and images[0, 1, 2, 0] == 255  # a white bar on black
     assert images[3, 0, 0, 0] == 255 and images[3, 1, 2, 0] == 0  # a black one on white
+
+
+@pytest.mark.parametrize("ending", ["gif", "tiff", "png", "webp"])
+def test_pictures_with_several_frames_are_said(ending: str, tmp_path: Path):
+    """Of an animation and of a scan of several pages the first is read; one frame is not spoken of."""
+    frames = [Image.fromarray(np.full((8, 9, 3), 80 * k, np.uint8)) for k in range(3)]
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        frames[0].save(tmp_path / name / f"one.{ending}")
+    frames[2].save(tmp_path / "cat" / f"many.{ending}", save_all=True, append_images=frames[:2])
+    said: list[str] = []
+    source = open_data(tmp_path, say=said.append)
+    several = tmp_path / "cat" / f"many.{ending}"
+    assert said == [f"1 file with several frames or pages, of which the first is read: {several}"]
+    assert int(source.read("train").images[0].max()) == pytest.approx(160, abs=3)

@@ -188,3 +188,14 @@ def test_splits_inside_images_and_masks_stop(make_folder: MakeFolder):
 def test_a_stated_split_must_be_there(make_folder: MakeFolder):
     with pytest.raises(DataError, match="no folder is called train"):
         open_data(make_folder(below("a", "b")), layout="splits")
+
+
+def test_folds_that_hold_splits_are_told_to_be_named_one_at_a_time(make_folder: MakeFolder):
+    """Their splits moved outside would make classes of the folds."""
+    files = [f"fold_{k}/{split}/{name}/1.png" for k in (0, 1) for split in ("train", "val") for name in ("cat", "dog")]
+    root = make_folder(dict.fromkeys(files))
+    assert (
+        refused(root).remedy
+        == f"Name one of them as the data: {root / 'fold_0'}; or say that all of it is to be read as one: `layout='classes'`."
+    )
+    assert open_data(root / "fold_0").classes == ("cat", "dog")

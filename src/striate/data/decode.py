@@ -63,6 +63,7 @@ class PictureHeader(NamedTuple):
     width: int
     channels: int  # 1 for a grey picture, else 3
     transparent: bool = False  # pixels may be
+    frames: bool = False  # there are several, of which the first is read
 
 
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
@@ -117,7 +118,14 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
             turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns TIFF itself
         if turned:
             height, width = width, height
-        return PictureHeader(height, width, channels, transparent)
+        return PictureHeader(height, width, channels, transparent, _has_frames(image))
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Whether an open picture is animated or has several pages; phones keep other things behind a JPEG file's first."""
+    with contextlib.suppress(OSError, EOFError, SyntaxError, ValueError, struct.error):  # damage behind the first frame
+        return image.format in ("GIF", "PNG", "TIFF", "WEBP") and bool(getattr(image, "is_animated", False))
+    return False
 
 
 def ground_of_file(path: str | PathLike[str]) -> Ground:

@@ -73,6 +73,8 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
         notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
 
     notes += notes_on_ground([path for path, header in headers.items() if header.transparent])
+    if several := [path for path, header in headers.items() if header.frames]:
+        notes.append(f"{count_of(several)} with several frames or pages, of which the first is read: {some(several)}")
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     parts: dict[str, Callable[[], Part]] = {}

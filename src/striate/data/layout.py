@@ -200,11 +200,13 @@ def refuse_splits_in_classes(splits: Mapping[str, Path]) -> None:
         ]
         if found:
             one = found[0]
+            outside = f"Put the splits outside: {folder / one.name / one.parent.name}/"
+            if subfolders_of(one):  # of folds, each with splits of its own
+                outside = f"Name one of them as the data: {one.parent}"
             raise DataError(
                 f"{folder}: looks like splits in folders of classes ({some([f'{path.parent.name}/{path.name}/' for path in found])}), "
                 "which would be read as one",
-                f"Put the splits outside: {folder / one.name / one.parent.name}/; or say that all of it is to be read as one: "
-                "`layout='classes'`.",
+                f"{outside}; or say that all of it is to be read as one: `layout='classes'`.",
             )
 
 
