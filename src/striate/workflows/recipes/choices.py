@@ -260,7 +260,7 @@ def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[s
             raise UnknownNameError("group of `set`", head, GROUPS, f"The groups are {', '.join(GROUPS)}.")
         if head == group:
             if name not in known:
-                raise UnknownNameError(f"name of {group} in `set`", name, known, f"Known: {', '.join(known)}.")
+                raise UnknownNameError(f"name in `set` {group}", name, known, f"Known: {', '.join(known)}.")
             found[name] = value
     return found
 
@@ -278,7 +278,7 @@ def with_image_settings(request: TrainRequest) -> TrainRequest:
     given = given_statistics(request)
     if given and request.normalization not in (None, "dataset"):
         remedy = f"Leave it out, or take `normalization='dataset'` in place of {request.normalization}."
-        raise UsageError(f"images.{next(iter(given))} of `set`: has no effect, as each picture is normalized by itself", remedy)
+        raise UsageError(f"`set` images.{next(iter(given))}: has no effect, as each picture is normalized by itself", remedy)
     return request
 
 
@@ -293,12 +293,10 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
     for name, values in given.items():
         if not all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 for value in values):
             remedy = f"For example `set={{'images.{name}': [0.485, 0.456, 0.406]}}`; values of 0 to 255 are divided by 255."
-            raise UsageError(
-                f"images.{name} of `set`: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy
-            )
+            raise UsageError(f"`set` images.{name}: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy)
         if channels is not None and len(values) not in (1, channels):
             few = f"{channels} channel{'' if channels == 1 else 's'}"
-            raise UsageError(f"images.{name} of `set`: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
+            raise UsageError(f"`set` images.{name}: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
     return {name: tuple(map(float, values)) * ((channels or 1) if len(values) == 1 else 1) for name, values in given.items()}
 
 
