@@ -496,6 +496,18 @@ def test_networks_of_a_pattern_are_alone_described(run_striate, monkeypatch):
     assert [line.split()[0] for line in out.splitlines()] == ["network", "vgg11", "vgg13"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a folder that is in use stays there")
+def test_a_command_in_a_folder_that_was_removed_says_so(run_striate, tmp_path, monkeypatch):
+    """There, a library of torch would end the process with words of its own."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    code, _, err = run_striate("show", "lenet5")
+
+    assert (code, err.splitlines()[0]) == (4, "error: the folder that this command was started in is gone")
+
+
 def test_a_folder_that_is_no_run_is_named_with_what_to_do(run_striate, tmp_path):
     code, _, err = run_striate("diagnose", tmp_path)
 

@@ -131,6 +131,16 @@ def test_a_damaged_picture_of_a_folder_is_named_with_a_remedy_that_the_verb_has(
     assert "skip_" not in str(caught.value)
 
 
+def test_a_file_in_place_of_the_output_is_told_before_the_pictures_are_read(run, tmp_path):
+    (tmp_path / "file").touch()
+    said = []
+
+    for output in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(EnvironmentFault, match=r"cannot write: .*file is not a folder"):
+            explain(ExplainRequest(run=run, output=output), say=said.append)
+    assert said == []
+
+
 def test_the_layout_by_t_sne_is_drawn_and_umap_where_it_is_not_installed_is_refused_before_the_work(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

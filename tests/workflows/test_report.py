@@ -243,7 +243,7 @@ def test_a_picture_of_another_verb_that_is_none_is_refused(run: Path, tmp_path: 
     if what == "pipe":
         os.mkfifo(picture)
     elif what in ("device", "broken link"):
-        picture.symlink_to("/dev/zero" if what == "device" else "/gone")
+        picture.symlink_to("/dev/zero" if what == "device" else tmp_path / "nowhere")
     else:
         picture.write_text("no picture")
         os.truncate(picture, 10 if what == "text" else 70 * 10**9)

@@ -11,6 +11,7 @@ import gc
 import logging
 import sys
 from functools import partial
+from pathlib import Path
 
 import typer
 
@@ -46,6 +47,22 @@ def quiet_matplotlib() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
+def refuse_lost_folder() -> None:
+    """Refuse to work in a folder that was removed: names lead nowhere there, and a library of torch ends the process.
+
+    Raises:
+        EnvironmentFault: it was.
+    """
+    from striate.core.errors import EnvironmentFault
+
+    try:
+        Path.cwd()
+    except OSError:
+        raise EnvironmentFault(
+            "the folder that this command was started in is gone", "Change to one that is there, and start again."
+        ) from None
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     from striate.core.devices import spare_threads, wait_briefly
@@ -60,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in words
     try:
+        refuse_lost_folder()
         with memory_in_words(MORE_MEMORY):
             code = app(words, standalone_mode=False, prog_name="striate")
         if code == TYPERS_INTERRUPT:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
@@ -131,7 +132,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
         DataError: no pictures, or one that cannot be read; names it.
         RefusedFileError: the model file is damaged or not a model.
-        EnvironmentFault: UMAP is asked for and not installed.
+        EnvironmentFault: UMAP is asked for and not installed, or the output cannot be written.
     """
     every = "all" in request.methods
     left_out = _not_installed(request, every)  # before the work
@@ -139,6 +140,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     if labels_pixels(model) or model.targets is not None:
         raise UsageError("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
     run = None if isinstance(request.run, Model) else Path(request.run)
+    check_folder(request.output or (run / "report" if run is not None and run.is_dir() else None))
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: _split(request, model, say))
