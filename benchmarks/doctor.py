@@ -125,7 +125,7 @@ def judged(case: Case, folder: Path) -> Judged:
     said = [line["kind"] for line in journal if line["event"] == "finding"]
     if any(line["event"] == "diverged" for line in journal):
         said.append("not_finite")
-    report = diagnose(DiagnoseRequest(run=run, batches=3, output=folder / "diagnosis"), draw_all=False)
+    report = diagnose(DiagnoseRequest(run=run, batches=3, output=folder / "diagnosis"))
     brought = [kind for finding in report.findings for kind in finding.consequences]
     return Judged(case, said, [finding.kind for finding in report.findings], brought, [one.kind for one in report.withdrawn])
 

@@ -41,7 +41,7 @@ from striate.workflows.attack import Resistance, curves_of, fooled_examples, siz
 from striate.workflows.diagnosis.evidence import gradient_evidence, shares_evidence
 from striate.workflows.evaluation.calibrate import Worth
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.explanation.views import Subject, draw_view
+from striate.workflows.explanation.views import Viewed, draw_view
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.tasks.overlays import overlays_picture
 from striate.workflows.tasks.scatter import scatter_picture
@@ -174,7 +174,7 @@ def lesion(blocks: int, *, long: bool = False) -> bytes:
 
 
 @functools.cache
-def subject(channels: int, num_classes: int, *, long: bool = False) -> tuple[Subject, Any, torch.Tensor]:
+def subject(channels: int, num_classes: int, *, long: bool = False) -> tuple[Viewed, Any, torch.Tensor]:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(1, channels, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
@@ -186,7 +186,7 @@ def subject(channels: int, num_classes: int, *, long: bool = False) -> tuple[Sub
     paths = tuple(f"{k}.png" for k in range(count))
     split = SimpleNamespace(images=images, labels=np.arange(count) % num_classes, classes=told, paths=paths)
     split = type("Split", (SimpleNamespace,), {"__len__": lambda self: len(self.images)})(**vars(split))
-    return Subject(told, network.eval(), "1", list(paths), inputs, images, lambda x: x, seed=0), split, inputs
+    return Viewed(told, network.eval(), "1", list(paths), inputs, images, lambda x: x, seed=0), split, inputs
 
 
 def view(kind: str, file: int, channels: int, num_classes: int, *, long: bool = False) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.errors import UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
-from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -25,11 +23,8 @@ from striate.drawing.style import beside, curve, drawing, look, panels, plain, p
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.models.model import Model
-from striate.models.segmenter import labels_pixels
 from striate.workflows.effort import Follow, Passes, counted, estimate, passes_of, seconds_of_passes, time_in_words
-from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import LabelledRequest, open_model, read_split
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
@@ -46,11 +41,9 @@ WORSENED = 4  # shown at every angle and severity
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class AttackRequest:
+class AttackRequest(LabelledRequest):
     """Which model is attacked how, on which pictures."""
 
-    run: Any  # a run folder, a .safetensors file, or a Model
-    data: Any = None  # the run's own data by default
     attacks: tuple[Attack, ...] = Field(default=("fgsm", "pgd", "noise", "rotation"), min_length=1)
     norm: Literal["linf", "l2"] = "linf"  # of fgsm, pgd and noise; deepfool and cw are of L2
     epsilons: tuple[float, ...] | None = None  # in units of a pixel's range, 0 to 1
@@ -61,12 +54,7 @@ class AttackRequest:
     num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
     seed: int = 0
     batch_size: int = Field(default=128, ge=1)
-    device: str = "auto"
     output: Path | None = None  # RUN/report/attack by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,26 +109,11 @@ def attack(
         UsageError: no data is named and the model's run does not tell, or the model gives no single class.
         RefusedFileError: the model file is damaged or not a model.
     """
-    model = model_of(request.run, device=request.device, module=request.module)
-    if labels_pixels(model) or model.targets is not None:
-        raise UsageError("only a model that gives one class a picture can be attacked", "Train one with `task='classify'`.")
-    run = None if isinstance(request.run, Model) else Path(request.run)
-    output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
-    check_folder(output)
-    verb = f"attack {run if run is not None else 'MODEL'}"
-    labelled = open_labelled(
-        model,
-        run,
-        request.data,
-        verb=verb,
-        data_dir=request.data_dir,
-        download=request.download,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
-    pictures, source = labelled.read(request.split, say), labelled.source
-    if pictures.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "attack", pictures), say)
+    subject = open_model(request.run, device=request.device, module=request.module)
+    model = subject.classifier("only a model that gives one class a picture can be attacked", "Train one with `task='classify'`.")
+    output = subject.report_folder("attack", request.output)
+    labelled = subject.open_data(request, f"attack {subject.where}", say)
+    pictures, _ = read_split(labelled, request.split, "attack", say)
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
@@ -156,8 +129,8 @@ def attack(
             if picture is not None:
                 drawings[f"{result.attack}.png"] = picture
     report = AttackReport(
-        model=str(run) if run is not None else model.network.name,
-        data=source.name,
+        model=subject.name,
+        data=labelled.source.name,
         split=pictures.split,
         num_images=len(shown),
         accuracy=clean,

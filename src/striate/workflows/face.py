@@ -36,7 +36,7 @@ from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import open_model
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
 from striate.workflows.training.repeat import RepeatReport, RepeatRequest
@@ -113,7 +113,7 @@ def predict(
     """
     from striate.data.folder import readable_pictures
 
-    loaded = model_of(model, device="cpu", module=module)
+    loaded = open_model(model, device="cpu", module=module).trained
     if isinstance(pictures, str | PathLike):
         pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=6))
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)

@@ -16,7 +16,7 @@ from striate.models.estimates import Estimates
 from striate.models.model import Prediction, Predictions
 from striate.models.segmenter import Segmentations, labels_pixels
 from striate.workflows.runs.behind import say_edits
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import open_model
 from striate.workflows.tasks.segment import predict_masks
 
 MAX_PICTURES_IN_PLOT = 36
@@ -50,7 +50,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
 
     check_file(request.plot, "plot", (".png",))
     check_folder(request.output)
-    model = model_of(request.run, device=request.device, module=request.module)
+    model = open_model(request.run, device=request.device, module=request.module).trained
     say_edits(request.run, model, say)
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
     if labels_pixels(model):

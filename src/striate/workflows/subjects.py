@@ -1,28 +1,77 @@
-"""What a verb is given to look at: a catalogue name, a Network, a run, a model file, a Model, or the user's own module."""
+"""The one door to what a verb looks at: a run, a model file, a Model, a catalogue name, a Network, or the user's own module."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+from pydantic import ConfigDict
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
+from striate.core.places import check_folder
+from striate.data.layout import Layout
 from striate.models.model import MODEL_NAME, Model, load
+from striate.models.segmenter import labels_pixels
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
 from striate.networks.network import Network
+from striate.workflows.evaluation.openings import count_opening, say_opening
+from striate.workflows.evaluation.reading import LOOKED_AT, Labelled, open_labelled
+from striate.workflows.runs.behind import run_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
+    from striate.data.records import ImageSet
 
-class Subject(NamedTuple):
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class DataRequest:
+    """The labelled pictures that a verb lets trained models answer."""
+
+    data: Any = None  # the run's own data by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
+    layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
+    data_dir: Path | None = None
+    download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class LabelledRequest(DataRequest):
+    """A trained model, and the labelled pictures that it answers."""
+
+    run: Any  # a run folder, a .safetensors file, or a Model
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
     """A network with what is known of it."""
 
-    name: str
+    name: str  # as reports have it: the path of the run or the file, or the network's name
     network: Network
-    model: Model | None  # trained, where it came from a run, a model file or a Model; not of a module of the user's own that is not at hand
+    model: Model | None = None  # trained, where it came from a run, a model file or a Model, and its module is at hand
+    path: Path | None = None  # of the run folder or the model file
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder that it comes from: the path itself, or the folder of the model file."""
+        return run_of(self.path) if self.path is not None else None
+
+    @property
+    def trained(self) -> Model:
+        """The model of a subject that was opened as a trained one."""
+        if self.model is None:
+            raise UsageError(f"{self.name}: is not trained", "Give a run folder or a model file.")
+        return self.model
 
     def module(self) -> nn.Module:
         """The torch module, (N, C, H, W) float to logits: the trained one, or one with fresh weights, random numbers left alone."""
@@ -33,8 +82,48 @@ class Subject(NamedTuple):
         with torch.random.fork_rng(devices=[]):
             return self.network.build()
 
+    def classifier(self, complaint: str, remedy: str) -> Model:
+        """The model, where it gives one class a picture.
 
-def model_of(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Model:
+        Raises:
+            UsageError: it gives something else; says `complaint` and `remedy`.
+        """
+        if self.trained.targets is not None or labels_pixels(self.trained):
+            raise UsageError(complaint, remedy)
+        return self.trained
+
+    def report_folder(self, name: str, asked: Path | None) -> Path | None:
+        """Where a verb leaves its tables and pictures: in `asked`, else RUN/report/NAME, else nowhere; checked before the work.
+
+        Raises:
+            UsageError: a file is in the way.
+            EnvironmentFault: it cannot be written.
+        """
+        output = asked or (self.path / "report" / name if self.path is not None and self.path.is_dir() else None)
+        check_folder(output)
+        return output
+
+    @property
+    def where(self) -> str:
+        """How a person names it in a command."""
+        return str(self.path or "MODEL")
+
+    def open_data(self, request: DataRequest, command: str, say: Callable[[str], None]) -> Labelled:
+        """The data that the request names, or that of the run, opened; errors name the command. Raises as `open_labelled`."""
+        return open_labelled(
+            self.trained,
+            self.path,
+            request.data,
+            verb=command,
+            data_dir=request.data_dir,
+            download=request.download,
+            skip_unreadable=request.skip_unreadable,
+            layout=request.layout,
+            say=say,
+        )
+
+
+def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Subject:
     """The trained model that a verb is given: of a run folder or a model file, or a Model as it is.
 
     Args:
@@ -49,11 +138,12 @@ def model_of(source: Any, *, device: str = "auto", module: nn.Module | None = No
     if isinstance(source, Model):
         if module is not None:
             raise UsageError("module: a Model has its module", "Leave module= out, or name the run folder.")
-        return source
-    return load(source, device=str(choose_device(device)), module=module)
+        return Subject(name=source.network.name, network=source.network, model=source)
+    model = load(source, device=str(choose_device(device)), module=module)
+    return Subject(name=str(source), network=model.network, model=model, path=Path(source))
 
 
-def subject(
+def open_subject(
     source: Any,
     num_classes: int | None = None,
     in_channels: int | None = None,
@@ -61,7 +151,7 @@ def subject(
     *,
     module: nn.Module | None = None,
 ) -> Subject:
-    """The network that `source` means; the numbers change one of the catalogue, and `module` is that of a run that needs one.
+    """What `source` means, trained or not; the numbers change a network of the catalogue, and `module` is that of a run that needs one.
 
     Raises:
         UnknownNameError: no such file or folder, and no such name in the catalogue.
@@ -75,22 +165,22 @@ def subject(
             raise UsageError(f"a {type(source).__name__} does not tell the size of its input", "Give input_size=, such as 32.")
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         network = own_network(source, (in_channels or channels_of(source) or 3, *size))
-        return Subject(network.name, network, None)
+        return Subject(name=network.name, network=network)
     is_path = _is_path(source)
     if isinstance(source, str) and not is_path:
         network = catalogue_network(source, num_classes, in_channels, input_size)
-        return Subject(network.name, network, None)
+        return Subject(name=network.name, network=network)
     if (num_classes, in_channels, input_size) != (None, None, None):
         raise UsageError(f"{source if is_path else source.name}: has its own classes and input", "Leave the sizes out.")
     if isinstance(source, Network):
-        return Subject(source.name, source, None)
+        return Subject(name=source.name, network=source)
     if isinstance(source, Model):
-        return Subject(source.network.name, source.network, source)
+        return open_model(source)
     counted = _without_its_module(Path(source)) if is_path else None
     if counted is not None and module is None:
-        return Subject(str(source), counted, None)
+        return Subject(name=str(source), network=counted, path=Path(source))
     model = load(source, module=module if counted is not None else None)
-    return Subject(str(source), model.network, model)
+    return Subject(name=str(source), network=model.network, model=model, path=Path(source))
 
 
 def is_untrained(source: Any) -> bool:
@@ -98,6 +188,23 @@ def is_untrained(source: Any) -> bool:
     from torch import nn
 
     return isinstance(source, nn.Module) or (isinstance(source, str) and not _is_path(source))
+
+
+def read_split(
+    labelled: Labelled, split: str | None, verb: str, say: Callable[[str], None], order: Sequence[str] = LOOKED_AT
+) -> tuple[ImageSet, int | None]:
+    """The pictures of a split, and how often they were opened by now where they are of test and the model has a run, which counts that.
+
+    Raises:
+        DataError: there is no such split, or as of `Labelled.read`.
+        EnvironmentFault: the run folder cannot be written.
+    """
+    images = labelled.read(split, say, order)
+    if images.split != "test" or labelled.run is None:
+        return images, None
+    openings = count_opening(labelled.run, verb, images)
+    say_opening(openings, say)
+    return images, openings
 
 
 def _is_path(source: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +20,8 @@ from striate.core.text import Lines, in_lines
 from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_ticks, panels, plain, png_bytes
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.models.model import Model
-from striate.models.segmenter import labels_pixels
 from striate.networks.layers.foreign import Foreign
-from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import LabelledRequest, open_model, read_split
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")
@@ -43,18 +39,13 @@ LONGEST = 36  # characters of the path of a block
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class LesionRequest:
+class LesionRequest(LabelledRequest):
     """Which trained model."""
 
     run: Path
-    data: Any = None  # the run's own data by default
     images: int = Field(default=1000, ge=1)  # of the validation split
     seed: int = 0
-    device: str = "auto"
     output: Path | None = None  # RUN/report/lesion by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,24 +79,11 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
         DataError: the data cannot be read.
         RefusedFileError: the model file is damaged.
     """
-    model = model_of(request.run, device=request.device, module=request.module)
-    if model.targets is not None or labels_pixels(model):
-        raise UsageError(f"{request.run}: lesions are measured on classifiers of pictures")
+    subject = open_model(request.run, device=request.device, module=request.module)
+    model = subject.classifier(f"{request.run}: lesions are measured on classifiers of pictures", "")
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
-    verb = f"ablate {request.run} --lesion"
-    labelled = open_labelled(
-        model,
-        request.run,
-        request.data,
-        verb=verb,
-        data_dir=request.data_dir,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
-    pictures = labelled.read(None, say)
-    if pictures.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "ablate", pictures), say)
+    pictures, _ = read_split(subject.open_data(request, f"ablate {subject.where} --lesion", say), None, "ablate", say)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), request.images)).astype(np.int64)
     images, labels = np.asarray(pictures.images)[chosen], pictures.labels[chosen]
 

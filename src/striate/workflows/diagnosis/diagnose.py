@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -40,12 +40,11 @@ from striate.models.segmenter import labels_pixels
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import counts_in_nats, exam_of, said_before
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import LabelledRequest, Subject, open_model
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
@@ -59,19 +58,26 @@ PICTURES = {  # which kinds of finding each picture shows
 }
 
 
+OF_CLASSES = (None, "classify", "segment")  # tasks whose model is asked
+
+
+class OwnPictures(NamedTuple):
+    """The pictures of a run, as its model takes them; None where they are not at hand or not wanted."""
+
+    train: ImageSet | None
+    val: ImageSet | None
+
+
+NO_PICTURES = OwnPictures(None, None)
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class DiagnoseRequest:
+class DiagnoseRequest(LabelledRequest):
     """Which run to look at."""
 
     run: Path
-    data: Any = None  # the run's own data by default
     batches: int = Field(default=8, ge=3)  # of its training split, to compute again
-    device: str = "auto"
     output: Path | None = None  # RUN/report/diagnose by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @shown_short
@@ -93,24 +99,10 @@ class DiagnoseReport:
     output: str
 
 
-def diagnose(
-    request: DiagnoseRequest,
-    *,
-    model: Model | None = None,
-    pictures: ImageSet | None = None,
-    draw_all: bool = True,
-    say: Callable[[str], None] = lambda _text: None,
-) -> DiagnoseReport:
+def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _text: None) -> DiagnoseReport:
     """Look at the curves of a run, at what was seen while it trained, and at its model on some batches of its training data.
 
     The model computes losses and gradients of the batches in training mode, on a copy; nothing of the run is changed but the report.
-
-    Args:
-        request: The run.
-        model: The run's, where it is loaded already.
-        pictures: Its training pictures, as `model` takes them, where they are read already.
-        draw_all: Draw everything; False: only what a finding points to.
-        say: Takes a line for the person.
 
     Raises:
         UsageError: there is no such run folder.
@@ -121,30 +113,45 @@ def diagnose(
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     check_folder(request.output or run / "report")
-    folder = RunFolder(run)
+    subject = _subject(request, say)
+    pictures = own_pictures(subject, request, say) if subject is not None else NO_PICTURES
+    return diagnose_pictures(request, subject.trained if subject is not None else None, pictures, say=say)
+
+
+def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | None:
+    """The run's model; None, which is said, where there is none that could be asked."""
+    folder = RunFolder(request.run)
+    only = "only the run's curves, and what was seen while it trained, are looked at"
+    task = folder.read_config().task
+    if task not in OF_CLASSES:
+        say(f"task {task}: {only}")
+        return None
+    if not folder.has_model:
+        say(f"{folder.model}: is missing: {only}")
+        return None
+    try:
+        return open_model(request.run, device=request.device, module=request.module)
+    except UsageError as error:  # a module of the user's own
+        say(f"{error.message}: {only}")
+        return None
+
+
+def diagnose_pictures(
+    request: DiagnoseRequest, model: Model | None, own: OwnPictures, *, draw_all: bool = True, say: Callable[[str], None]
+) -> DiagnoseReport:
+    """The same with a model and pictures that are read already; `draw_all` draws what no finding points to as well."""
+    run, folder = request.run, RunFolder(request.run)
     config = folder.read_config()
     settings = config.settings
     rows, history = folder.read_metrics(say), folder.read_history(say)
-    of_classes = config.task in (None, "classify", "segment")
-    if model is None and of_classes and folder.has_model:
-        try:
-            model = model_of(run, device=request.device, module=request.module)
-        except UsageError as error:  # a module of the user's own
-            say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
-    if model is None and of_classes and not folder.has_model:
-        say(f"{folder.model}: is missing: only the run's curves, and what was seen while it trained, are looked at")
-    if not of_classes:
-        say(f"task {config.task}: only the run's curves, and what was seen while it trained, are looked at")
+    model = model if config.task in OF_CLASSES else None
     if model is not None:
         refuse_edits(folder, model.info, say)
-    model = model if of_classes else None
-    exam, val_pictures = exam_of(run), None
-    if pictures is None and model is not None:
-        pictures, val_pictures = _own_pictures(request, config, model, say, with_val=exam is None)
-    if exam is None and model is not None and pictures is not None and val_pictures is not None:
+    pictures, exam = own.train, exam_of(run)
+    if exam is None and model is not None and pictures is not None and own.val is not None:
         seen = int(rows[-1].get("step") or 0) * settings.batch_size if rows else 0
         is_told = any(found.kind == "shared_pictures" for found in folder.read_data_findings())
-        exam = examine(model, pictures, val_pictures, seen=seen, count_shared=not is_told)
+        exam = examine(model, pictures, own.val, seen=seen, count_shared=not is_told)
     again = replay(model, pictures, config, settings, request.batches) if model is not None and pictures is not None else []
     done = max(STARTED, history[-1].step if history else 0, int(rows[-1].get("step") or 0) if rows else 0)
     again = [dataclasses.replace(sample, step=done + sample.step, wait_share=None if history else sample.wait_share) for sample in again]
@@ -199,29 +206,19 @@ def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | N
     return Setup(config.settings, config.augmentation, facts_of(folder.read_network()), is_fresh, *counts)
 
 
-def _own_pictures(
-    request: DiagnoseRequest, config: RunConfig, model: Model, say: Callable[[str], None], *, with_val: bool
-) -> tuple[ImageSet | None, ImageSet | None]:
-    """The training pictures, and where asked for the validation's; None for what cannot be had, or has no single class."""
+def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str], None]) -> OwnPictures:
+    """The training pictures, and those of val where the run kept no verdict of its own; none where they cannot be had."""
+    config = RunFolder(request.run).read_config()
     data = request.data if request.data is not None else config.data
     if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
-        return None, None
-    verb = f"diagnose {request.run}"
-    labelled = open_labelled(
-        model,
-        request.run,
-        request.data,
-        verb=verb,
-        data_dir=request.data_dir,
-        download=request.download,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
+        return NO_PICTURES
+    labelled = subject.open_data(request, f"diagnose {subject.where}", say)
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that {request.run} was trained on"
         raise DataError(message, "Name the data of the run, or leave DATA out.")
-    return labelled.read("train", say), labelled.read("val", say) if with_val and not labels_pixels(model) else None
+    with_val = exam_of(request.run) is None and not labels_pixels(subject.trained)
+    return OwnPictures(labelled.read("train", say), labelled.read("val", say) if with_val else None)
 
 
 def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:

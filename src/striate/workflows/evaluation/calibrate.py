@@ -25,15 +25,12 @@ from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_int
 from striate.insight.calibrate.temperature import Bin, reliability
 from striate.insight.measure.classes import measure
 from striate.models.model import Model, softmax
-from striate.models.segmenter import labels_pixels
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import LabelledRequest, Subject, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from striate.data.records import ImageSet
 
 NAME = "calibrated.safetensors"  # of a run folder
 SCORES_IN_WORDS = {  # for a person
@@ -44,21 +41,14 @@ SCORES_IN_WORDS = {  # for a person
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class CalibrateRequest:
+class CalibrateRequest(LabelledRequest):
     """Which model, by which pictures; the val split decides, never the test split."""
 
-    run: Any  # a run folder, a .safetensors file, or a Model
-    data: Any = None  # the run's own data by default
     coverage: Annotated[float, Field(gt=0, le=1)] | None = None  # answer this share of pictures like those of val, the others "unknown"
     score: Score = "energy"
     against: Any = None  # pictures unlike any class, to see how well they are told apart
     batch_size: int = 128
-    device: str = "auto"
     output: Path | None = None  # the model file; RUN/calibrated.safetensors by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +104,11 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         DataError: no val split, unreadable pictures, classes that the model does not know, or too few pictures for the coverage.
         RefusedFileError: the model file is damaged or not a model.
     """
-    model, name, run = _model(request)
+    subject = _subject(request)
+    model, run = subject.trained, subject.path if subject.path is not None and subject.path.is_dir() else None
     output = _output(request, run)
-    images, source_name = read_val(request, model, say)
+    labelled = subject.open_data(request, f"calibrate {subject.where}", say)
+    images = labelled.read("val", say)
     if request.coverage is not None:
         refuse_few(len(images), request.coverage)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
@@ -129,8 +121,8 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     against = None if request.against is None else _strangers(request, model, logits, found, say)
     _calibrated(model, found).save(output)
     report = CalibrateReport(
-        model=name,
-        data=source_name,
+        model=subject.name,
+        data=labelled.source.name,
         num_images=len(images),
         accuracy=float(correct.mean()),
         before=worth(logits, labels, model.classes, 1.0),
@@ -151,17 +143,18 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     return report
 
 
-def _model(request: CalibrateRequest) -> tuple[Model, str, Path | None]:
-    """The model, its name, and its run folder where it has one."""
-    model = model_of(request.run, device=request.device, module=request.module)
-    name, run = model.network.name, None
-    if not isinstance(request.run, Model):
-        name, run = str(request.run), Path(request.run) if Path(request.run).is_dir() else None
-    if model.targets is not None or labels_pixels(model):
-        raise UsageError(f"{name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
+def _subject(request: CalibrateRequest) -> Subject:
+    """What is calibrated.
+
+    Raises:
+        UsageError: it gives no single class, or one of its classes is called as the answer that it learns to give.
+    """
+    subject = open_model(request.run, device=request.device, module=request.module)
+    model = subject.classifier(f"{subject.name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
     if request.coverage is not None and UNKNOWN in model.classes:
-        raise UsageError(f"{name}: has a class {UNKNOWN!r} already, so that answer would mean two things", "Leave `coverage` out.")
-    return model, name, run
+        message = f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would mean two things"
+        raise UsageError(message, "Leave `coverage` out.")
+    return subject
 
 
 def _calibrated(model: Model, found: Calibration) -> Model:
@@ -182,23 +175,6 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
         raise UsageError(f"`output` {output}: is the model itself, which stays as it is", "Choose another file.")
     return output
-
-
-def read_val(request: CalibrateRequest, model: Model, say: Callable[[str], None]) -> tuple[ImageSet, str]:
-    """The pictures that decide, of val or all of other data without splits, and the name of their data."""
-    run = None if isinstance(request.run, Model) else Path(request.run)
-    verb = f"calibrate {run if run is not None else 'MODEL'}"
-    labelled = open_labelled(
-        model,
-        run,
-        request.data,
-        verb=verb,
-        data_dir=request.data_dir,
-        download=request.download,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
-    return labelled.read("val", say), labelled.source.name
 
 
 def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]) -> Strangers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,14 +20,12 @@ from striate.core.text import Lines, in_lines
 from striate.insight.measure.classes import Interval
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
-from striate.models.segmenter import labels_pixels
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
-from striate.workflows.runs.behind import config_behind, data_of, run_of
+from striate.workflows.runs.behind import config_behind, data_of
 from striate.workflows.runs.config import RunConfig
-from striate.workflows.subjects import Subject, is_untrained, subject
+from striate.workflows.subjects import DataRequest, Subject, is_untrained, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,11 +38,10 @@ DIVISION = ("val_fraction", "val_seed", "data")  # what decides which pictures a
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class CompareRequest:
+class CompareRequest(DataRequest):
     """What to compare: two or more of what `profile` takes; where all are trained, on pictures too."""
 
     subjects: tuple[Any, ...]
-    data: Any = None  # the runs' own data by default
     split: Literal["train", "val", "test"] | None = None  # None: val; all of other data without splits
     num_classes: int | None = None  # of those that are not trained, which then have the same outputs,
     in_channels: int | None = None  # the same channels
@@ -51,10 +49,6 @@ class CompareRequest:
     measure: bool = False  # time them too, one picture at a time
     batch_size: int = 128
     output: Path | None = None  # CSV file of the pictures on which they differ
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +121,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
 
     Raises:
         UsageError: fewer than two; a trained and an untrained one with data; runs that held out other pictures; or what
-            `striate.workflows.subjects.subject` raises.
+            `striate.workflows.subjects.open_subject` raises.
         DataError: no such split, unreadable pictures, or models of other classes.
     """
     if len(request.subjects) < 2:
@@ -164,10 +158,10 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
 def _found(request: CompareRequest) -> list[Subject]:
     """Those to compare, under names that differ."""
     numbers = (request.num_classes, request.in_channels, request.input_size)
-    found = [subject(source, *(numbers if is_untrained(source) else ()), module=request.module) for source in request.subjects]
+    found = [open_subject(source, *(numbers if is_untrained(source) else ()), module=request.module) for source in request.subjects]
     names = [one.name for one in found]
     return [
-        one._replace(name=f"{one.name} ({names[: place + 1].count(one.name)})") if names.count(one.name) > 1 else one
+        dataclasses.replace(one, name=f"{one.name} ({names[: place + 1].count(one.name)})") if names.count(one.name) > 1 else one
         for place, one in enumerate(found)
     ]
 
@@ -177,31 +171,21 @@ def _answers(
 ) -> tuple[ImageSet, np.ndarray, str]:
     """The pictures, and for each model the class (n, N) that it gives them, by the first one's order of classes."""
     for one, model in zip(found, models, strict=True):
-        if model.targets is not None or labels_pixels(model):
-            raise UsageError(f"{one.name}: gives no single class a picture", "Compare classifiers, or measure each with striate evaluate.")
+        one.classifier(f"{one.name}: gives no single class a picture", "Compare classifiers, or measure each with striate evaluate.")
         if set(model.classes) != set(models[0].classes):
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
             raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
-    runs = [run_of(source) if isinstance(source, str | Path) else None for source in request.subjects]
+    runs = [one.run for one in found]
     configs = [config_behind(source, model, lambda _text: None) for source, model in zip(request.subjects, models, strict=True)]
-    data = request.data
-    if data is None:  # of the first that tells
+    if request.data is None:  # of the first that tells
         data = data_of(None, next((config for config in configs if config is not None), None), "compare A B")
+        request = dataclasses.replace(request, data=data)
     sets: list[ImageSet] = []
     answers, name = [], ""
-    for one, model, source in zip(found, models, request.subjects, strict=True):
+    for one, model in zip(found, models, strict=True):
         silent = len(sets) > 0
         tell = say if not silent else _silent
-        labelled = open_labelled(
-            model,
-            source,
-            data,
-            verb="compare A B",
-            data_dir=request.data_dir,
-            download=request.download,
-            skip_unreadable=request.skip_unreadable,
-            say=tell,
-        )
+        labelled = one.open_data(request, "compare A B", tell)
         if labelled.record is None and not silent and request.split != "test" and "val" not in labelled.source.splits:
             _check_division(runs, configs)
         images = labelled.read(request.split, tell)
@@ -214,7 +198,7 @@ def _answers(
         places = np.array([models[0].classes.index(name) for name in model.classes])
         answers.append(places[model.outputs(images.images, batch_size=request.batch_size).argmax(1)])
         sets.append(images)
-        name, data = labelled.source.name, labelled.source
+        name, request = labelled.source.name, dataclasses.replace(request, data=labelled.source)
     first = sets[0]
     if first.split == "test":
         own = {run: images for run, its, images in zip(runs, configs, sets, strict=True) if run is not None and its is not None}

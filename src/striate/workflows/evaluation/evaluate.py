@@ -12,10 +12,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import cannot_write, write_atomically, write_json
-from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
-from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
 from striate.data.omissions import Omission
 from striate.data.recorded import Trained
@@ -23,12 +21,10 @@ from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.models.model import OF_SCORES, Model
-from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import ALL, MEASURED, open_labelled
+from striate.workflows.evaluation.reading import ALL, MEASURED
 from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
-from striate.workflows.runs.behind import run_of
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.subjects import model_of
+from striate.workflows.subjects import LabelledRequest, Subject, open_model, read_split
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks
 from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets
@@ -39,20 +35,12 @@ MAX_MISTAKES = 36  # shown in the picture
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class EvaluateRequest:
+class EvaluateRequest(LabelledRequest):
     """Which model, on which split of which data."""
 
-    run: Any  # a run folder, a .safetensors file, or a Model
-    data: Any = None  # the run's own data by default
     split: Literal["train", "val", "test"] | None = None  # None: test where there is one, else val; all of other data without splits
     batch_size: int = 128
-    device: str = "auto"
     output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME
-    skip_unreadable: bool = False
-    layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @shown_short
@@ -70,51 +58,34 @@ class EvaluateReport(Measures):
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
-def evaluate(
-    request: EvaluateRequest, *, model: Model | None = None, say: Callable[[str], None] = lambda _text: None
-) -> EvaluateReport | SegmentReport | TargetReport:
+def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _text: None) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes.
-
-    Args:
-        request: The model and the split.
-        model: That of `request.run`, where it is loaded already.
-        say: Takes a line for the person.
 
     Raises:
         DataError: no such split, unreadable pictures, or classes that the model does not know.
         UsageError: no data is named and the model's run does not tell.
         RefusedFileError: the model file is damaged or not a model.
     """
-    if model is None:
-        model = model_of(request.run, device=request.device, module=request.module)
-    run = None if isinstance(request.run, Model) else run_of(request.run)
-    if run is not None and request.output is None:
-        check_folder(run / "report" if Path(request.run).is_dir() else None)
-    check_folder(request.output)
-    labelled = open_labelled(
-        model,
-        request.run,
-        request.data,
-        verb=f"evaluate {request.run if run is not None else 'MODEL'}",
-        data_dir=request.data_dir,
-        download=request.download,
-        skip_unreadable=request.skip_unreadable,
-        layout=request.layout,
-        say=say,
-    )
-    images = labelled.read(request.split, say, MEASURED)
+    return evaluate_subject(open_model(request.run, device=request.device, module=request.module), request, say=say)
+
+
+def evaluate_subject(
+    subject: Subject, request: EvaluateRequest, *, say: Callable[[str], None]
+) -> EvaluateReport | SegmentReport | TargetReport:
+    """The same of a subject that is open already."""
+    model, run = subject.trained, subject.run
+    subject.report_folder("", request.output)
+    labelled = subject.open_data(request, f"evaluate {subject.where}", say)
+    images, openings = read_split(labelled, request.split, "evaluate", say, MEASURED)
     among = labelled.trained_among(images.split)
     split, data, left_out = images.split, labelled.source.name, labelled.source.left_out
     if request.data is None and run is not None:
         say_again(run, split, say)
     if request.split is None and split == "val":
         say(f"{data} has no test split: measured on val")
-    output = request.output or _folder(request, run, split, None if labelled.is_own else data)
-    openings = None
-    if split == "test" and run is not None:
-        openings = count_opening(run, "evaluate", images)
-        say_opening(openings, say)
-    name = model.network.name if isinstance(request.run, Model) else str(request.run)
+    words = ("evaluate", None if split == ALL else split, None if labelled.is_own else f"on-{data}")
+    output = subject.report_folder("-".join(filter(None, words)), request.output)
+    name = subject.name
     if isinstance(images, MaskedSet):
         of_masks = evaluate_masks(model, images, split, name=name, data=data, output=output, openings=openings)
         return kept(dataclasses.replace(of_masks, left_out=left_out, trained_among=among), output)
@@ -132,13 +103,6 @@ def kept(report: Report, output: Path | None) -> Report:
     if output is not None:
         write_json(output / "measures.json", _plain(report))
     return report
-
-
-def _folder(request: EvaluateRequest, run: Path | None, split: str, other: str | None) -> Path | None:
-    """Where pictures and tables go in a run folder: those of `other` data not in the place of its own."""
-    if run is None or not Path(request.run).is_dir():
-        return None
-    return run / "report" / ("-".join(filter(None, ("evaluate", None if split == ALL else split, other and f"on-{other}"))))
 
 
 def say_again(run: Path, split: str, say: Callable[[str], None]) -> None:

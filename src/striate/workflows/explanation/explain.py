@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
 from striate.core.files import cannot_write, write_atomically, write_json
-from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
@@ -26,13 +25,10 @@ from striate.drawing.style import short_name
 from striate.insight import explain as tools
 from striate.insight.measure.classes import most_confident_mistakes
 from striate.models.model import OF_SCORES, Model
-from striate.models.segmenter import labels_pixels
-from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.agreement import in_words, same_maps
 from striate.workflows.explanation.page import Shown, page, shaded
-from striate.workflows.explanation.views import VIEWS, Subject, View, draw_view
-from striate.workflows.subjects import model_of
+from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_view
+from striate.workflows.subjects import LabelledRequest, Subject, open_model, read_split
 from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[
@@ -60,10 +56,9 @@ TRUST = {  # the measures of how far a map can be trusted
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class ExplainRequest:
+class ExplainRequest(LabelledRequest):
     """Which model, which pictures, which methods and views."""
 
-    run: Any  # a run folder, a .safetensors file, or a Model
     pictures: tuple[Path, ...] = ()  # files, or folders of them; by default some of a split of the run's data
     methods: tuple[Asked, ...] = ("grad_cam",)
     views: tuple[View, ...] = ()
@@ -72,15 +67,9 @@ class ExplainRequest:
     mistakes: bool = False  # only pictures of the split that the model gets wrong, the most confident first
     num_pictures: int = Field(default=12, ge=1, le=256)
     sanity: bool = True  # deletion, insertion, and what remains of a map when the weights are randomised
-    data: Any = None  # the run's own by default
     split: Literal["train", "val"] | None = None  # None: val; all of other data without splits
     seed: int = 0
-    device: str = "auto"
     output: Path | None = None
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +109,8 @@ class Chosen(NamedTuple):
     labels: Sequence[int | None]
 
 
-def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Callable[[str], None] = lambda _text: None) -> ExplainReport:
+def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExplainReport:
     """Draw heat maps and views into a folder, with an HTML page that shows them all.
-
-    Args:
-        request: The model, the pictures, the methods.
-        chosen: Pictures that are read already, in place of those that the request names.
-        say: Takes a line for the person.
 
     Raises:
         UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
@@ -134,17 +118,27 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         RefusedFileError: the model file is damaged or not a model.
         EnvironmentFault: UMAP is asked for and not installed, or the output cannot be written.
     """
-    every = "all" in request.methods
-    left_out = _not_installed(request, every)  # before the work
-    model = model_of(request.run, device=request.device, module=request.module)
-    if labels_pixels(model) or model.targets is not None:
-        raise UsageError("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
-    run = None if isinstance(request.run, Model) else Path(request.run)
-    check_folder(request.output or (run / "report" if run is not None and run.is_dir() else None))
+    _not_installed(request)  # before the work
+    subject = open_model(request.run, device=request.device, module=request.module)
+    subject.report_folder("explain", request.output)
+    model = subject.classifier("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
-    read = functools.cache(lambda: _split(request, model, say))
-    names, images, labels = chosen or _chosen(request, model, read, say)
+
+    @functools.cache
+    def read() -> ImageSet:
+        return read_split(subject.open_data(request, f"explain {subject.where}", say), request.split, "explain", say)[0]
+
+    return explain_chosen(subject, request, _chosen(request, model, read, say), read, say=say)
+
+
+def explain_chosen(
+    subject: Subject, request: ExplainRequest, chosen: Chosen, read: Callable[[], ImageSet], *, say: Callable[[str], None]
+) -> ExplainReport:
+    """The same of a subject that is open already, and of pictures that are read; `read` gives the split, for views that need it."""
+    every, left_out = "all" in request.methods, _not_installed(request)
+    model = subject.trained
+    names, images, labels = chosen
     inputs = normalized(model, images)
     network = inner(model)
     layer = request.layer or _last_map(request, network, inputs[:1])
@@ -153,7 +147,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     else:
         left_out |= dict.fromkeys(OF_MAPS, "the network has no feature map")
     methods = [name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out]
-    output = _folder(request, run, model)
+    output = _folder(subject, request)
 
     probabilities = model.shares(images)
     if model.gives_scores:
@@ -182,11 +176,11 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     randomisation: dict[str, float] = {method: found[0] for method, found in trust.items()}
     notes = _agreements(network, inputs, heats)
     shown = [Shown("heat-maps.png", "Heat maps", _drawn(images, explained, heats), _told(layer, randomisation, notes))] if heats else []
-    subject = Subject(model.classes, network, layer, names, inputs, images, lambda x: _from_unit(model, x), seed=request.seed)
+    viewed = Viewed(model.classes, network, layer, names, inputs, images, lambda x: _from_unit(model, x), seed=request.seed)
     for view in [*request.views, *(name for name in VIEWS if every and name not in request.views and name not in left_out)]:
         say(f"{view}: drawing")
         try:
-            shown += draw_view(view, subject, lambda: _readable(model, read))
+            shown += draw_view(view, viewed, lambda: _readable(model, read))
         except (UsageError, DataError) as error:
             if view in request.views:
                 raise
@@ -195,10 +189,10 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
         say(f"{name}: left out: {why}")
     for item in shown:
         write_atomically(output / item.name, item.content)
-    title = f"{run if run is not None else model.network.name}: what it looks at"
+    title = f"{subject.name}: what it looks at"
     write_atomically(output / "index.html", page(title, shown, left_out))
     report = ExplainReport(
-        model=str(run) if run is not None else model.network.name,
+        model=subject.name,
         layer=layer,
         methods=tuple(methods),
         randomisation=randomisation,
@@ -212,14 +206,14 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     return report
 
 
-def _not_installed(request: ExplainRequest, every: bool) -> dict[str, str]:
+def _not_installed(request: ExplainRequest) -> dict[str, str]:
     """Of all views, that which needs a package that is not here.
 
     Raises:
         EnvironmentFault: it is asked for by its name.
     """
     try:
-        if every or "umap" in request.views:
+        if "all" in request.methods or "umap" in request.views:
             tools.check_installed("umap")
     except EnvironmentFault as error:
         if "umap" in request.views:
@@ -301,24 +295,6 @@ def _trust(
     return float(alike.mean()), torch.cat([c.deletion_area for c in curves]), torch.cat([c.insertion_area for c in curves])
 
 
-def _split(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> ImageSet:
-    verb = f"explain {request.run if not isinstance(request.run, Model) else 'MODEL'}"
-    labelled = open_labelled(
-        model,
-        request.run,
-        request.data,
-        verb=verb,
-        data_dir=request.data_dir,
-        download=request.download,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
-    images = labelled.read(request.split, say)
-    if images.split == "test" and labelled.run is not None:
-        say_opening(count_opening(labelled.run, "explain", images), say)
-    return images
-
-
 def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet], say: Callable[[str], None]) -> Chosen:
     """The pictures that the request names."""
     if request.pictures:
@@ -363,10 +339,10 @@ def _readable(model: Model, read: Callable[[], ImageSet]) -> tuple[ImageSet, Ten
     return some, normalized(model, some.images)
 
 
-def _folder(request: ExplainRequest, run: Path | None, model: Model) -> Path:
-    if request.output is None and (run is None or not run.is_dir()):
-        return new_run_folder("explain", run.stem if run is not None else model.network.name, None)
-    output = request.output or Path(run or ".") / "report" / "explain"
+def _folder(subject: Subject, request: ExplainRequest) -> Path:
+    output = subject.report_folder("explain", request.output)
+    if output is None:
+        return new_run_folder("explain", subject.path.stem if subject.path is not None else subject.name, None)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

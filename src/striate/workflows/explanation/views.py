@@ -24,7 +24,7 @@ MOST_CLASSES = 20
 CHANNELS, TOP = 8, 6  # whose favourite, or most exciting, pictures are drawn, and how many of the latter
 
 
-class Subject(NamedTuple):
+class Viewed(NamedTuple):
     """What is viewed."""
 
     classes: tuple[str, ...]
@@ -37,25 +37,25 @@ class Subject(NamedTuple):
     seed: int
 
 
-def draw_view(view: View, subject: Subject, read: Callable[[], tuple[ImageSet, Tensor]]) -> list[Shown]:
+def draw_view(view: View, viewed: Viewed, read: Callable[[], tuple[ImageSet, Tensor]]) -> list[Shown]:
     """The files of one view; `read` gives a split and what the network takes of it."""
     if view == "filters":
-        return _filters(subject)
+        return _filters(viewed)
     if view == "maps":
-        return _maps(subject)
+        return _maps(viewed)
     if view == "classes":
-        return _favourites(subject, of_channels=False)
+        return _favourites(viewed, of_channels=False)
     if view == "channels":
-        return _favourites(subject, of_channels=True)
+        return _favourites(viewed, of_channels=True)
     if view == "units":
-        return _units(subject, *read())
+        return _units(viewed, *read())
     if view == "by_class":
-        return _by_class(subject, *read())
-    return _layout(view, subject, *read())
+        return _by_class(viewed, *read())
+    return _layout(view, viewed, *read())
 
 
-def _filters(subject: Subject) -> list[Shown]:
-    found = tools.convolutions(subject.network)
+def _filters(viewed: Viewed) -> list[Shown]:
+    found = tools.convolutions(viewed.network)
     if not found:
         raise UsageError("filters: the network has no two-dimensional convolution", "Leave `views=('filters',)` out.")
     first, *_ = found
@@ -108,36 +108,36 @@ def _norms(found: dict[str, nn.Conv2d]) -> bytes:
         return png_bytes(figure)
 
 
-def _maps(subject: Subject) -> list[Shown]:
-    maps = tools.maps_of(subject.network, tools.part(subject.network, subject.layer), subject.inputs[:1])
+def _maps(viewed: Viewed) -> list[Shown]:
+    maps = tools.maps_of(viewed.network, tools.part(viewed.network, viewed.layer), viewed.inputs[:1])
     values = maps[0, :MOST].abs().cpu().numpy()
     cells = np.stack([shaded(channel) for channel in values])
-    heading = f"Feature maps of {subject.layer} for {subject.names[0]}"
+    heading = f"Feature maps of {viewed.layer} for {viewed.names[0]}"
     some = f"\nthe first {MOST} of {maps.shape[1]} channels" if maps.shape[1] > MOST else ""
     captions = [f"channel {channel}\nup to {value:.3g}" for channel, value in enumerate(values.max((1, 2)))]
     drawn = montage(cells, captions, title=heading + some, scales=[Scale("inferno", "0", "what the map goes up to")])
     return [Shown("maps.png", heading, drawn, "Absolute values, each map by its own largest.")]
 
 
-def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
+def _favourites(viewed: Viewed, *, of_channels: bool) -> list[Shown]:
     """Pictures made for the classes, or for the channels of the layer."""
-    _, channels, height, width = subject.inputs.shape
-    layer = tools.part(subject.network, subject.layer) if of_channels else None
-    chosen, names = [*range(len(subject.classes))][:MOST_CLASSES], [short_name(name) for name in subject.classes]
+    _, channels, height, width = viewed.inputs.shape
+    layer = tools.part(viewed.network, viewed.layer) if of_channels else None
+    chosen, names = [*range(len(viewed.classes))][:MOST_CLASSES], [short_name(name) for name in viewed.classes]
     if layer is not None:
-        means = tools.maps_of(subject.network, layer, subject.inputs).mean((0, 2, 3))  # (C,)
+        means = tools.maps_of(viewed.network, layer, viewed.inputs).mean((0, 2, 3))  # (C,)
         chosen = means.argsort(descending=True)[:CHANNELS].tolist()
         names = [f"channel {channel}" for channel in range(len(means))]
     pictures = torch.cat(
         [
-            tools.favourite_pictures(subject.network, units, subject.from_unit, (channels, height, width), layer=layer, seed=subject.seed)
+            tools.favourite_pictures(viewed.network, units, viewed.from_unit, (channels, height, width), layer=layer, seed=viewed.seed)
             for units in (chosen[start : start + 10] for start in range(0, len(chosen), 10))
         ]
     )
     cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     heading = "Pictures that each class answers to most"
     if layer is not None:
-        heading = f"Pictures that each channel of {subject.layer} answers to most"
+        heading = f"Pictures that each channel of {viewed.layer} answers to most"
     some = f" Shown are {len(chosen)} of {len(names)}"
     some += ", those that the given pictures excite most." if layer is not None else ", the first."
     text = f"Made by gradient ascent from grey noise.{some if len(chosen) < len(names) else ''}"
@@ -145,14 +145,14 @@ def _favourites(subject: Subject, *, of_channels: bool) -> list[Shown]:
     return [Shown(name, heading, montage(cells, [names[unit] for unit in chosen], title=heading), text)]
 
 
-def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
-    layer = tools.part(subject.network, subject.layer)
-    found = tools.most_exciting(subject.network, layer, inputs, top=TOP)
+def _units(viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
+    layer = tools.part(viewed.network, viewed.layer)
+    found = tools.most_exciting(viewed.network, layer, inputs, top=TOP)
     strongest = (found.values[:, 0] - found.usual).argsort(descending=True)[:CHANNELS].tolist()  # where all saturate, what tells apart
     cells, captions = [], []
     for channel in strongest:
         places = found.images[channel].cpu()
-        maps = tools.maps_of(subject.network, layer, inputs[places.to(inputs.device)])[:, channel]
+        maps = tools.maps_of(viewed.network, layer, inputs[places.to(inputs.device)])[:, channel]
         heats = tools.on_images(maps, (inputs.shape[2], inputs.shape[3])).cpu().numpy()
         for place, heat, value in zip(places.tolist(), heats, found.values[channel].tolist(), strict=True):
             picture = split.images[place]
@@ -160,7 +160,7 @@ def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
             captions.append(
                 f"channel {channel}: {value:.3g}\nusual {found.usual[channel]:.3g}\nis {short_name(split.classes[split.labels[place]])}"
             )
-    heading = f"Pictures that excite channels of {subject.layer} most"
+    heading = f"Pictures that excite channels of {viewed.layer} most"
     told = "\nchannels that rise most over their usual value, the median of all pictures"
     columns = min(TOP, len(split))
     return [
@@ -179,13 +179,13 @@ def _units(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     ]
 
 
-def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
+def _by_class(viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
     labels = torch.from_numpy(split.labels)
-    layer = tools.part(subject.network, subject.layer)
-    means = tools.responses_by_class(subject.network, layer, inputs, labels, len(split.classes)).cpu().numpy()  # (K, C)
+    layer = tools.part(viewed.network, viewed.layer)
+    means = tools.responses_by_class(viewed.network, layer, inputs, labels, len(split.classes)).cpu().numpy()  # (K, C)
     rows = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(split.classes, means, strict=True)]
     text = csv_text(["class", *range(means.shape[1])], rows).encode()
-    heading = f"Mean output of each channel of {subject.layer} by class"
+    heading = f"Mean output of each channel of {viewed.layer} by class"
     high = max(0.15 * len(means), 1.2) if len(means) <= 60 else 9.0  # inches
     with drawing():
         figure, ((axes,),) = panels(1, 1, size=(9.0, high + 1.4), title=heading)
@@ -201,9 +201,9 @@ def _by_class(subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
     return [Shown("by-class.png", heading, picture), Shown("by-class.csv", heading, text)]
 
 
-def _layout(method: tools.Embedding, subject: Subject, split: ImageSet, inputs: Tensor) -> list[Shown]:
-    found = torch.cat([tools.features(subject.network, part) for part in torch.split(inputs, 128)]).cpu().numpy()
-    places = tools.embedded(found, method, seed=subject.seed)
+def _layout(method: tools.Embedding, viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
+    found = torch.cat([tools.features(viewed.network, part) for part in torch.split(inputs, 128)]).cpu().numpy()
+    places = tools.embedded(found, method, seed=viewed.seed)
     names = {"pca": "principal components", "tsne": "t-SNE", "umap": "UMAP"}
     axis_names = {"pca": "principal component", "tsne": "t-SNE coordinate (no unit)", "umap": "UMAP coordinate (no unit)"}
     heading = f"{len(split):,} pictures as the classifier reads them, by {names[method]}"

@@ -27,7 +27,7 @@ from striate.networks.network import BYTES_PER_NUMBER, Network
 from striate.networks.table import field_text, layer_records
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.runs.behind import say_edits
-from striate.workflows.subjects import subject
+from striate.workflows.subjects import open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -125,7 +125,7 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         EnvironmentFault: no such device, or the output cannot be written.
     """
     check_folder(request.output)
-    target = subject(request.network, request.num_classes, request.in_channels, request.input_size, module=request.module)
+    target = open_subject(request.network, request.num_classes, request.in_channels, request.input_size, module=request.module)
     if target.model is not None:
         say_edits(request.network, target.model, say)
     network, measured, layers = target.network, None, layer_records(target.network)

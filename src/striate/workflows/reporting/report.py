@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -27,16 +25,22 @@ from striate.drawing.page import Section, document
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.evidence import held_back_temperature
 from striate.insight.measure.classes import most_confident_mistakes
-from striate.models.model import MODEL_NAME, Model, load, softmax
+from striate.models.model import MODEL_NAME, Model, softmax
 from striate.models.segmenter import labels_pixels
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
-from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose
+from striate.workflows.diagnosis.diagnose import (
+    NO_PICTURES,
+    DiagnoseReport,
+    DiagnoseRequest,
+    OwnPictures,
+    diagnose_pictures,
+    own_pictures,
+)
 from striate.workflows.evaluation.calibrate import worth
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate, judged
+from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate_subject, judged
 from striate.workflows.evaluation.openings import openings_of
-from striate.workflows.evaluation.reading import open_labelled
-from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain, spread, taken
+from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
 from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
@@ -44,6 +48,7 @@ from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig, first_fault
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
+from striate.workflows.subjects import LabelledRequest, Subject, open_model
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import MultilabelReport, RegressionReport
 from striate.workflows.training.continuing import config_and_network
@@ -53,19 +58,14 @@ MOST_MACS = 10**9  # of a batch of 8 that is timed
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class ReportRequest:
+class ReportRequest(LabelledRequest):
     """Which run to sum up, and where."""
 
     run: Path
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
-    data: Any = None  # the run's data, where it lies elsewhere now
     split: Literal["train", "val", "test"] = "val"  # that it is measured on; each opening of test is counted
     num_explained: int = Field(default=8, ge=1, le=64)  # pictures
     measure: bool = True  # time the network on this machine too
     output: Path | None = None  # RUN/report/index.html by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    device: str = "auto"
-    data_dir: Path | None = None
 
 
 @shown_short
@@ -127,24 +127,25 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
         RefusedFileError: its network or its model file is damaged.
         EnvironmentFault: no such device, or the page cannot be written.
     """
-    run, device = request.run, str(choose_device(request.device))
+    run = request.run
+    choose_device(request.device)  # before anything is made
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     path = request.output or run / "report" / "index.html"
     check_file(path, "output", (".html", ".htm"), makes_folder=True)
     config, network = config_and_network(run)
     finder = Finder(say)
-    model = None
+    subject = None
     if RunFolder(run).has_model:
-        model = finder.ask("Model", lambda: _loaded(request, network, device))
+        subject = finder.ask("Model", lambda: _opened(request, network))
     else:
         finder.leave_out("Model", f"{MODEL_NAME} is missing: the run ended before its first epoch did, or it was taken away")
-    if model is not None:
-        refuse_edits(RunFolder(run), model.info, say)
-    if model is None:
+    if subject is not None:
+        refuse_edits(RunFolder(run), subject.trained.info, say)
+    if subject is None:
         finder.left_out |= dict.fromkeys(("Results on val", "What it looks at", "Calibration"), "there is no model to ask, see Model")
     with tempfile.TemporaryDirectory() as place:
-        sections = list(_sections(request, config, network, model, Path(place), finder))
+        sections = list(_sections(request, config, network, subject, Path(place), finder))
     if finder.left_out:
         sections.append(Section("Left out", draw.left_out(finder.left_out)))
     title = f"{network.name} on {Path(config.data).name}"
@@ -160,16 +161,16 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
 
 
 def _sections(
-    request: ReportRequest, config: RunConfig, network: Network, model: Model | None, place: Path, finder: Finder
+    request: ReportRequest, config: RunConfig, network: Network, subject: Subject | None, place: Path, finder: Finder
 ) -> Iterator[Section]:
-    run = request.run
+    run, model = request.run, subject.model if subject is not None else None
     files = RunFolder(run)
     rows = files.read_metrics(finder.say)
     classifies = model is not None and model.targets is None and not labels_pixels(model)
     answers = None
-    if model is not None and classifies:
-        answers = finder.ask("Results on val", lambda: _answers(request, model, finder.say), "measuring on val")
-    measures = {} if model is None else _measured(request, model, answers, place, finder)
+    if subject is not None and classifies:
+        answers = finder.ask("Results on val", lambda: _answers(request, subject, finder.say), "measuring on val")
+    measures = {} if subject is None else _measured(request, subject, answers, place, finder)
     kept = model.info if model is not None else {}
     first = next(iter(measures.values()), None)
     yield Section("Summary", draw.summary(config, network, rows, first, state_of(run, config, rows, kept, finder.say)))
@@ -180,8 +181,8 @@ def _sections(
         yield Section(
             f"Results on {split}", draw.results(found, folder, openings=openings_of(run, found["data"]) if split == "test" else None)
         )
-    if model is not None and answers is not None:
-        shown = finder.ask("What it looks at", lambda: _explained(request, model, answers, place), "explaining")
+    if subject is not None and answers is not None:
+        shown = finder.ask("What it looks at", lambda: _explained(request, subject, answers, place), "explaining")
         if shown:
             yield Section("What it looks at", draw.explanations(shown, draw.kept_picture(place / "explain" / "heat-maps.png")))
         yield Section("Calibration", _calibration(answers))
@@ -196,31 +197,23 @@ def _sections(
     if cost:
         roofline = place / "profile" / "roofline.png"
         yield Section("Cost", draw.cost(cost, draw.kept_picture(roofline) if roofline.is_file() else None))
-    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, model, answers, place, finder), "diagnosing")
+    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, subject, answers, place, finder), "diagnosing")
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
     yield Section("Environment", draw.environment(files.read_env()))
     yield Section("Repeat it", draw.repeating(run, config, read_text(files.config), network))
 
 
-def _loaded(request: ReportRequest, network: Network, device: str) -> Model:
+def _opened(request: ReportRequest, network: Network) -> Subject:
     """The kept model."""
     if request.module is None and needs_its_module(network):
         words = f"{network.name} is a module of the user's own, of which the run holds the weights alone"
         raise UsageError(words, "In Python, hand it in: striate.report(run, module=...).")
-    return load(request.run, device=device, module=request.module)
+    return open_model(request.run, device=request.device, module=request.module)
 
 
-def _answers(request: ReportRequest, model: Model, say: Callable[[str], None]) -> Answers:
-    labelled = open_labelled(
-        model,
-        request.run,
-        request.data,
-        verb=f"report {request.run}",
-        data_dir=request.data_dir,
-        skip_unreadable=request.skip_unreadable,
-        say=say,
-    )
+def _answers(request: ReportRequest, subject: Subject, say: Callable[[str], None]) -> Answers:
+    model, labelled = subject.trained, subject.open_data(request, f"report {request.run}", say)
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that the run was trained on, and a report is of what the run held out"
         raise UsageError(message, f"Measure the model on it: striate evaluate {request.run} DATA.")
@@ -230,9 +223,9 @@ def _answers(request: ReportRequest, model: Model, say: Callable[[str], None]) -
     return Answers(source.name, images, train, logits, softmax(logits / model.calibration.temperature))
 
 
-def _measured(request: ReportRequest, model: Model, answers: Answers | None, place: Path, finder: Finder) -> dict[str, dict[str, Any]]:
+def _measured(request: ReportRequest, subject: Subject, answers: Answers | None, place: Path, finder: Finder) -> dict[str, dict[str, Any]]:
     """The measures by split: of the one that was asked for, of val, and of test where `evaluate` has opened it before."""
-    run, splits = request.run, []
+    run, model, splits = request.run, subject.trained, []
     if answers is not None:
         name = str(run)
         judged(model, answers.images, answers.probabilities, split="val", name=name, data=answers.data, output=place / "evaluate-val")
@@ -247,7 +240,7 @@ def _measured(request: ReportRequest, model: Model, answers: Answers | None, pla
             data_dir=request.data_dir,
         )
         section = f"Results on {request.split}"
-        if finder.ask(section, lambda: evaluate(fields, model=model, say=finder.say), f"measuring on {request.split}"):
+        if finder.ask(section, lambda: evaluate_subject(subject, fields, say=finder.say), f"measuring on {request.split}"):
             splits.insert(0, request.split)
     measures = {split: _read(place / f"evaluate-{split}" / "measures.json") for split in splits}
     before = run / "report" / "evaluate-test" / "measures.json"
@@ -264,12 +257,13 @@ def _calibration(answers: Answers) -> str:
     return draw.calibration(before, after, curve)
 
 
-def _explained(request: ReportRequest, model: Model, answers: Answers, place: Path) -> ExplainReport:
+def _explained(request: ReportRequest, subject: Subject, answers: Answers, place: Path) -> ExplainReport:
     """Mistakes, the most confident first; where there are none, other pictures."""
     places = most_confident_mistakes(answers.probabilities, answers.images.labels, request.num_explained)
     if not len(places):
         places = spread(len(answers.images), request.num_explained)
-    return explain(ExplainRequest(run=model, output=place / "explain"), chosen=taken(answers.images, places))
+    fields = ExplainRequest(run=subject.trained, output=place / "explain")
+    return explain_chosen(subject, fields, taken(answers.images, places), lambda: answers.images, say=lambda _text: None)
 
 
 def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path, finder: Finder) -> ProfileReport:
@@ -293,16 +287,24 @@ def _fitting(batch_size: int, network: Network) -> int:
     return max(1, min(batch_size, MOST_MACS * batch_size // (8 * max(1, network.macs))))
 
 
-def _diagnosed(request: ReportRequest, model: Model | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
+def _diagnosed(request: ReportRequest, subject: Subject | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
     """The findings; where the data is gone, those of the curves and of what was seen while the run trained."""
-    train = answers.train if answers is not None else None
     fields = DiagnoseRequest(
         run=request.run, data=request.data, batches=4, device=request.device, output=place / "diagnose", data_dir=request.data_dir
     )
-    look = functools.partial(diagnose, model=model, draw_all=False)
-    known = model is not None and not any(name.startswith("Results") for name in finder.left_out)
-    found = finder.ask("Diagnosis of the model", lambda: look(fields, pictures=train)) if known else None
-    return found or look(dataclasses.replace(fields, data="arrays"))  # data that no file holds is not looked for
+    model = subject.model if subject is not None else None
+
+    def look(pictures: OwnPictures) -> DiagnoseReport:
+        return diagnose_pictures(fields, model, pictures, draw_all=False, say=lambda _text: None)
+
+    if subject is None or any(name.startswith("Results") for name in finder.left_out):
+        return look(NO_PICTURES)
+    train = answers.train if answers is not None else None
+    found = finder.ask(
+        "Diagnosis of the model",
+        lambda: look(OwnPictures(train, None) if train is not None else own_pictures(subject, fields, lambda _text: None)),
+    )
+    return found or look(NO_PICTURES)
 
 
 def _kept_pictures(run: Path, name: str) -> list[Path]:
