@@ -10,7 +10,7 @@ import striate
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.workflows.training import batch_size
 from striate.workflows.training.batch_size import bytes_needed, largest_that_runs, power_below, size_for_memory
-from striate.workflows.training.planning import planned
+from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence
 
@@ -53,18 +53,18 @@ def test_one_picture_that_does_not_fit_is_an_error_with_both_sizes():
 def test_many_pictures_are_not_needed_for_few(request_for_auto):
     notes = Notes()
 
-    plan = planned(request_for_auto, notes)
+    plan = resolve(request_for_auto, notes)
 
     assert plan.config.settings.batch_size == 32  # 700 / 20 = 35
     assert any(line.startswith("batch size 32: 20 updates an epoch or more; takes about ") for line in notes.said)
 
 
 def test_a_computer_with_little_free_memory_gets_smaller_batches_and_is_told(request_for_auto, monkeypatch):
-    net = planned(request_for_auto, Silence()).fitting.network
+    net = resolve(request_for_auto, Silence()).fitting.network
     monkeypatch.setattr(batch_size, "free_memory_bytes", lambda: 2 * (16 * net.params + 5 * net.training_memory_bytes))
     notes = Notes()
 
-    plan = planned(request_for_auto, notes)
+    plan = resolve(request_for_auto, notes)
 
     assert plan.fitting.settings.batch_size == 4
     assert any(line.startswith("batch size 4: half of the ") and " MiB that are free; takes about " in line for line in notes.said)
@@ -91,9 +91,9 @@ def test_a_device_is_tried_out(request_for_auto, monkeypatch):
 
     free, _ = torch.cuda.mem_get_info()
     request = dataclasses.replace(request_for_auto, device="cuda")
-    assert planned(request, Silence()).fitting.settings.batch_size == 32
+    assert resolve(request, Silence()).fitting.settings.batch_size == 32
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, free))
-    assert planned(request, Silence()).fitting.settings.batch_size == 1
+    assert resolve(request, Silence()).fitting.settings.batch_size == 1
 
 
 def test_another_word_is_refused_by_the_command_line():

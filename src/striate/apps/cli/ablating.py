@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Download, Json, Layout, NamedData, SkipUnreadable, app, one_data
+from striate.apps.cli.app import Json, NamedData, app, one_data
+from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_report, say
-from striate.apps.cli.training import assignments
+
+LESION_OPTIONS = ("seed", "device", "skip_unreadable", "layout", "data_dir", "download")
 
 
 @app.command("ablate", short_help="Train a network without its parts, and compare.")
+@with_training_options("pretrained", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "log", "name")
 def ablate_command(
     network: Annotated[
         str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")
@@ -39,16 +42,6 @@ def ablate_command(
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="More variants, from a YAML file.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     budget: Annotated[Literal["epochs", "time", "macs"], typer.Option(help="What is equal for all variants.")] = "epochs",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of the baseline [default: by the data].")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates of the baseline instead.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update.")] = None,
-    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of all variants [default: the baseline's].")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
-    train_images: Annotated[int | None, typer.Option(min=1, help="Train on so many of the training pictures [default: all].")] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train, as for `striate train`.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the training, as for `striate train`.")
-    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time [default: one a core].")] = None,
     hang_after: Annotated[float, typer.Option(min=1, help="Seconds without an update, after which a training is given up.")] = 600.0,
     on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
@@ -58,14 +51,9 @@ def ablate_command(
     latex: Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs); it is in the report folder, too.")] = False,
     lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead, without training.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Validation pictures that lesions are measured on.")] = 1000,
-    seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/ablate/DATA-NETWORK-NNN].")] = None,
-    skip_unreadable: SkipUnreadable = False,
-    layout: Layout = "auto",
-    data_dir: DataDir = None,
-    download: Download = False,
     as_json: Json = False,
+    **training: Any,
 ) -> None:
     """Train a network without its parts, or damage a trained one, and compare."""
     from striate.apps.cli.progress import show_progress
@@ -82,11 +70,8 @@ def ablate_command(
             run=Path(network),
             data=data,
             images=images,
-            seed=seed or 0,
-            device=device or "auto",
             output=output,
-            skip_unreadable=skip_unreadable,
-            data_dir=data_dir,
+            **{name: value for name, value in fields_of(training).items() if name in LESION_OPTIONS},
         )
         damaged = lesion_model(request, say=say)
         print_report(damaged, lesion_summary, as_json=as_json)
@@ -98,22 +83,6 @@ def ablate_command(
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")
     listed = (("without", without), ("swap", swap), ("split-kernels", split_kernels), ("head", head), ("width", width), ("depth", depth))
     edits = [f"{verb} {what:g}" if isinstance(what, float) else f"{verb} {what}" for verb, whats in listed for what in whats or ()]
-    chosen = {
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": lr,
-        "image_size": img_size,
-        "train_images": train_images,
-        "recipe": recipe,
-        "set": assignments(set_ or []) or None,
-        "seed": seed,
-        "device": device,
-        "skip_unreadable": skip_unreadable or None,
-        "layout": layout if layout != "auto" else None,
-        "data_dir": data_dir,
-        "download": download,
-    }
     with show_progress() as watch:
         report = ablate(
             AblateRequest(
@@ -127,7 +96,7 @@ def ablate_command(
                 jobs=jobs,
                 hang_after=hang_after,
                 on=on,
-                training={name: value for name, value in chosen.items() if value is not None},
+                training=fields_of(training),
                 output=output,
                 resume=resume,
                 retry_failed=retry_failed,

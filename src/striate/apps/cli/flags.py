@@ -13,19 +13,11 @@ import shlex
 from typing import Any
 
 from striate.core.errors import StriateError, UnknownNameError, UsageError, nearest
+from striate.workflows.training.options import OPTIONS
 
 FLAGS = {  # of fields whose flags have other names
-    "network": "--model",
-    "learning_rate": "--lr",
-    "optimizer": "--opt",
-    "schedule": "--sched",
-    "max_grad_norm": "--clip-grad",
-    "image_size": "--img-size",
     "input_size": "--img-size",
     "in_channels": "--in-chans",
-    "policy": "--aa",
-    "erasing": "--reprob",
-    "ema": "--model-ema",
     "epsilons": "--eps",
     "attacks": "--attack",
     "methods": "--method",
@@ -34,6 +26,7 @@ FLAGS = {  # of fields whose flags have other names
     "num_images": "--images",
     "num_pictures": "--num",
     "num_explained": "--num",
+    **{option.field: option.long for option in OPTIONS},
 }
 OTHER_VERBS = {
     "benchmark": "profile",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, SkipUnreadable, app, one_data
 from striate.apps.cli.flags import with_flags
+from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
-from striate.apps.cli.training import assignments
 from striate.core.text import in_lines
 
 
@@ -191,26 +191,16 @@ def calibrate_command(
 
 
 @app.command("repeat", short_help="Train several times: mean and deviation of the accuracy.")
+@with_training_options("resume")
 def repeat_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
     seeds: Annotated[int | None, typer.Option(min=2, help="Train from so many seeds, on one division into train and val.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: divide the training pictures into so many folds.")] = None,
-    model: Annotated[str | None, typer.Option(help="A network from `striate networks` [default: by the size of the pictures].")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training split [default: by the data].")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", min=1, help="Images an update [default: by the data].")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate [default: by the network].")] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="How to train: a recipe, or a YAML file.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Measure each kept model on the test split too.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the measures as a LaTeX table (booktabs).")] = False,
     output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
-    skip_unreadable: SkipUnreadable = False,
-    layout: Layout = "auto",
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
-    data_dir: DataDir = None,
-    download: Download = False,
     as_json: Json = False,
+    **training: Any,
 ) -> None:
     """Train several times, from several seeds or on k folds: mean and deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
@@ -218,24 +208,9 @@ def repeat_command(
     from striate.workflows.training.repeat import RepeatRequest, latex_report, repeat, summary
     from striate.workflows.training.request import TrainRequest
 
-    training = with_checked_fields(
-        TrainRequest,
-        data=data,
-        network=model,
-        epochs=epochs,
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=lr,
-        recipe=recipe,
-        set=assignments(set_ or []),
-        skip_unreadable=skip_unreadable,
-        layout=layout,
-        device=device,
-        data_dir=data_dir,
-        download=download,
-    )
+    request = with_checked_fields(TrainRequest, data=data, **fields_of(training))
     with show_progress() as watch:
-        report = repeat(RepeatRequest(training=training, seeds=seeds, folds=folds, output=output, test=test), watch=watch)
+        report = repeat(RepeatRequest(training=request, seeds=seeds, folds=folds, output=output, test=test), watch=watch)
     print_report(report, latex_report if latex else summary, as_json=as_json)
 
 

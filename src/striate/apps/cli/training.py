@@ -4,158 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, SkipUnreadable, app, one_data, share
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, SkipUnreadable, app, one_data
+from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
 
 
 @app.command("train", short_help="Train a network on labelled pictures.")
+@with_training_options()
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
     named: Annotated[str | None, typer.Option("--data", metavar="DATA", help="The same; with --resume, where the data is now.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NETWORK",
-            help="A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
-            "[default: by the size of the pictures].",
-        ),
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            metavar="timm|RUN|FILE",
-            help="Begin with trained weights: what timm publishes for the network (downloaded once), a run's, or a .safetensors file's.",
-        ),
-    ] = None,
-    pretrain: Annotated[
-        Literal["autoencoder", "rbm"] | None,
-        typer.Option(
-            metavar="autoencoder|rbm",
-            help="First train the first two layers without labels, each to reconstruct its input or as a restricted Boltzmann machine.",
-        ),
-    ] = None,
-    unlabelled: Annotated[
-        str | None, typer.Option(metavar="DATA", help="More pictures for --pretrain: a folder of them, or a named set.")
-    ] = None,
-    task: Annotated[
-        Literal["classify", "regression", "multilabel", "segment"] | None,
-        typer.Option(
-            help="What the targets of an .npz file are [default: by their type and shape]; "
-            "segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."
-        ),
-    ] = None,
-    epochs: Annotated[
-        str | None, typer.Option(metavar="N", help="Passes over the training split; +N extends a run [default: by the data].")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
-    batch_size: Annotated[
-        str | None,
-        typer.Option("--batch-size", "-b", metavar="N|auto", help="Images an update; auto: by the memory [default: by the data]."),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="How to train: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, "
-            "such as the config.yaml of a run. Flags are stronger.",
-        ),
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(help="cross_entropy, focal, hinge, squared_hinge, map, nll, binary_cross_entropy, mse, l1, huber [default: by task]."),
-    ] = None,
-    lr: Annotated[
-        str | None, typer.Option(metavar="RATE|find", help="Peak learning rate; find: by a test [default: by the network].")
-    ] = None,
-    opt: Annotated[
-        str | None, typer.Option(metavar="NAME", help="gd, sgd, adam, adamw, lion, muon, ... [default: by the network].")
-    ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Decay of weights; biases and norms have none.")] = None,
-    sched: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Schedule: constant, step, cosine, one_cycle, plateau, ... [default: cosine].")
-    ] = None,
-    warmup_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of linear warm-up.")] = None,
-    smoothing: Annotated[float | None, typer.Option(min=0, max=1, help="Label smoothing.")] = None,
-    clip_grad: Annotated[float | None, typer.Option(help="Scale gradients down to this norm where they are larger.")] = None,
-    monitor: Annotated[
-        Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"] | None,
-        typer.Option(help="The val measure that chooses the kept epoch, the loss between equals [default: accuracy; of numbers, loss]."),
-    ] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs in a row without a better --monitor.")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
-    fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How a picture of another shape is fitted.")] = None,
-    crop_padding: Annotated[int | None, typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
-    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
-    mixup: Annotated[
-        float | None, typer.Option(metavar="ALPHA", help="Mix each picture and its label with another's; weights from Beta(ALPHA, ALPHA).")
-    ] = None,
-    cutmix: Annotated[
-        float | None, typer.Option(metavar="ALPHA", help="Paste a rectangle of another picture; its area from Beta(ALPHA, ALPHA).")
-    ] = None,
-    aa: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="trivial: one of 14 changes of random strength for each picture.")
-    ] = None,
-    reprob: Annotated[float | None, typer.Option(min=0, max=1, help="Probability that a rectangle of a picture is erased.")] = None,
-    normalization: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="dataset: by the training set's mean and deviation; per_image: by each picture's own; min_max [default: dataset].",
-        ),
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=0, help="Threads that prepare batches while others train.")] = 0,
-    val_fraction: Annotated[
-        float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split [default: 0.1].")
-    ] = None,
-    train_images: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many of the training pictures, the same share of each class.")
-    ] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in so many parts, to need less memory.")] = None,
-    model_ema: Annotated[float | None, typer.Option(min=0, max=1, help="Keep an exponential mean of the weights with this decay.")] = None,
-    adversarial: Annotated[
-        Literal["fgsm", "pgd"] | None, typer.Option(help="Train on pictures that this attack changes, so that the network withstands it.")
-    ] = None,
-    adversarial_eps: Annotated[
-        str | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].")
-    ] = None,
-    adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd, under which is validated too [default: 7].")] = None,
-    freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto takes bfloat16 where it is fast [default: auto].")
-    ] = None,
-    compile_: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split [default: 0].")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
-    deterministic: Annotated[bool | None, typer.Option(help="Refuse operations that do not repeat their bits.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run from its last checkpoint.")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Updates between checkpoints [default: by time, under 1 %].")] = None,
-    diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Say what goes wrong while it trains.")] = True,
-    log: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="tensorboard: event files in the run; mlflow: a run on MLFLOW_TRACKING_URI; repeat it."),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
-    skip_unreadable: SkipUnreadable = False,
-    layout: Layout = "auto",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), "
-            "or images.NAME for mean, std, fit and normalization (images.mean=[0.5]).",
-        ),
-    ] = None,
-    data_dir: DataDir = None,
-    download: Download = False,
     as_json: Json = False,
+    **training: Any,
 ) -> None:
     """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
     from striate.apps.cli.progress import show_progress
@@ -163,64 +28,7 @@ def train_command(
     from striate.workflows.training.request import TrainRequest
     from striate.workflows.training.train import train
 
-    request = with_checked_fields(
-        TrainRequest,
-        data=one_data(data, named),
-        network=model,
-        pretrained=pretrained,
-        pretrain=pretrain,
-        unlabelled=unlabelled,
-        task=task,
-        loss=loss,
-        epochs=whole_number(epochs),
-        steps=steps,
-        batch_size=size(batch_size),
-        recipe=recipe,
-        learning_rate=rate(lr),
-        optimizer=opt,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        schedule=sched,
-        warmup_epochs=warmup_epochs,
-        smoothing=smoothing,
-        max_grad_norm=clip_grad,
-        monitor=monitor,
-        patience=patience,
-        image_size=img_size,
-        fit=fit,
-        crop_padding=crop_padding,
-        flip=flip,
-        mixup=mixup,
-        cutmix=cutmix,
-        policy=aa,
-        erasing=reprob,
-        normalization=normalization,
-        workers=workers,
-        val_fraction=val_fraction,
-        train_images=train_images,
-        accumulate=accumulate,
-        ema=model_ema,
-        adversarial=adversarial,
-        adversarial_eps=share("--adversarial-eps", adversarial_eps) if adversarial_eps is not None else None,
-        adversarial_steps=adversarial_steps,
-        freeze=tuple(freeze) if freeze else None,
-        precision=precision,
-        compile=compile_,
-        seed=seed,
-        device=device,
-        deterministic=deterministic,
-        resume=resume,
-        checkpoint_every=checkpoint_every,
-        diagnose=diagnose,
-        log=tuple(log or ()),
-        output=output,
-        name=name,
-        skip_unreadable=skip_unreadable,
-        layout=layout,
-        set=assignments(set_ or []),
-        data_dir=data_dir,
-        download=download,
-    )
+    request = with_checked_fields(TrainRequest, data=one_data(data, named), **fields_of(training))
     with show_progress() as watch:
         report = train(request, watch=watch)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first alone does
@@ -234,51 +42,6 @@ def train_command(
         if speaks:
             say(f"stopped before its end; go on with: {command('striate', 'train', '--resume', Path(report.run))}")
         raise typer.Exit(6)
-
-
-def whole_number(text: str | None) -> int | str | None:
-    """The number that `text` is; "+20" and what is no number stay text."""
-    return int(text) if text is not None and text.isdigit() else text
-
-
-def size(text: str | None) -> int | str | None:
-    """The value of `--batch-size`: a number, or the word auto."""
-    from striate.core.errors import UsageError
-
-    if text is None or text == "auto":
-        return text
-    if not text.isdigit() or int(text) == 0:
-        raise UsageError(f"--batch-size {text}: must be a number from 1 or the word auto", "For example --batch-size 64.")
-    return int(text)
-
-
-def rate(text: str | None) -> float | str | None:
-    """The value of `--lr`: a number, or the word find."""
-    from striate.core.errors import UsageError
-
-    if text is None or text == "find":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--lr {text}: must be a number or the word find", "For example --lr 0.1, or --lr find.") from None
-
-
-def assignments(words: list[str]) -> dict[str, object]:
-    """The values of `--set NAME=VALUE`, read as YAML reads them: numbers, true and false, lists, text."""
-    from striate.core.bounded import parsed_yaml
-    from striate.core.errors import RefusedFileError, UsageError
-
-    values = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise UsageError(f"--set {word}: must be NAME=VALUE", "For example --set settings.step_gamma=0.5.")
-        try:
-            values[name] = parsed_yaml(text, "the value")
-        except RefusedFileError as error:
-            raise UsageError(f"--set {word}: {error.message}", error.remedy) from None
-    return values
 
 
 @app.command("repro", short_help="Train a run again: equal bit for bit, or how far off.")

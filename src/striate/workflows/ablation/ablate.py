@@ -34,11 +34,12 @@ from striate.workflows.ablation.report import terminal_table, write_report
 from striate.workflows.ablation.trials import Trial, in_processes, in_this_process, lacks_ray, on_ray
 from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
 from striate.workflows.info import info
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.choices import finds_rate, with_checked_fields
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
 from striate.workflows.training.continuing import Plan
-from striate.workflows.training.planning import planned
+from striate.workflows.training.lr_find import with_found_rate
+from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Silence, Watch
 from striate.workflows.training.runs import new_run_folder
@@ -154,7 +155,13 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
 def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], SplitRecord]:
     """Everything that decides the ablation, as plain data, and its split; says the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
-    plan = planned(training, watch)
+    for field in ("pretrained", "pretrain", "unlabelled"):
+        if getattr(training, field) is not None:
+            message = f"`{field}`: each variant of an ablation begins with fresh weights, as trained ones fit the whole network alone"
+            raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
+    plan = resolve(training, watch)
+    if finds_rate(training):
+        plan, _ = with_found_rate(plan, watch.say)
     if plan.config.task not in (None, "classify"):
         raise UsageError(f"ablate compares classifiers, and the task is {plan.config.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)

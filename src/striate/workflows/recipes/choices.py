@@ -31,6 +31,7 @@ from striate.workflows.recipes.book import RECIPES, Recipe
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.recipes.words import EXAMPLES, OTHER_NAMES, OTHER_WORDS
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
+from striate.workflows.training.options import given
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
@@ -39,6 +40,7 @@ MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose
 GROUPS = ("settings", "augmentation", "images")  # of `set`
 IMAGES = ("mean", "std", "fit", "normalization")  # of images in `set`; the size is `image_size`
 FIND = "find"  # in place of a learning rate
+LEFT_TO_US = (("learning_rate", FIND), ("batch_size", "auto"))  # settings that are found out before the training
 Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
@@ -127,19 +129,18 @@ def unknown_recipe(name: str) -> UnknownNameError:
 
 
 def settings_for(
-    network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES, task: Task = "classify"
+    network: Network, num_train: int, request: TrainRequest, choices: Choices = NO_CHOICES, task: Task = "classify", **found: Any
 ) -> TrainSettings:
     """The settings of a training: what the request's `set` says over its fields, its recipe file, its recipe, and the defaults.
 
-    With `learning_rate='find'`, the rate is that of the recipe or the default until it is found. A recipe smooths labels only where the
-    loss can, and schedules that begin with a rise of their own warm up only when that is asked for.
+    What is to be found out, such as the rate of `learning_rate='find'`, is that of the recipe or the default unless it is `found`. A
+    recipe smooths labels only where the loss can, and schedules that begin with a rise of their own warm up only when that is asked for.
 
     Raises:
         UsageError: a value is out of range, no setting has the name.
     """
     chosen = chosen_settings(request, choices)
-    if chosen.get("learning_rate") == FIND:
-        del chosen["learning_rate"]
+    chosen = {name: value for name, value in chosen.items() if (name, value) not in LEFT_TO_US} | found
     if choices.recipe is not None:
         base: TrainSettings = choices.recipe(network, num_train).settings
         if task == "regression" or chosen.get("loss", base.loss) not in WITH_SMOOTHING:
@@ -160,15 +161,25 @@ def finds_rate(request: TrainRequest) -> bool:
 
 def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
     """What the recipe file, the fields and `set` say, the later over the earlier; who names epochs wants them, not steps."""
-    named = {name: getattr(request, name, None) for name in SETTINGS}
-    flags = {name: value for name, value in named.items() if value is not None}
     chosen: dict[str, Any] = {}
-    for layer in (choices.settings, flags, overrides(request, "settings", SETTINGS)):
+    for layer in (choices.settings, given(request, "settings"), overrides(request, "settings", SETTINGS)):
         if "epochs" in layer and "steps" not in layer:
             chosen["steps"] = None
         chosen |= layer
     refuse_idle_attack(chosen)
     return chosen
+
+
+def with_recipe(request: TrainRequest) -> tuple[TrainRequest, Choices]:
+    """The request with what its recipe says of its inputs, checked, and the other choices of the recipe.
+
+    Raises:
+        UnknownNameError, UsageError, RefusedFileError: as `choices_of`, `completed`, `with_image_settings` and `refuse_wrong_settings`.
+    """
+    choices = choices_of(request.recipe)
+    request = with_image_settings(completed(request, choices))
+    refuse_wrong_settings(request, choices)
+    return request, choices
 
 
 def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
@@ -184,8 +195,7 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
     if isinstance(request.epochs, str):
         remedy = "Say `epochs=N`, or add to a run: striate train --resume RUN --epochs +N."
         raise UsageError(f"`epochs={request.epochs!r}`: must be a whole number for a new run", remedy)
-    undecided = (("learning_rate", FIND), ("batch_size", "auto"))
-    chosen = {name: value for name, value in chosen_settings(request, choices).items() if (name, value) not in undecided}
+    chosen = {name: value for name, value in chosen_settings(request, choices).items() if (name, value) not in LEFT_TO_US}
     with_checked_fields(TrainSettings, **chosen)
     with_checked_fields(Augmentation, **chosen_augmentation(request, choices))
 
@@ -357,6 +367,4 @@ def augmentation_for(
 
 def chosen_augmentation(request: TrainRequest, choices: Choices) -> dict[str, Any]:
     """What the recipe file, the fields and `set` say of the augmentation, the later over the earlier."""
-    flags = {name: getattr(request, name, None) for name in AUGMENTATIONS}
-    said = {name: value for name, value in flags.items() if value is not None}
-    return {**choices.augmentation, **said, **overrides(request, "augmentation", AUGMENTATIONS)}
+    return {**choices.augmentation, **given(request, "augmentation"), **overrides(request, "augmentation", AUGMENTATIONS)}

@@ -21,8 +21,7 @@ from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.profiling.profile import COLUMNS, MEASURED_COLUMNS, memory_text
 from striate.workflows.profiling.profile import facts as profile_facts
 from striate.workflows.profiling.profile import table as profile_table
-from striate.workflows.runs.config import RunConfig
-from striate.workflows.training.continuing import flat
+from striate.workflows.runs.config import RunConfig, flat
 
 if TYPE_CHECKING:
     from striate.insight.calibrate.abstain import CoveragePoint

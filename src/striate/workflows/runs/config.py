@@ -121,6 +121,17 @@ _ADAPTER = TypeAdapter(RunConfig)
 FIELDS = tuple(field.name for field in dataclasses.fields(RunConfig))
 
 
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names; sequences as lists."""
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = list(value) if isinstance(value, tuple | list) else value
+    return found
+
+
 def read_config(path: Path) -> RunConfig:
     """The configuration that a `config.yaml` holds.
 

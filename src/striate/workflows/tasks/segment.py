@@ -81,19 +81,19 @@ def open_masked(
     return source
 
 
-def plan_pixel_network(request: TrainRequest, source: MaskSource) -> tuple[Network, Fit]:
+def plan_pixel_network(request: TrainRequest, asked: Network | str | None, source: MaskSource) -> tuple[Network, Fit]:
     """The network that gives the data's classes to each pixel, and how pictures are fitted to it.
 
     Raises:
         UsageError: the network gives something else, or takes other channels.
     """
     classes, size = len(source.classes), request.image_size
-    if isinstance(request.network, Network):
-        net = request.network if size is None else request.network.with_input((request.network.input_shape[0], size, size))
+    if isinstance(asked, Network):
+        net = asked if size is None else asked.with_input((asked.input_shape[0], size, size))
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
     else:
-        name = request.network or network_for(source)
+        name = asked or network_for(source)
         shape = (size, size) if size is not None else native_size(name, source)
         net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=shape)
     if net.output_shape != (classes, *net.input_shape[1:]):

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,29 +24,26 @@ from striate.data.records import DataSource, ImageSet, relabelled
 from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
+from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting
 from striate.networks.network import Network
 from striate.workflows.info import info
+from striate.workflows.recipes.choices import LEFT_TO_US
 from striate.workflows.runs.behind import data_of
-from striate.workflows.runs.config import RESTORE, RunConfig
+from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import read_record
 from striate.workflows.tasks.segment import open_masked
+from striate.workflows.training.options import OPTIONS
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.transfer import pretrained_name
 
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
 
-if TYPE_CHECKING:
-    from striate.workflows.training.request import TrainRequest
-
-NOT_OF_THE_RESULT = (
-    "resume", "output", "name", "device", "checkpoint_every", "download", "data", "data_dir", "epochs", "workers", "diagnose", "log"
-)  # fmt: skip
 NOT_RECORDED = (
     "the run does not record which pictures it held out, as it is of an older version: they are computed again from the names of the "
     "pictures, which is exact only if the data has not changed since"
 )
-LEFT_TO_US = (("batch_size", "auto"), ("learning_rate", "find"))  # by a request
 
 
 def fitting_of(config: RunConfig, network: Network, classes: tuple[str, ...]) -> Fitting:
@@ -70,17 +67,6 @@ def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names; sequences as lists."""
-    found: dict[str, Any] = {}
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = list(value) if isinstance(value, tuple | list) else value
-    return found
-
-
 def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` as it would be with what `request` asks for: the same where it asks for nothing else."""
     wanted = {
@@ -89,36 +75,27 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
         "augmentation": dict(config["augmentation"]),
         "images": dict(config["images"]),
     }
-    for field in dataclasses.fields(request):
-        value = getattr(request, field.name)
-        if field.name in NOT_OF_THE_RESULT or value == default_of(field):
+    plain = TrainRequest()
+    for field, _, _, group, decides, *_ in OPTIONS:
+        value = getattr(request, field)
+        if not decides or value == getattr(plain, field) or field == "epochs":  # which may extend it
             continue
-        if (field.name, value) in LEFT_TO_US:  # the run has what was found
+        if (field, value) in LEFT_TO_US:  # the run has what was found
             continue
-        for group in ("settings", "augmentation"):
-            if field.name in wanted[group]:
-                wanted[group][field.name] = value
-        if field.name == "network":
-            wanted["network"] = value.name if isinstance(value, Network) else value
-        elif field.name == "image_size":
+        if field == "image_size":
             wanted["images"] |= {"height": value, "width": value}
-        elif field.name == "pretrained":
+        elif group:
+            wanted[group][field] = value
+        elif field == "network":
+            wanted["network"] = value.name if isinstance(value, Network) else value
+        elif field == "pretrained":
             wanted["pretrained"] = pretrained_name(value)
-        elif field.name in ("fit", "normalization"):
-            wanted["images"][field.name] = value
-        elif field.name == "set":
-            for name, setting in value.items():
-                group, _, key = name.partition(".")
-                wanted.setdefault(group, {})
-                wanted[group][key] = setting
-        elif field.name in wanted:
-            wanted[field.name] = str(value.resolve()) if isinstance(value, Path) else value
+        elif field in wanted:
+            wanted[field] = value
+    for name, value in request.set.items():
+        head, _, key = name.partition(".")
+        wanted.setdefault(head, {})[key] = value
     return wanted
-
-
-def default_of(field: dataclasses.Field[Any]) -> Any:
-    """The default of a dataclass field."""
-    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +109,11 @@ class Plan:
     record: SplitRecord  # of which pictures these are
     config: RunConfig  # everything it is made with, merged
     found: tuple[DataFinding, ...] | None = None  # what its data look like, where that was looked at
+
+    def with_settings(self, settings: TrainSettings) -> Plan:
+        """The same training with other settings."""
+        fitting = dataclasses.replace(self.fitting, settings=settings)
+        return dataclasses.replace(self, fitting=fitting, config=self.config.with_planned(settings))
 
 
 def plan_of(

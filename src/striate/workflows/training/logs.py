@@ -23,9 +23,9 @@ from striate.core.errors import EnvironmentFault, InterruptedRun
 from striate.core.files import write_atomically
 from striate.core.text import encodable, json_text, printable
 from striate.models.model import MODEL_NAME
-from striate.workflows.training.continuing import flat
+from striate.workflows.runs.config import flat
+from striate.workflows.training.request import LogName
 
-LogName = Literal["tensorboard", "mlflow"]
 Status = Literal["FINISHED", "KILLED", "FAILED"]
 Row = Mapping[str, Any]  # of metrics.csv
 

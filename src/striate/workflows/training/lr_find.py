@@ -31,9 +31,7 @@ def with_found_rate(plan: Plan, say: Callable[[str], None]) -> tuple[Plan, bytes
     found = find_learning_rate(plan.fitting, plan.train_set)
     rate = float(f"{found.steepest:.3g}")
     say(f"lr find   {rate:g}: there the loss falls fastest; a tenth of where it is lowest is {found.tenth_of_lowest:.3g}")
-    settings = dataclasses.replace(plan.fitting.settings, learning_rate=rate)
-    config = plan.config.with_planned(settings)
-    return dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, settings=settings), config=config), range_picture(found)
+    return plan.with_settings(dataclasses.replace(plan.fitting.settings, learning_rate=rate)), range_picture(found)
 
 
 def range_picture(found: LearningRateRange) -> bytes:

@@ -30,14 +30,11 @@ from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
     Choices,
     augmentation_for,
-    choices_of,
     chosen_settings,
-    completed,
     given_statistics,
     network_for,
-    refuse_wrong_settings,
     settings_for,
-    with_image_settings,
+    with_recipe,
 )
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.tasks.segment import plan_pixel_network
@@ -56,21 +53,20 @@ from striate.workflows.training.sharing import (
 from striate.workflows.training.transfer import (
     asked_weights,
     frozen_in_words,
+    is_module,
+    module_for,
     network_of_weights,
     normalized,
     pretrained_name,
     started_from,
     with_gentle_rate,
-    with_own_module,
     with_pretrained_layers,
 )
 
 
-def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
+def resolve(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
     """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
-    choices = choices_of(request.recipe)
-    request = with_image_settings(completed(request, choices))
-    refuse_wrong_settings(request, choices)
+    request, choices = with_recipe(request)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
     division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
     source = open_source(
@@ -82,11 +78,9 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
         layout=request.layout,
         say=watch.say,
     )
-    if isinstance(request.network, str | Path) and str(request.network).endswith(SUFFIX):
-        request = dataclasses.replace(request, network=described_network(Path(request.network)))
-    request = with_own_module(request, source)
-    weights = asked_weights(request, source)
-    network, fit = plan_network(request, source, weights)
+    asked = asked_network(request, source)
+    weights = asked_weights(request, asked, source)
+    network, fit = plan_network(request, asked, source, weights)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
@@ -97,8 +91,9 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     if weights is not None:
         start = started_from(weights, network, source.classes, watch.say)
 
-    def fitting_for(request: TrainRequest) -> Fitting:
-        settings = with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task), request)
+    def fitting_with(batch_size: int | None) -> Fitting:
+        sized = {} if batch_size is None else {"batch_size": batch_size}
+        settings = with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task, **sized), request)
         return Fitting(
             network=network,
             images=spec,
@@ -109,11 +104,11 @@ def planned(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
             start=start,
         )
 
+    fitting = fitting_with(None)
     if request.batch_size == AUTO:
-        trial = fitting_for(dataclasses.replace(request, batch_size=None))
-        size = agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))
-        request = dataclasses.replace(request, batch_size=int(size))
-    fitting = with_pretrained_layers(fitting_for(request), train_set, request, watch.say)
+        trial = fitting
+        fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))))
+    fitting = with_pretrained_layers(fitting, train_set, request, watch.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
     say_limits(config, source, request, choices, watch.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
@@ -144,28 +139,46 @@ def say_limits(config: RunConfig, source: DataSource, request: TrainRequest, cho
         say(f"val_fraction: nothing is held out, as {source.name} has a val split")
 
 
-def plan_network(request: TrainRequest, source: DataSource, weights: Weights | None = None) -> tuple[Network, Fit]:
+def asked_network(request: TrainRequest, source: DataSource) -> Network | str | None:
+    """The network that the request names: a description where it has one or a file of one, a user's module for the data's pictures.
+
+    Raises:
+        UsageError: the pictures have no size of their own, and none is given for a module.
+        ShapeError: the module cannot take them.
+        RefusedFileError: the file of the description is damaged.
+    """
+    if isinstance(request.network, str | Path) and str(request.network).endswith(SUFFIX):
+        return described_network(Path(request.network))
+    if is_module(request.network):
+        return module_for(request.network, request.image_size, source)
+    network: Network | str | None = request.network
+    return network
+
+
+def plan_network(
+    request: TrainRequest, asked: Network | str | None, source: DataSource, weights: Weights | None = None
+) -> tuple[Network, Fit]:
     """The network for the data's classes, channels and size, or that of the weights, and how pictures are fitted to it."""
     if isinstance(source, MaskSource):
-        return plan_pixel_network(request, source)
+        return plan_pixel_network(request, asked, source)
     classes = len(source.classes)
     size: int | tuple[int, ...] | None = request.image_size
-    if isinstance(request.network, Network):
-        net = request.network
+    if isinstance(asked, Network):
+        net = asked
         if net.output_shape != (classes,):
             message = f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {outputs_in_words(source)}"
             raise UsageError(message, f"Let its last layer have {classes} outputs.")
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
-        if request.image_size is not None:
+        if request.image_size is not None and not is_module(request.network):
             net = net.with_input((net.input_shape[0], request.image_size, request.image_size))
             net.root.output_shape(net.input_shape)
     elif weights is not None:
-        net = network_of_weights(request, source, weights)
+        net = network_of_weights(asked, request.image_size, source, weights)
     else:
-        name = request.network or network_for(source)
+        name = asked or network_for(source)
         if size is None:
-            size = default_size(name, source, named=request.network is not None)
+            size = default_size(name, source, named=asked is not None)
         net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=size)
     same = source.image_size == net.input_shape[1:]
     return net, request.fit or ("stretch" if same else "pad" if source.image_size is not None else "crop")

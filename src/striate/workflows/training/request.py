@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -15,36 +15,37 @@ from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Policy
 from striate.data.layout import Layout
 from striate.data.omissions import Omission
-from striate.engine.settings import LossName, MonitorName, OptimizerName, ScheduleName
-from striate.workflows.training.logs import LogName
+from striate.engine.settings import Count, LossName, MonitorName, NotNegative, OptimizerName, PartialShare, Positive, ScheduleName, Share
+
+LogName = Literal["tensorboard", "mlflow"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class TrainRequest:
-    """What to train on what. None leaves a choice to the defaults, which say what they chose."""
+    """What to train on what. None leaves a choice to the defaults, which say what they chose; `options` tells what each field does."""
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
-    pretrain: Literal["autoencoder", "rbm"] | None = None  # the first two layers, without labels
-    unlabelled: Any = None  # more pictures for that: a folder of them, or data as above
-    pretrained: str | Path | None = None  # weights to begin with: timm, a run folder, or a .safetensors file
-    task: Task | None = None  # segment: a class for each pixel, of a folder of images/ and masks/; None: as the targets of arrays say
-    epochs: int | str | None = None  # "+20" extends the run of `resume`
-    steps: int | None = None  # exactly this many updates instead
-    batch_size: int | Literal["auto"] | None = None  # auto: what the memory has room for
-    recipe: str | Path | None = None  # the name of a recipe, or a YAML file: weaker than all that is said here
+    pretrained: str | Path | None = None
+    pretrain: Literal["autoencoder", "rbm"] | None = None
+    unlabelled: Any = None
+    task: Task | None = None  # None: as the targets of arrays say
+    epochs: Count | str | None = None  # "+20" extends the run of `resume`
+    steps: Count | None = None
+    batch_size: Count | Literal["auto"] | None = None
+    recipe: str | Path | None = None  # weaker than all that is said here
     loss: LossName | None = None
-    learning_rate: float | Literal["find"] | None = None  # find: by a range test
+    learning_rate: Positive | Literal["find"] | None = None
     optimizer: OptimizerName | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
+    momentum: PartialShare | None = None
+    weight_decay: NotNegative | None = None
     schedule: ScheduleName | None = None
-    warmup_epochs: float | None = None
-    smoothing: float | None = None
-    max_grad_norm: float | None = None
-    monitor: MonitorName | None = None  # the measure of validation that chooses the kept epoch, and that patience waits for
-    patience: int | None = None
-    image_size: int | None = None
+    warmup_epochs: NotNegative | None = None
+    smoothing: Share | None = None
+    max_grad_norm: Positive | None = None
+    monitor: MonitorName | None = None
+    patience: Count | None = None
+    image_size: Count | None = None
     fit: Fit | None = None
     crop_padding: int | None = None
     flip: bool | None = None
@@ -53,29 +54,29 @@ class TrainRequest:
     policy: Policy | None = None
     erasing: float | None = None
     normalization: Normalization | None = None
-    workers: int = 0  # threads that prepare batches while others train; they are the same batches
-    val_fraction: float | None = None  # of train, where there is no val split; None: a tenth
-    train_images: int | None = None  # of the training pictures, the same share of each class; None: all
+    workers: Annotated[int, Field(ge=0)] = 0
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    train_images: Count | None = None
+    accumulate: Count | None = None
+    ema: PartialShare | None = None
+    adversarial: Literal["fgsm", "pgd"] | None = None
+    adversarial_eps: float | None = None
+    adversarial_steps: Count | None = None
+    freeze: tuple[str, ...] | None = None
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     compile: bool | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     device: str | None = None
-    resume: Path | None = None  # the run folder to go on with; then all else comes from there
-    checkpoint_every: int | None = None  # updates between two checkpoints; None lets the time decide
-    diagnose: bool = True  # say what goes wrong while it trains
-    log: tuple[LogName, ...] = ()  # beside metrics.csv and events.jsonl, which are always written
-    accumulate: int | None = None
-    ema: float | None = None
-    adversarial: Literal["fgsm", "pgd"] | None = None  # train on pictures that this attack changes
-    adversarial_eps: float | None = None  # by so much at most, as a share of a pixel's range
-    adversarial_steps: int | None = None  # of pgd, under which is validated also where fgsm trains
-    freeze: tuple[str, ...] | None = None
     deterministic: bool | None = None
+    resume: Path | None = None  # then all else comes from there
+    checkpoint_every: Count | None = None
+    diagnose: bool = True
+    log: tuple[LogName, ...] = ()  # beside metrics.csv and events.jsonl, which are always written
     output: Path | None = None
     name: str | None = None
     skip_unreadable: bool = False
-    layout: Layout = "auto"  # whether the folders of a data set are splits or classes, where their names leave a doubt
-    set: dict[str, Any] = Field(default_factory=dict)  # more settings: "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
+    layout: Layout = "auto"
+    set: dict[str, Any] = Field(default_factory=dict)  # "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
 

@@ -12,7 +12,8 @@ from striate.core.errors import RefusedFileError
 from striate.core.locks import RunLock
 from striate.engine.checkpoints import Checkpoint, CheckpointStore, load_checkpoint
 from striate.engine.processes import Group
-from striate.workflows.training.continuing import Plan, conditions, config_and_network, fingerprint, flat, refuse_changes
+from striate.workflows.runs.config import flat
+from striate.workflows.training.continuing import Plan, conditions, config_and_network, fingerprint, refuse_changes
 
 OF_THE_MACHINE = ("data", "data_dir", "start_sha256")  # of a configuration: where the data lies, and what is hashed later
 

@@ -43,7 +43,7 @@ from striate.workflows.training.continuing import (
 from striate.workflows.training.extending import early_end, extension_of, with_extensions
 from striate.workflows.training.logs import check_packages, open_logs
 from striate.workflows.training.lr_find import with_found_rate
-from striate.workflows.training.planning import chosen, planned
+from striate.workflows.training.planning import chosen, resolve
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
 from striate.workflows.training.running import Outcome, Silence, Watch, followed, metrics_of, run
 from striate.workflows.training.runs import new_run_folder, refuse_used, removed_if_unbegun
@@ -97,7 +97,7 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     again = is_restarted(request.output)
     if group is None and request.output is not None and not again:
         refuse_used(request.output)  # before the pictures are read
-    plan, picture = planned(request, watch, group), None
+    plan, picture = resolve(request, watch, group), None
     if finds_rate(request):
         plan, picture = with_found_rate(plan, watch.say)
     refuse_other_plans(group, plan)

@@ -50,22 +50,19 @@ def is_module(network: Any) -> bool:
     return isinstance(network, nn.Module)
 
 
-def with_own_module(request: TrainRequest, source: DataSource) -> TrainRequest:
-    """The request with the user's module as a network for the data's pictures.
+def module_for(module: nn.Module, image_size: int | None, source: DataSource) -> Network:
+    """The user's module as a network for the data's pictures.
 
     Raises:
         UsageError: the pictures have no size of their own, and none is given.
         ShapeError: the module cannot take them.
     """
-    if not is_module(request.network):
-        return request
-    size = (request.image_size, request.image_size) if request.image_size is not None else source.image_size
+    size = (image_size, image_size) if image_size is not None else source.image_size
     if size is None:
         raise UsageError(
             f"image_size: wanted for a module of your own, as the pictures of {source.name} have several sizes", "For example 64."
         )
-    network = own_network(request.network, (channels_of(request.network) or source.channels, *size))
-    return dataclasses.replace(request, network=network, image_size=None)
+    return own_network(module, (channels_of(module) or source.channels, *size))
 
 
 def given_module(network: Network) -> nn.Module | None:
@@ -74,28 +71,27 @@ def given_module(network: Network) -> nn.Module | None:
     return inside.given if isinstance(inside, OwnNetwork) else None
 
 
-def asked_weights(request: TrainRequest, source: DataSource) -> Weights | None:
-    """The weights that `pretrained` asks for."""
+def asked_weights(request: TrainRequest, asked: Network | str | None, source: DataSource) -> Weights | None:
+    """The weights that the request asks for, for the network that it asks for."""
     if request.pretrained is None:
         return None
-    name = request.network.name if isinstance(request.network, Network) else request.network or network_for(source)
+    name = asked.name if isinstance(asked, Network) else asked or network_for(source)
     return open_weights(request.pretrained, name, fetch=fetch_from_hub)
 
 
-def network_of_weights(request: TrainRequest, source: DataSource, weights: Weights) -> Network:
-    """The network that the request names, else the one that the weights come from, with the data's classes.
+def network_of_weights(name: str | None, size: int | None, source: DataSource, weights: Weights) -> Network:
+    """The network of that name and input, else the one that the weights come from, with the data's classes.
 
     Grey pictures are repeated over the channels that the weights were trained with.
 
     Raises:
         UsageError: the head of the weights' own network cannot be replaced.
     """
-    classes, size = len(source.classes), request.image_size
-    own = weights.network
-    if request.network is None and own is not None:
+    classes, own = len(source.classes), weights.network
+    if name is None and own is not None:
         network = with_outputs(own, classes)
         return network if size is None else network.with_input((network.input_shape[0], size, size))
-    name = request.network or network_for(source)
+    name = name or network_for(source)
     extent: Any = size or (own.input_shape[1:] if own is not None else None)
     return catalog_network(
         name, num_classes=classes, in_channels=weights.channels if source.channels == 1 else source.channels, input_size=extent

@@ -1,0 +1,134 @@
+"""The options of a training, once: what each does, where its value belongs, and how it is typed at a terminal.
+
+`TrainRequest` has a field of each name. The command line makes the flags of `train`, `repeat` and `ablate` from this table, the Python
+functions their documentation, and a request is divided by it into the groups of a run's `config.yaml`. It needs no other package, so
+that `striate --help` does not wait for one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+Group = Literal["", "settings", "augmentation", "images"]
+
+
+class Option(NamedTuple):
+    """One of them.
+
+    Attributes:
+        field: Of `TrainRequest`.
+        kind: What is typed for it: str, int, float, bool, Path or some words; `list[str]` for one that may be repeated.
+        help: What it does.
+        group: Of `config.yaml`, that holds its value by this name; "": none does, or the configuration itself.
+        decides: Whether the result depends on it; a run that goes on may be given another value of the others.
+        flag: Its name at a terminal, where that is not the field's.
+        short: A letter for that.
+        metavar: What stands for the value in the help.
+    """
+
+    field: str
+    kind: Any
+    help: str
+    group: Group = ""
+    decides: bool = True
+    flag: str = ""
+    short: str = ""
+    metavar: str | None = None
+
+    @property
+    def long(self) -> str:
+        """The whole flag: --batch-size."""
+        return f"--{(self.flag or self.field).replace('_', '-')}"
+
+
+def _setting(field: str, kind: Any, text: str, **more: Any) -> Option:
+    return Option(field, kind, text, "settings", **more)
+
+
+def _augmentation(field: str, kind: Any, text: str, **more: Any) -> Option:
+    return Option(field, kind, text, "augmentation", **more)
+
+
+def _images(field: str, kind: Any, text: str, **more: Any) -> Option:
+    return Option(field, kind, text, "images", **more)
+
+
+def _how(field: str, kind: Any, text: str, **more: Any) -> Option:
+    return Option(field, kind, text, decides=False, **more)
+
+
+# fmt: off
+OPTIONS = (
+    Option("network", str, "A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
+           "[default: by the size of the pictures].", flag="model", metavar="NETWORK"),
+    Option("pretrained", str, "Begin with trained weights: what timm publishes for the network (downloaded once), a run's, or a "
+           ".safetensors file's.", metavar="timm|RUN|FILE"),
+    Option("pretrain", Literal["autoencoder", "rbm"], "First train the first two layers without labels, each to reconstruct its input or "
+           "as a restricted Boltzmann machine.", metavar="autoencoder|rbm"),
+    Option("unlabelled", str, "More pictures for --pretrain: a folder of them, or a named set.", metavar="DATA"),
+    Option("task", Literal["classify", "regression", "multilabel", "segment"], "What the targets of an .npz file are [default: by their "
+           "type and shape]; segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."),
+    _setting("epochs", str, "Passes over the training split; +N extends a run [default: by the data].", metavar="N"),
+    _setting("steps", int, "Train exactly this many updates instead."),
+    _setting("batch_size", str, "Images an update; auto: by the memory [default: by the data].", short="b", metavar="N|auto"),
+    Option("recipe", str, "How to train: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, such "
+           "as the config.yaml of a run. Flags are stronger.", metavar="NAME|FILE"),
+    _setting("loss", str, "cross_entropy, focal, hinge, squared_hinge, map, nll, binary_cross_entropy, mse, l1, huber [default: by task]."),
+    _setting("learning_rate", str, "Peak learning rate; find: by a test [default: by the network].", flag="lr", metavar="RATE|find"),
+    _setting("optimizer", str, "gd, sgd, adam, adamw, lion, muon, ... [default: by the network].", flag="opt", metavar="NAME"),
+    _setting("momentum", float, "Momentum of SGD, Nesterov's form [default: 0.9]."),
+    _setting("weight_decay", float, "Decay of weights; biases and norms have none."),
+    _setting("schedule", str, "Schedule: constant, step, cosine, one_cycle, plateau, ... [default: cosine].", flag="sched", metavar="NAME"),
+    _setting("warmup_epochs", float, "Epochs of linear warm-up."),
+    _setting("smoothing", float, "Label smoothing."),
+    _setting("max_grad_norm", float, "Scale gradients down to this norm where they are larger.", flag="clip-grad"),
+    _setting("monitor", Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"], "The val measure that chooses the kept epoch, the "
+             "loss between equals [default: accuracy; of numbers, loss]."),
+    _setting("patience", int, "Stop after so many epochs in a row without a better --monitor."),
+    _images("image_size", int, "Pixels of the network's input [default: by data and network].", flag="img-size"),
+    _images("fit", Literal["crop", "pad", "stretch"], "How a picture of another shape is fitted."),
+    _augmentation("crop_padding", int, "Pixels of random shift (pad and crop) [default: by the data]."),
+    _augmentation("flip", bool, "Random horizontal mirror [default: by the data]."),
+    _augmentation("mixup", float, "Mix each picture and its label with another's; weights from Beta(ALPHA, ALPHA).", metavar="ALPHA"),
+    _augmentation("cutmix", float, "Paste a rectangle of another picture; its area from Beta(ALPHA, ALPHA).", metavar="ALPHA"),
+    _augmentation("policy", str, "trivial: one of 14 changes of random strength for each picture.", flag="aa", metavar="POLICY"),
+    _augmentation("erasing", float, "Probability that a rectangle of a picture is erased.", flag="reprob"),
+    _images("normalization", str, "dataset: by the training set's mean and deviation; per_image: by each picture's own; min_max "
+            "[default: dataset].", metavar="NAME"),
+    _how("workers", int, "Threads that prepare batches while others train [default: 0].", short="j"),
+    Option("val_fraction", float, "Share of train held out where there is no val split [default: 0.1]."),
+    Option("train_images", int, "Train on so many of the training pictures, the same share of each class."),
+    _setting("accumulate", int, "Compute each batch in so many parts, to need less memory."),
+    _setting("ema", float, "Keep an exponential mean of the weights with this decay.", flag="model-ema"),
+    _setting("adversarial", Literal["fgsm", "pgd"], "Train on pictures that this attack changes, so that the network withstands it."),
+    _setting("adversarial_eps", str, "Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].", metavar="EPS"),
+    _setting("adversarial_steps", int, "Steps of pgd, under which is validated too [default: 7]."),
+    _setting("freeze", list[str], "Part that is not trained, such as stem; repeat it.", metavar="PART"),
+    _setting("precision", Literal["auto", "float32", "bfloat16"], "auto takes bfloat16 where it is fast [default: auto]."),
+    _setting("compile", bool, "Compile the network with torch.compile."),
+    _setting("seed", int, "Seed of weights, order, augmentation, dropout and split [default: 0]."),
+    _setting("device", str, "auto, cpu, cuda, cuda:1 or mps [default: auto].", decides=False),
+    _setting("deterministic", bool, "Refuse operations that do not repeat their bits."),
+    _how("resume", Path, "Go on with this run from its last checkpoint.", metavar="RUN"),
+    _how("checkpoint_every", int, "Updates between checkpoints [default: by time, under 1 %]."),
+    _how("diagnose", bool, "Say what goes wrong while it trains [default: yes]."),
+    _how("log", list[str], "tensorboard: event files in the run; mlflow: a run on MLFLOW_TRACKING_URI; repeat it.", metavar="NAME"),
+    _how("output", Path, "The run folder [default: runs/train/NAME-NNN]."),
+    _how("name", str, "Name of the run [default: DATA-MODEL]."),
+    Option("skip_unreadable", bool, "Leave unreadable pictures out instead of stopping."),
+    Option("layout", Literal["auto", "classes", "splits"], "What the folders of DATA are, where their names leave a doubt: one for each "
+           "class, or train/, val/, test/ [default: auto]."),
+    Option("set", list[str], "Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), or "
+           "images.NAME for mean, std, fit and normalization (images.mean=[0.5]).", metavar="NAME=VALUE"),
+    _how("data_dir", Path, "Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data]."),
+    _how("download", bool, "Fetch a named set from its publisher when it is missing."),
+)
+# fmt: on
+BY_FIELD = {option.field: option for option in OPTIONS}
+
+
+def given(request: Any, group: Group) -> dict[str, Any]:
+    """What a request says of a group of the configuration, by the names that the group has; `set` left out."""
+    values = ((option.field, getattr(request, option.field)) for option in OPTIONS if option.group == group)
+    return {field: value for field, value in values if value is not None}
