@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
 from striate.core.errors import UnknownNameError, UsageError
 
 __all__ = ["call_as_in"]
 
+NONE: Mapping[str, str] = {}
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 
-def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Given, Found]]:
-    """Have a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`."""
+def call_as_in(
+    example: str, *, other_names: Mapping[str, str] = NONE, misfit: Callable[[str, object], UsageError | None] = lambda _name, _value: None
+) -> Callable[[Callable[Given, Found]], Callable[Given, Found]]:
+    """Have a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`.
+
+    Args:
+        example: A call that fits.
+        other_names: Of its arguments, in other tools.
+        misfit: The error for an argument that belongs elsewhere; None for one that does not.
+    """
 
     def checked(function: Callable[Given, Found]) -> Callable[Given, Found]:
         signature = inspect.signature(function)
@@ -26,7 +35,9 @@ def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Give
             try:
                 signature.bind(*given, **named)
             except TypeError as error:
-                raise _misfit(function.__name__, signature, named, str(error), example) from None
+                told = (misfit(name, value) for name, value in named.items() if name not in signature.parameters)
+                fitting = next((one for one in told if one is not None), None)
+                raise fitting or _misfit(function.__name__, signature, named, str(error), example, other_names) from None
             return function(*given, **named)
 
         return call
@@ -34,7 +45,9 @@ def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Give
     return checked
 
 
-def _misfit(name: str, signature: inspect.Signature, named: dict[str, object], why: str, example: str) -> UsageError:
+def _misfit(
+    name: str, signature: inspect.Signature, named: dict[str, object], why: str, example: str, other_names: Mapping[str, str]
+) -> UsageError:
     """What is wrong with a call, in words."""
     remedy = f"For example {example}."
     parameters = {key: one for key, one in signature.parameters.items() if key != "self"}
@@ -42,6 +55,9 @@ def _misfit(name: str, signature: inspect.Signature, named: dict[str, object], w
     unknown = [key for key in named if key not in named_only]
     takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     if unknown and not takes_others:
+        here = other_names.get(unknown[0], "")
+        if here.partition("=")[0] in named_only:
+            return UnknownNameError("argument", unknown[0], (), f"Here it is called `{here}`. {remedy}")
         begun = [key for key in named_only if key.startswith(unknown[0])]
         error = UnknownNameError("argument", unknown[0], named_only, remedy)
         if begun and not error.nearest:

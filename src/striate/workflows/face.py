@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
+from striate.core.calibration import Score
 from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
+from striate.data.layout import Layout
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Pictures, Predictions
 from striate.models.segmenter import Segmentations, labels_pixels, segment_pictures
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.ablation.variants import VERBS as EDITS
-from striate.workflows.attack import AttackReport, AttackRequest
+from striate.workflows.attack import DEGREES, Attack, AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
@@ -28,44 +29,45 @@ from striate.workflows.evaluation.compare import CompareReport, CompareRequest
 from striate.workflows.evaluation.compare import compare as compare_request
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest
 from striate.workflows.evaluation.evaluate import evaluate as evaluate_request
-from striate.workflows.explanation.explain import ExplainReport, ExplainRequest
+from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainRequest
 from striate.workflows.explanation.explain import explain as explain_request
-from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
+from striate.workflows.explanation.filters import FilterReport, FilterRequest, Form, filter_picture
+from striate.workflows.explanation.views import View
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.subjects import open_model
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
+from striate.workflows.training.options import OPTIONS
 from striate.workflows.training.repeat import RepeatReport, RepeatRequest
 from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
 from striate.workflows.training.repro import repro as repro_request
-from striate.workflows.training.request import TrainReport, TrainRequest
+from striate.workflows.training.request import TrainingOptions, TrainReport, TrainRequest
 from striate.workflows.training.running import Watch
 from striate.workflows.training.train import train as train_request
 
 
-@call_as_in("striate.train('photos/', network='resnet18', epochs=30)")
-def train(data: Any, *, network: Any = None, watch: Watch | None = None, **fields: Any) -> TrainReport:
+@call_as_in("striate.train('photos/', network='resnet18', epochs=30)", other_names=OTHER_NAMES)
+def train(data: Any, *, watch: Watch | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
-        network: A name of the catalogue, `timm:NAME`, `torchvision:NAME`, a Network, or a torch module, which is not changed itself;
-            chosen by the data when left out.
         watch: Who follows the training; nobody by default.
-        **fields: The other fields of `TrainRequest`; `module`, as for the other verbs, is a torch module to train.
+        **options: See below.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.train.train` raises.
     """
-    return train_request(with_checked_fields(TrainRequest, data=data, **with_module({"network": network, **fields})), watch=watch)
+    return train_request(with_checked_fields(TrainRequest, data=data, **with_module(options)), watch=watch)
 
 
-def with_module(fields: dict[str, Any]) -> dict[str, Any]:
+def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fields of a training, in which `module`, as the other verbs call a torch module of the user's own, is its network.
 
     Raises:
@@ -78,9 +80,20 @@ def with_module(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name != "module"} | {"network": fields["module"]}
 
 
-@call_as_in("striate.evaluate(model, 'photos/', split='test')")
+@call_as_in("striate.evaluate(model, 'photos/', split='test')", other_names=OTHER_NAMES)
 def evaluate(
-    model: Model | str | PathLike[str], data: Any = None, *, split: Literal["train", "val", "test"] | None = None, **fields: Any
+    model: Model | str | PathLike[str],
+    data: Any = None,
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    batch_size: int = 128,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
 ) -> EvaluateReport | SegmentReport | TargetReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
@@ -88,15 +101,37 @@ def evaluate(
         model: A Model, a run folder, or a model file.
         data: What to measure on; the run's own data when left out.
         split: train, val or test; None: test where there is one, else val; all of other data without splits.
-        **fields: The other fields of `EvaluateRequest`.
+        batch_size: Pictures at once on a GPU; a processor takes few.
+        output: Folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.evaluate.evaluate` raises.
     """
-    return evaluate_request(with_checked_fields(EvaluateRequest, run=model, data=data, split=split, **fields))
+    return evaluate_request(
+        with_checked_fields(
+            EvaluateRequest,
+            run=model,
+            data=data,
+            split=split,
+            batch_size=batch_size,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.predict(model, 'photos/', top=3)")
+@call_as_in("striate.predict(model, 'photos/', top=3)", other_names=OTHER_NAMES)
 def predict(
     model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1, module: Any = None
 ) -> Predictions | Segmentations | Estimates:
@@ -119,39 +154,15 @@ def predict(
     return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
 
 
-@call_as_in("striate.ablate('resnet20_cifar', 'cifar10', 'without shortcut', 'swap activation=tanh')")
-def ablate(network: Any, data: Any, *edits: str, watch: Watch | None = None, **fields: Any) -> AblateReport:
-    """Train a network without its parts: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
-
-    Args:
-        network: A name of the catalogue or a Network.
-        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
-        *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
-        watch: Who follows; nobody by default.
-        **fields: The other fields of `AblateRequest`; `training={"epochs": 5}` holds those of the training.
-
-    Raises:
-        UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
-    """
-    refuse_other_forms(fields)
-    return ablate_request(with_checked_fields(AblateRequest, **{"edits": edits, **fields}, network=network, data=data), watch=watch)
-
-
-def refuse_other_forms(fields: Mapping[str, Any]) -> None:
-    """Refuse an edit, or a field of the training, as an argument of its own, as the command line has them.
-
-    Raises:
-        UsageError: gives the form that `ablate` takes.
-    """
-    own = {field.name for field in dataclasses.fields(AblateRequest)}
-    training = {field.name for field in dataclasses.fields(TrainRequest)} - own
-    for name, value in fields.items():
-        verb = name.replace("_", "-")
-        if verb in EDITS:
-            words = verb if isinstance(value, bool) else f"{verb} {_first(value)}"
-            raise UsageError(f"{name}: edits are texts after the data", f"For example striate.ablate(network, data, {words!r}).")
-        if name in training:
-            raise UsageError(f"{name}: is of the training", f"Say training={{{name!r}: {value!r}}}.")
+def other_form(name: str, value: Any) -> UsageError | None:
+    """The error for an edit, or an option of the training, as an argument of `ablate`, as the command line has them."""
+    verb = name.replace("_", "-")
+    if verb in EDITS:
+        words = verb if isinstance(value, bool) else f"{verb} {_first(value)}"
+        return UsageError(f"{name}: edits are texts after the data", f"For example striate.ablate(network, data, {words!r}).")
+    if name in TrainingOptions.__annotations__:
+        return UsageError(f"{name}: is of the training", f"Say training={{{name!r}: {value!r}}}.")
+    return None
 
 
 def _first(value: Any) -> str:
@@ -163,159 +174,589 @@ def _first(value: Any) -> str:
     return str(next(iter(value), "..."))
 
 
-@call_as_in("striate.diagnose('runs/train/digits-001')")
-def diagnose(run: str | PathLike[str], data: Any = None, **fields: Any) -> DiagnoseReport:
+@call_as_in(
+    "striate.ablate('resnet20_cifar', 'cifar10', 'without shortcut', 'swap activation=tanh')", other_names=OTHER_NAMES, misfit=other_form
+)
+def ablate(
+    network: Any,
+    data: Any,
+    *edits: str,
+    watch: Watch | None = None,
+    pairs: bool = False,
+    grid: str | PathLike[str] | None = None,
+    seeds: int = 3,
+    budget: Literal["epochs", "time", "macs"] = "epochs",
+    jobs: int | None = None,
+    hang_after: float = 600.0,
+    on: str | None = None,
+    training: TrainingOptions | None = None,
+    output: str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
+    retry_failed: bool = False,
+    test: bool = False,
+) -> AblateReport:
+    """Train a network without its parts: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
+
+    Args:
+        network: A name of the catalogue or a Network.
+        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
+        *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
+        watch: Who follows; nobody by default.
+        pairs: Each two of the edits, too.
+        grid: A YAML file with more variants.
+        seeds: 0, 1, ...: the same for each variant.
+        budget: What is equal.
+        jobs: Trials at a time; None: one a core.
+        hang_after: Seconds without an update.
+        on: "ray", or "ray=ADDRESS".
+        training: Options of the training, as `train` takes them.
+        output: The folder that it is written to.
+        resume: The folder of an ablation to go on with.
+        retry_failed: Of the ablation that is resumed: train again what failed or hung.
+        test: Measure the kept models on the test split too.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
+    """
+    return ablate_request(
+        with_checked_fields(
+            AblateRequest,
+            network=network,
+            data=data,
+            edits=edits,
+            pairs=pairs,
+            grid=grid,
+            seeds=seeds,
+            budget=budget,
+            jobs=jobs,
+            hang_after=hang_after,
+            on=on,
+            training=training or {},
+            output=output,
+            resume=resume,
+            retry_failed=retry_failed,
+            test=test,
+        ),
+        watch=watch,
+    )
+
+
+@call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)
+def diagnose(
+    run: str | PathLike[str],
+    data: Any = None,
+    *,
+    batches: int = 8,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> DiagnoseReport:
     """What is wrong with a training: `striate.diagnose("runs/train/digits-001").findings`.
 
     Args:
         run: A run folder.
         data: The run's data, where it lies elsewhere now.
-        **fields: The other fields of `DiagnoseRequest`.
+        batches: Of its training split, to compute again.
+        output: RUN/report/diagnose by default.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.diagnosis.diagnose.diagnose` raises.
     """
-    return diagnose_request(with_checked_fields(DiagnoseRequest, run=given_path(run, "run"), data=data, **fields))
+    return diagnose_request(
+        with_checked_fields(
+            DiagnoseRequest,
+            run=given_path(run, "run"),
+            data=data,
+            batches=batches,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.profile('resnet18')")
-def profile(network: Any, **fields: Any) -> ProfileReport:
+@call_as_in("striate.profile('resnet18')", other_names=OTHER_NAMES)
+def profile(
+    network: Any,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    measure: bool = True,
+    batch_size: int = 8,
+    batch_sizes: Sequence[int] = (1, 8, 32),
+    seconds: float = 1.0,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+) -> ProfileReport:
     """What a network costs: `striate.profile("resnet18").measured.latencies`.
 
     Args:
         network: A catalogue name, a Network, a run folder, a model file, a Model, or a torch module (then with input_size=).
-        **fields: The other fields of `ProfileRequest`.
+        num_classes: Outputs of a network of the catalogue; None: as published.
+        in_channels: Channels of its input; None: as published.
+        input_size: Height and width of its input; None: as published.
+        measure: False: count only, run nothing.
+        batch_size: Of the layers, the training step and the memory.
+        batch_sizes: Of the latencies.
+        seconds: That each timing of the whole network may take; each of a layer a twentieth.
+        output: Folder for layers.csv and roofline.png.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.profiling.profile.profile` raises.
     """
-    return profile_request(with_checked_fields(ProfileRequest, network=network, **fields))
+    return profile_request(
+        with_checked_fields(
+            ProfileRequest,
+            network=network,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            input_size=input_size,
+            measure=measure,
+            batch_size=batch_size,
+            batch_sizes=batch_sizes,
+            seconds=seconds,
+            output=output,
+            device=device,
+            module=module,
+        )
+    )
 
 
-def compare(*subjects: Any, **fields: Any) -> CompareReport:
+def compare(
+    *subjects: Any,
+    data: Any = None,
+    split: Literal["train", "val", "test"] | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    measure: bool = False,
+    batch_size: int = 128,
+    output: str | PathLike[str] | None = None,
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> CompareReport:
     """Networks or runs side by side: `striate.compare("runs/train/a-001", "runs/train/b-001").pairs`.
 
     Args:
         *subjects: Two or more of what `profile` takes, or one list of them.
-        **fields: The other fields of `CompareRequest`.
+        data: The run's own data by default.
+        split: None: val; all of other data without splits.
+        num_classes: Outputs of a network of the catalogue; None: as published.
+        in_channels: Channels of its input; None: as published.
+        input_size: Height and width of its input; None: as published.
+        measure: Time them too, one picture at a time.
+        batch_size: Pictures at once on a GPU; a processor takes few.
+        output: CSV file of the pictures on which they differ.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.compare.compare` raises.
     """
     if len(subjects) == 1 and isinstance(subjects[0], list | tuple):
         (subjects,) = subjects
-    return compare_request(with_checked_fields(CompareRequest, subjects=tuple(subjects), **fields))
+    return compare_request(
+        with_checked_fields(
+            CompareRequest,
+            subjects=tuple(subjects),
+            data=data,
+            split=split,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            input_size=input_size,
+            measure=measure,
+            batch_size=batch_size,
+            output=output,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.calibrate('runs/train/digits-001', coverage=0.95)")
-def calibrate(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> CalibrateReport:
+@call_as_in("striate.calibrate('runs/train/digits-001', coverage=0.95)", other_names=OTHER_NAMES)
+def calibrate(
+    model: Model | str | PathLike[str],
+    data: Any = None,
+    *,
+    coverage: float | None = None,
+    score: Score = "energy",
+    against: Any = None,
+    batch_size: int = 128,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> CalibrateReport:
     """An honest confidence, in a model file of its own: `striate.calibrate("runs/train/digits-001", coverage=0.95).output`.
 
     Args:
         model: A Model, a run folder, or a model file; it stays as it is.
         data: Whose val split decides; the run's own data when left out.
-        **fields: The other fields of `CalibrateRequest`.
+        coverage: Answer this share of pictures like those of val, the others "unknown".
+        score: By what pictures unlike any class are told: energy, confidence or max_logit.
+        against: Pictures unlike any class, to see how well they are told apart.
+        batch_size: Pictures at once on a GPU; a processor takes few.
+        output: The model file; RUN/calibrated.safetensors by default.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.calibrate.calibrate` raises.
     """
-    return calibrate_request(with_checked_fields(CalibrateRequest, run=model, data=data, **fields))
+    return calibrate_request(
+        with_checked_fields(
+            CalibrateRequest,
+            run=model,
+            data=data,
+            coverage=coverage,
+            score=score,
+            against=against,
+            batch_size=batch_size,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))")
-def explain(model: Model | str | PathLike[str], *pictures: str | PathLike[str], **fields: Any) -> ExplainReport:
+@call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))", other_names=OTHER_NAMES)
+def explain(
+    model: Model | str | PathLike[str],
+    *pictures: str | PathLike[str],
+    data: Any = None,
+    methods: Sequence[Asked] = ("grad_cam",),
+    views: Sequence[View] = (),
+    layer: str | None = None,
+    target: str | None = None,
+    mistakes: bool = False,
+    num_pictures: int = 12,
+    sanity: bool = True,
+    split: Literal["train", "val"] | None = None,
+    seed: int = 0,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> ExplainReport:
     """What a model looks at: `striate.explain("runs/train/digits-001", "new/", methods=("grad_cam", "occlusion")).output`.
 
     Args:
         model: A Model, a run folder, or a model file.
         *pictures: Files, or folders of them; some of the run's val split when left out.
-        **fields: The other fields of `ExplainRequest`.
+        data: The run's own data by default.
+        methods: Heat maps, such as grad_cam, saliency and occlusion; all for all of them and all views.
+        views: filters, maps, units, favourites and more, drawn too.
+        layer: Of Grad-CAM and of the views; the last feature map by default.
+        target: The class that is explained; the model's answer by default.
+        mistakes: Only pictures of the split that the model gets wrong, the most confident first.
+        num_pictures: How many pictures are explained at most.
+        sanity: Deletion, insertion, and what remains of a map when the weights are randomised.
+        split: None: val; all of other data without splits.
+        seed: Of all that is random.
+        output: The folder that it is written to.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.explain.explain` raises.
     """
-    return explain_request(with_checked_fields(ExplainRequest, run=model, pictures=tuple(map(Path, pictures)), **fields))
+    return explain_request(
+        with_checked_fields(
+            ExplainRequest,
+            run=model,
+            pictures=tuple(map(Path, pictures)),
+            data=data,
+            methods=methods,
+            views=views,
+            layer=layer,
+            target=target,
+            mistakes=mistakes,
+            num_pictures=num_pictures,
+            sanity=sanity,
+            split=split,
+            seed=seed,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.attack('runs/train/digits-001', attacks=('fgsm', 'pgd'))")
-def attack(model: Model | str | PathLike[str], data: Any = None, **fields: Any) -> AttackReport:
+@call_as_in("striate.attack('runs/train/digits-001', attacks=('fgsm', 'pgd'))", other_names=OTHER_NAMES)
+def attack(
+    model: Model | str | PathLike[str],
+    data: Any = None,
+    *,
+    attacks: Sequence[Attack] = ("fgsm", "pgd", "noise", "rotation"),
+    norm: Literal["linf", "l2"] = "linf",
+    epsilons: Sequence[float] | None = None,
+    steps: int = 20,
+    restarts: int = 1,
+    degrees: Sequence[float] = DEGREES,
+    split: Literal["train", "val"] | None = None,
+    num_images: int = 500,
+    seed: int = 0,
+    batch_size: int = 128,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> AttackReport:
     """How a model is fooled: `striate.attack("runs/train/digits-001", attacks=("fgsm", "pgd")).results`.
 
     Args:
         model: A Model, a run folder, or a model file.
         data: Whose pictures are attacked; the run's own data when left out.
-        **fields: The other fields of `AttackRequest`.
+        attacks: fgsm, pgd, deepfool, cw, noise, rotation, corruptions.
+        norm: Of fgsm, pgd and noise; deepfool and cw are of L2.
+        epsilons: In units of a pixel's range, 0 to 1.
+        steps: Steps of pgd.
+        restarts: Climbs of pgd from random places, beside the one from FGSM's place.
+        degrees: Angles that the pictures are turned by.
+        split: None: val; all of other data without splits.
+        num_images: The first so many; all where there are fewer.
+        seed: Of all that is random.
+        batch_size: Pictures at once on a GPU; a processor takes few.
+        output: RUN/report/attack by default.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.attack.attack` raises.
     """
-    return attack_request(with_checked_fields(AttackRequest, run=model, data=data, **fields))
+    return attack_request(
+        with_checked_fields(
+            AttackRequest,
+            run=model,
+            data=data,
+            attacks=attacks,
+            norm=norm,
+            epsilons=epsilons,
+            steps=steps,
+            restarts=restarts,
+            degrees=degrees,
+            split=split,
+            num_images=num_images,
+            seed=seed,
+            batch_size=batch_size,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.filter('cat.jpg', 'blur', 'sobel', output='edges.png')")
-def filter(image: str | PathLike[str], *steps: str, **fields: Any) -> FilterReport:  # noqa: A001  # the verb's own name
+@call_as_in("striate.filter('cat.jpg', 'blur', 'sobel', output='edges.png')", other_names=OTHER_NAMES)
+def filter(  # noqa: A001  # the verb's own name
+    image: str | PathLike[str],
+    *steps: str,
+    form: Form = "correlate",
+    output: str | PathLike[str] | None = None,
+) -> FilterReport:
     """Filter a picture with kernels: `striate.filter("cat.jpg", "blur", "sobel", output="edges.png").output`.
 
     Args:
         image: A picture file.
         *steps: Names of kernels and effects, `exposure=1.6`, or kernels written as "[[...], ...]", in that order.
-        **fields: The other fields of `FilterRequest`.
+        form: correlate, as networks do, or convolve, which turns the kernel first.
+        output: IMAGE-filtered.png in the working folder by default.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.filters.filter_picture` raises.
     """
-    return filter_picture(with_checked_fields(FilterRequest, image=given_path(image, "image"), steps=steps, **fields))
+    return filter_picture(
+        with_checked_fields(
+            FilterRequest,
+            image=given_path(image, "image"),
+            steps=steps,
+            form=form,
+            output=output,
+        )
+    )
 
 
-@call_as_in("striate.report('runs/train/digits-001')")
-def report(run: str | PathLike[str], data: Any = None, **fields: Any) -> RunReport:
+@call_as_in("striate.report('runs/train/digits-001')", other_names=OTHER_NAMES)
+def report(
+    run: str | PathLike[str],
+    data: Any = None,
+    *,
+    split: Literal["train", "val", "test"] = "val",
+    num_explained: int = 8,
+    measure: bool = True,
+    output: str | PathLike[str] | None = None,
+    device: str = "auto",
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> RunReport:
     """One page that sums up a run: `striate.report("runs/train/digits-001").output`.
 
     Args:
         run: A run folder.
         data: The run's data, where it lies elsewhere now.
-        **fields: The other fields of `ReportRequest`.
+        split: That it is measured on; each opening of test is counted.
+        num_explained: Pictures.
+        measure: Time the network on this machine too.
+        output: RUN/report/index.html by default.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        data_dir: Where named sets lie; None: in the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
-    return report_request(with_checked_fields(ReportRequest, run=given_path(run, "run"), data=data, **fields))
+    return report_request(
+        with_checked_fields(
+            ReportRequest,
+            run=given_path(run, "run"),
+            data=data,
+            split=split,
+            num_explained=num_explained,
+            measure=measure,
+            output=output,
+            device=device,
+            module=module,
+            skip_unreadable=skip_unreadable,
+            layout=layout,
+            data_dir=data_dir,
+            download=download,
+        )
+    )
 
 
-@call_as_in("striate.repeat('digits', seeds=5, network='lenet5')")
-def repeat(data: Any, *, seeds: int | None = None, folds: int | None = None, watch: Watch | None = None, **fields: Any) -> RepeatReport:
+@call_as_in("striate.repeat('digits', seeds=5, network='lenet5')", other_names=OTHER_NAMES)
+def repeat(
+    data: Any,
+    *,
+    seeds: int | None = None,
+    folds: int | None = None,
+    test: bool = False,
+    watch: Watch | None = None,
+    **options: Unpack[TrainingOptions],
+) -> RepeatReport:
     """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
         seeds: From so many seeds, on one division into train and val; or
         folds: so many folds, of which each validates once.
+        test: Measure each kept model on the test split too.
         watch: Who follows; nobody by default.
-        **fields: `output`, the folder of all the runs, and the other fields of `TrainRequest`.
+        **options: Of the training, see below; `output` is the folder of all the runs.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repeat.repeat` raises.
     """
-    output = fields.pop("output", None)
-    training = with_checked_fields(TrainRequest, data=data, **with_module(fields))
-    return repeat_request(with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output), watch=watch)
+    output = options.pop("output", None)
+    training = with_checked_fields(TrainRequest, data=data, **with_module(options))
+    request = with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output, test=test)
+    return repeat_request(request, watch=watch)
 
 
-@call_as_in("striate.repro('runs/train/digits-001')")
-def repro(run: str | PathLike[str], data: Any = None, *, watch: Watch | None = None, **fields: Any) -> ReproReport:
+@call_as_in("striate.repro('runs/train/digits-001')", other_names=OTHER_NAMES)
+def repro(
+    run: str | PathLike[str],
+    data: Any = None,
+    *,
+    watch: Watch | None = None,
+    module: Any = None,
+    output: str | PathLike[str] | None = None,
+    data_dir: str | PathLike[str] | None = None,
+) -> ReproReport:
     """Whether a run comes out the same again, bit for bit: `striate.repro("runs/train/digits-001").equal`.
 
     Args:
         run: A run folder.
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
         watch: Who follows; nobody by default.
-        **fields: The other fields of `ReproRequest`; `module`, as for the other verbs, is its `network`.
+        module: Your own module again, with the weights that it began with, where the run trained one.
+        output: Keep the repeated run here; None: it is thrown away.
+        data_dir: Where named sets lie; None: in the cache.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
-    return repro_request(with_checked_fields(ReproRequest, run=given_path(run, "run"), data=data, **with_module(fields)), watch=watch)
+    return repro_request(
+        with_checked_fields(
+            ReproRequest,
+            run=given_path(run, "run"),
+            data=data,
+            network=module,
+            output=output,
+            data_dir=data_dir,
+        ),
+        watch=watch,
+    )
 
+
+for function in (train, repeat):  # in an editor they complete by their types; here they are explained
+    options = "\n".join(f"        {option.field}: {option.help}" for option in OPTIONS)
+    function.__doc__ = f"{function.__doc__}\n    Options:\n{options}\n"
 
 __all__: Sequence[str] = (
     "ablate",

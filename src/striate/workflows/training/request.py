@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -79,6 +81,66 @@ class TrainRequest:
     set: dict[str, Any] = Field(default_factory=dict)  # "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
+
+
+class TrainingOptions(TypedDict, total=False):
+    """The fields of `TrainRequest` as keyword arguments of a function, all but the data; `module` is a torch module to train."""
+
+    network: Any
+    pretrained: str | PathLike[str] | None
+    pretrain: Literal["autoencoder", "rbm"] | None
+    unlabelled: Any
+    task: Task | None
+    epochs: int | str | None
+    steps: int | None
+    batch_size: int | Literal["auto"] | None
+    recipe: str | PathLike[str] | None
+    loss: LossName | None
+    learning_rate: float | Literal["find"] | None
+    optimizer: OptimizerName | None
+    momentum: float | None
+    weight_decay: float | None
+    schedule: ScheduleName | None
+    warmup_epochs: float | None
+    smoothing: float | None
+    max_grad_norm: float | None
+    monitor: MonitorName | None
+    patience: int | None
+    image_size: int | None
+    fit: Fit | None
+    crop_padding: int | None
+    flip: bool | None
+    mixup: float | None
+    cutmix: float | None
+    policy: Policy | None
+    erasing: float | None
+    normalization: Normalization | None
+    workers: int
+    val_fraction: float | None
+    train_images: int | None
+    accumulate: int | None
+    ema: float | None
+    adversarial: Literal["fgsm", "pgd"] | None
+    adversarial_eps: float | None
+    adversarial_steps: int | None
+    freeze: Sequence[str] | None
+    precision: Literal["auto", "float32", "bfloat16"] | None
+    compile: bool | None
+    seed: int | None
+    device: str | None
+    deterministic: bool | None
+    resume: str | PathLike[str] | None
+    checkpoint_every: int | None
+    diagnose: bool
+    log: Sequence[LogName]
+    output: str | PathLike[str] | None
+    name: str | None
+    skip_unreadable: bool
+    layout: Layout
+    set: Mapping[str, Any]
+    data_dir: str | PathLike[str] | None
+    download: bool
+    module: Any
 
 
 @dataclass(frozen=True, kw_only=True)
