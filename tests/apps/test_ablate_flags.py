@@ -76,7 +76,7 @@ def test_each_flag_is_an_edit(run_striate: Run, requests: list[Any]) -> None:
     assert (request.pairs, request.seeds, request.training) == (
         True,
         5,
-        {"epochs": 4, "learning_rate": 0.05, "download": False, "image_size": 32, "set": {"settings.ema": 0.9}},
+        {"epochs": 4, "learning_rate": 0.05, "image_size": 32, "set": {"settings.ema": 0.9}},
     )
 
 

@@ -48,7 +48,7 @@ def test_flags_are_over_a_file_is_over_its_recipe(run_striate, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (("--lr", "fast"), 2, "--lr fast: must be a number or the word find"),
+        (("--lr", "fast"), 2, "--lr: must be a number or find, got 'fast'"),
         (("--lr", "0"), 2, "--lr: must be more than 0"),
         (("--sched", "cosin"), 2, "got 'cosin'\n  Did you mean cosine or cosine_restarts?"),
         (("--recipe", "resnet2015"), 2, "unknown recipe 'resnet2015'\n  Did you mean resnet_2015"),

@@ -16,6 +16,7 @@ from striate.workflows.evaluation.calibrate import CalibrateRequest
 from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.explanation.explain import ExplainRequest
 from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.reporting.report import ReportRequest
 from striate.workflows.training.request import TrainRequest
 
@@ -55,6 +56,15 @@ def wrong_values():
                     yield verb.name, flags[name], str(info.max + 1)
             elif any(typing.get_origin(each) is typing.Literal for each in kinds):
                 yield verb.name, flags[name], "nothing_like_it"
+    hints = typing.get_type_hints(TrainRequest, include_extras=True)
+    for option in OPTIONS:
+        for kind in typing.get_args(hints[option.field]):
+            limits = [limit for info in getattr(kind, "__metadata__", ()) for limit in getattr(info, "metadata", ())]
+            for limit in limits if option.kind in (int, float) else ():
+                beyond = {"ge": -1, "gt": 0, "le": 1, "lt": 0}
+                name = next((name for name in beyond if hasattr(limit, name)), None)
+                if name is not None and abs(getattr(limit, name)) < 2**62:
+                    yield "train", option.long, str(getattr(limit, name) + beyond[name])
 
 
 def test_the_flags_that_can_be_wrong_are_found():
@@ -72,7 +82,7 @@ def test_a_wrong_value_is_told_in_one_sentence_with_its_flag(capsys, verb, flag,
 
     assert code == 2
     assert lines[0].startswith(f"error: {flag}: must be ")
-    assert lines[0].endswith(f", got '{value}'")
+    assert lines[0].endswith((f", got '{value}'", f", got {value}", f", got {value}.0"))
     assert len(lines) <= 2
     assert not [words for words in FOREIGN if words in "\n".join(lines)]
 

@@ -19,7 +19,7 @@ from striate.drawing.pictures import montage as striate_montage
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
 from striate.workflows.effort import time_in_words
-from striate.workflows.evaluation.reading import open_labelled
+from striate.workflows.subjects.labelled import open_labelled
 
 
 @pytest.fixture(scope="module")

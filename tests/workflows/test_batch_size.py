@@ -102,4 +102,4 @@ def test_another_word_is_refused_by_the_command_line():
     result = CliRunner().invoke(app, ["train", "digits", "--batch-size", "automatic"])
 
     assert isinstance(result.exception, UsageError)
-    assert result.exception.message == "--batch-size automatic: must be a number from 1 or the word auto"
+    assert result.exception.message == "`batch_size`: must be a whole number or auto, got 'automatic'"

@@ -12,8 +12,8 @@ from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.sources import open_data
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.predict import answer_rows
+from striate.workflows.subjects.labelled import open_labelled
 
 
 @pytest.fixture(scope="module")

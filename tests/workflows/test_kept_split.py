@@ -20,8 +20,8 @@ from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
-from striate.workflows.evaluation.reading import open_labelled
 from striate.workflows.explanation.explain import ExplainRequest, explain
+from striate.workflows.subjects.labelled import open_labelled
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.train import train

@@ -14,7 +14,7 @@ import striate
 from striate.networks.layers import Chain, Conv, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
-from striate.workflows.evaluation.openings import openings_of
+from striate.workflows.subjects.openings import openings_of
 
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH, COUNT = 8, 9, 24

@@ -1,4 +1,4 @@
-"""One table of the options of a training: the request, the groups of the configuration, the flags and the Python functions agree with it."""
+"""One table of the options of a training: request, configuration, flags and Python functions agree with it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.explanation.explain import ExplainRequest
 from striate.workflows.explanation.filters import FilterRequest
 from striate.workflows.profiling.profile import ProfileRequest
+from striate.workflows.recipes.options import OPTIONS, given
 from striate.workflows.reporting.report import ReportRequest
-from striate.workflows.training.options import OPTIONS, given
 from striate.workflows.training.repro import ReproRequest
 from striate.workflows.training.request import TrainingOptions, TrainRequest
 

@@ -12,7 +12,7 @@ import pytest
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.tables import csv_text
 from striate.insight.measure.classes import measure
-from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 
 CLASSES = ("cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma")
 PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.4, 0.2], [0.1, 0.65, 0.25], [1.0, 0.0, 0.0]])

@@ -382,13 +382,12 @@ def test_a_published_network_trains_evaluates_predicts_and_goes_on(name, tmp_pat
 
 
 def test_a_module_for_pictures_of_several_sizes_needs_a_size():
-    from striate.workflows.training.request import TrainRequest
 
     class Source:
         image_size, channels, name = None, 3, "photos"
 
     with pytest.raises(UsageError, match="image_size: wanted for a module of your own, as the pictures of photos have several sizes"):
-        transfer.with_own_module(TrainRequest(network=Own()), Source())
+        transfer.module_for(Own(), None, Source())
 
 
 # ---- first layers without labels

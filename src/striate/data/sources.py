@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
 from striate.data.folder import open_folder
 from striate.data.layout import Layout
+from striate.data.masks import MaskSource, open_masks
 from striate.data.named import NAMED, open_named
-from striate.data.records import SPLITS, DataSource
+from striate.data.records import SPLITS, DataSource, relabelled
 
 
 def open_data(
@@ -35,7 +37,8 @@ def open_data(
         data_dir: Where named sets lie; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
-        task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes.
+        task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes; segment reads a folder of
+            pictures and masks.
         layout: What the subfolders of a folder are, where their names leave a doubt.
         say: Takes a line for the person.
         to_train: Whether a network is to be trained on it, which needs a training split with two classes; else it is looked at as it is.
@@ -45,7 +48,12 @@ def open_data(
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
-    source = spec if isinstance(spec, DataSource) else _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
+    if task == "segment":
+        source: DataSource = _masked(spec, skip_unreadable, layout, to_train)
+    elif isinstance(spec, DataSource):
+        source = spec
+    else:
+        source = _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
     for note in source.notes:
         say(note)
     return source
@@ -98,3 +106,39 @@ def _kind(path: Path) -> tuple[bool, bool]:
         return path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, a folder on the way that may not be entered
         raise DataError(f"{path}: cannot be opened: {error.strerror}", "Check the path and its permissions.") from None
+
+
+def _masked(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) -> MaskSource:
+    """The folder of pictures and masks that `data` names.
+
+    Raises:
+        UsageError: it is no path of a folder.
+        DataError: as `open_masks`.
+    """
+    if not isinstance(data, str | os.PathLike) or not Path(data).expanduser().is_dir():
+        shown = data if isinstance(data, str | os.PathLike) else type(data).__name__
+        remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
+        raise UsageError(
+            f"{shown}: no such folder of pictures and masks", near(Path(data), remedy) if isinstance(data, str | os.PathLike) else remedy
+        )
+    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+
+
+def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
+    """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. What has none of them keeps -1.
+
+    Raises:
+        DataError: its targets or its masks have other names.
+    """
+    if source.classes == classes:
+        return source
+    if isinstance(source, MaskSource) and all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(classes):
+        return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
+    if source.task != "classify":
+        theirs, ours = (", ".join(names[:20]) for names in (source.classes, classes))
+        if source.task != "segment":  # which may have the same names, and be more or fewer
+            theirs, ours = f"{len(source.classes)} ({theirs})", f"{len(classes)} ({ours})"
+        words, has = ("classes", "knows") if source.task == "segment" else ("targets", "gives")
+        remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
+        raise DataError(f"{source.name}: has the {words} {theirs}, but the model {has} {ours}", remedy)
+    return relabelled(source, classes)

@@ -24,7 +24,7 @@ from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagne
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.models.model import Model
 from striate.workflows.effort import Follow, Passes, counted, estimate, passes_of, seconds_of_passes, time_in_words
-from striate.workflows.subjects import LabelledRequest, open_model, read_split
+from striate.workflows.subjects.subject import LabelledRequest, open_model, read_split
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}

@@ -36,13 +36,13 @@ from striate.workflows.explanation.views import View
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
-from striate.workflows.subjects import open_model
+from striate.workflows.subjects.subject import open_model
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import TargetReport
-from striate.workflows.training.options import OPTIONS
 from striate.workflows.training.repeat import RepeatReport, RepeatRequest
 from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
@@ -725,6 +725,7 @@ def repro(
     *,
     watch: Watch | None = None,
     module: Any = None,
+    network: Any = None,
     output: str | PathLike[str] | None = None,
     data_dir: str | PathLike[str] | None = None,
 ) -> ReproReport:
@@ -735,6 +736,7 @@ def repro(
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
         watch: Who follows; nobody by default.
         module: Your own module again, with the weights that it began with, where the run trained one.
+        network: The same, as `train` calls it.
         output: Keep the repeated run here; None: it is thrown away.
         data_dir: Where named sets lie; None: in the cache.
 
@@ -746,7 +748,7 @@ def repro(
             ReproRequest,
             run=given_path(run, "run"),
             data=data,
-            network=module,
+            **with_module({"network": network, **({"module": module} if module is not None else {})}),
             output=output,
             data_dir=data_dir,
         ),

@@ -16,7 +16,7 @@ from striate.models.estimates import Estimates
 from striate.models.model import Prediction, Predictions
 from striate.models.segmenter import Segmentations, labels_pixels
 from striate.workflows.runs.behind import say_edits
-from striate.workflows.subjects import open_model
+from striate.workflows.subjects.subject import open_model
 from striate.workflows.tasks.segment import predict_masks
 
 MAX_PICTURES_IN_PLOT = 36

@@ -13,7 +13,7 @@ import shlex
 from typing import Any
 
 from striate.core.errors import StriateError, UnknownNameError, UsageError, nearest
-from striate.workflows.training.options import OPTIONS
+from striate.workflows.recipes.options import OPTIONS
 
 FLAGS = {  # of fields whose flags have other names
     "input_size": "--img-size",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from striate.apps.cli.app import share
-from striate.workflows.training.options import OPTIONS, Option
+from striate.workflows.recipes.options import OPTIONS, Option
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -53,6 +53,14 @@ def whole_number(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
+def number(text: str) -> float | str:
+    """The number that `text` is; a word stays text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def assignments(words: list[str]) -> dict[str, object]:
     """The values of `--set NAME=VALUE`, read as YAML reads them: numbers, true and false, lists, text."""
     from striate.core.bounded import parsed_yaml
@@ -72,6 +80,8 @@ def assignments(words: list[str]) -> dict[str, object]:
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "epochs": whole_number,
+    "batch_size": whole_number,
+    "learning_rate": number,
     "adversarial_eps": lambda text: share("--adversarial-eps", text),
     "set": assignments,
 }

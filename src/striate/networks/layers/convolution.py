@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers.base import Cost, Count, Layer, Shape, Size, leaf, spatial
-from striate.networks.layers.windows import PaddingRule, Pads, Window, window_of
+from striate.networks.layers.windows import PaddingRule, Window, window_of
+from striate.networks.modules.padding import Pads
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from striate.core.errors import EnvironmentFault, ShapeError
 from striate.networks.layers.base import Cost, Count, Layer, Reach, Shape, Size, leaf, per_axis, spatial
-from striate.networks.layers.windows import PaddingRule, Pads, by, pads_of, window_output
+from striate.networks.layers.windows import PaddingRule, by, pads_of, window_output
+from striate.networks.modules.padding import Pads
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 from striate.core.errors import ShapeError
 from striate.networks.layers.base import Padding, Reach, Shape, Size, per_axis
+from striate.networks.modules.padding import Pads, tensorflow_pads
 
 PaddingRule = Padding | Literal["valid", "same", "tf_same"]
-Pads = tuple[tuple[int, int], ...]  # (before, after) for each axis
 
 
 def pads_of(padding: PaddingRule, extent: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
@@ -24,8 +24,7 @@ def pads_of(padding: PaddingRule, extent: Shape, kernel: Shape, stride: Shape, d
     if padding == "same":
         return tuple((r // 2, r - r // 2) for r in reach)
     if padding == "tf_same":
-        totals = (max((-(-n // s) - 1) * s + r + 1 - n, 0) for n, s, r in zip(extent, stride, reach, strict=True))
-        return tuple((total // 2, total - total // 2) for total in totals)
+        return tensorflow_pads(extent, kernel, stride, dilation)
     return tuple((p, p) for p in per_axis(padding, len(extent), "padding"))
 
 

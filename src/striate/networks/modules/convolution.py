@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.networks.layers.windows import pads_of
+from striate.networks.modules.padding import tensorflow_pads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class AsymmetricPadding(nn.modules.conv._ConvNd):
     def padded(self, x: Tensor) -> Tensor:
         pads = self.pads
         if self.tf_same:
-            pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel_size, self.stride, self.dilation)
+            pads = tensorflow_pads(tuple(x.shape[2:]), self.kernel_size, self.stride, self.dilation)
         return F.pad(x, [count for pair in reversed(pads) for count in pair])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.networks.layers.windows import pads_of
 from striate.networks.modules.layout import keep_layout
+from striate.networks.modules.padding import tensorflow_pads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class AsymmetricPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pads = self.pads
         if self.tf_same:
-            pads = pads_of("tf_same", tuple(x.shape[2:]), self.kernel, self.stride, (1,) * len(self.kernel))
+            pads = tensorflow_pads(tuple(x.shape[2:]), self.kernel, self.stride, (1,) * len(self.kernel))
         amounts = [count for pair in reversed(pads) for count in pair]
         if self.how == "max":
             largest: Tensor = MAX[len(self.kernel)](self.kernel, self.stride)(F.pad(x, amounts, value=float("-inf")))

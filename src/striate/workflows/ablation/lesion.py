@@ -21,7 +21,7 @@ from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_
 from striate.insight.ablate.lesions import Block, Rank, blocks_inside, blocks_of, dropped, shuffled, silenced_channels, zeroed_filters
 from striate.models.model import Model
 from striate.networks.layers.foreign import Foreign
-from striate.workflows.subjects import LabelledRequest, open_model, read_split
+from striate.workflows.subjects.subject import LabelledRequest, open_model, read_split
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 RANKS: tuple[Rank, ...] = ("smallest", "largest", "random")

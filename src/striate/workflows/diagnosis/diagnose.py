@@ -44,7 +44,7 @@ from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
-from striate.workflows.subjects import LabelledRequest, Subject, open_model
+from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet

@@ -26,7 +26,7 @@ from striate.insight.calibrate.temperature import Bin, reliability
 from striate.insight.measure.classes import measure
 from striate.models.model import Model, softmax
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.subjects import LabelledRequest, Subject, open_model
+from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

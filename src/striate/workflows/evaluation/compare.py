@@ -21,11 +21,11 @@ from striate.insight.measure.classes import Interval
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
-from striate.workflows.evaluation.openings import count_opening, say_opening
 from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
 from striate.workflows.runs.behind import config_behind, data_of
 from striate.workflows.runs.config import RunConfig
-from striate.workflows.subjects import DataRequest, Subject, is_untrained, open_subject
+from striate.workflows.subjects.openings import count_opening, say_opening
+from striate.workflows.subjects.subject import DataRequest, Subject, is_untrained, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +121,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
 
     Raises:
         UsageError: fewer than two; a trained and an untrained one with data; runs that held out other pictures; or what
-            `striate.workflows.subjects.open_subject` raises.
+            `striate.workflows.subjects.subject.open_subject` raises.
         DataError: no such split, unreadable pictures, or models of other classes.
     """
     if len(request.subjects) < 2:

@@ -20,11 +20,11 @@ from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
+from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.models.model import OF_SCORES, Model
-from striate.workflows.evaluation.reading import ALL, MEASURED
-from striate.workflows.evaluation.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.subjects import LabelledRequest, Subject, open_model, read_split
+from striate.workflows.subjects.labelled import ALL, MEASURED
+from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model, read_split
 from striate.workflows.tasks.segment import SegmentReport, evaluate_masks
 from striate.workflows.tasks.segment import summary as segment_summary
 from striate.workflows.tasks.targets import TargetReport, evaluate_targets

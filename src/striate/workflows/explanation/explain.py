@@ -28,7 +28,7 @@ from striate.models.model import OF_SCORES, Model
 from striate.workflows.explanation.agreement import in_words, same_maps
 from striate.workflows.explanation.page import Shown, page, shaded
 from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_view
-from striate.workflows.subjects import LabelledRequest, Subject, open_model, read_split
+from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model, read_split
 from striate.workflows.training.runs import new_run_folder
 
 Method = Literal[

@@ -27,7 +27,7 @@ from striate.networks.network import BYTES_PER_NUMBER, Network
 from striate.networks.table import field_text, layer_records
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.runs.behind import say_edits
-from striate.workflows.subjects import open_subject
+from striate.workflows.subjects.subject import open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -29,9 +29,9 @@ from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, Recipe
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
+from striate.workflows.recipes.options import given
 from striate.workflows.recipes.words import EXAMPLES, OTHER_NAMES, OTHER_WORDS
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
-from striate.workflows.training.options import given
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest

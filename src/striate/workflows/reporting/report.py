@@ -39,7 +39,6 @@ from striate.workflows.diagnosis.diagnose import (
 )
 from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate_subject, judged
-from striate.workflows.evaluation.openings import openings_of
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
 from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
@@ -48,7 +47,8 @@ from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig, first_fault
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
-from striate.workflows.subjects import LabelledRequest, Subject, open_model
+from striate.workflows.subjects.openings import openings_of
+from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
 from striate.workflows.tasks.segment import SegmentReport
 from striate.workflows.tasks.targets import MultilabelReport, RegressionReport
 from striate.workflows.training.continuing import config_and_network

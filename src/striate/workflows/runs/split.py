@@ -17,6 +17,11 @@ MOST_BYTES = 2**28
 INFO = "split"  # of a model file's info
 REMEDY = "Copy the run folder again from where it was trained; or give the model file alone, which knows the pictures that were held out."
 
+NOT_RECORDED = (
+    "the run does not record which pictures it held out, as it is of an older version: they are computed again from the names of the "
+    "pictures, which is exact only if the data has not changed since"
+)
+
 
 def split_text(record: SplitRecord) -> str:
     """The record as the content of a file."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -15,21 +14,19 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import cannot_write, shortened, write_atomically, write_json
 from striate.core.images import Fit
-from striate.core.places import near
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.data.layout import Layout
-from striate.data.masks import MaskedSet, MaskSource, open_masks
+from striate.data.masks import MaskedSet, MaskSource
 from striate.data.omissions import Omission
 from striate.data.recorded import Trained
 from striate.drawing.pictures import confusion_picture
 from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
+from striate.insight.measure.tables import write_confusion_csv, write_regions_csv
 from striate.models.model import Model
 from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
-from striate.workflows.evaluation.tables import write_confusion_csv, write_regions_csv
 from striate.workflows.recipes.choices import network_for
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
 
@@ -53,32 +50,6 @@ class SegmentReport(SegmentMeasures):
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
     trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
-
-
-def open_masked(
-    data: Any,
-    *,
-    skip_unreadable: bool = False,
-    layout: Layout = "auto",
-    to_train: bool = True,
-    say: Callable[[str], None] = lambda _text: None,
-) -> MaskSource:
-    """The folder of pictures and masks that `data` names; what the reading left out or decided is said.
-
-    Raises:
-        UsageError: it is no path of a folder.
-        DataError: as `open_masks`.
-    """
-    if not isinstance(data, str | PathLike) or not Path(data).expanduser().is_dir():
-        shown = data if isinstance(data, str | PathLike) else type(data).__name__
-        remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
-        raise UsageError(
-            f"{shown}: no such folder of pictures and masks", near(Path(data), remedy) if isinstance(data, str | PathLike) else remedy
-        )
-    source = open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
-    for note in source.notes:
-        say(note)
-    return source
 
 
 def plan_pixel_network(request: TrainRequest, asked: Network | str | None, source: MaskSource) -> tuple[Network, Fit]:

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.core.images import ImageSpec
-from striate.core.targets import Task
 from striate.core.text import in_lines
 from striate.data.findings import DataFinding
-from striate.data.layout import Layout
-from striate.data.masks import MaskSource
 from striate.data.omissions import some
 from striate.data.recorded import SplitRecord, differences, pictures_at
-from striate.data.records import DataSource, ImageSet, relabelled
-from striate.data.sources import open_data
+from striate.data.records import DataSource, ImageSet
+from striate.data.sources import open_data, with_classes
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.settings import TrainSettings
@@ -29,21 +26,15 @@ from striate.models.fitting import Fitting
 from striate.networks.network import Network
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import LEFT_TO_US
+from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.runs.behind import data_of
 from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.runs.split import read_record
-from striate.workflows.tasks.segment import open_masked
-from striate.workflows.training.options import OPTIONS
+from striate.workflows.runs.split import NOT_RECORDED, read_record
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.transfer import pretrained_name
 
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
-
-NOT_RECORDED = (
-    "the run does not record which pictures it held out, as it is of an older version: they are computed again from the names of the "
-    "pictures, which is exact only if the data has not changed since"
-)
 
 
 def fitting_of(config: RunConfig, network: Network, classes: tuple[str, ...]) -> Fitting:
@@ -146,7 +137,7 @@ def plan_of(
     wanted = data_of(data, config, verb)
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
-    source = open_source(wanted, config.task, data_dir=data_dir or config.data_folder, **how)
+    source = open_data(wanted, task=config.task, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else with_classes(source, record.classes)
     fitting = fitting_of(config, network, source.classes)
     if record is None:
@@ -181,27 +172,6 @@ def recorded_sets(
             message = f"{changed}: {images.paths[strange[0]]} lies in a class that the run does not have"
             raise UsageError(message, "Give the class its name again, or start a new run.")
     return train_set, val_set
-
-
-def open_source(
-    data: Any,
-    task: Task | None,
-    *,
-    data_dir: Path | None = None,
-    download: bool = False,
-    skip_unreadable: bool = False,
-    layout: Layout = "auto",
-    to_train: bool = True,
-    say: Callable[[str], None],
-) -> DataSource:
-    """The data of a training for `task`; None tells it from the data. What the reading left out or decided is said.
-
-    Without `to_train` it is read for a run that has its classes, and not asked whether a new training could use it.
-    """
-    how: dict[str, Any] = {"skip_unreadable": skip_unreadable, "layout": layout, "to_train": to_train, "say": say}
-    if task == "segment":
-        return open_masked(data, **how)
-    return open_data(data, data_dir=data_dir, download=download, task=task, **how)
 
 
 def read_train_and_val(
@@ -242,26 +212,6 @@ def _single(source: DataSource) -> list[str]:
     """The classes that have one training picture."""
     labels, classes = source.strata("train")
     return [name for name, count in zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True) if count == 1]
-
-
-def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
-    """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. What has none of them keeps -1.
-
-    Raises:
-        DataError: its targets or its masks have other names.
-    """
-    if source.classes == classes:
-        return source
-    if isinstance(source, MaskSource) and all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(classes):
-        return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
-    if source.task != "classify":
-        theirs, ours = (", ".join(names[:20]) for names in (source.classes, classes))
-        if source.task != "segment":  # which may have the same names, and be more or fewer
-            theirs, ours = f"{len(source.classes)} ({theirs})", f"{len(classes)} ({ours})"
-        words, has = ("classes", "knows") if source.task == "segment" else ("targets", "gives")
-        remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
-        raise DataError(f"{source.name}: has the {words} {theirs}, but the model {has} {ours}", remedy)
-    return relabelled(source, classes)
 
 
 def config_and_network(run: Path) -> tuple[RunConfig, Network]:

@@ -17,6 +17,7 @@ from striate.data.findings import DataFinding
 from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet, num_batches
+from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
@@ -42,7 +43,6 @@ from striate.workflows.tasks.targets import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
 from striate.workflows.training.continuing import (
     Plan,
-    open_source,
     read_train_and_val,
 )
 from striate.workflows.training.request import TrainRequest
@@ -69,9 +69,9 @@ def resolve(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     request, choices = with_recipe(request)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
     division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
-    source = open_source(
+    source = open_data(
         request.data,
-        request.task,
+        task=request.task,
         data_dir=request.data_dir,
         download=request.download,
         skip_unreadable=request.skip_unreadable,

@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.targets import Task
 from striate.data.layout import Layout
 from striate.data.masks import MaskedSet
 from striate.data.omissions import some
 from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Trained, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
-from striate.data.sources import open_data
+from striate.data.sources import open_data, with_classes
 from striate.data.splits import Division
 from striate.models.model import Model
 from striate.models.segmenter import labels_pixels
 from striate.workflows.runs.behind import config_behind, data_of, run_of
 from striate.workflows.runs.config import RunConfig
-from striate.workflows.runs.split import record_of
-from striate.workflows.tasks.segment import open_masked
-from striate.workflows.training.continuing import NOT_RECORDED, with_classes
+from striate.workflows.runs.split import NOT_RECORDED, record_of
 
 ALL = "all"  # what the pictures of data without splits are called that is not the run's own
 MEASURED = ("test", "val")  # the split that is measured where none is named: the first of these that there is
@@ -74,12 +73,9 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
         "to_train": False,
         "say": say,
     }
-    if labels_pixels(model):
-        source: DataSource = open_masked(named, **how)
-    else:
-        task = model.targets.task if model.targets is not None else "classify"
-        place = data_dir or (config.data_folder if config is not None else None)
-        source = open_data(named, data_dir=place, download=download, task=task, **how)
+    task: Task = "segment" if labels_pixels(model) else model.targets.task if model.targets is not None else "classify"
+    place = data_dir or (config.data_folder if config is not None else None)
+    source = open_data(named, data_dir=place, download=download, task=task, **how)
     if source.task != "classify":
         source = with_classes(source, model.classes)
     return Labelled(source=source, model=model, record=record, run=run, config=config, named=data is not None)

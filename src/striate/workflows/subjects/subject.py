@@ -20,9 +20,9 @@ from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
 from striate.networks.network import Network
-from striate.workflows.evaluation.openings import count_opening, say_opening
-from striate.workflows.evaluation.reading import LOOKED_AT, Labelled, open_labelled
 from striate.workflows.runs.behind import run_of
+from striate.workflows.subjects.labelled import LOOKED_AT, Labelled, open_labelled
+from striate.workflows.subjects.openings import count_opening, say_opening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
