@@ -123,7 +123,7 @@ def attack(
     """
     model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
-        raise UsageError("only a model that gives one class a picture can be attacked", "Train one with `task='classify'`.")
+        raise UsageError("only a model that gives one class per picture can be attacked", "Train one with `task='classify'`.")
     run = None if isinstance(request.run, Model) else Path(request.run)
     output = request.output or (run / "report" / "attack" if run is not None and run.is_dir() else None)
     check_folder(output)
@@ -175,7 +175,7 @@ def _expected(passes: dict[Attack, Passes], model: Model, shown: np.ndarray, lab
     truth = torch.from_numpy(labels[:batch_size].astype(np.int64)).to(model.device)
     forward, back = seconds_of_passes(PixelModel(model.module), images, truth)
     seconds = estimate(passes.values(), len(shown), forward, back)
-    return f"{', '.join(passes)} on {len(shown):,} pictures: about {time_in_words(seconds)} at most, less as pictures are fooled"
+    return f"{', '.join(passes)} on {len(shown):,} pictures: at most about {time_in_words(seconds)}, less as pictures are fooled"
 
 
 def _attacked(

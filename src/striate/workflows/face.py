@@ -74,7 +74,7 @@ def with_module(fields: dict[str, Any]) -> dict[str, Any]:
     if "module" not in fields:
         return fields
     if fields.get("network") is not None:
-        raise UsageError("network and module both name what is trained", "Say one of them.")
+        raise UsageError("network and module are both given", "Give one of them.")
     return {name: value for name, value in fields.items() if name != "module"} | {"network": fields["module"]}
 
 
@@ -151,7 +151,7 @@ def refuse_other_forms(fields: Mapping[str, Any]) -> None:
             words = verb if isinstance(value, bool) else f"{verb} {_first(value)}"
             raise UsageError(f"{name}: edits are texts after the data", f"For example striate.ablate(network, data, {words!r}).")
         if name in training:
-            raise UsageError(f"{name}: is of the training", f"Say training={{{name!r}: {value!r}}}.")
+            raise UsageError(f"{name}: is an argument of the training", f"Use training={{{name!r}: {value!r}}}.")
 
 
 def _first(value: Any) -> str:

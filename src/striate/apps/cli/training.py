@@ -16,53 +16,55 @@ from striate.core.text import command
 @app.command("train", short_help="Train a network on labelled pictures.")
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
-    named: Annotated[str | None, typer.Option("--data", metavar="DATA", help="The same; with --resume, where the data is now.")] = None,
+    named: Annotated[
+        str | None, typer.Option("--data", metavar="DATA", help="Same as DATA; with --resume, the current location of the data.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="NETWORK",
             help="A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
-            "[default: by the size of the pictures].",
+            "[default: depends on the picture size].",
         ),
     ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(
             metavar="timm|RUN|FILE",
-            help="Begin with trained weights: what timm publishes for the network (downloaded once), a run's, or a .safetensors file's.",
+            help="Start from trained weights: timm's for the network (downloaded once), those of a run, or a .safetensors file.",
         ),
     ] = None,
     pretrain: Annotated[
         Literal["autoencoder", "rbm"] | None,
         typer.Option(
             metavar="autoencoder|rbm",
-            help="First train the first two layers without labels, each to reconstruct its input or as a restricted Boltzmann machine.",
+            help="Pretrain the first two layers without labels, each as an autoencoder or as a restricted Boltzmann machine.",
         ),
     ] = None,
-    unlabelled: Annotated[
-        str | None, typer.Option(metavar="DATA", help="More pictures for --pretrain: a folder of them, or a named set.")
-    ] = None,
+    unlabelled: Annotated[str | None, typer.Option(metavar="DATA", help="More pictures for --pretrain: a folder or a named set.")] = None,
     task: Annotated[
         Literal["classify", "regression", "multilabel", "segment"] | None,
         typer.Option(
-            help="What the targets of an .npz file are [default: by their type and shape]; "
-            "segment: a class for each pixel; DATA holds images/ and masks/, PNG files of class indices."
+            help="Kind of targets in an .npz file [default: from their dtype and shape]; "
+            "segment: a class per pixel; DATA holds images/ and masks/, PNG files of class indices."
         ),
     ] = None,
     epochs: Annotated[
-        str | None, typer.Option(metavar="N", help="Passes over the training split; +N extends a run [default: by the data].")
+        str | None, typer.Option(metavar="N", help="Passes over the training split; +N extends a run [default: depends on the data].")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train exactly this many updates instead.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of updates to train, instead of epochs.")] = None,
     batch_size: Annotated[
         str | None,
-        typer.Option("--batch-size", "-b", metavar="N|auto", help="Images an update; auto: by the memory [default: by the data]."),
+        typer.Option(
+            "--batch-size", "-b", metavar="N|auto", help="Images per update; auto: as memory allows [default: depends on the data]."
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="How to train: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, "
-            "such as the config.yaml of a run. Flags are stronger.",
+            help="Training recipe: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, "
+            "such as the config.yaml of a run. Flags override it.",
         ),
     ] = None,
     loss: Annotated[
@@ -70,13 +72,13 @@ def train_command(
         typer.Option(help="cross_entropy, focal, hinge, squared_hinge, map, nll, binary_cross_entropy, mse, l1, huber [default: by task]."),
     ] = None,
     lr: Annotated[
-        str | None, typer.Option(metavar="RATE|find", help="Peak learning rate; find: by a test [default: by the network].")
+        str | None, typer.Option(metavar="RATE|find", help="Peak learning rate; find: by a range test [default: depends on the network].")
     ] = None,
     opt: Annotated[
-        str | None, typer.Option(metavar="NAME", help="gd, sgd, adam, adamw, lion, muon, ... [default: by the network].")
+        str | None, typer.Option(metavar="NAME", help="gd, sgd, adam, adamw, lion, muon, ... [default: depends on the network].")
     ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, Nesterov's form [default: 0.9].")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Decay of weights; biases and norms have none.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Nesterov momentum of SGD [default: 0.9].")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay, not applied to biases and norms.")] = None,
     sched: Annotated[
         str | None, typer.Option(metavar="NAME", help="Schedule: constant, step, cosine, one_cycle, plateau, ... [default: cosine].")
     ] = None,
@@ -85,13 +87,19 @@ def train_command(
     clip_grad: Annotated[float | None, typer.Option(help="Scale gradients down to this norm where they are larger.")] = None,
     monitor: Annotated[
         Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"] | None,
-        typer.Option(help="The val measure that chooses the kept epoch, the loss between equals [default: accuracy; of numbers, loss]."),
+        typer.Option(help="Val measure that selects the best epoch; the loss breaks ties [default: accuracy; for regression, loss]."),
     ] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs in a row without a better --monitor.")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of the network's input [default: by data and network].")] = None,
-    fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How a picture of another shape is fitted.")] = None,
-    crop_padding: Annotated[int | None, typer.Option(min=0, help="Pixels of random shift (pad and crop) [default: by the data].")] = None,
-    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal mirror [default: by the data].")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop early after this many epochs in a row without a better --monitor.")
+    ] = None,
+    img_size: Annotated[
+        int | None, typer.Option(min=1, help="Input size of the network in pixels [default: depends on data and network].")
+    ] = None,
+    fit: Annotated[Literal["crop", "pad", "stretch"] | None, typer.Option(help="How pictures of another shape are fitted.")] = None,
+    crop_padding: Annotated[
+        int | None, typer.Option(min=0, help="Random shift in pixels (pad and crop) [default: depends on the data].")
+    ] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Random horizontal flip [default: depends on the data].")] = None,
     mixup: Annotated[
         float | None, typer.Option(metavar="ALPHA", help="Mix each picture and its label with another's; weights from Beta(ALPHA, ALPHA).")
     ] = None,
@@ -99,46 +107,52 @@ def train_command(
         float | None, typer.Option(metavar="ALPHA", help="Paste a rectangle of another picture; its area from Beta(ALPHA, ALPHA).")
     ] = None,
     aa: Annotated[
-        str | None, typer.Option(metavar="POLICY", help="trivial: one of 14 changes of random strength for each picture.")
+        str | None, typer.Option(metavar="POLICY", help="trivial: one of 14 transforms of random strength for each picture.")
     ] = None,
     reprob: Annotated[float | None, typer.Option(min=0, max=1, help="Probability that a rectangle of a picture is erased.")] = None,
     normalization: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="dataset: by the training set's mean and deviation; per_image: by each picture's own; min_max [default: dataset].",
+            help="dataset: by the training set's mean and standard deviation; per_image: by the picture's own; min_max [default: dataset].",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=0, help="Threads that prepare batches while others train.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", "-j", min=0, help="Threads that prepare batches during training.")] = 0,
     val_fraction: Annotated[
-        float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out where there is no val split [default: 0.1].")
+        float | None, typer.Option(min=0.001, max=0.9, help="Share of train held out if the data has no val split [default: 0.1].")
     ] = None,
     train_images: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many of the training pictures, the same share of each class.")
+        int | None, typer.Option(min=1, help="Number of training pictures to use, the same share of each class.")
     ] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in so many parts, to need less memory.")] = None,
-    model_ema: Annotated[float | None, typer.Option(min=0, max=1, help="Keep an exponential mean of the weights with this decay.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Compute each batch in this many parts, to save memory.")] = None,
+    model_ema: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Keep an exponential moving average of the weights with this decay.")
+    ] = None,
     adversarial: Annotated[
-        Literal["fgsm", "pgd"] | None, typer.Option(help="Train on pictures that this attack changes, so that the network withstands it.")
+        Literal["fgsm", "pgd"] | None, typer.Option(help="Adversarial training: train on pictures that this attack has changed.")
     ] = None,
     adversarial_eps: Annotated[
         str | None, typer.Option(metavar="EPS", help="Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].")
     ] = None,
-    adversarial_steps: Annotated[int | None, typer.Option(min=1, help="Steps of pgd, under which is validated too [default: 7].")] = None,
-    freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part that is not trained, such as stem; repeat it.")] = None,
+    adversarial_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of pgd, which is also applied in validation [default: 7].")
+    ] = None,
+    freeze: Annotated[list[str] | None, typer.Option(metavar="PART", help="Part to freeze, such as stem; repeatable.")] = None,
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto takes bfloat16 where it is fast [default: auto].")
+        Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="auto uses bfloat16 where it is fast [default: auto].")
     ] = None,
     compile_: Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile the network with torch.compile.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order, augmentation, dropout and split [default: 0].")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps [default: auto].")] = None,
-    deterministic: Annotated[bool | None, typer.Option(help="Refuse operations that do not repeat their bits.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run from its last checkpoint.")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(min=1, help="Updates between checkpoints [default: by time, under 1 %].")] = None,
-    diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Say what goes wrong while it trains.")] = True,
+    deterministic: Annotated[bool | None, typer.Option(help="Refuse nondeterministic operations.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Continue this run from its last checkpoint.")] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(min=1, help="Updates between checkpoints [default: as often as costs under 1 % of the time].")
+    ] = None,
+    diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Report problems while training.")] = True,
     log: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="tensorboard: event files in the run; mlflow: a run on MLFLOW_TRACKING_URI; repeat it."),
+        typer.Option(metavar="NAME", help="tensorboard: event files in the run; mlflow: a run on MLFLOW_TRACKING_URI; repeatable."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/train/NAME-NNN].")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run [default: DATA-MODEL].")] = None,
@@ -232,7 +246,7 @@ def train_command(
         print_text(summary(report))
     if report.interrupted:
         if speaks:
-            say(f"stopped before its end; go on with: {command('striate', 'train', '--resume', Path(report.run))}")
+            say(f"stopped before its end; continue with: {command('striate', 'train', '--resume', Path(report.run))}")
         raise typer.Exit(6)
 
 
@@ -281,12 +295,12 @@ def assignments(words: list[str]) -> dict[str, object]:
     return values
 
 
-@app.command("repro", short_help="Train a run again: equal bit for bit, or how far off.")
+@app.command("repro", short_help="Repeat a run: bit-identical, or by how much it differs.")
 def repro_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
     named: NamedData = None,
-    output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is thrown away].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is deleted].")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -299,14 +313,14 @@ def repro_command(
     print_report(report, summary, as_json=as_json)
 
 
-@app.command("diagnose", short_help="Say what is wrong with a training.")
+@app.command("diagnose", short_help="Diagnose a training run.")
 def diagnose_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
     named: NamedData = None,
-    batches: Annotated[int, typer.Option(min=3, help="Training batches that the model computes again.")] = 8,
+    batches: Annotated[int, typer.Option(min=3, help="Number of training batches to run through the model again.")] = 8,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/diagnose].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN/report/diagnose].")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,

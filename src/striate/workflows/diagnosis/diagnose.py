@@ -50,7 +50,7 @@ from striate.workflows.subjects import model_of
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
-DATA_NOT_RECORDED = "the data: the run does not record what was found in its pictures before the training"
+DATA_NOT_RECORDED = "the data: the run does not record what the check of its pictures found before the training"
 SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
     "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
@@ -130,11 +130,11 @@ def diagnose(
         try:
             model = model_of(run, device=request.device, module=request.module)
         except UsageError as error:  # a module of the user's own
-            say(f"{error.message}: only the run's curves, and what was seen while it trained, are looked at")
+            say(f"{error.message}: only the run's curves and the observations during training are examined")
     if model is None and of_classes and not folder.has_model:
-        say(f"{folder.model}: is missing: only the run's curves, and what was seen while it trained, are looked at")
+        say(f"{folder.model}: is missing: only the run's curves and the observations during training are examined")
     if not of_classes:
-        say(f"task {config.task}: only the run's curves, and what was seen while it trained, are looked at")
+        say(f"task {config.task}: only the run's curves and the observations during training are examined")
     if model is not None:
         refuse_edits(folder, model.info, say)
     model = model if of_classes else None
@@ -205,7 +205,7 @@ def _own_pictures(
     """The training pictures, and where asked for the validation's; None for what cannot be had, or has no single class."""
     data = request.data if request.data is not None else config.data
     if isinstance(data, str) and data == ARRAYS:
-        say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
+        say("the run was trained on arrays: only its curves and the observations during training are examined")
         return None, None
     verb = f"diagnose {request.run}"
     labelled = open_labelled(
@@ -251,7 +251,11 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
     if model is not None:
         with evaluation_mode(model.module):
             part = first_part_not_finite(model.module, lambda: model.module(torch.from_numpy(images).to(model.device)))
-    now = "the kept model gives NaN or Inf for it too" if part else "the kept model, which is from before, gives finite numbers for it"
+    now = (
+        "the kept model gives NaN or Inf for it too"
+        if part
+        else "the kept model, which is from an earlier epoch, gives finite numbers for it"
+    )
     return [
         Finding(
             kind="not_finite",
@@ -260,7 +264,7 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
             evidence=float(len(images)),
             unit="pictures in the batch",
             message=f"the training stopped at NaN or Inf, and its batch is in {path.name}; {now}",
-            cause="Numbers outgrew their type, mostly after updates that were too large.",
+            cause="Numbers overflowed, mostly after updates that were too large.",
             remedy="`max_grad_norm=1`, or a smaller `learning_rate`",
         )
     ]
@@ -272,7 +276,7 @@ def _stopping_batch(path: Path, model: Model | None) -> np.ndarray:
     Raises:
         RefusedFileError: the file is damaged.
     """
-    remedy = "Remove the file to do without it."
+    remedy = "Remove the file to continue without it."
     read_plain(path, limit=2**32, remedy=remedy)
     try:
         images = npz_arrays(path).get("images")
@@ -325,9 +329,7 @@ def _write(
 
 def summary(report: DiagnoseReport) -> Lines:
     """The report for a person."""
-    lines = [
-        f"{report.run}: {report.epochs} epochs, {report.looks} updates looked at while training, {report.batches} batches computed again"
-    ]
+    lines = [f"{report.run}: {report.epochs} epochs, {report.looks} updates sampled during training, {report.batches} batches run again"]
     for finding in report.findings:
         place = f" at {finding.where}" if finding.where else ""
         lines += [
@@ -348,6 +350,6 @@ def summary(report: DiagnoseReport) -> Lines:
     if not report.data_is_recorded:
         lines += ["", DATA_NOT_RECORDED]
     if report.withdrawn:
-        lines += ["", "said while it trained, and withdrawn:"]
+        lines += ["", "reported during training, and withdrawn:"]
         lines += [f"  {one.kind.replace('_', ' ')}: {one.reason}" for one in report.withdrawn]
     return in_lines([*lines, ""])

@@ -138,7 +138,7 @@ def explain(request: ExplainRequest, *, chosen: Chosen | None = None, say: Calla
     left_out = _not_installed(request, every)  # before the work
     model = model_of(request.run, device=request.device, module=request.module)
     if labels_pixels(model) or model.targets is not None:
-        raise UsageError("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
+        raise UsageError("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
     run = None if isinstance(request.run, Model) else Path(request.run)
     check_folder(request.output or (run / "report" if run is not None and run.is_dir() else None))
     if request.target is not None and request.target not in model.classes:
@@ -323,7 +323,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
     """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
-            raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or `mistakes=True` out.")
+            raise UsageError("mistakes: known only for a split, which has labels", "Leave the pictures or `mistakes=True` out.")
         files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
         if len(files) > request.num_pictures:
             say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
@@ -333,7 +333,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
         except DataError as error:
             if error.remedy != UNREADABLE:
                 raise
-            raise DataError(error.message, "Repair it, or name the pictures to explain one by one.") from None
+            raise DataError(error.message, "Repair it, or give the pictures to explain one by one.") from None
     split = read()
     if request.mistakes:
         places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)

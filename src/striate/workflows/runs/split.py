@@ -15,7 +15,7 @@ from striate.workflows.runs.folder import RunFolder
 
 MOST_BYTES = 2**28
 INFO = "split"  # of a model file's info
-REMEDY = "Copy the run folder again from where it was trained; or give the model file alone, which knows the pictures that were held out."
+REMEDY = "Copy the run folder again from where it was trained; or give the model file alone, which records the pictures that were held out."
 
 
 def split_text(record: SplitRecord) -> str:
@@ -58,5 +58,5 @@ def record_of(run: Path | None, info: Mapping[str, Any]) -> SplitRecord | BriefR
     if whole is None:
         return brief
     if brief is not None and whole.brief() != brief:
-        raise RefusedFileError(f"{RunFolder(run or Path()).split}: tells of other pictures than the model was trained on", REMEDY)
+        raise RefusedFileError(f"{RunFolder(run or Path()).split}: records other pictures than the model was trained on", REMEDY)
     return whole
