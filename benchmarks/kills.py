@@ -171,7 +171,7 @@ class Bench:
             if sorted(codes) != [0, 4]:
                 sys.stderr.write(f"{run.name}: ended with {codes}: {logs[0].read_text()}\n{logs[1].read_text()}\n")
             winner = codes.index(0) if 0 in codes else 0
-            told = f"{run}: another run is at work in this folder: process {both[winner]} on "
+            told = f"{run}: another run is using this folder: process {both[winner]} on "
             counts["named"] += codes[1 - winner] == 4 and told in logs[1 - winner].read_text()
             counts["equal"] += self.finish(run, done=True)
         return counts

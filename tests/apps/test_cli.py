@@ -213,7 +213,7 @@ def wrong_inputs():
         ("train digits --set settings.nestrov=false", 2, "unknown name in --set settings 'nestrov'|Did you mean nesterov"),
         ("train digits --set setings.nesterov=false", 2, "unknown group of --set 'setings'|settings"),
         ("train digits --set images.height=9", 2, "unknown name in --set images 'height'|Known: mean, std, fit, normalization"),
-        ("train digits --set images.mean=123.7", 2, "--set images.mean: wanted one number a channel|divided by 255"),
+        ("train digits --set images.mean=123.7", 2, "--set images.mean: expected one number per channel|divided by 255"),
         ("train digits --set images.mean=[0.1,0.2]", 2, "--set images.mean: the network takes 1 channel, got 2 numbers"),
         ("train digits --set images.fit=croop", 2, "fit: must be|Did you mean crop"),
         ("train digits --normalization min_max --set images.std=0.2", 2, "--set images.std: has no effect"),
@@ -357,7 +357,7 @@ def test_predict_leaves_unreadable_pictures_out_where_it_is_told_to(run_striate,
     assert run_striate("predict", run_folder, grey)[0] == 3
     code, _, err = run_striate("predict", run_folder, grey / "cut.png", "--skip-unreadable")
     assert code == 3
-    assert "no picture is left" in err
+    assert "no pictures are left" in err
 
 
 def test_an_empty_word_for_a_file_is_one_clear_error(run_striate):
@@ -432,7 +432,7 @@ def test_show_draws_svg_alone(run_striate, tmp_path):
     code, _, err = run_striate("show", "lenet5", "--svg", tmp_path / "lenet5.png")
 
     assert code == 2
-    assert f"Name it {tmp_path / 'lenet5.svg'}; no other format is written." in err
+    assert f"Name it {tmp_path / 'lenet5.svg'}; no other format is supported." in err
     assert not (tmp_path / "lenet5.png").exists()
 
 
@@ -477,7 +477,7 @@ main(["networks", *{flags}])"""
     *before, last = done.stderr.rstrip().splitlines() if flags else done.stderr.partition("\nerror: ")[::2]
     assert (done.returncode, done.stdout) == (70, "")
     assert "Traceback" in "\n".join(before)
-    message, remedy = "a fault in Striate: ZeroDivisionError: division by zero", "Please report it with the command and the lines above."
+    message, remedy = "a bug in Striate: ZeroDivisionError: division by zero", "Please report it with the command and the lines above."
     assert last.rstrip() == (
         json.dumps({"error": {"kind": "internal", "message": message, "remedy": remedy}}) if flags else f"{message}\n  {remedy}"
     )
@@ -514,7 +514,7 @@ def test_a_folder_that_is_no_run_is_named_with_what_to_do(run_striate, tmp_path)
     assert code == 3
     assert err == (
         f"error: {tmp_path / 'config.yaml'}: cannot read the run's configuration: No such file or directory\n"
-        "  Name the folder of a training run; where only its model is at hand, name the data set too.\n"
+        "  Name the folder of a training run; for a model file alone, also give the data set.\n"
     )
 
 

@@ -50,7 +50,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(text: str) -> bool:
-    return "2 pictures left out, hidden or in folders that systems keep" in text and "1 file ignored, no pictures: " in text
+    return "2 pictures left out, hidden or in system folders" in text and "1 file ignored, no pictures: " in text
 
 
 VERBS = (
@@ -119,7 +119,7 @@ def test_predict_answers_or_names_every_file(photos: Path, run_striate: Run, tmp
     (tmp_path / "empty").mkdir()
 
     code, out, talk = run_striate("predict", photos / "run", tmp_path / "new")
-    assert code == 3 and out == "" and "real.heic (HEIC pictures are not decoded here)" in talk and "Convert them" in talk
+    assert code == 3 and out == "" and "real.heic (HEIC pictures are not supported)" in talk and "Convert them" in talk
 
     code, out, talk = run_striate("predict", photos / "run", tmp_path / "empty", tmp_path / "new", "--skip-unreadable", "--csv")
     assert code == 0 and [line.split(",")[0].rpartition("/")[2] for line in out.splitlines()] == [

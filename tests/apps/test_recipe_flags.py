@@ -68,5 +68,5 @@ def test_a_file_that_could_run_something_is_refused(run_striate, tmp_path):
     code, _, err = run_striate("train", "digits", "--recipe", tmp_path / "mine.yaml", "--output", tmp_path / "run")
 
     assert code == 7
-    assert "line 1: tags (!) are not read" in err
+    assert "line 1: tags (!) are not supported" in err
     assert not (tmp_path / "run").exists()

@@ -18,5 +18,5 @@ def test_a_last_line_that_a_kill_cut_inside_a_letter_is_left_out(tmp_path: Path)
 
 @pytest.mark.parametrize("parsed", [parsed_json, parsed_yaml])
 def test_a_number_of_6000_digits_is_told_in_words(parsed: object) -> None:
-    with pytest.raises(RefusedFileError, match=r"^x: is no (JSON|YAML): a whole number of more than 4,300 digits$"):
+    with pytest.raises(RefusedFileError, match=r"^x: invalid (JSON|YAML): a whole number of more than 4,300 digits$"):
         parsed("9" * 6000, "x")  # type: ignore[operator]

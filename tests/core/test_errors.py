@@ -43,10 +43,10 @@ def test_an_error_is_also_the_builtin_that_callers_know(error, builtin):
 
 
 def test_the_remedy_stands_on_a_line_of_its_own():
-    error = DataError("photos: no pictures", "Give a folder with one subfolder a class.")
+    error = DataError("photos: no pictures", "Give a folder with one subfolder per class.")
 
-    assert str(error) == "photos: no pictures\nGive a folder with one subfolder a class."
-    assert (error.message, error.remedy) == ("photos: no pictures", "Give a folder with one subfolder a class.")
+    assert str(error) == "photos: no pictures\nGive a folder with one subfolder per class."
+    assert (error.message, error.remedy) == ("photos: no pictures", "Give a folder with one subfolder per class.")
     assert str(DataError("photos: no pictures")) == "photos: no pictures"
 
 

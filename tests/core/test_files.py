@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_keeps_the_old_file(tmp_path):
         pytest.param(os.mkfifo, "not a plain file", id="a pipe is not waited for"),
         pytest.param(lambda path: path.symlink_to("/dev/zero"), "not a plain file", id="a device behind a link"),
         pytest.param(Path.mkdir, "cannot read: Is a directory", id="a folder"),
-        pytest.param(lambda path: path.write_bytes(bytes(11)), "11 bytes instead of at most 10", id="a file above the limit"),
+        pytest.param(lambda path: path.write_bytes(bytes(11)), "11 bytes, more than the limit of 10", id="a file above the limit"),
         pytest.param(lambda path: None, "cannot read: No such file or directory", id="no file"),
     ],
 )

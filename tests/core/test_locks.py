@@ -21,7 +21,7 @@ def test_the_second_is_told_who_the_first_is(tmp_path):
     with RunLock(tmp_path), pytest.raises(EnvironmentFault) as error:
         RunLock(tmp_path)
 
-    pattern = rf"{tmp_path}: another run is at work in this folder: process {os.getpid()} on {socket.gethostname()}, since (\S+)"
+    pattern = rf"{tmp_path}: another run is using this folder: process {os.getpid()} on {socket.gethostname()}, since (\S+)"
     since = re.fullmatch(pattern, error.value.message)
     assert since
     assert before <= datetime.fromisoformat(since[1]) <= datetime.now().astimezone()
@@ -114,7 +114,7 @@ def test_a_holder_that_has_not_said_who_it_is_is_waited_for_but_not_for_ever(tmp
     monkeypatch.setattr("striate.core.locks.SECONDS_FOR_THE_NAME", 0.05)
     with RunLock(tmp_path):
         (tmp_path / "run.lock").write_text(content.replace("HERE", socket.gethostname()))
-        with pytest.raises(EnvironmentFault, match="at work in this folder: a process that has not said which"):
+        with pytest.raises(EnvironmentFault, match="using this folder: a process that has not recorded its id"):
             RunLock(tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_a_folder_that_names_a_living_process_is_refused_and_one_that_names_none
         refuse_held(tmp_path)
     lock.write_text(json.dumps({"pid": os.getppid(), "host": socket.gethostname(), "started": "2026-01-01"}))
 
-    with pytest.raises(EnvironmentFault, match=f"another run is at work in this folder: process {os.getppid()} on .*, since 2026-01-01\n"):
+    with pytest.raises(EnvironmentFault, match=f"another run is using this folder: process {os.getppid()} on .*, since 2026-01-01\n"):
         refuse_held(tmp_path)
 
     with RunLock(tmp_path):  # it was not locked by the look

@@ -22,7 +22,7 @@ def test_the_ending_says_the_format(tmp_path):
     with pytest.raises(UsageError) as error:
         check_file(tmp_path / "a.jpg", "plot", (".png",))
     assert error.value.message == f"`plot` {tmp_path}/a.jpg: must end in .png, got .jpg"
-    assert error.value.remedy == f"Name it {tmp_path}/a.png; no other format is written."
+    assert error.value.remedy == f"Name it {tmp_path}/a.png; no other format is supported."
     with pytest.raises(UsageError, match=r"must end in .html or .htm, got .pdf"):
         check_file(tmp_path / "a.pdf", "output", (".html", ".htm"))
 

@@ -198,7 +198,7 @@ def test_a_truncated_file_is_damage_and_the_checkpoint_before_it_is_taken(filled
     assert line == (
         "WARNING: a checkpoint is damaged:\n"
         f"{filled.directory}/ckpt-00000020/model.safetensors: damaged: it does not match the size and SHA-256 in MANIFEST.json\n"
-        "going on from the one before it: ckpt-00000010"
+        "continuing from the previous one: ckpt-00000010"
     )
 
 
@@ -231,22 +231,22 @@ def manifest_with(**fields):
 DAMAGES = {
     "an empty file": (lambda folder: (folder / "state.json").write_bytes(b""), r"state\.json: damaged"),
     "an empty manifest": (lambda folder: (folder / "MANIFEST.json").write_bytes(b""), r"MANIFEST\.json: damaged"),
-    "a file longer than it was": (lambda folder: (folder / "state.json").write_bytes(bytes(99)), r"99 bytes instead of at most 11"),
+    "a file longer than it was": (lambda folder: (folder / "state.json").write_bytes(bytes(99)), r"99 bytes, more than the limit of 11"),
     "a missing file": (lambda folder: (folder / "state.json").unlink(), r"state\.json: cannot read: No such file"),
     "no manifest": (lambda folder: (folder / "MANIFEST.json").unlink(), r"MANIFEST\.json: cannot read: No such file"),
     "an empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], r"MANIFEST\.json: cannot read"),
     "a folder that is gone": (shutil.rmtree, r"ckpt-00000020.MANIFEST\.json: cannot read: No such file"),
-    "an older format": (manifest_with(format=0), r"MANIFEST\.json: written in format 0, and this Striate reads format 1"),
-    "a newer format": (manifest_with(format=2), r"MANIFEST\.json: written in format 2, and this Striate reads format 1"),
+    "an older format": (manifest_with(format=0), r"MANIFEST\.json: written in format 0, but this version of Striate reads format 1"),
+    "a newer format": (manifest_with(format=2), r"MANIFEST\.json: written in format 2, but this version of Striate reads format 1"),
     "a wrong hash": (manifest_with(files={"state.json": {"bytes": 11, "sha256": "0" * 64}}), r"state\.json: damaged: it does not match"),
     "one more field": (manifest_with(more=1), r"MANIFEST\.json: damaged: it is not as it was written"),
     "files that are no table": (manifest_with(files=[1]), r"MANIFEST\.json: damaged"),
     "a name that leads outside": (
         manifest_with(files={"../latest": {"bytes": 14, "sha256": ""}}),
-        r"damaged: '\.\./latest' is not a file's name",
+        r"damaged: '\.\./latest' is not a file name",
     ),
     "nested too deep": (lambda folder: (folder / "MANIFEST.json").write_text("[" * 100_000), r"MANIFEST\.json: damaged"),
-    "a manifest without end": (lambda folder: (folder / "MANIFEST.json").write_bytes(b" " * 1_000_001), r"1,000,001 bytes instead of"),
+    "a manifest without end": (lambda folder: (folder / "MANIFEST.json").write_bytes(b" " * 1_000_001), r"1,000,001 bytes, more than"),
 }
 
 
@@ -285,7 +285,7 @@ def test_two_damaged_checkpoints_are_both_named_and_nothing_starts_from_scratch(
 
     assert error.value.exit_code == 7
     assert "ckpt-00000010/model.safetensors" in error.value.message and "ckpt-00000020/model.safetensors" in error.value.message
-    assert error.value.remedy == "Copy them back from where they are whole, or start a new run."
+    assert error.value.remedy == "Restore them from an intact copy, or start a new run."
 
 
 def test_checkpoints_that_were_all_deleted_are_missed(filled):

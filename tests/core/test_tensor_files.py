@@ -104,7 +104,7 @@ def test_a_disk_that_gives_back_other_bytes_keeps_the_old_file(tmp_path, monkeyp
         os.truncate(descriptor, 20)
 
     monkeypatch.setattr(files.os, "fsync", spoiled)
-    with pytest.raises(EnvironmentFault, match="the disk gives back other bytes than were written"):
+    with pytest.raises(EnvironmentFault, match="the bytes read back from the disk differ from those written"):
         write_tensor_file(path, safetensors.numpy.save(WEIGHTS), numpy_arrays)
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"w.safetensors": b"old"}
 

@@ -105,12 +105,12 @@ def test_what_is_no_array_of_pictures_is_refused(X: Any, words: str):
     ("y", "words"),
     [
         ([0, 1, 0], r"has 3 labels for 4 pictures"),
-        ([0.5, 1.5, 0.5, 1.5], r"one whole number or one text a picture"),
-        (np.zeros((4, 3)), r"one whole number or one text a picture"),
-        (np.array([[1, 1], [0, 1], [1, 0], [1, 0]]), r"one whole number or one text a picture"),
+        ([0.5, 1.5, 0.5, 1.5], r"one whole number or one string per picture"),
+        (np.zeros((4, 3)), r"one whole number or one string per picture"),
+        (np.array([[1, 1], [0, 1], [1, 0], [1, 0]]), r"one whole number or one string per picture"),
         ([[0], [1, 2], [0], [1]], r"is not one array: its items differ in shape"),
         ([None, 1, 0, 1], r"no label \(None or NaN\) for 1 of 4 pictures"),
-        (7, r"one whole number or one text a picture"),
+        (7, r"one whole number or one string per picture"),
     ],
 )  # fmt: skip
 def test_what_is_not_one_label_a_picture_is_refused(y: Any, words: str):
@@ -176,11 +176,11 @@ def test_a_compressed_file_and_an_ending_in_capitals_are_read(tmp_path: Path):
         ({"x_train": pictures(2), "y_train": [0, 1], "y_val": [0]}, r"x_val and y_val must come together"),
         (
             {"x_train": pictures(2), "y_train": [0, 1], "x_val": pictures(1), "y_val": [2]},
-            r"y_val has class '2', which the training labels have not",
+            r"y_val has class '2', which the training labels do not have",
         ),
         (
             {"x_train": pictures(2), "y_train": [0, 1], "x_val": pictures(1), "y_val": ["a"]},
-            r"y_val has class 'a', which the training labels have not",
+            r"y_val has class 'a', which the training labels do not have",
         ),
         ({"x_train": pictures(2), "y_train": [0, 1], "x_test": pictures(1, channels=1), "y_test": [0]}, r"number of channels"),
         ({"x_train": pictures(2), "y_train": [0]}, r"y_train has 1 labels? for 2 pictures"),
@@ -251,13 +251,13 @@ def test_a_single_array_and_a_zip_of_text_are_named(tmp_path: Path):
     path = tmp_path / "a.npz"
     with path.open("wb") as file:
         np.save(file, pictures(2))
-    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: not a whole archive"):
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: not a complete archive"):
         open_data(path)
 
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train.npy", b"text")
         archive.writestr("y_train.npy", b"text")
-    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: x_train, y_train is no array"):
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz: x_train, y_train is not an array"):
         open_data(path)
 
 
@@ -409,7 +409,7 @@ def test_pictures_and_labels_in_the_wrong_order_are_recognised():
 def test_a_split_without_pictures_is_left_out_and_said(tmp_path: Path):
     X, y = pictures(4), np.array([0, 1, 0, 1])
     source = open_data(npz(tmp_path / "a.npz", x_train=X, y_train=y, x_test=X[:0], y_test=y[:0]))
-    assert source.splits == ("train",) and source.notes == ("a: x_test holds no pictures: there is no test split",)
+    assert source.splits == ("train",) and source.notes == ("a: x_test holds no pictures: the data has no test split",)
     with pytest.raises(DataError, match=r"x_train must be pictures .* got shape \(0, 5, 7, 3\)"):
         open_data(npz(tmp_path / "b.npz", x_train=X[:0], y_train=y[:0]))
 
@@ -459,7 +459,7 @@ def test_one_hot_rows_without_a_class_are_refused_and_each_remedy_works():
 
 
 def test_minus_one_is_said_to_be_a_class_where_others_start_at_zero():
-    assert "-1 is read as a class of its own" in open_data((pictures(6), [-1, 0, 1] * 2)).notes[0]
+    assert "-1 is read as a separate class" in open_data((pictures(6), [-1, 0, 1] * 2)).notes[0]
     assert open_data((pictures(6), [-1, 1] * 3)).notes == ()
     assert open_data((pictures(6), [1, 2, 3] * 2)).notes == ()
 
@@ -488,10 +488,10 @@ def test_masked_values_are_refused(field: str):
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (["cat", "", "dog", " \t"], r"y has no label \(an empty text\) for 2 of 4 pictures"),
+        (["cat", "", "dog", " \t"], r"y has no label \(an empty string\) for 2 of 4 pictures"),
         (["cat", None, "dog", "dog"], r"y has no label \(None or NaN\) for 1 of 4 pictures"),
         (["cat", float("nan"), "dog", "dog"], r"y has no label \(None or NaN\) for 1 of 4 pictures"),  # NumPy makes a text of it
-        ([1, "cat", 2, "dog"], "y must be one whole number or one text a picture"),
+        ([1, "cat", 2, "dog"], "y must be one whole number or one string per picture"),
     ],
 )
 def test_a_label_that_is_not_there_is_no_class(y: Any, words: str):
@@ -503,8 +503,8 @@ def test_classes_that_are_hardly_meant_are_said():
     said: list[str] = []
     open_data((pictures(6), np.array(["cat", np.nan, "Cat", "dog", "ca t", "dog"])), say=said.append)
     assert said == [
-        "arrays: y: 'nan' is read as a class of its own; leave those pictures out if they have no label",
-        "arrays: y: classes of nearly one name, each read as a class of its own: 'Cat' and 'ca t' and 'cat'",
+        "arrays: y: 'nan' is read as a separate class; leave those pictures out if they have no label",
+        "arrays: y: class names that are nearly the same, each read as a separate class: 'Cat' and 'ca t' and 'cat'",
     ]
 
 

@@ -236,10 +236,10 @@ def test_tables_hold_the_functions_of_evenly_spread_numbers():
         ({"flip": "yes"}, "flip must be False or True, got 'yes'"),
         ({"flip_mode": "never"}, "flip_mode must be 'random' or 'alternating', got 'never'"),
         ({"policy": "rand"}, "policy must be None or 'trivial', got 'rand'"),
-        ({"resized_crop": 0.5}, "resized_crop must be two numbers, least and largest, got 0.5"),
+        ({"resized_crop": 0.5}, "resized_crop must be two numbers, minimum and maximum, got 0.5"),
         ({"resized_crop": (0.5, 2)}, r"resized_crop must be two numbers above 0 and at most 1, the smaller first, got \(0.5, 2\)"),
         ({"erasing_ratio": (2, 1)}, r"erasing_ratio must be two numbers above 0, the smaller first, got \(2, 1\)"),
-        ({"crop_ratio": None}, "crop_ratio must be two numbers, least and largest, got None"),
+        ({"crop_ratio": None}, "crop_ratio must be two numbers, minimum and maximum, got None"),
     ],
 )
 def test_fields_out_of_their_range_are_refused(fields: dict[str, Any], words: str):

@@ -260,5 +260,5 @@ def test_settings_that_cannot_be_are_refused():
         Augmentation(pad_mode="wrap")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch_size must be at least 1, got 0"):
         Batches(image_set(3), 0)
-    with pytest.raises(UsageError, match="crop_padding 5 mirrors more than a picture of 5 x 7 has"):
+    with pytest.raises(UsageError, match="crop_padding 5 reflects more pixels than a picture of 5 x 7 has"):
         Batches(image_set(3), 2, augmentation=Augmentation(crop_padding=5, pad_mode="reflect"))

@@ -50,7 +50,7 @@ def test_val_pictures_that_are_training_pictures_are_counted_and_named():
     assert (finding.kind, finding.severity, finding.where, finding.evidence) == ("shared_pictures", "warning", "val", 0.25)
     assert finding.names == ("val/2.png", "val/5.png")
     assert finding.message == (
-        "2 of 8 val pictures are training pictures too, pixel by pixel: val/2.png = train/8.png; val/5.png = train/29.png"
+        "2 of 8 val pictures are also training pictures, pixel for pixel: val/2.png = train/8.png; val/5.png = train/29.png"
     )
     assert "too high" in finding.remedy
 
@@ -60,7 +60,7 @@ def test_a_picture_with_two_labels_is_named_with_both():
     train.images[7] = train.images[3]  # a dog, and a cat
     (finding,) = look(train)
     assert (finding.kind, finding.severity) == ("two_labels", "warning")
-    assert finding.message == "1 picture is there with two labels: train/3.png (cat) = train/7.png (dog)"
+    assert finding.message == "1 picture occurs with two labels: train/3.png (cat) = train/7.png (dog)"
 
 
 def test_copies_with_one_label_in_the_training_set_are_no_fault():
@@ -85,7 +85,7 @@ def test_numbers_and_masks_of_copies_are_compared_too():
     images = pictures(6).images
     images[4] = images[1]
     numbers = ImageSet("some", "train", images, np.arange(6.0)[:, None], ("y",), tuple("abcdef"))
-    assert [finding.message for finding in look(numbers)] == ["1 picture is there with two labels: b = e"]
+    assert [finding.message for finding in look(numbers)] == ["1 picture occurs with two labels: b = e"]
 
 
 # ---- pictures that show nothing
@@ -94,7 +94,7 @@ def test_numbers_and_masks_of_copies_are_compared_too():
 def test_pictures_of_16_bits_that_became_one_value_are_said_with_the_remedy():
     (finding,) = look(of(np.full((30, 5, 7, 1), 4, np.uint8), np.arange(30) % 3))
     assert (finding.kind, finding.severity, finding.evidence) == ("faint_pictures", "warning", 0)
-    assert finding.message == "all values of the train pictures are 4, of 255, and all 30 of them show nothing"
+    assert finding.message == "all values of the train pictures are 4, of 255, and all 30 of them are blank"
     assert "(v - low) / (high - low) * 255" in finding.remedy
 
 
@@ -117,7 +117,7 @@ def test_a_class_that_shows_nothing_is_named():
     train = pictures(30)
     train.images[train.labels == 1] = 255
     (finding,) = look(train)
-    words = "10 of 30 train pictures show nothing: within each, colours differ by 3 of 255 at most, among them all of class 'dog'"
+    words = "10 of 30 train pictures are blank: within each, colours differ by at most 3 of 255, among them all of class 'dog'"
     assert (finding.kind, finding.severity, finding.message) == ("flat_pictures", "warning", words)
 
 

@@ -88,7 +88,7 @@ def test_another_content_is_refused_and_nothing_changes(existing: bytes | None, 
 
 
 @pytest.mark.parametrize(
-    ("page", "words"), [("missing", "cannot be fetched: 404 Not Found"), ("short", "100 of 10,000 bytes|cannot be fetched")]
+    ("page", "words"), [("missing", "cannot be downloaded: 404 Not Found"), ("short", "100 of 10,000 bytes|cannot be fetched")]
 )
 def test_a_publisher_that_fails_is_named(page: str, words: str, publisher: tuple[str, list[str]], tmp_path: Path):
     with pytest.raises(EnvironmentFault, match=words) as caught:
@@ -102,7 +102,7 @@ def test_a_publisher_that_cannot_be_reached_is_named(tmp_path: Path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/file"
-    with pytest.raises(EnvironmentFault, match=r"cannot be fetched: .*refused") as caught:
+    with pytest.raises(EnvironmentFault, match=r"cannot be downloaded: .*refused") as caught:
         fetch(url, tmp_path / "file", md5=MD5)
     assert str(tmp_path / "file") in caught.value.remedy
 

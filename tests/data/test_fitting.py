@@ -158,5 +158,5 @@ def test_a_quarter_more_is_padded_and_beyond_is_scaled(size: int, unscaled: bool
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_a_picture_without_pixels_is_refused(shape: tuple[int, ...], fit: Fit):
     spec = spec_of(6, 9, 3, fit)
-    with pytest.raises(DataError, match=rf"a picture of {shape[1]} x {shape[0]} pixels holds nothing"):
+    with pytest.raises(DataError, match=rf"a picture of {shape[1]} x {shape[0]} pixels is empty"):
         fit_image(np.zeros(shape, np.uint8), spec)

@@ -100,7 +100,7 @@ def test_hidden_files_and_those_that_systems_leave_are_ignored(make_folder: Make
     source = open_data(root)
     assert source.classes == ("cat", "dog") and source.num_images("train") == 3
     (note,) = source.notes
-    assert note.startswith("6 pictures left out, hidden or in folders that systems keep, such as thumbnails and trash: ")
+    assert note.startswith("6 pictures left out, hidden or in system folders such as thumbnails and trash: ")
 
 
 def test_other_files_are_ignored_and_said(make_folder: MakeFolder):
@@ -291,7 +291,7 @@ def test_truncated_files_are_counted_named_and_can_be_left_out(kind: str, make_f
 
 def test_a_class_that_loses_all_its_pictures_is_named(make_folder: MakeFolder):
     root = make_folder({**TWO, "emu/1.png": b"", "emu/2.png": b"gone"})
-    with pytest.raises(DataError, match="no picture is left of class 'emu'"):
+    with pytest.raises(DataError, match="no pictures are left of class 'emu'"):
         open_data(root, skip_unreadable=True)
 
 
@@ -390,7 +390,7 @@ def test_white_drawings_on_transparent_ground_are_put_on_black_and_it_is_said(tm
 
     source = open_data(tmp_path)
 
-    words = "6 files with transparency: those on which all that is drawn is white are put on black, the others on white"
+    words = "6 files with transparency: those drawn in white alone are placed on black, the others on white"
     assert source.notes == (words,)
     images = source.read("train").images
     assert images[0, 0, 0, 0] == 0 and images[0, 1, 2, 0] == 255  # a white bar on black

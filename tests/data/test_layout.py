@@ -98,7 +98,7 @@ def test_plain_splits_are_read_as_splits_and_said(train: str, test: str, make_fo
 def test_a_lone_folder_of_pictures_is_looked_into(make_folder: MakeFolder):
     source = open_data(make_folder(below("images")))
     assert source.class_counts("train") == {"cat": 2, "dog": 1}
-    assert source.notes == ("photos/ holds nothing but images/, which is read in its place",)
+    assert source.notes == ("photos/ holds only images/, which is read instead",)
     assert "at least two classes, got only 'emu'" in refused(make_folder(below("emu"), root="one")).message
 
 
@@ -117,17 +117,17 @@ def test_a_train_folder_beside_classes_stops_and_can_be_stated(make_folder: Make
 
     error = refused(root)
 
-    assert "train/ looks like a training split, which would leave out bus/ (3 pictures), car/ (3 pictures)" in error.message
+    assert "train/ looks like a training split, which would ignore bus/ (3 pictures), car/ (3 pictures)" in error.message
     assert "`layout='splits'`" in error.remedy and "`layout='classes'`" in error.remedy
     assert open_data(root, layout="classes").class_counts("train") == {"bus": 3, "car": 3, "train": 3}
     stated = open_data(root, layout="splits")
     assert stated.class_counts("train") == {"cat": 2, "dog": 1}
-    assert stated.left_out[0].count == 6 and stated.left_out[0].why == "ignored, in a folder that is no split"
+    assert stated.left_out[0].count == 6 and stated.left_out[0].why == "ignored, in a folder that is not a split"
 
 
 def test_labelled_pictures_beside_two_splits_stop(make_folder: MakeFolder):
     error = refused(make_folder(below("train", "test", "extra")))
-    assert "would leave out extra/ (3 pictures)" in error.message
+    assert "would ignore extra/ (3 pictures)" in error.message
 
 
 def test_pictures_without_labels_beside_the_splits_are_counted(make_folder: MakeFolder):
@@ -142,16 +142,16 @@ def test_pictures_without_labels_beside_the_splits_are_counted(make_folder: Make
     assert source.splits == ("train", "val")
     (note, counted) = source.notes
     assert note == "not a split, ignored: docs/"
-    assert counted.startswith(f"4 pictures ignored, in a folder that is no split: {root / 'a.png'}, ")
+    assert counted.startswith(f"4 pictures ignored, in a folder that is not a split: {root / 'a.png'}, ")
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"train/1.png": None, "test/2.png": None}, "test/, train/ look like a split, but the pictures in it lie in no class folder"),
+        ({"train/1.png": None, "test/2.png": None}, "test/, train/ look like a split, but the pictures in it are not in class folders"),
         ({"cat/1.png": None, "dog/2.png": None, "test/3.png": None}, "test/ looks like a split"),
         ({**below("cats", "dogs"), "test_images/3.png": None}, "test_images/ looks like a split"),
-        ({**below("train"), "bus/3.png": None}, "would leave out bus/ (1 pictures)"),
+        ({**below("train"), "bus/3.png": None}, "would ignore bus/ (1 pictures)"),
     ],
 )
 def test_splits_without_class_folders_stop(files: dict[str, None], words: str, make_folder: MakeFolder):
@@ -166,7 +166,7 @@ def test_splits_inside_class_folders_stop(outer: str, make_folder: MakeFolder):
 
     error = refused(root)
 
-    assert "looks like splits in folders of classes (cat/Test/, cat/train/, dog/Test/, dog/train/)" in error.message
+    assert "looks like class folders that contain splits (cat/Test/, cat/train/, dog/Test/, dog/train/)" in error.message
     assert str(root / outer / "Test" / "cat") in error.remedy and "`layout='classes'`" in error.remedy
     if not outer:
         assert open_data(root, layout="classes").class_counts("train") == {"cat": 2, "dog": 2}
@@ -176,17 +176,17 @@ def test_splits_inside_class_folders_stop(outer: str, make_folder: MakeFolder):
 def test_pictures_with_boxes_are_told_from_classes(pictures: str, make_folder: MakeFolder):
     labels = pictures.replace("images", "labels").replace(".jpg", ".txt")
     error = refused(make_folder({pictures: None, labels: b"0 0.5 0.5 1 1"}))
-    assert "images/, labels/ look like pictures with boxes, for a detector" in error.message
+    assert "images/, labels/ look like pictures with bounding boxes, for a detector" in error.message
 
 
 def test_splits_inside_images_and_masks_stop(make_folder: MakeFolder):
     root = make_folder({f"{kind}/{split}/1.png": None for kind in ("images", "masks") for split in ("train", "val")})
-    with pytest.raises(DataError, match="looks like splits in folders"):
+    with pytest.raises(DataError, match="looks like class folders that contain splits"):
         open_masks(root)
 
 
 def test_a_stated_split_must_be_there(make_folder: MakeFolder):
-    with pytest.raises(DataError, match="no folder is called train"):
+    with pytest.raises(DataError, match="there is no folder train/"):
         open_data(make_folder(below("a", "b")), layout="splits")
 
 
@@ -196,6 +196,6 @@ def test_folds_that_hold_splits_are_told_to_be_named_one_at_a_time(make_folder: 
     root = make_folder(dict.fromkeys(files))
     assert (
         refused(root).remedy
-        == f"Name one of them as the data: {root / 'fold_0'}; or say that all of it is to be read as one: `layout='classes'`."
+        == f"Name one of them as the data: {root / 'fold_0'}; or read all of it as one data set with `layout='classes'`."
     )
     assert open_data(root / "fold_0").classes == ("cat", "dog")

@@ -72,7 +72,7 @@ def test_pictures_that_are_not_decoded_stop_or_are_left_out(name: str, content: 
     root = make_folder({**TWO, f"cat/{name}": content})
     with pytest.raises(DataError) as caught:
         open_data(root)
-    assert caught.value.message == f"1 file cannot be read as pictures: {root / 'cat' / name} ({kind} pictures are not decoded here)"
+    assert caught.value.message == f"1 file cannot be read as pictures: {root / 'cat' / name} ({kind} pictures are not supported)"
     assert caught.value.remedy.startswith("Convert them to JPEG or PNG")
     source = open_data(root, skip_unreadable=True)
     assert source.class_counts("train") == {"cat": 2, "dog": 1}
@@ -82,14 +82,14 @@ def test_pictures_that_are_not_decoded_stop_or_are_left_out(name: str, content: 
 def test_a_class_full_of_heic_says_so(make_folder: MakeFolder):
     root = make_folder({"cat/1.png": None, "dog/1.HEIC": HEIC, "dog/2.HEIC": HEIC})
     for skip in (False, True):
-        with pytest.raises(DataError, match="HEIC pictures are not decoded here") as caught:
+        with pytest.raises(DataError, match="HEIC pictures are not supported") as caught:
             open_data(root, skip_unreadable=skip)
         assert "Convert" in caught.value.remedy and caught.value.message.startswith("2 files cannot be read")
 
 
 def test_the_reasons_of_several_files_are_told(make_folder: MakeFolder):
     root = make_folder({**TWO, "cat/a.heic": HEIC, "cat/b.png": b""})
-    with pytest.raises(DataError, match=r"\(a\.heic: HEIC pictures are not decoded here; b\.png: the file is empty\)"):
+    with pytest.raises(DataError, match=r"\(a\.heic: HEIC pictures are not supported; b\.png: the file is empty\)"):
         open_data(root)
 
 
@@ -176,14 +176,14 @@ def test_one_folder_of_two_classes_stops(make_folder: MakeFolder, store: Path):
     root = make_folder(TWO)
     (root / "cat/more").symlink_to(store)
     (root / "dog/more").symlink_to(store / "dog")
-    with pytest.raises(DataError, match="are one folder, so that its pictures would be of two classes: dog, cat"):
+    with pytest.raises(DataError, match="are the same folder, so its pictures would belong to two classes: dog, cat"):
         open_data(root)
 
 
 def test_a_class_that_is_a_link_to_nowhere_stops_or_is_left_out(make_folder: MakeFolder):
     root = make_folder(TWO)
     (root / "emu").symlink_to(root / "gone")
-    with pytest.raises(DataError, match="emu: a link that leads nowhere"):
+    with pytest.raises(DataError, match="emu: a broken link"):
         open_data(root)
     assert open_data(root, skip_unreadable=True).classes == ("cat", "dog")
 
@@ -212,7 +212,7 @@ def test_a_closed_folder_stops_or_is_left_out(closed: Path):
     assert "`skip_unreadable=True`" in caught.value.remedy
     source = open_data(closed, skip_unreadable=True)
     assert source.class_counts("train") == {"cat": 2, "dog": 1}
-    assert source.notes == (f"1 folder that cannot be entered, left out: {closed / 'cat/shut'}",)
+    assert source.notes == (f"1 folder that cannot be opened, left out: {closed / 'cat/shut'}",)
 
 
 # ---- what a person names
@@ -239,7 +239,7 @@ def test_a_named_folder_without_pictures_is_said(make_folder: MakeFolder):
 
 def test_a_named_heic_says_what_it_is(make_folder: MakeFolder):
     root, said = make_folder({**TWO, "x.heic": HEIC}), []
-    with pytest.raises(DataError, match="HEIC pictures are not decoded here"):
+    with pytest.raises(DataError, match="HEIC pictures are not supported"):
         readable_pictures([root / "x.heic"], say=said.append)
     files = readable_pictures([root / "x.heic", root / "cat/1.png"], skip_unreadable=True, say=said.append)
     assert files == [root / "cat/1.png"] and said == [f"1 file unreadable and left out: {root / 'x.heic'}"]

@@ -140,7 +140,7 @@ def test_a_mask_of_another_size_is_named(folder: Path) -> None:
 
 def test_an_index_of_no_class_is_named_with_its_place(folder: Path) -> None:
     (folder / "classes.txt").write_text("ground\ndisc")
-    words = f"{folder / 'masks' / 'a.png'}: 17 pixels hold the index of no class, such as 2 at row 0, column 2; there are 2 classes"
+    words = f"{folder / 'masks' / 'a.png'}: 17 pixels hold an index without a class, such as 2 at row 0, column 2; the data has 2 classes"
     assert broken(folder) == words
 
 
@@ -198,9 +198,9 @@ def test_a_mask_without_a_picture_is_told_and_left_out(folder: Path) -> None:
     ("text", "words"),
     [
         ("ground\n\ndisc\n", "classes.txt, line 2: no name"),
-        ("ground\ndisc\nground", "classes.txt, line 3: 'ground' stands there twice"),
+        ("ground\ndisc\nground", "classes.txt, line 3: 'ground' appears twice"),
         ("ground", "a classifier needs at least two classes, got only 'ground'"),
-        ("\n".join(map(str, range(256))), "classes.txt: 256 classes; a mask can tell 255"),
+        ("\n".join(map(str, range(256))), "classes.txt: 256 classes; a mask can hold at most 255"),
     ],
 )
 def test_bad_class_names_are_named(folder: Path, text: str, words: str) -> None:
@@ -357,14 +357,14 @@ def test_what_is_no_picture_with_a_mask_is_counted(folder: Path) -> None:
         "ignored, no pictures": 3,
         "ignored, in neither images/ nor masks/": 2,
         "in masks/ without a picture, ignored": 1,
-        "left out, hidden or in folders that systems keep, such as thumbnails and trash": 1,
+        "left out, hidden or in system folders such as thumbnails and trash": 1,
     }
 
 
 def test_a_picture_that_is_not_decoded_stops_or_is_left_out_with_its_mask(folder: Path) -> None:
     (folder / "images" / "h.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     write(folder / "masks" / "h.png", stripes())
-    assert broken(folder).endswith("h.heic (HEIC pictures are not decoded here)")
+    assert broken(folder).endswith("h.heic (HEIC pictures are not supported)")
     source = open_masks(folder, skip_unreadable=True)
     assert source.notes == (f"1 file unreadable and left out: {folder / 'images' / 'h.heic'}",) and source.num_images("train") == 2
 
@@ -434,7 +434,7 @@ def test_greys_of_named_classes_are_told_how_to_become_indices(folder: Path) -> 
     (folder / "classes.txt").write_text("ground\ndisc\ncar")
     painted = np.array([0, 100, 200], np.uint8)[stripes() % 3]
     write(folder / "masks" / "a.png", painted)
-    with pytest.raises(DataError, match="hold the index of no class, such as 100") as caught:
+    with pytest.raises(DataError, match="hold an index without a class, such as 100") as caught:
         open_masks(folder).read("train")
     written = eval(caught.value.remedy.rpartition("mask = ")[2], {"mask": painted, "np": np})
     np.testing.assert_array_equal(written, stripes() % 3)
@@ -444,7 +444,7 @@ def test_smoothed_edges_are_refused_and_the_remedy_undoes_them(folder: Path) -> 
     smooth = np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH)
     for name in "ab":
         write(folder / "masks" / f"{name}.png", smooth)
-    with pytest.raises(DataError, match="54 different values up to 255: edges that were smoothed, or saved as JPEG") as caught:
+    with pytest.raises(DataError, match="54 different values up to 255: their edges were smoothed, or they were saved as JPEG") as caught:
         open_masks(folder)
     for name in "ab":
         write(folder / "masks" / f"{name}.png", eval(caught.value.remedy.rpartition("mask = ")[2], {"mask": smooth, "np": np}))

@@ -40,7 +40,7 @@ def test_plain_numbers_are_those_that_scipy_reads(shape: tuple[int, ...], dtype:
 def test_what_is_not_asked_for_or_not_numbers_is_passed_over():
     data = mat({"a": 1 + 2j, "s": {"field": 1}, "t": "text", "l": np.array([True]), "x": np.zeros((2, 3), np.uint8)})
     assert list(arrays_of_matlab(data, ("s", "t", "x"), 100)) == ["x"]
-    with pytest.raises(ValueError, match="a holds something else than plain numbers"):
+    with pytest.raises(ValueError, match="a holds something other than plain numbers"):
         arrays_of_matlab(data, ("a",), 100)
 
 

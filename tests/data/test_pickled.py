@@ -208,13 +208,13 @@ def test_lists_that_share_lists_are_not_copied():
     lists: list[Any] = []
     for _ in range(60):
         lists = [lists, lists]
-    with pytest.raises(RefusedFileError, match="something else than arrays"):
+    with pytest.raises(RefusedFileError, match="something other than arrays"):
         arrays_of_pickle(pickle.dumps({"a": lists}, 2))
 
 
 def test_more_bytes_than_a_batch_has_are_refused_unread(batch: bytes, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pickled, "MAX_BYTES", 10)
-    with pytest.raises(RefusedFileError, match="bytes are more than a batch has"):
+    with pytest.raises(RefusedFileError, match="bytes are too many for a batch"):
         arrays_of_pickle(batch)
 
 

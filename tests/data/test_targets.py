@@ -98,7 +98,7 @@ def test_batches_carry_numbers_as_float32_and_a_part_is_held_out():
         (np.zeros((3, 0)), "regression", r"got float64 \(3, 0\)"),
         ([[1, 2], [3], [1, 1]], "regression", r"arrays: y is not one array: its rows differ in length"),
         ([[0, 1], [2, 0], [1, 1]], "multilabel", r"arrays: y must be 0 or 1 for each label, but row 1 holds \[2.0, 0.0\]"),
-        ([0.5, 1.0, 2.0], "classify", r"must be one whole number or one text a picture, got float64"),
+        ([0.5, 1.0, 2.0], "classify", r"must be one whole number or one string per picture, got float64"),
         ([0, 1, 0], "segment", r"arrays cannot be used with `task='segment'`"),
     ],
 )
@@ -113,12 +113,12 @@ def test_the_splits_must_have_the_same_columns_and_names_for_each(tmp_path: Path
     with pytest.raises(DataError, match=r"a\.npz: y_test has 2 columns, but the training split has 3"):
         open_data(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", **arrays, y_test=SETS[:2], y_names=["sea", "sky"])
-    with pytest.raises(DataError, match=r"y_names must be 3 different names, a column of the targets each, got sea, sky"):
+    with pytest.raises(DataError, match=r"y_names must be 3 different names, one per column of the targets, got sea, sky"):
         open_data(tmp_path / "b.npz")
 
 
 def test_folders_and_named_sets_have_classes_only(tmp_path: Path):
-    with pytest.raises(UsageError, match=re.escape("digits: has one class a picture, which `task='regression'` cannot use")):
+    with pytest.raises(UsageError, match=re.escape("digits: has one class per picture, which `task='regression'` cannot use")):
         open_data("digits", task="regression")
     with pytest.raises(UsageError, match=r"which `task='multilabel'` cannot use\nGive an .npz file, or arrays \(X, y\)"):
         open_data(tmp_path, task="multilabel")

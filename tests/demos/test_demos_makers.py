@@ -58,7 +58,7 @@ def test_an_elman_network_learns_a_small_language_almost_as_far_as_its_grammar_g
     shown = text.show(SHORT)
 
     doubt, likely, made = shown.tables
-    bits = doubt.column("bits a word")
+    bits = doubt.column("bits per word")
     assert list(bits.values()) == sorted(bits.values(), reverse=True)  # each knows more than the one before
     assert bits["the network, on sentences not seen"] < bits["the grammar itself: none can do better"] + 0.1
     assert all(abs(network - grammar) < 0.15 for *_, network, grammar in likely.rows)

@@ -247,15 +247,15 @@ def test_a_montage_that_does_not_fit_is_refused() -> None:
     images = np.zeros((2, 8, 6, 1), np.uint8)
     with pytest.raises(ShapeError, match=r"images must be uint8 of shape \(n, H, W, C\), got float64 \(2, 8, 6\)"):
         montage(np.zeros((2, 8, 6)), title="t")
-    with pytest.raises(UsageError, match="captions must have 2 entries, one an image, got 3"):
+    with pytest.raises(UsageError, match="captions must have 2 entries, one per image, got 3"):
         montage(images, ["a", "b", "c"], title="t")
     with pytest.raises(UsageError, match="columns must be at least 1, got 0"):
         montage(images, title="t", columns=0)
-    with pytest.raises(UsageError, match="predicted must have 2 entries, one an image, got 1"):
+    with pytest.raises(UsageError, match="predicted must have 2 entries, one per image, got 1"):
         mistakes_picture(images, ["a", "b"], ["a"], [0.5, 0.5], num_mistakes=2, num_images=9)
     with pytest.raises(UsageError, match="names must have 2 entries"):
         predictions_picture(images, [[("a", 1.0)]] * 2, ["x"])
-    with pytest.raises(ShapeError, match=r"confusion must have shape \(2, 2\), a row and a column a class, got \(2, 3\)"):
+    with pytest.raises(ShapeError, match=r"confusion must have shape \(2, 2\), a row and a column per class, got \(2, 3\)"):
         confusion_picture(np.zeros((2, 3), int), ("a", "b"))
 
 

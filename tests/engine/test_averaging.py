@@ -242,5 +242,5 @@ def test_the_settings_choose_the_average():
     ema, swa = average_of(TrainSettings(ema=0.99), net), average_of(TrainSettings(swa_start=0.75), net)
     assert (ema.decay, ema.use_buffers) == (0.99, True)
     assert (swa.decay, swa.use_buffers) == (None, False)
-    with pytest.raises(UsageError, match=r"ema and swa_start are both given, but one average is kept\nLeave out one of them"):
+    with pytest.raises(UsageError, match=r"ema and swa_start are both given, but only one average can be kept\nLeave out one of them"):
         average_of(TrainSettings(ema=0.9, swa_start=0.5), net)

@@ -119,7 +119,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_loaded(store
     assert checkpoint is not None
     assert (checkpoint.step, checkpoint.state, checkpoint.tensors["model"]["w"].item()) == (10, {"n": 10}, 10.0)
     (line,) = said
-    assert str(path) in line and "going on from the one before it: ckpt-00000010" in line
+    assert str(path) in line and "continuing from the previous one: ckpt-00000010" in line
     with pytest.raises(RefusedFileError, match="ckpt-00000020") as error:
         store.load_latest(strict=True)
     assert error.value.exit_code == 7

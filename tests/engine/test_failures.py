@@ -163,8 +163,8 @@ def test_too_little_memory_halves_the_parts_and_the_update_stays_the_same(make_b
 
     assert none == []
     assert notes == [
-        "out of memory at step 1: batches of 12 are now computed in 2 parts of 6, same update",
-        "out of memory at step 1: batches of 12 are now computed in 4 parts of 3, same update",
+        "out of memory at step 1: batches of 12 are now computed in 2 parts of 6, with the same update",
+        "out of memory at step 1: batches of 12 are now computed in 4 parts of 3, with the same update",
     ]
     for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)

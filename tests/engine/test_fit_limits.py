@@ -108,5 +108,5 @@ def test_too_little_memory_does_not_turn_norms_over_the_whole_batch_into_others(
 
 
 def test_a_model_with_every_parameter_frozen_is_refused():
-    with pytest.raises(UsageError, match="nothing to train"):
+    with pytest.raises(UsageError, match="no trainable parameters"):
         list(fit(linear().requires_grad_(False), Batches(2), settings()))

@@ -14,7 +14,7 @@ def test_a_warm_up_longer_than_half_of_the_training_is_cut_to_that():
     taken = in_effect(asked, 6, 2)
 
     assert taken.warmup_epochs == 2
-    assert cuts_in_words(asked, taken) == {"warmup_epochs": "warm-up: 2 epochs of the 100 asked for, at most half of the training"}
+    assert cuts_in_words(asked, taken) == {"warmup_epochs": "warm-up: 2 epochs instead of the requested 100, at most half of the training"}
 
 
 @pytest.mark.parametrize("steps_per_epoch", [1, 3, 7, 49, 390])
@@ -34,8 +34,8 @@ def test_a_batch_holds_the_pictures_there_are_and_a_part_of_it_one_at_least():
 
     assert (taken.batch_size, taken.accumulate) == (6, 6)
     assert list(cuts_in_words(asked, taken).values()) == [
-        "batch: 6 pictures of the 128 asked for, which are all there are",
-        "accumulate: 6 parts of the 50 asked for, of one picture each",
+        "batch: 6 pictures instead of the requested 128, all that the data has",
+        "accumulate: 6 parts instead of the requested 50, of one picture each",
     ]
 
 
@@ -49,16 +49,16 @@ def test_settings_within_their_bounds_are_left_as_they_are():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"patience": 3}, "patience: 3 epochs without a gain cannot pass in a training of 4 epochs, which thus never stops early"),
-        ({"freeze": ("stem",), "unfreeze_every": 4}, "unfreeze_every: no part is let go in a training of 4 epochs, but after 4"),
+        ({"patience": 3}, "patience: 3 epochs without improvement cannot occur in a training of 4 epochs, so it never stops early"),
+        ({"freeze": ("stem",), "unfreeze_every": 4}, "unfreeze_every: no part is unfrozen in a training of 4 epochs, only after 4"),
         ({"unfreeze_every": 1}, "unfreeze_every: no part is frozen (`freeze`)"),
-        ({"lookahead": 41}, "lookahead: the slow weights move after 41 updates, and there are 40"),
-        ({"swa_start": 0.9}, "swa_start: of a training of 4 epochs, only the end of the last is taken, which makes no average"),
+        ({"lookahead": 41}, "lookahead: the slow weights move after 41 updates, but the training has 40"),
+        ({"swa_start": 0.9}, "swa_start: in a training of 4 epochs, only the end of the last is included, so nothing is averaged"),
         ({"schedule": "step", "step_every": 4}, "sched step: step_every 4 epochs never pass in a training of 4 epochs"),
         ({"schedule": "multi_step", "step_at": (1.0,)}, "sched multi_step: step_at 1 is never reached in a training of 4 epochs"),
         (
             {"schedule": "plateau", "plateau_epochs": 3},
-            "sched plateau: plateau_epochs 3 without a gain cannot pass in a training of 4 epochs",
+            "sched plateau: plateau_epochs 3 without improvement cannot occur in a training of 4 epochs",
         ),
     ],
 )

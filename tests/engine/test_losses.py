@@ -198,7 +198,7 @@ def test_without_rubbish_the_map_loss_is_cross_entropy_and_rubbish_keeps_far_cla
 
 @pytest.mark.parametrize(("loss", "name"), [(hinge, "hinge"), (map_loss, "map")])
 def test_hinge_and_map_need_one_class_a_picture(loss, name: str):
-    with pytest.raises(UsageError, match=f"the {name} loss needs one class a picture, got shares of classes"):
+    with pytest.raises(UsageError, match=f"the {name} loss needs one class per picture, got mixed labels"):
         loss(scores(), shares())
 
 
@@ -395,7 +395,7 @@ def test_settings_say_what_belongs_to_a_loss():
 
 
 def test_what_a_loss_has_not_is_refused():
-    with pytest.raises(UsageError, match=r"the hinge loss has no smoothing, got 0.1\nLeave it out, or take one of cross_entropy, focal"):
+    with pytest.raises(UsageError, match=r"the hinge loss has no smoothing, got 0.1\nLeave it out, or use one of cross_entropy, focal"):
         loss_of(TrainSettings(loss="hinge", smoothing=0.1))
     with pytest.raises(UsageError, match=r"the mse loss has no class_weights, got balanced"):
         loss_of(TrainSettings(loss="mse", class_weights="balanced"))

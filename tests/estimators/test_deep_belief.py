@@ -143,12 +143,12 @@ def test_bad_input_is_named():
     with pytest.raises(UsageError, match="y must hold at least two classes, got one class: 1"):
         DeepBelief().fit(X, [1, 1, 1, 1])
     net = DeepBelief((3,), pretrain_max_iter=0, max_iter=1, device="cpu").fit(X, y)
-    with pytest.raises(UsageError, match="pretrain_max_iter was 0: there are no machines"):
+    with pytest.raises(UsageError, match="pretrain_max_iter was 0: there are no trained machines"):
         net.sample(1, 0)
     net = DeepBelief((3,), max_iter=1, pretrain_max_iter=1, device="cpu").fit(X, y)
-    with pytest.raises(UsageError, match=r"no label 9 was learned\nThere are 0, 1"):
+    with pytest.raises(UsageError, match=r"label 9 was not in the training data\nKnown: 0, 1"):
         net.sample(1, 9)
-    with pytest.raises(UsageError, match=r"no label \[0, 1\] was learned"):
+    with pytest.raises(UsageError, match=r"label \[0, 1\] was not in the training data"):
         net.sample(1, [0, 1])
     with pytest.raises(DataError, match="got -1"):
         net.predict([[0, -1, 0, 0]])

@@ -160,7 +160,7 @@ def test_a_generator_that_gives_the_data_itself_is_found_healthy(monkeypatch):
     report = gan.diagnose(ring(400))
     assert report.covered_share == 1 and report.good_share > 0.98 and report.findings == ()
     assert (report.real_right, report.generated_right) == (0.5, 0.5)
-    assert str(report).endswith("nothing is wrong")
+    assert str(report).endswith("no problem found")
 
     monkeypatch.setattr(GAN, "sample", lambda *_, **__: ring(500, seed=1) * np.where(np.arange(500) % 4, 1, 0.7)[:, None])
     assert gan.diagnose(ring(400)).good_share == pytest.approx(0.75, abs=0.02)  # a quarter lies 0.6 from the modes
@@ -169,7 +169,7 @@ def test_a_generator_that_gives_the_data_itself_is_found_healthy(monkeypatch):
 def test_a_discriminator_that_has_won_is_named():
     mode = Mode(name="3", real_share=1.0, generated_share=1.0, spread=0.9, agreement=0.2)
     report = CollapseReport(modes=(mode,), real_right=1.0, generated_right=0.99, agreement=0.2)
-    assert "samples of 3 are mostly taken for another label" in report.findings[0]
+    assert "samples of 3 are mostly classified as another label" in report.findings[0]
     assert "right about 100% of real and 99% of generated samples: it has won" in report.findings[1]
     assert not mode.covered
     assert "0.90      20.0%" in str(report)

@@ -29,7 +29,7 @@ def test_recall_breaks_down_above_the_capacity():
         stored = patterns(int(load * 1000), 1000)
         net = Hopfield(random_state=0)
         if load > 0.138:
-            with pytest.warns(UserWarning, match="200 patterns are more than 1000 units hold: at most 0.138 a unit, which is 138"):
+            with pytest.warns(UserWarning, match="200 patterns are more than 1000 units can store: at most 0.138 per unit, which is 138"):
                 net.fit(stored)
         else:
             net.fit(stored)

@@ -190,7 +190,7 @@ def test_a_class_that_was_not_named_is_refused(estimator):
 
 
 def test_what_is_added_must_have_the_shape_of_what_is_there():
-    with pytest.raises(ShapeError, match=r"y must be \(N, 2\) as in the associations that are there, got \(4, 3\)"):
+    with pytest.raises(ShapeError, match=r"y must be \(N, 2\) as in the stored associations, got \(4, 3\)"):
         Hebb().partial_fit(INPUTS, np.ones((4, 2))).partial_fit(INPUTS, np.ones((4, 3)))
 
 

@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_named():
         SoftmaxRegression(max_iter=0).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="the loss was still falling after max_iter = 2 steps"):
         SoftmaxRegression(max_iter=2).fit(X, y)
-    with pytest.raises(UsageError, match="dual_objective_ is that of one pair of classes, and there are 3 classes"):
+    with pytest.raises(UsageError, match="dual_objective_ is defined for two classes only, and the model has 3"):
         _ = LinearSVM().fit(X, y).dual_objective_
 
 

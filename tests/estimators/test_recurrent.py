@@ -212,7 +212,7 @@ def test_what_is_no_sequence_is_named():
         ([X[0], np.zeros((0, 3)), *X[2:]], DataError, r"X: sequence 1 has length 0: its shape is \(0, 3\)\nLeave it out"),
         ([X[0], [], *X[2:]], DataError, "X: sequence 1 has length 0"),
         (np.zeros((4, 0, 3)), DataError, "X: sequence 0 has length 0"),
-        ([X[0], X[1][:, :2], *X[2:]], ShapeError, "X: sequence 1 has 2 features a step, wanted 3"),
+        ([X[0], X[1][:, :2], *X[2:]], ShapeError, "X: sequence 1 has 2 features per step, expected 3"),
         ([X[0], X[1] * np.nan, *X[2:]], DataError, "X: sequence 1 holds NaN or Inf"),
         ([X[0], [["a", "b", "c"]], *X[2:]], DataError, "X: sequence 1 is not an array of numbers"),
         ([X[0], np.zeros((2, 3, 1)), *X[2:]], ShapeError, r"X: sequence 1 must have shape \(T, F\) or \(T,\), got \(2, 3, 1\)"),
@@ -224,7 +224,7 @@ def test_what_is_no_sequence_is_named():
         with pytest.raises(error, match=words):
             ElmanClassifier(2, max_iter=1).fit(wrong, y)
     net = ElmanClassifier(2, max_iter=1).fit(X, y)
-    with pytest.raises(ShapeError, match="X: sequence 0 has 1 features a step, wanted 3"):
+    with pytest.raises(ShapeError, match="X: sequence 0 has 1 features per step, expected 3"):
         net.predict([[1.0, 2.0], [1.0]])
     with pytest.raises(UsageError, match="y must hold at least two classes, got one class: 'up'"):
         ElmanClassifier(2).fit(X, ["up"] * 4)
@@ -240,7 +240,7 @@ def test_what_is_no_sequence_is_named():
         ({"truncate": 1.5}, r"truncate must be a whole number, got 1\.5"),
         ({"optimizer": "magic"}, "optimizer must be adam or sgd, got 'magic'"),
         ({"truncate": 0}, "truncate must be at least 1, got 0"),
-        ({"truncate": 2, "bidirectional": True}, "truncate has no meaning for cells that read from both ends"),
+        ({"truncate": 2, "bidirectional": True}, "truncate does not apply to bidirectional cells"),
         ({"activation": "gelu"}, "activation must be tanh or relu, got 'gelu'"),
         ({"spectral_radius": 0}, "spectral_radius must be positive or None, got 0"),
     ],

@@ -122,9 +122,9 @@ def test_what_is_no_text_is_named(tmp_path: Path):
         SequenceModel().fit(tmp_path / "pipe.txt")
     (tmp_path / "huge.txt").touch()
     os.truncate(tmp_path / "huge.txt", 2**31)
-    with pytest.raises(DataError, match=r"huge\.txt: 2,147,483,648 bytes instead of at most 1,073,741,824"):
+    with pytest.raises(DataError, match=r"huge\.txt: 2,147,483,648 bytes, more than the limit of 1,073,741,824"):
         SequenceModel().fit(tmp_path / "huge.txt")
-    with pytest.raises(DataError, match="the text has 1 characters; to learn what follows what takes at least 2"):
+    with pytest.raises(DataError, match="the text has 1 characters; learning which one follows needs at least 2"):
         SequenceModel().fit("a")
     for wrong, kind in (([3], "int"), (None, "NoneType"), (3.5, "float")):
         with pytest.raises(UsageError, match=f"a text must be a str, bytes, or a Path to a file, got {kind}"):

@@ -97,7 +97,7 @@ def test_what_is_no_head_and_no_source_is_named(digits):
     X, y = digits
     with pytest.raises(UnknownNameError, match=r"unknown head 'svn'\nDid you mean svm"):
         ImageClassifier(head="svn").fit(X, y)
-    with pytest.raises(UsageError, match="the hinge loss needs one class a picture, got shares of classes"):
+    with pytest.raises(UsageError, match="the hinge loss needs one class per picture, got mixed labels"):
         ImageClassifier(head="svm", mixup=1.0, epochs=1).fit(X, y)
     with pytest.raises(UsageError, match="source must be a Model, a run, a model file, or an estimator of pictures, got int"):
         ImageFeatures(3).fit(X)
@@ -120,7 +120,7 @@ def test_a_machine_answers_with_scores_and_claims_no_probabilities(digits):
         assert [item.score for item in answer.top] == row[order[:2]].tolist()
     assert set(answers.to_data()[0]) == {"path", "class", "score", "top"}
     assert answers.to_csv().splitlines()[0] == "path,class,score,class2,score2"
-    with pytest.raises(UsageError, match=r"scores of a hinge loss, which are no probabilities\nUse model\.outputs"):
+    with pytest.raises(UsageError, match=r"scores of a hinge loss, which are not probabilities\nUse model\.outputs"):
         model.probabilities(model.read(X[:1]))
     plain = ImageClassifier("lenet5", epochs=1).fit(X[:60], y[:60]).model_
     assert set(plain.predict(X[:1]).to_data()[0]) == {"path", "class", "probability", "top"}

@@ -232,7 +232,7 @@ def test_refusals_say_what_came_and_what_was_wanted():
     model, labels = linear(), torch.zeros(6, dtype=torch.int64)
     with pytest.raises(UsageError, match=r"images must be pixels in \[0, 1\], got .* to 5"):
         attack.fgsm(model, IMAGES.clone().index_fill_(0, torch.tensor([0]), 5.0), labels, eps=0.1)
-    with pytest.raises(ShapeError, match=r"labels must be \(6,\), one for each image, got \(5,\)"):
+    with pytest.raises(ShapeError, match=r"labels must be \(6,\), one per image, got \(5,\)"):
         attack.pgd(model, IMAGES, labels[:5], eps=0.1)
     with pytest.raises(UsageError, match="eps must be 0 or more, got -1"):
         attack.fgsm(model, IMAGES, labels, eps=-1)

@@ -157,5 +157,5 @@ def test_a_threshold_from_too_few_pictures_is_refused():
     refuse_few(1, 1.0)
     with pytest.raises(DataError) as caught:
         refuse_few(9, 0.9)
-    assert caught.value.message == "9 pictures of val cannot show which score 90% of others reach: the lowest is reached by 66% to 100%"
+    assert caught.value.message == "9 pictures of val cannot show which score 90% of others reach: 66% to 100% reach the lowest"
     assert caught.value.remedy.startswith("Give at least 10 labelled pictures")

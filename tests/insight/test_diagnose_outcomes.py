@@ -241,8 +241,8 @@ def test_statistics_of_three_updates_an_epoch_explain_a_loss_of_712():
     found = judge(Record((), rows, 5, norms))
 
     assert [(finding.kind, finding.severity) for finding in found] == [("batch_norm_unsettled", "note")]
-    assert found[0].message == "in the first 2 epochs the validation loss is up to 712, where a guess has 1.61"
-    assert "With a momentum of 0.1 it takes some 29 updates" in found[0].cause and "epoch 2 ends with update 6" in found[0].cause
+    assert found[0].message == "in the first 2 epochs the validation loss is up to 712, where guessing gives 1.61"
+    assert "With a momentum of 0.1 it takes about 29 updates" in found[0].cause and "epoch 2 ends with update 6" in found[0].cause
 
 
 def test_a_training_that_ends_before_its_statistics_arrive_is_told_of_smaller_batches():

@@ -61,7 +61,7 @@ def test_of_a_healthy_run_nothing_is_said_and_nothing_found(healthy):
     assert report.findings == ()
     assert (report.epochs, report.batches) == (3, 8)
     assert report.looks == len(RunFolder(folder).read_history()) == 7  # steps 1, 2, 5, 10, 20, 50 and 100 of 123
-    assert summary(report).endswith("8 batches computed again\nnothing found\n")
+    assert summary(report).endswith("8 batches run again\nnothing found\n")
     for name in ("gradients.png", "layers.png", "curves.png"):
         with Image.open(folder / "report" / "diagnose" / name) as picture:
             assert min(picture.size) > 200
@@ -150,7 +150,7 @@ def test_what_was_said_is_kept_in_the_journal_and_withdrawn_where_it_holds_no_lo
 
     assert report.findings == ()
     assert [(one.kind, one.reason) for one in report.withdrawn] == [("learning_rate_too_low", "the loss fell all the same")]
-    assert "said while it trained, and withdrawn:\n  learning rate too low: the loss fell all the same\n" in summary(report)
+    assert "reported during training, and withdrawn:\n  learning rate too low: the loss fell all the same\n" in summary(report)
 
 
 def test_the_same_is_said_while_training_and_afterwards(too_fast):
@@ -195,7 +195,7 @@ def test_a_run_that_stopped_at_nan_names_its_batch(healthy, tmp_path):
     found = stopped_at(tmp_path, striate.load(folder))
 
     assert [(finding.kind, finding.where, finding.evidence) for finding in found] == [("not_finite", "", 5.0)]
-    assert "its batch is in not-finite.npz; the kept model, which is from before, gives finite numbers for it" in found[0].message
+    assert "its batch is in not-finite.npz; the kept model, which is from an earlier epoch, gives finite numbers for it" in found[0].message
 
 
 def test_python_says_the_same_as_the_workflow_and_refuses_too_few_batches(too_fast):
@@ -229,7 +229,7 @@ def test_damaged_metrics_and_history_name_the_place(tmp_path):
 
     with pytest.raises(RefusedFileError, match=r"metrics\.csv: val_loss of row 2 must be a number, got 'high'"):
         RunFolder(tmp_path).read_metrics()
-    with pytest.raises(RefusedFileError, match=r"probe\.jsonl: line 2 is not a sample: .*\nRemove the file to do without it\."):
+    with pytest.raises(RefusedFileError, match=r"probe\.jsonl: line 2 is not a sample: .*\nRemove the file to continue without it\."):
         RunFolder(tmp_path).read_history()
 
 
@@ -242,7 +242,7 @@ def test_a_run_on_arrays_is_diagnosed_from_its_curves_and_its_probe(tmp_path):
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"), say=said.append)
 
     assert report.batches == 0 and report.looks > 0
-    assert said == ["the run was trained on arrays: only its curves, and what was seen while it trained, are looked at"]
+    assert said == ["the run was trained on arrays: only its curves and the observations during training are examined"]
     assert not any(math.isnan(finding.evidence) for finding in report.findings)
 
 
@@ -256,6 +256,6 @@ def test_a_run_of_another_task_is_diagnosed_from_its_curves_and_its_probe(too_fa
 
     report = diagnose(DiagnoseRequest(run=tmp_path), say=said.append)
 
-    assert said[1:] == ["task regression: only the run's curves, and what was seen while it trained, are looked at"]
+    assert said[1:] == ["task regression: only the run's curves and the observations during training are examined"]
     assert [finding.kind for finding in report.findings] == ["learning_rate_too_high"]
     assert report.batches == 0

@@ -298,7 +298,7 @@ def test_the_last_map_is_the_one_before_the_pooling():
             lambda m: explain.gradient(m, IMAGES[0], CLASSES),
             r"images must be \(N, C, H, W\) .*, got torch.float32 \(3, 12, 16\)",
         ),
-        (lambda m: explain.gradient(m, IMAGES, CLASSES[:1]), r"target_classes must be \(2,\), one an image, got \(1,\)"),
+        (lambda m: explain.gradient(m, IMAGES, CLASSES[:1]), r"target_classes must be \(2,\), one per image, got \(1,\)"),
         (lambda m: explain.gradient(m, IMAGES, CLASSES + 1), r"target_classes must be in 0 to 4, got 2 to 5"),
         (lambda m: explain.gradient(m[:3], IMAGES, CLASSES), r"the model must give logits \(N, K\), gave \(2, 6, 12, 16\)"),
         (lambda m: explain.grad_cam(m, m[10], IMAGES, CLASSES), r"the layer must give a feature map \(N, C, h, w\), gave \(2, 5\)"),

@@ -153,7 +153,7 @@ def test_deletion_and_insertion_follow_the_closed_form_of_a_linear_model():
     assert float(curves.deletion_area) == pytest.approx((0.5 * (whole + 0.5) + 23 * 0.5) / 24)
     late = explain.deletion_insertion(model, image, torch.tensor([1]), -heat, num_steps=24)
     assert late.deletion_area > curves.deletion_area and late.insertion_area < curves.insertion_area
-    with pytest.raises(ShapeError, match=r"heat must be \(1, 4, 6\), a value a pixel, got \(1, 2, 2\)"):
+    with pytest.raises(ShapeError, match=r"heat must be \(1, 4, 6\), one value per pixel, got \(1, 2, 2\)"):
         explain.deletion_insertion(model, image, torch.tensor([1]), heat[:, :2, :2])
 
 

@@ -236,7 +236,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
 @pytest.mark.parametrize(
     ("probs", "labels", "classes", "error", "words"),
     [
-        (np.ones((2, 3)) / 3, [0, 1], "ab", ShapeError, r"probs must have shape \(N, 2\), a column a class, got \(2, 3\)"),
+        (np.ones((2, 3)) / 3, [0, 1], "ab", ShapeError, r"probs must have shape \(N, 2\), one column per class, got \(2, 3\)"),
         (np.ones(3) / 3, [0, 1, 0], "abc", ShapeError, r"probs must have shape \(N, 3\)"),
         (np.ones((2, 2)) / 2, [0, 1, 1], "ab", ShapeError, r"labels must be integers of shape \(2,\).* got int64 \(3,\)"),
         (np.ones((2, 2)) / 2, [0.0, 1.0], "ab", ShapeError, "labels must be integers.* got float64"),
@@ -247,7 +247,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
         (np.array([[0.5, 0.5], [np.nan, 1]]), [0, 1], "ab", NumericError, "row 1 is not a distribution: it sums to nan"),
         (np.array([[np.inf, 0.5]]), [0], "ab", NumericError, "row 0 is not a distribution: it sums to inf"),
         (np.array([[2.0, 3.0]]), [0], "ab", NumericError, "row 0 .* sums to 5.*\n.*softmax of the logits"),
-        (np.array([[1.5, -0.5]]), [0], "ab", NumericError, "its least is -0.5"),
+        (np.array([[1.5, -0.5]]), [0], "ab", NumericError, "its smallest value is -0.5"),
     ],
 )
 def test_what_does_not_fit_is_refused(probs: np.ndarray, labels: object, classes: str, error: type[Exception], words: str) -> None:

@@ -96,11 +96,11 @@ def test_the_sigmoid_neither_overflows_nor_loses_its_tail():
 
 
 def test_what_a_model_does_not_give_is_said():
-    with pytest.raises(UsageError, match=r"the model was trained for regression, and gives no single class\nUse model.predict"):
+    with pytest.raises(UsageError, match=r"the model was trained for regression, and does not give a single class\nUse model.predict"):
         model_of(NUMBERS).classify(pictures())
     with pytest.raises(UsageError, match="the model gives numbers, which have no probabilities"):
         model_of(NUMBERS).probabilities(pictures()[..., None])
-    with pytest.raises(UsageError, match="the model gives one class a picture, not numbers or labels"):
+    with pytest.raises(UsageError, match="the model gives one class per picture, not numbers or labels"):
         model_of(None).estimate(pictures())
 
 

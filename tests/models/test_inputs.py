@@ -179,7 +179,7 @@ def test_a_device_that_is_not_there_is_said(tmp_path, device):
 
 @pytest.mark.parametrize("name", [None, 3, ["lenet5"], nn.Linear(1, 1)])
 def test_what_names_no_network_is_refused_in_words(name):
-    with pytest.raises(UsageError, match="network: wanted a name of the catalogue, got"):
+    with pytest.raises(UsageError, match="network: expected a name of the catalogue, got"):
         striate.network(name)
 
 
@@ -197,7 +197,7 @@ def test_sizes_that_are_no_whole_numbers_are_refused(numbers):
 
 @pytest.mark.parametrize("verb", [striate.profile, striate.diagnose, striate.report, striate.repro, striate.filter, striate.evaluate])
 def test_none_in_place_of_a_run_is_refused_in_words(verb):
-    with pytest.raises(UsageError, match="wanted a"):
+    with pytest.raises(UsageError, match="expected a"):
         verb(None)
 
 

@@ -102,7 +102,7 @@ def test_unet_scores_each_pixel_of_any_image_whose_sides_are_multiples_of_16() -
     words = r"unet: join\.coarser\.join: concat needs branches of one size, got skip \(128, 25, 16\), coarser \(128, 24, 16\)"
     with pytest.raises(ShapeError, match=words) as caught:
         network("unet", input_size=(50, 32))
-    assert caught.value.remedy == "The smallest input of unet is 16 x 16. Sizes nearby that fit: 48 x 32, 64 x 32."
+    assert caught.value.remedy == "The smallest input of unet is 16 x 16. Nearby sizes that fit: 48 x 32, 64 x 32."
 
 
 def test_unet_joins_each_level_with_the_coarser_ones() -> None:

@@ -102,7 +102,7 @@ def test_a_file_cannot_name_anything_but_a_plain_name(model):
 def test_a_file_cannot_bring_the_users_module():
     data = {"type": "OwnNetwork", "module": "Small", "num_outputs": 3, "params": 1, "given": {"call": "print"}}
 
-    with pytest.raises(RefusedFileError, match="Small: wanted a torch module, got dict"):
+    with pytest.raises(RefusedFileError, match="Small: expected a torch module, got dict"):
         layer_from_data(data)
 
 
@@ -147,7 +147,7 @@ def test_a_model_file_of_the_users_module_needs_it_again(tmp_path):
 
     again = load_model(path, module=Small()).module.state_dict()
     assert all(torch.equal(again[name], state[name]) for name in state)
-    with pytest.raises(UsageError, match=r"the user's own, Small, of which a file holds the weights alone\nHand it in: striate\.load"):
+    with pytest.raises(UsageError, match=r"the user's own module, Small, and a file holds only its weights\nPass it: striate\.load"):
         load_model(path)
     with pytest.raises(UsageError, match="the weights are those of a Small, got a Linear"):
         load_model(path, module=nn.Linear(2, 3))

@@ -137,7 +137,7 @@ class TestMerges:
             Parallel(a=Conv(4, 3), b=Identity(), merge="concat").output_shape(self.shape)
         with pytest.raises(ShapeError, match=r"sum needs branches of one shape, got a \(3, 6, 7\), b \(126,\)"):
             Parallel(a=Identity(), b=Flatten(), merge="sum").output_shape(self.shape)
-        with pytest.raises(ShapeError, match=r"cannot cut \(4, 5\) from place 3 on out of \(6, 7\)"):
+        with pytest.raises(ShapeError, match=r"cannot crop \(4, 5\) at offset 3 from \(6, 7\)"):
             Parallel(a=Conv(3, 3), b=Identity(), merge="sum", crop=3).output_shape(self.shape)
 
 

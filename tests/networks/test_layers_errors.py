@@ -31,14 +31,14 @@ MISFITS = (
     (Conv(4, 3, groups=2), (3, 9, 9), "groups=2 must divide 3 input and 4 output channels"),
     (Conv(2, 3, connections=((0,), (5,))), (3, 9, 9), "connections name input map 5, but there are 3 maps, 0 to 2, in (3, 9, 9)"),
     (Conv(1, 3, connections=((0,),)), (3, 9), "connections need a shape (C, H, W)"),
-    (Conv(1, 2, padding="same", connections=((0,),)), (3, 9, 9), "and as much padding before as after, got (3, 9, 9) and 'same'"),
+    (Conv(1, 2, padding="same", connections=((0,),)), (3, 9, 9), "and symmetric padding, got (3, 9, 9) and 'same'"),
     (ConvTranspose(4, 3, groups=3), (3, 4, 5), "groups=3 must divide 3 input and 4 output channels"),
     (ConvTranspose(4, 3, 2, output_padding=2), (3, 4, 5), "output_padding 2 x 2 must be smaller than stride 2 x 2 or dilation 1 x 1"),
     (ConvTranspose(4, 1, padding=2), (3, 4, 4), "transposed convolution with a 1 x 1 kernel and padding 2 x 2 leaves nothing of (3, 4, 4)"),
     (Interpolate(0.1), (3, 9, 12), "interpolation by (0.1, 0.1) leaves nothing of (3, 9, 12)"),
     (Interpolate((2.0, 2.0, 2.0)), (3, 9, 12), "scale (2.0, 2.0, 2.0) has 3 entries, but the input has 2 spatial axes"),
     (DeformableConv(4, 3), (3, 9), "deformable convolution needs a shape (C, H, W), got (3, 9)"),
-    (DeformableConv(4, 2, padding="same"), (3, 9, 9), "deformable convolution needs as much padding before as after, but 'same' gives"),
+    (DeformableConv(4, 2, padding="same"), (3, 9, 9), "deformable convolution needs symmetric padding, but 'same' gives"),
     (DeformableConv(4, 3, offset_groups=2), (3, 9, 9), "offset_groups=2 must divide 3 input and 4 output channels"),
     (LocallyConnected(4, 5), (3, 4, 9), "locally connected layer with a 5 x 5 window needs at least 5 x 5 places, got 4 x 9"),
     (ChannelLinear(4), (3,), "channel linear needs a shape (C, L) or (C, H, W) or (C, D, H, W), got (3,)"),
@@ -106,7 +106,7 @@ def test_deformable_convolution_without_torchvision_names_the_extra(monkeypatch)
     monkeypatch.delitem(sys.modules, "striate.networks.modules.deformable", raising=False)
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.ops", None)
-    with pytest.raises(EnvironmentFault, match="deformable convolution needs torchvision, which is not there") as caught:
+    with pytest.raises(EnvironmentFault, match="deformable convolution needs torchvision, which is not available") as caught:
         DeformableConv(4, 3).build((3, 5, 6))
     assert caught.value.remedy == "Install it with: pip install 'striate[vision]'"
 

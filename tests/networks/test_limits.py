@@ -38,8 +38,8 @@ def doublings(count):
     ("root", "extent", "words"),
     [
         (doublings(11), (8, 8), r"one picture takes [\d,]+ MiB of memory, in a network of 0 bytes of weights"),
-        (doublings(30), (8, 8), r"for one picture, and at most 17,179,869,184 are read"),
-        (doublings(5000), (8, 8), "for one picture, and at most"),
+        (doublings(30), (8, 8), r"for one picture, but at most 17,179,869,184 are allowed"),
+        (doublings(5000), (8, 8), "for one picture, but at most"),
         (Chain(GlobalPool()), (2**20, 2**20), "input: 1,099,511,627,776 numbers for one picture"),
         (Chain(Pool("max", 1, stride=2), GlobalPool()), (30_000, 30_000), "one picture takes"),
         (Chain(*(Parallel(Identity(), Identity(), merge="concat") for _ in range(22)), GlobalPool()), (8, 8), "one picture takes"),

@@ -215,7 +215,7 @@ def test_a_model_that_could_not_be_opened_is_not_saved(saved):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda header, _: header.update(classes=["ant", "bee", "\ud800"]), r"the class '\\ud800' is no valid text"),
+        (lambda header, _: header.update(classes=["ant", "bee", "\ud800"]), r"the class '\\ud800' is not valid text"),
         (lambda header, _: header.update(targets={"task": "regression", "mean": [0, 0, 1e999], "std": [1, 1, 1]}), r"finite number"),
         (lambda header, _: header["info"].update(loss=float("nan")), r"finite number"),
     ],

@@ -147,8 +147,8 @@ def test_a_file_of_a_description_is_a_network_of_the_catalogue_s_verbs(tmp_path)
         (None, {}, UsageError, r"cannot be read as a network: No such file"),
         (b"\xff\xfe\x00", {}, RefusedFileError, r"cannot be read as a network: it is not text in UTF-8"),
         (b"{}", {}, RefusedFileError, r"mine\.json: not a network description of format 1"),
-        (NETWORK.to_json().encode(), {"num_classes": 7}, UsageError, "a network of 5 classes and 3 channels, wanted are 7 classes"),
-        (NETWORK.to_json().encode(), {"in_channels": 1}, UsageError, "wanted are 1 channels"),
+        (NETWORK.to_json().encode(), {"num_classes": 7}, UsageError, "a network of 5 classes and 3 channels, expected 7 classes"),
+        (NETWORK.to_json().encode(), {"in_channels": 1}, UsageError, "expected 1 channels"),
         (Network("deep", (3, 4, 5), Chain(conv=Conv(4, 9))).to_json().encode(), {}, ShapeError, r"mine\.json: conv: .* at least 9 x 9"),
     ],
 )

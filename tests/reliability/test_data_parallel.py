@@ -119,7 +119,7 @@ def test_what_dead_processes_left_in_the_store_is_not_seen_after_a_restart():
         stores[0].set("address", "here")
         assert [store.get("address") for store in stores] == [b"here"] * 3
 
-    with pytest.raises(RuntimeError, match=r"process 1 has not come within 0\.1 s"):
+    with pytest.raises(RuntimeError, match=r"process 1 did not join within 0\.1 s"):
         store_of_this_start(HashStore(), 0, 2, timeout=0.1)
 
 
@@ -182,7 +182,7 @@ def test_processes_with_other_settings_refuse_to_train_and_name_the_field(tmp_pa
 
     assert [rank.returncode for rank in ranks] == [2, 2]
     for text in errors:
-        assert "the processes do not train the same" in text
+        assert "the processes were not started alike" in text
         assert "settings.batch_size: 32 in process 0, 16 in process 1" in text
     assert not (tmp_path / "run").exists()
 
@@ -202,7 +202,7 @@ def test_processes_with_other_pictures_refuse_to_train_and_say_that_it_is_the_pi
     errors = [rank.communicate(timeout=240)[1] for rank in ranks]
 
     assert [rank.returncode for rank in ranks] == [2, 2], errors
-    assert all("the processes do not train the same" in text and "pictures and labels (SHA-256): " in text for text in errors)
+    assert all("the processes were not started alike" in text and "pictures and labels (SHA-256): " in text for text in errors)
     assert not (tmp_path / "0" / "run").exists()
 
 
@@ -217,7 +217,10 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(monkeypatch):
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setenv("MASTER_PORT", str(port))
-        with pytest.raises(EnvironmentFault, match=f"process 0 of 2 cannot meet the others at 127.0.0.1:{port}") as caught, joined("cpu"):
+        with (
+            pytest.raises(EnvironmentFault, match=f"process 0 of 2 cannot connect to the others at 127.0.0.1:{port}") as caught,
+            joined("cpu"),
+        ):
             pass
 
     assert "choose a free port with --master-port" in caught.value.remedy

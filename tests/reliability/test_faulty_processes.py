@@ -52,7 +52,7 @@ def test_nan_in_one_process_ends_both_at_the_same_update_with_5():
 def test_too_little_memory_in_one_process_divides_the_batch_in_both():
     for code, out, errors in pair("memory"):
         assert code == 0, errors
-        assert "out of memory at step 3: batches of 6 are now computed in 2 parts of 3, same update" in out
+        assert "out of memory at step 3: batches of 6 are now computed in 2 parts of 3, with the same update" in out
         assert out.split()[-1] == "8"
 
 
@@ -75,7 +75,7 @@ def test_a_port_that_is_taken_is_said_with_the_address():
         ended = subprocess.run([sys.executable, str(PROGRAM), "none"], env=setting, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 4, ended.stderr
-    assert f"cannot meet the others at 127.0.0.1:{port}: " in ended.stderr
+    assert f"cannot connect to the others at 127.0.0.1:{port}: " in ended.stderr
 
 
 def losses(run: Path) -> list[float]:

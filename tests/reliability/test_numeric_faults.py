@@ -98,7 +98,7 @@ WRONG = [
     ({"set": {"settings.class_weights": (0.0, 0.0, 0.0)}}, UsageError, "class_weights: at least one must be above 0"),
     ({"set": {"settings.class_weights": (1.0, 2.0)}}, UsageError, "class_weights must have an entry for each of the 3 classes, got 2"),
     ({"learning_rate": 1e38, "warmup_epochs": 0}, NumericError, "not finite at step"),
-    ({"batch_size": 1, "network": "resnet18", "image_size": 32}, UsageError, "of 1 picture at a time a batch norm gets one number"),
+    ({"batch_size": 1, "network": "resnet18", "image_size": 32}, UsageError, "with 1 picture at a time, a batch norm gets one value"),
 ]
 
 

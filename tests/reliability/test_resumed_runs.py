@@ -91,7 +91,7 @@ def test_two_damaged_checkpoints_are_named_and_the_run_is_left_as_it_is(run):
 
 @pytest.mark.skipif(os.name == "nt", reason="the lock's file cannot be read there")
 def test_a_run_that_is_at_work_is_not_gone_on_with_and_is_named(run):
-    with RunLock(run), pytest.raises(EnvironmentFault, match=f"{run}: another run is at work in this folder: process {os.getpid()} on "):
+    with RunLock(run), pytest.raises(EnvironmentFault, match=f"{run}: another run is using this folder: process {os.getpid()} on "):
         train(TrainRequest(resume=run))
 
 
@@ -109,7 +109,7 @@ def test_a_folder_at_work_is_named_to_a_new_run_and_one_that_is_done_is_left_alo
     given = {"data": (np.zeros((20, 8, 10), np.uint8), np.arange(20) % 2), "network": "compact_cnn", "steps": 1, "output": run}
     (run / "run.lock").write_text(json.dumps({"pid": os.getppid(), "host": socket.gethostname(), "started": "2026-01-01"}))
 
-    with pytest.raises(EnvironmentFault, match=f"another run is at work in this folder: process {os.getppid()} on "):
+    with pytest.raises(EnvironmentFault, match=f"another run is using this folder: process {os.getppid()} on "):
         train(TrainRequest(**given))
 
     (run / "run.lock").write_text("")

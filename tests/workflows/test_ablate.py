@@ -110,7 +110,7 @@ def test_width_in_words() -> None:
     [
         ("wihtout norm", "unknown edit 'wihtout'"),
         ("without", "needs a word after it"),
-        ("swap activation", "must say what to put there"),
+        ("swap activation", "must name a replacement"),
         ("swap colour=red", "unknown role to swap 'colour'"),
         ("width half", "width must be a positive factor such as 0.5, got 'half'"),
         ("without shortcut", "tiny has no shortcut"),
@@ -171,7 +171,7 @@ def test_all_edits_that_cannot_be_made_are_named_at_once_and_their_pairs_are_not
 @pytest.mark.parametrize("what", ["head", "linear", "head.pool"])
 def test_what_is_left_must_give_one_score_a_class(what: str) -> None:
     net = Network("maps", (1, 8, 9), Chain(conv=Conv(4, 3), head=Chain(linear=Conv(2, 1), pool=GlobalPool())))
-    with pytest.raises(UsageError, match=r"the output of maps would be \(.*\), and must stay \(2,\), one score a class"):
+    with pytest.raises(UsageError, match=r"the output of maps would be \(.*\), and must stay \(2,\), a score per class"):
         variants_of(net, [f"without {what}"])
 
 
@@ -188,7 +188,7 @@ def test_networks_without_a_description_are_refused_in_words() -> None:
 
 def test_no_augmentation_cannot_be_left_out() -> None:
     training = {**TRAINING, "crop_padding": 0, "flip": False}
-    with pytest.raises(UsageError, match="without augmentation: this training has none"):
+    with pytest.raises(UsageError, match="without augmentation: this training has no augmentation"):
         striate.ablate(NET, drawn(), "without augmentation", training=training)
 
 
@@ -235,7 +235,7 @@ def test_the_report_lies_in_the_run_as_json_csv_html_markdown_and_picture(done: 
     assert json.loads((folder / "report" / "ablation.json").read_text())["variants"][0]["name"] == "baseline"
     assert (folder / "report" / "ablation.csv").read_text().splitlines()[1].startswith(f"baseline,{NET.params},{NET.macs},")
     table = (folder / "report" / "ablation.md").read_text()
-    assert table.startswith("tiny on arrays, 2 seeds a variant, equal epochs (6 steps)\n\n| variant |")
+    assert table.startswith("tiny on arrays, 2 seeds per variant, equal epochs (6 steps)\n\n| variant |")
     assert f"| without norm | {NET.without('norm').params:,} |" in table
     assert (folder / "report" / "ablation.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "report" / "ablation.html").read_text()
@@ -299,10 +299,10 @@ def test_what_failed_or_hung_is_trained_again_where_that_is_asked_for(done: tupl
     third = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True))
 
     assert (kept.failed, kept.repeated) == (2, 8)
-    assert f"2 failed or hung; train them again with: striate ablate --resume {folder} --retry-failed" in summary(kept)
+    assert f"2 failed or hung; rerun them with: striate ablate --resume {folder} --retry-failed" in summary(kept)
     trained = {path.parent.relative_to(folder / "trials").as_posix() for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert trained == {"without-norm/seed-1", "baseline/seed-0"}
-    assert "6 of 8 trials are finished; 2 are trained, also what failed or hung" in listener.lines
+    assert "6 of 8 trials are finished; 2 are to be trained, including those that failed or hung" in listener.lines
     assert (again.failed, again.repeated, third.repeated) == (0, 6, 8)
     assert "retry" not in summary(again)
     assert [row.accuracy for row in again.variants[:2]] == [row.accuracy for row in report.variants[:2]]
@@ -310,7 +310,7 @@ def test_what_failed_or_hung_is_trained_again_where_that_is_asked_for(done: tupl
 
 
 def test_there_must_be_something_to_try_again() -> None:
-    with pytest.raises(UsageError, match="`retry_failed=True` needs an ablation that is there"):
+    with pytest.raises(UsageError, match="`retry_failed=True` needs an existing ablation"):
         ablate(AblateRequest(network=NET, data=drawn(), edits=("without norm",), retry_failed=True))
 
 
@@ -381,10 +381,10 @@ def test_without_augmentation_changes_the_training_alone(tmp_path: Path) -> None
 
 
 def test_there_must_be_an_ablation_to_resume(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no ablation to go on with"):
+    with pytest.raises(UsageError, match="holds no ablation to continue"):
         ablate(AblateRequest(resume=tmp_path))
     (tmp_path / "ablation.json").write_text("[")
-    with pytest.raises(RefusedFileError, match=r"ablation\.json: is no JSON"):
+    with pytest.raises(RefusedFileError, match=r"ablation\.json: invalid JSON"):
         ablate(AblateRequest(resume=tmp_path))
 
 

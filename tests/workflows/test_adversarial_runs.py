@@ -130,7 +130,7 @@ def test_the_flags_and_a_recipe_file_say_the_same(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ({"adversarial": None}, "adversarial_eps: there is no attack that is trained against"),
+        ({"adversarial": None}, "adversarial_eps: no attack to train against"),
         ({"adversarial_eps": 0.0}, "`adversarial_eps`: must be more than 0, got 0.0"),
         ({"adversarial_eps": 8.0}, "`adversarial_eps`: must be at most 1, got 8.0"),
         ({"adversarial_steps": 0}, "`adversarial_steps`: must be at least 1, got 0"),
@@ -155,7 +155,7 @@ def test_what_gives_no_single_class_is_not_trained_against_an_attack(tmp_path, t
     y = rng.normal(size=(40, 2)) if task == "regression" else rng.integers(0, 2, (40, 3))
 
     with pytest.raises(
-        UsageError, match=f"only a network that gives one class a picture can be trained against an attack, not `task={task!r}`"
+        UsageError, match=f"only a network that gives one class per picture can be trained against an attack, not `task={task!r}`"
     ):
         train(TrainRequest(data=(X, y), task=task, network="lenet5", adversarial="pgd", output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

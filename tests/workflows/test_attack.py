@@ -158,7 +158,7 @@ def test_refusals(digits_run):
             app(["attack", str(digits_run), "--eps", words], standalone_mode=False)
         with pytest.raises(UsageError, match=message.replace("--eps", "--adversarial-eps")):
             app(["train", "digits", "--adversarial", "pgd", "--adversarial-eps", words], standalone_mode=False)
-    with pytest.raises(UsageError, match="the model does not tell its data"):
+    with pytest.raises(UsageError, match="the model does not record its data"):
         attack(AttackRequest(run=striate.load(digits_run)))
     with pytest.raises(UsageError, match=r"eps must grow from 0 or more, got 0.2, 0.1"):
         attack(AttackRequest(run=digits_run, attacks=("fgsm",), epsilons=(0.2, 0.1), num_images=4))
@@ -171,7 +171,7 @@ def test_the_time_is_told_before_the_work_and_how_far_it_is(digits_run, tmp_path
     attack(request, say=said.append, follow=lambda *words: followed.append(words))
 
     (place,) = (k for k, text in enumerate(said) if "at most" in text)
-    assert re.fullmatch(r"pgd, noise on 20 pictures: about \d+ s at most, less as pictures are fooled", said[place])
+    assert re.fullmatch(r"pgd, noise on 20 pictures: at most about \d+ s, less as pictures are fooled", said[place])
     assert said[place + 1 :] == ["pgd: 20 pictures", "noise: 20 pictures"]
     most = {"pgd": 20 * (2 + 9), "noise": 20 * 2}
     for name, passes in most.items():

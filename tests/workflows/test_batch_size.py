@@ -56,7 +56,7 @@ def test_many_pictures_are_not_needed_for_few(request_for_auto):
     plan = resolve(request_for_auto, notes)
 
     assert plan.config.settings.batch_size == 32  # 700 / 20 = 35
-    assert any(line.startswith("batch size 32: 20 updates an epoch or more; takes about ") for line in notes.said)
+    assert any(line.startswith("batch size 32: at least 20 updates per epoch; takes about ") for line in notes.said)
 
 
 def test_a_computer_with_little_free_memory_gets_smaller_batches_and_is_told(request_for_auto, monkeypatch):

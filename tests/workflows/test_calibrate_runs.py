@@ -109,7 +109,7 @@ def test_wrong_requests_say_what_is_wrong(run, tmp_path):
 
     with pytest.raises(UsageError, match="no place for the calibrated model"):
         calibrate(CalibrateRequest(run=copied, data="digits"))
-    with pytest.raises(UsageError, match="is the model itself, which stays as it is"):
+    with pytest.raises(UsageError, match="is the model itself, which must not be overwritten"):
         calibrate(CalibrateRequest(run=copied, data="digits", output=copied))
     with pytest.raises(DataError, match="has the model's own classes '0', '1'"):
         calibrate(CalibrateRequest(run=run, against="digits", output=tmp_path / "m.safetensors"))

@@ -78,18 +78,18 @@ def test_each_opening_of_the_test_split_is_counted(two_runs):
         compare(CompareRequest(subjects=two_runs, split="test"), say=said.append)
 
     assert len(held.read_text().splitlines()) == before + 2
-    assert f"test: opened {before + 2} times by now" in said[-2]
+    assert f"test: used {before + 2} times by now" in said[-2]
 
 
 def test_runs_that_held_out_other_pictures_are_not_compared_on_them(two_runs, tmp_path):
     striate.train("digits", network="lenet5", steps=3, batch_size=64, seed=3, output=tmp_path / "other")
 
-    with pytest.raises(UsageError, match=r"val_seed is 3, of .*they held out other pictures"):
+    with pytest.raises(UsageError, match=r"val_seed is 3, of .*they held out different pictures"):
         compare(CompareRequest(subjects=(two_runs[0], tmp_path / "other")))
 
 
 def test_wrong_requests_say_what_is_wrong(two_runs):
     with pytest.raises(UsageError, match="compare needs two networks or runs, got 1"):
         compare(CompareRequest(subjects=("lenet5",)))
-    with pytest.raises(UsageError, match="data is for trained models alone"):
+    with pytest.raises(UsageError, match="data applies only to trained models"):
         compare(CompareRequest(subjects=("lenet5", two_runs[0]), data="digits"))

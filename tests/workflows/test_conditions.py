@@ -89,7 +89,7 @@ def test_a_run_is_extended_by_a_number_or_to_a_total(tmp_path):
         extension(15, steps=300)
 
 
-@pytest.mark.parametrize(("steps", "remedy"), [(None, r"Say the total: `epochs=15`\."), (300, r"Leave --max-restarts out\.")])
+@pytest.mark.parametrize(("steps", "remedy"), [(None, r"Give the total: `epochs=15`\."), (300, r"Leave --max-restarts out\.")])
 def test_processes_that_may_start_again_are_not_told_to_add(tmp_path, monkeypatch, steps, remedy):
     """Each start would add 5 epochs more; a total is the same however often it is said."""
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")

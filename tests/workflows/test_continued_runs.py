@@ -115,7 +115,7 @@ def test_a_run_goes_on_with_no_other_setting_and_the_difference_is_shown(command
     code, out, err = command_line("train", "--resume", cut_run, *flags)
 
     assert (code, out) == (2, "")
-    assert re.search(rf"cannot be continued with other settings:\n  {line}\n", err)
+    assert re.search(rf"cannot be continued with different settings:\n  {line}\n", err)
     assert "Continue with the settings it has, or start a new run." in err
 
 
@@ -161,7 +161,7 @@ def test_arrays_are_asked_for_again_and_must_be_the_same(command_line, tmp_path)
 
     code, _, err = command_line("train", "--resume", tmp_path / "run")
     assert code == 2
-    assert "was trained on arrays, which it does not hold" in err
+    assert "was trained on arrays, which it does not store" in err
     with pytest.raises(ValueError, match="have changed since the checkpoint"):
         train(TrainRequest(resume=tmp_path / "run", data=(images, labels[::-1].copy())))
     train(TrainRequest(resume=tmp_path / "run", data=(images, labels)))

@@ -57,8 +57,8 @@ def test_a_cut_setting_is_said_and_recorded_as_it_took_effect(original):
     run, lines = original
     config = yaml.safe_load((run / "config.yaml").read_text())
 
-    assert "warm-up: 2 epochs of the 100 asked for, at most half of the training" in lines
-    assert "batch: 26 pictures of the 50 asked for, which are all there are" in lines
+    assert "warm-up: 2 epochs instead of the requested 100, at most half of the training" in lines
+    assert "batch: 26 pictures instead of the requested 50, all that the data has" in lines
     assert any(line.startswith("training  4 epochs, batch 26") for line in lines)
     assert (config["settings"]["warmup_epochs"], config["settings"]["batch_size"]) == (2, 26)
     assert config["asked"] == {"warmup_epochs": 100, "batch_size": 50}
@@ -71,7 +71,7 @@ def test_a_default_that_is_cut_is_recorded_and_not_said(arrays, tmp_path):
     settings = RunFolder(tmp_path / "run").read_config().settings
 
     assert (settings.warmup_epochs, settings.batch_size) == (0, 26)
-    assert not any("asked for" in line for line in listener.lines)
+    assert not any("instead of the requested" in line for line in listener.lines)
 
 
 @pytest.mark.parametrize("again", [ASKED, {**ASKED, "warmup_epochs": 2, "batch_size": 26}])
@@ -111,7 +111,7 @@ def test_an_edit_of_what_took_effect_is_refused(run, arrays):
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("warmup_epochs: 2.0", "warmup_epochs: 1.0"))
 
-    with pytest.raises(RefusedFileError, match=r"settings.warmup_epochs is 1.0, and 2.0 follows from what was asked for"):
+    with pytest.raises(RefusedFileError, match=r"settings.warmup_epochs is 1.0, but the recorded request gives 2.0"):
         striate.evaluate(run, arrays)
 
 

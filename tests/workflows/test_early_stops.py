@@ -49,7 +49,7 @@ def test_an_early_stop_is_said_and_reported(stopped):
     assert report.stopped_early
     assert report.epochs < PLANNED
     assert "stops     after 3 epochs without a better val accuracy" in lines
-    assert lines[-1].removesuffix(", of equals that with the lowest loss") == (
+    assert lines[-1].removesuffix(", of equal epochs that with the lowest loss") == (
         f"stopped   early, after epoch {report.epochs} of {PLANNED}: no better val accuracy in 3 epochs; "
         f"kept: epoch {report.best_epoch}, {report.val.accuracy:.4f}"
     )

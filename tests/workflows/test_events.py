@@ -70,8 +70,8 @@ def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
     train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), watch=Watch())
 
     warnings = [text for text in said if text.startswith("warning: ")]
-    assert warnings[0].startswith("warning: all 12 val pictures are training pictures too, pixel by pixel: a/val/00000 = a/train/00000; ")
-    assert warnings[1].startswith("warning: 1 picture is there with two labels: a/train/00002 (0) = a/train/00005 (1)")
+    assert warnings[0].startswith("warning: all 12 val pictures are also training pictures, pixel for pixel: a/val/00000 = a/train/00000; ")
+    assert warnings[1].startswith("warning: 1 picture occurs with two labels: a/train/00002 (0) = a/train/00005 (1)")
     found = RunFolder(tmp_path / "run").read_data_findings()
     assert [finding.kind for finding in found] == ["shared_pictures", "two_labels"] and len(found[0].names) == 12
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
@@ -79,7 +79,7 @@ def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
     assert report.data_is_recorded and "not record" not in summary(report)
     assert [finding.kind for finding in report.findings].count("shared_pictures") == 0  # once is enough
     page = diagnosis(report, tmp_path / "run" / "report" / "diagnose")
-    assert "all 12 val pictures are training pictures too" in page and "Nothing found" not in page
+    assert "all 12 val pictures are also training pictures" in page and "Nothing found" not in page
     said.clear()
     evaluate(EvaluateRequest(run=tmp_path / "run", split="val"), say=said.append)
     assert warnings[0] in said
@@ -96,5 +96,5 @@ def test_a_run_that_did_not_record_what_its_pictures_look_like_says_so(tmp_path)
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
 
     assert not report.data_is_recorded
-    assert "the data: the run does not record what was found in its pictures before the training" in summary(report)
+    assert "the data: the run does not record what the check of its pictures found before the training" in summary(report)
     assert "is not recorded" in diagnosis(report, tmp_path / "run" / "report" / "diagnose")

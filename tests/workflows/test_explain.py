@@ -118,15 +118,15 @@ def test_a_module_of_the_users_own_is_explained_and_attacked_and_left_as_it_was(
 
 
 def test_what_is_no_model_is_refused_with_the_way_to_make_one():
-    with pytest.raises(UsageError, match=r"got a Flatten\nMake a model of a torch module with striate\.Model\.of"):
+    with pytest.raises(UsageError, match=r"got a Flatten\nWrap a torch module with striate\.Model\.of"):
         striate.explain(nn.Flatten())
-    with pytest.raises(UsageError, match="classes must be 12 distinct names, one a logit, got 2 of which 1 differ"):
+    with pytest.raises(UsageError, match="classes must be 12 distinct names, one per logit, got 2 of which 1 differ"):
         striate.Model.of(nn.Flatten(), input_size=2, classes=("a", "a"))
 
 
 def test_a_damaged_picture_of_a_folder_is_named_with_a_remedy_that_the_verb_has(run: Path, tmp_path: Path):
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"b\.png: .*\nRepair it, or name the pictures to explain one by one") as caught:
+    with pytest.raises(DataError, match=r"b\.png: .*\nRepair it, or give the pictures to explain one by one") as caught:
         explain(ExplainRequest(run=run, pictures=(tmp_path,), output=tmp_path / "out"))
     assert "skip_" not in str(caught.value)
 
@@ -149,7 +149,7 @@ def test_the_layout_by_t_sne_is_drawn_and_umap_where_it_is_not_installed_is_refu
     assert len((tmp_path / "tsne.csv").read_text().splitlines()) == 1 + 8  # the val split, and the header
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(EnvironmentFault, match=r"UMAP is not installed\nInstall it, pip install umap-learn, or take t-SNE"):
+    with pytest.raises(EnvironmentFault, match=r"UMAP is not installed\nInstall it, pip install umap-learn, or use t-SNE"):
         explain(ExplainRequest(run=run, views=("umap",), output=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
@@ -159,7 +159,7 @@ def test_errors_say_what_was_wanted(run: Path, tmp_path: Path):
         ({"target": "seven"}, UnknownNameError, r"unknown class 'seven'\nKnown: 0, 1"),
         ({"layer": "block9"}, UnknownNameError, "unknown layer 'block9'"),
         ({"pictures": (tmp_path,)}, DataError, "no pictures"),
-        ({"pictures": (tmp_path,), "mistakes": True}, UsageError, "only a split has labels"),
+        ({"pictures": (tmp_path,), "mistakes": True}, UsageError, "known only for a split, which has labels"),
         ({"layer": "head.linear", "views": ("maps",), "methods": ()}, ShapeError, "must give a feature map"),
     ):
         with pytest.raises(error, match=words):
@@ -222,7 +222,7 @@ def test_all_of_a_network_without_convolutions_is_what_it_has(tmp_path: Path):
     for name in ("grad_cam", "grad_cam_plus_plus", "maps", "channels", "units", "by_class"):
         assert report.left_out[name] == "the network has no feature map"
     assert report.left_out["filters"] == "the network has no two-dimensional convolution"
-    assert report.left_out["pca"] == "the model does not tell its data"
+    assert report.left_out["pca"] == "the model does not record its data"
     with pytest.raises(ShapeError, match=r"grad_cam: .*no part gives a feature map.*\nName a `layer`, or take another method"):
         striate.explain(linear_classifier(), tmp_path / "a.png", output=tmp_path / "out")
 

@@ -154,11 +154,11 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: striate.train("digits", lr=0.1), "unknown argument 'lr'\nHere it is called `learning_rate`."),
-        (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nHere it is called `network`."),
+        (lambda: striate.train("digits", lr=0.1), "unknown argument 'lr'\nStriate calls it `learning_rate`."),
+        (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nStriate calls it `network`."),
         (
             lambda: striate.train("digits", n_epochs=3),
-            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Here it is called `epochs`.",
+            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Striate calls it `epochs`.",
         ),
         (lambda: striate.explain("run", method="grad_cam"), "unknown argument 'method'\nDid you mean methods or module?"),
         (
@@ -175,19 +175,19 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
         ),
         (
             lambda: striate.ablate("lenet5", "digits", "without norm", epochs=3),
-            "epochs: is of the training\nSay training={'epochs': 3}.",
+            "epochs: is an argument of the training\nUse training={'epochs': 3}.",
         ),
         (
             lambda: striate.train("photos", "lenet5"),
             (
-                "train: only data can be given by place, all else by name\n"
+                "train: only data can be positional, all other arguments must be named\n"
                 "For example striate.train('photos/', network='resnet18', epochs=30)."
             ),
         ),
         (
             lambda: striate.evaluate("run", "photos", "val"),
             (
-                "evaluate: only model and data can be given by place, all else by name\n"
+                "evaluate: only model and data can be positional, all other arguments must be named\n"
                 "For example striate.evaluate(model, 'photos/', split='test')."
             ),
         ),
@@ -210,7 +210,7 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
         ),
         (
             lambda: MODEL.predict("nowhere/*.jpg"),
-            "nowhere/*.jpg: no such file\nNo file fits the pattern: check it. In Python, give what glob.glob finds.",
+            "nowhere/*.jpg: no such file\nNo file matches the pattern: check it. In Python, pass the result of glob.glob.",
         ),
         (lambda: striate.load(MODEL), "load: the Model is loaded already\nUse it as it is."),
         (
@@ -226,7 +226,7 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
         ),
         (
             lambda: striate.network("lenet5").swap("activation", "tanh"),
-            "swap: wants its arguments by name\nFor example net.swap(activation='tanh').",
+            "swap: takes named arguments only\nFor example net.swap(activation='tanh').",
         ),
         (
             lambda: striate.network("lenet5").swap(act="tanh"),
@@ -234,7 +234,7 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
         ),
         (
             lambda: striate.train("digits", network="lenet5", module=object()),
-            "network and module both name what is trained\nSay one of them.",
+            "network and module are both given\nGive one of them.",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_chain_is_each_step_on_the_result_of_the_last(tmp_path: Path):
     shifted = clipped(2.0 * np.concatenate([blurred[:, 1:], blurred[:, -1:]], 1))
     np.testing.assert_array_equal(np.asarray(Image.open(output)), exposed(shifted, 0.5))
     assert [(step.name, step.kernel_sum) for step in report.steps] == [("blur", 1), ("kernel", 2), ("exposure=0.5", None)]
-    assert "kernel adds up to 2" in summary(report)
+    assert "kernel sum 2" in summary(report)
     assert source.read_bytes() and (np.asarray(Image.open(source)) == IMAGE).all()
 
 
@@ -116,7 +116,7 @@ def test_a_grey_picture_stays_grey(tmp_path: Path):
     ("text", "words"),
     [
         ("[[1, 2], [3, 4]]", "kernel of 2 x 2: both must be odd"),
-        ("[[1, 2, 3], [4, 5]]", "as many in each"),
+        ("[[1, 2, 3], [4, 5]]", "the same number in each"),
         ("[[1, NaN, 3]]", "finite numbers"),
         ("[1, 2, 3]", "must be rows of numbers"),
         ("[[1, 2", "must be rows of numbers"),

@@ -166,8 +166,8 @@ def test_a_picture_of_another_class_now_is_said_and_ends_a_repetition(kept):
     (data / name).rename(data / "dog" / "moved.png")
     assert name.startswith("cat/")
 
-    assert f"1 of 4 held-out pictures has another class now ({name}: dog)" in read(run, data)[1][0]
-    with pytest.raises(UsageError, match=rf"1 of 4 validation pictures has another class now \({name}: dog\)"):
+    assert f"1 of 4 held-out pictures has a different class now ({name}: dog)" in read(run, data)[1][0]
+    with pytest.raises(UsageError, match=rf"1 of 4 validation pictures has a different class now \({name}: dog\)"):
         repro(ReproRequest(run=run, data=data))
 
 
@@ -190,7 +190,7 @@ def test_arrays_with_other_labels_are_not_the_runs_own_ones_unsaid(tmp_path):
     train(TrainRequest(data=tmp_path / "d.npz", network="lenet5", epochs=1, diagnose=False, output=tmp_path / "r"))
     np.savez(tmp_path / "d.npz", x_train=X, y_train=1 - y)
 
-    assert "18 of 18 training pictures have another class now" in read(tmp_path / "r", None, "train")[1][0]
+    assert "18 of 18 training pictures have a different class now" in read(tmp_path / "r", None, "train")[1][0]
 
 
 def test_pictures_of_a_val_folder_of_the_users_own_are_its_own_less_those_that_were_trained_on(tmp_path):
@@ -331,7 +331,7 @@ def test_other_data_is_never_divided_as_if_it_were_the_runs_own(kept, tmp_path):
     draw(tmp_path / "new" / "test", 4, seed=5)
 
     assert evaluate(EvaluateRequest(run=run, data=tmp_path / "new", split="train")).num_images == 8
-    with pytest.raises(DataError, match=r"new has no val split; it has train, test, and the model was not trained on it"):
+    with pytest.raises(DataError, match=r"new has no val split; it has train, test, and the model was not trained on this data"):
         evaluate(EvaluateRequest(run=run, data=tmp_path / "new", split="val"))
 
 

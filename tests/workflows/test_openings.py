@@ -54,7 +54,7 @@ def test_openings_are_counted_and_said_from_the_second_on(tmp_path, task):
     lines = (run / "test-openings.jsonl").read_text().splitlines()
     assert len(lines) == 2 and '"evaluate"' in lines[0]
     assert [text for text in said if text.startswith("test:")] == [
-        "test: opened 2 times by now; choose between models by val, or test comes out better than it is"
+        "test: used 2 times by now; select models on val, or the test result becomes optimistic"
     ]
 
 

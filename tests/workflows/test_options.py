@@ -114,7 +114,7 @@ def test_the_options_of_a_training_are_explained_in_python(verb: str):
         (lambda: striate.attack("run", eps=(0.1,)), "Here it is called `epsilons`"),
         (lambda: striate.evaluate("run", splitt="val"), "Did you mean split"),
         (lambda: striate.ablate("lenet5", "digits", without=("norm",)), "striate.ablate\\(network, data, 'without norm'\\)"),
-        (lambda: striate.ablate("lenet5", "digits", epochs=3), "Say training=\\{'epochs': 3\\}"),
+        (lambda: striate.ablate("lenet5", "digits", epochs=3), "Use training=\\{'epochs': 3\\}"),
         (lambda: striate.train("digits", lr=0.1), "Here it is called `learning_rate`"),
     ],
 )

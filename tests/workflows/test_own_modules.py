@@ -77,7 +77,7 @@ def test_without_it_a_run_is_counted_not_measured(run: Path):
     report = profile(ProfileRequest(network=run), say=said.append)
 
     assert report.measured is None and report.totals.macs == MACS
-    assert "Own is a module of the user's own, of which a file holds the weights alone: counted, not measured" in said
+    assert "Own is the user's own module, and a file holds only its weights: counted, not measured" in said
     assert "activations       not known training" in summary(report) and "receptive field   not known" in summary(report)
 
 
@@ -88,7 +88,7 @@ def test_modules_stand_beside_named_networks_at_one_size(run: Path):
     assert [row[0] for row in rows] == ["Own (1)", "Own (2)", "mnist_notes"]
     assert {row[heading.index("input")] for row in rows} == {"1x28x28"}
     assert [row[heading.index("field")] for row in rows[:2]] == ["-", "-"]
-    with pytest.raises(UsageError, match="a Own does not tell the size of its input"):
+    with pytest.raises(UsageError, match="a Own does not define the size of its input"):
         compare(CompareRequest(subjects=(Own(), "lenet5")))
 
 
@@ -96,7 +96,7 @@ def test_a_run_whose_module_is_not_at_hand_is_compared_by_its_counts(run: Path):
     said: list[str] = []
     report = compare(CompareRequest(subjects=(run, "mnist_notes"), measure=True), say=said.append)
 
-    assert said == [f"{run} is a module of the user's own that is not handed in: counts alone are compared"]
+    assert said == [f"{run} is the user's own module and was not passed: only counts are compared"]
     assert report.subjects[0].latency is None and report.subjects[1].latency is not None
     assert compared(report)[1][0][-2:] == ["-", "-"]
     model = striate.load(run, module=Own())

@@ -52,7 +52,7 @@ def test_a_users_module_is_profiled_and_must_tell_its_size():
 
     assert report.totals.macs == 4 * 27 * 7 * 6 + 20
     assert [layer["forward_ms"] is not None for layer in report.layers] == [True] * 5
-    with pytest.raises(UsageError, match="Sequential does not tell the size of its input"):
+    with pytest.raises(UsageError, match="Sequential does not define the size of its input"):
         profile(ProfileRequest(network=module))
 
 
@@ -94,5 +94,5 @@ def test_no_layer_exceeds_the_peak_without_a_word_on_why(monkeypatch):
     shares = {layer["path"]: layer["share_of_peak"] for layer in saving.layers if layer["share_of_peak"]}
     assert max(shares, key=shares.__getitem__).endswith("0") and sorted(shares.values())[-2] == 1 < max(shares.values())
     assert dict(facts(saving))["above 100 %"].endswith(
-        "fewer multiplications than are counted (Winograd's way with convolutions of stride 1)"
+        "fewer multiplications than are counted (Winograd's method for convolutions of stride 1)"
     )

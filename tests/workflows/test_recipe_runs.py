@@ -90,7 +90,7 @@ def test_a_recipe_by_name_decides_settings_and_augmentation(tmp_path):
 
 
 def test_a_run_goes_on_without_a_recipe(unlike_the_defaults):
-    with pytest.raises(UsageError, match=r"`recipe`: a run goes on with what it was begun with"):
+    with pytest.raises(UsageError, match=r"`recipe`: a run continues with the settings that it was started with"):
         train(TrainRequest(resume=unlike_the_defaults, recipe="fast"))
 
 

@@ -283,13 +283,13 @@ def test_a_schedule_with_a_rise_of_its_own_warms_up_only_when_asked(schedule):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("optimizer", "momentum", r"`optimizer`: must be .*\nFor descent with momentum, say `optimizer='sgd', momentum=0\.9`\."),
+        ("optimizer", "momentum", r"`optimizer`: must be .*\nFor descent with momentum, use `optimizer='sgd', momentum=0\.9`\."),
         (
             "optimizer",
             "Nesterov",
-            r"\nThe momentum of `optimizer='sgd'` is Nesterov's, unless you say `set=\{'settings\.nesterov': False\}`\.",
+            r"\nThe momentum of `optimizer='sgd'` is Nesterov's, unless you give `set=\{'settings\.nesterov': False\}`\.",
         ),
-        ("schedule", "warmup", r"\nSay `warmup_epochs=5`, before any `schedule`\."),
+        ("schedule", "warmup", r"\nUse `warmup_epochs=5`, before any `schedule`\."),
         ("loss", "bce", r"\nDid you mean binary_cross_entropy\?"),
         ("init", "kaiming", r"\nDid you mean he\?"),
         ("betas", 0.9, r"`betas`: must be a list, got 0\.9\nFor example `set=\{'settings\.betas': \[0\.9, 0\.95\]\}`\."),

@@ -90,7 +90,7 @@ def test_the_measures_are_printed_for_a_paper(tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.startswith("\\begin{table}\n")
     assert "Measure & Mean & Deviation & 95 \\% interval of the mean \\\\\n\\midrule\naccuracy & 0." in text
-    assert "2 trainings hardly show their spread, take 5 or more" in text
+    assert "2 training runs say little about the spread, use 5 or more" in text
 
 
 def test_folds_train_one_after_the_other(tmp_path):

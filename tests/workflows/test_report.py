@@ -198,8 +198,8 @@ def test_nouns_go_with_their_numbers_and_a_temperature_at_its_limit_is_explained
     logits, labels = np.tile([0.1, 0.0], (4, 1)), np.array([0, 1, 0, 1])  # no better than chance
     warm = [worth(logits, labels, ("a", "b"), temperature) for temperature in (1.0, 2.0, 100.0)]
     curve = coverage_curve(logits.max(1), labels == 0)
-    assert "the end of the range" in calibration(warm[0], warm[2], curve)
-    assert "the end of the range" not in calibration(warm[0], warm[1], curve)
+    assert "at the end of the search range" in calibration(warm[0], warm[2], curve)
+    assert "at the end of the search range" not in calibration(warm[0], warm[1], curve)
 
 
 def test_test_is_opened_only_when_it_is_asked_for_and_counted(run: Path, tmp_path: Path):
@@ -250,7 +250,7 @@ def test_a_picture_of_another_verb_that_is_none_is_refused(run: Path, tmp_path: 
     if what == "device":
         os.utime(tmp_path / "run" / "best.safetensors", (0, 0))  # it is older than the device
 
-    with pytest.raises(RefusedFileError, match=r"fgsm\.png: .*\nRemove the file to do without it"):
+    with pytest.raises(RefusedFileError, match=r"fgsm\.png: .*\nRemove the file to continue without it"):
         report(ReportRequest(run=tmp_path / "run", measure=False))
 
 
@@ -266,7 +266,7 @@ def test_a_run_that_ended_before_its_first_epoch_is_shown_without_a_model(run: P
     assert found.sections == ("Summary", "Training", "Network", "Cost", "Diagnosis", "Environment", "Repeat it", "Left out")
     assert "ended before its first epoch" in found.left_out["Model"]
     page = Path(found.output).read_text(encoding="utf-8")
-    assert f"It is not finished: 0 of 2 epochs. <code>striate train --resume {copy}</code> goes on with it." in page
+    assert f"It is not finished: 0 of 2 epochs. <code>striate train --resume {copy}</code> continues it." in page
 
 
 @pytest.mark.parametrize("task", ["regression", "multilabel", "segment"])

@@ -43,7 +43,7 @@ def test_the_command_line_prints_scores_in_each_form(run, picture, tmp_path, cap
     command("predict", str(run), str(picture), "--top", "2", "--plot", str(tmp_path / "answer.png"))
     shown = capsys.readouterr()
     assert f"{first} score {row[first]:.2f}, {second} score {row[second]:.2f}" in shown.out and "%" not in shown.out
-    assert "scores of a hinge loss, no probabilities; `striate calibrate` writes a model that gives those" in shown.err
+    assert "scores of a hinge loss, not probabilities; `striate calibrate` writes a model that gives probabilities" in shown.err
     assert (tmp_path / "answer.png").stat().st_size > 1000
     command("predict", str(run), str(picture), "--json")
     (record,) = json.loads(capsys.readouterr().out)
@@ -66,4 +66,4 @@ def test_a_temperature_makes_probabilities_of_the_scores(run, picture):
 def test_evaluate_says_whose_softmax_is_measured(run):
     report = striate.evaluate(run, split="val")
     assert report.of_scores
-    assert "(a hinge loss taught the network: shares of classes are the softmax of its scores" in summary(report)
+    assert "(the network was trained with a hinge loss: the softmax of its scores" in summary(report)

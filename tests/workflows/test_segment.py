@@ -277,10 +277,10 @@ def test_drawn_scenes_are_learned_in_a_minute(tmp_path: Path) -> None:
 
 def test_a_network_for_whole_pictures_cannot_be_trained_on_masks(scenes: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"resnet18 gives \(3,\) for a picture, wanted a score of each of 3 classes for each pixel"
+        UsageError, match=r"resnet18 gives \(3,\) for a picture, expected a score for each of 3 classes at each pixel"
     ) as caught:
         striate.train(scenes, task="segment", network="resnet18")
-    assert caught.value.remedy == "Networks that give one: unet, fcn32s_vgg16, fcn16s_vgg16, fcn8s_vgg16."
+    assert caught.value.remedy == "Suitable networks: unet, fcn32s_vgg16, fcn16s_vgg16, fcn8s_vgg16."
     with pytest.raises(UsageError, match=r"small_unet gives \(5, 48, 64\) for a picture"):
         striate.train(scenes, task="segment", network=small_unet(num_classes=5))
 
@@ -295,7 +295,7 @@ def test_what_is_no_folder_of_masks_is_named(tmp_path: Path) -> None:
 
 
 def test_who_forgets_the_task_is_told(scenes: Path) -> None:
-    with pytest.raises(DataError, match="train: holds images/ and masks/, which are pictures with a class for each pixel") as caught:
+    with pytest.raises(DataError, match="train: holds images/ and masks/: pictures with a class for each pixel") as caught:
         striate.train(scenes)
     assert caught.value.remedy.startswith("Train with `task='segment'`")
 
@@ -407,7 +407,7 @@ def test_colours_of_many_classes_differ() -> None:
 
 
 def test_an_overlay_needs_a_caption_for_each_picture() -> None:
-    with pytest.raises(UsageError, match="captions must have 4 entries, 2 an image, got 1"):
+    with pytest.raises(UsageError, match="captions must have 4 entries, 2 per image, got 1"):
         overlays_picture(np.zeros((2, 4, 5, 3), np.uint8), [np.zeros((2, 4, 5), np.uint8)], ("a", "b"), captions=["x"], title="t")
 
 
@@ -416,7 +416,7 @@ def test_a_model_of_masks_gives_no_single_class(run: Path, scenes: Path) -> None
 
     assert isinstance(model.predict(picture), Segmentations)
     np.testing.assert_array_equal(model.predict([picture])[0].mask, striate.predict(run, picture)[0].mask)
-    with pytest.raises(UsageError, match="gives a class to each pixel, and no single one"):
+    with pytest.raises(UsageError, match="gives a class to each pixel, not one per picture"):
         model.classify([picture])
 
 

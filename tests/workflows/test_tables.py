@@ -65,7 +65,7 @@ def test_the_prediction_table_has_one_row_an_image(tmp_path: Path) -> None:
 
 
 def test_the_prediction_table_needs_a_name_an_image(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="names must have 4 entries, one a row of probs, got 1"):
+    with pytest.raises(UsageError, match="names must have 4 entries, one per row of probs, got 1"):
         write_predictions_csv(tmp_path / "predictions.csv", ["a.png"], PROBS, LABELS, CLASSES)
     assert not list(tmp_path.iterdir())
 

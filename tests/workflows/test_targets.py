@@ -192,7 +192,7 @@ def test_the_command_line_trains_measures_and_predicts_numbers(regression, tmp_p
 def test_the_command_line_shows_labels(multilabel, tmp_path):
     folder, _ = multilabel
     shown = CliRunner().invoke(app, ["evaluate", str(folder)])
-    assert "mean average precision" in shown.stdout and "all labels right" in shown.stdout
+    assert "mean average precision" in shown.stdout and "all labels correct" in shown.stdout
     Image.fromarray(squares(1, 5).X[0]).save(tmp_path / "one.png")
     answer = json.loads(CliRunner().invoke(app, ["predict", str(folder), str(tmp_path / "one.png"), "--json"]).stdout)
     assert set(answer[0]) == {"path", "labels", "probabilities"}

@@ -337,4 +337,4 @@ def test_a_class_that_the_val_split_lacks_is_said(tmp_path):
 
     read_train_and_val(source, ImageSpec(height=8, width=9, channels=1, mean=(0.5,), std=(0.5,)), Division(), said.append)
 
-    assert said == ["val has no picture of class 'ant', 'cow': it does not show how well that is learned"]
+    assert said == ["val has no picture of class 'ant', 'cow': it does not measure how well that is learned"]

@@ -202,23 +202,23 @@ def test_weights_without_preprocessing_are_told_and_take_the_users_normalization
     assert any(
         line.startswith(f"values    normalized by mean {mean} and std ") and line.endswith("of the training pictures") for line in said
     )
-    assert any("does not tell how its pictures were normalized" in line and "images.mean" in line for line in said)
+    assert any("does not record how its pictures were normalized" in line and "images.mean" in line for line in said)
 
     said.clear()
     given = {"images.mean": [0.485, 0.456, 0.406], "images.std": [0.229, 0.224, 0.225]}
     striate.train(data, **asked, set=given, output=tmp_path / "given", watch=Lines(said))
     assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as given" in said
-    assert not any("does not tell" in line for line in said)
+    assert not any("does not record how" in line for line in said)
     spec = striate.load(tmp_path / "given").images
     assert (spec.mean, spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     said.clear()
     striate.train(data, **asked, normalization="per_image", output=tmp_path / "each", watch=Lines(said))
-    assert "values    normalized by per_image, as asked" in said and not any("does not tell" in line for line in said)
+    assert "values    normalized by per_image, as requested" in said and not any("does not record how" in line for line in said)
 
     said.clear()
     striate.train(data, **{**asked, "pretrained": tmp_path / "given"}, output=tmp_path / "next", watch=Lines(said))
-    assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as the weights were trained" in said
+    assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as in the training of the weights" in said
 
 
 def test_a_local_file_with_torchvisions_names_is_read_in_the_order_of_registration(tmp_path):
@@ -288,7 +288,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 def test_a_network_without_published_weights_says_which_have_some():
     with pytest.raises(UsageError, match=r"no safetensors weights are published for lenet5\n.*vgg16.*`network='timm:NAME'`"):
         open_weights("timm", "lenet5")
-    with pytest.raises(UsageError, match=r"no weights resnet18\.nonsense are published\nThere are .*resnet18\.a1_in1k"):
+    with pytest.raises(UsageError, match=r"no weights resnet18\.nonsense are published\nKnown: .*resnet18\.a1_in1k"):
         open_weights("timm", "timm:resnet18.nonsense")
 
 
@@ -300,7 +300,7 @@ def test_without_a_network_the_error_says_how_to_go_on(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(
-        EnvironmentFault, match=r"weights timm/resnet18\.tv_in1k cannot be fetched: no route to host\nGo online .* `pretrained='FILE"
+        EnvironmentFault, match=r"weights timm/resnet18\.tv_in1k cannot be downloaded: no route to host\nGo online .* `pretrained='FILE"
     ):
         open_weights("timm", "resnet18", fetch=estimators_transfer.fetch_from_hub)
 
@@ -330,7 +330,7 @@ def test_the_users_module_trains_is_kept_and_predicts_when_handed_in_again(tmp_p
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert not torch.equal(model.module.get_parameter("network.model.conv.weight"), before["conv.weight"])
     assert len(model.predict(X[:5])) == 5
-    with pytest.raises(UsageError, match=r"module of the user's own, Own, of which a file holds the weights alone"):
+    with pytest.raises(UsageError, match=r"the user's own module, Own, and a file holds only its weights"):
         striate.load(report.run)
 
 
@@ -386,7 +386,7 @@ def test_a_module_for_pictures_of_several_sizes_needs_a_size():
     class Source:
         image_size, channels, name = None, 3, "photos"
 
-    with pytest.raises(UsageError, match="image_size: wanted for a module of your own, as the pictures of photos have several sizes"):
+    with pytest.raises(UsageError, match="image_size: required for a module of your own, as the pictures of photos have several sizes"):
         transfer.module_for(Own(), None, Source())
 
 

@@ -156,7 +156,9 @@ def test_an_old_model_without_hashes_is_measured_and_that_is_said(copy):
 
     evaluate(EvaluateRequest(run=copy.path, split="val"), say=said.append)
 
-    assert said[0] == f"{copy.path}: no hashes of its files are recorded, as by older versions: whether they were edited since is not known"
+    assert (
+        said[0] == f"{copy.path}: it records no hashes of its files, as runs of older versions: whether they were edited since is unknown"
+    )
 
 
 def test_repro_says_what_was_edited_and_refuses_another_length(copy):
@@ -166,7 +168,7 @@ def test_repro_says_what_was_edited_and_refuses_another_length(copy):
     report = repro(ReproRequest(run=copy.path), watch=heard)
 
     assert not report.equal
-    assert f"{copy.config}: is not the file that the run was trained with; it is repeated as it says now" in heard.lines
+    assert f"{copy.config}: is not the file that the run was trained with; it is repeated with the current values" in heard.lines
     replace(copy.config, "epochs: 2", "epochs: 900000000")
     with pytest.raises(RefusedFileError, match=r"settings\.epochs is 900000000, and the run was trained with 2"):
         repro(ReproRequest(run=copy.path))
@@ -296,7 +298,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_its_settings(co
 
     with pytest.raises(UsageError, match=r"settings\.weight_decay: 0\.01 in the checkpoint, now 0\.5"):
         train(TrainRequest(resume=copy.path, weight_decay=0.5))
-    with pytest.raises(UsageError, match=r"has not begun, `epochs='\+1'` cannot extend it"):
+    with pytest.raises(UsageError, match=r"has not started, `epochs='\+1'` cannot extend it"):
         train(TrainRequest(resume=copy.path, epochs="+1"))
 
 
@@ -339,7 +341,7 @@ def test_a_training_that_is_refused_at_its_first_update_leaves_no_folder(tmp_pat
     tiny = Network("tiny", (3, 8, 8), body)
     request = TrainRequest(data=(values, np.arange(8) % 2), network=tiny, batch_size=1, epochs=1, diagnose=diagnosed, device="cpu")
 
-    with pytest.raises(UsageError, match="a batch norm gets one number a channel"):
+    with pytest.raises(UsageError, match="a batch norm gets one value per channel"):
         train(request)
 
     assert list(tmp_path.iterdir()) == []

@@ -92,7 +92,7 @@ def parsed_yaml(text: str, where: str, *, depth: int = MAX_YAML_DEPTH, remedy: s
     except RefusedFileError:
         raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # ValueError: dates and numbers that do not exist
-        raise RefusedFileError(f"{where}: is no YAML: {_why(error)}", remedy) from None
+        raise RefusedFileError(f"{where}: invalid YAML: {_why(error)}", remedy) from None
     _refuse_out_of_range(content, where, remedy)
     return content
 
@@ -106,10 +106,10 @@ def read_csv(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> tu
     try:
         lines = list(csv.reader(io.StringIO(read_text(path, limit=limit, remedy=remedy), newline=""), strict=True))
     except csv.Error as error:
-        raise RefusedFileError(f"{path}: is no table: {error}", remedy) from None
+        raise RefusedFileError(f"{path}: not a CSV table: {error}", remedy) from None
     header, *rows = lines or [[]]
     if len(set(header)) != len(header):
-        raise RefusedFileError(f"{path}: a column stands there twice: {', '.join(header)[:200]}", remedy)
+        raise RefusedFileError(f"{path}: duplicate column: {', '.join(header)[:200]}", remedy)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise RefusedFileError(f"{path}: row {number} has {len(row)} cells, the header has {len(header)}", remedy)
@@ -123,14 +123,14 @@ def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = Fal
     """
 
     def constant(word: str) -> float:
-        raise ValueError(f"{word} is no finite number")
+        raise ValueError(f"{word} is not a finite number")
 
     def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         named = dict(pairs)
         if len(named) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for place, name in enumerate(names) if name in names[:place])
-            raise ValueError(f"{twice} stands there twice")
+            raise ValueError(f"{twice} appears twice")
         return named
 
     try:
@@ -138,7 +138,7 @@ def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = Fal
     except RecursionError:
         raise RefusedFileError(f"{where}: more than {MAX_JSON_DEPTH} levels deep", remedy) from None
     except ValueError as error:
-        raise RefusedFileError(f"{where}: is no JSON: {_why(error)}", remedy) from None
+        raise RefusedFileError(f"{where}: invalid JSON: {_why(error)}", remedy) from None
     if _is_deeper(data, MAX_JSON_DEPTH):
         raise RefusedFileError(f"{where}: more than {MAX_JSON_DEPTH} levels deep", remedy)
     _refuse_out_of_range(data, where, remedy, any_text=any_text)
@@ -168,7 +168,7 @@ def _refuse_out_of_range(content: Any, where: str, remedy: str, *, any_text: boo
         if type(value) is int and abs(value) > LARGEST_WHOLE:
             raise RefusedFileError(f"{where}: {name} is out of range: a whole number of {_digits(value)} digits", remedy)
         if isinstance(value, str) and not any_text and NO_TEXT.search(value):
-            raise RefusedFileError(f"{where}: {name} is no valid text: {value!r}", remedy)
+            raise RefusedFileError(f"{where}: {name} is not valid text: {value!r}", remedy)
 
 
 def is_text(value: str) -> bool:
@@ -213,11 +213,11 @@ def check_events(where: str, text: str, depth: int) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         if documents > 1:
-            raise RefusedFileError(f"{line}: a second document begins", "Keep one.")
+            raise RefusedFileError(f"{line}: a second YAML document begins", "Keep one.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise RefusedFileError(f"{line}: anchors and aliases (& and *) are not read", "Write the value out.")
+            raise RefusedFileError(f"{line}: anchors and aliases (& and *) are not supported", "Write the value out.")
         if (tag := getattr(event, "tag", None)) is not None:
-            raise RefusedFileError(f"{line}: tags (!) are not read: {tag}", "Write plain numbers, words and lists.")
+            raise RefusedFileError(f"{line}: tags (!) are not supported: {tag}", "Write plain numbers, words and lists.")
         if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             names.pop()
             awaits_name.pop()
@@ -228,7 +228,7 @@ def check_events(where: str, text: str, depth: int) -> None:
                     if not isinstance(event, yaml.ScalarEvent) or name == "<<":
                         raise RefusedFileError(f"{line}: a name must be a word")
                     if name in names[-1]:
-                        raise RefusedFileError(f"{line}: {name} stands there twice", "Keep one.")
+                        raise RefusedFileError(f"{line}: {name} appears twice", "Keep one.")
                     names[-1].add(name)
                 awaits_name[-1] = not awaits_name[-1]
             if isinstance(event, yaml.CollectionStartEvent):

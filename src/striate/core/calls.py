@@ -65,6 +65,8 @@ def _misfit(
         return error
     if why.startswith("too many positional"):
         places = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
-        by_place = f"only {' and '.join(places)} can be given by place, all else by name" if places else "wants its arguments by name"
+        by_place = (
+            f"only {' and '.join(places)} can be positional, all other arguments must be named" if places else "takes named arguments only"
+        )
         return UsageError(f"{name}: {by_place}", remedy)
     return UsageError(f"{name}: {why.replace('a required', 'the')}", remedy)

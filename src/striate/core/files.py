@@ -22,7 +22,7 @@ def given_path(value: object, what: str) -> Path:
         UsageError: it is none.
     """
     if not isinstance(value, str | os.PathLike):
-        raise UsageError(f"{what}: wanted a path, got {'None' if value is None else f'a {type(value).__name__}'}")
+        raise UsageError(f"{what}: expected a path, got {'None' if value is None else f'a {type(value).__name__}'}")
     return Path(value)
 
 
@@ -51,7 +51,7 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
                     if not more:
                         return data
                     data += more
-            raise RefusedFileError(f"{path}: {status.st_size:,} bytes instead of at most {limit:,}", remedy)
+            raise RefusedFileError(f"{path}: {status.st_size:,} bytes, more than the limit of {limit:,}", remedy)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow_links:
             raise RefusedFileError(f"{path}: not a plain file", remedy) from None
@@ -123,7 +123,9 @@ def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         found = file.read()
     if found != data:
-        raise EnvironmentFault(f"{path}: the disk gives back other bytes than were written", "Check the disk, or choose another `output`.")
+        raise EnvironmentFault(
+            f"{path}: the bytes read back from the disk differ from those written", "Check the disk, or choose another `output`."
+        )
     return found
 
 

@@ -39,7 +39,7 @@ class Journal:
             size = status.st_size
             if not stat.S_ISREG(status.st_mode) or size > MAX_BYTES:
                 self.close()
-                why = f"{size:,} bytes instead of at most {MAX_BYTES:,}" if stat.S_ISREG(status.st_mode) else "not a plain file"
+                why = f"{size:,} bytes, more than the limit of {MAX_BYTES:,}" if stat.S_ISREG(status.st_mode) else "not a plain file"
                 raise RefusedFileError(f"{path}: {why}", "Move it away.")
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             held = os.read(self._descriptor, size)[:keep_bytes]

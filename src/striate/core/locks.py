@@ -96,7 +96,7 @@ class RunLock:
                 if words := _in_words(os.read(self._descriptor, 1000)):
                     return words
             time.sleep(0.01)
-        return "a process that has not said which"
+        return "a process that has not recorded its id"
 
 
 def refuse_held(folder: Path) -> None:
@@ -122,7 +122,7 @@ def _in_words(owner: bytes) -> str | None:
 
 def _taken(folder: Path, holder: str) -> EnvironmentFault:
     remedy = "Wait until it is done, stop it, or choose another `output`."
-    return EnvironmentFault(f"{folder}: another run is at work in this folder: {holder}", remedy)
+    return EnvironmentFault(f"{folder}: another run is using this folder: {holder}", remedy)
 
 
 def _locked(descriptor: int, path: Path) -> bool:

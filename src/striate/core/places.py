@@ -29,7 +29,7 @@ def check_file(path: Path | None, field: str, endings: Sequence[str], *, makes_f
     if path is None:
         return
     if path.suffix and path.suffix.lower() not in endings:
-        remedy = f"Name it {path.with_suffix(endings[0])}; no other format is written."
+        remedy = f"Name it {path.with_suffix(endings[0])}; no other format is supported."
         raise UsageError(f"`{field}` {path}: must end in {' or '.join(endings)}, got {path.suffix}", remedy)
     if path.is_dir():
         raise EnvironmentFault(f"`{field}` {path}: cannot write a file: this is a folder", "Give the name of a file in it.")
@@ -81,5 +81,7 @@ def near(path: Path | str, remedy: str = "") -> str:
 def no_such_file(path: Path | str, what: str = "file") -> DataError:
     """The error for a path that leads nowhere, such as a pattern that fits nothing."""
     is_pattern = any(sign in str(path) for sign in "*?[")
-    remedy = "No file fits the pattern: check it. In Python, give what glob.glob finds." if is_pattern else near(path, "Check the name.")
+    remedy = (
+        "No file matches the pattern: check it. In Python, pass the result of glob.glob." if is_pattern else near(path, "Check the name.")
+    )
     return DataError(f"{path}: no such {what}", remedy)

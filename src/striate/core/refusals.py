@@ -22,7 +22,7 @@ WANTED = {  # by pydantic's name of the error; the braces are filled from its co
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
     "finite_number": "a finite number",
-    "string_too_short": "text of at least {min_length} letters",
+    "string_too_short": "text of at least {min_length} characters",
     "too_short": "at least {min_length} long",
     "too_long": "at most {max_length} long",
     "none_required": "left out",

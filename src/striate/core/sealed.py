@@ -81,11 +81,11 @@ def sealed_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RefusedFileError(f"{path}: damaged: {error}") from None
     if version != FORMAT:
-        raise RefusedFileError(f"{path}: written in format {version!r}, and this Striate reads format {FORMAT}")
+        raise RefusedFileError(f"{path}: written in format {version!r}, but this version of Striate reads format {FORMAT}")
     found: Entries = {}
     for name, size in sizes.items():
         if not PLAIN_NAME.fullmatch(name):
-            raise RefusedFileError(f"{path}: damaged: {name!r} is not a file's name")
+            raise RefusedFileError(f"{path}: damaged: {name!r} is not a file name")
         data = _read(folder / name, limit=size)
         found[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         if found[name] != entries[name]:
@@ -145,14 +145,14 @@ class SealedSeries:
             damage = self._damage(name)
             if damage is None:
                 if damages:
-                    self.say(in_lines(["WARNING: a checkpoint is damaged:", *damages, f"going on from the one before it: {name}"]))
+                    self.say(in_lines(["WARNING: a checkpoint is damaged:", *damages, f"continuing from the previous one: {name}"]))
                 return self.directory / name
             damages.append(damage)
             if strict:
                 break
         if damages:
-            remedy = "Copy them back from where they are whole, or start a new run."
-            raise RefusedFileError(in_lines(["no checkpoint to go on from:", *damages]), remedy)
+            remedy = "Restore them from an intact copy, or start a new run."
+            raise RefusedFileError(in_lines(["no checkpoint to continue from:", *damages]), remedy)
         return None
 
     def _names(self) -> list[str]:

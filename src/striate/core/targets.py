@@ -1,4 +1,4 @@
-"""What a network answers when it is not one class a picture: a record that data, models and exports share."""
+"""What a network answers when it is not one class per picture: a record that data, models and exports share."""
 
 from __future__ import annotations
 

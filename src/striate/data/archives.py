@@ -41,7 +41,7 @@ def unpacked(path: Path, limit: int, remedy: str) -> bytes:
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: cannot be read: {error}", remedy) from None
     if len(data) > limit:
-        raise DataError(f"{path}: holds more than {limit:,} bytes, which is all that was published", remedy)
+        raise DataError(f"{path}: larger than the published file of {limit:,} bytes", remedy)
     return data
 
 
@@ -82,7 +82,7 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             claimed = _claimed(path, file)
-            need_memory(claimed, f"{path}: its arrays", "Use fewer pictures, or a folder of them, which may lie on the disk.")
+            need_memory(claimed, f"{path}: its arrays", "Use fewer pictures, or a folder of pictures, which need not fit in memory.")
             return _arrays(path, file)
     except StriateError:
         raise
@@ -100,22 +100,24 @@ def _arrays(path: Path, file: IO[bytes]) -> dict[str, np.ndarray]:
     with np.load(file, allow_pickle=False) as arrays:
         content = {key: arrays[key] for key in arrays.files}
     if others := [key for key, value in content.items() if not isinstance(value, np.ndarray)]:
-        raise DataError(f"{path}: cannot be read as .npz: {', '.join(others)} is no array", ARRAYS_REMEDY)
+        raise DataError(f"{path}: cannot be read as .npz: {', '.join(others)} is not an array", ARRAYS_REMEDY)
     return content
 
 
 def _claimed(path: Path, file: IO[bytes]) -> int:
     """How many bytes the members of the archive have, as its directory says; no member gives more than it says."""
     if not zipfile.is_zipfile(file):  # a single array, a pickle, text, or cut short
-        raise zipfile.BadZipFile("not a whole archive of named arrays")
+        raise zipfile.BadZipFile("not a complete archive of named arrays")
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
     file.seek(0)
     for entry in entries:
         if entry.compress_type not in PLAIN_METHODS:
-            raise zipfile.BadZipFile(f"{entry.filename} is packed by another method than NumPy's")
+            raise zipfile.BadZipFile(f"{entry.filename} uses another compression method than NumPy's")
         if entry.file_size > max(SMALL, MOST_GROWTH * entry.compress_size):
-            message = f"{entry.filename} unpacks from {entry.compress_size:,} bytes to {entry.file_size:,}, as no pictures do"
+            message = (
+                f"{entry.filename} unpacks from {entry.compress_size:,} bytes to {entry.file_size:,}, an implausible ratio for pictures"
+            )
             raise DataError(f"{path}: {message}", ARRAYS_REMEDY)
     return sum(entry.file_size for entry in entries)
 

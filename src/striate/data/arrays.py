@@ -28,7 +28,7 @@ def as_images(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: another shape, dtype or range; names the field.
     """
-    array = _as_array(values, name, "Bring all pictures to one size.")
+    array = _as_array(values, name, "Resize all pictures to one size.")
     if array.ndim == 3:
         if array.shape[1] > max(CHANNELS) and array.shape[2] in CHANNELS:
             message = f"{name} must be pictures (n, h, w) or (n, h, w, c), got shape {array.shape}, whose last axis looks like channels"
@@ -52,7 +52,7 @@ def doubts_in_words(name: str, classes: tuple[str, ...]) -> list[str]:
     """What to tell of the names of classes that are hardly meant as they are."""
     gaps = [one for one in classes if one in OF_GAPS]
     notes = (
-        [f"{name}: {', '.join(map(repr, gaps))} is read as a class of its own; leave those pictures out if they have no label"]
+        [f"{name}: {', '.join(map(repr, gaps))} is read as a separate class; leave those pictures out if they have no label"]
         if gaps
         else []
     )
@@ -63,9 +63,9 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     """Labels as an array (n,) of whole numbers or text; one-hot rows become numbers, bytes text, and whole floats whole numbers.
 
     Raises:
-        DataError: another shape or dtype, a picture without a label, or not one label a picture; names the field.
+        DataError: another shape or dtype, a picture without a label, or not one label per picture; names the field.
     """
-    array = plain(as_it_came(_as_array(values, name, "Give one whole number or one text a picture."), values))
+    array = plain(as_it_came(_as_array(values, name, "Give one whole number or one string per picture."), values))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and is_one_hot(array):
@@ -79,9 +79,11 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
     if array.ndim == 1 and array.dtype.kind == "f" and (array == np.rint(array)).all():
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iuUb":
-        raise DataError(f"{name} must be one whole number or one text a picture, got {array.dtype} {array.shape}", _labels_remedy(array))
+        raise DataError(
+            f"{name} must be one whole number or one string per picture, got {array.dtype} {array.shape}", _labels_remedy(array)
+        )
     if len(array) != count:
-        raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label a picture.")
+        raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures", "Give one label per picture.")
     return array
 
 
@@ -92,7 +94,7 @@ def _missing(array: np.ndarray) -> tuple[str, int] | None:
     elif array.dtype.kind == "O":
         found = ("None or NaN", sum(is_gap(item) for item in array))
     else:
-        found = ("an empty text", sum(not text.strip() for text in array.tolist()) if array.dtype.kind == "U" else 0)
+        found = ("an empty string", sum(not text.strip() for text in array.tolist()) if array.dtype.kind == "U" else 0)
     return found if found[1] else None
 
 
@@ -100,7 +102,7 @@ def _labels_remedy(array: np.ndarray) -> str:
     if array.dtype.kind == "f" and array.ndim == 1:
         return "To estimate numbers, train with `task='regression'` (ImageRegressor); for classes, give each a whole number or a name."
     if array.ndim == 2:
-        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels a picture, `task='multilabel'`."
+        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels per picture, `task='multilabel'`."
     if array.ndim > 2:
         return "Give the pictures first and the labels second: (X, y)."
     return "Give each picture a label of one kind: all whole numbers, or all text."
@@ -168,7 +170,7 @@ def open_arrays(
         parts[split] = partial(Part, values, paths, partial(fit_images, images[split]), digests=partial(picture_digests, images[split]))
     shapes = sorted({array.shape[1:] for array in images.values()})
     if len({shape[2] for shape in shapes}) != 1:
-        raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Bring them to one.")
+        raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Convert them to the same number.")
     height, width, channels = images[first].shape[1:]
     if channels > 4:
         read = f"{words[first][0]}: read as pictures of {height} x {width} with {channels} channels"
@@ -179,7 +181,7 @@ def open_arrays(
 def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
     """The splits that hold something, the training split always among them; and what to tell of the others."""
     empty = [split for split, (x, y) in splits.items() if split != "train" and np.shape(x)[:1] == (0,) == np.shape(y)[:1]]
-    notes = [f"{words[split][0]} holds no pictures: there is no {split} split" for split in empty]
+    notes = [f"{words[split][0]} holds no pictures: the data has no {split} split" for split in empty]
     return {split: arrays for split, arrays in splits.items() if split not in empty}, notes
 
 
@@ -206,7 +208,7 @@ def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...
         return (single,) if single else tuple(f"y{k}" if task == "regression" else str(k) for k in range(columns))
     given = tuple(str(name) for name in np.asarray(names).reshape(-1))
     if len(given) != columns or len(set(given)) != columns:
-        raise DataError(f"y_names must be {columns} different names, a column of the targets each, got {', '.join(given)}")
+        raise DataError(f"y_names must be {columns} different names, one per column of the targets, got {', '.join(given)}")
     return given
 
 
@@ -221,7 +223,7 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndar
     if unknown := [value for value in names if value not in classes]:
         more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
         remedy = f"Known: {', '.join(classes[:20])}."
-        raise DataError(f"{name} has class {', '.join(map(repr, unknown[:5]))}{more}, which the training labels have not", remedy)
+        raise DataError(f"{name} has class {', '.join(map(repr, unknown[:5]))}{more}, which the training labels do not have", remedy)
     return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
 
 

@@ -62,8 +62,8 @@ class Batches:
         self.augmentation = augmentation or Augmentation()
         height, width = images.images.shape[1:3]
         if self.augmentation.pad_mode == "reflect" and self.augmentation.crop_padding >= min(height, width):
-            message = f"crop_padding {self.augmentation.crop_padding} mirrors more than a picture of {height} x {width} has"
-            raise UsageError(message, "Choose less, or pad_mode='zero'.")
+            message = f"crop_padding {self.augmentation.crop_padding} reflects more pixels than a picture of {height} x {width} has"
+            raise UsageError(message, "Choose a smaller padding, or pad_mode='zero'.")
         self.set, self.batch_size, self.seed, self.shuffle, self.workers = images, batch_size, seed, shuffle, workers
         self.device = torch.device(device)
         is_number = images.labels.dtype.kind == "f"

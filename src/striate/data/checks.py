@@ -27,8 +27,8 @@ SHOWN = 3  # examples in one message
 SHARE = "share of the pictures"
 FEWEST = 3  # pictures of a class, from which on it is odd that all are the same
 RESCALE = (
-    "Scale the values to 0..255 before they become 8 bits, with the same two numbers for all pictures: (v - low) / (high - low) * 255. "
-    "So look 10 or 12 bits in files of 16, and floats in [0, 1] that were cast to uint8."
+    "Scale the values to 0..255 before converting them to 8 bits, with the same limits for all pictures: (v - low) / (high - low) * 255. "
+    "Typical causes are 10 or 12 bits in 16-bit files, and floats in [0, 1] cast to uint8."
 )
 
 
@@ -106,10 +106,10 @@ def _flat(images: ImageSet, flat: np.ndarray) -> list[DataFinding]:
         return []
     count, classes = int(flat.sum()), _classes_of(images, flat)
     of_classes = f", among them all of class {_some(classes)}" if classes and count < len(images) else ""
-    message = f"{_of(count, len(images))} {images.split} pictures show nothing: within each, colours differ by {FLAT} of 255 at most"
+    message = f"{_of(count, len(images))} {images.split} pictures are blank: within each, colours differ by at most {FLAT} of 255"
     grave = bool(classes) or count >= MANY * len(images)
     names = tuple(images.paths[place] for place in np.flatnonzero(flat).tolist())
-    remedy = "Look at them, and leave them out unless their colour alone tells the class."
+    remedy = "Check them, and remove them unless their colour alone identifies the class."
     severity: Severity = "warning" if grave else "note"
     return [_finding("flat_pictures", images, count / len(images), message + of_classes, remedy, names=names, severity=severity)]
 
@@ -124,7 +124,7 @@ def _faint(images: ImageSet, flat: np.ndarray, inside: tuple[slice, slice, slice
     if high - low >= DIM:
         return []
     values = f"are {low}" if low == high else f"lie from {low} to {high}"
-    nothing = f", and {_of(int(flat.sum()), len(flat))} of them show nothing" if flat.any() else ""
+    nothing = f", and {_of(int(flat.sum()), len(flat))} of them are blank" if flat.any() else ""
     severity: Severity = "warning" if high - low < FAINT or flat.all() else "note"
     message = f"all values of the {images.split} pictures {values}, of 255{nothing}"
     return [_finding("faint_pictures", images, high - low, message, RESCALE, unit="grey levels", severity=severity)]
@@ -166,8 +166,8 @@ def shared_finding(images: ImageSet, pairs: Sequence[tuple[str, str]]) -> list[D
     """What to say of `pairs`: pictures of `images`, and the training pictures that they are; nothing where there is none."""
     if not pairs:
         return []
-    message = f"{_of(len(pairs), len(images))} {images.split} pictures are training pictures too, pixel by pixel: {_equations(pairs)}"
-    remedy = f"Take them out of one of the two: what is learned by heart counts as right, so the {images.split} accuracy is too high."
+    message = f"{_of(len(pairs), len(images))} {images.split} pictures are also training pictures, pixel for pixel: {_equations(pairs)}"
+    remedy = f"Remove them from one of the two: memorized pictures count as correct, so the {images.split} accuracy is too high."
     names = tuple(name for name, _ in pairs)
     return [_finding("shared_pictures", images, len(pairs) / len(images), message, remedy, names=names)]
 
@@ -181,7 +181,7 @@ def _two_labels(sets: Sequence[ImageSet], groups: Sequence[Sequence[Place]]) -> 
     if not pairs:
         return []
     word = "masks" if isinstance(sets[0], MaskedSet) else "labels"
-    one = f"1 picture is there with two {word}" if len(pairs) == 1 else f"{len(pairs):,} pictures are there with two {word} each"
+    one = f"1 picture occurs with two {word}" if len(pairs) == 1 else f"{len(pairs):,} pictures occur with two {word} each"
     remedy = f"Only one of the {word} can be right: remove the copy with the wrong one."
     names = tuple(name for pair in pairs for name in pair)
     share = len(pairs) / len(sets[0])
@@ -211,8 +211,8 @@ def _equal(images: ImageSet, groups: Sequence[Sequence[Place]]) -> list[DataFind
 
 
 def _equal_finding(images: ImageSet, what: str, share: float) -> DataFinding:
-    remedy = "Look at them: they can teach no more than one of them does."
-    return _finding("equal_pictures", images, share, f"{what} are the same, pixel by pixel", remedy)
+    remedy = "Check them: together they teach no more than one of them."
+    return _finding("equal_pictures", images, share, f"{what} are the same, pixel for pixel", remedy)
 
 
 # ---- masks
@@ -226,7 +226,7 @@ def _masks(sets: Sequence[ImageSet]) -> list[DataFinding]:
         empty = np.flatnonzero((images.labels == IGNORED).all((1, 2)))
         if images.split == "train" and len(present) < 2:
             what = f"hold only class {present[0]!r}" if present else f"hold no class: every pixel is {IGNORED}"
-            remedy = f"Give each pixel the index of its class, 0 to {len(images.classes) - 1}; {IGNORED} is for pixels without one."
+            remedy = f"Give each pixel the index of its class, 0 to {len(images.classes) - 1}; {IGNORED} is for pixels without a class."
             found.append(_finding("masks_of_one_class", images, 1.0, f"the training masks {what}", remedy, severity="error"))
         elif not present:
             message = f"the {images.split} masks hold no class: every pixel is {IGNORED}, so there is nothing to measure"

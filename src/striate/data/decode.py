@@ -162,9 +162,9 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
         with _silence, _file(source, whole) as file, _identified(file) as image:
             width, height = image.size
             if min(width, height) < 1:
-                raise DataError(f"a picture of {width} x {height} pixels holds nothing", REMEDY)
+                raise DataError(f"a picture of {width} x {height} pixels is empty", REMEDY)
             if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                limits = f"more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} a side"
+                limits = f"more than {MAX_PIXELS:,} in total or {MAX_SIDE:,} per side"
                 raise DataError(f"{width} x {height} pixels is {limits}", "Scale the picture down.")
             yield image, file
     except DataError as error:
@@ -174,9 +174,9 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
     except FileNotFoundError:
         raise no_such_file(shown) from None
     except Image.DecompressionBombError:  # Pillow's own limit, in files that claim even more
-        raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in all", "Scale the picture down.") from None
+        raise DataError(f"{shown}: more than {MAX_PIXELS:,} pixels in total", "Scale the picture down.") from None
     except DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "a part is missing"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "the file is truncated"
         raise DataError(f"{shown}: cannot be read as a picture: {reason}", REMEDY) from None
 
 
@@ -187,7 +187,7 @@ def _identified(file: IO[bytes]) -> Image.Image:
     except UnidentifiedImageError:
         file.seek(0)
         if file.read(4).startswith(TIFF_STARTS):
-            raise DataError("a TIFF picture whose bits, colours or compression are not read", AS_PNG) from None
+            raise DataError("a TIFF picture whose bits, colours or compression are not supported", AS_PNG) from None
         raise DataError(f"not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
 
 
@@ -201,7 +201,7 @@ def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
     if not stat.S_ISREG(status.st_mode):
         problem = "not a regular file"
     elif status.st_size > MAX_BYTES:
-        problem = f"{status.st_size:,} bytes are more than a picture has"
+        problem = f"{status.st_size:,} bytes are too many for a picture"
     elif status.st_size == 0:
         problem = "the file is empty"
     if not problem and not whole:
@@ -216,7 +216,7 @@ def _room(image: Image.Image, shown: str) -> contextlib.AbstractContextManager[N
     """The memory in which the picture is decoded, of what all threads that decode share."""
     Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]  # documented, and missing in its types
     size = image.width * image.height * (CANVAS_BYTES if image.format in ("WEBP", "AVIF") else PIXEL_BYTES)
-    return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or end other programs.")
+    return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or close other programs.")
 
 
 class _Silence:

@@ -32,14 +32,14 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         answer = f"{error.code} {error.reason}"
-        raise EnvironmentFault(f"{url}: cannot be fetched: {answer}", f"Fetch it by hand and put it at {path}.") from None
+        raise EnvironmentFault(f"{url}: cannot be downloaded: {answer}", f"Download it manually and put it at {path}.") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise EnvironmentFault(f"{url}: cannot be fetched: {reason}", f"Fetch it by hand and put it at {path}.") from None
+        raise EnvironmentFault(f"{url}: cannot be downloaded: {reason}", f"Download it manually and put it at {path}.") from None
     if announced and len(data) < min(int(announced), MAX_BYTES):
         raise EnvironmentFault(f"{url}: the connection ended after {len(data):,} of {int(announced):,} bytes", "Try again.")
     if _md5(data) != md5:
-        raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Fetch it by hand and put it at {path}.")
+        raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Download it manually and put it at {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)

@@ -30,7 +30,7 @@ def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """
     height, width = pixels.shape[:2]
     if height < 1 or width < 1:
-        raise DataError(f"a picture of {width} x {height} pixels holds nothing", "Leave it out.")
+        raise DataError(f"a picture of {width} x {height} pixels is empty", "Leave it out.")
     pixels = with_channels(pixels, spec.channels)
     wanted = spec.height, spec.width
     if (height, width) == wanted:

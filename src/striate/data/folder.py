@@ -64,9 +64,9 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     unreadable_ones = {**ledger.unreadable, **bad}
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
     if to_train and (gone := _lost(listings["train"], headers, unreadable_ones)):
-        raise unreadable(unreadable_ones, f"; no picture is left of class {_names(gone)}")
+        raise unreadable(unreadable_ones, f"; no pictures are left of class {_names(gone)}")
     if not headers and unreadable_ones:
-        raise unreadable(unreadable_ones, "; no picture is left")
+        raise unreadable(unreadable_ones, "; no pictures are left")
     classes = _checked(root, listings, ledger) if to_train else _present(root, listings, ledger)
     notes += alike_in_words(str(root), classes)
     for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
@@ -129,11 +129,11 @@ def _present(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[
 def _refuse_nothing(root: Path, listing: Listing, ledger: Ledger) -> None:
     """Refuse a folder without pictures in folders of classes."""
     if not any(listing.pictures.values()):
-        loose = f" in class folders; {len(listing.loose):,} lie outside of one" if listing.loose else ""
+        loose = f" in class folders; {len(listing.loose):,} are outside any class folder" if listing.loose else ""
         raise no_pictures(str(root), ledger, f"Put them in {listing.path}/CLASS/", loose)
     if {name.lower() for name in listing.pictures} == {"images", "masks"}:
         remedy = "Train with `task='segment'`; or rename the folders, if these are classes."
-        raise DataError(f"{listing.path}: holds images/ and masks/, which are pictures with a class for each pixel", remedy)
+        raise DataError(f"{listing.path}: holds images/ and masks/: pictures with a class for each pixel", remedy)
 
 
 def _checked(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def notes_on_ground(transparent: Sequence[Path]) -> list[str]:
     grounds, _ = in_threads(ground_of_file, chosen)
     if "black" not in grounds.values():
         return []
-    return [f"{count_of(transparent)} with transparency: those on which all that is drawn is white are put on black, the others on white"]
+    return [f"{count_of(transparent)} with transparency: those drawn in white alone are placed on black, the others on white"]
 
 
 def _names(names: list[str]) -> str:
@@ -227,7 +227,7 @@ def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, s
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
     say_omissions(ledger.omissions(), say)
     if not (files := [path for path in files if path not in bad]):
-        raise unreadable(every, "; no picture is left")
+        raise unreadable(every, "; no pictures are left")
     return files
 
 

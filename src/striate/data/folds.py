@@ -23,11 +23,11 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
     Neither a val split that it has, nor its test split, is used.
 
     Raises:
-        UsageError: fewer than two folds, or labels that are not one class a picture.
+        UsageError: fewer than two folds, or labels that are not one class per picture.
         DataError: a class has fewer pictures than there are folds; names it.
     """
     if source.task != "classify":
-        raise UsageError(f"{source.name}: folds need one class a picture, got targets for {source.task}", "Use `seeds` instead.")
+        raise UsageError(f"{source.name}: folds need one class per picture, got targets for {source.task}", "Use `seeds` instead.")
     part = source.parts["train"]()
     places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed)
     decoded = functools.lru_cache(maxsize=1)(part.images)

@@ -100,5 +100,5 @@ def picture_format(path: Path) -> str | None:
 
 def not_decoded(path: Path, kind: str) -> DataError:
     """The error for a picture of a format that is not decoded here."""
-    remedy = "Convert them to JPEG or PNG with the program that shows them, or leave them out with `skip_unreadable=True`."
-    return DataError(f"{path}: {kind} pictures are not decoded here", remedy)
+    remedy = "Convert them to JPEG or PNG with a program that opens them, or leave them out with `skip_unreadable=True`."
+    return DataError(f"{path}: {kind} pictures are not supported", remedy)

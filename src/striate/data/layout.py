@@ -75,7 +75,7 @@ def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", in
         _refuse_splits_without_classes(root, subfolders, named, holding, inside)
     if not holding:
         if layout == "splits":
-            raise DataError(f"{root}: no folder is called train", f"Put the training pictures in {root / 'train'}/{inside}/.")
+            raise DataError(f"{root}: there is no folder train/", f"Put the training pictures in {root / 'train'}/{inside}/.")
         return _of_classes(root, subfolders, ledger, to_train=to_train) if inside == OF_CLASSES else Layers({"train": root}, [])
     splits: dict[str, Path] = {}
     for path, name in holding.items():
@@ -125,8 +125,8 @@ def _refuse_splits_without_classes(
     counts = ", ".join(f"{path.name}/ {num_pictures(path):,}" for path in flat)
     raise DataError(
         f"{root}: {some([f'{path.name}/' for path in flat])} look{'s' if len(flat) == 1 else ''} like a split, but "
-        f"the pictures in it lie in no class folder ({counts})",
-        f"Sort them into {flat[0]}/{inside}/, or move the folder away; if it is a class of its own, say so: `layout='classes'`.",
+        f"the pictures in it are not in class folders ({counts})",
+        f"Sort them into {flat[0]}/{inside}/, or move the folder away; if it is a class, say so with `layout='classes'`.",
     )
 
 
@@ -155,8 +155,8 @@ def _refuse_classes_in_parts(root: Path, subfolders: Sequence[Path]) -> None:
     outer, classes = (some([f"{name}/" for name in those]) for those in ([path.name for path in subfolders], inner[0]))
     one = subfolders[0].name
     raise DataError(
-        f"{root}: {outer} differ in a number alone and all hold {classes}, which look like the classes and would be read as one",
-        f"Put the classes outside: {root / inner[0][0] / one}/; or say that {one}/ is a class: `layout='classes'`.",
+        f"{root}: {outer} differ only in a number and all hold {classes}, which look like the classes but would be merged into one",
+        f"Make the classes the outer folders: {root / inner[0][0] / one}/; or say that {one}/ is a class with `layout='classes'`.",
     )
 
 
@@ -164,7 +164,7 @@ def _boxes(folder: Path, subfolders: Sequence[Path]) -> DataError:
     images = next(path for path in subfolders if path.name.lower() == "images")
     names = some([f"{path.name}/" for path in subfolders])
     return DataError(
-        f"{folder}: {names} look like pictures with boxes, for a detector; a classifier needs one class a picture",
+        f"{folder}: {names} look like pictures with bounding boxes, for a detector; a classifier needs one class per picture",
         f"Sort the pictures into a folder for each class; if {images}/ holds such folders, name it as the data.",
     )
 
@@ -181,7 +181,7 @@ def _unwrapped(folder: Path, notes: list[str]) -> Path:
     same = inner.name.lower() == folder.resolve().name.lower() or (bool(words) and words[-1] in OF_FOLDERS)
     if not same or len(subfolders_of(inner)) < 2:
         return folder
-    notes.append(f"{folder.name}/ holds nothing but {inner.name}/, which is read in its place")
+    notes.append(f"{folder.name}/ holds only {inner.name}/, which is read instead")
     return _unwrapped(inner, notes)
 
 
@@ -200,13 +200,13 @@ def refuse_splits_in_classes(splits: Mapping[str, Path]) -> None:
         ]
         if found:
             one = found[0]
-            outside = f"Put the splits outside: {folder / one.name / one.parent.name}/"
+            outside = f"Make the splits the outer folders: {folder / one.name / one.parent.name}/"
             if subfolders_of(one):  # of folds, each with splits of its own
                 outside = f"Name one of them as the data: {one.parent}"
             raise DataError(
-                f"{folder}: looks like splits in folders of classes ({some([f'{path.parent.name}/{path.name}/' for path in found])}), "
-                "which would be read as one",
-                f"{outside}; or say that all of it is to be read as one: `layout='classes'`.",
+                f"{folder}: looks like class folders that contain splits ({some([f'{path.parent.name}/{path.name}/' for path in found])}), "
+                "which would be merged into one",
+                f"{outside}; or read all of it as one data set with `layout='classes'`.",
             )
 
 
@@ -219,8 +219,8 @@ def _refuse_to_lose_labels(root: Path, train: Path, beside: Sequence[Path], *, s
     if doubted:
         words = some([f"{path.name}/ ({counts[path]:,} pictures)" for path in doubted])
         raise DataError(
-            f"{root}: {train.name}/ looks like a training split, which would leave out {words}; or else it is a class beside them",
-            "Say which: `layout='splits'`, or `layout='classes'`; or move what is not to be read out of the folder.",
+            f"{root}: {train.name}/ looks like a training split, which would ignore {words}; or it is a class like them",
+            "Say which: `layout='splits'`, or `layout='classes'`; or move what should not be read out of the folder.",
         )
 
 

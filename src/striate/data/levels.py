@@ -96,9 +96,9 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == SEPARATE and samples > 1:
         unsaid = photometric == RGB and samples > 3 and TiffImagePlugin.EXTRASAMPLES not in tags
         if photometric not in (RGB, CMYK) or unsaid or (raw and max(bits) != 8):
-            raise DataError(f"a TIFF of {samples} planes, with {max(bits)} bits, of a kind that is not read", AS_PNG)
+            raise DataError(f"a TIFF of {samples} planes, with {max(bits)} bits, which is not supported", AS_PNG)
     if raw and photometric == YCBCR and samples > 1 and tuple(tags.get(TiffImagePlugin.YCBCRSUBSAMPLING, (2, 2))) != (1, 1):
-        raise DataError("a TIFF of uncompressed YCbCr with fewer colour values than pixels is not read", AS_PNG)
+        raise DataError("a TIFF of uncompressed YCbCr with subsampled colours is not supported", AS_PNG)
     if tags.get(TiffImagePlugin.TILEWIDTH, 0) * tags.get(TiffImagePlugin.TILELENGTH, 0) > TILE_PIXELS:
         raise DataError(f"a TIFF with tiles of more than {TILE_PIXELS:,} pixels", AS_PNG)
     colours = tags.get(TiffImagePlugin.COLORMAP, ())

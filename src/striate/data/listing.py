@@ -93,7 +93,7 @@ def _look_into(folder: Path, ledger: Ledger, visits: Visits, owner: str, picture
         key = _key(folder)
         if (met := visits.folders.setdefault(key, Place(folder, owner))).owner != owner:
             raise DataError(
-                f"{folder} and {met.path} are one folder, so that its pictures would be of two classes: {owner}, {met.owner}",
+                f"{folder} and {met.path} are the same folder, so its pictures would belong to two classes: {owner}, {met.owner}",
                 "Remove the link from one of them.",
             )
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
@@ -158,7 +158,7 @@ def _sort_file(path: Path, ledger: Ledger, pictures: list[Path], *, plain: bool 
 
 def cannot_list(folder: Path, error: OSError) -> DataError:
     """The error for a folder that may not be entered."""
-    remedy = "Check its permissions, or leave it out with `skip_unreadable=True`, where other pictures of its class are left."
+    remedy = "Check its permissions, or leave it out with `skip_unreadable=True`, if other pictures of its class remain."
     return DataError(f"{folder}: cannot be listed: {error.strerror or error}", remedy)
 
 
@@ -198,7 +198,7 @@ def leave_out_top(folder: Path, ledger: Ledger, why: str) -> list[Path]:
             ledger.leave_out(OF_OURS, [path] if is_of_ours(path) else [])
         elif path.is_symlink() and not path.exists() and not is_picture_by_name(path.name):
             ledger.closed[path] = DataError(
-                f"{path}: a link that leads nowhere", "Mend or remove the link, or leave it out with `skip_unreadable=True`."
+                f"{path}: a broken link", "Fix or remove the link, or leave it out with `skip_unreadable=True`."
             )
         elif is_picture_by_name(path.name) or picture_format(path) is not None:
             loose.append(path)

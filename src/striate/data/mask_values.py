@@ -46,14 +46,14 @@ def _of_16_bits(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 def _no_indices(what: str, mode: str, remedy: str = "") -> DataError:
-    remedy = remedy or "Save one class index a pixel: a PNG file with a palette, or grey with 8 bits."
+    remedy = remedy or "Save one class index per pixel: a PNG file with a palette, or 8-bit grey."
     return DataError(f"a mask must hold class indices, got a picture with {what} (mode {mode})", remedy)
 
 
 def _by_colour(pixels: np.ndarray) -> str:
     colours = np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)
     if len(colours) > FEW:
-        return "Save one class index a pixel: a PNG file with a palette, or grey with 8 bits."
+        return "Save one class index per pixel: a PNG file with a palette, or 8-bit grey."
     line = "mask = (rgb[:, :, None] == colours).all(-1).argmax(-1).astype('uint8')"
     return f"Write the index of each pixel's colour, with one list for all masks, colours = {colours.tolist()}: {line}"
 
@@ -93,12 +93,14 @@ def refuse_colours(values: np.ndarray, name: str) -> None:
     indices = values[values != IGNORED]
     if not len(indices) or (2 * len(indices) > indices.max() and indices.max() < MOST_WITHOUT_NAMES):
         return
-    named = f"or, if these are indices, name all {indices.max() + 1} classes in classes.txt, one a line"
+    named = f"or, if these are indices, name all {indices.max() + 1} classes in classes.txt, one per line"
     if len(values) <= FEW:
         message = f"{name}: the masks hold {_in_words(values.tolist())}, which look like greys of {len(values)} classes, not like indices"
         line = f"mask = np.searchsorted({values.tolist()}, mask).astype('uint8')"
         raise DataError(message, f"Write 0 to {len(values) - 1} instead, {named}: {line}")
-    message = f"{name}: the masks hold {len(values)} different values up to {values[-1]}: edges that were smoothed, or saved as JPEG"
+    message = (
+        f"{name}: the masks hold {len(values)} different values up to {values[-1]}: their edges were smoothed, or they were saved as JPEG"
+    )
     raise DataError(message, f"Scale masks by the nearest neighbour and save them as PNG, {named}. Of two classes: {THRESHOLD}")
 
 

@@ -197,7 +197,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
     pairs = {split: [pair for pair in found if pair.picture in headers] for split, found in pairs.items()}
     if not pairs[first]:
-        raise unreadable(every, "; no picture is left")
+        raise unreadable(every, "; no pictures are left")
     _check_masks(pairs, headers)
 
     classes = _class_names(root)
@@ -208,7 +208,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
         notes.append(f"masks of 0 and 255 alone: black is read as class {classes[0]!r}, white as class {classes[1]!r}")
     named, classes = bool(classes), classes or _numbers(told)
     if to_train:
-        remedy = "Write one class name a line, the background's too; without a classes.txt, draw masks with at least the indices 0 and 1."
+        remedy = "Write one class name per line, the background's too; without a classes.txt, draw masks with at least the indices 0 and 1."
         classes = checked_classes(str(root / CLASSES if named else told[0].mask.parent), classes, remedy)
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
@@ -284,13 +284,13 @@ def _class_names(root: Path) -> tuple[str, ...]:
     try:
         names = [line.strip() for line in read_text(path).rstrip().split("\n")]
     except RefusedFileError as error:
-        raise DataError(error.message, "Write one class name a line, in UTF-8.") from None
+        raise DataError(error.message, "Write one class name per line, in UTF-8.") from None
     for number, name in enumerate(names, 1):
         if not name or name in names[: number - 1]:
-            problem = f"{name!r} stands there twice" if name else "no name"
-            raise DataError(f"{path}, line {number}: {problem}", "Write the name of each class once, one a line: index 0 first.")
+            problem = f"{name!r} appears twice" if name else "no name"
+            raise DataError(f"{path}, line {number}: {problem}", "Write the name of each class once, one per line: index 0 first.")
     if len(names) > IGNORED:
-        raise DataError(f"{path}: {len(names)} classes; a mask can tell {IGNORED}", "255 is kept for pixels without a class.")
+        raise DataError(f"{path}: {len(names)} classes; a mask can hold at most {IGNORED}", "255 is reserved for pixels without a class.")
     return tuple(names)
 
 
@@ -331,8 +331,8 @@ def checked_mask(path: Path, num_classes: int) -> np.ndarray:
     wrong = np.argwhere((mask >= num_classes) & (mask != IGNORED))
     if len(wrong):
         row, column = wrong[0]
-        message = f"{path}: {len(wrong):,} pixels hold the index of no class, such as {mask[row, column]} at row {row}, column {column}"
-        raise DataError(f"{message}; there are {num_classes} classes", remedy_for(np.unique(mask), num_classes))
+        message = f"{path}: {len(wrong):,} pixels hold an index without a class, such as {mask[row, column]} at row {row}, column {column}"
+        raise DataError(f"{message}; the data has {num_classes} classes", remedy_for(np.unique(mask), num_classes))
     return mask
 
 
@@ -360,7 +360,7 @@ class MaskBatches(Batches):
         moves = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
         if augmentation != moves:
             others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
-            raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"There are {', '.join(MOVES)}.")
+            raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"Known: {', '.join(MOVES)}.")
         layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
         super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
 

@@ -89,7 +89,7 @@ def _array(data: memoryview, order: ByteOrder, names: Collection[str]) -> tuple[
     if name not in names or flags & 0xFF not in NUMERIC:
         return None
     if flags & COMPLEX or len(parts) != 4 or parts[3].kind not in NUMBERS:
-        raise ValueError(f"{name} holds something else than plain numbers")
+        raise ValueError(f"{name} holds something other than plain numbers")
     shape = np.frombuffer(parts[1].data, order + "i4").tolist()
     values = np.frombuffer(parts[3].data, order + NUMBERS[parts[3].kind])
     if len(shape) > MOST_AXES or min(shape, default=-1) < 0 or math.prod(shape) != len(values):

@@ -16,17 +16,17 @@ KEPT = 20  # names in a report
 
 # Why something is left out; each stands after how many files or folders there are.
 UNREADABLE = "unreadable and left out"
-CLOSED = "that cannot be entered, left out"
+CLOSED = "that cannot be opened, left out"
 NO_PICTURE = "ignored, no pictures"
 NO_CLASS = "ignored, in no class folder"
-NO_SPLIT = "ignored, in a folder that is no split"
+NO_SPLIT = "ignored, in a folder that is not a split"
 NO_PAIR = "in masks/ without a picture, ignored"
 NO_LABELS = "ignored, in neither images/ nor masks/"
-OF_SYSTEMS = "left out, hidden or in folders that systems keep, such as thumbnails and trash"
+OF_SYSTEMS = "left out, hidden or in system folders such as thumbnails and trash"
 OF_OURS = "left out, written by Striate"
-LOOP = "not followed, to a folder that holds the link"
-TWICE = "not followed, to what was read already"
-NOWHERE = "ignored, leading nowhere"
+LOOP = "not followed, to a parent folder"
+TWICE = "not followed, to files that were read already"
+NOWHERE = "ignored, broken"
 NOUNS = {
     **dict.fromkeys((CLOSED, OF_OURS), "folder"),
     **dict.fromkeys((NO_CLASS, NO_SPLIT, NO_LABELS, OF_SYSTEMS), "picture"),
@@ -113,7 +113,7 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
         reasons.setdefault(reason, []).append(path)
     words = next(iter(reasons)) if len(reasons) == 1 else "; ".join(f"{paths[0].name}: {reason}" for reason, paths in _first(reasons))
     remedy = "Remove or repair them, or leave them out with `skip_unreadable=True`."
-    if foreign := [error.remedy for error in bad.values() if "are not decoded here" in error.message]:
+    if foreign := [error.remedy for error in bad.values() if "pictures are not supported" in error.message]:
         remedy = foreign[0]
     if any("channels, the model takes" in reason for reason in reasons):
         remedy = "Give pictures of the kind that the model was trained on, grey or coloured."

@@ -60,7 +60,7 @@ def put(images: np.ndarray, place: int, pixels: np.ndarray, path: Path) -> None:
     """
     if pixels.shape != images.shape[1:]:
         message = f"{path}: has changed since its header was read: {pixels.shape} instead of {images.shape[1:]}"
-        raise DataError(message, "Start again, and leave the pictures as they are meanwhile.")
+        raise DataError(message, "Start again, and do not change the pictures meanwhile.")
     images[place] = pixels
 
 

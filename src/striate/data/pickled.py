@@ -61,7 +61,7 @@ def arrays_of_pickle(data: bytes) -> dict[str, Any]:
         RefusedFileError: the pickle does anything but build such a dict.
     """
     if len(data) > MAX_BYTES:
-        raise RefusedFileError(f"{len(data):,} bytes are more than a batch has")
+        raise RefusedFileError(f"{len(data):,} bytes are too many for a batch")
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     try:
@@ -162,7 +162,7 @@ def _call(function: object, arguments: object) -> Any:
             return _Array()
         if function is DTYPE and arguments[0] in (b"u1", "u1"):
             return UINT8
-    raise RefusedFileError("the pickle calls something else than NumPy's array of uint8")
+    raise RefusedFileError("the pickle calls something other than NumPy's array of uint8")
 
 
 def _key(value: object) -> str | bytes:
@@ -191,4 +191,4 @@ def _plain(value: object) -> Any:
         return value
     if isinstance(value, list) and all(isinstance(item, str | bytes | int) for item in value):
         return [item.decode("latin-1") if isinstance(item, bytes) else item for item in value]
-    raise RefusedFileError("the batch holds something else than arrays, text and lists of numbers and text")
+    raise RefusedFileError("the batch holds something other than arrays, text and lists of numbers and text")

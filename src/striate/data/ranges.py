@@ -56,7 +56,7 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
 def scaling(low: float, high: float) -> str:
     """What to do with values from `low` to `high`: a line that brings them to [0, 1], the same for every split."""
     line, why = _line(low, high)
-    return f"Scale all splits by one line, {why}: X = {line}"
+    return f"Scale all splits in the same way, {why}: X = {line}"
 
 
 def _line(low: float, high: float) -> tuple[str, str]:
@@ -77,11 +77,11 @@ def _line(low: float, high: float) -> tuple[str, str]:
 def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
     """What to do with an array that has not the shape of pictures."""
     if len(shape) == 1 and of_objects:
-        return "Bring all pictures to one size, and join them: numpy.stack(X)."
+        return "Resize all pictures to one size, and stack them: numpy.stack(X)."
     if len(shape) == 1:
         return "Give the pictures first and the labels second: (X, y)."
     if len(shape) == 2:
-        return f"Give them their rows and columns back: {_unflattened(shape[1])}"
+        return f"Restore their rows and columns: {_unflattened(shape[1])}"
     if len(shape) == 5:
         return "Give one array of single pictures: X.reshape(-1, *X.shape[2:]), with a label for each."
     return "Give at least one picture of at least one pixel."

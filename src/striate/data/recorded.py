@@ -333,7 +333,7 @@ def differences(found: Found, role: str, words: str) -> list[str]:
         parts.append(f"{len(changed):,} {'has' if len(changed) == 1 else 'have'} changed{_names(changed)}")
     if relabelled := found.relabelled[role]:
         subject = f"{len(relabelled):,} of {total:,} {words} {'has' if len(relabelled) == 1 else 'have'}"
-        parts.append(f"{subject} another class now{_names(relabelled)}")
+        parts.append(f"{subject} a different class now{_names(relabelled)}")
     return parts
 
 

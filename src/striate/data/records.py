@@ -182,7 +182,7 @@ def alike_in_words(name: str, classes: Sequence[str]) -> list[str]:
     for one in classes:
         alike.setdefault("".join(unicodedata.normalize("NFKC", one).casefold().split()), []).append(one)
     groups = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
-    return [f"{name}: classes of nearly one name, each read as a class of its own: {some(groups)}"] if groups else []
+    return [f"{name}: class names that are nearly the same, each read as a separate class: {some(groups)}"] if groups else []
 
 
 def num_batches(count: int, size: int) -> int:

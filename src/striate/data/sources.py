@@ -97,7 +97,7 @@ def _opened(
 
 def _refuse_task(data: object, task: Task | None) -> None:
     if task not in (None, "classify"):
-        raise UsageError(f"{data}: has one class a picture, which `task={task!r}` cannot use", "Give an .npz file, or arrays (X, y).")
+        raise UsageError(f"{data}: has one class per picture, which `task={task!r}` cannot use", "Give an .npz file, or arrays (X, y).")
 
 
 def _kind(path: Path) -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""Targets that are not one class a picture: numbers, and sets of labels."""
+"""Targets that are not one class per picture: numbers, and sets of labels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def task_in_words(task: Task, values: Any, name: str) -> list[str]:
     if array.dtype.kind == "f" and not is_one_hot(array.reshape(len(array), -1)):
         return [f"{name}: whole numbers as floats, {number} different ones, are read as classes; to estimate them, `task='regression'`"]
     if array.dtype.kind == "i" and number > 2 and array.min() == -1 and array.max() > 0:
-        return [f"{name}: -1 is read as a class of its own; leave those pictures out if it means that they have no label"]
+        return [f"{name}: -1 is read as a separate class; leave those pictures out if it means that they have no label"]
     return []
 
 
@@ -103,7 +103,7 @@ def as_numbers(values: Any, count: int, name: str) -> np.ndarray:
     """(n, k) float64: the targets of a regression, from (n,) or (n, k).
 
     Raises:
-        DataError: another shape or dtype, not finite, or not one row a picture; names the field.
+        DataError: another shape or dtype, not finite, or not one row per picture; names the field.
     """
     array = _rows(values, count, name, "numbers")
     if not np.isfinite(array).all():
@@ -116,7 +116,7 @@ def as_label_sets(values: Any, count: int, name: str) -> np.ndarray:
     """(n, k) float64 of 0 and 1: which labels each picture has.
 
     Raises:
-        DataError: another shape, anything but 0 and 1, or not one row a picture; names the field.
+        DataError: another shape, anything but 0 and 1, or not one row per picture; names the field.
     """
     array = _rows(values, count, name, "0 and 1")
     if not np.isin(array, (0, 1)).all():
@@ -153,11 +153,11 @@ def _rows(values: Any, count: int, name: str, wanted: str) -> np.ndarray:
     try:
         array = plain(np.asarray(values))
     except ValueError:
-        raise DataError(f"{name} is not one array: its rows differ in length", "Give as many columns in each row.") from None
+        raise DataError(f"{name} is not one array: its rows differ in length", "Give all rows the same number of columns.") from None
     if array.dtype.kind not in "iufb" or array.ndim not in (1, 2) or 0 in array.shape:
-        remedy = "Give one row a picture."
+        remedy = "Give one row per picture."
         raise DataError(f"{name} must be {wanted} of shape (n,) or (n, k), got {array.dtype} {array.shape}", remedy)
     if len(array) != count:
-        raise DataError(f"{name} has {len(array):,} rows for {count:,} pictures", "Give one row a picture.")
+        raise DataError(f"{name} has {len(array):,} rows for {count:,} pictures", "Give one row per picture.")
     rows: np.ndarray = array.reshape(count, -1).astype(np.float64)
     return rows

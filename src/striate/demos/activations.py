@@ -33,12 +33,12 @@ def show(setting: Setting) -> Shown:
                 rows=tuple(figures(name, *curves[name]) for name in NAMES),
             ),
             Table(
-                title="A sigmoid at z = -6 that should answer 1: how strongly it is corrected",
+                title="Gradient of a sigmoid at z = -6 whose target is 1",
                 heading=("loss", "gradient at z"),
                 rows=tuple(saturated().items()),
             ),
         ),
-        notes=("With squared error a saturated sigmoid hardly learns; with cross-entropy its gradient is answer - target.",),
+        notes=("With squared error a saturated sigmoid hardly learns; with cross-entropy its gradient is output - target.",),
         pictures={"activations.png": lambda: draw(curves)},
     )
 

@@ -49,7 +49,9 @@ def show(setting: Setting) -> Shown:
                 rows=tuple(rows),
             ),
         ),
-        notes=("More vigilance, more categories. No kind was told: 'of one kind' is the share that is of its category's commonest.",),
+        notes=(
+            "Higher vigilance gives more categories. Species are not used: 'of one kind' is the share in the majority of their category.",
+        ),
         pictures={"art.png": lambda: draw(petals, iris.target)},
     )
 

@@ -39,7 +39,7 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(
             Table(
-                title="Mean squared error of a pixel, digits not seen, by how many numbers a digit becomes",
+                title="Mean squared error per pixel on held-out digits, by the size of the code",
                 heading=("numbers", "PCA", "linear", "dense", "convolutional"),
                 rows=tuple(rows),
             ),
@@ -50,8 +50,8 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=(
-            "A linear autoencoder comes to the principal components (PCA), the best that is linear; layers between go beyond.",
-            "One that is taught with lost pixels learns what digits look like, and fills them in.",
+            "A linear autoencoder converges to the principal components (PCA), the best linear code; hidden layers do better.",
+            "A denoising autoencoder, trained with missing pixels, learns what digits look like and fills them in.",
         ),
         pictures={"autoencoder.png": lambda: draw(rebuilt)},
     )
@@ -85,7 +85,7 @@ def draw(rows: dict[str, np.ndarray]) -> bytes:
 
         figure = Figure(figsize=(9.5, 4.8), dpi=DEMO_DPI, layout="constrained")
         axes = figure.subplots()
-        bare(axes, title="digits that were not seen, and what becomes of them")
+        bare(axes, title="held-out digits and their reconstructions")
         sheet = tiles(1 - np.concatenate(list(rows.values())).reshape(-1, 8, 8), DRAWN, fill=0.8)
         axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_yticks([9 * row + 3.5 for row in range(len(rows))], list(rows), fontsize=9)

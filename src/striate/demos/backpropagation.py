@@ -41,13 +41,13 @@ def show(setting: Setting) -> Shown:  # nothing here is drawn by chance
                 heading=("weight", "before", "rate x Err x O", "by autograd", "after"),
                 rows=updates(step),
             ),
-            Table(title="The same sample again and again", heading=("updates", "output", "wanted", "loss"), rows=repeated()),
+            Table(title="Repeated updates on the same sample", heading=("updates", "output", "wanted", "loss"), rows=repeated()),
         ),
         notes=(
-            f"The sample is {', '.join(f'{x:g}' for x in SAMPLE)}, and {TARGET:g} is wanted.",
-            "Errors of hidden units use the weights from before the update.",
-            "Autograd is torch's: it knows the loss (T - O)^2 / 2 alone, and nothing of the rule.",
-            "With a network of yours: MultilayerPerceptron(...).fit(X, y).explain_step(x, target).",
+            f"The sample is {', '.join(f'{x:g}' for x in SAMPLE)}, and the target is {TARGET:g}.",
+            "The errors of hidden units use the weights before the update.",
+            "Autograd is torch's: it is given only the loss (T - O)^2 / 2, not the rule.",
+            "For a network of your own: MultilayerPerceptron(...).fit(X, y).explain_step(x, target).",
         ),
         pictures={"backpropagation.png": lambda: draw(step)},
     )

@@ -44,14 +44,14 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(
             Table(
-                title=f"{EACH} samples a label, after {epochs} epochs on {len(pictures):,} digits",
+                title=f"{EACH} samples per label, after {epochs} epochs on {len(pictures):,} digits",
                 heading=("label", "named so by an independent judge", "spread / spread of real ones"),
                 rows=(*rows, ("all", *means)),
             ),
         ),
         notes=(
-            "The judge is a support vector machine that learned digits which the network has not seen.",
-            "A spread near 0 would be a collapse: the same picture each time.",
+            "The judge is a support vector machine trained on digits that the network has not seen.",
+            "A spread near 0 would be mode collapse: the same picture each time.",
         ),
         pictures={"cdcgan.png": lambda: draw([some[:DRAWN] for some in samples], gan.history_)},
     )
@@ -83,11 +83,11 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
 
         figure = Figure(figsize=(11.5, 5.6), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2)
-        bare(left, title="drawn for each label")
+        bare(left, title="samples for each label")
         left.imshow(tiles(1 - np.concatenate(samples) / 255, DRAWN, gap=3, fill=0.8), cmap="gray", vmin=0, vmax=1)
         left.set_yticks([(SIDE + 3) * row + SIDE / 2 for row in range(len(samples))], [str(label) for label in range(len(samples))])
         left.tick_params(length=0)
-        plain(right, title="the game: mean losses of each epoch", x="epoch", y="loss (nats)")
+        plain(right, title="mean losses of each epoch", x="epoch", y="loss (nats)")
         epochs = range(1, len(history) + 1)
         for colour, (key, name) in zip(COLOURS, LOSSES.items(), strict=False):
             right.plot(epochs, [row[key] for row in history], "o-", markersize=3, color=colour, label=name)

@@ -43,8 +43,8 @@ def show(setting: Setting) -> Shown:
         ),
         notes=(
             "What networks call convolution is correlation: the kernel is not flipped.",
-            "Going back, the kernel is turned by 180 degrees, not transposed.",
-            "A difference of 1e-15 or so is rounding: the two are the same.",
+            "In the backward pass the kernel is rotated by 180 degrees, not transposed.",
+            "A difference of about 1e-15 is rounding error: the two are equal.",
         ),
         pictures={
             "forward.gif": lambda: draw_forward(frames=2 if setting.short else 9),
@@ -82,7 +82,7 @@ def backward(seed: int) -> tuple[tuple[str | int | float, ...], ...]:
         by_hand = correlate(image, zeros_between)[:3, :3]
         rows.append(("kernel", stride, "delta as the kernel over the image", float(np.abs(by_hand - of_kernel).max())))
         turned = correlate(wide, kernel[::-1, ::-1])
-        rows.append(("image", stride, "kernel turned by 180 degrees over padded delta", float(np.abs(turned - of_image).max())))
+        rows.append(("image", stride, "kernel rotated by 180 degrees over padded delta", float(np.abs(turned - of_image).max())))
         transposed = correlate(wide, kernel.T)
         rows.append(("image", stride, "wrong: kernel transposed", float(np.abs(transposed - of_image).max())))
     return tuple(rows)
@@ -145,7 +145,7 @@ def draw_backward() -> bytes:
         (("image x", IMAGE, "*"), ("error at the output", delta, "="), ("kernel gradient", correlate(IMAGE, delta), "")),
         (
             ("error, padded by k - 1 = 2", wide, "*"),
-            ("kernel, turned by 180°", kernel[::-1, ::-1], "="),
+            ("kernel, rotated by 180°", kernel[::-1, ::-1], "="),
             ("input gradient", correlate(wide, kernel[::-1, ::-1]), ""),
         ),
     )

@@ -35,22 +35,22 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(
             Table(
-                title="Mean square of what each machine cannot rebuild",
+                title="Mean squared reconstruction error of each machine",
                 heading=("machine", "at first", "after 1 epoch", f"after {epochs}"),
                 rows=tuple(errors),
             ),
             Table(
-                title=f"P(label | digit), on {len(digits.test)} digits not seen",
+                title=f"P(label | digit), on {len(digits.test)} held-out digits",
                 heading=("network", "right"),
                 rows=named,
             ),
             Table(
-                title=f"P(digit | label): share of {EACH} samples that an independent judge names so",
+                title=f"P(digit | label): share of {EACH} samples that an independent judge gives this label",
                 heading=("label", "right"),
                 rows=(*((str(label), share) for label, share in zip(net.classes_, right, strict=True)), ("all", float(np.mean(right)))),
             ),
         ),
-        notes=("The judge is a support vector machine that learned digits which the network has not seen.",),
+        notes=("The judge is a support vector machine trained on digits that the network has not seen.",),
         pictures={"dbn.png": lambda: draw([some[:DRAWN] for some in samples])},
     )
 
@@ -62,7 +62,7 @@ def draw(samples: list[np.ndarray]) -> bytes:
 
         figure = Figure(figsize=(5.4, 5.6), dpi=DEMO_DPI, layout="constrained")
         axes = figure.subplots()
-        bare(axes, title="made up for each label")
+        bare(axes, title="samples for each label")
         axes.imshow(tiles(1 - np.concatenate(samples).reshape(-1, 8, 8), DRAWN, fill=0.8), cmap="gray", vmin=0, vmax=1)
         axes.set_yticks([9 * row + 3.5 for row in range(len(samples))], [str(label) for label in range(len(samples))])
         axes.tick_params(length=0)

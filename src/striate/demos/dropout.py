@@ -45,7 +45,7 @@ def show(setting: Setting) -> Shown:
                 rows=tuple(learned),
             ),
         ),
-        notes=("Training drops at random and enlarges what is left; evaluation is the whole network, the mean of all sub-networks.",),
+        notes=("Training drops units at random and scales up the rest; evaluation uses the whole network, the mean of all sub-networks.",),
         pictures={"dropout.png": lambda: draw(curves)},
     )
 
@@ -115,8 +115,8 @@ def draw(curves: dict[float, tuple[list[float], ...]]) -> bytes:
 
         figure = Figure(figsize=(10, 4.2), dpi=DEMO_DPI, layout="constrained")
         right, loss = figure.subplots(1, 2)
-        plain(right, title="digits not seen", x="epoch", y="share right")
-        plain(loss, title="loss: solid not seen, dashed learned", x="epoch", y="loss (nats)")
+        plain(right, title="held-out digits", x="epoch", y="accuracy")
+        plain(loss, title="loss: solid held-out, dashed training", x="epoch", y="loss (nats)")
         for colour, (rate, (_, unseen, learned_loss, unseen_loss)) in zip(COLOURS, curves.items(), strict=False):
             epochs = range(1, len(unseen) + 1)
             right.plot(epochs, unseen, color=colour, linewidth=1.6, label=f"{rate:g} dropped")

@@ -23,7 +23,7 @@ def show(setting: Setting) -> Shown:
     """Play on the ring at a good rate, and at ten times that without blur; diagnose both."""
     X, others = (ring(4000, setting.seed + place) for place in (0, 1))
     turns, seed = SHORT_TURNS if setting.short else TURNS, setting.seed
-    setting.say(f"{turns:,} turns, then {HASTY_TURNS} in haste")
+    setting.say(f"{turns:,} turns, then {HASTY_TURNS} at a high rate")
     nets = {
         "as it should be": GAN(max_iter=turns, random_state=seed).fit(X),
         "ten times the rate": GAN(max_iter=HASTY_TURNS, learning_rate=0.02, blur=0, averaging=0, random_state=seed).fit(X),
@@ -38,8 +38,8 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=(
-            "'told': how many the discriminator has right. Where it can only guess, at 0.5, the generator has learned the data.",
-            *(f"{name}: {' '.join(report.findings) or 'nothing is wrong.'}" for name, report in reports.items()),
+            "'told': share that the discriminator gets right. If it can only guess, at 0.5, the generator has learned the data.",
+            *(f"{name}: {' '.join(report.findings) or 'no problem found.'}" for name, report in reports.items()),
         ),
         pictures={"gan.png": lambda: draw(X, nets)},
     )
@@ -80,7 +80,7 @@ def draw(X: np.ndarray, nets: dict[str, GAN]) -> bytes:
                 [row["turn"] for row in net.history_], [row[f"{player}_loss"] for row in net.history_], color=COLOURS[place], label=player
             )
         losses.axhline(2 * np.log(2), color="#999999", linewidth=1, linestyle="--")
-        losses.axhline(np.log(2), color="#999999", linewidth=1, linestyle="--", label="where it can only guess")
+        losses.axhline(np.log(2), color="#999999", linewidth=1, linestyle="--", label="if it can only guess")
         losses.set_ylim(bottom=0)
         beside(losses)
         return png_bytes(figure)

@@ -50,8 +50,8 @@ def show(setting: Setting) -> Shown:
             capacity_table(setting),
         ),
         notes=(
-            "The energy never rises, so recall must end.",
-            "An overlap of 1 is the stored pattern, 0 is chance: above 0.138 patterns a unit, the limit in theory, memories are lost.",
+            "The energy never rises, so recall must converge.",
+            "An overlap of 1 is the stored pattern, 0 is chance. Beyond 0.138 per unit, the theoretical limit, memories are lost.",
         ),
         pictures={"hopfield.gif": lambda: draw(names, recalls, frames=2 if setting.short else 45)},
     )
@@ -98,7 +98,7 @@ def noise_table(model: Hopfield, patterns: np.ndarray, generator: np.random.Gene
         asked = np.repeat(patterns, trials, axis=0)
         probes = np.where(generator.random(asked.shape) < share, -asked, asked)
         rows.append((f"{100 * share:.0f} %", float((model.predict(probes) == asked).all(1).mean())))
-    return Table(title=f"Recalled without an error, of {trials} probes a digit", heading=("turned", "share"), rows=tuple(rows))
+    return Table(title=f"Recalled without error, of {trials} probes per digit", heading=("turned", "share"), rows=tuple(rows))
 
 
 def capacity_table(setting: Setting) -> Table:
@@ -109,11 +109,11 @@ def capacity_table(setting: Setting) -> Table:
     for load in (0.05, 0.1, 0.138, 0.17, 0.2, 0.25):
         patterns = generator.choice([-1, 1], (round(load * units), units))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".* patterns are more than .* units hold", category=UserWarning)
+            warnings.filterwarnings("ignore", message=".* patterns are more than .* units can store", category=UserWarning)
             model = Hopfield(random_state=setting.seed).fit(patterns)
         ends = model.predict(patterns[:40])
         rows.append((f"{load:g}", len(patterns), float((ends * patterns[:40]).mean())))
-    return Table(title=f"Random patterns in {units} units", heading=("patterns a unit", "patterns", "overlap"), rows=tuple(rows))
+    return Table(title=f"Random patterns in {units} units", heading=("patterns per unit", "patterns", "overlap"), rows=tuple(rows))
 
 
 def draw(names: list[str], recalls: list[Recall], *, frames: int) -> bytes:
@@ -136,13 +136,13 @@ def draw(names: list[str], recalls: list[Recall], *, frames: int) -> bytes:
             axes.spines[:].set(color=COLOURS[place], linewidth=2)
             images.append(axes.imshow(course.states[0].reshape(SIDE, SIDE), cmap="gray", vmin=-1, vmax=1))
             curves.append(energy.plot([], [], color=COLOURS[place], linewidth=1.6, label=name)[0])
-        plain(energy, title=" ", x="units asked", y="energy")
+        plain(energy, title=" ", x="units updated", y="energy")
         energy.set(xlim=(-2, longest + 2), ylim=(low - 1, high + 1))
         energy.legend(title="digit", fontsize=8, title_fontsize=8, ncols=len(names), frameon=False, loc="upper right")
 
         def frame(index: int) -> None:
             step = int(steps[index])
-            energy.set_title(f"energy after {step} units were asked", fontsize=10, loc="left")
+            energy.set_title(f"energy after {step} unit updates", fontsize=10, loc="left")
             for image, curve, course in zip(images, curves, recalls, strict=True):
                 now = min(step, len(course.states) - 1)
                 image.set_data(course.states[now].reshape(SIDE, SIDE))

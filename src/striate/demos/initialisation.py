@@ -34,9 +34,9 @@ def show(setting: Setting) -> Shown:
             symmetry(setting.seed),
         ),
         notes=(
-            "A deviation a little off 1 / sqrt(n) explodes or vanishes within 50 layers.",
-            "He's start keeps the signal through ReLU, Xavier's does not.",
-            "Units that start equal get equal gradients and stay equal: random weights break the symmetry.",
+            "With a standard deviation slightly off 1 / sqrt(n), the signal explodes or vanishes within 50 layers.",
+            "He initialization preserves the signal through ReLU, Xavier's does not.",
+            "Units that start equal get equal gradients and stay equal; random weights break this symmetry.",
         ),
         pictures={"initialisation.png": lambda: draw(linear, after)},
     )

@@ -28,7 +28,7 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(
             Table(
-                title="Share of streams in which a linear probe reads the bit off the state",
+                title="Share of streams in which a linear probe recovers the bit from the state",
                 heading=("bits after it", *read),
                 rows=_rows(read),
             ),
@@ -38,15 +38,15 @@ def show(setting: Setting) -> Shown:
                 rows=_rows(faded),
             ),
             Table(
-                title=f"Trained to tell the first bit after {lag} others, {count:,} streams three times over",
+                title=f"Trained to recall the first bit after {lag} others, on {count:,} streams for three epochs",
                 heading=("network", "right, of 500 streams"),
                 rows=trained(lag, count, setting.seed),
             ),
         ),
         notes=(
-            "0.5 is guessing. Elman's state goes through W at each step: what it knew fades, sooner the smaller W's spectral radius.",
-            "An LSTM's cell is kept while its forget gate is open, from the start with a first bias of 4.",
-            "Training can teach both to hold a bit: it makes W keep what it is asked for.",
+            "0.5 is guessing. Elman's state is multiplied by W at each step, so memory fades, faster the smaller W's spectral radius.",
+            "An LSTM keeps its cell while the forget gate is open, as it is from the start with an initial bias of 4.",
+            "Training teaches both to hold a bit: it makes W preserve what is asked for.",
         ),
         pictures={"memory.png": lambda: draw(read, faded)},
     )
@@ -101,10 +101,8 @@ def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
 
         figure = Figure(figsize=(11, 4.2), dpi=DEMO_DPI, layout="constrained")
         told, trace = figure.subplots(1, 2)
-        plain(told, title="what a linear probe reads off the state, before training", x="bits after it", y="share of streams told right")
-        plain(
-            trace, title="what is left of the bit in the state, before training", x="bits after it", y="change of the state / first change"
-        )
+        plain(told, title="accuracy of a linear probe on the state, before training", x="bits after it", y="share of streams correct")
+        plain(trace, title="trace of the bit in the state, before training", x="bits after it", y="change of the state / first change")
         for colour, name in zip(COLOURS, faded, strict=False):
             if name in read:
                 told.plot((0, *LAGS), read[name][[0, *LAGS]], "o-", markersize=4, color=colour, linewidth=1.6, label=name)

@@ -73,8 +73,8 @@ def show(setting: Setting) -> Shown:
             ridge(),
         ),
         notes=(
-            "On the ridge of the saddle the gradient along y is exactly 0: without noise no rule ever leaves it.",
-            "Rules that divide by the size of each gradient leave at once a place where momentum must first gather speed.",
+            "On the ridge of the saddle the gradient along y is exactly 0: without noise no optimizer ever leaves it.",
+            "Optimizers that divide by the size of each gradient escape at once where momentum must first build up speed.",
         ),
         pictures={"optimizers.gif": lambda: draw(paths, frames=2 if setting.short else 50)},
     )

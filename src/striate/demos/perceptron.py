@@ -46,7 +46,7 @@ def show(setting: Setting) -> Shown:
         ),
         notes=(
             f"No line separates XOR: after {XOR_EPOCHS} epochs it still makes mistakes.",
-            "In the picture each mistake turns the line, until none is left.",
+            "In the animation each mistake turns the line, until none is left.",
         ),
         pictures={"perceptron.gif": lambda: draw(points, labels, lines, frames=2 if setting.short else 60)},
     )

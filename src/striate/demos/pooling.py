@@ -45,7 +45,7 @@ def show(setting: Setting) -> Shown:
             ),
             shifts(),
         ),
-        notes=("Pooling has no parameters, keeps what stands out, and forgives small shifts.",),
+        notes=("Pooling has no parameters, keeps salient values, and tolerates small shifts.",),
         pictures={"pooling.png": draw},
     )
 

@@ -41,8 +41,8 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(Table(title=title, heading=heading, rows=tuple(rows)),),
         notes=(
-            "A digit has less free energy F than the same pixels mixed: it is the more probable.",
-            "Each hidden unit stands for a stroke, or for its absence.",
+            "A digit has lower free energy F than the same pixels shuffled: it is more probable.",
+            "Each hidden unit represents a stroke, or its absence.",
         ),
         pictures={"rbm.png": lambda: draw(rbm, fantasies, steps)},
     )
@@ -66,7 +66,7 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int
         bare(left, title="weights of the hidden units")
         weights = left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
         colour_bar(figure, weights, left, "weight", high=0.78)
-        bare(right, title="digits, and what their chains have become (expected pixels)")
+        bare(right, title="digits, and the samples of Gibbs chains started from them (expected pixels)")
         right.imshow(tiles(1 - seen.reshape(-1, 8, 8), CHAINS, fill=0.8), cmap="gray", vmin=0, vmax=1)
         names = [f"{count:,} draw{'' if count == 1 else 's'}" for count in steps]
         right.set_yticks([9 * row + 3.5 for row in range(len(steps))], names, fontsize=9)

@@ -62,7 +62,7 @@ def show(setting: Setting) -> Shown:
         ),
         notes=(
             "Two 3x3 see what a 5x5 sees with 28 % fewer weights, three what a 7x7 sees with 45 % fewer.",
-            "Deep stacks can see far, but look mostly at the middle.",
+            "Deep stacks can see far, but depend mostly on the middle.",
         ),
         pictures={"receptive-field.png": lambda: draw(seen)},
     )
@@ -114,7 +114,7 @@ def draw(seen: dict[str, np.ndarray]) -> bytes:
         from matplotlib.patches import Rectangle
 
         figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
-        told = "How strongly the middle output depends on each pixel (41 x 41), darker where more; the square is what it can see"
+        told = "How strongly the middle output depends on each pixel (41 x 41), darker where more; the square is its receptive field"
         figure.suptitle(told, x=0.01, ha="left")
         for axes, (name, gradient) in zip(figure.subplots(2, 4).flat, seen.items(), strict=True):
             size = stack(STACKS[name]).receptive_field

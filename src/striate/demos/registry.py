@@ -35,33 +35,33 @@ class Demo:
 
 
 WIDTH = 100  # columns of what is printed
-MAIN = Demo("train", "the main job: a network learns scanned digits and answers for ones it has not seen")
+MAIN = Demo("train", "the main task: a network learns scanned digits and is tested on held-out ones")
 
 # The module of a demo has its name, with _ for -, and a function `show(setting) -> Shown`.
 # fmt: off
 DEMOS = (
-    Demo("perceptron",      "its line moves with each mistake; the gates it learns, and XOR, which it cannot"),
-    Demo("xor",             "two hidden units bend the plane until one line parts XOR"),
+    Demo("perceptron",      "its line moves with each mistake; the gates it can learn, and XOR, which it cannot"),
+    Demo("xor",             "two hidden units bend the plane until one line separates XOR"),
     Demo("backpropagation", "one update of a small network by hand: outputs, errors, new weights, each number shown"),
-    Demo("hopfield",        "noisy digits fall into the stored ones while the energy goes down; how much the memory holds"),
+    Demo("hopfield",        "noisy digits converge to stored ones while the energy decreases; the capacity of the memory"),
     Demo("som",             "a net unfolds over a square; digits are laid out so that neighbours look alike"),
-    Demo("art",             "vigilance decides how many categories there are, and how large each may be"),
-    Demo("svm",             "the widest street between two classes, and what a kernel makes of it"),
-    Demo("convolution",     "forward and backward by hand, and ten kinds of kernels beside each other"),
-    Demo("pooling",         "forward and backward by hand; what a shift of the image does"),
-    Demo("activations",     "every activation with its slope, and what a saturated sigmoid does to learning"),
-    Demo("initialisation",  "what 50 layers do to a signal, and why equal weights stay equal"),
+    Demo("art",             "vigilance sets how many categories form, and how large each may be"),
+    Demo("svm",             "the widest margin between two classes, and the effect of a kernel"),
+    Demo("convolution",     "forward and backward by hand, and ten kinds of kernels side by side"),
+    Demo("pooling",         "forward and backward by hand; the effect of shifting the image"),
+    Demo("activations",     "every activation with its slope, and how a saturated sigmoid slows learning"),
+    Demo("initialisation",  "how 50 layers change a signal, and why equal weights stay equal"),
     Demo("optimizers",      "the paths of seven optimizers over a saddle, Beale's function and a narrow valley"),
-    Demo("dropout",         "what is dropped, the ensemble that it trains, and what it does with few samples"),
-    Demo("receptive-field", "what stacks of layers can see, and what they look at"),
-    Demo("rbm",             "a Boltzmann machine's strokes, and digits that it makes up"),
-    Demo("dbn",             "a deep belief network names digits, and makes up the digit of a label"),
+    Demo("dropout",         "the units that are dropped, the ensemble that this trains, and its effect with few samples"),
+    Demo("receptive-field", "the receptive field of stacks of layers, and the part of it that matters"),
+    Demo("rbm",             "the strokes that a Boltzmann machine learns, and digits that it generates"),
+    Demo("dbn",             "a deep belief network classifies digits, and generates the digit of a label"),
     Demo("memory",          "how long Elman's cells and LSTM remember a bit"),
-    Demo("text",            "an Elman network reads a small language: what follows what, which words are alike"),
-    Demo("autoencoder",     "digits squeezed through a few numbers, and noise taken off"),
-    Demo("vae",             "the manifold of digits that two numbers span"),
-    Demo("gan",             "an adversarial network learns clouds of points; too fast, it loses some"),
-    Demo("cdcgan",          "an adversarial network draws the digit of a label"),
+    Demo("text",            "an Elman network reads a small language: which word follows which, and which are alike"),
+    Demo("autoencoder",     "digits compressed to a few numbers, and noise removed"),
+    Demo("vae",             "the manifold of digits that two latent numbers span"),
+    Demo("gan",             "an adversarial network learns clusters of points; trained too fast, it loses some"),
+    Demo("cdcgan",          "an adversarial network generates the digit of a label"),
 )
 # fmt: on
 

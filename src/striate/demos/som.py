@@ -42,12 +42,12 @@ def show(setting: Setting) -> Shown:
                 rows=(("at first", *errors_of(before, train)), ("trained", *errors_of(som, train))),
             ),
             Table(
-                title="A digit is given the commonest label of its unit",
+                title="Digits classified by the majority label of their unit",
                 heading=("digits not seen", "right"),
                 rows=((len(test), float((names[som.predict(test)] == wanted).mean())),),
             ),
         ),
-        notes=("Topographic error: the share of samples whose two nearest units are no neighbours on the map.",),
+        notes=("Topographic error: the share of samples whose two nearest units are not neighbours on the map.",),
         pictures={
             "unfolding.gif": lambda: draw_unfolding(points, course, frames=2 if setting.short else ROUNDS),
             "digits.png": lambda: draw_digits(som, names),
@@ -110,9 +110,9 @@ def draw_digits(som: SelfOrganizingMap, names: np.ndarray) -> bytes:
 
         figure = Figure(figsize=(12.6, 4.6), dpi=DEMO_DPI, layout="constrained")
         pictures, labels, distances = figure.subplots(1, 3)
-        bare(pictures, title="what each unit stands for")
+        bare(pictures, title="prototype of each unit")
         pictures.imshow(1 - sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(labels, title="its commonest label: equal ones lie together")
+        bare(labels, title="its majority label: equal ones lie together")
         labels.imshow(names.reshape(som.rows, som.columns), cmap=ListedColormap([f"{colour}55" for colour in TEN]), vmin=-0.5, vmax=9.5)
         for place, name in enumerate(names):
             labels.text(place % som.columns, place // som.columns, str(name), ha="center", va="center", fontsize=10)

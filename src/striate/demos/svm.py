@@ -32,7 +32,7 @@ def show(setting: Setting) -> Shown:
     moons = make_moons(160, noise=0.12, random_state=setting.seed)
     circles = make_circles(160, noise=0.07, factor=0.45, random_state=setting.seed)
     panels = (
-        ("by hand: the street is 1.414 wide", FOUR, street),
+        ("by hand: the margin is 1.414 wide", FOUR, street),
         ("two moons, RBF kernel", moons, KernelSVM(gamma=1.5, C=10).fit(*moons)),
         ("two rings, RBF kernel", circles, KernelSVM(gamma=1.0, C=10).fit(*circles)),
     )
@@ -51,7 +51,7 @@ def show(setting: Setting) -> Shown:
             breast_cancer(),
             digits(),
         ),
-        notes=("Only the ringed points, the support vectors, hold the street; without the others it would be the same.",),
+        notes=("Only the ringed points, the support vectors, determine the margin; without the others it would be the same.",),
         pictures={"svm.png": lambda: draw(panels)},
     )
 
@@ -85,7 +85,7 @@ def digits() -> Table:
         model.fit(train, labels)
         rows.append((name, int(model.n_support_.sum()), float(model.score(test, wanted))))
     return Table(
-        title=f"Digits: {len(train):,} to learn, {len(test)} not seen", heading=("kernel", "support vectors", "right"), rows=tuple(rows)
+        title=f"Digits: {len(train):,} for training, {len(test)} held out", heading=("kernel", "support vectors", "right"), rows=tuple(rows)
     )
 
 
@@ -102,7 +102,7 @@ def draw(panels: tuple[tuple[str, tuple[np.ndarray, np.ndarray], KernelSVM], ...
         marks = [Line2D([], [], color=colour, marker=mark, linestyle="") for colour, mark in zip(COLOURS, "os", strict=False)]
         ring = Line2D([], [], color="#222222", marker="o", markerfacecolor="none", markersize=9, linestyle="")
         border, edge = (Line2D([], [], color="#222222", linestyle=style) for style in ("-", "--"))
-        names = ["class 0", "class 1", "support vector", "border: w x + b = 0", "edges of the street: w x + b = -1 and 1"]
+        names = ["class 0", "class 1", "support vector", "border: w x + b = 0", "edges of the margin: w x + b = -1 and 1"]
         figure.legend([*marks, ring, border, edge], names, loc="outside lower left", ncols=5, fontsize=9, frameon=False)
         return png_bytes(figure)
 

@@ -61,7 +61,7 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     answers = [[(item.class_name, item.top[0].sureness)] for item in model.classify(images)]
     names = [f"a {shown.classes[label]}" for label in shown.labels[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]]
     picture = folder / "report" / "answers.png"
-    write_atomically(picture, predictions_picture(images, answers, names, title="Digits the network has not seen, and its answers"))
+    write_atomically(picture, predictions_picture(images, answers, names, title="Held-out digits, and the network's predictions"))
     return DemoReport(train=trained, test=tested, picture=str(picture))
 
 
@@ -74,15 +74,15 @@ def summary(report: DemoReport) -> Lines:
         (
             "",
             f"{learned} in {report.train.seconds:.1f} s.",
-            f"Of {test.num_images} digits it has not seen it names {test.num_images - wrong} right: accuracy {test.accuracy:.4f}.",
+            f"Of {test.num_images} held-out digits it classifies {test.num_images - wrong} correctly: accuracy {test.accuracy:.4f}.",
             "",
-            f"its answers     {report.picture}",
-            f"its mistakes    {test.output}/mistakes.png",
-            f"its curves      {run}/report/curves.png",
+            f"predictions     {report.picture}",
+            f"mistakes        {test.output}/mistakes.png",
+            f"curves          {run}/report/curves.png",
             "",
-            "Go on with",
+            "Next steps",
             f"  striate show {report.train.network}              read the network as a table",
-            "  striate train FOLDER                  train on your own pictures, one subfolder a class",
+            "  striate train FOLDER                  train on your own pictures, one subfolder per class",
             f"  {command('striate', 'predict', Path(run))} FILES   use the model",
             "",
         )

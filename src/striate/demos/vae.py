@@ -34,14 +34,12 @@ def show(setting: Setting) -> Shown:
     return Shown(
         tables=(
             Table(
-                title=f"Digits, {len(digits.train):,} to learn in {epochs} epochs, {len(digits.test)} not seen; bounds of log p(x) in nats",
+                title=f"Digits, {len(digits.train):,} for {epochs} epochs, {len(digits.test)} held out; bounds of log p(x) in nats",
                 heading=("numbers in z", "bound, epoch 1", "bound, last epoch", "bound, not seen", "of it KL", "squared error a pixel"),
                 rows=tuple((int(n), *(float(x) for x in rest)) for n, *rest in rows),
             ),
         ),
-        notes=(
-            "The bound is what is rebuilt less KL, the nats that z tells of x. The map has as many digits as a standard normal puts there.",
-        ),
+        notes=("The bound is the reconstruction term minus KL, the nats that z carries about x. The map is spaced by normal quantiles.",),
         pictures={"vae.png": lambda: draw(models[2], digits)},
     )
 
@@ -55,9 +53,9 @@ def draw(model: VariationalAutoencoder, digits: Digits) -> bytes:
 
         figure = Figure(figsize=(12, 5.6), dpi=DEMO_DPI, layout="constrained")
         manifold, map_of_digits = figure.subplots(1, 2)
-        bare(manifold, title="what lies at each place of z, by the quantiles of a standard normal")
+        bare(manifold, title="decoded digits over z, spaced by the quantiles of a standard normal")
         manifold.imshow(tiles(1 - model.inverse_transform(places).reshape(-1, 8, 8), SIDE, gap=2, fill=1), cmap="gray", vmin=0, vmax=1)
-        plain(map_of_digits, title="where digits not seen lie: the mean of q(z | x)", x="z1", y="z2")
+        plain(map_of_digits, title="codes of held-out digits: the mean of q(z | x)", x="z1", y="z2")
         codes = model.transform(digits.test)
         for label in range(10):
             kind = look(label)

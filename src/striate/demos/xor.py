@@ -66,8 +66,8 @@ def show(setting: Setting) -> Shown:
             ),
         ),
         notes=(
-            f"After {len(course)} epochs the four points lie so in the hidden space that one line parts them.",
-            *([f"That was start {starts}: before it, descent ended where no small step helps (a local minimum)."] if starts > 1 else []),
+            f"After {len(course)} epochs one line separates the four points in the hidden space.",
+            *([f"That was start {starts}: before it, descent ended in a local minimum, where no small step helps."] if starts > 1 else []),
         ),
         pictures={"xor.gif": lambda: draw(course, frames=2 if setting.short else 50)},
     )
@@ -133,7 +133,7 @@ def draw(course: list[Weights], *, frames: int) -> bytes:
         figure = Figure(figsize=(10, 3.7), dpi=DEMO_DPI, layout="constrained")
         inputs, hidden, curve = figure.subplots(1, 3)
         inputs.set(xlabel="x1", ylabel="x2")
-        bare(inputs, title="inputs, and each place's answer")
+        bare(inputs, title="inputs, and the output at each point")
         answer = inputs.imshow(plane[..., 0], extent=(-0.25, 1.25, -0.25, 1.25), origin="lower", cmap=colours, vmin=0, vmax=1)
         bare(hidden, title="hidden space: the plane, bent")
         threads = [hidden.plot([], [], color="#c4c4c4", linewidth=0.7)[0] for _ in mesh]

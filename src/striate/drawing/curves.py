@@ -77,7 +77,7 @@ def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: st
     shown: list[tuple[str, tuple[str, ...]]] = [("loss", ("train_loss", "val_loss"))]
     shown += [("accuracy", ("val_accuracy",))] if np.isfinite(tables["val_accuracy"]).any() else []
     with drawing():
-        note = f"mean of {len(trainings)} trainings, band: one deviation"
+        note = f"mean of {len(trainings)} training runs, band: one standard deviation"
         figure, grid = panels(len(shown), 1, size=(7.2, 2.4 * len(shown) + 1.1), title=f"{title}\n{note}", sharex=True)
         for axes, (kind, names) in zip(grid[:, 0], shown, strict=True):
             for name in names:

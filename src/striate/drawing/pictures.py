@@ -45,7 +45,7 @@ def confusion_picture(
     counts = np.asarray(confusion)
     num_classes = len(classes)
     if counts.shape != (num_classes, num_classes):
-        raise ShapeError(f"confusion must have shape ({num_classes}, {num_classes}), a row and a column a class, got {counts.shape}")
+        raise ShapeError(f"confusion must have shape ({num_classes}, {num_classes}), a row and a column per class, got {counts.shape}")
     support = counts.sum(1, keepdims=True)
     shares = np.ma.masked_where(np.broadcast_to(support == 0, counts.shape), 100 * counts / np.maximum(support, 1))  # (K, K), %
     cell = min(max(5 / num_classes, 0.115), 0.8) if num_classes <= 100 else 11.5 / num_classes  # inches
@@ -100,7 +100,9 @@ def mistakes_picture(
         f"{short_name(said)}  {_percent(probability)}\nis {short_name(label)}"
         for said, label, probability in zip(predicted, true, probabilities, strict=True)
     ]
-    heading = f"Mistakes: {num_mistakes:,} of {num_images:,} images ({shown})\nEach with the answer, its probability, and what it is"
+    heading = (
+        f"Mistakes: {num_mistakes:,} of {num_images:,} images ({shown})\nEach with the prediction, its probability, and the true class"
+    )
     return montage(images, captions, title=heading, wrong=[True] * len(images))
 
 
@@ -274,7 +276,7 @@ def _check_lengths(images: np.ndarray, **parts: Sequence[Any] | np.ndarray) -> N
         raise ShapeError(f"images must be uint8 of shape (n, H, W, C), got {images.dtype} {images.shape}")
     for name, part in parts.items():
         if len(part) != len(images):
-            raise UsageError(f"{name} must have {len(images)} entries, one an image, got {len(part)}")
+            raise UsageError(f"{name} must have {len(images)} entries, one per image, got {len(part)}")
 
 
 def _percent(probability: float) -> str:

@@ -105,7 +105,7 @@ def average_of(settings: TrainSettings, model: nn.Module) -> WeightAverage | Non
         UsageError: they ask for both.
     """
     if settings.ema is not None and settings.swa_start is not None:
-        raise UsageError("ema and swa_start are both given, but one average is kept", "Leave out one of them.")
+        raise UsageError("ema and swa_start are both given, but only one average can be kept", "Leave out one of them.")
     if settings.ema is not None:
         return WeightAverage(model, settings.ema, use_buffers=True)
     return WeightAverage(model) if settings.swa_start is not None else None

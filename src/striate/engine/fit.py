@@ -302,7 +302,7 @@ class Training:
             if self._is_asked(stop) or self.tally.steps == steps_in_epoch:
                 break
         else:
-            raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were promised")
+            raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were announced")
 
     def _is_asked(self, stop: StopRequest) -> bool:
         """Whether the training is to stop; a signal to one process stops all."""

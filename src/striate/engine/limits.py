@@ -43,14 +43,14 @@ def cuts_in_words(asked: TrainSettings, taken: TrainSettings) -> dict[str, str]:
     """A line on each setting that was cut, by its name."""
     reasons = {
         "warmup_epochs": ("warm-up", "epoch", "at most half of the training"),
-        "batch_size": ("batch", "picture", "which are all there are"),
+        "batch_size": ("batch", "picture", "all that the data has"),
         "accumulate": ("accumulate", "part", "of one picture each"),
     }
     lines = {}
     for name, (what, unit, reason) in reasons.items():
         before, after = getattr(asked, name), getattr(taken, name)
         if before != after:
-            lines[name] = f"{what}: {after:.4g} {unit}{'s' if after != 1 else ''} of the {before:,.6g} asked for, {reason}"
+            lines[name] = f"{what}: {after:.4g} {unit}{'s' if after != 1 else ''} instead of the requested {before:,.6g}, {reason}"
     return lines
 
 
@@ -59,17 +59,17 @@ def idle_in_words(settings: TrainSettings, steps_per_epoch: int) -> Iterator[str
     size = size_of(settings, steps_per_epoch)
     length = f"a training of {size.epochs:,} epoch{'s' if size.epochs != 1 else ''}"
     if settings.patience is not None and settings.patience >= size.epochs - 1:
-        yield f"patience: {settings.patience:,} epochs without a gain cannot pass in {length}, which thus never stops early"
+        yield f"patience: {settings.patience:,} epochs without improvement cannot occur in {length}, so it never stops early"
     if settings.unfreeze_every is not None and not settings.freeze:
         yield "unfreeze_every: no part is frozen (`freeze`)"
     elif settings.unfreeze_every is not None and settings.unfreeze_every >= size.epochs:
-        yield f"unfreeze_every: no part is let go in {length}, but after {settings.unfreeze_every:,}"
+        yield f"unfreeze_every: no part is unfrozen in {length}, only after {settings.unfreeze_every:,}"
     if settings.lookahead is not None and settings.lookahead > size.num_steps:
-        yield f"lookahead: the slow weights move after {settings.lookahead:,} updates, and there are {size.num_steps:,}"
+        yield f"lookahead: the slow weights move after {settings.lookahead:,} updates, but the training has {size.num_steps:,}"
     if settings.swa_start is not None and settings.ema is None and _averaged_epochs(settings.swa_start, size) == 1:
-        yield f"swa_start: of {length}, only the end of the last is taken, which makes no average"
+        yield f"swa_start: in {length}, only the end of the last is included, so nothing is averaged"
     if idle := _idle_schedule(settings, size):
-        yield f"sched {settings.schedule}: {idle} in {length}, so that the learning rate stays at its peak"
+        yield f"sched {settings.schedule}: {idle} in {length}, so the learning rate stays at its peak"
 
 
 def _averaged_epochs(start: float, size: Size) -> int:
@@ -85,5 +85,5 @@ def _idle_schedule(settings: TrainSettings, size: Size) -> str | None:
     if settings.schedule == "multi_step" and all(place * total > total - 1 for place in settings.step_at):
         return f"step_at {', '.join(f'{place:g}' for place in settings.step_at) or '()'} is never reached"
     if settings.schedule == "plateau" and settings.plateau_epochs >= size.epochs - 1:
-        return f"plateau_epochs {settings.plateau_epochs} without a gain cannot pass"
+        return f"plateau_epochs {settings.plateau_epochs} without improvement cannot occur"
     return None

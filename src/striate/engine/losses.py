@@ -195,7 +195,9 @@ def loss_of(settings: TrainSettings, *, class_counts: Tensor | None = None) -> L
     weights = None
     if settings.class_weights == "balanced":
         if class_counts is None:
-            raise UsageError("class_weights 'balanced' needs classes to count, which this training has not", "Give the weights as numbers.")
+            raise UsageError(
+                "class_weights 'balanced' needs classes to count, which this training does not have", "Give the weights as numbers."
+            )
         weights = balanced_weights(class_counts)
     elif settings.class_weights is not None:
         weights = torch.tensor(settings.class_weights, dtype=torch.float64)
@@ -257,12 +259,12 @@ def _refuse_unused(settings: TrainSettings) -> None:
         ("class_weights", settings.class_weights, WITH_WEIGHTS),
     ):
         if value and settings.loss not in able:
-            raise UsageError(f"the {settings.loss} loss has no {field}, got {value}", f"Leave it out, or take one of {', '.join(able)}.")
+            raise UsageError(f"the {settings.loss} loss has no {field}, got {value}", f"Leave it out, or use one of {', '.join(able)}.")
 
 
 def _refuse_shares(labels: Tensor, name: str) -> None:
     if labels.is_floating_point():
-        raise UsageError(f"the {name} loss needs one class a picture, got shares of classes", "Train without mixing pictures.")
+        raise UsageError(f"the {name} loss needs one class per picture, got mixed labels", "Train without mixup and cutmix.")
 
 
 def _ignored(logits: Tensor) -> int:

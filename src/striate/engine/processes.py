@@ -119,7 +119,7 @@ class Group:
             if first.get(name) != other.get(name)
         ]
         if lines:
-            raise UsageError(in_lines(["the processes do not train the same:", *lines]), "Start each with the same command and data.")
+            raise UsageError(in_lines(["the processes were not started alike:", *lines]), "Start each with the same command and data.")
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -142,7 +142,7 @@ class Group:
         what = "has ended or does not answer" if silent else "was lost"
         first_line = str(error).strip().partition("\n")[0][:200]
         message = f"{names} {what}, within {self.timeout:g} s; process {self.rank} waited for it ({first_line})"
-        return EnvironmentFault(message, "Look for the first error above; then go on with: striate train --resume RUN.")
+        return EnvironmentFault(message, "Look for the first error above; then continue with: striate train --resume RUN.")
 
 
 @contextlib.contextmanager
@@ -177,7 +177,7 @@ def joined(device: str) -> Iterator[Group | None]:
         store = store_of_this_start(shared, rank, size, timeout)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout))
     except (RuntimeError, ValueError) as error:
-        message = f"process {rank} of {size} cannot meet the others at {address}:{port}: {str(error).partition(chr(10))[0]}"
+        message = f"process {rank} of {size} cannot connect to the others at {address}:{port}: {str(error).partition(chr(10))[0]}"
         raise EnvironmentFault(message, "Start them with torchrun, and choose a free port with --master-port.") from error
     try:
         yield Group(rank, size, PrefixStore("striate", store), timeout)
@@ -208,7 +208,7 @@ def store_of_this_start(shared: Store, rank: int, size: int, timeout: float) -> 
             if shared.check([f"striate/call/{other}"]):
                 shared.set(f"striate/name/{other}/{shared.get(f'striate/call/{other}').decode()}", name)
         if time.monotonic() > end:
-            raise RuntimeError(f"process {', '.join(map(str, others))} has not come within {timeout:g} s")
+            raise RuntimeError(f"process {', '.join(map(str, others))} did not join within {timeout:g} s")
         time.sleep(0.01)
     return PrefixStore(name, shared)
 
@@ -242,7 +242,7 @@ def _claim_device(device: str, local_rank: int) -> None:
     if ":" in device:
         raise UsageError(f"`device={device!r}`: each process takes a GPU of its own", "Use `device='cuda'`.")
     if local_rank >= torch.cuda.device_count():
-        message = f"process {local_rank} of this machine has no GPU of its own: there are {torch.cuda.device_count()}"
+        message = f"process {local_rank} of this machine has no GPU of its own: the machine has {torch.cuda.device_count()}"
         raise EnvironmentFault(message, "Use as many processes as GPUs (--nproc-per-node), or `device='cpu'`.")
     torch.cuda.set_device(local_rank)
 

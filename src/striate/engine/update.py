@@ -59,7 +59,7 @@ class Updater:
         self.rank = group.rank if group is not None else 0
         self.optimizer = optimizer_of(settings, model)
         if not self.optimizer.groups:
-            raise UsageError("the network has nothing to train: each of its parameters is frozen", "Freeze fewer parts.")
+            raise UsageError("the network has no trainable parameters: all are frozen", "Freeze fewer parts.")
         self.schedule = schedule_of(settings, num_steps, steps_per_epoch)
         self.stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
         self.penalties = penalties_of(settings, model)
@@ -76,7 +76,7 @@ class Updater:
         )
         if group is not None and settings.sync_norm and settings.accumulate > 1:
             message = (
-                "sync_norm: a batch norm needs the whole batch before the next layer can go on, but with accumulate the parts of a batch "
+                "sync_norm: a batch norm needs the whole batch before the next layer can run, but with accumulate the parts of a batch "
                 "are computed one after the other"
             )
             raise UsageError(message, "Leave out one of them; more processes need less memory each, too.")
@@ -104,7 +104,7 @@ class Updater:
                     raise
                 each = -(-len(batch.labels) // max(1, self.parts))
                 number = f"{each} picture{'s' if each > 1 else ''}"
-                message = f"step {step}: of {number} at a time a batch norm gets one number a channel, which has no spread"
+                message = f"step {step}: with {number} at a time, a batch norm gets one value per channel, which has no variance"
                 raise UsageError(message, "Choose a larger `batch_size`, fewer parts (`accumulate`), or larger pictures.") from None
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -144,7 +144,9 @@ class Updater:
             raise EnvironmentFault(message, "Train with smaller pictures (`image_size`) or a smaller network.")
         self.parts *= 2
         each = -(-size // self.parts)
-        self.notes.append(f"out of memory at step {step}: batches of {size} are now computed in {self.parts} parts of {each}, same update")
+        self.notes.append(
+            f"out of memory at step {step}: batches of {size} are now computed in {self.parts} parts of {each}, with the same update"
+        )
 
     def diverged(self, step: int, rate: float, batch: Batch | None, what: str = "the loss") -> TrainingDivergedError:
         """The error for NaN or Inf at `step`: names the part of the network and hands on the batch."""

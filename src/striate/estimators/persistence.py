@@ -90,7 +90,7 @@ def opened(file: TensorFile) -> Any:
         raise RefusedFileError(f"{path}: the content does not fit {header['estimator']}: {error}") from None
     for name, value in values.items():
         if name in dir(kind):
-            raise RefusedFileError(f"{path}: {name} is no fitted value of {header['estimator']}")
+            raise RefusedFileError(f"{path}: {name} is not a fitted attribute of {header['estimator']}")
         setattr(estimator, name, value)
     return estimator
 

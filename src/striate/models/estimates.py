@@ -1,4 +1,4 @@
-"""What a model answers that gives numbers, or several labels a picture."""
+"""What a model answers that gives numbers, or several labels per picture."""
 
 from __future__ import annotations
 

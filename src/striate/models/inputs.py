@@ -84,7 +84,7 @@ def as_stack(pictures: Any, spec: ImageSpec) -> np.ndarray:
     array = plain_array(pictures)
     shape = array.shape
     if array.dtype != np.uint8:
-        remedy = "Hand in the values from 0 to 255 as they were trained on, as uint8."
+        remedy = "Pass the values from 0 to 255 that the model was trained on, as uint8."
         raise ShapeError(f"pictures must be uint8 (n, h, w) or (n, h, w, c), got {array.dtype} {shape}", remedy)
     if array.ndim in (3, 4) and not isinstance(pictures, np.ndarray) and _channels_first(shape, spec):
         array = np.moveaxis(array, -3, -1)  # as torch holds pictures
@@ -109,7 +109,9 @@ def as_seen(images: Any, spec: ImageSpec) -> np.ndarray:
     array, wanted = plain_array(images), (spec.height, spec.width, spec.channels)
     if array.ndim != 4 or array.shape[1:] != wanted or array.dtype != np.uint8:
         came = f"{array.dtype} {array.shape}" if array.dtype.kind != "O" else _kind(images)
-        raise ShapeError(f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {came}", "model.read(pictures) gives such.")
+        raise ShapeError(
+            f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {came}", "model.read(pictures) returns such an array."
+        )
     return array
 
 
@@ -122,7 +124,7 @@ def finite_outputs(outputs: np.ndarray, names: Sequence[str] | None = None) -> n
     bad = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(1))
     if len(bad):
         which = f"picture {bad[0]}" if names is None or names[bad[0]].isdecimal() else names[bad[0]]
-        message = f"{which}: the network gives NaN or Inf, as its weights are too large for its numbers"
+        message = f"{which}: the network gives NaN or Inf, because its weights are too large"
         raise NumericError(message, "Train again with a smaller `learning_rate`.")
     return outputs
 
@@ -132,7 +134,7 @@ def _one(picture: Any, spec: ImageSpec, name: str) -> Path | np.ndarray:
     if isinstance(picture, str | PathLike) and not isinstance(picture, bytes):
         path = Path(picture)
         if path.is_dir():
-            remedy = "Give its files, or call striate.predict(model, folder), which says what it leaves out."
+            remedy = "Give its files, or call striate.predict(model, folder), which reports what it leaves out."
             raise UsageError(f"{path}: is a folder, not a picture file", remedy)
         return path
     if _is_pillow(picture):
@@ -175,7 +177,7 @@ def _pillow_pixels(picture: Any, name: str) -> np.ndarray:
     from striate.data.decode import decode_image
 
     if picture.mode in ("I", "F") or 0 in picture.size:
-        raise ShapeError(f"{name}: {picture.size[0]} x {picture.size[1]} of mode {picture.mode} is no picture of 8 bits", "Convert it.")
+        raise ShapeError(f"{name}: {picture.size[0]} x {picture.size[1]} of mode {picture.mode} is not an 8-bit picture", "Convert it.")
     shown = picture if picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else picture.convert("RGB")
     file = io.BytesIO()
     shown.save(file, "PNG", compress_level=0, exif=picture.getexif())

@@ -43,7 +43,7 @@ SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
 SMALL_GROUP = 16  # then its groups are larger, and each is computed on one thread; not of modules of users, which may keep state
 GROUP_BYTES = 2**31  # of activations that a group may have; where they are large, fewer images run together
 MARGIN_LOSSES = ("hinge", "squared_hinge")  # whose outputs are scores with margins between them
-OF_SCORES = "a hinge loss taught the network: shares of classes are the softmax of its scores, no probabilities before `striate calibrate`"
+OF_SCORES = "the network was trained with a hinge loss: the softmax of its scores gives no probabilities before `striate calibrate`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,14 +170,14 @@ class Model:
         names = tuple(map(str, range(num_classes) if classes is None else classes))
         if len(names) != num_classes or len(set(names)) != num_classes:
             raise UsageError(
-                f"classes must be {num_classes} distinct names, one a logit, got {len(names)} of which {len(set(names))} differ"
+                f"classes must be {num_classes} distinct names, one per logit, got {len(names)} of which {len(set(names))} differ"
             )
         try:
             means, deviations = (
                 (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values)) for values in (mean, std)
             )
         except (TypeError, ValueError):
-            raise UsageError(f"mean and std must be a number, or one a channel, got {mean!r} and {std!r}") from None
+            raise UsageError(f"mean and std must be a number, or one per channel, got {mean!r} and {std!r}") from None
         images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
@@ -222,7 +222,7 @@ class Model:
         """
         if self.gives_scores:
             remedy = "Use model.outputs or model.predict, or fit its temperature: striate calibrate."
-            raise UsageError("the model gives the scores of a hinge loss, which are no probabilities", remedy)
+            raise UsageError("the model gives the scores of a hinge loss, which are not probabilities", remedy)
         return self.shares(images, batch_size=batch_size)
 
     def shares(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
@@ -310,9 +310,9 @@ class Model:
         """The same one by one, as they are asked for: no more than `batch_size` pictures are held."""
         check_counts(top=top, batch_size=batch_size)
         if labels_pixels(self):
-            raise UsageError("the model gives a class to each pixel, and no single one", "Use model.predict.")
+            raise UsageError("the model gives a class to each pixel, not one per picture", "Use model.predict.")
         if self.targets is not None:
-            raise UsageError(f"the model was trained for {self.targets.task}, and gives no single class", "Use model.predict.")
+            raise UsageError(f"the model was trained for {self.targets.task}, and does not give a single class", "Use model.predict.")
         return self._answers(pictures, top, batch_size)
 
     def _answers(self, pictures: Pictures, top: int, batch_size: int) -> Iterator[Prediction]:
@@ -330,7 +330,7 @@ class Model:
             UsageError: the model gives a class a picture.
         """
         if self.targets is None:
-            raise UsageError("the model gives one class a picture, not numbers or labels", "Use model.predict.")
+            raise UsageError("the model gives one class per picture, not numbers or labels", "Use model.predict.")
         check_counts(batch_size=batch_size)
         names: list[str] = []
         rows = [np.zeros((0, len(self.classes)))]
@@ -392,8 +392,8 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
     try:
         path = Path(source)
     except TypeError:
-        remedy = "Make a model of a torch module with striate.Model.of(module, input_size=224)."
-        raise UsageError(f"wanted a run folder or a model file, got a {type(source).__name__}", remedy) from None
+        remedy = "Wrap a torch module with striate.Model.of(module, input_size=224)."
+        raise UsageError(f"expected a run folder or a model file, got a {type(source).__name__}", remedy) from None
     if not path.exists():
         raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder or a .safetensors model file."))
     if path.is_dir():

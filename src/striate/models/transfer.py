@@ -96,7 +96,7 @@ def fetch_from_hub(repository: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         remedy = "Go online for the first use, or give the file: `pretrained='FILE.safetensors'`."
-        raise EnvironmentFault(f"the weights {repository} cannot be fetched: {reason}", remedy) from None
+        raise EnvironmentFault(f"the weights {repository} cannot be downloaded: {reason}", remedy) from None
 
 
 def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str], Path] = fetch_from_hub) -> Weights:
@@ -140,7 +140,7 @@ def _published(name: str, fetch: Callable[[str], Path]) -> Weights:
     known = timm.list_pretrained(f"{model}.*")
     wanted = f"{model}.{tag}" if tag else model
     if not known or (tag and wanted not in known):
-        remedy = f"There are {', '.join(known)}." if known else "Leave `pretrained` out, or take another network."
+        remedy = f"Known: {', '.join(known)}." if known else "Leave `pretrained` out, or choose another network."
         raise UsageError(f"`pretrained='timm'`: no weights {wanted} are published", remedy)
     config = timm.get_pretrained_cfg(wanted)
     repository = config.hf_hub_id

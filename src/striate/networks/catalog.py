@@ -187,7 +187,9 @@ def network(
     asked: object = name
     if not isinstance(asked, str | PathLike):
         remedy = "`striate networks` lists the names; a network of your own is striate.Network(...), or a torch module."
-        raise UsageError(f"network: wanted a name of the catalogue, got {'None' if asked is None else f'a {type(asked).__name__}'}", remedy)
+        raise UsageError(
+            f"network: expected a name of the catalogue, got {'None' if asked is None else f'a {type(asked).__name__}'}", remedy
+        )
     name = str(asked)
     _check_numbers(name, num_classes, in_channels, *(input_size if isinstance(input_size, tuple | list) else (input_size,)))
     if name.endswith(SUFFIX):
@@ -253,7 +255,7 @@ def described_network(
         raise error from None
     if num_classes not in (None, outputs) or in_channels not in (None, channels):
         wanted = [f"{num_classes} classes"] * (num_classes is not None) + [f"{in_channels} channels"] * (in_channels is not None)
-        message = f"{path}: describes a network of {outputs} classes and {channels} channels, wanted are {' and '.join(wanted)}"
+        message = f"{path}: describes a network of {outputs} classes and {channels} channels, expected {' and '.join(wanted)}"
         raise UsageError(message, "Change the last layer and the input_shape of the description.")
     return net
 
@@ -269,7 +271,7 @@ def _sizes_nearby(net: Network) -> str:
         ]
         if all(nearest):
             found.append(by(tuple(nearest)))
-    return f"Sizes nearby that fit: {', '.join(found)}." if len(found) == 2 else ""
+    return f"Nearby sizes that fit: {', '.join(found)}." if len(found) == 2 else ""
 
 
 def _with_fitting_heads(net: Network) -> Network:

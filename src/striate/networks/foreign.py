@@ -108,5 +108,5 @@ def with_module(network: Network, module: nn.Module | None) -> Network:
     if not isinstance(own, OwnNetwork):
         raise UsageError(f"{network.name}: has a description of its own, and takes no module", "Leave module= out.")
     if type(module).__name__ != own.module:
-        raise UsageError(f"the weights are those of a {own.module}, got a {type(module).__name__}", "Hand in a module of that class.")
+        raise UsageError(f"the weights are those of a {own.module}, got a {type(module).__name__}", "Pass a module of that class.")
     return dataclasses.replace(network, root=Chain(model=dataclasses.replace(own, given=module)))

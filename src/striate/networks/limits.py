@@ -52,8 +52,8 @@ def refuse_absurd_sizes(network: Network) -> None:
         return
     except OverflowError:
         shape = ()
-    size = f"{elements(shape):,} numbers" if shape and elements(shape).bit_length() < 200 else "more numbers than can be written"
-    raise RefusedFileError(f"network description: {where}: {size} for one picture, and at most {MAX_ELEMENTS:,} are read")
+    size = f"{elements(shape):,} numbers" if shape and elements(shape).bit_length() < 200 else "too many numbers to print"
+    raise RefusedFileError(f"network description: {where}: {size} for one picture, but at most {MAX_ELEMENTS:,} are allowed")
 
 
 def refuse_absurd_memory(network: Network, weight_bytes: int) -> None:

@@ -182,7 +182,7 @@ def _classes(names: object) -> tuple[str, ...]:
         raise RefusedFileError("classes must be a list of distinct names")
     for name in names:
         if not is_text(name):
-            raise RefusedFileError(f"the class {name!r} is no valid text")
+            raise RefusedFileError(f"the class {name!r} is not valid text")
     return tuple(names)
 
 

@@ -110,7 +110,7 @@ def attack(
         RefusedFileError: the model file is damaged or not a model.
     """
     subject = open_model(request.run, device=request.device, module=request.module)
-    model = subject.classifier("only a model that gives one class a picture can be attacked", "Train one with `task='classify'`.")
+    model = subject.classifier("only a model that gives one class per picture can be attacked", "Train one with `task='classify'`.")
     output = subject.report_folder("attack", request.output)
     labelled = subject.open_data(request, f"attack {subject.where}", say)
     pictures, _ = read_split(labelled, request.split, "attack", say)
@@ -148,7 +148,7 @@ def _expected(passes: dict[Attack, Passes], model: Model, shown: np.ndarray, lab
     truth = torch.from_numpy(labels[:batch_size].astype(np.int64)).to(model.device)
     forward, back = seconds_of_passes(PixelModel(model.module), images, truth)
     seconds = estimate(passes.values(), len(shown), forward, back)
-    return f"{', '.join(passes)} on {len(shown):,} pictures: about {time_in_words(seconds)} at most, less as pictures are fooled"
+    return f"{', '.join(passes)} on {len(shown):,} pictures: at most about {time_in_words(seconds)}, less as pictures are fooled"
 
 
 def _attacked(

@@ -76,7 +76,7 @@ def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if "module" not in fields:
         return fields
     if fields.get("network") is not None:
-        raise UsageError("network and module both name what is trained", "Say one of them.")
+        raise UsageError("network and module are both given", "Give one of them.")
     return {name: value for name, value in fields.items() if name != "module"} | {"network": fields["module"]}
 
 
@@ -161,7 +161,7 @@ def other_form(name: str, value: Any) -> UsageError | None:
         words = verb if isinstance(value, bool) else f"{verb} {_first(value)}"
         return UsageError(f"{name}: edits are texts after the data", f"For example striate.ablate(network, data, {words!r}).")
     if name in TrainingOptions.__annotations__:
-        return UsageError(f"{name}: is of the training", f"Say training={{{name!r}: {value!r}}}.")
+        return UsageError(f"{name}: is an argument of the training", f"Use training={{{name!r}: {value!r}}}.")
     return None
 
 

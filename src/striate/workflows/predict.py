@@ -62,7 +62,7 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
             raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
         return model.estimate(files, batch_size=request.batch_size)
     if model.gives_scores:
-        say("scores of a hinge loss, no probabilities; `striate calibrate` writes a model that gives those")
+        say("scores of a hinge loss, not probabilities; `striate calibrate` writes a model that gives probabilities")
     predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
         from striate.drawing.pictures import predictions_picture

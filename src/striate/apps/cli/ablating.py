@@ -14,7 +14,7 @@ from striate.apps.cli.output import print_report, say
 LESION_OPTIONS = ("seed", "device", "skip_unreadable", "layout", "data_dir", "download")
 
 
-@app.command("ablate", short_help="Train a network without its parts, and compare.")
+@app.command("ablate", short_help="Train a network with parts removed, and compare.")
 @with_training_options("pretrained", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "log", "name")
 def ablate_command(
     network: Annotated[
@@ -25,32 +25,33 @@ def ablate_command(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="WHAT", help="Train without it: shortcut, norm, dropout, bottleneck, branch=5x5, 'stage3.*', norm@stage3, augmentation."
+            metavar="WHAT",
+            help="Part to train without: shortcut, norm, dropout, bottleneck, branch=5x5, 'stage3.*', norm@stage3, augmentation.",
         ),
     ] = None,
     swap: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE=TO", help="Put another in its place: activation=tanh, pooling=avg, norm=group.")
+        list[str] | None, typer.Option(metavar="ROLE=TO", help="Layers to replace: activation=tanh, pooling=avg, norm=group.")
     ] = None,
-    split_kernels: Annotated[list[str] | None, typer.Option(metavar="3x3", help="Put stacks of these in place of larger kernels.")] = None,
-    factorize: Annotated[bool, typer.Option("--factorize", help="Put kernels of 1 x n and n x 1 in place of n x n.")] = False,
-    head: Annotated[list[str] | None, typer.Option(metavar="KIND", help="global-pool, in place of dense layers.")] = None,
+    split_kernels: Annotated[list[str] | None, typer.Option(metavar="3x3", help="Replace larger kernels by stacks of these.")] = None,
+    factorize: Annotated[bool, typer.Option("--factorize", help="Split n x n kernels into 1 x n and n x 1.")] = False,
+    head: Annotated[list[str] | None, typer.Option(metavar="KIND", help="global-pool, to replace the dense layers.")] = None,
     width: Annotated[
-        list[float] | None, typer.Option(metavar="FACTOR", help="Give each layer so many times its channels, such as 0.5.")
+        list[float] | None, typer.Option(metavar="FACTOR", help="Scale the number of channels of each layer, such as 0.5.")
     ] = None,
-    depth: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Repeat blocks so many times as often, such as 2.")] = None,
-    pairs: Annotated[bool, typer.Option("--pairs", help="Train with each two of the edits together, too.")] = False,
+    depth: Annotated[list[float] | None, typer.Option(metavar="FACTOR", help="Scale the number of repeated blocks, such as 2.")] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also combine the edits in pairs.")] = False,
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="More variants, from a YAML file.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
-    budget: Annotated[Literal["epochs", "time", "macs"], typer.Option(help="What is equal for all variants.")] = "epochs",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time [default: one a core].")] = None,
-    hang_after: Annotated[float, typer.Option(min=1, help="Seconds without an update, after which a training is given up.")] = 600.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of training runs per variant.")] = 3,
+    budget: Annotated[Literal["epochs", "time", "macs"], typer.Option(help="Budget that is equal for all variants.")] = "epochs",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Training runs in parallel [default: one per core].")] = None,
+    hang_after: Annotated[float, typer.Option(min=1, help="Give up a training run after this many seconds without an update.")] = 600.0,
     on: Annotated[str | None, typer.Option(metavar="ray[=ADDRESS]", help="Train on the workers of a Ray cluster.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an ablation that was stopped.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: train again what failed or hung.")] = False,
-    test: Annotated[bool, typer.Option("--test", help="Measure the kept models on the test split too.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs); it is in the report folder, too.")] = False,
-    lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead, without training.")] = False,
-    images: Annotated[int, typer.Option(min=1, help="Validation pictures that lesions are measured on.")] = 1000,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Continue an ablation that was stopped.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: rerun the trials that failed or hung.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Also measure the saved models on the test split.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the table as LaTeX (booktabs); it is also in the report folder.")] = False,
+    lesion: Annotated[bool, typer.Option("--lesion", help="Damage the trained model of a run instead of training variants.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="Number of validation pictures to measure lesions on.")] = 1000,
     output: Annotated[Path | None, typer.Option(help="The run folder [default: runs/ablate/DATA-NETWORK-NNN].")] = None,
     as_json: Json = False,
     **training: Any,

@@ -19,22 +19,22 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where named data sets lie [default: $STRIATE_DATA or ~/.cache/striate/data].")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch a named set from its publisher when it is missing.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the named data sets [default: $STRIATE_DATA or ~/.cache/striate/data].")]
+Download = Annotated[bool, typer.Option("--download", help="Download a named data set from its publisher if it is missing.")]
 Layout = Annotated[
     Literal["auto", "classes", "splits"],
-    typer.Option(help="What the folders of DATA are, where their names leave a doubt: one for each class, or train/, val/, test/."),
+    typer.Option(help="How to read the folders of DATA if their names are ambiguous: one per class, or train/, val/, test/."),
 ]
-SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help="Leave unreadable pictures out instead of stopping.")]
-OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now, or other data; --data says the same.")]
-NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Where the run's data is now, or other data.")]
+SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help="Skip unreadable pictures instead of stopping.")]
+OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data, or other data; same as --data.")]
+NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Current location of the run's data, or other data.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
 @app.callback(invoke_without_command=True)
 def striate(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Read a network as a table, train it in minutes, take it apart, ship it."""
     if version:
@@ -55,7 +55,7 @@ def one_data(given: str | None, named: str | None) -> str | None:
     from striate.core.errors import UsageError
 
     if given is not None and named is not None:
-        raise UsageError(f"DATA and --data both name data: {given} and {named}", "Name it once.")
+        raise UsageError(f"DATA and --data both name data: {given} and {named}", "Give one of them.")
     return given if named is None else named
 
 

@@ -11,7 +11,7 @@ from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, Own
 from striate.apps.cli.output import print_report
 
 
-@app.command("attack", short_help="Fool a model: accuracy against attacks and bad pictures.")
+@app.command("attack", short_help="Attack a model: accuracy under adversarial attacks and corruptions.")
 def attack_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: OwnData = None,
@@ -22,7 +22,7 @@ def attack_command(
             "--attack",
             "-a",
             metavar="NAME",
-            help="fgsm, pgd, deepfool, cw, noise, rotation, corruptions; repeat it [default: fgsm, pgd, noise, rotation].",
+            help="fgsm, pgd, deepfool, cw, noise, rotation, corruptions; repeatable [default: fgsm, pgd, noise, rotation].",
         ),
     ] = None,
     norm: Annotated[
@@ -30,22 +30,23 @@ def attack_command(
         typer.Option(help="How fgsm, pgd and noise measure a change: linf, its largest pixel; l2, all pixels together."),
     ] = "linf",
     eps: Annotated[
-        list[str] | None, typer.Option(metavar="EPS", help="Largest change, of pixels in [0, 1], such as 0.1 or 8/255; repeat it, growing.")
+        list[str] | None,
+        typer.Option(metavar="EPS", help="Largest change of pixels in [0, 1], such as 0.1 or 8/255; repeatable, in increasing order."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
-    restarts: Annotated[int, typer.Option(min=0, help="Random starts of pgd, beside FGSM's.")] = 1,
+    restarts: Annotated[int, typer.Option(min=0, help="Random restarts of pgd, in addition to the start from FGSM.")] = 1,
     degrees: Annotated[
-        list[float] | None, typer.Option(metavar="DEGREES", help="Angles of the attack rotation; repeat it [default: 0 15 30 45 90].")
+        list[float] | None, typer.Option(metavar="DEGREES", help="Angles of the attack rotation; repeatable [default: 0 15 30 45 90].")
     ] = None,
     split: Annotated[
         Literal["train", "val"] | None,
-        typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
+        typer.Option(help="Split to take pictures from [default: val; all pictures of other data without splits]."),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 500,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
+    images: Annotated[int, typer.Option(min=1, help="Maximum number of pictures.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/attack].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/attack].")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,

@@ -13,10 +13,10 @@ from striate.apps.cli.output import print_json, print_report, print_table, say
 
 @app.command("demo", short_help="Show a system or a building block; without a name, list them.")
 def demo_command(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which one; without it, all are listed.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "--out", help="The folder [default: runs/demo/NAME-NNN].")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn at random.")] = 0,
-    short: Annotated[bool, typer.Option("--short", help="Fewer pictures and epochs.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the demo; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "--out", help="Output folder [default: runs/demo/NAME-NNN].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
+    short: Annotated[bool, typer.Option("--short", help="Run faster, with fewer pictures and epochs.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""

@@ -15,7 +15,7 @@ from striate.apps.cli.output import print_report, say
 def explain_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     pictures: Annotated[
-        list[Path] | None, typer.Argument(metavar="PICTURES", help="Picture files, or folders of them [default: of the run's val split].")
+        list[Path] | None, typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures [default: the run's val split].")
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -24,7 +24,7 @@ def explain_command(
             "-m",
             metavar="NAME",
             help="grad_cam, grad_cam_plus_plus, saliency, smooth_grad, integrated_gradients, input_x_gradient, guided_backprop, deconvnet, "
-            "occlusion; repeat it; or all: every method and every view [default: grad_cam].",
+            "occlusion; repeatable; or all: every method and every view [default: grad_cam].",
         ),
     ] = None,
     view: Annotated[
@@ -32,23 +32,23 @@ def explain_command(
         typer.Option(
             "--view",
             metavar="NAME",
-            help="Views of the network: filters, maps, classes and channels (the picture that each likes best), units (what excites "
-            "channels), by_class, pca, tsne, umap; repeat it.",
+            help="Views of the network: filters, maps, classes and channels (pictures that maximize each), units (pictures that activate "
+            "channels most), by_class, pca, tsne, umap; repeatable.",
         ),
     ] = None,
-    layer: Annotated[str | None, typer.Option(metavar="PATH", help="Part to look at [default: the last feature map].")] = None,
-    target: Annotated[str | None, typer.Option("--class", metavar="NAME", help="Class to explain [default: the answer].")] = None,
-    mistakes: Annotated[bool, typer.Option("--mistakes", help="Only pictures that the model gets wrong.")] = False,
-    num_pictures: Annotated[int, typer.Option("--num", "-n", min=1, max=256, help="Pictures at most.")] = 12,
-    sanity: Annotated[bool, typer.Option("--sanity/--no-sanity", help="Measure how far each map can be trusted.")] = True,
+    layer: Annotated[str | None, typer.Option(metavar="PATH", help="Layer to explain [default: the last feature map].")] = None,
+    target: Annotated[str | None, typer.Option("--class", metavar="NAME", help="Class to explain [default: the predicted class].")] = None,
+    mistakes: Annotated[bool, typer.Option("--mistakes", help="Only pictures that the model misclassifies.")] = False,
+    num_pictures: Annotated[int, typer.Option("--num", "-n", min=1, max=256, help="Maximum number of pictures.")] = 12,
+    sanity: Annotated[bool, typer.Option("--sanity/--no-sanity", help="Measure how faithful each heat map is to the model.")] = True,
     data: NamedData = None,
     split: Annotated[
         Literal["train", "val"] | None,
-        typer.Option(help="Where pictures are taken from [default: val; all of other data without splits]."),
+        typer.Option(help="Split to take pictures from [default: val; all pictures of other data without splits]."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/explain].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN/report/explain].")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -91,15 +91,18 @@ def filter_command(
             "-k",
             metavar="NAME|[[...]]",
             help="blur, mean, sharpen, emboss, edges, laplacian, sobel, sobel_x, sobel_y, identity, watercolour, exposure=1.6, or rows "
-            "of numbers; repeat it for a chain.",
+            "of numbers; repeatable, to chain several.",
         ),
     ] = None,
     watercolour: Annotated[
         bool, typer.Option("--watercolour", help="After the kernels, make it look like a watercolour: median of 5 x 5, sharpened.")
     ] = False,
-    exposure: Annotated[float | None, typer.Option(metavar="FACTOR", help="Last of all, make the picture so many times as bright.")] = None,
+    exposure: Annotated[float | None, typer.Option(metavar="FACTOR", help="Finally, multiply the brightness by this factor.")] = None,
     convolve: Annotated[
-        bool, typer.Option("--convolve/--correlate", help="Turn kernels by 180 degrees, or take them as they are, as networks do.")
+        bool,
+        typer.Option(
+            "--convolve/--correlate", help="Rotate kernels by 180 degrees, or use them as they are, as networks do (correlation)."
+        ),
     ] = False,
     output: Annotated[Path | None, typer.Option(help="The PNG file [default: IMAGE-filtered.png here].")] = None,
     as_json: Json = False,

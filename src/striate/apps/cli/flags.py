@@ -103,7 +103,7 @@ def _flags_of(verb: Any) -> list[str]:
 def wrong_call(error: Any) -> StriateError:
     """A complaint of typer's about the words of the command line, as one of ours."""
     context, said = error.ctx, str(error.message)
-    more = f"`{context.command_path} --help` tells what there is." if context is not None else ""
+    more = f"`{context.command_path} --help` lists the flags." if context is not None else ""
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         return _unknown_flag(error.option_name, context, more)
     if (verb := re.match(r"No such command '([^']*)'", said)) is not None:
@@ -141,14 +141,14 @@ def _unknown_flag(flag: str, context: Any, more: str) -> StriateError:
     field = OTHER_NAMES.get(word, word)
     said = _said(field)
     if flag not in own and said.partition(" ")[0] in own:
-        return UsageError(f"unknown flag {flag!r}", f"Here it is called {said}.")
+        return UsageError(f"unknown flag {flag!r}", f"Striate calls it {said}.")
     if word in OTHER_WORDS and "--set" in own:
         return UsageError(f"unknown flag {flag!r}", OTHER_WORDS[word])
     if "--set" in own and (group := _group_of(word)):
-        return UsageError(f"unknown flag {flag!r}", f"Say --set {group}.{word}=VALUE.")
+        return UsageError(f"unknown flag {flag!r}", f"Use --set {group}.{word}=VALUE.")
     having = [name for name, verb in context.parent.command.commands.items() if flag in _flags_of(verb)] if context.parent else []
     if having:
-        return UsageError(f"unknown flag {flag!r}", f"It belongs to {', '.join(f'`striate {name}`' for name in having[:3])}. {more}")
+        return UsageError(f"unknown flag {flag!r}", f"It is a flag of {', '.join(f'`striate {name}`' for name in having[:3])}. {more}")
     return UnknownNameError("flag", flag, own, more)
 
 

@@ -21,11 +21,11 @@ def evaluate_command(
     named: NamedData = None,
     split: Annotated[
         Literal["train", "val", "test"] | None,
-        typer.Option(help="Which split to measure on [default: test where there is one, else val; all of other data without splits]."),
+        typer.Option(help="Split to measure on [default: test if there is one, else val; all pictures of other data without splits]."),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder of the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: SkipUnreadable = False,
     layout: Layout = "auto",
     data_dir: DataDir = None,
@@ -53,20 +53,20 @@ def evaluate_command(
     print_report(report, summary, as_json=as_json)
 
 
-@app.command("predict", short_help="Name the classes of picture files.")
+@app.command("predict", short_help="Predict the classes of picture files.")
 def predict_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of them.")],
-    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to list.")] = 1,
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures.")],
+    top: Annotated[int, typer.Option(min=1, help="Number of most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     spreadsheet: Annotated[
-        bool, typer.Option("--spreadsheet", help="In CSV, put an apostrophe before names that a spreadsheet would run as a formula.")
+        bool, typer.Option("--spreadsheet", help="In CSV, put an apostrophe before names that a spreadsheet would evaluate as a formula.")
     ] = False,
     as_json: Json = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their answers into this PNG file.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the masks that a model of --task segment gives, as PNG files.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their predictions into this PNG file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the masks of a --task segment model, as PNG files.")] = None,
     skip_unreadable: SkipUnreadable = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
@@ -88,29 +88,33 @@ def predict_command(
     elif as_csv:
         exact, safe = predictions.to_csv(), predictions.to_csv(spreadsheet=True)
         if exact != safe and not spreadsheet:
-            say("some names begin as a formula does; --spreadsheet writes them so that a spreadsheet runs none")
+            say("some names begin like a spreadsheet formula; --spreadsheet escapes them")
         print_data(safe if spreadsheet else exact)
     else:
         print_table(["picture", "answer"], answer_rows(predictions), right=set())
 
 
-@app.command("compare", short_help="Put networks or runs side by side, with a paired test.")
+@app.command("compare", short_help="Compare networks or runs, with a paired test.")
 def compare_command(
     subjects: Annotated[
         list[str],
         typer.Argument(metavar="A B...", help="Names from `striate networks`, timm:NAME, torchvision:NAME, run folders or model files."),
     ],
-    data: Annotated[str | None, typer.Option(help="Pictures for the trained ones [default: the first run's own].")] = None,
+    data: Annotated[str | None, typer.Option(help="Data to compare trained models on [default: that of the first run].")] = None,
     split: Annotated[
         Literal["train", "val", "test"] | None,
-        typer.Option(help="Which split; each opening of test is counted [default: val; all of other data without splits]."),
+        typer.Option(help="Split to compare on; each use of test is counted [default: val; all pictures of other data without splits]."),
     ] = None,
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Outputs of those that are named [default: as published].")] = None,
-    in_chans: Annotated[int | None, typer.Option(min=1, help="Channels of their input [default: as published].")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Pixels of their input [default: as published].")] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Time each, one picture at a time.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
-    output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which they differ.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes of networks given by name [default: as published].")
+    ] = None,
+    in_chans: Annotated[int | None, typer.Option(min=1, help="Input channels of networks given by name [default: as published].")] = None,
+    img_size: Annotated[
+        int | None, typer.Option(min=1, help="Input size of networks given by name, in pixels [default: as published].")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Also time each network, one picture at a time.")] = False,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which the models differ.")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -143,25 +147,28 @@ def compare_command(
         print_text(with_flags(in_lines(["", text])))
 
 
-@app.command("calibrate", short_help="Make a model's confidence honest.")
+@app.command("calibrate", short_help="Calibrate a model's confidence.")
 def calibrate_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Other data than the run's own: its val split, or all where it has no splits.")
+        str | None,
+        typer.Argument(metavar="DATA", help="Data to use instead of the run's own: its val split, or all of it if it has no splits."),
     ] = None,
     named: NamedData = None,
     coverage: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Answer this share of pictures like those of val; to the others, unknown.")
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of pictures like those of val to answer; for the others the answer is unknown."),
     ] = None,
     score: Annotated[
         Literal["energy", "confidence", "max_logit"],
         typer.Option(help="The measure by which pictures like those of val are told from others."),
     ] = "energy",
     against: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Pictures unlike any class, a data set or a folder: how well are they told apart?")
+        str | None,
+        typer.Option(metavar="DATA", help="Out-of-distribution pictures, a data set or a folder, to measure how well they are detected."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="The calibrated model file [default: RUN/calibrated.safetensors].")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Pictures at once on a GPU; a processor takes few.")] = 128,
+    output: Annotated[Path | None, typer.Option(help="File for the calibrated model [default: RUN/calibrated.safetensors].")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
     device: Device = "auto",
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
@@ -190,15 +197,15 @@ def calibrate_command(
     print_report(report, summary, as_json=as_json)
 
 
-@app.command("repeat", short_help="Train several times: mean and deviation of the accuracy.")
+@app.command("repeat", short_help="Train several times: mean and standard deviation of the accuracy.")
 @with_training_options("resume")
 def repeat_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
-    seeds: Annotated[int | None, typer.Option(min=2, help="Train from so many seeds, on one division into train and val.")] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validate: divide the training pictures into so many folds.")] = None,
-    test: Annotated[bool, typer.Option("--test", help="Measure each kept model on the test split too.")] = False,
+    seeds: Annotated[int | None, typer.Option(min=2, help="Number of seeds to train with, on the same train/val split.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Number of folds for cross-validation on the training pictures.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Also measure each saved model on the test split.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the measures as a LaTeX table (booktabs).")] = False,
-    output: Annotated[Path | None, typer.Option(help="The folder of the runs [default: runs/repeat/NAME-NNN].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the runs [default: runs/repeat/NAME-NNN].")] = None,
     as_json: Json = False,
     **training: Any,
 ) -> None:
@@ -214,16 +221,16 @@ def repeat_command(
     print_report(report, latex_report if latex else summary, as_json=as_json)
 
 
-@app.command("report", short_help="Sum up a run on one HTML page.")
+@app.command("report", short_help="Summarize a run on one HTML page.")
 def report_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="The run's data, where it lies elsewhere now.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data, if it has moved.")] = None,
     named: NamedData = None,
     split: Annotated[
-        Literal["train", "val", "test"], typer.Option(help="Measure on this split too; each opening of test is counted.")
+        Literal["train", "val", "test"], typer.Option(help="Also measure on this split; each use of test is counted.")
     ] = "val",
-    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Pictures that are explained.")] = 8,
-    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or count only.")] = True,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Number of pictures to explain.")] = 8,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or only count.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
     device: Device = "auto",
     skip_unreadable: SkipUnreadable = False,

@@ -147,7 +147,7 @@ def report_fault(kind: type[BaseException], error: BaseException, trace: Traceba
 
     told = "".join(traceback.format_exception(kind, error, trace))
     sys.stderr.write(in_lines(told.split("\n")))
-    said = StriateError(f"a fault in Striate: {kind.__name__}: {error}", "Please report it with the command and the lines above.")
+    said = StriateError(f"a bug in Striate: {kind.__name__}: {error}", "Please report it with the command and the lines above.")
     sys.exit(report_error(said, as_json=as_json))
 
 

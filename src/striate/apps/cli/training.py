@@ -18,7 +18,9 @@ from striate.core.text import command
 @with_training_options()
 def train_command(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
-    named: Annotated[str | None, typer.Option("--data", metavar="DATA", help="The same; with --resume, where the data is now.")] = None,
+    named: Annotated[
+        str | None, typer.Option("--data", metavar="DATA", help="Same as DATA; with --resume, the current location of the data.")
+    ] = None,
     as_json: Json = False,
     **training: Any,
 ) -> None:
@@ -40,16 +42,16 @@ def train_command(
         print_text(summary(report))
     if report.interrupted:
         if speaks:
-            say(f"stopped before its end; go on with: {command('striate', 'train', '--resume', Path(report.run))}")
+            say(f"stopped before its end; continue with: {command('striate', 'train', '--resume', Path(report.run))}")
         raise typer.Exit(6)
 
 
-@app.command("repro", short_help="Train a run again: equal bit for bit, or how far off.")
+@app.command("repro", short_help="Repeat a run: bit-identical, or by how much it differs.")
 def repro_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
     named: NamedData = None,
-    output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is thrown away].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is deleted].")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -62,14 +64,14 @@ def repro_command(
     print_report(report, summary, as_json=as_json)
 
 
-@app.command("diagnose", short_help="Say what is wrong with a training.")
+@app.command("diagnose", short_help="Diagnose a training run.")
 def diagnose_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Where the run's data is now.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
     named: NamedData = None,
-    batches: Annotated[int, typer.Option(min=3, help="Training batches that the model computes again.")] = 8,
+    batches: Annotated[int, typer.Option(min=3, help="Number of training batches to run through the model again.")] = 8,
     device: Device = "auto",
-    output: Annotated[Path | None, typer.Option(help="Folder of the pictures [default: RUN/report/diagnose].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN/report/diagnose].")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,

@@ -88,7 +88,7 @@ class Augmentation:
         if self.crop_padding != int(self.crop_padding):
             raise UsageError(f"crop_padding must be a whole number of pixels, got {self.crop_padding}")
         if self.elastic_sigma == 0:
-            raise UsageError("elastic_sigma must be above 0, got 0", "Leave the warp out with elastic 0.")
+            raise UsageError("elastic_sigma must be above 0, got 0", "Set elastic to 0 to turn the warp off.")
 
     @property
     def mixes(self) -> bool:
@@ -150,7 +150,7 @@ def _checked_range(name: str, value: Any, largest: float, may_be_none: bool) -> 
         return None
     if not isinstance(value, tuple | list) or len(value) != 2 or not all(map(_is_number, value)):
         raise UsageError(
-            f"{name} must be two numbers, least and largest, got {value!r}", f"For example `set={{'augmentation.{name}': [0.3, 1]}}`."
+            f"{name} must be two numbers, minimum and maximum, got {value!r}", f"For example `set={{'augmentation.{name}': [0.3, 1]}}`."
         )
     low, high = float(value[0]), float(value[1])
     if not 0 < low <= high <= largest:

@@ -184,12 +184,12 @@ class CollapseReport:
         unlike = [mode.name for mode in self.modes if mode.agreement is not None and mode.agreement < MIN_SPREAD]
         if unlike:
             found.append(
-                f"samples of {', '.join(unlike)} are mostly taken for another label. Raise max_iter, or give more samples of these."
+                f"samples of {', '.join(unlike)} are mostly classified as another label. Raise max_iter, or give more samples of these."
             )
         if min(self.real_right, self.generated_right) > MAX_RIGHT:
             found.append(
                 f"the discriminator is right about {self.real_right:.0%} of real and {self.generated_right:.0%} of generated samples: "
-                "it has won, and teaches nothing more. Lower learning_rate, or give more data."
+                "it has won, and no longer teaches the generator. Lower learning_rate, or give more data."
             )
         return tuple(found)
 
@@ -201,7 +201,7 @@ class CollapseReport:
             lines.append(line + (f"  {mode.agreement:9.1%}" if mode.agreement is not None else ""))
         words = f"covered {self.covered_share:.0%}, discriminator right about {self.real_right:.1%} of real and "
         lines.append(f"{words}{self.generated_right:.1%} of generated samples")
-        return "\n".join([*lines, *(self.findings or ("nothing is wrong",))])
+        return "\n".join([*lines, *(self.findings or ("no problem found",))])
 
 
 def spread_of(generated: np.ndarray, real: np.ndarray) -> float:

@@ -243,7 +243,10 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """The machines, to draw from."""
         check_is_fitted(self)
         if not self.pretrain_max_iter:
-            raise UsageError("pretrain_max_iter was 0: there are no machines to ask or to draw from", "Fit with pretrain_max_iter=10, say.")
+            raise UsageError(
+                "pretrain_max_iter was 0: there are no trained machines to sample from",
+                "Fit with a positive pretrain_max_iter, such as 10.",
+            )
         last, machines = len(self.machines_) - 1, []
         for level, kept in enumerate(self.machines_):
             parts = [torch.from_numpy(kept[name]).double() for name in ("weights", "hidden", "visible")]
@@ -295,7 +298,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         given = None
         if label is not None:
             if np.ndim(label) or label not in self.classes_:
-                raise UsageError(f"no label {label!r} was learned", f"There are {', '.join(map(str, self.classes_))}.")
+                raise UsageError(f"label {label!r} was not in the training data", f"Known: {', '.join(map(str, self.classes_))}.")
             given = torch.from_numpy(self.classes_ == label).double()
         apart = Machine(torch.zeros_like(top.weights), top.hidden, top.visible, top.gaussian, num_labels)
         v = apart.visible_sample(torch.zeros(n_samples, len(top.hidden), dtype=torch.float64), generator)

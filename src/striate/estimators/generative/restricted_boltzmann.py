@@ -44,7 +44,9 @@ VISIBLE = ("auto", "binary", "gaussian")
 def _has_pseudo_likelihood(rbm: RestrictedBoltzmann) -> bool:
     """Whether the visible units are binary."""
     if getattr(rbm, "visible_", rbm.visible) == "gaussian":
-        raise AttributeError("score_samples: there is no pseudo-likelihood of Gaussian visibles; free_energy has an energy of each sample")
+        raise AttributeError(
+            "score_samples: the pseudo-likelihood is undefined for Gaussian visible units; free_energy gives an energy for each sample"
+        )
     return True
 
 

@@ -242,7 +242,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         patterns = binary("X", X, self.n_features_in_)
         if len(self.intercept_) > MAX_ENUMERATED:
             message = f"log P goes through all states: {MAX_ENUMERATED} units at most, got {len(self.intercept_)}"
-            raise UsageError(message, "Draw instead: sample().")
+            raise UsageError(message, "Sample instead: sample().")
         log_z = logsumexp(-self.energy(all_states(len(self.intercept_))))
         hidden = all_states(self.n_hidden)
         log_p = [logsumexp(-self.energy(np.hstack([np.tile(row, (len(hidden), 1)), hidden]))) for row in patterns]

@@ -90,7 +90,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         self.weights_ = self.sums_.astype(np.float64) / self.n_features_in_
         if self.n_patterns_ > max(1, CAPACITY * self.n_features_in_):
             message = (
-                f"{self.n_patterns_} patterns are more than {self.n_features_in_} units hold: at most {CAPACITY:.3f} a unit, "
+                f"{self.n_patterns_} patterns are more than {self.n_features_in_} units can store: at most {CAPACITY:.3f} per unit, "
                 f"which is {int(CAPACITY * self.n_features_in_)}. Recall will fail."
             )
             warnings.warn(message, UserWarning, stacklevel=2)

@@ -59,7 +59,7 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
         added = self.learning_rate * np.asarray(y, float).T @ X
         if hasattr(self, "coef_") and self.coef_.shape != added.shape:
             wanted = ("N", *self.coef_.shape[:-1])
-            raise ShapeError(f"y must be ({', '.join(map(str, wanted))}) as in the associations that are there, got {np.shape(y)}")
+            raise ShapeError(f"y must be ({', '.join(map(str, wanted))}) as in the stored associations, got {np.shape(y)}")
         self.coef_ = getattr(self, "coef_", 0.0) + added
         return self
 

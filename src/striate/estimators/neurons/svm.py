@@ -69,7 +69,7 @@ class KernelSVM(Saved, SVC):  # type: ignore[misc]  # scikit-learn carries no ty
     def _of_two(self, name: str) -> None:
         check_is_fitted(self)
         if len(self.classes_) != 2:
-            raise UsageError(f"{name} is that of one pair of classes, and there are {len(self.classes_)} classes", "Fit two classes.")
+            raise UsageError(f"{name} is defined for two classes only, and the model has {len(self.classes_)}", "Fit with two classes.")
 
 
 class LinearSVM(KernelSVM):

@@ -49,7 +49,7 @@ def as_sequences(X: Any, num_features: int | None = None) -> Padded:
     features = arrays[0].shape[1] if num_features is None else num_features
     for place, array in enumerate(arrays):
         if array.shape[1] != features:
-            raise ShapeError(f"X: sequence {place} has {array.shape[1]} features a step, wanted {features}")
+            raise ShapeError(f"X: sequence {place} has {array.shape[1]} features per step, expected {features}")
     lengths = np.array([len(array) for array in arrays])
     values = np.zeros((len(arrays), lengths.max(), features), np.float32)
     for row, array in zip(values, arrays, strict=True):

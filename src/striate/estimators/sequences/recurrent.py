@@ -44,7 +44,7 @@ class SequenceReader(nn.Module):
         super().__init__()
         built = layer.build((1, num_features))
         if not isinstance(built, RecurrentModule):
-            raise UsageError(f"{layer.kind} is no recurrent layer")
+            raise UsageError(f"{layer.kind} is not a recurrent layer")
         self.cells = built.cells
         self.readout = Linear(num_outputs).build(layer.output_shape((1, num_features)))
 
@@ -130,7 +130,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         if self.truncate is not None:
             check_counts(truncate=self.truncate)
         if self.truncate is not None and self.bidirectional:
-            raise UsageError("truncate has no meaning for cells that read from both ends", "Leave out truncate, or bidirectional.")
+            raise UsageError("truncate does not apply to bidirectional cells", "Leave out truncate, or bidirectional.")
 
     def _read(self, X: Any, *, fitting: bool) -> Padded:
         """The sequences of X; tables go through scikit-learn's own checks."""

@@ -52,7 +52,7 @@ class TokenPredictor(nn.Module):
         self.embedding = nn.Embedding(num_tokens + 1, embedding_size)
         built = layer.build((1, embedding_size))
         if not isinstance(built, RecurrentModule):
-            raise UsageError(f"{layer.kind} is no recurrent layer")
+            raise UsageError(f"{layer.kind} is not a recurrent layer")
         self.cells = built.cells
         self.readout = Linear(num_tokens).build((layer.hidden_size,))
 
@@ -141,7 +141,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         counts = Counter(token for text in texts for token in text)
         self.n_tokens_ = counts.total()
         if self.n_tokens_ < 2:
-            raise DataError(f"the text has {self.n_tokens_} {self.unit}s; to learn what follows what takes at least 2")
+            raise DataError(f"the text has {self.n_tokens_} {self.unit}s; learning which one follows needs at least 2")
         common = sorted(counts, key=lambda token: (-counts[token], token))[: self.max_tokens]
         self.vocabulary_ = ["", *common]
         device = choose_device(self.device)
@@ -258,9 +258,9 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
 
     def _check(self) -> None:
         if self.cell not in CELLS:
-            raise UnknownNameError("cell", str(self.cell), CELLS, f"There are {', '.join(CELLS)}.")
+            raise UnknownNameError("cell", str(self.cell), CELLS, f"Known: {', '.join(CELLS)}.")
         if self.unit not in UNITS:
-            raise UnknownNameError("unit", str(self.unit), UNITS, f"There are {', '.join(UNITS)}.")
+            raise UnknownNameError("unit", str(self.unit), UNITS, f"Known: {', '.join(UNITS)}.")
         check_counts(hidden_size=self.hidden_size, num_layers=self.num_layers, truncate=self.truncate)
         check_counts(max_iter=self.max_iter, batch_size=self.batch_size)
         if self.max_tokens is not None:

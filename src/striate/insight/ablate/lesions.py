@@ -136,7 +136,7 @@ def shuffled(module: nn.Module, blocks: Sequence[Block], swaps: int, seed: int) 
         alike.setdefault(f"{part} {weights}", []).append(block.path)
     groups = [paths for paths in alike.values() if len(paths) > 1]
     if not groups:
-        raise UsageError("no two blocks are built alike: there is nothing to shuffle")
+        raise UsageError("no two blocks have the same structure: there is nothing to shuffle")
     generator = torch.Generator().manual_seed(mixed(seed))
     undo: list[tuple[str, str]] = []
     try:

@@ -69,7 +69,7 @@ def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) ->
     """
     _check(images)
     if name not in SEVERITIES:
-        raise UnknownNameError("corruption", name, NAMES, f"There are {', '.join(NAMES)}.")
+        raise UnknownNameError("corruption", name, NAMES, f"Known: {', '.join(NAMES)}.")
     if severity not in range(6):
         raise UsageError(f"severity must be 0 to 5, got {severity}")
     if severity == 0 or not len(images):

@@ -30,7 +30,7 @@ def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf
     if images.ndim != 4 or not images.is_floating_point():
         raise ShapeError(f"images must be float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
     if labels.shape != images.shape[:1]:
-        raise ShapeError(f"labels must be ({len(images)},), one for each image, got {tuple(labels.shape)}")
+        raise ShapeError(f"labels must be ({len(images)},), one per image, got {tuple(labels.shape)}")
     if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
         low, high = float(images.min()), float(images.max())
         raise UsageError(f"images must be pixels in [0, 1], got {low:g} to {high:g}", "Put the normalization inside the model.")

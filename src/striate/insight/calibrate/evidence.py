@@ -116,5 +116,5 @@ def refuse_few(count: int, coverage: float) -> None:
         return
     low, high = coverage_interval(count, count)
     pictures = "1 picture" if count == 1 else f"{count:,} pictures"
-    message = f"{pictures} of val cannot show which score {coverage:.0%} of others reach: the lowest is reached by {low:.0%} to {high:.0%}"
+    message = f"{pictures} of val cannot show which score {coverage:.0%} of others reach: {low:.0%} to {high:.0%} reach the lowest"
     raise DataError(message, f"Give at least {needed:,} labelled pictures by `data`, better ten times as many; or leave `coverage` out.")

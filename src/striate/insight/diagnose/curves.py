@@ -99,7 +99,7 @@ def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Findin
             evidence=round(gap, 4),
             unit="accuracy in training - in validation",
             message=f"accuracy is {100 * seen[0]:.0f} % in training and {100 * seen[2]:.0f} % in validation, {100 * gap:.0f} points apart",
-            cause="The network knows its training pictures by heart: too few of them, or too many weights.",
+            cause="The network has memorized its training pictures: too few of them, or too many weights.",
             remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or `pretrained` with weights that were trained on many"),
         )
     ]
@@ -129,11 +129,11 @@ def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exa
     ruined = [place for place in young if curves.val_loss[place] >= max(RUINED * guess, APART * curves.train_loss[place])]
     if ruined:
         worst = max(curves.val_loss[place] for place in ruined)
-        seen = f"in the first {ruined[-1] + 1} epochs the validation loss is up to {worst:.3g}, where a guess has {guess:.2f}"
+        seen = f"in the first {ruined[-1] + 1} epochs the validation loss is up to {worst:.3g}, where guessing gives {guess:.2f}"
     elif young[-1] == end and _is_behind(curves, setup, exam):
         worst = exam.train.accuracy if exam is not None else math.nan
         seen = (
-            f"{100 * worst:.0f} % of its training pictures are right in evaluation, and {100 * curves.train_accuracy[-1]:.0f} % in training"
+            f"{100 * worst:.0f} % of training pictures are correct in evaluation, and {100 * curves.train_accuracy[-1]:.0f} % in training"
         )
     else:
         return []
@@ -148,10 +148,10 @@ def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exa
             unit="nats, the largest validation loss of such an epoch" if ruined else "accuracy on training pictures in evaluation",
             message=seen,
             cause=(
-                f"Evaluation uses running statistics. With a momentum of {momentum:g} it takes some {needed} updates until they are the "
-                f"network's own and not those of the start, and epoch {last + 1} ends with update {done}."
+                f"Evaluation uses running statistics. With a momentum of {momentum:g} it takes about {needed} updates until they are the "
+                f"network's own and not the initial ones, and epoch {last + 1} ends with update {done}."
             ),
-            remedy=_more_updates(setup, len(curves.step), done, needed) if last == end else "nothing: later epochs are not concerned",
+            remedy=_more_updates(setup, len(curves.step), done, needed) if last == end else "nothing: later epochs are not affected",
         )
     ]
 

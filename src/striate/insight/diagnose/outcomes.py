@@ -58,9 +58,9 @@ def _input_scale(exam: Exam, setup: Setup | None) -> list[Finding]:
             severity="warning",
             where="",
             evidence=std,
-            unit="deviation of the network's input, where 1 is usual",
-            message=f"the network's input has the mean {mean:.3g} and the deviation {std:.3g}, where 0 and 1 are usual",
-            cause="The pictures were normalized by a mean and a deviation that are not theirs.",
+            unit="standard deviation of the network's input, where 1 is usual",
+            message=f"the network's input has the mean {mean:.3g} and the standard deviation {std:.3g}, where 0 and 1 are usual",
+            cause="The pictures were normalized by the mean and standard deviation of other data.",
             remedy="`normalization='dataset'`",
         )
     ]
@@ -77,8 +77,8 @@ def _frozen(exam: Exam, setup: Setup | None) -> list[Finding]:
             where=setup.settings.freeze[0],
             evidence=float(len(setup.settings.freeze)),
             unit="frozen parts",
-            message=f"frozen with the random weights of the start: {parts}",
-            cause="Nothing was learned before that a frozen part could keep: what it gives the rest is random.",
+            message=f"frozen with random initial weights: {parts}",
+            cause="The frozen parts have not been trained, so what they pass on is random.",
             remedy="no `freeze`, or `pretrained` with weights that were trained",
         )
     ]
@@ -95,8 +95,8 @@ def _leak(exam: Exam) -> list[Finding]:
             where="",
             evidence=exam.shared / count,
             unit="share of the validation pictures",
-            message=f"{exam.shared:,} of the {count:,} validation pictures are training pictures too, pixel by pixel",
-            cause="The network has learned their answers: the validation accuracy says too little about new pictures.",
+            message=f"{exam.shared:,} of the {count:,} validation pictures are also training pictures, pixel for pixel",
+            cause="The network has memorized their labels: the validation accuracy says too little about new pictures.",
             remedy="a val split of other pictures: take the copies out of one of the two",
         )
     ]
@@ -118,10 +118,10 @@ def _val_differs(exam: Exam, curves: Curves) -> list[Finding]:
             unit="distance between the distributions of brightness or contrast, from 0 to 1",
             message=(
                 f"accuracy is {100 * (known - val.accuracy):.0f} points lower in validation, whose pictures differ from the training's "
-                f"in brightness or contrast: by {exam.shift.distance:.2f}, where 0 is the same and 1 nothing in common"
+                f"in brightness or contrast: by {exam.shift.distance:.2f}, where 0 means equal and 1 nothing in common"
             ),
-            cause="The validation pictures come from somewhere else, or were prepared in another way, than those that the network learns.",
-            remedy="to look at both; pictures held out of the training's (leave the val split out) tell how it does on its own kind",
+            cause="The validation pictures come from another source than the training pictures, or were prepared differently.",
+            remedy="to compare the two; without the val split, held-out training pictures show the accuracy on pictures of the same source",
         )
     ]
 
@@ -145,13 +145,13 @@ def _label_noise(exam: Exam) -> list[Finding]:
             severity="warning",
             where="",
             evidence=round(rates[0], 4),
-            unit="share of the surest third of the answers that contradict the label of a training picture",
+            unit="share of the most confident third of the predictions that contradict the label of a training picture",
             message=(
-                f"of the third of the answers that the network is surest of, {100 * rates[0]:.0f} % contradict the label in training and "
+                f"of the most confident third of the predictions, {100 * rates[0]:.0f} % contradict the label in training and "
                 f"{100 * rates[1]:.0f} % in validation"
             ),
-            cause="Labels that contradict sure answers as often as unsure ones are wrong labels, not hard pictures.",
-            remedy="to mend the labels in doubted-labels.csv, which `striate diagnose` writes",
+            cause="Labels that contradict confident predictions as often as others are wrong labels, not hard pictures.",
+            remedy="to correct the labels in doubted-labels.csv, which `striate diagnose` writes",
         )
     ]
 
@@ -195,12 +195,12 @@ def _rare(exam: Exam, setup: Setup | None) -> list[Finding]:
             severity="warning",
             where="",
             evidence=hits / count,
-            unit="share of right answers in the rarest class",
+            unit="accuracy in the rarest class",
             message=(
-                f"{len(ignored)} of {len(exam.train_counts)} classes have few training pictures and are hardly ever answered: of class "
+                f"{len(ignored)} of {len(exam.train_counts)} classes have few training pictures and are hardly ever predicted: of class "
                 f"{place + 1} with {pictures} training pictures, {hits} of {count} validation pictures are right"
             ),
-            cause="A network that sees a class rarely loses little by never answering with it.",
+            cause="A network that rarely sees a class loses little by never predicting it.",
             remedy=first_new(setup, BALANCED, "more pictures of the rare classes"),
         )
     ]
@@ -226,7 +226,7 @@ def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Findi
             where="",
             evidence=round(exam.train.accuracy, 4),
             unit="accuracy on training pictures without augmentation",
-            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are answered rightly, without augmentation",
+            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
             cause=cause,
             remedy=remedy,
         )
@@ -262,7 +262,7 @@ def _held_down(exam: Exam, setup: Setup | None) -> list[Finding]:
             where="",
             evidence=round(exam.train.accuracy, 4),
             unit="accuracy on training pictures without augmentation",
-            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are answered rightly, without augmentation",
+            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
             cause=cause,
             remedy=remedy,
         )
@@ -284,7 +284,7 @@ def held_down(setup: Setup | None) -> tuple[str, str] | None:
         if getattr(settings, name) >= (STRONG_PENALTY / 10 if name == "l1" else STRONG_PENALTY):
             return f"A penalty {name} of {getattr(settings, name):g} holds the weights near zero.", f"`set={{'settings.{name}': 0}}`"
     if setup.network.dropout >= STRONG_DROPOUT:
-        return f"Dropout takes away {100 * setup.network.dropout:.0f} % of a layer's units.", "a smaller dropout, such as 0.5"
+        return f"Dropout removes {100 * setup.network.dropout:.0f} % of a layer's units.", "a smaller dropout, such as 0.5"
     if settings.smoothing >= STRONG_SMOOTHING:
         return f"Label smoothing of {settings.smoothing:g} leaves little of the labels.", "`smoothing=0.1`"
     return None

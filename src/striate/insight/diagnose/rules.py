@@ -88,9 +88,9 @@ def causes(kind: Kind) -> tuple[Kind, ...]:
 NO_LONGER: dict[Kind, str] = {
     "learning_rate_too_high": "later updates were smaller, and the loss fell",
     "learning_rate_too_low": "the loss fell all the same",
-    "uneven_updates": "the last updates that were looked at are as even as usual",
-    "overfitting": "the accuracies in training and in validation came nearer to each other",
-    "batch_norm_unsettled": "the statistics have arrived since",
+    "uneven_updates": "the latest sampled updates are as even as usual",
+    "overfitting": "the accuracies in training and in validation came closer together",
+    "batch_norm_unsettled": "the statistics have converged since",
     "loader_bound": "most updates did not wait",
 }
 
@@ -98,7 +98,7 @@ NO_LONGER: dict[Kind, str] = {
 def withdrawn(said: Iterable[Kind], findings: Sequence[Finding]) -> list[Withdrawn]:
     """Those of the kinds `said` that are neither among `findings` nor explained by one of them, each with the reason."""
     held = {finding.kind for finding in findings} | {kind for finding in findings for kind in finding.consequences}
-    usual = "the last updates that were looked at show it no longer"
+    usual = "the latest sampled updates no longer show it"
     return [Withdrawn(kind=kind, reason=NO_LONGER.get(kind, usual)) for kind in dict.fromkeys(said) if kind not in held]
 
 

@@ -44,7 +44,7 @@ def _not_finite(sample: Sample, layer: LayerSample, setup: Setup | None) -> Find
         evidence=float(sample.step),
         unit="step",
         message=f"at step {sample.step} its output is the first that is NaN or Inf",
-        cause="Numbers outgrew their type, or a function was asked outside of where it is defined.",
+        cause="Numbers overflowed, or a function was evaluated outside its domain.",
         remedy=first_new(setup, CLIP, "a smaller `learning_rate`"),
     )
 
@@ -84,8 +84,8 @@ def _alike(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "alike",
         ALIKE,
         "symmetric_units",
-        message="{percent} of its units have the weights of another unit",
-        cause="Units that begin equal get equal gradients and stay equal, so that many count as one.",
+        message="{percent} of its units have the same weights as another unit",
+        cause="Units that start equal get equal gradients and stay equal, so they act as a single unit.",
         remedy=first_new(setup, INIT_HE, "`seed` with another number"),
     )
 
@@ -97,7 +97,7 @@ def _dead(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "dead",
         DEAD,
         "dead_relu",
-        message="{percent} of its units were positive for no picture",
+        message="{percent} of its units were never activated",
         cause=too_deep(setup) or cause,
         remedy=SHORTCUTS if too_deep(setup) else f"{_third(samples)}, or a leaky_relu network",
     )
@@ -113,8 +113,8 @@ def too_deep(setup: Setup | None) -> str:
     if setup is None or not setup.network.is_plain or setup.network.depth is None or setup.network.depth < TOO_DEEP:
         return ""
     return (
-        f"{setup.network.depth} layers with weights follow one another without norms or shortcuts: each shrinks or shifts what it gets a "
-        "little, and with the depth nothing of the pictures or of the gradient is left."
+        f"{setup.network.depth} layers with weights follow one another without norms or shortcuts: each shrinks or shifts its input a "
+        "little, and with depth nothing of the pictures or of the gradient is left."
     )
 
 
@@ -125,7 +125,7 @@ def _saturated(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "saturated",
         SATURATED,
         "saturated",
-        message="{percent} of its outputs lie at an end of their range",
+        message="{percent} of its outputs are saturated, at an end of their range",
         cause=cause,
         remedy=first_new(setup, INIT_XAVIER, "a smaller `learning_rate`"),
     )
@@ -137,8 +137,8 @@ def _constant(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         "constant",
         CONSTANT,
         "constant_units",
-        message="{percent} of its units give the same for every picture",
-        cause=too_deep(setup) or "Their weights are zero or their inputs never change: they carry nothing.",
+        message="{percent} of its units give the same output for every picture",
+        cause=too_deep(setup) or "Their weights are zero or their inputs never change: they carry no information.",
         remedy=SHORTCUTS if too_deep(setup) else first_new(setup, INIT_HE, "a smaller `weight_decay`"),
     )
 

@@ -61,7 +61,7 @@ def _too_high(sample: Sample, ratio: float) -> Finding:
         evidence=ratio,
         unit="|change of the weights| / |weights| of an update",
         message=f"update {sample.step} changes the weights by {100 * ratio:.0f} % of their size, where about 0.1 % is healthy",
-        cause="Each update throws away what the ones before it learned.",
+        cause="Each update undoes what earlier ones learned.",
         remedy=f"`learning_rate={sample.learning_rate / 10:.2g}`" if sample.learning_rate else "`learning_rate` at a tenth",
     )
 
@@ -99,7 +99,7 @@ def _uneven(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
                     evidence=factors[-1],
                     unit="its |change| / |weights| over that of the median layer",
                     message=f"its updates are {times}, in proportion to its weights",
-                    cause="It learns at another pace than the rest: its learning rate or the scale of its weights is off.",
+                    cause="It learns at a different pace from the rest: its learning rate or the scale of its weights is off.",
                     remedy=_evened(setup),
                 )
             ]
@@ -124,8 +124,8 @@ def waiting_findings(samples: Sequence[Sample]) -> list[Finding]:
             where="",
             evidence=round(share, 4),
             unit="share of the time",
-            message=f"{100 * share:.0f} % of an update's time goes by before the network has its batch",
-            cause="Reading and changing pictures takes longer than training on them.",
+            message=f"{100 * share:.0f} % of an update's time is spent waiting for the batch",
+            cause="Reading and augmenting pictures takes longer than training on them.",
             remedy="smaller picture files, less augmentation, or more `workers`",
         )
     ]

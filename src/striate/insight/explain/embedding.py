@@ -21,7 +21,7 @@ def check_installed(method: Embedding) -> None:
     if method == "umap" and importlib.util.find_spec("umap") is None:
         raise EnvironmentFault(
             "UMAP is not installed",
-            "Install it, pip install umap-learn, or take t-SNE (tsne) or principal components (pca).",
+            "Install it, pip install umap-learn, or use t-SNE (tsne) or principal components (pca).",
         )
 
 

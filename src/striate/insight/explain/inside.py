@@ -34,7 +34,7 @@ def checked_images(images: Tensor, target_classes: Tensor | None = None) -> Tens
     if images.ndim != 4 or not images.is_floating_point():
         raise ShapeError(f"images must be (N, C, H, W) of a floating dtype, got {images.dtype} {tuple(images.shape)}")
     if target_classes is not None and target_classes.shape != (len(images),):
-        raise ShapeError(f"target_classes must be ({len(images)},), one an image, got {tuple(target_classes.shape)}")
+        raise ShapeError(f"target_classes must be ({len(images)},), one per image, got {tuple(target_classes.shape)}")
     return images.detach().clone()
 
 
@@ -214,6 +214,6 @@ def features(model: nn.Module, images: Tensor) -> Tensor:
         for handle in handles:
             handle.remove()
     if not seen:
-        raise ShapeError(f"{type(model).__name__}: has no parts whose input could be read")
+        raise ShapeError(f"{type(model).__name__}: has no parts whose input could be recorded")
     read = seen[0].clone()
     return read.mean(tuple(range(2, read.ndim))) if read.ndim > 2 else read  # (N, D)

@@ -37,7 +37,7 @@ def randomised(model: nn.Module, *, seed: int = 0) -> nn.Module:
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation (N,) of two stacks of maps (N, ...), ties at their mean rank; 0 where a map is constant."""
     if first.shape != second.shape:
-        raise ShapeError(f"wanted maps of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
+        raise ShapeError(f"maps must have the same shape, got {tuple(first.shape)} and {tuple(second.shape)}")
     ranks = [torch.stack([_ranks(row) for row in maps.detach().cpu().flatten(1)]) for maps in (first, second)]  # (N, P)
     centred = [rank - rank.mean(1, keepdim=True) for rank in ranks]  # (N, P)
     norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
@@ -96,7 +96,7 @@ def deletion_insertion(model: nn.Module, images: Tensor, target_classes: Tensor,
     """
     plain = checked_images(images, target_classes)
     if heat.shape != (len(plain), *plain.shape[2:]):
-        raise ShapeError(f"heat must be {(len(plain), *plain.shape[2:])}, a value a pixel, got {tuple(heat.shape)}")
+        raise ShapeError(f"heat must be {(len(plain), *plain.shape[2:])}, one value per pixel, got {tuple(heat.shape)}")
     if num_steps < 1:
         raise UsageError(f"num_steps must be at least 1, got {num_steps}")
     order = heat.flatten(1).argsort(dim=1, descending=True, stable=True)

@@ -96,9 +96,9 @@ def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tu
     """`probs` as float64 and `labels` as int64, once they are known to fit; raises as `measure` does."""
     probs, labels = np.asarray(probs), np.asarray(labels)
     if probs.ndim != 2 or probs.shape[1] != len(classes):
-        raise ShapeError(f"probs must have shape (N, {len(classes)}), a column a class, got {probs.shape}")
+        raise ShapeError(f"probs must have shape (N, {len(classes)}), one column per class, got {probs.shape}")
     if labels.shape != (len(probs),) or labels.dtype.kind not in "iu":
-        raise ShapeError(f"labels must be integers of shape ({len(probs)},), one a row of probs, got {labels.dtype} {labels.shape}")
+        raise ShapeError(f"labels must be integers of shape ({len(probs)},), one per row of probs, got {labels.dtype} {labels.shape}")
     if len(set(classes)) != len(classes):
         twice = sorted({name for name in classes if list(classes).count(name) > 1})
         raise UsageError(f"classes must be distinct names, got {', '.join(map(repr, twice))} more than once")
@@ -111,7 +111,7 @@ def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tu
     off = np.flatnonzero(~(np.abs(probs.sum(1) - 1) < SUM_TOLERANCE) | (probs < 0).any(1))  # not-a-number compares false: found too
     if off.size:
         raise NumericError(
-            f"probs: row {off[0]} is not a distribution: it sums to {probs[off[0]].sum():g}, its least is {probs[off[0]].min():g}",
+            f"probs: row {off[0]} is not a distribution: it sums to {probs[off[0]].sum():g}, its smallest value is {probs[off[0]].min():g}",
             "Give the softmax of the logits; where they are not finite, train again with a lower learning rate.",
         )
     return probs, labels.astype(np.int64)

@@ -83,7 +83,7 @@ def measure_pixels(confusion: np.ndarray, classes: Sequence[str], num_images: in
     """
     num_classes = len(classes)
     if confusion.shape != (num_classes, num_classes):
-        raise ShapeError(f"confusion must have shape ({num_classes}, {num_classes}), a row and a column a class, got {confusion.shape}")
+        raise ShapeError(f"confusion must have shape ({num_classes}, {num_classes}), a row and a column per class, got {confusion.shape}")
     total = int(confusion.sum())
     if total == 0:
         raise DataError("no pixel to measure on has a class", "Give masks in which some pixels are not 255.")

@@ -75,7 +75,7 @@ def write_predictions_csv(
     """
     probs, labels = checked(probs, labels, classes)
     if len(names) != len(probs):
-        raise UsageError(f"names must have {len(probs)} entries, one a row of probs, got {len(names)}")
+        raise UsageError(f"names must have {len(probs)} entries, one per row of probs, got {len(names)}")
     best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (N, top)
     header: list[object] = ["path", "label", "class", "probability", "correct", "label_probability"]
     for place in range(2, best.shape[1] + 1):

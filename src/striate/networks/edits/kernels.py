@@ -94,7 +94,7 @@ def without_bottleneck(network: Network, place: str | None = None) -> Network:
     everything = {part.path: part for part in parts(network)}
     found = [(pair, everything[pair[0][0]]) for line in all_lines(network) for pair in _narrowings(line, shapes)]
     if not found:
-        raise UsageError(f"{network.name} has no bottleneck: no 1 x 1 convolution stands before a larger one that could do without it")
+        raise UsageError(f"{network.name} has no bottleneck: no 1 x 1 convolution precedes a larger one that would fit without it")
     kept = {part.path for part in within(network, place, [part for _, part in found])}
     for line, part in found:
         if part.path in kept:

@@ -106,7 +106,7 @@ def _scaled(layer: Any, shape: Shape, factor: float, grain: int, name: str, path
         return max(1, math.floor(number * factor / grain + 0.5)) * grain
 
     if getattr(layer, "connections", None) is not None:
-        raise UsageError(f"{name} with width {factor:g}: {path} has a table of connections, which says nothing of other widths")
+        raise UsageError(f"{name} with width {factor:g}: {path} has a connection table, which is not defined for other widths")
     fields = {field: scaled(getattr(layer, field)) for field in WIDTHS if hasattr(layer, field)}
     if isinstance(layer, Conv) and _depthwise(layer, shape):
         fields["groups"] = scaled(layer.groups)

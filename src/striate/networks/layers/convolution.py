@@ -59,7 +59,7 @@ class Conv(Layer):
         if last >= shape[0]:
             raise ShapeError(f"connections name input map {last}, but there are {shape[0]} maps, 0 to {shape[0] - 1}, in {shape}")
         if len(shape) != 3 or self.padding == "tf_same" or any(before != after for before, after in pads):
-            raise ShapeError(f"connections need a shape (C, H, W) and as much padding before as after, got {shape} and {self.padding!r}")
+            raise ShapeError(f"connections need a shape (C, H, W) and symmetric padding, got {shape} and {self.padding!r}")
 
     def links(self, in_channels: int) -> int:
         """How many pairs of an input and an output map are connected."""

@@ -40,7 +40,7 @@ class DeformableConv(Layer):
         kernel, stride, dilation = (per_axis(getattr(self, name), 2, name) for name in ("kernel_size", "stride", "dilation"))
         pads = pads_of(self.padding, extent, kernel, stride, dilation)
         if any(before != after for before, after in pads):
-            raise ShapeError(f"deformable convolution needs as much padding before as after, but {self.padding!r} gives {pads}")
+            raise ShapeError(f"deformable convolution needs symmetric padding, but {self.padding!r} gives {pads}")
         return kernel, stride, dilation, pads
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -75,7 +75,7 @@ class DeformableConv(Layer):
         try:
             from striate.networks.modules.deformable import DeformableConvModule
         except ImportError as error:
-            fault = f"deformable convolution needs torchvision, which is not there: {error}"
+            fault = f"deformable convolution needs torchvision, which is not available: {error}"
             raise EnvironmentFault(fault, "Install it with: pip install 'striate[vision]'") from None
         return DeformableConvModule(
             shape[0],

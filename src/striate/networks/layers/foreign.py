@@ -104,12 +104,12 @@ class OwnNetwork(Foreign):
             from torch import nn
 
             if not isinstance(self.given, nn.Module):
-                raise UsageError(f"{self.module}: wanted a torch module, got {type(self.given).__name__}")
+                raise UsageError(f"{self.module}: expected a torch module, got {type(self.given).__name__}")
 
     def build(self, shape: Shape) -> nn.Module:
         if self.given is None:
-            remedy = "Hand it in: striate.load(run, module=...), or network=... to train and repro."
-            raise UsageError(f"the network is a module of the user's own, {self.module}, of which a file holds the weights alone", remedy)
+            remedy = "Pass it: striate.load(run, module=...), or network=... to train and repro."
+            raise UsageError(f"the network is the user's own module, {self.module}, and a file holds only its weights", remedy)
         return copy.deepcopy(self.given)  # type: ignore[no-any-return]
 
     def _lines(self, shape: Shape) -> tuple[Line, ...]:
@@ -252,7 +252,9 @@ def library(which: Library) -> Any:
             return timm
         import torchvision.models
     except ImportError:
-        raise EnvironmentFault(f"a network of {which} was asked for, which is not installed", f"Install it: pip install {which}.") from None
+        raise EnvironmentFault(
+            f"a network of {which} was requested, but {which} is not installed", f"Install it: pip install {which}."
+        ) from None
     return torchvision
 
 

@@ -215,7 +215,7 @@ class Parallel(Container):
         smallest = tuple(map(min, *(s[1:] for s in shapes)))
         for shape in shapes:
             if any(m < n < m + crop for n, m in zip(shape[1:], smallest, strict=True)):
-                raise ShapeError(f"cannot cut {smallest} from place {crop} on out of {shape[1:]}: {self._listed(shapes)}")
+                raise ShapeError(f"cannot crop {smallest} at offset {crop} from {shape[1:]}: {self._listed(shapes)}")
         return [(s[0], *smallest) for s in shapes]
 
     def _listed(self, shapes: list[Shape]) -> str:

@@ -130,11 +130,11 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     if request.on is not None and request.on.partition("=")[0] != "ray":
         raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
-        raise UsageError("`retry_failed=True` needs an ablation that is there", "Name it: striate ablate --resume RUN --retry-failed.")
+        raise UsageError("`retry_failed=True` needs an existing ablation", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is not None:
         folder, laid_out = request.resume, None
         if not (folder / PLAN).exists() and not (folder / PLAN).is_symlink():
-            raise UsageError(f"{folder}: holds no ablation to go on with", f"Name the folder with {PLAN}.")
+            raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
     else:
         laid_out = _laid_out(request, watch)
         folder = new_run_folder("ablate", f"{laid_out[0]['data_name']}-{laid_out[0]['network']}", request.output)
@@ -163,10 +163,12 @@ def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], Spl
     if finds_rate(training):
         plan, _ = with_found_rate(plan, watch.say)
     if plan.config.task not in (None, "classify"):
-        raise UsageError(f"ablate compares classifiers, and the task is {plan.config.task}")
+        raise UsageError(f"ablate compares classifiers, but the task is {plan.config.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
     if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
-        raise UsageError(f"{AUGMENTATION}: this training has none", "Name one, for example with a `recipe`, or leave that edit out.")
+        raise UsageError(
+            f"{AUGMENTATION}: this training has no augmentation", "Name one, for example with a `recipe`, or leave that edit out."
+        )
     steps = _steps(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
         watch.say(
@@ -275,7 +277,7 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
         repeated = len(results)
         left = [one for one in trials if one.key not in results]
         if repeated:
-            again = f"; {len(trials) - repeated} are trained, also what failed or hung" if request.retry_failed else ""
+            again = f"; {len(trials) - repeated} are to be trained, including those that failed or hung" if request.retry_failed else ""
             watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
         try:
             for one, result in _under_way(left, held, request, watch):
@@ -283,7 +285,7 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: W
                 watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
-            raise InterruptedRun(message, f"Go on with: {command('striate', 'ablate', '--resume', folder)}") from None
+            raise InterruptedRun(message, f"Continue with: {command('striate', 'ablate', '--resume', folder)}") from None
     return results, repeated
 
 
@@ -416,5 +418,5 @@ def summary(report: AblateReport) -> Lines:
     ]
     if report.failed:
         again = command("striate", "ablate", "--resume", Path(report.run), "--retry-failed")
-        lines.append(f"{report.failed} failed or hung; train them again with: {again}")
+        lines.append(f"{report.failed} failed or hung; rerun them with: {again}")
     return in_lines([*lines, ""])

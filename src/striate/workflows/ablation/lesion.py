@@ -154,7 +154,7 @@ def lesion_picture(report: LesionReport) -> bytes:
     single = [point for point in report.points if point.lesion == "block"]
     with drawing():
         across = 2 if single else 1
-        title = f"{report.network}: val accuracy of the damaged network, {100 * report.accuracy:.1f} % whole"
+        title = f"{report.network}: val accuracy of the damaged network, {100 * report.accuracy:.1f} % undamaged"
         longest = min(LONGEST, max((len(point.where) for point in single), default=0))
         figure, (row,) = panels(1, across, size=(12.0 if single else 7.5, 3.6 + 0.055 * longest), title=title)
         plain(row[0], title="with more and more damage", x="damage (share)", y="val accuracy (%)")
@@ -166,7 +166,7 @@ def lesion_picture(report: LesionReport) -> bytes:
         row[0].set_ylim(-4, 104)
         beside(row[0])
         for bars in row[1:]:
-            plain(bars, title="without one block (dashed: whole)", y="val accuracy (%)")
+            plain(bars, title="without one block (dashed: undamaged)", y="val accuracy (%)")
             bars.bar(range(len(single)), [100 * point.accuracy for point in single], color=VAL)
             bars.axhline(100 * report.accuracy, color=RULE, linewidth=0.8, linestyle="--")
             bars.set(ylim=(0, 104), xlabel="block that is dropped", xlim=(-0.6, max(len(single), 4) - 0.4))

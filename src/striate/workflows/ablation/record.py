@@ -16,7 +16,7 @@ from striate.workflows.runs.config import first_fault
 
 PLAN, JOURNAL, RESULT = "ablation.json", "trials.jsonl", "result.json"
 START_AGAIN = "Start the ablation again in a new folder."
-TRAIN_AGAIN = "Remove the file, and the trials that it tells of are trained again."
+TRAIN_AGAIN = "Remove the file, and the trials that it records are trained again."
 
 Positive = Annotated[int, Field(ge=1, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]

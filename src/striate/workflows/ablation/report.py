@@ -95,13 +95,15 @@ def terminal_table(report: AblateReport) -> Lines:
 def _about(report: AblateReport) -> str:
     steps = {row.steps for row in report.variants}
     each = f" ({steps.pop():,} steps)" if len(steps) == 1 else ""
-    return f"{report.network} on {report.data}, {report.seeds} seed{'s' if report.seeds > 1 else ''} a variant, equal {report.budget}{each}"
+    return (
+        f"{report.network} on {report.data}, {report.seeds} seed{'s' if report.seeds > 1 else ''} per variant, equal {report.budget}{each}"
+    )
 
 
 def _legend(report: AblateReport) -> Lines:
     pictures = f"the {report.num_val:,} pictures" if report.num_val else "the pictures"
     lines = [
-        "accuracy on the validation split after the last epoch; gradient: of the first weight by that of the last, before training",
+        "accuracy on the validation split after the last epoch; gradient: of the first weight divided by that of the last, before training",
         f"95 %: over other seeds and other pictures than {pictures} of the split",
     ]
     if measures_test(report):
@@ -112,13 +114,13 @@ def _legend(report: AblateReport) -> Lines:
 def few_seeds(seeds: int, comparisons: int = 1) -> str:
     """What a number of seeds cannot tell, in a sentence."""
     if seeds == 1:
-        return "one seed: the intervals are those of the pictures alone, and nothing tells luck from effect; take 3 seeds or more"
+        return "one seed: the intervals are those of the pictures alone, and chance cannot be told from effect; take 3 seeds or more"
     tests = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
     p = f"p: paired t-test over the seeds{tests}"
     if seeds == 2:
-        return f"{p}; two seeds hardly show their spread, so that intervals are wide and a small p means little: take 5 or more"
+        return f"{p}; two seeds say little about the spread, so intervals are wide and a small p means little: use 5 or more"
     if (least := least_sign_flip_p(seeds)) > SIGNIFICANT:
-        return f"{p}; it trusts that accuracies spread evenly: without that, {seeds} seeds give no p below {least:.2g}, 6 seeds 0.031"
+        return f"{p}; it assumes normally distributed accuracies: without that, {seeds} seeds give no p below {least:.2g}, 6 seeds 0.031"
     return p
 
 

@@ -68,7 +68,7 @@ def variants_of(network: Network, edits: Sequence[str], *, pairs: bool = False, 
     slugs = [slug(one.name) for one in found]
     for one, word in zip(found, slugs, strict=True):
         if slugs.count(word) > 1:
-            raise UsageError(f"two variants would lie in the same folder {word}: one is {one.name!r}", "Name them apart.")
+            raise UsageError(f"two variants would use the same folder {word}: one is {one.name!r}", "Give them different names.")
     return found
 
 
@@ -77,9 +77,9 @@ def _check_editable(network: Network) -> None:
     from_elsewhere = next((child for _, child in network.root.children if isinstance(child, Foreign)), None)
     if from_elsewhere is None:
         return
-    whose = "a module of the user's own" if isinstance(from_elsewhere, OwnNetwork) else "a module of another library"
+    whose = "the user's own module" if isinstance(from_elsewhere, OwnNetwork) else "a module of another library"
     raise UsageError(
-        f"{network.name} is {whose}, and not described by its parts: there is nothing that ablate could leave out",
+        f"{network.name} is {whose}, and not described by its parts: ablate has no parts to remove",
         "Take a network of `striate networks`, or train this one and damage it: striate ablate RUN --lesion.",
     )
 
@@ -98,7 +98,7 @@ def variant(network: Network, name: str, edits: tuple[str, ...]) -> Variant:
             edited = applied(edited, edit)
     if edited.output_shape != network.output_shape:
         raise UsageError(
-            f"{name}: the output of {network.name} would be {edited.output_shape}, and must stay {network.output_shape}, one score a class",
+            f"{name}: the output of {network.name} would be {edited.output_shape}, and must stay {network.output_shape}, a score per class",
             "Select fewer parts, for example with @ and a place: 'without pool@stage1'.",
         )
     lines = [] if edited is network else table_diff(network, edited)
@@ -142,7 +142,7 @@ def _swapped(network: Network, what: str) -> Network:
     if role not in ROLES:
         raise UnknownNameError("role to swap", role, ROLES, f"Roles are: {', '.join(ROLES)}.")
     if not equals or not to:
-        raise UsageError(f"swap {what}: must say what to put there", f"For example: swap {role}=...")
+        raise UsageError(f"swap {what}: must name a replacement", f"For example: swap {role}=...")
     wanted: dict[str, Any] = {role: to}
     return network.swap(**wanted)
 
@@ -182,7 +182,7 @@ def read_grid(path: Path) -> dict[str, tuple[str, ...]]:
         raise UsageError(f"{path}: grid must be a list of lists of edits, got {axes!r}")
     lists = [_words(path, f"grid {i}", axis) for i, axis in enumerate(axes, 1)]
     if (count := math.prod(map(len, lists))) > MOST_VARIANTS:
-        raise UsageError(f"{path}: grid combines to {count:,} variants, more than {MOST_VARIANTS:,}", "Take fewer edits, or several grids.")
+        raise UsageError(f"{path}: grid combines to {count:,} variants, more than {MOST_VARIANTS:,}", "Use fewer edits, or several grids.")
     for words in itertools.product(*lists) if lists else ():
         chosen = tuple(word for word in words if word != NOTHING)
         if chosen:

@@ -49,7 +49,7 @@ from striate.workflows.subjects.subject import LabelledRequest, Subject, open_mo
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
 
-DATA_NOT_RECORDED = "the data: the run does not record what was found in its pictures before the training"
+DATA_NOT_RECORDED = "the data: the run does not record what the check of its pictures found before the training"
 SURE = 0.9  # probability of another class, from which a label is doubted
 PICTURES = {  # which kinds of finding each picture shows
     "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
@@ -121,7 +121,7 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
 def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | None:
     """The run's model; None, which is said, where there is none that could be asked."""
     folder = RunFolder(request.run)
-    only = "only the run's curves, and what was seen while it trained, are looked at"
+    only = "only the run's curves and the observations during training are examined"
     task = folder.read_config().task
     if task not in OF_CLASSES:
         say(f"task {task}: {only}")
@@ -211,7 +211,7 @@ def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str]
     config = RunFolder(request.run).read_config()
     data = request.data if request.data is not None else config.data
     if isinstance(data, str) and data == ARRAYS:
-        say("the run was trained on arrays: only its curves, and what was seen while it trained, are looked at")
+        say("the run was trained on arrays: only its curves and the observations during training are examined")
         return NO_PICTURES
     labelled = subject.open_data(request, f"diagnose {subject.where}", say)
     if not labelled.is_own:
@@ -248,7 +248,11 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
     if model is not None:
         with evaluation_mode(model.module):
             part = first_part_not_finite(model.module, lambda: model.module(torch.from_numpy(images).to(model.device)))
-    now = "the kept model gives NaN or Inf for it too" if part else "the kept model, which is from before, gives finite numbers for it"
+    now = (
+        "the kept model gives NaN or Inf for it too"
+        if part
+        else "the kept model, which is from an earlier epoch, gives finite numbers for it"
+    )
     return [
         Finding(
             kind="not_finite",
@@ -257,7 +261,7 @@ def stopped_at(run: Path, model: Model | None) -> list[Finding]:
             evidence=float(len(images)),
             unit="pictures in the batch",
             message=f"the training stopped at NaN or Inf, and its batch is in {path.name}; {now}",
-            cause="Numbers outgrew their type, mostly after updates that were too large.",
+            cause="Numbers overflowed, mostly after updates that were too large.",
             remedy="`max_grad_norm=1`, or a smaller `learning_rate`",
         )
     ]
@@ -269,7 +273,7 @@ def _stopping_batch(path: Path, model: Model | None) -> np.ndarray:
     Raises:
         RefusedFileError: the file is damaged.
     """
-    remedy = "Remove the file to do without it."
+    remedy = "Remove the file to continue without it."
     read_plain(path, limit=2**32, remedy=remedy)
     try:
         images = npz_arrays(path).get("images")
@@ -322,9 +326,7 @@ def _write(
 
 def summary(report: DiagnoseReport) -> Lines:
     """The report for a person."""
-    lines = [
-        f"{report.run}: {report.epochs} epochs, {report.looks} updates looked at while training, {report.batches} batches computed again"
-    ]
+    lines = [f"{report.run}: {report.epochs} epochs, {report.looks} updates sampled during training, {report.batches} batches run again"]
     for finding in report.findings:
         place = f" at {finding.where}" if finding.where else ""
         lines += [
@@ -345,6 +347,6 @@ def summary(report: DiagnoseReport) -> Lines:
     if not report.data_is_recorded:
         lines += ["", DATA_NOT_RECORDED]
     if report.withdrawn:
-        lines += ["", "said while it trained, and withdrawn:"]
+        lines += ["", "reported during training, and withdrawn:"]
         lines += [f"  {one.kind.replace('_', ' ')}: {one.reason}" for one in report.withdrawn]
     return in_lines([*lines, ""])

@@ -90,7 +90,7 @@ def _draw_shares(axes: Axes, layers: Sequence[LayerSample]) -> None:
     troubled = [layer for layer in layers if any(getattr(layer, name) for name in kinds)]
     looked_for = [name for name in SHARES if any(getattr(layer, name) is not None for layer in layers)]
     if not troubled:
-        empty(axes, f"None of the {len(layers)} parts that were looked at has units that are {_listed(looked_for)}.")
+        empty(axes, f"None of the {len(layers)} parts that were examined has units that are {_listed(looked_for)}.")
         axes.set_title("units or outputs that do nothing")
         return
     plain(axes, title=f"units or outputs that do nothing, in {len(troubled)} of {len(layers)} parts", y="share (%)")

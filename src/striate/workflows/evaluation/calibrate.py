@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NAME = "calibrated.safetensors"  # of a run folder
 SCORES_IN_WORDS = {  # for a person
-    "energy": "how strongly any class speaks up",
+    "energy": "strength of the evidence for any class",
     "confidence": "probability of the answer",
     "max_logit": "largest score of a class",
 }
@@ -150,9 +150,9 @@ def _subject(request: CalibrateRequest) -> Subject:
         UsageError: it gives no single class, or one of its classes is called as the answer that it learns to give.
     """
     subject = open_model(request.run, device=request.device, module=request.module)
-    model = subject.classifier(f"{subject.name}: gives no single class a picture, and has no temperature", "Calibrate a classifier.")
+    model = subject.classifier(f"{subject.name}: does not give one class per picture, and has no temperature", "Calibrate a classifier.")
     if request.coverage is not None and UNKNOWN in model.classes:
-        message = f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would mean two things"
+        message = f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would be ambiguous"
         raise UsageError(message, "Leave `coverage` out.")
     return subject
 
@@ -173,7 +173,7 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
         raise UsageError(f"`output` {output}: must end in .safetensors", f"Name it {output}.safetensors.")
     check_file(output, "output", (".safetensors",), makes_folder=True)
     if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
-        raise UsageError(f"`output` {output}: is the model itself, which stays as it is", "Choose another file.")
+        raise UsageError(f"`output` {output}: is the model itself, which must not be overwritten", "Choose another file.")
     return output
 
 
@@ -196,7 +196,9 @@ def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[s
     source = open_data(request.against, **where, to_train=False, say=say)
     if common := sorted(set(source.classes) & set(model.classes)):
         words = ", ".join(map(repr, common[:5]))
-        raise DataError(f"{source.name}: has the model's own classes {words}, so it is not unlike them", "Give pictures of other things.")
+        raise DataError(
+            f"{source.name}: has the model's own classes {words}, so it is not out of distribution", "Give pictures of other objects."
+        )
     return source.name, source.read("test" if "test" in source.splits else source.splits[0], spec=model.images).images
 
 
@@ -226,7 +228,7 @@ def summary(report: CalibrateReport) -> Lines:
         f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f} nats",
     ]
     if report.threshold is not None:
-        lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} rightly; the others are {UNKNOWN!r}")
+        lines.append(f"answers {report.coverage:.1%} of them, {report.accuracy_answered:.4f} correctly; the others are {UNKNOWN!r}")
         low, high = report.coverage_interval or (0.0, 1.0)
         lines.append(f"of other pictures like them, {low:.0%} to {high:.0%} would be answered (95 % interval)")
         score = f"{report.score} score ({SCORES_IN_WORDS[report.score]})"
@@ -244,5 +246,5 @@ def summary(report: CalibrateReport) -> Lines:
 def _doubt(fitted: Temperature) -> str:
     """How sure a temperature is, in words."""
     low, high = fitted.interval
-    few = f"; {fitted.num_images:,} pictures say little: give {ENOUGH} or more" if fitted.is_uncertain else ""
+    few = f"; {fitted.num_images:,} pictures are few: give {ENOUGH} or more" if fitted.is_uncertain else ""
     return f" (95 % interval {low:.2f} to {high:.2f}{few})"

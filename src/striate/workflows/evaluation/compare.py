@@ -131,12 +131,12 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
     models = [one.model for one in found if one.model is not None]
     absent = next((one for one in found if needs_its_module(one.network)), None)
     if absent is not None:
-        say(f"{absent.name} is a module of the user's own that is not handed in: counts alone are compared")
+        say(f"{absent.name} is the user's own module and was not passed: only counts are compared")
     elif models and len(models) < len(found):
         raw = next(one.name for one in found if one.model is None)
-        say(f"{raw} is not trained: counts alone are compared")
+        say(f"{raw} is not trained: only counts are compared")
     if request.data is not None and len(models) < len(found):
-        raise UsageError("data is for trained models alone", "Compare runs, or leave the data out.")
+        raise UsageError("data applies only to trained models", "Compare runs, or leave the data out.")
     images, answers, name = None, np.zeros((0, 0), np.int64), None
     if len(models) == len(found):
         images, answers, name = _answers(request, found, models, say)
@@ -171,10 +171,12 @@ def _answers(
 ) -> tuple[ImageSet, np.ndarray, str]:
     """The pictures, and for each model the class (n, N) that it gives them, by the first one's order of classes."""
     for one, model in zip(found, models, strict=True):
-        one.classifier(f"{one.name}: gives no single class a picture", "Compare classifiers, or measure each with striate evaluate.")
+        one.classifier(f"{one.name}: does not give one class per picture", "Compare classifiers, or measure each with striate evaluate.")
         if set(model.classes) != set(models[0].classes):
             other = sorted(set(model.classes) ^ set(models[0].classes))[:5]
-            raise DataError(f"{one.name}: other classes than {found[0].name}: {', '.join(map(repr, other))}", "Compare models of one task.")
+            raise DataError(
+                f"{one.name}: has different classes from {found[0].name}: {', '.join(map(repr, other))}", "Compare models of the same task."
+            )
     runs = [one.run for one in found]
     configs = [config_behind(source, model, lambda _text: None) for source, model in zip(request.subjects, models, strict=True)]
     if request.data is None:  # of the first that tells
@@ -193,7 +195,7 @@ def _answers(
             say(f"{one.name}: {words}")
         if silent and set(images.paths) != set(sets[0].paths):
             _check_division(runs, configs)
-            message = f"{one.name}: held out other pictures of {labelled.source.name} than {found[0].name}"
+            message = f"{one.name}: held out different pictures of {labelled.source.name} from {found[0].name}"
             raise UsageError(message, "Train them with the same `val_fraction` and split, or compare on `split='test'`.")
         places = np.array([models[0].classes.index(name) for name in model.classes])
         answers.append(places[model.outputs(images.images, batch_size=request.batch_size).argmax(1)])
@@ -222,7 +224,7 @@ def _check_division(runs: Sequence[Path | None], configs: Sequence[RunConfig | N
         for field in DIVISION:
             ours, theirs = getattr(config, field), getattr(of_first, field)
             if ours != theirs:
-                message = f"{run}: {field} is {ours!r}, of {first} {theirs!r}: they held out other pictures"
+                message = f"{run}: {field} is {ours!r}, of {first} {theirs!r}: they held out different pictures"
                 raise UsageError(message, "Train them with the same `val_fraction` and split, or compare on `split='test'`.")
 
 
@@ -300,10 +302,10 @@ def summary(report: CompareReport) -> Lines:
     """What is said below the table."""
     lines = [f"{report.num_images:,} pictures, {report.split} split of {report.data}"] if report.num_images else []
     for pair in report.pairs:
-        counts = f"right alone: {pair.first} {pair.first_only:,}, {pair.second} {pair.second_only:,}"
+        counts = f"correct only in one: {pair.first} {pair.first_only:,}, {pair.second} {pair.second_only:,}"
         lines.append(f"{counts}; difference {pair.accuracy_difference:+.4f}, McNemar's exact p = {pair.p_value:.3g}")
     if report.num_images:
-        lines.append(f"they differ on {len(report.differences):,} pictures" + (f": {report.output}" if report.output else ""))
+        lines.append(f"the models differ on {len(report.differences):,} pictures" + (f": {report.output}" if report.output else ""))
     lines += [f"  {one.path}: {one.label}; answered {', '.join(one.answers)}" for one in report.differences[:SHOWN]]
     if len(report.differences) > SHOWN:
         lines.append(f"  and {len(report.differences) - SHOWN:,} more: `output='FILE.csv'` lists all")

@@ -18,8 +18,8 @@ def reliability_picture(before: Worth, after: Worth, curve_points: Sequence[Cove
     with drawing():
         figure, grid = panels(1, 2, size=(8.4, 4.3))
         left, right = grid[0]
-        plain(left, title="Reliability: a point a bin, its area the pictures in it", x="confidence", y="accuracy")
-        left.plot((0, 1), (0, 1), color=RULE, linewidth=0.8, linestyle="--", label="as sure as right")
+        plain(left, title="Reliability: one point per bin, its area the number of pictures", x="confidence", y="accuracy")
+        left.plot((0, 1), (0, 1), color=RULE, linewidth=0.8, linestyle="--", label="perfectly calibrated")
         for worth, colour in ((before, TRAIN), (after, VAL)):
             filled = [one for one in worth.bins if one.num_images]
             total = sum(one.num_images for one in filled)
@@ -33,5 +33,5 @@ def reliability_picture(before: Worth, after: Worth, curve_points: Sequence[Cove
             curve(right, [one.coverage for one in curve_points], [one.accuracy for one in curve_points], color=RIGHT)
             right.set_xlim(-0.04, 1.04)
         else:
-            empty(right, "No picture was scored:\nno curve of abstaining.")
+            empty(right, "No picture was scored:\nno abstention curve.")
         return png_bytes(figure)

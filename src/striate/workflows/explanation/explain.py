@@ -121,7 +121,7 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     _not_installed(request)  # before the work
     subject = open_model(request.run, device=request.device, module=request.module)
     subject.report_folder("explain", request.output)
-    model = subject.classifier("explain works on models that give a picture one class", "Give a run of `task='classify'`.")
+    model = subject.classifier("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
 
@@ -299,7 +299,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
     """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
-            raise UsageError("mistakes: only a split has labels, so that mistakes are known", "Leave the pictures or `mistakes=True` out.")
+            raise UsageError("mistakes: known only for a split, which has labels", "Leave the pictures or `mistakes=True` out.")
         files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
         if len(files) > request.num_pictures:
             say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
@@ -309,7 +309,7 @@ def _chosen(request: ExplainRequest, model: Model, read: Callable[[], ImageSet],
         except DataError as error:
             if error.remedy != UNREADABLE:
                 raise
-            raise DataError(error.message, "Repair it, or name the pictures to explain one by one.") from None
+            raise DataError(error.message, "Repair it, or give the pictures to explain one by one.") from None
     split = read()
     if request.mistakes:
         places = most_confident_mistakes(model.shares(split.images), split.labels, request.num_pictures)

@@ -178,9 +178,9 @@ def read_kernel(text: str) -> tuple[tuple[float, ...], ...]:
         raise UsageError(f"kernel {text[:60]}: must be rows of numbers, such as -1 or 0.25", remedy)
     sides = (len(rows), len(rows[0]) if rows else 0)
     if any(len(row) != sides[1] for row in rows) or not all(abs(value) <= LARGEST for row in rows for value in row):
-        raise UsageError(f"kernel {text[:60]}: its rows must be finite numbers up to {LARGEST:,.0f}, as many in each", remedy)
+        raise UsageError(f"kernel {text[:60]}: its rows must be finite numbers up to {LARGEST:,.0f}, the same number in each", remedy)
     if not all(side % 2 and side <= MAX_SIDE for side in sides):
-        raise UsageError(f"kernel of {sides[0]} x {sides[1]}: both must be odd, so that it has a middle, and at most {MAX_SIDE}", remedy)
+        raise UsageError(f"kernel of {sides[0]} x {sides[1]}: both must be odd, so that it has a centre, and at most {MAX_SIDE}", remedy)
     return tuple(tuple(map(float, row)) for row in rows)
 
 
@@ -213,7 +213,7 @@ def filtered(image: np.ndarray, kernel: np.ndarray, *, form: Form = "correlate")
         ShapeError: the image is not (H, W, C), or the kernel not two-dimensional with odd sides.
     """
     if image.ndim != 3 or kernel.ndim != 2 or not all(side % 2 for side in kernel.shape):
-        raise ShapeError(f"wanted an image (H, W, C) and a kernel with odd sides, got {image.shape} and {kernel.shape}")
+        raise ShapeError(f"expected an image (H, W, C) and a kernel with odd sides, got {image.shape} and {kernel.shape}")
     taps = kernel if form == "correlate" else kernel[::-1, ::-1]
     height, width = image.shape[:2]
     margins = [(side // 2, side // 2) for side in taps.shape]
@@ -259,6 +259,6 @@ def summary(report: FilterReport) -> Lines:
         f"{report.image}: {report.height} x {report.width} x {report.channels}, mean {report.mean:.1f}, deviation {report.deviation:.1f}"
     ]
     for step in report.steps:
-        total = f", kernel adds up to {step.kernel_sum:g}" if step.kernel_sum is not None else ""
+        total = f", kernel sum {step.kernel_sum:g}" if step.kernel_sum is not None else ""
         lines.append(f"  {step.name:<14} mean {step.mean:5.1f}, deviation {step.deviation:5.1f}{total}")
     return in_lines([*lines, f"written: {report.output}", ""])

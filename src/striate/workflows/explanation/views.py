@@ -73,10 +73,10 @@ def _filters(viewed: Viewed) -> list[Shown]:
         table = [Shown("filters.csv", "Directions of the filters", text)]
     heading = f"Filters of {first}"
     shown = heading if len(pictures) <= MOST else f"{heading}: the first {MOST} of {len(pictures)}"
-    drawn = montage(pictures[:MOST], captions[:MOST], title=f"{shown}\nwith the direction of the edge that each answers to most")
+    drawn = montage(pictures[:MOST], captions[:MOST], title=f"{shown}\nwith the direction of the edge that each responds to most")
     told = (
-        "Each scaled by its own largest weight; grey is 0. Below it the direction of the edge that it answers to most (0° horizontal, 90° "
-        "vertical), and its selectivity: 0 answers to all directions alike, 1 to one only."
+        "Each scaled by its own largest weight; grey is 0. Below it the direction of the edge that it responds to most (0° horizontal, 90° "
+        "vertical), and its selectivity: 0 responds to all directions alike, 1 to one only."
     )
     return [Shown("filters.png", heading, drawn, told), *table, Shown("norms.png", "Norms of all kernels", _norms(found))]
 
@@ -135,11 +135,11 @@ def _favourites(viewed: Viewed, *, of_channels: bool) -> list[Shown]:
         ]
     )
     cells = (255 * pictures).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    heading = "Pictures that each class answers to most"
+    heading = "Pictures that maximize each class"
     if layer is not None:
-        heading = f"Pictures that each channel of {viewed.layer} answers to most"
+        heading = f"Pictures that maximize each channel of {viewed.layer}"
     some = f" Shown are {len(chosen)} of {len(names)}"
-    some += ", those that the given pictures excite most." if layer is not None else ", the first."
+    some += ", those that the given pictures activate most." if layer is not None else ", the first."
     text = f"Made by gradient ascent from grey noise.{some if len(chosen) < len(names) else ''}"
     name = "classes.png" if layer is None else "channels.png"
     return [Shown(name, heading, montage(cells, [names[unit] for unit in chosen], title=heading), text)]
@@ -160,7 +160,7 @@ def _units(viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
             captions.append(
                 f"channel {channel}: {value:.3g}\nusual {found.usual[channel]:.3g}\nis {short_name(split.classes[split.labels[place]])}"
             )
-    heading = f"Pictures that excite channels of {viewed.layer} most"
+    heading = f"Pictures that activate channels of {viewed.layer} most"
     told = "\nchannels that rise most over their usual value, the median of all pictures"
     columns = min(TOP, len(split))
     return [
@@ -172,9 +172,9 @@ def _units(viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
                 captions,
                 title=heading + told,
                 columns=columns,
-                scales=[Scale("turbo", "least", "most", "the channel answers:")],
+                scales=[Scale("turbo", "least", "most", "the channel responds:")],
             ),
-            "Colour: where the channel answers, red most. The usual value is the median over all pictures.",
+            "Colour: where the channel responds, red most. The usual value is the median over all pictures.",
         )
     ]
 
@@ -193,7 +193,7 @@ def _by_class(viewed: Viewed, split: ImageSet, inputs: Tensor) -> list[Shown]:
         reach = float(np.nanmax(np.abs(means))) or 1.0
         low, colours = (-reach, "RdBu_r") if np.nanmin(means) < 0 else (0.0, "viridis")  # of outputs that have a sign, and that have none
         image = axes.imshow(means[:, order], aspect="auto", cmap=colours, vmin=low, vmax=reach, interpolation="nearest")
-        axes.set(xlabel="number of the channel, in the order of the class that it answers to most", ylabel="class of the pictures")
+        axes.set(xlabel="number of the channel, in the order of the class that it responds to most", ylabel="class of the pictures")
         name_ticks(axes.xaxis, [str(channel) for channel in order], 6.4)
         name_ticks(axes.yaxis, split.classes, high)
         colour_bar(figure, image, axes, "mean output")

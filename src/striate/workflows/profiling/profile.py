@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 RULE = "1 MAC = 1 multiply-add of a convolution or matrix product; FLOPs = 2 x MACs; biases, norms, activations and pooling are not counted"
-SAVING = "computed with fewer multiplications than are counted (Winograd's way with convolutions of stride 1)"
+SAVING = "computed with fewer multiplications than are counted (Winograd's method for convolutions of stride 1)"
 COLUMNS = "field: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"
 MEASURED_COLUMNS = f"{COLUMNS}; fwd, bwd: forward and backward; of peak: of the machine's fastest multiply-adds"
 Count = Annotated[int, Field(ge=1)]
@@ -133,7 +133,7 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         layer.update(_traffic(layer, request.batch_size))
     machine = None
     if request.measure and needs_its_module(network):
-        say(f"{network.name} is a module of the user's own, of which a file holds the weights alone: counted, not measured")
+        say(f"{network.name} is the user's own module, and a file holds only its weights: counted, not measured")
     elif request.measure:
         say(f"measuring {target.name}, {request.batch_size} pictures at once")
         measured, machine = _measure(target.module(), network, layers, request)
@@ -354,7 +354,7 @@ def sees(whole: Totals, *, described: bool) -> str:
     """The receptive field of a network for a person."""
     field = whole.receptive_field
     if not described:
-        return "not known: modules without a description do not tell it"
+        return "not known for modules without a description"
     return str(field) if isinstance(field, int) else "x".join(map(str, field))
 
 

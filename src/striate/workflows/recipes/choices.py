@@ -193,7 +193,7 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
         remedy = "Name them: striate train photos, or striate train digits; `striate datasets` lists the named sets."
         raise UsageError("no pictures to train on", remedy)
     if isinstance(request.epochs, str):
-        remedy = "Say `epochs=N`, or add to a run: striate train --resume RUN --epochs +N."
+        remedy = "Use `epochs=N`, or extend a run: striate train --resume RUN --epochs +N."
         raise UsageError(f"`epochs={request.epochs!r}`: must be a whole number for a new run", remedy)
     chosen = {name: value for name, value in chosen_settings(request, choices).items() if (name, value) not in LEFT_TO_US}
     with_checked_fields(TrainSettings, **chosen)
@@ -208,7 +208,7 @@ def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
     """
     said = [name for name in chosen if name.startswith("adversarial_") and chosen[name] != getattr(TrainSettings, name)]
     if said and chosen.get("adversarial") is None:
-        raise UsageError(f"{said[0]}: there is no attack that is trained against", "Say `adversarial='pgd'` or `adversarial='fgsm'` too.")
+        raise UsageError(f"{said[0]}: no attack to train against", "Also give `adversarial='pgd'` or `adversarial='fgsm'`.")
 
 
 def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
@@ -287,7 +287,7 @@ def with_image_settings(request: TrainRequest) -> TrainRequest:
     request = with_checked_fields(lambda **fields: dataclasses.replace(request, **fields), **fields)
     given = given_statistics(request)
     if given and request.normalization not in (None, "dataset"):
-        remedy = f"Leave it out, or take `normalization='dataset'` in place of {request.normalization}."
+        remedy = f"Leave it out, or use `normalization='dataset'` instead of {request.normalization}."
         raise UsageError(f"`set` images.{next(iter(given))}: has no effect, as each picture is normalized by itself", remedy)
     return request
 
@@ -303,7 +303,9 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
     for name, values in given.items():
         if not all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 for value in values):
             remedy = f"For example `set={{'images.{name}': [0.485, 0.456, 0.406]}}`; values of 0 to 255 are divided by 255."
-            raise UsageError(f"`set` images.{name}: wanted one number a channel, in units of a pixel's range, got {said[name]!r}", remedy)
+            raise UsageError(
+                f"`set` images.{name}: expected one number per channel, in units of a pixel's range, got {said[name]!r}", remedy
+            )
         if channels is not None and len(values) not in (1, channels):
             few = f"{channels} channel{'' if channels == 1 else 's'}"
             raise UsageError(f"`set` images.{name}: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
@@ -325,7 +327,7 @@ def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> Unknow
     """The error for an argument that there is not; gives the one that has this name elsewhere, or else the nearest."""
     known = [field.name for field in fields]
     here = OTHER_NAMES.get(name, "")
-    return UnknownNameError("argument", name, known, f"Here it is called `{here}`." if here.partition("=")[0] in known else "")
+    return UnknownNameError("argument", name, known, f"Striate calls it `{here}`." if here.partition("=")[0] in known else "")
 
 
 def usage_error(found: Refusal) -> UsageError:

@@ -139,11 +139,11 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     if RunFolder(run).has_model:
         subject = finder.ask("Model", lambda: _opened(request, network))
     else:
-        finder.leave_out("Model", f"{MODEL_NAME} is missing: the run ended before its first epoch did, or it was taken away")
+        finder.leave_out("Model", f"{MODEL_NAME} is missing: the run ended before its first epoch did, or the file was removed")
     if subject is not None:
         refuse_edits(RunFolder(run), subject.trained.info, say)
     if subject is None:
-        finder.left_out |= dict.fromkeys(("Results on val", "What it looks at", "Calibration"), "there is no model to ask, see Model")
+        finder.left_out |= dict.fromkeys(("Results on val", "What it looks at", "Calibration"), "there is no model to evaluate, see Model")
     with tempfile.TemporaryDirectory() as place:
         sections = list(_sections(request, config, network, subject, Path(place), finder))
     if finder.left_out:
@@ -187,7 +187,7 @@ def _sections(
             yield Section("What it looks at", draw.explanations(shown, draw.kept_picture(place / "explain" / "heat-maps.png")))
         yield Section("Calibration", _calibration(answers))
     elif model is not None and not classifies:
-        words = "that is for models that give a picture one class"
+        words = "only for models that give one class per picture"
         finder.left_out |= {"What it looks at": words, "Calibration": words}
     for name in ("attack", "lesion"):
         if pictures := _kept_pictures(run, name):
@@ -207,15 +207,17 @@ def _sections(
 def _opened(request: ReportRequest, network: Network) -> Subject:
     """The kept model."""
     if request.module is None and needs_its_module(network):
-        words = f"{network.name} is a module of the user's own, of which the run holds the weights alone"
-        raise UsageError(words, "In Python, hand it in: striate.report(run, module=...).")
+        words = f"{network.name} is the user's own module, and the run holds only its weights"
+        raise UsageError(words, "In Python, pass it: striate.report(run, module=...).")
     return open_model(request.run, device=request.device, module=request.module)
 
 
 def _answers(request: ReportRequest, subject: Subject, say: Callable[[str], None]) -> Answers:
     model, labelled = subject.trained, subject.open_data(request, f"report {request.run}", say)
     if not labelled.is_own:
-        message = f"{labelled.source.name}: not the data that the run was trained on, and a report is of what the run held out"
+        message = (
+            f"{labelled.source.name}: not the data that the run was trained on, and a report covers the pictures that the run held out"
+        )
         raise UsageError(message, f"Measure the model on it: striate evaluate {request.run} DATA.")
     source, images = labelled.source, labelled.read("val", say)
     train = None if "val" in source.splits else labelled.read("train", lambda _text: None)
@@ -342,8 +344,8 @@ def state_of(
         return f"It stopped at NaN or Inf, after {done}.{model}"
     unfinished = settings.steps is None and settings.patience is None and len(rows) < settings.epochs
     if last == "interrupted" or unfinished:
-        return f"It is not finished: {done}. `{command('striate', 'train', '--resume', run)}` goes on with it.{model}"
-    early = " It stopped early: patience." if last == "stopped_early" else ""
+        return f"It is not finished: {done}. `{command('striate', 'train', '--resume', run)}` continues it.{model}"
+    early = " It stopped early, when patience ran out." if last == "stopped_early" else ""
     return f"It is finished: {done}.{early}{model}"
 
 

@@ -123,9 +123,9 @@ def explanations(found: ExplainReport, picture: bytes) -> str:
     from striate.workflows.explanation.explain import trust_in_words
 
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
-    which = "that the model gets wrong, the most confident first" if wrong else "of the val split"
+    which = "that the model misclassifies, the most confident first" if wrong else "of the val split"
     lines = [
-        f"{counted(len(found.pictures), 'picture')} {which}, each with the places that speak for the answer (Grad-CAM at {found.layer})."
+        f"{counted(len(found.pictures), 'picture')} {which}, each with the places that support the prediction (Grad-CAM at {found.layer})."
     ]
     if found.randomisation:
         lines += trust_in_words(found.randomisation)
@@ -139,7 +139,9 @@ def calibration(before: Worth, after: Worth, curve: Sequence[CoveragePoint]) -> 
         f"Divided by a temperature of {after.temperature:.3g}, the logits give {100 * after.ece:.2f}, and a log loss of "
         f"{after.log_loss:.4f} in place of {before.log_loss:.4f}. `striate calibrate RUN` writes a model with that temperature."
     )
-    limit = " That temperature is the end of the range that is tried: the answers are nearly all right, or hardly better than chance."
+    limit = (
+        " That temperature is at the end of the search range: nearly all predictions are correct, or they are hardly better than chance."
+    )
     words += limit if after.temperature in (LOWEST, HIGHEST) else ""
     return paragraph(words) + figure(reliability_picture(before, after, curve), "Reliability diagram", least_px=LEAST_PX)
 
@@ -158,7 +160,7 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
     """What the network costs, counted and measured on this machine."""
     head, body, _ = profile_table(found)
     columns = MEASURED_COLUMNS if found.measured else COLUMNS
-    picture = figure(roofline, "Roofline", caption="Each layer's speed against what the machine allows (roofline)") if roofline else ""
+    picture = figure(roofline, "Roofline", caption="Each layer's speed against the limits of the machine (roofline)") if roofline else ""
     return (
         pairs(profile_facts(found))
         + folded(counted(len(body), "layer"), paragraph(columns, faint=True) + table(head, body, "layers", numbers_from=2))
@@ -169,8 +171,8 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
 def diagnosis(found: DiagnoseReport, folder: Path) -> str:
     """What went wrong in the training."""
     looked = (
-        f"{counted(found.epochs, 'epoch')}, {counted(found.looks, 'update')} looked at while training, "
-        f"{counted(found.batches, 'batch', 'batches')} computed again."
+        f"{counted(found.epochs, 'epoch')}, {counted(found.looks, 'update')} sampled during training, "
+        f"{counted(found.batches, 'batch', 'batches')} run again."
     )
     parts = [paragraph(looked, faint=True)]
     for item in found.findings:
@@ -181,8 +183,8 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
         parts.append(facts([(data.severity, _words(data.kind))]))
         parts.append(pairs([("seen", data.message), ("try", data.remedy)]))
     if not found.data_is_recorded:
-        parts.append(paragraph("What was found in the pictures before the training is not recorded.", faint=True))
-    parts += [pairs([("withdrawn", f"{_words(one.kind)}, said while it trained: {one.reason}")]) for one in found.withdrawn]
+        parts.append(paragraph("The check of the pictures before the training is not recorded.", faint=True))
+    parts += [pairs([("withdrawn", f"{_words(one.kind)}, reported during training: {one.reason}")]) for one in found.withdrawn]
     drawn = sorted({item.picture for item in found.findings if item.picture})
     parts += [figure(kept_picture(folder / name), name, least_px=LEAST_PX) for name in drawn]
     return "".join(parts if found.findings or found.data else [paragraph("Nothing found."), *parts])
@@ -201,10 +203,10 @@ def environment(env: Mapping[str, Any] | None) -> str:
 def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
     """The commands that train it again, and the configuration that they need."""
     if config.on_arrays:
-        words = "It was trained on arrays, which the run does not hold; with them, striate.workflows.training.repro.repro trains it again."
+        words = "It was trained on arrays, which the run does not store; with them, striate.workflows.training.repro.repro trains it again."
         return paragraph(words) + folded("config.yaml", code(text))
     if is_own(network):
-        words = f"It trained a {network.name}, a module of the user's own, which the run does not hold. With it, in Python:"
+        words = f"It trained {network.name}, the user's own module, which the run does not store. With it, in Python:"
         call = f"striate.train({config.data!r}, network={network.name}(), recipe={f'{run}/config.yaml'!r})"
         return paragraph(words) + code(call) + folded("config.yaml", code(text))
     lines = ["# train it again and compare, bit for bit", command("striate", "repro", run)]
@@ -227,10 +229,10 @@ def kept_picture(path: Path) -> bytes:
     Raises:
         RefusedFileError: it is none, or larger than any that is drawn here.
     """
-    remedy = "Remove the file to do without it."
+    remedy = "Remove the file to continue without it."
     picture = read_plain(path, limit=MOST_BYTES, remedy=remedy)
     if not picture.startswith(PNG):
-        raise RefusedFileError(f"{path}: is no PNG file", remedy)
+        raise RefusedFileError(f"{path}: is not a PNG file", remedy)
     return picture
 
 

@@ -100,12 +100,12 @@ def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
     if data is not None and not (isinstance(data, str) and data == ARRAYS):
         return data
     known = config is not None or data is not None
-    words = "the run was trained on arrays, which it does not hold" if known else "the model does not tell its data"
+    words = "the run was trained on arrays, which it does not store" if known else "the model does not record its data"
     if config is None or config.on_arrays:
-        raise UsageError(words, f"Name the data set too: striate {verb} --data DATA.")
+        raise UsageError(words, f"Also give the data set: striate {verb} --data DATA.")
     if config.data not in NAMED and not Path(config.data).exists():
         raise DataError(
             f"{config.data}: is not there, which config.yaml names as the data of the run",
-            f"Name its place now: striate {verb} --data DATA.",
+            f"Give its current location: striate {verb} --data DATA.",
         )
     return config.data

@@ -24,7 +24,7 @@ from striate.engine.limits import CUT, CutName, in_effect
 from striate.engine.settings import Count, TrainSettings
 
 ARRAYS = "arrays"  # in place of data that has no name
-NO_CONFIG = "Name the folder of a training run; where only its model is at hand, name the data set too."
+NO_CONFIG = "Name the folder of a training run; for a model file alone, also give the data set."
 RESTORE = "Restore the file as the training wrote it. Its best.safetensors, copied out of the folder, needs none of the others."
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -109,7 +109,7 @@ class RunConfig:
         if config.asked and taken != config:
             now, then = (dataclasses.asdict(each.settings) for each in (config, taken))
             lines = [
-                f"settings.{name} is {now[name]!r}, and {then[name]!r} follows from what was asked for"
+                f"settings.{name} is {now[name]!r}, but the recorded request gives {then[name]!r}"
                 for name in now
                 if now[name] != then[name]
             ]

@@ -28,7 +28,7 @@ from striate.workflows.runs.hashes import CLOSED, FILES, GROWN, HASHED, content_
 if TYPE_CHECKING:
     from striate.insight.diagnose import Sample
 
-REMOVE = "Remove the file to do without it."
+REMOVE = "Remove the file to continue without it."
 RESTORE_GROWN = "Restore the file as the training wrote it, or remove it to do without it."
 NOT_CLOSED = "no hash of it is recorded, as of a run that goes on, was killed or is old: whether it was edited is not known"
 DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
@@ -214,7 +214,7 @@ class RunFolder:
                 that the training wrote.
         """
         if not _stands(self.metrics):
-            say(f"{self.metrics}: is missing: the run tells of no whole epoch")
+            say(f"{self.metrics}: is missing: the run records no complete epoch")
             return []
         rows = read_metrics(self.metrics)
         self._refuse_other(self.metrics, rows)
@@ -229,7 +229,7 @@ class RunFolder:
             RefusedFileError: a line is damaged, or they are not those that the training wrote.
         """
         if not _stands(self.events):
-            say(f"{self.events}: is missing: how the training ended is told from its epochs alone")
+            say(f"{self.events}: is missing: how the training ended is inferred from its epochs")
             return []
         events = read_json_lines(self.events, remedy=REMOVE)
         for number, event in enumerate(events, start=1):
@@ -249,7 +249,7 @@ class RunFolder:
         try:
             return tuple(DataFinding(**found) for event in self.read_events() for found in event.get(FOUND, ()))
         except (TypeError, ValidationError) as error:
-            raise RefusedFileError(f"{self.events}: what was found in the data is damaged: {error}", REMOVE) from None
+            raise RefusedFileError(f"{self.events}: the record of findings in the data is damaged: {error}", REMOVE) from None
 
     @property
     def has_data_findings(self) -> bool:
@@ -275,7 +275,7 @@ class RunFolder:
         Raises:
             RefusedFileError: the file is damaged.
         """
-        return read_json_lines(self.openings, remedy="Remove the file to count anew.") if _stands(self.openings) else []
+        return read_json_lines(self.openings, remedy="Remove the file to restart the count.") if _stands(self.openings) else []
 
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of the content of each file that decides what the run is, by name; files that are not there are left out.

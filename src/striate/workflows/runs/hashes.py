@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FILES = "files"  # of a model file's info and a checkpoint's state: SHA-256 of the content of the run's files, by name
-NOT_RECORDED = "no hashes of its files are recorded, as by older versions: whether they were edited since is not known"
+NOT_RECORDED = "it records no hashes of its files, as runs of older versions: whether they were edited since is unknown"
 HASHED = ("config.yaml", "network.json", "classes.json", "split.json")
 GROWN = ("events.jsonl", "metrics.csv", "probe.jsonl")  # written while a run trains: its last event, `closed`, has their hashes
 CLOSED = "closed"

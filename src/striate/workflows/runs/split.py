@@ -15,10 +15,10 @@ from striate.workflows.runs.folder import RunFolder
 
 MOST_BYTES = 2**28
 INFO = "split"  # of a model file's info
-REMEDY = "Copy the run folder again from where it was trained; or give the model file alone, which knows the pictures that were held out."
+REMEDY = "Copy the run folder again from where it was trained; or give the model file alone, which records the pictures that were held out."
 
 NOT_RECORDED = (
-    "the run does not record which pictures it held out, as it is of an older version: they are computed again from the names of the "
+    "the run does not record which pictures it held out, as it is of an older version: they are derived again from the names of the "
     "pictures, which is exact only if the data has not changed since"
 )
 
@@ -63,5 +63,5 @@ def record_of(run: Path | None, info: Mapping[str, Any]) -> SplitRecord | BriefR
     if whole is None:
         return brief
     if brief is not None and whole.brief() != brief:
-        raise RefusedFileError(f"{RunFolder(run or Path()).split}: tells of other pictures than the model was trained on", REMEDY)
+        raise RefusedFileError(f"{RunFolder(run or Path()).split}: records other pictures than the model was trained on", REMEDY)
     return whole

@@ -130,7 +130,7 @@ class Labelled:
             return ALL
         wanted = asked or next((split for split in order if split in splits), splits[0] if len(splits) == 1 else order[0])
         if wanted not in splits:
-            message = f"{self.source.without(wanted).message}, and the model was not trained on it, so that nothing of it was held out"
+            message = f"{self.source.without(wanted).message}, and the model was not trained on this data, so none of it was held out"
             raise DataError(message, f"Choose another `split`: {', '.join(splits)}.")
         return wanted
 
@@ -178,7 +178,7 @@ class Labelled:
         if found is None:
             if self.record is not None or self.config is None:  # its own train or val: recorded; without a run there is nothing to say
                 return None
-            return f"{split}: the run does not record which pictures it was trained on: whether some of these are among them is not known"
+            return f"{split}: the run does not record which pictures it was trained on: whether these include some of them is unknown"
         unsure = f"the model file knows {found.num_known:,} of its {self.num_train:,} training pictures"
         of = f"{total:,} {'' if split == ALL else split + ' '}pictures"
         if not found.count:

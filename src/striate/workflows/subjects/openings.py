@@ -63,4 +63,4 @@ def _same(openings: list[dict[str, Any]], one: dict[str, Any]) -> int:
 def say_opening(count: int, say: Callable[[str], None]) -> None:
     """Remind the person, from the second opening on."""
     if count > 1:
-        say(f"test: opened {count} times by now; choose between models by val, or test comes out better than it is")
+        say(f"test: used {count} times by now; select models on val, or the test result becomes optimistic")

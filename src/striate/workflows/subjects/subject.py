@@ -162,7 +162,7 @@ def open_subject(
 
     if isinstance(source, nn.Module):
         if input_size is None:
-            raise UsageError(f"a {type(source).__name__} does not tell the size of its input", "Give input_size=, such as 32.")
+            raise UsageError(f"a {type(source).__name__} does not define the size of its input", "Give input_size=, such as 32.")
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
         network = own_network(source, (in_channels or channels_of(source) or 3, *size))
         return Subject(name=network.name, network=network)

@@ -89,7 +89,7 @@ def overlays_picture(
     """
     columns = 1 + len(masks)
     if len(captions) != columns * len(images):
-        raise UsageError(f"captions must have {columns * len(images)} entries, {columns} an image, got {len(captions)}")
+        raise UsageError(f"captions must have {columns * len(images)} entries, {columns} per image, got {len(captions)}")
     plain = images if images.shape[3] == 3 else images.mean(3, keepdims=True).round().astype(np.uint8).repeat(3, axis=3)
     shown = np.stack([plain, *(overlaid(images, mask, len(classes)) for mask in masks)], 1)  # (n, columns, H, W, 3)
     colours = class_colours(len(classes)).tolist()

@@ -68,8 +68,8 @@ def plan_pixel_network(request: TrainRequest, asked: Network | str | None, sourc
         shape = (size, size) if size is not None else native_size(name, source)
         net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=shape)
     if net.output_shape != (classes, *net.input_shape[1:]):
-        message = f"{net.name} gives {net.output_shape} for a picture, wanted a score of each of {classes} classes for each pixel"
-        raise UsageError(f"{message}, {(classes, *net.input_shape[1:])}", f"Networks that give one: {', '.join(PIXEL_NETWORKS)}.")
+        message = f"{net.name} gives {net.output_shape} for a picture, expected a score for each of {classes} classes at each pixel"
+        raise UsageError(f"{message}, {(classes, *net.input_shape[1:])}", f"Suitable networks: {', '.join(PIXEL_NETWORKS)}.")
     return net, request.fit or ("stretch" if source.image_size == net.input_shape[1:] else "pad")
 
 
@@ -213,9 +213,9 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
     for place, name in enumerate(names):
         if name in names[:place]:
             other = files[names.index(name)]
-            raise UsageError(f"{other} and {files[place]} would both have their mask in {name}", "Predict them into different folders.")
+            raise UsageError(f"{other} and {files[place]} would both write their mask to {name}", "Predict them into different folders.")
         if name.resolve() == files[place].resolve():
-            raise UsageError(f"{name}: the mask would take the place of its picture", "Choose another `output`.")
+            raise UsageError(f"{name}: the mask would overwrite its picture", "Choose another `output`.")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -85,7 +85,7 @@ def suited_to(task: Task, settings: TrainSettings, *, asked: str | None = None) 
         message = f"`task={task!r}` cannot be trained with `monitor={settings.monitor!r}`"
         raise UsageError(message, f"Take one of {', '.join(MONITORED[task])}.")
     if settings.adversarial is not None and task != "classify":
-        message = f"adversarial: only a network that gives one class a picture can be trained against an attack, not `task={task!r}`"
+        message = f"adversarial: only a network that gives one class per picture can be trained against an attack, not `task={task!r}`"
         raise UsageError(message, "Leave `adversarial` out.")
     losses = LOSSES.get(task)
     if losses is None or settings.loss in losses:
@@ -193,7 +193,7 @@ def summary(report: TargetReport) -> Lines:
         lines += [
             f"mean average precision {_four(report.mean_average_precision)}",
             f"macro F1 {_four(report.macro_f1)}   micro F1 {_four(report.micro_f1)}   log loss {report.log_loss:.4f} nats",
-            f"all labels right {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
+            f"all labels correct {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
             "",
             f"{'label':<{width}}  av. prec.  precision  recall      F1  pictures",
         ]

@@ -42,7 +42,7 @@ def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], 
         free = free_memory_bytes()
         size = size_for_memory(fitting.network, free, most)
         memory = f"half of the {free / 2**20:,.0f} MiB that are free"
-    reason = f"{UPDATES_AN_EPOCH} updates an epoch or more" if size == most and most < MOST else "the most" if size == most else memory
+    reason = f"at least {UPDATES_AN_EPOCH} updates per epoch" if size == most and most < MOST else "the most" if size == most else memory
     needed = bytes_needed(fitting.network, size) / 2**20
     say(f"batch size {size}: {reason}; takes about {needed:,.0f} MiB")
     return size

@@ -53,7 +53,7 @@ def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -
     if differing:
         lines = [f"  {name}: {before.get(name)!r} in the checkpoint, now {after.get(name)!r}" for name in differing]
         raise UsageError(
-            in_lines([f"{run}: cannot be continued with other settings:", *lines]),
+            in_lines([f"{run}: cannot be continued with different settings:", *lines]),
             "Continue with the settings it has, or start a new run.",
         )
 
@@ -133,7 +133,7 @@ def plan_of(
         UsageError: the data was arrays, and `data` is not given.
     """
     if data is None and config.on_arrays:
-        raise UsageError(f"{run}: was trained on arrays, which it does not hold", "Pass them again as the data.")
+        raise UsageError(f"{run}: was trained on arrays, which it does not store", "Pass them again as the data.")
     wanted = data_of(data, config, verb)
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
@@ -162,10 +162,10 @@ def recorded_sets(
     found = record.find(source)
     for role, words in (("train", "training pictures"), ("val", "validation pictures")):
         if lost := differences(found, role, words):
-            remedy = "Put them back as they were, name the folder that holds them with `data`, or start a new run."
+            remedy = "Restore them, give the folder that holds them with `data`, or start a new run."
             raise UsageError(f"{changed}: {' and '.join(lost)}", remedy)
     if found.new:
-        say(f"{source.name}: {found.new:,} new picture{'s' if found.new > 1 else ''} since the run was begun, not used")
+        say(f"{source.name}: {found.new:,} new picture{'s' if found.new > 1 else ''} since the run was started, not used")
     train_set, val_set = (pictures_at(source, getattr(found, role), role, spec) for role in ("train", "val"))
     for images in (train_set, val_set):
         if images.labels.ndim == 1 and (strange := np.flatnonzero(images.labels < 0)).size:
@@ -188,13 +188,13 @@ def read_train_and_val(
         total -= len(val_set)
         if single := _single(source):
             words = (
-                "has 1 picture, which is trained on: val does not show how well it is"
+                "has 1 picture, which is trained on: val does not measure how well it is"
                 if len(single) == 1
-                else ("have 1 picture each, which is trained on: val does not show how well they are")
+                else ("have 1 picture each, which is trained on: val does not measure how well they are")
             )
             say(f"class {some([repr(name) for name in single])} {words} learned")
     elif absent := _absent(source):
-        say(f"val has no picture of class {some([repr(name) for name in absent])}: it does not show how well that is learned")
+        say(f"val has no picture of class {some([repr(name) for name in absent])}: it does not measure how well that is learned")
     if division.train_images is not None:
         say(f"train: {len(train_set):,} of the {total:,} training pictures, the same share of each class, seed {seed}")
     return train_set, val_set, SplitRecord.of(source, places, source.classes)

@@ -48,7 +48,7 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
         added = added_epochs(request.epochs)
         if may_restart():
             message = f"`epochs={request.epochs!r}`: torchrun --max-restarts would extend the run again at each start"
-            raise UsageError(message, f"Say the total: `epochs={reached + added!r}`." if in_epochs else "Leave --max-restarts out.")
+            raise UsageError(message, f"Give the total: `epochs={reached + added!r}`." if in_epochs else "Leave --max-restarts out.")
         return reached + added - planned
     if request.epochs is not None and request.epochs > reached and in_epochs:
         return request.epochs - planned

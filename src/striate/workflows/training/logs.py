@@ -122,7 +122,7 @@ def open_logs(names: Sequence[LogName], folder: Path, config: Mapping[str, Any],
     logs = []
     for name in wanted:
         if importlib.util.find_spec(name) is None:
-            say(f"{name}: is not installed here, so the log that this run was begun with is not gone on with")
+            say(f"{name}: is not installed here, so the log that this run started is not continued")
         else:
             logs.append(makers[name]())
     return Logs(logs, say)

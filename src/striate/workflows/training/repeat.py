@@ -91,7 +91,9 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
     if (request.seeds is None) == (request.folds is None):
         raise UsageError("repeat needs either `seeds` or `folds`", "For example `seeds=5`.")
     if request.training.output is not None or request.training.resume is not None:
-        raise UsageError("repeat names the folders of its runs itself, and resumes none", "Give `output` to repeat as a whole.")
+        raise UsageError(
+            "repeat names the folders of its runs itself, and cannot resume a run", "Give `output` for the folder of all runs."
+        )
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
@@ -101,7 +103,7 @@ def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatRepor
             report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
         if report.interrupted:
             raise InterruptedRun(
-                f"{report.run}: stopped before its end", f"Go on with it: {command('striate', 'train', '--resume', Path(report.run))}"
+                f"{report.run}: stopped before its end", f"Continue it with: {command('striate', 'train', '--resume', Path(report.run))}"
             )
         reports.append(report)
         tested = test_measures(report.run, training) if request.test else None
@@ -164,7 +166,7 @@ def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
     )
     report = evaluate(request)
     if not isinstance(report, EvaluateReport):
-        raise UsageError("`test=True`: the models give no classes", "Leave `test` out, and evaluate each run.")
+        raise UsageError("`test=True`: the models do not give classes", "Leave `test` out, and evaluate each run.")
     return report
 
 
@@ -207,8 +209,8 @@ def in_words(spread: Spread) -> str:
 def few_trainings(report: RepeatReport) -> str:
     """What so many trainings can tell."""
     count = len(report.repetitions)
-    words = f"the deviation is between {count} trainings; the interval of an accuracy is over other trainings and other pictures"
-    return f"{words}; {count} trainings hardly show their spread, take 5 or more" if count < MANY else words
+    words = f"the standard deviation is over {count} training runs; the interval of an accuracy is over new training runs and new pictures"
+    return f"{words}; {count} training runs say little about the spread, use 5 or more" if count < MANY else words
 
 
 def latex_report(report: RepeatReport) -> Lines:

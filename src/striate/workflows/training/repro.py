@@ -106,7 +106,7 @@ def say_edits(files: RunFolder, config: RunConfig, info: Mapping[str, Any], say:
     """
     recorded = info.get(FILES)
     for line in files.differing(recorded) if isinstance(recorded, Mapping) else [f"{files.path}: {NOT_RECORDED}"]:
-        say(f"{line}; it is repeated as it says now" if isinstance(recorded, Mapping) else line)
+        say(f"{line}; it is repeated with the current values" if isinstance(recorded, Mapping) else line)
     latest = CheckpointStore(files.checkpoints, say=say).load_latest() if files.checkpoints.is_dir() else None
     if latest is None:
         return
@@ -163,7 +163,7 @@ def summary(report: ReproReport) -> Lines:
         return in_lines([f"equal: {report.epochs} epochs of metrics and {report.weights} weight tensors, bit for bit", ""])
     lines = [f"different from {report.run}"]
     if report.first_different_epoch is not None:
-        columns = ", ".join(report.different_columns) or "it is there in one run only"
+        columns = ", ".join(report.different_columns) or "it exists in one run only"
         lines.append(f"metrics  from epoch {report.first_different_epoch}: {columns}; by up to {report.largest_metric_difference:.3g}")
     if report.different_weights:
         lines.append(

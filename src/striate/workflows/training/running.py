@@ -201,7 +201,7 @@ def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Jour
     planned = f" of {settings.epochs}" if settings.steps is None else ""
     text = (
         f"stopped   early, after epoch {rows[-1].epoch}{planned}: no better {monitored_name(best, settings.monitor)} in {epochs}; "
-        f"kept: epoch {best.epoch}, {value:.4f}{', of equals that with the lowest loss' if best.epoch > loop.gained_epoch else ''}"
+        f"kept: epoch {best.epoch}, {value:.4f}{', of equal epochs that with the lowest loss' if best.epoch > loop.gained_epoch else ''}"
     )
     journal.append({"step": loop.step, "event": "stopped_early", "text": text})
     watch.say(text)

@@ -62,7 +62,7 @@ def latest_for_all(folder: Path, group: Group | None, say: Callable[[str], None]
     def newest() -> Checkpoint:
         found = CheckpointStore(folder, say=say).load_latest()
         if found is None:
-            raise RefusedFileError(f"{folder.parent}: holds no checkpoint to go on from", "Start the run again in a new folder.")
+            raise RefusedFileError(f"{folder.parent}: holds no checkpoint to continue from", "Start the run again in a new folder.")
         return found
 
     if group is None:

@@ -65,7 +65,7 @@ from striate.workflows.training.unchanged import refuse_other_files
 
 MORE_MEMORY = (
     "Train with a smaller `batch_size` or `image_size`, with a smaller network, or close other programs; "
-    "what a run has saved stays, and `resume=RUN` goes on from it."
+    "what a run has saved stays, and `resume=RUN` continues from it."
 )
 
 
@@ -92,7 +92,9 @@ def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: 
     """Train as `request` says, as one process of `group`."""
     if request.resume is not None:
         if request.recipe is not None:
-            raise UsageError("`recipe`: a run goes on with what it was begun with", "Leave `recipe` out, or start a new run.")
+            raise UsageError(
+                "`recipe`: a run continues with the settings that it was started with", "Leave `recipe` out, or start a new run."
+            )
         return resumed(request, request.resume, watch, started, group)
     again = is_restarted(request.output)
     if group is None and request.output is not None and not again:
@@ -170,7 +172,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
         EnvironmentFault: another process is at work in the folder.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such run folder", near(folder, "Name the folder that `striate train` left."))
+        raise UsageError(f"{folder}: no such run folder", near(folder, "Give the folder that `striate train` wrote."))
     with locked(folder, group, watch.say):
         if RunFolder(folder).is_unstarted:
             return begun_again(request, folder, watch, started, group)
@@ -228,7 +230,7 @@ def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: floa
     refuse_other_settings(folder, config, request)
     if request.epochs not in (None, config.settings.epochs):
         raise UsageError(
-            f"{folder}: has not begun, `epochs={request.epochs!r}` cannot extend it", "Leave `epochs` out, or start a new run."
+            f"{folder}: has not started, `epochs={request.epochs!r}` cannot extend it", "Leave `epochs` out, or start a new run."
         )
     verb = f"train --resume {folder}"
     plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=verb)

@@ -60,7 +60,7 @@ def module_for(module: nn.Module, image_size: int | None, source: DataSource) ->
     size = (image_size, image_size) if image_size is not None else source.image_size
     if size is None:
         raise UsageError(
-            f"image_size: wanted for a module of your own, as the pictures of {source.name} have several sizes", "For example 64."
+            f"image_size: required for a module of your own, as the pictures of {source.name} have several sizes", "For example 64."
         )
     return own_network(module, (channels_of(module) or source.channels, *size))
 
@@ -132,7 +132,7 @@ def _with_outputs(layer: Layer, path: list[str], num_outputs: int) -> Layer | No
 def started_from(weights: Weights, network: Network, classes: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Tensor]:
     """The weights by their names in `network`; says where they come from and what is fresh."""
     start = start_of(weights, network, classes)
-    fresh = f"fresh: {', '.join(start.fresh)}" if start.fresh else "nothing is fresh"
+    fresh = f"newly initialized: {', '.join(start.fresh)}" if start.fresh else "nothing is newly initialized"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
     return start.tensors
 
@@ -153,13 +153,13 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
     chosen = dataclasses.replace(theirs or spec, **given)
     if weights is None and not given:
         return chosen
-    whose = "as the weights were trained" if theirs is not None else "of the training pictures"
+    whose = "as in the training of the weights" if theirs is not None else "of the training pictures"
     if given:
         whose = "as given" if {"mean", "std"} <= set(given) else f"{next(iter(given))} as given, the other {whose}"
-    say(f"values    normalized by {normalization_in_words(chosen)}, {whose if chosen.normalization == 'dataset' else 'as asked'}")
+    say(f"values    normalized by {normalization_in_words(chosen)}, {whose if chosen.normalization == 'dataset' else 'as requested'}")
     if weights is not None and theirs is None and not given and request.normalization is None:
         say(
-            f"warning: {weights.source} does not tell how its pictures were normalized, and weights trained elsewhere expect theirs: "
+            f"warning: {weights.source} does not record how its pictures were normalized, and pretrained weights expect the same: "
             "give it by `set={'images.mean': MEAN, 'images.std': STD}`, or `normalization`"
         )
     return chosen
@@ -252,5 +252,5 @@ def frozen_in_words(settings: TrainSettings) -> tuple[str, ...]:
     if not settings.freeze:
         return ()
     epochs = "epoch" if settings.unfreeze_every == 1 else f"{settings.unfreeze_every} epochs"
-    until = f"; every {epochs} the last of them is let go" if settings.unfreeze_every else ""
+    until = f"; every {epochs} the last of them is unfrozen" if settings.unfreeze_every else ""
     return (f"frozen    {', '.join(settings.freeze)}{until}",)

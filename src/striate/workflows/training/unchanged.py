@@ -13,7 +13,7 @@ from striate.workflows.runs.config import RESTORE
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import FILES, NOT_RECORDED, file_hash
 
-LOST = "Copy it back from where it is whole, or train again: striate train --recipe RUN/config.yaml."
+LOST = "Restore it from an intact copy, or train again: striate train --recipe RUN/config.yaml."
 
 
 def refuse_other_files(folder: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:
