@@ -160,7 +160,11 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
             lambda: striate.train("digits", n_epochs=3),
             "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Striate calls it `epochs`.",
         ),
-        (lambda: striate.explain("run", method="grad_cam"), "unknown argument 'method'\nDid you mean methods or module?"),
+        (
+            lambda: striate.explain("run", method="grad_cam"),
+            "unknown argument 'method'\nDid you mean methods or model or module? "
+            "For example striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion')).",
+        ),
         (
             lambda: striate.ablate("lenet5", "digits", without=("norm",)),
             "without: edits are texts after the data\nFor example striate.ablate(network, data, 'without norm').",

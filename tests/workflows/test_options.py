@@ -111,11 +111,11 @@ def test_the_options_of_a_training_are_explained_in_python(verb: str):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: striate.attack("run", eps=(0.1,)), "Here it is called `epsilons`"),
+        (lambda: striate.attack("run", eps=(0.1,)), "Striate calls it `epsilons`"),
         (lambda: striate.evaluate("run", splitt="val"), "Did you mean split"),
         (lambda: striate.ablate("lenet5", "digits", without=("norm",)), "striate.ablate\\(network, data, 'without norm'\\)"),
         (lambda: striate.ablate("lenet5", "digits", epochs=3), "Use training=\\{'epochs': 3\\}"),
-        (lambda: striate.train("digits", lr=0.1), "Here it is called `learning_rate`"),
+        (lambda: striate.train("digits", lr=0.1), "Striate calls it `learning_rate`"),
     ],
 )
 def test_an_argument_by_another_name_is_told_its_own(call: Any, words: str):

@@ -35,7 +35,8 @@ def call_as_in(
             try:
                 signature.bind(*given, **named)
             except TypeError as error:
-                told = (misfit(name, value) for name, value in named.items() if name not in signature.parameters)
+                strange = {name: value for name, value in named.items() if name not in signature.parameters}
+                told = (misfit(name, value) for name, value in strange.items()) if "unexpected" in str(error) else ()
                 fitting = next((one for one in told if one is not None), None)
                 raise fitting or _misfit(function.__name__, signature, named, str(error), example, other_names) from None
             return function(*given, **named)
@@ -57,7 +58,7 @@ def _misfit(
     if unknown and not takes_others:
         here = other_names.get(unknown[0], "")
         if here.partition("=")[0] in named_only:
-            return UnknownNameError("argument", unknown[0], (), f"Here it is called `{here}`. {remedy}")
+            return UnknownNameError("argument", unknown[0], (), f"Striate calls it `{here}`. {remedy}")
         begun = [key for key in named_only if key.startswith(unknown[0])]
         error = UnknownNameError("argument", unknown[0], named_only, remedy)
         if begun and not error.nearest:

@@ -11,7 +11,7 @@ from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, Own
 from striate.apps.cli.output import print_report
 
 
-@app.command("attack", short_help="Attack a model: accuracy under adversarial attacks and corruptions.")
+@app.command("attack", short_help="Attack a model: accuracy under attacks and corruptions.")
 def attack_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
     data: OwnData = None,
