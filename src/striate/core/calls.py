@@ -1,4 +1,4 @@
-"""A call of a public function that does not fit it, answered with the argument that was meant and an example."""
+"""Wrong calls of public functions, answered with the argument that was meant and an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 
 
 def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Given, Found]]:
-    """Have a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`."""
+    """Make a function answer missing, unknown or too many arguments with a UsageError that gives `example`."""
 
     def checked(function: Callable[Given, Found]) -> Callable[Given, Found]:
         signature = inspect.signature(function)
@@ -35,7 +35,7 @@ def call_as_in(example: str) -> Callable[[Callable[Given, Found]], Callable[Give
 
 
 def _misfit(name: str, signature: inspect.Signature, named: dict[str, object], why: str, example: str) -> UsageError:
-    """What is wrong with a call, in words."""
+    """The message on a wrong call."""
     remedy = f"For example {example}."
     parameters = {key: one for key, one in signature.parameters.items() if key != "self"}
     named_only = [key for key, one in parameters.items() if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]
