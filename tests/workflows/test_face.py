@@ -162,8 +162,10 @@ def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: d
         ),
         (
             lambda: striate.explain("run", method="grad_cam"),
-            "unknown argument 'method'\nDid you mean methods or model or module? "
-            "For example striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion')).",
+            (
+                "unknown argument 'method'\nDid you mean methods or model or module? "
+                "For example striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))."
+            ),
         ),
         (
             lambda: striate.ablate("lenet5", "digits", without=("norm",)),

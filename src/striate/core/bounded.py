@@ -146,7 +146,7 @@ def parsed_json(text: str, where: str, remedy: str = "", *, any_text: bool = Fal
 
 
 def _why(error: Exception) -> str:
-    """What a parser says, on one line; of a number with thousands of digits in words."""
+    """A parser's message on one line; a number with thousands of digits is put in words."""
     if "integer string conversion" in str(error):
         return f"a whole number of more than {sys.get_int_max_str_digits():,} digits"
     return " ".join(str(error).split())[:400]
@@ -172,7 +172,7 @@ def _refuse_out_of_range(content: Any, where: str, remedy: str, *, any_text: boo
 
 
 def is_text(value: str) -> bool:
-    """Whether UTF-8 can say it: no lone surrogate is in it."""
+    """Return whether UTF-8 can encode it: it holds no lone surrogate."""
     return value.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

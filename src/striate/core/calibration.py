@@ -1,4 +1,4 @@
-"""What was found of a classifier after its training: its temperature, and the score below which it answers `unknown`."""
+"""A classifier's calibration after its training: its temperature, and the score below which it answers `unknown`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Calibration:
 
 
 def scores_of(logits: np.ndarray, score: Score, temperature: float = 1.0) -> np.ndarray:
-    """How well each picture fits the classes, (N,), higher is better.
+    """The score of each picture, (N,): how well it fits the classes, higher is better.
 
         energy       T log sum_k exp(z_k / T), the negative of Liu's free energy
         confidence   max_k softmax(z / T)_k

@@ -1,4 +1,4 @@
-"""A call of a public function that does not fit it, answered with the argument that was meant and an example."""
+"""Wrong calls of public functions, answered with the argument that was meant and an example."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Found = TypeVar("Found")
 def call_as_in(
     example: str, *, other_names: Mapping[str, str] = NONE, misfit: Callable[[str, object], UsageError | None] = lambda _name, _value: None
 ) -> Callable[[Callable[Given, Found]], Callable[Given, Found]]:
-    """Have a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`.
+    """Make a function answer a call with missing, unknown or too many arguments with a UsageError that gives `example`.
 
     Args:
         example: A call that fits.
@@ -35,10 +35,12 @@ def call_as_in(
             try:
                 signature.bind(*given, **named)
             except TypeError as error:
-                strange = {name: value for name, value in named.items() if name not in signature.parameters}
-                told = (misfit(name, value) for name, value in strange.items()) if "unexpected" in str(error) else ()
-                fitting = next((one for one in told if one is not None), None)
-                raise fitting or _misfit(function.__name__, signature, named, str(error), example, other_names) from None
+                strange = {key: value for key, value in named.items() if key not in signature.parameters}
+                foreign = [told for told in (misfit(key, value) for key, value in strange.items()) if told is not None]
+                if foreign and not str(error).startswith("missing"):
+                    raise foreign[0] from None
+                known = {key: value for key, value in named.items() if not foreign or key not in strange}
+                raise _misfit(function.__name__, signature, known, str(error), example, other_names) from None
             return function(*given, **named)
 
         return call
@@ -49,7 +51,7 @@ def call_as_in(
 def _misfit(
     name: str, signature: inspect.Signature, named: dict[str, object], why: str, example: str, other_names: Mapping[str, str]
 ) -> UsageError:
-    """What is wrong with a call, in words."""
+    """The message on a wrong call."""
     remedy = f"For example {example}."
     parameters = {key: one for key, one in signature.parameters.items() if key != "self"}
     named_only = [key for key, one in parameters.items() if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)]

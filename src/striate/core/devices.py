@@ -47,7 +47,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def is_bfloat16_fast(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 faster than float32: CUDA from Ampere on, CPUs with AMX, AMD's with AVX512_BF16.
+    """Return whether `device` multiplies bfloat16 faster than float32: CUDA from Ampere on, CPUs with AMX, AMD's with AVX512_BF16.
 
     Intel's without AMX run AVX512_BF16 at half the speed of float32; `docs/log.md` has the numbers.
     """
@@ -62,7 +62,7 @@ def is_bfloat16_fast(device: torch.device) -> bool:
 
 
 def processor_maker() -> str:
-    """What the processor calls its maker, such as GenuineIntel; empty where the system does not tell."""
+    """The processor's vendor, such as GenuineIntel; empty if the system does not report it."""
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("vendor_id"):
@@ -71,7 +71,7 @@ def processor_maker() -> str:
 
 
 def wait_briefly() -> None:
-    """Let threads that wait for each other go to sleep after some tens of microseconds, so that whoever they wait for gets the core.
+    """Let waiting threads sleep after some tens of microseconds, so that the thread they wait for gets the core.
 
     GNU OpenMP, which torch computes with on Linux, spins for some 20 ms by default. Beside another busy program that made training
     10 to 20 times slower; `docs/log.md` has the numbers. It reads GOMP_SPINCOUNT when torch is imported: call this before. A value
@@ -98,7 +98,7 @@ def spare_threads(say: Callable[[str], None]) -> None:
 
 
 def startable_threads(wanted: int) -> int:
-    """How many more threads this process can start, up to `wanted`; they end at once."""
+    """The number of further threads that this process can start, up to `wanted`; they end at once."""
     end = threading.Event()
     threads: list[threading.Thread] = []
     try:

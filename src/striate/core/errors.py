@@ -89,7 +89,7 @@ class DataError(StriateError, ValueError):
 
 
 class DataWarning(UserWarning):
-    """Pictures or labels that an estimator is fitted to can hardly be meant as they are."""
+    """Pictures or labels that an estimator is fitted to are probably not as intended."""
 
 
 class EnvironmentFault(StriateError, OSError):
@@ -121,7 +121,7 @@ class RefusedFileError(StriateError, ValueError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on whatever device."""
+    """Return whether `error` reports that memory ran out, on any device."""
     if isinstance(error, StriateError):
         return False
     said = isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
@@ -130,7 +130,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def memory_in_words(remedy: str) -> Iterator[None]:
-    """Within, whatever says that memory ran out ends as an error of ours, with a remedy.
+    """Context in which running out of memory is raised as an EnvironmentFault with a remedy.
 
     Raises:
         EnvironmentFault: memory ran out.

@@ -93,7 +93,7 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
 
 
 def temporary_name(path: Path) -> Path:
-    """Where this process writes what `path` will hold: beside it, and no longer than a name may be."""
+    """The temporary file from which `path` is replaced: beside it, with a name that is not too long."""
     return path.with_name(f".{shortened(path.name)}.tmp-{os.getpid()}")
 
 

@@ -1,4 +1,4 @@
-"""How a picture becomes the input of a network: a record that data, models and exports share."""
+"""The input of a network and the preprocessing of pictures for it: a record that data, models and exports share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Normalization = Literal["dataset", "per_image", "min_max"]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ImageSpec:
-    """Size, fit, channels and normalization of a network's input; it travels inside the model file.
+    """Size, fit, channels and normalization of a network's input; it is stored in the model file.
 
     A picture is brought to `height` x `width` pixels and `channels` channels as uint8 (H, W, C); inside the model
     its values are normalized.

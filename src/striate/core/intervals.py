@@ -1,4 +1,4 @@
-"""Intervals of shares and means over few trainings, and paired differences: what luck of the training and of the pictures leaves open."""
+"""Confidence intervals of shares and means over few training runs, and of paired differences, over new runs and new pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPREAD_FLOOR = 1e-12  # differences that are as equal as this have no spread to 
 
 
 class Interval(NamedTuple):
-    """A mean, and where the true one lies with 95 % confidence; no bounds where nothing tells."""
+    """A mean and its 95 % confidence interval; no bounds if it cannot be estimated."""
 
     mean: float
     low: float | None
@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """The mean difference of pairs, its interval, and the probability of one as large where there is none."""
+    """The mean difference of pairs, its interval, and its p-value: the probability of one as large if there is no difference."""
 
     difference: float
     low: float | None
@@ -32,7 +32,7 @@ class Paired(NamedTuple):
 
 
 def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a binomial share; it never leaves [0, 1] and is honest at 0, at 1 and for one trial.
+    """Wilson's 95 % interval of a binomial share; it never leaves [0, 1] and is valid at 0, at 1 and for one trial.
 
     Source: Wilson, 1927, Journal of the American Statistical Association 22(158).
     """
@@ -61,7 +61,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | 
 
 
 def share_interval(shares: Sequence[float], num_images: int, *, same_images: bool = True) -> Interval | None:
-    """The mean accuracy of several trainings, and its 95 % interval over other trainings and other pictures; None without shares.
+    """The mean accuracy of several training runs, and its 95 % interval over new runs and new pictures; None without shares.
 
         mean - low = sqrt((mean - wilson_low)^2 + (t s / sqrt(n))^2), high likewise, within [0, 1]
 

@@ -1,4 +1,4 @@
-"""A journal: one JSON object a line, only ever appended to, and cut back to a checkpoint when a run goes on from it."""
+"""A journal: one JSON object per line, only ever appended to, and cut back to a checkpoint when a run continues from it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Journal:
         self._size += len(line)
 
     def sync(self) -> int:
-        """Bring every line to the disk, before a checkpoint: the size in bytes, for the checkpoint's state."""
+        """Flush every line to the disk, before a checkpoint; returns the size in bytes, for the checkpoint's state."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
@@ -75,7 +75,7 @@ class Journal:
         return self._size
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -74,7 +74,7 @@ class RunLock:
         remove_leftovers(folder, say)
 
     def release(self) -> None:
-        """Let others in. The file stays: removing it would let two in at once."""
+        """Release the lock. The file stays: removing it would let two processes in at once."""
         if self._descriptor in _open_here:
             _open_here.discard(self._descriptor)
             with contextlib.suppress(OSError):  # a full disk must not keep the lock
@@ -88,7 +88,7 @@ class RunLock:
         self.release()
 
     def _holder(self) -> str:
-        """Who holds the lock, in words; the winner writes it directly after locking."""
+        """The holder of the lock, in words; it writes them directly after locking."""
         end = time.monotonic() + SECONDS_FOR_THE_NAME
         while time.monotonic() < end:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -100,7 +100,7 @@ class RunLock:
 
 
 def refuse_held(folder: Path) -> None:
-    """Refuse a folder in which another process says that it is at work; nothing is locked to know it, which might disturb its start.
+    """Refuse a folder that another process uses, by what its lock file says; nothing is locked, which might disturb its start.
 
     Raises:
         EnvironmentFault: one does, and it is alive.
@@ -114,7 +114,7 @@ def refuse_held(folder: Path) -> None:
 
 
 def _in_words(owner: bytes) -> str | None:
-    """Who holds a lock, by what its file says; None where that process is no more: it is what the last holder left."""
+    """The holder of a lock, from its file; None if that process has ended and only left the file."""
     fields = json.loads(owner)
     pid, host, started = int(fields["pid"]), str(fields["host"]), str(fields["started"])
     return f"process {pid} on {host}, since {started}" if host != socket.gethostname() or is_alive(pid) else None
@@ -126,7 +126,7 @@ def _taken(folder: Path, holder: str) -> EnvironmentFault:
 
 
 def _locked(descriptor: int, path: Path) -> bool:
-    """Whether the lock is ours now.
+    """Try to take the lock; return whether it is ours now.
 
     Raises:
         EnvironmentFault: the file system cannot lock.

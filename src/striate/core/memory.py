@@ -1,4 +1,4 @@
-"""How much memory this machine has and how much of it is free, and a part of it that several threads share."""
+"""Total and free memory of this machine, and a budget of it that several threads share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine_memory_bytes() -> int | None:
 
 
 def free_memory_bytes() -> int:
-    """What this process may still take: what the system has available, or a limit of a container or of `ulimit -v` leaves.
+    """Bytes that this process can still allocate: those available to the system, or left by a limit of a container or `ulimit -v`.
 
     Where none of them is known, half of all memory; 4 GiB where not even that is.
     """
@@ -41,7 +41,7 @@ def available_bytes() -> int | None:
 
 
 def container_bytes() -> int | None:
-    """What the limit of a control group leaves; its file cache counts as free."""
+    """Bytes that the limit of a control group leaves; its file cache counts as free."""
     try:
         limit, used = (CGROUP / "memory.max").read_text().strip(), int((CGROUP / "memory.current").read_text())
         words = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
@@ -51,7 +51,7 @@ def container_bytes() -> int | None:
 
 
 def limit_bytes() -> int | None:
-    """What `ulimit -v` leaves of this process's addresses; None without such a limit."""
+    """Bytes of address space that `ulimit -v` leaves this process; None without such a limit."""
     try:
         import resource
 
@@ -63,7 +63,7 @@ def limit_bytes() -> int | None:
 
 
 def need_memory(size: int, what: str, remedy: str) -> None:
-    """Go on only if `size` bytes are free: a machine that runs out of memory ends programs without a word.
+    """Refuse to go on unless `size` bytes are free: a machine that runs out of memory kills programs without a message.
 
     Args:
         size: How much is about to be taken.
@@ -79,7 +79,7 @@ def need_memory(size: int, what: str, remedy: str) -> None:
 
 
 class MemoryShare:
-    """A part of the free memory that threads take from in turn: who wants more than is left of it waits; one alone may take any amount.
+    """A budget of the free memory that threads share: a thread that needs more than is left waits; one alone may take any amount.
 
     Args:
         share: Of the memory that is free when the first of them takes some.
@@ -95,7 +95,7 @@ class MemoryShare:
 
     @contextlib.contextmanager
     def take(self, size: int, what: str, remedy: str) -> Iterator[None]:
-        """Wait for `size` bytes, and give them back at the end.
+        """Wait for `size` bytes, and return them at the end.
 
         Raises:
             EnvironmentFault: not so many are free on this machine.

@@ -1,4 +1,4 @@
-"""Borrowing a module's mode."""
+"""Setting a module's mode temporarily."""
 
 from __future__ import annotations
 

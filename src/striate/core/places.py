@@ -1,4 +1,4 @@
-"""Places that a user names: those for output are looked at before the work, and of one that is not there the near names are said."""
+"""Paths that a user gives: outputs are checked before the work, and a missing path is answered with similar names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_LISTED = 10_000  # names of a folder that are compared with one that is not
 
 
 def check_file(path: Path | None, field: str, endings: Sequence[str], *, makes_folder: bool = False) -> None:
-    """Refuse a file that cannot be written, or whose name says another format than it will have.
+    """Refuse a file that cannot be written, or whose ending does not match its format.
 
     Args:
         path: The file; None is fine.
@@ -39,7 +39,7 @@ def check_file(path: Path | None, field: str, endings: Sequence[str], *, makes_f
 
 
 def check_folder(path: Path | None, field: str = "output") -> None:
-    """Refuse a folder that can be neither made nor written to.
+    """Refuse a folder that cannot be created or written to.
 
     Raises:
         EnvironmentFault: it is a file, or lies in one, or the permission is missing.
@@ -59,7 +59,7 @@ def _check_writable(folder: Path, field: str, path: Path) -> None:
 
 
 def near(path: Path | str, remedy: str = "") -> str:
-    """What to advise of a path that does not exist: the names like it in the folder that does, then `remedy`."""
+    """The remedy for a missing path: similar names in the nearest existing folder, then `remedy`."""
     path = Path(path)
     place = path
     while not os.path.lexists(place.parent) and place != place.parent:
@@ -79,7 +79,7 @@ def near(path: Path | str, remedy: str = "") -> str:
 
 
 def no_such_file(path: Path | str, what: str = "file") -> DataError:
-    """The error for a path that leads nowhere, such as a pattern that fits nothing."""
+    """The error for a path that does not exist, such as a pattern without matches."""
     is_pattern = any(sign in str(path) for sign in "*?[")
     remedy = (
         "No file matches the pattern: check it. In Python, pass the result of glob.glob." if is_pattern else near(path, "Check the name.")

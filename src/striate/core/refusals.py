@@ -1,4 +1,4 @@
-"""What pydantic refuses, in our words: the field, what was wanted and what came, and the names like it.
+"""Pydantic's errors in our words: the field, what was expected and what was given, and similar names.
 
 The one place that knows pydantic's sentences: the command line, the Python face, layers, and files that are read back all ask here.
 """
@@ -44,7 +44,7 @@ KINDS_WANTED = {  # by the first word of that name, such as int_parsing, int_typ
 
 
 class Refusal(NamedTuple):
-    """What is wrong with one value."""
+    """The problem of one value."""
 
     field: str  # "" where the value has none
     said: str  # "must be a whole number or auto, got 'big'"
@@ -55,7 +55,7 @@ class Refusal(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """The words like the one that came."""
+        """The words similar to the given one."""
         near = nearest(str(self.given), self.known)
         return f"Did you mean {' or '.join(near)}?" if near else ""
 
@@ -64,7 +64,7 @@ class Refusal(NamedTuple):
 
 
 def refusal(error: ValidationError, names: tuple[str, ...] = ()) -> Refusal:
-    """The first complaint of pydantic; those about the same value, which could have been of several kinds, are joined.
+    """The first error of pydantic; those about the same value, which may have one of several types, are joined.
 
     Args:
         error: What pydantic raised.
@@ -89,14 +89,14 @@ def refusal(error: ValidationError, names: tuple[str, ...] = ()) -> Refusal:
 
 
 def _place(path: tuple[int | str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The path of a value, without the kinds that it was tried as."""
+    """The path of a value, without the types that it was tried as."""
     first, *deeper = path or ("",)
     begin = names[first] if isinstance(first, int) and first < len(names) else str(first)
     return tuple(word for word in (begin, *(str(word) for word in deeper if word not in KINDS and "[" not in str(word))) if word)
 
 
 def _joined(errors: list[Any]) -> str:
-    """What was wanted, where one of several kinds would do: "a whole number or auto"."""
+    """The expected types where several are allowed: "a whole number or auto"."""
     of_its_kind = [one for one in errors if one["type"] in WANTED]  # only out of its range
     *others, last = dict.fromkeys(word for one in of_its_kind or errors for word in _wanted(one))
     return f"{', '.join(others)} or {last}" if others else last

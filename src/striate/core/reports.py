@@ -1,4 +1,4 @@
-"""How a report shows itself at a prompt and in a notebook: a short table of its figures and files, not all that it holds."""
+"""The display of a report at a prompt and in a notebook: a short table of its figures and files, not all that it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SHOWN = 6  # values on one line; of more it is said how many there are
 
 
 def shown_short(report: type[AnyReport]) -> type[AnyReport]:
-    """Have a record show itself as a table of its fields, with long ones only counted."""
+    """Display a record as a table of its fields, with long ones only counted."""
     record: Any = report
     record.__repr__ = _text
     record._repr_html_ = _page

@@ -31,7 +31,7 @@ Entries = dict[str, dict[str, int | str]]  # of a manifest: name -> bytes, sha25
 
 
 def to_stderr(text: str) -> None:
-    """A line for the person, where nobody else takes it."""
+    """Print a line for the user, the default where no other receiver is given."""
     sys.stderr.write(f"{shown(text)}\n")
 
 
@@ -134,7 +134,7 @@ class SealedSeries:
         return folder
 
     def newest(self, *, strict: bool = False) -> Path | None:
-        """The newest folder that is good, or None where there never was one. Says which are damaged.
+        """The newest intact folder, or None if there never was one. Reports which are damaged.
 
         Raises:
             RefusedFileError: there were some and none is good, or with `strict`, the newest is not; names each.
@@ -172,7 +172,7 @@ class SealedSeries:
         return f"{name}-{max(taken) + 1}" if taken else name
 
     def _pointed(self) -> str | None:
-        """What `latest` names; None where there is no pointer or an unreadable one."""
+        """The target of `latest`; None if there is no pointer or an unreadable one."""
         try:
             name = _read(self.directory / POINTER, limit=1000).decode().strip()
         except (RefusedFileError, UnicodeDecodeError):
@@ -180,7 +180,7 @@ class SealedSeries:
         return name if self.pattern.fullmatch(name) else None
 
     def _damage(self, name: str) -> str | None:
-        """What is wrong with a folder; None if it is good."""
+        """The damage of a folder; None if it is intact."""
         try:
             for _ in sealed_files(self.directory / name):
                 pass
@@ -191,7 +191,7 @@ class SealedSeries:
         return None
 
     def _remove_older_than(self, newest: str) -> None:
-        """Remove all but the newest and the newest other one that is good; nothing, where no other is."""
+        """Remove all but the newest and the newest other one that is intact; nothing, if no other is."""
         others = sorted((name for name in self._names() if name != newest), key=self._order, reverse=True)
         second = next((name for name in others if name in self._good or self._damage(name) is None), None)
         if second is not None:
@@ -200,7 +200,7 @@ class SealedSeries:
                     self._remove(name)
 
     def _remove(self, name: str) -> None:
-        """Rename first, so that a kill in the middle leaves a leftover and not half a folder."""
+        """Rename first, so that a kill in the middle leaves a temporary folder and not half a one."""
         leftover = temporary_name(self.directory / name)
         try:
             (self.directory / name).rename(leftover)
@@ -212,7 +212,7 @@ class SealedSeries:
 
 
 def remove_leftovers(directory: Path, say: Callable[[str], None] = to_stderr) -> int:
-    """Remove temporary files and folders of processes that are no more, and of this one, at any depth; how many, which is said too.
+    """Remove temporary files and folders of ended processes, and of this one, at any depth; returns their number, which is also reported.
 
     Call it before this process writes in `directory`.
     """
@@ -234,7 +234,7 @@ def remove_leftovers(directory: Path, say: Callable[[str], None] = to_stderr) ->
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine; where that cannot be asked, it is taken to."""
+    """Return whether a process of this number runs on this machine; True if that cannot be determined."""
     if os.name == "nt":  # there, os.kill ends the process
         return True
     try:
@@ -247,7 +247,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _probe(directory: Path) -> None:
-    """Make `directory` and try to write in it, so that a fault shows before the work and not after it."""
+    """Create `directory` and try to write in it, so that a fault shows before the work and not after it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         sync_directory(directory.parent)

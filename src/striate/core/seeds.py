@@ -27,7 +27,7 @@ def mixed(*numbers: int) -> int:
 
 @contextlib.contextmanager
 def deterministic_algorithms() -> Iterator[None]:
-    """Within, torch refuses operations that do not repeat their bits on the same machine."""
+    """Context in which torch refuses nondeterministic operations."""
     import torch
 
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,4 +1,4 @@
-"""What settings may be: each check names the setting that is out of its range, what came, and what was wanted."""
+"""Checks of settings: each names the setting that is out of its range, what was given, and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from striate.core.errors import UsageError
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number, of Python or NumPy."""
+    """Return whether it is an integer, of Python or NumPy."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a real number, of Python or NumPy."""
+    """Return whether it is a real number, of Python or NumPy."""
     return is_whole(value) or isinstance(value, float | np.floating)
 
 
 def check_counts(*, least: int = 1, **counts: Any) -> None:
-    """Refuse a setting that is no whole number, or less than `least`.
+    """Refuse a setting that is not an integer, or less than `least`.
 
     Raises:
         UsageError: names it.
@@ -35,7 +35,7 @@ def check_counts(*, least: int = 1, **counts: Any) -> None:
 
 
 def check_numbers(**numbers: Any) -> None:
-    """Refuse a setting that is no number, or NaN.
+    """Refuse a setting that is not a number, or NaN.
 
     Raises:
         UsageError: names it.
@@ -57,7 +57,7 @@ def check_rate(learning_rate: Any) -> None:
 
 
 def check_limit(max_grad_norm: Any) -> None:
-    """Refuse a longest gradient that is not positive; None is no limit.
+    """Refuse a maximum gradient norm that is not positive; None is no limit.
 
     Raises:
         UsageError: it is not.
@@ -69,7 +69,7 @@ def check_limit(max_grad_norm: Any) -> None:
 
 
 def check_betas(betas: Any) -> None:
-    """Refuse what are not Adam's two rates of forgetting.
+    """Refuse values that cannot be Adam's two decay rates.
 
     Raises:
         UsageError: they are not two numbers from 0 to below 1.

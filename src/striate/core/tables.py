@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]], *, spreadsheet: bool = False) -> str:
-    """A table as CSV, one line a row even where a cell holds line breaks that not every reader quotes for.
+    """A table as CSV, one line per row even where a cell holds line breaks that not every reader quotes for.
 
     Every cell is what it was, but for bytes of file names that are no text, which are escaped. With `spreadsheet` text that a
     spreadsheet would run stands behind an apostrophe.

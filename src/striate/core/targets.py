@@ -1,4 +1,4 @@
-"""What a network answers when it is not one class per picture: a record that data, models and exports share."""
+"""The outputs of a network that does not give one class per picture: a record that data, models and exports share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Task = Literal["classify", "regression", "multilabel", "segment"]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TargetSpec:
-    """What the outputs of a network mean; it travels inside the model file.
+    """The meaning of a network's outputs; it is stored in the model file.
 
     "multilabel": output k is the log-odds that label k is there. "regression": output k times `std` plus `mean` is the number k, in the
     user's units, so that the network itself learns numbers of mean 0 and deviation 1.

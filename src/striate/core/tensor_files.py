@@ -49,7 +49,7 @@ def read_tensor_file(path: Path, *, remedy: str = "Give a .safetensors file.") -
 
 
 def tensor_file(path: Path, data: bytes, *, remedy: str = COPY_AGAIN) -> TensorFile:
-    """The same of bytes at hand; `path` is what errors name.
+    """The safetensors file of bytes in memory; `path` is named in errors.
 
     Raises:
         RefusedFileError: as of `read_tensor_file`.
@@ -68,7 +68,7 @@ def tensor_file(path: Path, data: bytes, *, remedy: str = COPY_AGAIN) -> TensorF
 
 
 def described(file: TensorFile, entry: str) -> Any:
-    """What the metadata entry `entry` says, as JSON; None where there is no such entry.
+    """The metadata entry `entry`, read as JSON; None if there is no such entry.
 
     Raises:
         RefusedFileError: it is no JSON, or of what plain data does not need.
@@ -108,7 +108,7 @@ def numpy_arrays(file: TensorFile) -> dict[str, np.ndarray]:
 
 
 def write_tensor_file(path: Path, data: bytes, opens: Callable[[TensorFile], object]) -> None:
-    """Write the bytes of a safetensors file at `path`, once they were read back from the disk and `opens` took them.
+    """Write the bytes of a safetensors file at `path`, once they were read back from the disk and `opens` accepted them.
 
     Args:
         path: The file; one that is there stays until the new one is known to open.

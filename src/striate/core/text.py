@@ -1,4 +1,4 @@
-"""Names of strangers in text: shown on a terminal without being obeyed, kept exactly in JSON and CSV, quoted for the shell."""
+"""Untrusted names in text: escaped on a terminal, kept exactly in JSON and CSV, quoted for the shell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Lines(str):
 
 
 def printable(text: str) -> str:
-    r"""`text` on one line, with nothing in it that a terminal obeys: \x1b, \n, \u202e, and \xe9 for a byte of a name that is no text."""
+    r"""`text` on one line, with control characters escaped: \x1b, \n, \u202e, and \xe9 for a byte of a name that is no text."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -37,17 +37,17 @@ def _visible(character: str) -> str:
 
 
 def in_lines(lines: Iterable[str]) -> Lines:
-    """Each on a line of its own, or on several where it is `Lines`; a last "" ends the last line."""
+    """Each text on its own line, or on several if it is `Lines`; a final "" ends the last line."""
     return Lines("\n".join(map(shown, lines)))
 
 
 def shown(text: str) -> str:
-    """Text as a terminal may have it: `printable`, but for the line breaks of `Lines`."""
+    """Text that is safe on a terminal: `printable`, but for the line breaks of `Lines`."""
     return text if isinstance(text, Lines) else printable(text)
 
 
 def encodable(text: str) -> str:
-    r"""`text` as UTF-8 can have it: a byte of a file name that is no text becomes \xe9, everything else stays."""
+    r"""`text` as UTF-8 can encode it: a byte of a file name that is no text becomes \xe9, everything else stays."""
     return re.sub("[\ud800-\udfff]", lambda found: _visible(found[0]), text)
 
 

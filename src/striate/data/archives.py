@@ -1,4 +1,4 @@
-"""What packed files hold, read only up to a size that is known before: a few kilobytes can unpack to more than any memory."""
+"""Contents of packed files, read only up to a size known beforehand: a few kilobytes can unpack to more than any memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, Runtim
 
 
 def unpacked(path: Path, limit: int, remedy: str) -> bytes:
-    """What a plain file holds, gunzipped where it is packed: at most `limit` bytes.
+    """The content of a plain file, gunzipped if it is packed: at most `limit` bytes.
 
     Raises:
         DataError: cannot be unpacked, or to more; names the file.
@@ -105,7 +105,7 @@ def _arrays(path: Path, file: IO[bytes]) -> dict[str, np.ndarray]:
 
 
 def _claimed(path: Path, file: IO[bytes]) -> int:
-    """How many bytes the members of the archive have, as its directory says; no member gives more than it says."""
+    """The bytes of the archive's members, by its directory; no member gives more than stated there."""
     if not zipfile.is_zipfile(file):  # a single array, a pickle, text, or cut short
         raise zipfile.BadZipFile("not a complete archive of named arrays")
     with zipfile.ZipFile(file) as archive:

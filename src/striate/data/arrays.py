@@ -44,12 +44,12 @@ def as_images(values: Any, name: str) -> np.ndarray:
 
 
 def _is_square_with_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether (n, a, b, c) is square as (n, c, h, w) and is not as (n, h, w, c), as (n, 1, 3, 3) is."""
+    """Return whether (n, a, b, c) is square as (n, c, h, w) but not as (n, h, w, c), like (n, 1, 3, 3)."""
     return shape[1] in CHANNELS and shape[2] == shape[3] > 1 and shape[1] != shape[2]
 
 
 def doubts_in_words(name: str, classes: tuple[str, ...]) -> list[str]:
-    """What to tell of the names of classes that are hardly meant as they are."""
+    """Notes on class names that are probably not intended."""
     gaps = [one for one in classes if one in OF_GAPS]
     notes = (
         [f"{name}: {', '.join(map(repr, gaps))} is read as a separate class; leave those pictures out if they have no label"]
@@ -88,7 +88,7 @@ def as_labels(values: Any, count: int, name: str) -> np.ndarray:
 
 
 def _missing(array: np.ndarray) -> tuple[str, int] | None:
-    """What stands for labels (n,) that are not there, and for how many; None where all are there."""
+    """The value that stands for missing labels (n,), and their number; None if none is missing."""
     if array.dtype.kind == "f":
         found = ("NaN", int(np.isnan(array).sum()))
     elif array.dtype.kind == "O":
@@ -179,7 +179,7 @@ def open_arrays(
 
 
 def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
-    """The splits that hold something, the training split always among them; and what to tell of the others."""
+    """The splits that hold something, always with the training split; and notes on the others."""
     empty = [split for split, (x, y) in splits.items() if split != "train" and np.shape(x)[:1] == (0,) == np.shape(y)[:1]]
     notes = [f"{words[split][0]} holds no pictures: the data has no {split} split" for split in empty]
     return {split: arrays for split, arrays in splits.items() if split not in empty}, notes
@@ -194,7 +194,7 @@ def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
 
 
 def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...]], task: Task, names: Any) -> tuple[str, ...]:
-    """What the columns of the targets are called, if all splits have the same number of them."""
+    """The names of the columns of the targets, if all splits have the same number of them."""
     first = "train" if "train" in labels else next(iter(labels))
     columns = labels[first].shape[1]
     for split, values in labels.items():
@@ -213,7 +213,7 @@ def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...
 
 
 def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndarray:
-    """The labels (n,) int64 as places in `classes`, mapped by name.
+    """The labels (n,) int64 as indices into `classes`, mapped by name.
 
     Raises:
         DataError: a label is not among them; names the field.

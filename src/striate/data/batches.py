@@ -30,7 +30,7 @@ MAX_BYTES_ON_DEVICE = 4 * 2**30  # a training set up to this size moves to the G
 
 
 class Batch(NamedTuple):
-    """Some pictures."""
+    """A batch of pictures."""
 
     images: Tensor  # (N, H, W, C) uint8
     labels: Tensor  # (N,) int64; (N, K) float32 shares of classes where pictures are mixed
@@ -78,7 +78,7 @@ class Batches:
         return num_batches(len(self.set), self.batch_size)
 
     def divide(self, part: int, parts: int) -> None:
-        """Give part `part` (from 0) of each batch in place of the whole, as one of `parts` processes.
+        """Yield part `part` (from 0) of each batch instead of the whole, for one of `parts` processes.
 
         Parts are as equal as can be, and of at least two pictures, which batch normalization needs: of a small last batch some are empty.
         """

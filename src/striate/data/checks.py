@@ -1,4 +1,4 @@
-"""What pictures and labels look like once they are read: what can teach nothing, or measures nothing, is known before the training.
+"""Checks of pictures and labels once they are read: data that cannot teach or measure anything is reported before the training.
 
 Everything is told of the pictures as the network gets them. The checks of a training set cost less than reading it.
 """
@@ -35,7 +35,7 @@ RESCALE = (
 def look(
     train: ImageSet, val: ImageSet | None = None, *, spec: ImageSpec | None = None, size: tuple[int, int] | None = None
 ) -> tuple[DataFinding, ...]:
-    """What is wrong with what a training gets, the gravest first; empty where nothing is.
+    """The problems of the data of a training, the most severe first; empty if there are none.
 
     Args:
         train: The training pictures.
@@ -55,7 +55,7 @@ def look(
 
 
 def refuse_hopeless(found: Iterable[DataFinding]) -> None:
-    """Stop where nothing could be learned.
+    """Raise an error if nothing could be learned.
 
     Raises:
         DataError: a finding is an error.
@@ -163,7 +163,7 @@ def _shared(sets: Sequence[ImageSet], groups: Sequence[Sequence[Place]]) -> list
 
 
 def shared_finding(images: ImageSet, pairs: Sequence[tuple[str, str]]) -> list[DataFinding]:
-    """What to say of `pairs`: pictures of `images`, and the training pictures that they are; nothing where there is none."""
+    """The findings on `pairs` of a picture of `images` and the equal training picture; empty without pairs."""
     if not pairs:
         return []
     message = f"{_of(len(pairs), len(images))} {images.split} pictures are also training pictures, pixel for pixel: {_equations(pairs)}"

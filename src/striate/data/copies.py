@@ -1,4 +1,4 @@
-"""Pictures that are the same, pixel by pixel."""
+"""Pictures that are the same, pixel for pixel."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MOST_BYTES = 2**30  # that are compared at first; of larger sets, evenly spaced 
 
 
 class Place(NamedTuple):
-    """Where a picture is: the number of its set, and its place there."""
+    """The location of a picture: the number of its set, and its index there."""
 
     which: int
     place: int
 
 
 def copies(sets: Sequence[np.ndarray], left_out: Sequence[np.ndarray]) -> list[list[Place]]:
-    """The places of each picture that is there more than once, in any of `sets` (N, H, W, C), but for those `left_out` (N,) bool."""
+    """The places of each picture that occurs more than once in any of `sets` (N, H, W, C), without those `left_out` (N,) bool."""
     step = max(1, -(-sum(images.nbytes for images in sets) // MOST_BYTES))
     seen: dict[int, list[Place]] = {}
     for which, (images, leave) in enumerate(zip(sets, left_out, strict=True)):

@@ -57,7 +57,7 @@ TURNS = {
 
 
 class PictureHeader(NamedTuple):
-    """What a file says of its picture before it is decoded."""
+    """The header of a picture file, read before it is decoded."""
 
     height: int  # upright
     width: int

@@ -1,4 +1,4 @@
-"""Fetching a published file, only when asked for, checked before it is kept."""
+"""Downloading a published file, only on request, checked before it is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMEDY = "Free some space, check the permissions, or name another folder with `d
 
 
 def fetch(url: str, path: Path, *, md5: str) -> None:
-    """Fetch `url` into `path`; a file that is there already and right stays as it is.
+    """Download `url` to `path`; an existing file with the right content is kept.
 
     Raises:
         EnvironmentFault: the network or the publisher does not answer, or there is no room for the file.

@@ -1,4 +1,4 @@
-"""What a look at the pictures of a training finds, as a record that a run keeps."""
+"""Findings of the check of a training's pictures, as a record that a run keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class DataFinding:
-    """One thing that is wrong with the data, or worth knowing."""
+    """One problem of the data, or a note on it."""
 
     kind: Kind
     severity: Severity

@@ -47,7 +47,7 @@ def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 class Placement(NamedTuple):
-    """Which part of a picture comes where in what a network sees of it."""
+    """The part of a picture that a network sees, and its place in the input."""
 
     box: tuple[float, float, float, float]  # left, top, right and bottom of the part, in pixels of the picture
     top: int  # of the place that it fills
@@ -56,7 +56,7 @@ class Placement(NamedTuple):
 
 
 def placement(height: int, width: int, spec: ImageSpec) -> Placement:
-    """What `spec` does with a picture of `height` x `width`; where the part has the size of its place, its limits are whole."""
+    """The placement by `spec` of a picture of `height` x `width`; if the part is not scaled, its limits are whole numbers."""
     wanted = spec.height, spec.width
     everything = (0.0, 0.0, float(width), float(height))
     if spec.fit == "stretch":

@@ -38,7 +38,7 @@ class Listing(NamedTuple):
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures below `folder`, in the byte order of their names; what is left out is not told."""
+    """The pictures below `folder`, in the byte order of their names; what is left out is not reported."""
     return pictures_below(folder, Ledger())
 
 
@@ -197,7 +197,7 @@ def in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[P
 
 
 def notes_on_ground(transparent: Sequence[Path]) -> list[str]:
-    """What to tell of pictures with transparency, by a look at a few of them: whether they are laid over black."""
+    """The note on pictures with transparency, from a sample of them: whether they are placed on black."""
     chosen = transparent[:: max(1, len(transparent) // LOOKED_AT)]
     grounds, _ = in_threads(ground_of_file, chosen)
     if "black" not in grounds.values():
@@ -210,7 +210,7 @@ def _names(names: list[str]) -> str:
 
 
 def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, say: Callable[[str], None]) -> list[Path]:
-    """The picture files that a person names, as files or by their folders; what is left out is said.
+    """The picture files that a user names, as files or by their folders; what is left out is reported.
 
     Args:
         paths: Files and folders.

@@ -1,4 +1,4 @@
-"""What tells a picture from others, also after it was renamed or moved: its name below the data's folder, and a digest of its content."""
+"""The identity of a picture, also after it was renamed or moved: its name below the data's folder, and a digest of its content."""
 
 from __future__ import annotations
 

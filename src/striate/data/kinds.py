@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes: its content decides, not the ending of its name."""
+"""File formats by their first bytes: the content decides, not the ending of the name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DECODED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if fe
 
 
 def format_of(head: bytes) -> str | None:
-    """The picture format that the first bytes of a file tell of, whether it is decoded here or not."""
+    """The picture format that the first bytes of a file indicate, whether it can be decoded or not."""
     for signature, name in SIGNATURES:
         if head.startswith(signature):
             return name
@@ -79,12 +79,12 @@ def _of_boxes(head: bytes) -> str | None:
 
 
 def is_picture_by_name(name: str) -> bool:
-    """Whether a name has the ending of a format that is decoded here."""
+    """Return whether a name has the ending of a format that can be decoded."""
     return name.lower().endswith(EXTENSIONS)
 
 
 def picture_format(path: Path) -> str | None:
-    """The format of a picture file: one of `DECODED`, or one that is not decoded here; None: no picture, or no regular file."""
+    """The format of a picture file: one of `DECODED`, or one that cannot be decoded; None: not a picture, or not a regular file."""
     if not os.path.isfile(path):  # noqa: PTH113  # False where the folder may not be entered
         return None
     ending = path.suffix.lower()
@@ -99,6 +99,6 @@ def picture_format(path: Path) -> str | None:
 
 
 def not_decoded(path: Path, kind: str) -> DataError:
-    """The error for a picture of a format that is not decoded here."""
+    """The error for a picture of a format that cannot be decoded."""
     remedy = "Convert them to JPEG or PNG with a program that opens them, or leave them out with `skip_unreadable=True`."
     return DataError(f"{path}: {kind} pictures are not supported", remedy)

@@ -1,4 +1,4 @@
-"""Which folders of a data set are splits and which are classes. Names tell; where they leave a doubt, the user is asked."""
+"""Which folders of a data set are splits and which are classes: decided by their names; if these are ambiguous, the user must say."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ OF_CLASSES = "CLASS"  # what lies in a split, in words
 
 
 class SplitName(NamedTuple):
-    """What the name of a folder says of a split."""
+    """The split that a folder's name indicates."""
 
     split: str
     rest: tuple[str, ...]  # words beside it that would have to stand in the names of the other splits too
 
 
 class Layers(NamedTuple):
-    """The folders of the splits, by split, and what to tell of them."""
+    """The folders of the splits, by split, and notes on them."""
 
     splits: dict[str, Path]
     notes: list[str]
 
 
 def split_name(name: str) -> SplitName | None:
-    """The split that a folder's name tells of, as `training_set`, `seg_train` and `val2017` do; None for other names."""
+    """The split that a folder's name indicates, as `training_set`, `seg_train` and `val2017` do; None for other names."""
     parts = re.findall(r"[^\W\d_]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)))
     words: list[str] = []
     for part in parts:
@@ -170,7 +170,7 @@ def _boxes(folder: Path, subfolders: Sequence[Path]) -> DataError:
 
 
 def _unwrapped(folder: Path, notes: list[str]) -> Path:
-    """`folder`, or the one that holds all of it, where that has the same name or one that is no class: `seg_train/seg_train`, `images`."""
+    """`folder`, or the one that holds all of it, if it has the same name or one that is no class: `seg_train/seg_train`, `images`."""
     subfolders = subfolders_of(folder)
     if {path.name.lower() for path in subfolders} >= {"images", "labels"} and not num_pictures(folder / "labels"):
         raise _boxes(folder, subfolders)

@@ -1,4 +1,4 @@
-"""What the numbers in a picture file mean: how many levels there are, which of them is white, and which is transparent.
+"""The meaning of the numbers in a picture file: the number of levels, which is white, and which is transparent.
 
 Pillow hands most pictures on as 8 bits with 255 for white. This is about the others: grey values of more than 8 bits, which come as
 the file has them, and layouts that it reads wrongly, which are refused.
@@ -23,7 +23,7 @@ AS_PNG = "Save the picture as PNG, with 8 or 16 bits."
 
 
 class Levels(NamedTuple):
-    """What the samples of a picture mean, as its header says."""
+    """The meaning of a picture's samples, from its header."""
 
     is_grey: bool
     most: int  # the largest number that a sample can hold; of grey values with more than 8 bits
@@ -50,7 +50,7 @@ def levels_of(image: Image.Image) -> Levels:
 
 
 def _transparent(image: Image.Image, raw: str) -> int | tuple[int, ...] | None:
-    """What a PNG file calls transparent, in the numbers that Pillow gives; unused bits count as 0, as the standard says."""
+    """The transparent value of a PNG file, in Pillow's numbers; unused bits count as 0, as in the standard."""
     given = image.info.get("transparency")
     if image.mode == "P" or not isinstance(given, int | tuple):
         return None

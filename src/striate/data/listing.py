@@ -1,4 +1,4 @@
-"""The pictures below a folder: hidden files, what systems and Striate itself leave, and links, treated alike by every verb."""
+"""The pictures below a folder: hidden files, system files, Striate's own files and links are treated alike by every verb."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Key = tuple[int, int]  # device and inode
 
 
 class Place(NamedTuple):
-    """Where a folder was met, and for whom its pictures were read."""
+    """The path at which a folder was found, and the class or split that its pictures were read for."""
 
     path: Path
     owner: str
@@ -53,7 +53,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Visits:
-    """The real folders and files that were met, so that links lead to nothing twice."""
+    """The real folders and files found so far, so that links do not add anything twice."""
 
     folders: dict[Key, Place] = field(default_factory=dict)
     files: set[Key] = field(default_factory=set)
@@ -131,7 +131,7 @@ def _sort_link(link: Path, ledger: Ledger, pictures: list[Path], links: list[Pat
 
 
 def _leads_on(link: Path, ledger: Ledger, visits: Visits, owner: str) -> bool:
-    """Whether a link to a folder is to be followed."""
+    """Return whether a link to a folder should be followed."""
     key = _key(link)
     around = (*Path(os.path.abspath(link)).parents, *(folder := link.parent.resolve()).parents, folder)  # noqa: PTH100  # keeps links
     if any(_key(parent) == key for parent in around):
@@ -157,13 +157,13 @@ def _sort_file(path: Path, ledger: Ledger, pictures: list[Path], *, plain: bool 
 
 
 def cannot_list(folder: Path, error: OSError) -> DataError:
-    """The error for a folder that may not be entered."""
+    """The error for a folder that cannot be opened."""
     remedy = "Check its permissions, or leave it out with `skip_unreadable=True`, if other pictures of its class remain."
     return DataError(f"{folder}: cannot be listed: {error.strerror or error}", remedy)
 
 
 def entries_of(folder: Path, ledger: Ledger | None = None) -> list[Path]:
-    """What lies in a folder, without what systems leave there, in the byte order of the names; `ledger` takes the pictures among that.
+    """The content of a folder without system files, in the byte order of the names; the pictures among those go to `ledger`.
 
     Raises:
         DataError: it cannot be listed.
@@ -187,7 +187,7 @@ def subfolders_of(folder: Path) -> list[Path]:
 
 
 def leave_out_top(folder: Path, ledger: Ledger, why: str) -> list[Path]:
-    """Record what lies in a folder and in none of its subfolders; the pictures of it are returned, left out because `why`.
+    """Record the files that lie directly in a folder; its pictures are returned, left out because `why`.
 
     Raises:
         DataError: it cannot be listed.
@@ -209,12 +209,12 @@ def leave_out_top(folder: Path, ledger: Ledger, why: str) -> list[Path]:
 
 
 def of_systems(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or one that systems and programs keep for themselves."""
+    """Return whether a file or folder of this name is hidden, or kept by the system or a program for itself."""
     return name.startswith(".") or name.lower() in OF_SYSTEM_NAMES
 
 
 def is_of_ours(folder: Path) -> bool:
-    """Whether Striate wrote a folder: a run, a report, or one that holds nothing but such."""
+    """Return whether Striate wrote a folder: a run, a report, or a folder that holds only these."""
     if any(all(os.path.exists(folder / name) for name in names) for names in OF_OUR_FILES):  # noqa: PTH110  # False in a closed folder
         return True
     try:
@@ -245,7 +245,7 @@ def _key(path: Path) -> Key:
 
 
 def _pictures_by_name(path: Path) -> Iterator[Path]:
-    """What is called a picture at or below a path that systems keep; nothing is opened, and no link followed."""
+    """The files with a picture's ending at or below a system path; nothing is opened, and no link is followed."""
     if not path.is_symlink() and stat.S_ISDIR(path.lstat().st_mode):
         for folder, _, names in os.walk(path):
             yield from (Path(folder) / name for name in sorted(names) if is_picture_by_name(name))
@@ -254,12 +254,12 @@ def _pictures_by_name(path: Path) -> Iterator[Path]:
 
 
 def num_pictures(folder: Path) -> int:
-    """How many pictures lie below a folder."""
+    """The number of pictures below a folder."""
     return len(pictures_below(folder, Ledger()))
 
 
 def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], None]) -> list[Path]:
-    """The picture files that a person names: files as they are, of folders the pictures below them; a folder without any is said.
+    """The picture files that a user names: files as they are, for folders the pictures below them; one without any is an error.
 
     Raises:
         DataError: there is no such file or folder, or nothing but what is no picture.
@@ -281,13 +281,13 @@ def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], N
 
 
 def _foreign(path: Path) -> str | None:
-    """The format of a picture that is not decoded here; None for all else."""
+    """The format of a picture that cannot be decoded; None for all other files."""
     kind = picture_format(path) if not is_picture_by_name(path.name) else None
     return None if kind in DECODED else kind
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a path that exists is a folder.
+    """Return whether an existing path is a folder.
 
     Raises:
         DataError: there is nothing of that name.

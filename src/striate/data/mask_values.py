@@ -1,4 +1,4 @@
-"""What the numbers in masks mean: the indices of classes; or black and white, which are two classes; or colours, which are refused."""
+"""The meaning of the numbers in masks: class indices; or black and white, which are two classes; or colours, which are refused."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _by_colour(pixels: np.ndarray) -> str:
 
 
 def are_two_tones(masks: Iterable[np.ndarray]) -> bool:
-    """Whether masks hold black and white and nothing else; looks no further than to the first that does not."""
+    """Return whether masks hold only black and white; stops at the first that does not."""
     seen: set[int] = set()
     for mask in masks:
         seen.update(np.unique(mask).tolist())
@@ -85,7 +85,7 @@ THRESHOLD = "mask = np.where(mask < 128, 0, 255).astype('uint8')"
 
 
 def refuse_colours(values: np.ndarray, name: str) -> None:
-    """Refuse masks whose `values`, different and sorted, are no indices of classes that nobody named.
+    """Refuse masks whose `values`, distinct and sorted, cannot be the indices of unnamed classes.
 
     Raises:
         DataError: they have large gaps, or reach to where greys are; says how to write indices instead.
@@ -105,7 +105,7 @@ def refuse_colours(values: np.ndarray, name: str) -> None:
 
 
 def remedy_for(values: np.ndarray, num_classes: int) -> str:
-    """What to do with a mask whose `values`, different and sorted, are not all indices of so many classes, or 255."""
+    """The remedy for a mask whose `values`, distinct and sorted, are not all indices of so many classes, or 255."""
     if len(values) > FEW:
         return f"If its edges were smoothed, make two classes black and white again: {THRESHOLD}"
     if len(values) == num_classes:

@@ -90,15 +90,15 @@ class MaskSource(DataSource):
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are, of train, val and test."""
+        """The available splits, of train, val and test."""
         return tuple(split for split in SPLITS if split in self.pairs)
 
     def num_images(self, split: str) -> int:
-        """How many pictures a split has."""
+        """The number of pictures of a split."""
         return len(self.of(split))
 
     def class_counts(self, split: str) -> dict[str, int]:
-        """How many pixels of each class a split has; reads its masks."""
+        """The number of pixels of each class in a split; reads its masks."""
         masks = self._masks(self.of(split))
         counts = sum((np.bincount(mask[mask != IGNORED], minlength=len(self.classes)) for mask in masks), np.zeros(1, np.int64))
         return dict(zip(self.classes, counts.tolist(), strict=True))
@@ -231,7 +231,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
 
 
 def _paired(folder: Path, ledger: Ledger) -> list[Pair]:
-    """The pictures of images/ with their masks of masks/; `ledger` takes what is no such pair."""
+    """The pictures of images/ with their masks of masks/; files without a partner go to `ledger`."""
     images, masks = folder / "images", folder / "masks"
     _leave_out_others(folder, ledger)
     if not images.is_dir():

@@ -1,4 +1,4 @@
-"""Numeric arrays out of a MATLAB file of level 5, as SVHN's are: numbers only, every size checked before it is believed.
+"""Numeric arrays from a MATLAB file of level 5, as SVHN's are: numbers only, every size is checked before it is used.
 
 Source: MathWorks, "MAT-File Format", the chapter on level 5. Departs from the source: cells, structures, text, sparse and complex
 arrays are passed over, and so are files of 4 and of 7.3 (which are HDF5).

@@ -141,7 +141,7 @@ NAMED: dict[str, NamedSet] = {
 
 
 def is_present(name: str, data_dir: Path | None = None) -> bool:
-    """Whether the files of a named set are on this machine."""
+    """Return whether the files of a named set are on this machine."""
     try:
         open_named(name, data_dir)
     except (DataError, RefusedFileError):
@@ -150,7 +150,7 @@ def is_present(name: str, data_dir: Path | None = None) -> bool:
 
 
 def open_named(name: str, data_dir: Path | None = None, *, download: bool = False, base_url: str | None = None) -> DataSource:
-    """A named set, read from local files; fetched from its publisher first where `download` and it is missing.
+    """A named set, read from local files; downloaded from its publisher first if it is missing and `download` is set.
 
     Raises:
         UnknownNameError: no such set.
@@ -195,7 +195,7 @@ def _source(name: str, classes: tuple[str, ...], load: Callable[[str], tuple[np.
 
 
 def _check(name: str, split: str, images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    """The files hold what the set is known for; also a part of it will do."""
+    """Check that the files hold what the set is known for; a part of it is accepted."""
     shape = NAMED[name].image_shape
     if images.dtype != np.uint8 or images.shape[1:] != shape or labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(f"{name}: pictures must be uint8 (n, {', '.join(map(str, shape))}), got {images.dtype} {images.shape}", REMEDY)

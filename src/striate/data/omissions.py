@@ -1,4 +1,4 @@
-"""What is left out of a reading, and why: recorded in one place, said in one form by every verb."""
+"""Files that are left out when data is read, and why: recorded in one place, reported in one form by every verb."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Omission:
 
     @property
     def words(self) -> str:
-        """How many, why, and which, in a line."""
+        """Number, reason and names in a line."""
         return f"{count_of(range(self.count), NOUNS.get(self.why, 'file'))} {self.why}: {_some(self.paths, self.count)}"
 
 
 @dataclass
 class Ledger:
-    """What a reading leaves out, filled while it goes on.
+    """The files left out of a reading, recorded as it goes.
 
     Attributes:
         paths: Files and folders by the reason why they are left out.
@@ -74,7 +74,7 @@ class Ledger:
             self.paths.setdefault(why, []).extend(some_paths)
 
     def forget(self, path: Path) -> None:
-        """Let `path` not be left out: it is read for something else than its picture."""
+        """Remove `path` from the files left out: it is read, but not as a picture."""
         kept = {why: [one for one in paths if one != path] for why, paths in self.paths.items()}
         self.paths = {why: paths for why, paths in kept.items() if paths}
 
@@ -94,13 +94,13 @@ class Ledger:
         self.unreadable, self.closed = {}, {}
 
     def omissions(self) -> tuple[Omission, ...]:
-        """What was left out so far."""
+        """The files left out so far."""
         ordered = {why: sorted(paths, key=os.fsencode) for why, paths in self.paths.items()}
         return tuple(Omission(why, len(paths), tuple(map(str, paths[:KEPT]))) for why, paths in ordered.items())
 
 
 def say_omissions(left_out: Iterable[Omission], say: Callable[[str], None]) -> None:
-    """Tell what was left out, a line a reason."""
+    """Report what was left out, one line per reason."""
     for omission in left_out:
         say(omission.words)
 
@@ -125,7 +125,7 @@ def _first(reasons: Mapping[str, list[Path]]) -> Iterable[tuple[str, list[Path]]
 
 
 def no_pictures(where: str, ledger: Ledger, remedy: str, more: str = "") -> DataError:
-    """The error where there is nothing to read, with what there is in its place."""
+    """The error if there is nothing to read, with what was found instead."""
     instead = f"; {'; '.join(omission.words for omission in ledger.omissions())}" if ledger.paths else ""
     return DataError(f"{where}: no pictures{more}{instead}", f"{remedy}; endings: {' '.join(EXTENSIONS)}.")
 
@@ -141,5 +141,5 @@ def _some(names: Collection[object], count: int) -> str:
 
 
 def count_of(paths: Collection[object], noun: str = "file") -> str:
-    """How many files, in words."""
+    """The number of files, in words."""
     return f"1 {noun}" if len(paths) == 1 else f"{len(paths):,} {noun}s"

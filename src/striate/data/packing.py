@@ -24,7 +24,7 @@ def memory_bytes() -> int:
 
 
 def data_directory(data_dir: Path | None = None) -> Path:
-    """Where named sets and packed pictures lie: `data_dir`, else $STRIATE_DATA, else ~/.cache/striate/data."""
+    """The folder of named sets and packed pictures: `data_dir`, else $STRIATE_DATA, else ~/.cache/striate/data."""
     return Path(data_dir or os.environ.get("STRIATE_DATA") or "~/.cache/striate/data").expanduser()
 
 
@@ -53,7 +53,7 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def put(images: np.ndarray, place: int, pixels: np.ndarray, path: Path) -> None:
-    """Lay the picture of `path` into its row of `images` (n, h, w, c).
+    """Copy the picture of `path` into its row of `images` (n, h, w, c).
 
     Raises:
         DataError: it has another shape than its header said when the room was made.

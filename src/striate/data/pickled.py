@@ -1,4 +1,4 @@
-"""CIFAR's published batches are pickles; this reads the arrays in them without ever running what a pickle can ask for.
+"""CIFAR's published batches are pickles; this reads the arrays in them without running any code that a pickle can call.
 
 The opcodes are interpreted one by one from an allow-list. The only call that is known builds a NumPy array of uint8; every other
 global name, and every opcode that the batches do not use, is refused. Nothing is imported or called by name.
@@ -38,7 +38,7 @@ class _Array:
 
 
 class _Known:
-    """What a known global name, or a dtype of uint8, stands for; no text of the file equals it."""
+    """A marker for a known global name, or for a dtype of uint8; no text of the file equals it."""
 
 
 RECONSTRUCT, NDARRAY, DTYPE, UINT8 = _Known(), _Known(), _Known(), _Known()
@@ -80,7 +80,7 @@ def arrays_of_pickle(data: bytes) -> dict[str, Any]:
 
 
 def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
-    """Do what one opcode of the allow-list says."""
+    """Execute one opcode of the allow-list."""
     if name in ("PROTO", "FRAME"):
         return
     if name in CONSTANTS:
@@ -108,7 +108,7 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
 
 
 def _join(name: str, stack: list[Any]) -> None:
-    """Do what an opcode says that takes a fixed number of items off the stack."""
+    """Execute an opcode that takes a fixed number of items off the stack."""
     if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
         count = int(name[-1])
         stack[-count:] = [tuple(stack[-count:])]

@@ -1,4 +1,4 @@
-"""Arrays of numbers as pictures: which come as they are, which are refused, and the line that brings those to what they mean."""
+"""Arrays of numbers as pictures: which are accepted, which are refused, and the line of code that converts those."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def scaling(low: float, high: float) -> str:
-    """What to do with values from `low` to `high`: a line that brings them to [0, 1], the same for every split."""
+    """The remedy for values from `low` to `high`: a line of code that scales them to [0, 1], the same for every split."""
     line, why = _line(low, high)
     return f"Scale all splits in the same way, {why}: X = {line}"
 
@@ -75,7 +75,7 @@ def _line(low: float, high: float) -> tuple[str, str]:
 
 
 def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
-    """What to do with an array that has not the shape of pictures."""
+    """The remedy for an array that does not have the shape of pictures."""
     if len(shape) == 1 and of_objects:
         return "Resize all pictures to one size, and stack them: numpy.stack(X)."
     if len(shape) == 1:
@@ -88,7 +88,7 @@ def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
 
 
 def channels_without_rows(shape: tuple[int, ...]) -> str:
-    """What to do with (n, a, c), whose last axis looks like channels: flattened pictures, a single one, or narrow grey ones."""
+    """The remedy for (n, a, c), whose last axis looks like channels: flattened pictures, a single one, or narrow grey ones."""
     side = round(shape[1] ** 0.5)
     grey = f"for grey ones of {shape[1]} x {shape[2]}, X[..., None]"
     if side * side == shape[1] and side > 1:

@@ -29,7 +29,7 @@ Place = tuple[str, int]  # a split of a data set, and a place in it
 
 
 class Found(NamedTuple):
-    """What of a training's pictures a data set holds, and where."""
+    """The pictures of a training that a data set still holds, and where."""
 
     train: list[Place]  # trained on, in the order of the training
     val: list[Place]  # validated on, likewise
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """How many of some pictures a model was trained on: exact copies of training pictures."""
+    """The number of given pictures that a model was trained on: exact copies of training pictures."""
 
     count: int
     is_exact: bool  # False: estimated from the training pictures that are known
@@ -57,7 +57,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRecord:
-    """Which pictures a training learned from, which it validated on, and which of the training split it left aside, in its order.
+    """The pictures that a training learned from, validated on, and left unused of the training split, in its order.
 
     Attributes:
         classes: Of the data.
@@ -109,7 +109,7 @@ class SplitRecord:
             raise RefusedFileError(f"not the record of a split: {error}", "Copy the file again from where it was written.") from None
 
     def brief(self) -> BriefRecord:
-        """What a model file keeps of it."""
+        """The part of it that a model file keeps."""
         val, train = (sorted(digest[:SHORT_BYTES] for digest in some.digests) for some in (self.val, self.train))
         return BriefRecord(
             own_val=self.own_val,
@@ -184,20 +184,20 @@ class SplitRecord:
         return self.classes[self.labels[role][place]] if self.labels is not None else None
 
     def trained_on(self, pictures: Identities) -> Trained:
-        """Which of some pictures were trained on, by content."""
+        """The pictures among those given that were trained on, by content."""
         known = set(self.train.digests)
         names = tuple(name for name, digest in zip(*pictures, strict=True) if digest in known)
         return Trained(len(names), True, names, self.num_train)
 
     @property
     def num_train(self) -> int:
-        """How many pictures were trained on."""
+        """The number of pictures that were trained on."""
         return len(self.train.names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BriefRecord:
-    """What a model file knows of the split that it comes from: digests of a bounded number of pictures, no names.
+    """A model file's record of the split that it was trained on: digests of a bounded number of pictures, no names.
 
     Attributes:
         own_val: As of `SplitRecord`.
@@ -266,7 +266,7 @@ class BriefRecord:
         )
 
     def trained_on(self, pictures: Identities) -> Trained:
-        """Which of some pictures were trained on, by content; how many is estimated from those with the smallest digests, if need be."""
+        """The given pictures that were trained on, by content; their number may be estimated from those with the smallest digests."""
         known, shorts = set(self.trained), [digest[:SHORT_BYTES] for digest in pictures.digests]
         names = tuple(name for name, short in zip(pictures.names, shorts, strict=True) if short in known)
         if self.num_train <= len(self.trained):
@@ -323,7 +323,7 @@ def pictures_at(source: Source[Images], places: Sequence[Place], split: str, spe
 
 
 def differences(found: Found, role: str, words: str) -> list[str]:
-    """What has happened to the pictures of a role, in parts of a sentence; none where nothing has."""
+    """The changes to the pictures of a role, as parts of a sentence; empty if there are none."""
     total = found.num_val if role == "val" else found.num_train
     gone, changed = found.gone[role], found.changed[role]
     parts = []

@@ -1,4 +1,4 @@
-"""What the room hands on: an opened data set, and a decoded split of it."""
+"""The public records of this package: an opened data set, and a decoded split of it."""
 
 from __future__ import annotations
 
@@ -103,25 +103,25 @@ class DataSource:
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are, of train, val and test."""
+        """The available splits, of train, val and test."""
         return tuple(split for split in SPLITS if split in self.parts)
 
     def num_images(self, split: str) -> int:
-        """How many pictures a split has."""
+        """The number of pictures of a split."""
         return len(self._part(split).labels)
 
     def class_counts(self, split: str) -> dict[str, int]:
-        """How many pictures of each class a split has."""
+        """The number of pictures of each class in a split."""
         counts = Counter(self._part(split).labels.tolist())
         return {name: counts.get(index, 0) for index, name in enumerate(self.classes)}
 
     def strata(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """What a division of a split keeps the shares of: each picture's class (N,), and the names; one for all without single classes."""
+        """The strata of a split: each picture's class (N,), and the names; one stratum if pictures have no single class."""
         labels = self._part(split).labels
         return (labels, self.classes) if labels.ndim == 1 else (np.zeros(len(labels), np.int64), ("picture",))
 
     def paths(self, split: str) -> tuple[str, ...]:
-        """One name a picture of a split, as `read` has them."""
+        """One name per picture of a split, as `read` has them."""
         return self._part(split).paths
 
     def identities(self, split: str) -> Identities:
@@ -148,7 +148,7 @@ class DataSource:
         return self.parts[split]()
 
     def without(self, split: str) -> DataError:
-        """The error for a split that there is not."""
+        """The error for a split that the data does not have."""
         remedy = "Choose another split."
         return DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", remedy)
 
@@ -177,7 +177,7 @@ def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str
 
 
 def alike_in_words(name: str, classes: Sequence[str]) -> list[str]:
-    """What to tell of classes whose names differ in case, spaces or Unicode spelling alone."""
+    """The note on classes whose names differ only in case, spaces or Unicode spelling."""
     alike: dict[str, list[str]] = {}
     for one in classes:
         alike.setdefault("".join(unicodedata.normalize("NFKC", one).casefold().split()), []).append(one)
@@ -186,6 +186,6 @@ def alike_in_words(name: str, classes: Sequence[str]) -> list[str]:
 
 
 def num_batches(count: int, size: int) -> int:
-    """How many batches of `size` there are of `count` pictures in an epoch; one that is left over alone is not among them."""
+    """The number of batches of `size` in an epoch of `count` pictures; a single picture left over makes no batch."""
     full, rest = divmod(count, size)
     return full + (rest > 1 or (rest == 1 and full == 0))

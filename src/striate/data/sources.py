@@ -30,7 +30,7 @@ def open_data(
     say: Callable[[str], None] = lambda _text: None,
     to_train: bool = True,
 ) -> DataSource:
-    """The data set that `spec` names; nothing is decoded yet. What the reading left out or decided is said.
+    """The data set that `spec` names; nothing is decoded yet. Files left out and decisions made are reported.
 
     Args:
         spec: A named set (`mnist`), a path of a folder or `.npz` file, a pair of arrays (X, y), or what is open already.
@@ -101,7 +101,7 @@ def _refuse_task(data: object, task: Task | None) -> None:
 
 
 def _kind(path: Path) -> tuple[bool, bool]:
-    """Whether `path` is a folder, and whether it is a file."""
+    """Return whether `path` is a folder, and whether it is a file."""
     try:
         return path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, a folder on the way that may not be entered

@@ -1,4 +1,4 @@
-"""Stratified, seeded splits: what a training learns from, what it holds out, and folds."""
+"""Stratified, seeded splits: pictures to train on, held-out pictures, and folds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source(Protocol[Images_co]):
 
 
 class Places(NamedTuple):
-    """Places in the train split of a data set: of the pictures that a training learns from, validates on, and leaves aside."""
+    """Indices into the train split of a data set: of the pictures that a training learns from, validates on, and does not use."""
 
     train: np.ndarray  # (n,) int64, increasing, as are the others
     val: np.ndarray | None  # None: the data has a val split of its own
@@ -48,14 +48,14 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """Which pictures a training learns from and which it validates on, as a function of their names."""
+    """The division into pictures to train on and to validate on, as a function of their names."""
 
     val_fraction: float = 0.1  # of train, held out where there is no val split
     seed: int = 0
     train_images: int | None = None  # of those left to train on; None: all
 
     def divide(self, source: Source[ImageSet]) -> Places:
-        """The places of the pictures of train that are trained on, held out and left aside.
+        """The indices of the pictures of train that are trained on, held out and not used.
 
         Raises:
             UsageError, DataError: as `held_out_places` and `few_places` say.
@@ -92,7 +92,7 @@ class Division:
         return np.asarray(kept[few])
 
     def decides(self, source: Source[ImageSet], split: str) -> bool:
-        """Whether a split is not as the data has it."""
+        """Return whether a split is not as the data has it."""
         return split in ("train", "val") and ("val" not in source.splits or (split == "train" and self.train_images is not None))
 
     def __str__(self) -> str:
@@ -115,7 +115,7 @@ def few_of(images: Images, count: int, *, seed: int = 0) -> Images:
 
 
 def _strata(images: ImageSet) -> tuple[np.ndarray, Sequence[str]]:
-    """Each picture's class, and the classes' names; one for all where pictures have masks."""
+    """Each picture's class, and the classes' names; one for all if pictures have masks."""
     return (images.labels, images.classes) if images.labels.ndim == 1 else (np.zeros(len(images), np.int64), ("picture",))
 
 

@@ -16,7 +16,7 @@ EACH = 3  # pictures of each, at least
 
 
 def task_of(values: Any) -> Task:
-    """What targets are for: floats (n,) or (n, k) for regression, rows (n, k) of 0 and 1 for multilabel, all else for classify.
+    """The task that targets indicate: floats (n,) or (n, k) regression, rows (n, k) of 0 and 1 multilabel, all others classify.
 
     Rows of which none has more than a single 1 are classes, one-hot. Floats (n,) are classes where they are whole numbers, at most 20
     different ones, with three pictures each on average: so files keep labels that passed through a table.
@@ -33,7 +33,7 @@ def task_of(values: Any) -> Task:
 
 
 def _are_few_whole_numbers(array: np.ndarray) -> bool:
-    """Whether floats (n,) or (n, 1) are labels; those that are missing (NaN) do not count."""
+    """Return whether floats (n,) or (n, 1) are labels; missing ones (NaN) are ignored."""
     if array.ndim == 2 and array.shape[1] != 1:
         return False
     there = array[~np.isnan(array)]
@@ -42,7 +42,7 @@ def _are_few_whole_numbers(array: np.ndarray) -> bool:
 
 
 def is_one_hot(array: np.ndarray) -> bool:
-    """Whether rows (n, k) are of 0 and 1 with a single 1 at most, and some have one."""
+    """Return whether rows (n, k) are of 0 and 1 with at most a single 1, and some have one."""
     if array.dtype.kind not in "iufb" or not np.isin(array, (0, 1)).all():
         return False
     ones = array.sum(1)
@@ -50,7 +50,7 @@ def is_one_hot(array: np.ndarray) -> bool:
 
 
 def task_in_words(task: Task, values: Any, name: str) -> list[str]:
-    """What to tell of a task that was told from sound training targets `values`, where another could have been meant."""
+    """The note on a task inferred from valid training targets `values`, if another could have been meant."""
     array = plain(np.asarray(values))
     if array.dtype.kind not in "iufb":
         return []
@@ -95,7 +95,7 @@ def as_it_came(array: np.ndarray, values: Any) -> np.ndarray:
 
 
 def is_gap(item: object) -> bool:
-    """Whether an object stands for what is not there: None, NaN, or pandas' NA and NaT."""
+    """Return whether an object stands for a missing value: None, NaN, or pandas' NA and NaT."""
     return item is None or (isinstance(item, float) and math.isnan(item)) or type(item).__name__ in ("NAType", "NaTType")
 
 
@@ -127,7 +127,7 @@ def as_label_sets(values: Any, count: int, name: str) -> np.ndarray:
 
 
 def target_spec(task: Task, labels: np.ndarray) -> TargetSpec | None:
-    """What the outputs mean that are to learn the training targets `labels` (N, k); None for classes.
+    """The meaning of the outputs that learn the training targets `labels` (N, k); None for classes.
 
     A number that is the same for all pictures has deviation 1.
     """
@@ -140,7 +140,7 @@ def target_spec(task: Task, labels: np.ndarray) -> TargetSpec | None:
 
 
 def standardized(labels: np.ndarray, spec: TargetSpec | None) -> np.ndarray:
-    """The targets as the network learns them: numbers with mean 0 and deviation 1 over the training set, all else as it is."""
+    """The targets as the network learns them: numbers with mean 0 and standard deviation 1 over the training set, others unchanged."""
     if spec is None or spec.task != "regression":
         return labels
     if labels.ndim != 2 or labels.shape[1] != len(spec.mean):

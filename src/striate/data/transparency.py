@@ -1,4 +1,4 @@
-"""What transparent pixels become: white, or black where all that is drawn is white, so that white strokes on nothing are not lost."""
+"""The colour of transparent pixels: white, or black if all that is drawn is white, so that white strokes are not lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ground = Literal["white", "black"]
 
 
 def ground_of(rgba: Image.Image) -> Ground:
-    """Black where a picture over white would show nothing although its transparency draws something; else white."""
+    """Black if a picture over white would be blank although its transparency is not; else white."""
     return "black" if _is_drawn(rgba) and _is_faint(_over(rgba, "white")) else "white"
 
 
@@ -25,7 +25,7 @@ def flattened(rgba: Image.Image) -> Image.Image:
 
 
 def fill(pixels: np.ndarray, transparent: np.ndarray) -> None:
-    """Give the places `transparent` (h, w) bool of uint8 `pixels` (h, w[, 3]) the colour of the ground, by the same rule."""
+    """Give the pixels `transparent` (h, w) bool of uint8 `pixels` (h, w[, 3]) the colour of the background, by the same rule."""
     pixels[transparent] = 255
     if 0 < transparent.sum() < transparent.size and int(np.ptp(pixels)) < FAINT:
         pixels[transparent] = 0

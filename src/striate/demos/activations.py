@@ -1,4 +1,4 @@
-"""Activation functions: values, slopes, and what a saturated sigmoid does to learning.
+"""Activation functions: values, slopes, and how a saturated sigmoid slows learning.
 
 Sources: McCulloch and Pitts, 1943 (step); LeCun et al., 1998 (scaled tanh); Nair and Hinton, 2010 (ReLU); Clevert et al., 2016 (ELU);
 Klambauer et al., 2017 (SELU); Hendrycks and Gimpel, 2016 (GELU); Elfwing et al., 2017 (SiLU); Howard et al., 2019 (hard forms).

@@ -1,4 +1,4 @@
-"""Adaptive resonance: vigilance decides how many categories there are, and how large each may be.
+"""Adaptive resonance: vigilance sets how many categories form, and how large each may be.
 
 Sources: Carpenter and Grossberg, 1987 (ART 1); Carpenter, Grossberg and Rosen, 1991 (fuzzy ART). A category of fuzzy ART is a box whose
 sides sum to at most n (1 - vigilance).
@@ -63,7 +63,7 @@ def binary() -> tuple[tuple[str | int, ...], ...]:
 
 
 def purity(categories: np.ndarray, kinds: np.ndarray) -> float:
-    """The share of samples whose kind is the commonest of their category."""
+    """The share of samples in the majority class of their category."""
     counts = np.zeros((categories.max() + 1, kinds.max() + 1))
     np.add.at(counts, (categories, kinds), 1)
     return float(counts.max(1).sum() / len(kinds))

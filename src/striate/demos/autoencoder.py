@@ -1,4 +1,4 @@
-"""Autoencoders: digits squeezed through a few numbers, and noise taken off.
+"""Autoencoders: digits compressed to a few numbers, and noise removed.
 
 Sources: Hinton and Salakhutdinov, 2006; Vincent et al., 2008, for noise; that a linear one finds what principal components find: Baldi and
 Hornik, 1989, "Neural networks and principal component analysis".
@@ -20,7 +20,7 @@ DRAWN = 12
 
 
 def show(setting: Setting) -> Shown:
-    """Rebuild digits that were not seen from codes of three lengths, and clean noisy ones."""
+    """Reconstruct held-out digits from codes of three lengths, and denoise noisy ones."""
     digits = small_digits()
     epochs = 12 if setting.short else 40
     rows: list[tuple[str | float, ...]] = []
@@ -74,7 +74,7 @@ def remade(size: int, train: np.ndarray, test: np.ndarray, epochs: int, seed: in
 
 
 def error(made: np.ndarray, wanted: np.ndarray) -> float:
-    """The mean square of what is missed, of a pixel."""
+    """The mean squared error per pixel."""
     return float(((made - wanted) ** 2).mean())
 
 

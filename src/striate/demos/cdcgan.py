@@ -1,4 +1,4 @@
-"""A conditional deep convolutional GAN, small: digits drawn for the label that is asked for.
+"""A small conditional deep convolutional GAN: it generates digits of a given label.
 
 Sources: Goodfellow et al., 2014; Mirza and Osindero, 2014; Radford, Metz and Chintala, 2016. Layers an eighth as wide as published, and
 scanned digits of 8 x 8 pixels enlarged to 32 x 32, so that two minutes do.
@@ -20,7 +20,7 @@ LOSSES = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
 
 
 def show(setting: Setting) -> Shown:
-    """Generator and discriminator play on the digits; then the generator is asked for each label."""
+    """Train generator and discriminator on the digits, then generate samples of each label."""
     digits = small_digits()
     pictures = enlarged(digits.train)
     epochs = 3 if setting.short else 20
@@ -72,12 +72,12 @@ def reduced(pictures: np.ndarray) -> np.ndarray:
 
 
 def spread(pictures: np.ndarray) -> float:
-    """The mean deviation of a pixel over pictures."""
+    """The mean over pixels of the standard deviation over pictures."""
     return float((pictures / 255).std(0).mean())
 
 
 def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
-    """A row of samples for each label, and the course of the game, as a PNG."""
+    """A row of samples for each label, and the losses of the training, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
 

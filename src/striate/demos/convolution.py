@@ -20,7 +20,7 @@ KERNEL = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], float)
 
 
 def show(setting: Setting) -> Shown:
-    """Slide a kernel by hand, go back through it by hand, and put the kinds of convolution beside each other."""
+    """Convolve by hand, back-propagate by hand, and compare the kinds of convolution."""
     answer = correlate(IMAGE, KERNEL)
     rows = kinds(setting.seed)
     return Shown(
@@ -70,7 +70,7 @@ def spread(delta: np.ndarray, stride: int, kernel: np.ndarray, shape: tuple[int,
 
 
 def backward(seed: int) -> tuple[tuple[str | int | float, ...], ...]:
-    """Both gradients by the rules, beside torch's; and what transposing in place of turning would give."""
+    """Both gradients by the rules, beside torch's; and the wrong result of transposing instead of rotating."""
     generator = np.random.default_rng(seed)
     image, kernel = generator.normal(size=(6, 7)), generator.normal(size=(3, 3))
     rows: list[tuple[str | int | float, ...]] = []

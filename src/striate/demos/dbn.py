@@ -1,4 +1,4 @@
-"""A deep belief network: machines learned one above the other, fine-tuned to name digits, and asked to make up the digit of a label.
+"""A deep belief network: stacked machines, fine-tuned to classify digits, and used to generate the digit of a label.
 
 Source: Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets".
 """

@@ -1,4 +1,4 @@
-"""Dropout: what is dropped, the ensemble that it trains, and what it does to a network with few samples.
+"""Dropout: the units dropped, the ensemble that this trains, and its effect on a network with few samples.
 
 Source: Srivastava et al., 2014, "Dropout: a simple way to prevent neural networks from overfitting"; scaled while training ("inverted").
 """
@@ -51,7 +51,7 @@ def show(setting: Setting) -> Shown:
 
 
 def ones(seed: int) -> Table:
-    """10,000 ones through the layer: the share of zeros, what the others became, and the mean."""
+    """10,000 ones through the layer: the share of zeros, the value of the others, and the mean."""
     x = torch.ones(1, 10_000)
     rows = []
     for rate in RATES[1:]:
@@ -77,7 +77,7 @@ def ensemble(seed: int) -> tuple[float, float]:
 
 
 def learn(rate: float, epochs: int, seed: int) -> tuple[list[float], ...]:
-    """After each epoch: share right of the learned and of others, loss of the learned and of others."""
+    """After each epoch: accuracy and loss on training and on held-out digits."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -101,7 +101,7 @@ def learn(rate: float, epochs: int, seed: int) -> tuple[list[float], ...]:
 
 
 def judged(model: nn.Module, *sets: tuple[torch.Tensor, torch.Tensor]) -> list[float]:
-    """The share right on each set, then the loss on each."""
+    """The accuracy on each set, then the loss on each."""
     with evaluation_mode(model), torch.no_grad():
         logits = [model(x) for x, _ in sets]
     right = [float((z.argmax(1) == y).float().mean()) for z, (_, y) in zip(logits, sets, strict=True)]
@@ -109,7 +109,7 @@ def judged(model: nn.Module, *sets: tuple[torch.Tensor, torch.Tensor]) -> list[f
 
 
 def draw(curves: dict[float, tuple[list[float], ...]]) -> bytes:
-    """The course of each training, as a PNG."""
+    """The curves of each training, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
 

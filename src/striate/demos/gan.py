@@ -1,4 +1,4 @@
-"""An adversarial network on points: eight clouds on a ring, and how a generator may lose some of them.
+"""A generative adversarial network on points: eight clusters on a ring, some of which a generator may lose.
 
 Sources: Goodfellow et al., 2014, for the game; the ring: Metz et al., 2017, arXiv:1611.02163v4; noise on what the discriminator sees:
 Arjovsky and Bottou, 2017, arXiv:1701.04862v1.
@@ -20,7 +20,7 @@ TURNS, SHORT_TURNS, HASTY_TURNS = 3000, 600, 800
 
 
 def show(setting: Setting) -> Shown:
-    """Play on the ring at a good rate, and at ten times that without blur; diagnose both."""
+    """Train on the ring at a good rate, and at ten times that without blur; diagnose both."""
     X, others = (ring(4000, setting.seed + place) for place in (0, 1))
     turns, seed = SHORT_TURNS if setting.short else TURNS, setting.seed
     setting.say(f"{turns:,} turns, then {HASTY_TURNS} at a high rate")
@@ -54,7 +54,7 @@ def ring(count: int, seed: int) -> np.ndarray:
 
 
 def measures(report: CollapseReport) -> tuple[str, float, float, float]:
-    """What the table says of a game."""
+    """The row of the table for one training."""
     covered = sum(mode.covered for mode in report.modes)
     return f"{covered} of {len(report.modes)}", float(report.good_share or 0), report.real_right, report.generated_right
 

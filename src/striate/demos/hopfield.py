@@ -1,4 +1,4 @@
-"""Hopfield's memory: noisy digits fall into the stored ones as the energy goes down; and how many patterns it holds.
+"""The Hopfield network: noisy digits converge to stored ones as the energy decreases; and its capacity.
 
 Sources: Hopfield, 1982; Amit, Gutfreund and Sompolinsky, 1985, for the capacity of 0.138 patterns a unit.
 """
@@ -92,7 +92,7 @@ def recall(model: Hopfield, probe: np.ndarray, generator: np.random.Generator) -
 
 
 def noise_table(model: Hopfield, patterns: np.ndarray, generator: np.random.Generator, *, trials: int = 50) -> Table:
-    """How often each share of turned pixels is undone."""
+    """The share of probes recalled without error, by the share of flipped pixels."""
     rows = []
     for share in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5):
         asked = np.repeat(patterns, trials, axis=0)

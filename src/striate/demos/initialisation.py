@@ -1,4 +1,4 @@
-"""Initialisation: what 50 layers do to a signal, and why equal weights stay equal.
+"""Initialisation: how 50 layers change a signal, and why equal weights stay equal.
 
 Sources: Glorot and Bengio, 2010 (Xavier); He et al., 2015, arXiv:1502.01852; Saxe et al., 2014, arXiv:1312.6120 (orthogonal).
 """
@@ -23,7 +23,7 @@ SCALES = (0.5, 1.0, 1.5)  # times the deviation 1 / sqrt(n)
 
 
 def show(setting: Setting) -> Shown:
-    """The deviation of the signal layer by layer, forward; and of the gradient, back."""
+    """The standard deviation of the signal layer by layer, forward; and of the gradient, backward."""
     width = 64 if setting.short else 256
     linear = {f"{scale:g} / sqrt(n)": by_layer("linear", scale, width, setting.seed) for scale in SCALES}
     after = {f"{scheme}, {name}": by_layer(name, scheme, width, setting.seed) for name in ("relu", "tanh") for scheme in SCHEMES}
@@ -74,7 +74,7 @@ def by_layer(activation: str, start: InitName | float, width: int, seed: int) ->
 
 
 def symmetry(seed: int, *, steps: int = 100) -> Table:
-    """Twenty hidden units after 100 updates: how many differ, and how far the loss came."""
+    """Twenty hidden units after 100 updates: the number that differ, and the loss."""
     rows = []
     for name, scheme in (("zero", "zero"), ("constant 0.1", "constant"), ("xavier", "xavier")):
         with torch_seed(seed):

@@ -1,4 +1,4 @@
-"""The kinds of convolution beside each other: what each costs, what plain operation it equals, and what one output sees."""
+"""The kinds of convolution side by side: their cost, the plain operation that each equals, and their receptive field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUT = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of convolution, and how far its outputs are from those of the operation that it should equal."""
+    """A kind of convolution, and the difference of its outputs from those of the operation that it should equal."""
 
     name: str
     output_shape: tuple[int, ...]
@@ -146,7 +146,7 @@ def _plain(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def draw_kinds(rows: list[Kind]) -> bytes:
-    """Which inputs the middle of the first output map sees, by its gradient: the four input maps of each kind, as a PNG."""
+    """The inputs seen by the middle of the first output map, by its gradient: the four input maps of each kind, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
 

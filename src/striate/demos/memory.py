@@ -1,4 +1,4 @@
-"""How long recurrent networks remember: Elman's cells and LSTM, told a bit and asked for it after many others.
+"""The memory of recurrent networks: Elman's cells and LSTM, given a bit and asked for it after many others.
 
 Sources: Elman, 1990; Hochreiter and Schmidhuber, 1997; Gers et al., 2000, for the forget gate.
 """
@@ -19,7 +19,7 @@ NOISE = 0.05  # on the states that the probe reads
 
 
 def show(setting: Setting) -> Shown:
-    """What is left of a bit in the states of untrained cells, and what training makes of both kinds."""
+    """The trace of a bit in the states of untrained cells, and the effect of training on both kinds."""
     streams, _ = recall_problem(400 if setting.short else 1000, max(LAGS), random_state=setting.seed)
     models = untrained(streams[:50], setting.seed)
     read = {name: probed(model, streams, setting.seed) for name, model in models.items() if name.startswith("Elman")}
@@ -57,7 +57,7 @@ def _rows(curves: dict[str, np.ndarray]) -> tuple[tuple[str | float, ...], ...]:
 
 
 def untrained(streams: np.ndarray, seed: int) -> dict[str, ElmanClassifier | LSTMClassifier]:
-    """Cells with the weights that they start from: the rate of their one epoch is next to nothing."""
+    """Cells with their initial weights: the learning rate of their one epoch is almost zero."""
     models = {f"Elman, radius {radius:g}": ElmanClassifier(16, spectral_radius=radius) for radius in (0.5, 0.9)}
     gates = {f"LSTM, forget bias {bias:g}": LSTMClassifier(16, forget_bias=bias) for bias in (0.0, 4.0)}
     for model in (both := {**models, **gates}).values():
@@ -66,7 +66,7 @@ def untrained(streams: np.ndarray, seed: int) -> dict[str, ElmanClassifier | LST
 
 
 def probed(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray, seed: int) -> np.ndarray:
-    """For each lag (51,), how often a linear probe tells the bit of so many steps ago from the last state, on the half not seen."""
+    """For each lag (51,), the held-out accuracy of a linear probe that reads the bit of so many steps ago from the last state."""
     ends = np.stack([states[-1] for states in model.states(streams)])
     ends += np.random.default_rng(seed).normal(scale=NOISE, size=ends.shape)
     half, shares = len(streams) // 2, np.full(max(LAGS) + 1, np.nan)
@@ -95,7 +95,7 @@ def fading(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray) -> np.n
 
 
 def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
-    """What a probe reads, and how the trace of a bit fades, as a PNG."""
+    """The accuracy of the probe, and the decay of the trace of a bit, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
 

@@ -34,7 +34,7 @@ MAKERS: dict[str, Callable[[list[Group]], Optimizer]] = {
 
 
 class Surface(NamedTuple):
-    """A function of x and y, where a path starts, where it should end, and the part that is drawn."""
+    """A function of x and y, the start of a path, its target, and the part that is drawn."""
 
     title: str
     height: Callable[[Tensor, Tensor], Tensor]
@@ -56,7 +56,7 @@ SURFACES = {
 
 
 def show(setting: Setting) -> Shown:
-    """The path of each optimizer on each surface, and how many steps it needs."""
+    """The path of each optimizer on each surface, and the number of steps it needs."""
     rates = (3e-3, 0.3) if setting.short else RATES
     paths = {key: {name: best(surface, name, rates) for name in MAKERS} for key, surface in SURFACES.items()}
     rows = []
@@ -111,7 +111,7 @@ def best(surface: Surface, name: str, rates: tuple[float, ...]) -> tuple[float, 
 
 
 def far(surface: Surface, place: np.ndarray) -> float:
-    """The distance to the minimum; on the saddle, what is left to |y| = 1."""
+    """The distance to the minimum; on the saddle, to |y| = 1."""
     return float(max(0.0, 1 - abs(place[1]))) if surface.lowest is None else float(np.hypot(*(place - surface.lowest)))
 
 

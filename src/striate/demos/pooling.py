@@ -1,4 +1,4 @@
-"""Pooling by hand: forward, backward by where each value came from, and what a shift of the image does.
+"""Pooling by hand: forward, backward by the origin of each value, and the effect of shifting the image.
 
 Backward, the sum of the errors is kept: the mean spreads an error over its window, the maximum sends it to where it was found (the first
 of equal values, row by row); where windows overlap, what arrives is added.
@@ -87,7 +87,7 @@ def autograd(image: np.ndarray, delta: np.ndarray, how: str, window: int, stride
 
 
 def shifts() -> Table:
-    """How much of the scanned digits changes when each is shifted by one pixel, before and after pooling."""
+    """The change of the scanned digits when each is shifted by one pixel, before and after pooling."""
     from sklearn.datasets import load_digits
 
     images = load_digits().images[:200]

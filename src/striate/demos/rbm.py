@@ -1,4 +1,4 @@
-"""A restricted Boltzmann machine: the strokes that it learns, and digits that it makes up.
+"""A restricted Boltzmann machine: the strokes that it learns, and digits that it generates.
 
 Sources: Smolensky, 1986; Hinton, 2002, for learning by contrast; Tieleman, 2008, for chains that go on from update to update.
 """
@@ -21,7 +21,7 @@ SHORT_STEPS = (0, 1, 5, 20, 100)
 
 
 def show(setting: Setting) -> Shown:
-    """Learn scanned digits without labels, then let the machine run by itself."""
+    """Learn scanned digits without labels, then sample from the machine."""
     digits = small_digits()
     rbm = RestrictedBoltzmann(HIDDEN, batch_size=20, learning_rate=0.05, persistent=True, random_state=setting.seed)
     epochs = 6 if setting.short else 60
@@ -49,7 +49,7 @@ def show(setting: Setting) -> Shown:
 
 
 def rebuilt(rbm: RestrictedBoltzmann, X: np.ndarray) -> float:
-    """The mean square of what is lost on the way to the hidden units and back."""
+    """The mean squared reconstruction error, to the hidden units and back."""
     return float(((X - rbm.inverse_transform(rbm.transform(X))) ** 2).mean())
 
 

@@ -1,4 +1,4 @@
-"""Receptive fields: what a stack of layers can see, and what it looks at.
+"""Receptive fields: the pixels that a stack of layers depends on, and how strongly.
 
 The size follows r += (k - 1) j, j *= stride. That a network looks mostly at the middle of what it can see is from Luo et al., 2016,
 arXiv:1701.04128: with random weights the gradient is a bell whose width grows as the root of the depth.

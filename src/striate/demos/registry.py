@@ -68,7 +68,7 @@ DEMOS = (
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DemoRequest:
-    """Which demo, and where its pictures go: `runs/demo/NAME-NNN` by default."""
+    """The demo to run, and the folder of its pictures: `runs/demo/NAME-NNN` by default."""
 
     name: str
     output: Path | None = None
@@ -139,7 +139,7 @@ def demo(name: str, **fields: Any) -> DemoReport:
 
 
 def summary(report: DemoReport) -> Lines:
-    """The report for a person: its tables, what to see in them, and where the pictures are."""
+    """The report as text: its tables, notes, and the paths of the pictures."""
     lines = [*textwrap.wrap(f"{report.name}: {report.shows}", WIDTH), ""]
     for table in report.tables:
         lines += [table.title, text_of(table)]

@@ -1,4 +1,4 @@
-"""What a demo is given and what it shows: settings in, tables of numbers and pictures out. A demo writes nothing itself."""
+"""Input and output of a demo: settings in, tables of numbers and pictures out. A demo writes nothing itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Cell = str | int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What every demo is given.
+    """The settings of every demo.
 
     `short` asks for fewer pictures and epochs: what is shown holds all the same.
     """
@@ -36,7 +36,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a demo shows: its numbers, what to see in them, and by file name (PNG or GIF) what draws its pictures."""
+    """The result of a demo: its numbers, notes on them, and by file name (PNG or GIF) the functions that draw its pictures."""
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
@@ -44,7 +44,7 @@ class Shown:
 
 
 def word(cell: Cell) -> str:
-    """A number or text as a person reads it: whole numbers with commas, others with four digits."""
+    """A number or text for display: whole numbers with commas, others with four digits."""
     if isinstance(cell, int):
         return f"{cell:,}"
     return cell if isinstance(cell, str) else f"{cell:.4g}"

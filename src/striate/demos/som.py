@@ -70,7 +70,7 @@ def errors_of(som: SelfOrganizingMap, X: np.ndarray) -> tuple[float, float]:
 
 
 def names_of(som: SelfOrganizingMap, X: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The commonest label among those that each unit wins (units,); of a unit that wins none, that of its nearest sample."""
+    """The majority label among the samples that each unit wins (units,); for a unit that wins none, that of its nearest sample."""
     winners = som.predict(X)
     counts = np.zeros((som.rows * som.columns, labels.max() + 1))
     np.add.at(counts, (winners, labels), 1)

@@ -1,4 +1,4 @@
-"""The scanned digits that come with scikit-learn, in the split that the demos share, and a judge of made-up digits."""
+"""The scanned digits that come with scikit-learn, in the split that the demos share, and a judge of generated digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from striate.estimators.neurons.svm import KernelSVM
 
 
 class Digits(NamedTuple):
-    """Digits of 8 x 8 pixels in [0, 1] with their labels: three quarters to learn from, one quarter apart."""
+    """Digits of 8 x 8 pixels in [0, 1] with their labels: three quarters for training, one quarter held out."""
 
     train: np.ndarray  # (1347, 64)
     labels: np.ndarray
@@ -29,5 +29,5 @@ def small_digits() -> Digits:
 
 
 def judge(digits: Digits) -> KernelSVM:
-    """Who tells made-up digits: a support vector machine that learned the quarter that the makers have not seen (0.97 right)."""
+    """The judge of generated digits: a support vector machine trained on the quarter that the generators have not seen (accuracy 0.97)."""
     return KernelSVM(C=10, gamma=0.05).fit(digits.test, digits.wanted)

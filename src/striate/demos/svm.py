@@ -1,4 +1,4 @@
-"""Support vector machines: the widest street between two classes, and what a kernel makes of it.
+"""Support vector machines: the widest margin between two classes, and the effect of a kernel.
 
 Sources: Boser, Guyon and Vapnik, 1992; Cortes and Vapnik, 1995. The four points, XOR with the kernel (1 + x . y)^2 and the numbers on
 the breast cancer set are checked against the solutions by hand and against libsvm.
@@ -24,7 +24,7 @@ XOR = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], float), np.array([-1, 1, 1,
 
 
 def show(setting: Setting) -> Shown:
-    """Four points by hand, XOR by a kernel, two real sets, and three streets drawn."""
+    """Four points by hand, XOR by a kernel, two real data sets, and plots of three margins."""
     from sklearn.datasets import make_circles, make_moons
 
     street = LinearSVM(C=1e6).fit(*FOUR)
@@ -78,7 +78,7 @@ def breast_cancer() -> Table:
 
 
 def digits() -> Table:
-    """Scanned digits, a quarter of them apart."""
+    """Scanned digits, a quarter of them held out."""
     train, labels, test, wanted = small_digits()
     rows = []
     for name, model in (("linear, C = 1", LinearSVM(C=1)), ("RBF, C = 10, gamma = 0.05", KernelSVM(C=10, gamma=0.05))):
@@ -90,7 +90,7 @@ def digits() -> Table:
 
 
 def draw(panels: tuple[tuple[str, tuple[np.ndarray, np.ndarray], KernelSVM], ...]) -> bytes:
-    """The border, the two edges of the street and the support vectors of each machine, as a PNG."""
+    """The decision boundary, the two edges of the margin and the support vectors of each machine, as a PNG."""
     with drawing():
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D

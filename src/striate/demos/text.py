@@ -1,4 +1,4 @@
-"""A small language: an Elman network reads sentences, and finds out what follows what and which words are alike.
+"""A small language: an Elman network reads sentences, and learns which word follows which and which are alike.
 
 Source: Elman, 1990, "Finding structure in time", section "Discovering lexical classes from word order".
 Departs from the source: fewer words and kinds of sentences; Adam teaches.
@@ -42,7 +42,7 @@ Sentence = tuple[str, ...]
 
 
 def show(setting: Setting) -> Shown:
-    """Teach sentences of the grammar; compare what the network expects with what the grammar says."""
+    """Train on sentences of the grammar; compare the network's predictions with the grammar."""
     shares = grammar()
     count, epochs = (1000, 14) if setting.short else (3000, 10)
     learned, others = (drawn(shares, count, setting.seed + place) for place in (0, 1))
@@ -101,14 +101,14 @@ def text_of(sentences: list[Sentence]) -> str:
 
 
 def entropy(shares: dict[Sentence, float]) -> float:
-    """Bits a word of the grammar: those of a sentence over the words of one, as each tells where it ends."""
+    """Bits per word of the grammar: those of a sentence over its number of words, with its end."""
     probabilities = np.array(list(shares.values()))
     words = sum(len(sentence) * share for sentence, share in shares.items())
     return float(-(probabilities * np.log2(probabilities)).sum() / words)
 
 
 def yardsticks(shares: dict[Sentence, float], learned: list[Sentence]) -> dict[str, float]:
-    """Bits a word of who knows less of the language than a network may learn."""
+    """Bits per word of baselines that use less of the language than a network can learn."""
     words = [word for sentence in learned for word in sentence]
     single, pairs, before = Counter(words), Counter(pairwise(words)), Counter(words[:-1])
     alone = -sum(n / len(words) * np.log2(n / len(words)) for n in single.values())
@@ -118,7 +118,7 @@ def yardsticks(shares: dict[Sentence, float], learned: list[Sentence]) -> dict[s
 
 
 def expected(model: SequenceModel, shares: dict[Sentence, float]) -> list[tuple[str, str, float, float]]:
-    """What the network, and the grammar, expect after each start of a sentence."""
+    """The predictions of the network and of the grammar after each start of a sentence."""
     rows = []
     for start in STARTS:
         words = tuple(start.split())
@@ -130,7 +130,7 @@ def expected(model: SequenceModel, shares: dict[Sentence, float]) -> list[tuple[
 
 
 def made_up(model: SequenceModel, shares: dict[Sentence, float], seed: int) -> list[tuple[str, float, str]]:
-    """How many of the sentences that the network makes up are the grammar's, by temperature."""
+    """The share of generated sentences that are grammatical, by temperature."""
     rows = []
     for temperature in (0.5, 1.0, 2.0):
         words = str(model.sample(200, BEFORE, temperature=temperature, random_state=seed)).split()
@@ -142,7 +142,7 @@ def made_up(model: SequenceModel, shares: dict[Sentence, float], seed: int) -> l
 
 
 def held(model: SequenceModel, sentences: list[Sentence]) -> dict[str, np.ndarray]:
-    """What the cells hold after each word, its mean over the sentences."""
+    """The state of the cells after each word, its mean over the sentences."""
     words = [word for sentence in sentences for word in sentence]
     (states,) = model.states(text_of(sentences))
     places = defaultdict(list)
@@ -152,7 +152,7 @@ def held(model: SequenceModel, sentences: list[Sentence]) -> dict[str, np.ndarra
 
 
 def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, float]) -> bytes:
-    """The words as a tree of what the cells hold after them, and the loss as it falls, as a PNG."""
+    """The words as a tree by the state of the cells after them, and the falling loss, as a PNG."""
     from scipy.cluster.hierarchy import dendrogram, linkage
 
     kind_of = {word: kind for kind, words in KINDS.items() for word in words}

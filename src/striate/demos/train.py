@@ -1,4 +1,4 @@
-"""The demo: a small network learns scanned digits in seconds, and answers for digits that it has not seen."""
+"""The demo: a small network learns scanned digits in seconds, and is tested on held-out ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCHS, SHORT_EPOCHS = 15, 3
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DemoRequest:
-    """Where the demo's run goes; `runs/demo/digits-NNN` by default."""
+    """The folder of the demo's run; `runs/demo/digits-NNN` by default."""
 
     output: Path | None = None
     epochs: int = EPOCHS
@@ -36,7 +36,7 @@ class DemoRequest:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
-    """The training, the measures on the test split, and the picture of some answers."""
+    """The training, the measures on the test split, and the picture of some predictions."""
 
     train: TrainReport
     test: EvaluateReport
@@ -44,7 +44,7 @@ class DemoReport:
 
 
 def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
-    """Train on the embedded digits, measure on their test split, and draw some answers.
+    """Train on the embedded digits, measure on their test split, and draw some predictions.
 
     Raises:
         EnvironmentFault: the run folder cannot be written.
@@ -66,7 +66,7 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
 
 
 def summary(report: DemoReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     run, test = report.train.run, report.test
     wrong = round((1 - test.accuracy) * test.num_images)
     learned = f"{report.train.network} ({report.train.params:,} parameters) learned {report.train.num_train:,} digits"

@@ -1,4 +1,4 @@
-"""A variational autoencoder with two numbers in the middle: the manifold of digits that they span.
+"""A variational autoencoder with two latent numbers: the manifold of digits that they span.
 
 Source: Kingma and Welling, 2014, arXiv:1312.6114.
 """
@@ -45,7 +45,7 @@ def show(setting: Setting) -> Shown:
 
 
 def draw(model: VariationalAutoencoder, digits: Digits) -> bytes:
-    """The digits that lie at the quantiles of z, and where the digits not seen lie, as a PNG."""
+    """The digits decoded at the quantiles of z, and the codes of held-out digits, as a PNG."""
     at = norm.ppf((np.arange(SIDE) + 0.5) / SIDE)
     places = np.stack(np.meshgrid(at, at[::-1]), -1).reshape(-1, 2)
     with drawing():

@@ -37,7 +37,7 @@ class Weights(NamedTuple):
     output_bias: np.ndarray  # (1,)
 
     def bent(self, points: np.ndarray) -> np.ndarray:
-        """Where points (..., 2) of the input plane lie in the hidden space."""
+        """The hidden activations of points (..., 2) of the input plane."""
         units: np.ndarray = expit(points @ self.hidden + self.hidden_bias)
         return units
 
@@ -74,7 +74,7 @@ def show(setting: Setting) -> Shown:
 
 
 def learned(seed: int) -> tuple[list[Weights], int]:
-    """The first course that ends right, and how many starts that took.
+    """The first training that succeeds, and the number of starts that it took.
 
     Raises:
         NumericError: none of twenty starts ends right.
@@ -98,7 +98,7 @@ def learn(seed: int) -> list[Weights]:
 
 
 def one_neuron(points: np.ndarray) -> tuple[int, str]:
-    """Epochs of a perceptron on four points, and how many it gets right."""
+    """Epochs of a perceptron on four points, and the number it classifies correctly."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # on the inputs it cannot converge: that is the point
         neuron = Perceptron(max_iter=200).fit(points, LABELS)

@@ -1,4 +1,4 @@
-"""The course of trainings as pictures: losses, accuracy and learning rate by epoch, and bands over several trainings."""
+"""Plots of training runs: losses, accuracy and learning rate by epoch, and bands over several runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = Sequence[float] | np.ndarray
 
 
 def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training") -> bytes:
-    """The course of a training: losses, accuracy and learning rate by epoch.
+    """Plot a training run: losses, accuracy and learning rate by epoch.
 
     Args:
         rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`,
@@ -50,7 +50,7 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
 
 
 def plot_with_band(axes: Axes, epochs: Numbers, means: Numbers, deviations: Numbers, *, form: str = ".3g", **of_line: Any) -> None:
-    """A curve of means over trainings, in a band of one deviation between them where there are several."""
+    """A curve of means over training runs, in a band of one standard deviation if there are several."""
     curve(axes, epochs, means, form=form, **of_line)
     if not len(deviations):
         return
@@ -62,7 +62,7 @@ def plot_with_band(axes: Axes, epochs: Numbers, means: Numbers, deviations: Numb
 
 
 def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: str) -> bytes:
-    """Loss and accuracy by epoch of several trainings: each as a thin line, their mean as a thick one in a band of one deviation.
+    """Loss and accuracy by epoch of several runs: each as a thin line, their mean as a thick one in a band of one standard deviation.
 
     Args:
         trainings: The rows of each, as of `curves_picture`. Means reach as far as the shortest.

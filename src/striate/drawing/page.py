@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: its style and its pictures are inside, and it asks no other machine for anything.
+"""A self-contained HTML page: its style and its pictures are inside, and it loads nothing from elsewhere.
 
 It reads on a wide screen and on a telephone, in light and in dark, and on paper. Every function takes plain text and escapes it, but for
 arguments called `content`, which are HTML that these functions made.
@@ -73,7 +73,7 @@ def document(title: str, about: str, sections: Sequence[Section], *, foot: str =
 
 
 def paragraph(text: str, *, faint: bool = False) -> str:
-    """A paragraph; what stands between backticks is to be typed."""
+    """A paragraph; text between backticks is shown as code."""
     content = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return f'<p class="faint">{content}</p>' if faint else f"<p>{content}</p>"
 
@@ -90,7 +90,7 @@ def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png"
 
 
 def _width(picture: bytes, kind: str) -> int:
-    """Of a PNG file as its header has it, of an SVG file as its first element does; in pixels."""
+    """The width in pixels, from the header of a PNG file or the first element of an SVG file."""
     if kind == "png":
         return int.from_bytes(picture[16:20])
     found = re.search(rb'<svg[^>]* width="(\d+)', picture)
@@ -98,7 +98,7 @@ def _width(picture: bytes, kind: str) -> int:
 
 
 def scrolled(content: str, words: str) -> str:
-    """What may be wider than the page: it alone is scrolled, with keys too."""
+    """Content that may be wider than the page: it scrolls by itself, with the keyboard, too."""
     return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(words)}">{content}</div>'
 
 
@@ -121,16 +121,16 @@ def pairs(named: Sequence[tuple[str, str]]) -> str:
 
 
 def facts(named: Sequence[tuple[str, str]]) -> str:
-    """A few numbers that are seen first."""
+    """The key figures at the top."""
     return "<dl>" + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in named) + "</dl>"
 
 
 def code(text: str) -> str:
-    """Text as it is typed, line by line."""
+    """Preformatted text, line by line."""
     lines = "\n".join(escape(line) for line in text.split("\n"))
     return f"<pre>{lines}</pre>"
 
 
 def folded(summary: str, content: str) -> str:
-    """What is shown when it is asked for; it is not printed."""
+    """Content that is shown on request; it is not printed."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

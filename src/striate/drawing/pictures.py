@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Scale(NamedTuple):
-    """What colours of a montage stand for: a colour map of matplotlib, what its ends mean, and where it holds."""
+    """The colour scale of a montage: a colour map of matplotlib, the meaning of its ends, and where it applies."""
 
     colours: str
     low: str
@@ -79,7 +79,7 @@ def mistakes_picture(
     num_mistakes: int,
     num_images: int,
 ) -> bytes:
-    """Wrongly answered images in the order given (see `most_confident_mistakes`), each with the answer and the truth.
+    """Misclassified images in the order given (see `most_confident_mistakes`), each with the predicted and the true class.
 
     Args:
         images: (n, H, W, C) uint8; n may be 0.

@@ -112,7 +112,7 @@ def bare(axes: Axes, *, title: str = "") -> None:
 
 
 def empty(axes: Axes, words: str) -> None:
-    """A panel without data: no ticks, no box, and what is missing in words."""
+    """A panel without data: no ticks, no box, and a text that says what is missing."""
     axes.clear()
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", fontsize=LABEL, color=FAINT, parse_math=False)
@@ -206,7 +206,7 @@ def _as_written(legend: Legend) -> None:
 
 
 def colour_bar(figure: Figure, image: ScalarMappable, axes: Axes | Sequence[Axes], label: str, *, high: float = 1.0) -> None:
-    """A bar beside the axes that tells what the colours mean, with the unit; `high` is its share of the height."""
+    """A colour bar beside the axes, with the unit; `high` is its share of the height."""
     bar = figure.colorbar(image, ax=axes, fraction=0.06, pad=0.02, shrink=high)
     bar.outline.set_visible(False)
     bar.set_label(label)

@@ -1,4 +1,4 @@
-"""What makes training fast on a processor without changing its result."""
+"""Faster training on a CPU, with the same results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 
 def tune_allocator() -> bool:
-    """Let glibc keep freed memory for the next step instead of handing it back to the system; says whether it did.
+    """Let glibc keep freed memory for the next step instead of handing it back to the system; returns whether it did.
 
     By default each large activation is mapped anew, and the page faults cost as much time as the arithmetic of a small network. The
     price is a higher resident memory. `STRIATE_MALLOC=0` leaves the allocator alone.
@@ -44,17 +44,17 @@ class Slot(NamedTuple):
 
     @property
     def part(self) -> nn.Module | None:
-        """What stands there."""
+        """The module at this position."""
         return self.sequence._modules[self.name]
 
     def put(self, part: nn.Module) -> None:
-        """Let `part` stand there."""
+        """Put `part` at this position."""
         self.sequence._modules[self.name] = part
 
 
 @contextlib.contextmanager
 def pool_before_activation(model: nn.Module) -> Iterator[int]:
-    """Within, each ReLU followed by a maximum pooling in a plain sequence runs after it; gives how many pairs were swapped.
+    """Context in which each ReLU followed by max pooling in a plain sequence runs after it; yields the number of pairs swapped.
 
     The larger of two numbers stays the larger after a ReLU, so values and gradients are equal bit for bit, and the ReLU works on a
     quarter of the places. Neither has a state, so the state dict stays as it is.
@@ -79,7 +79,7 @@ def pool_before_activation(model: nn.Module) -> Iterator[int]:
 
 
 def _pairs(model: nn.Module) -> list[tuple[Slot, Slot]]:
-    """All pairs of places of which the second takes what the first gives, and nothing else does."""
+    """All pairs of modules of which the second is the only one that takes the output of the first."""
     if hasattr(model, "forward_with_heads"):
         return []
     sequences = [part for _, part in model.named_modules(remove_duplicate=False) if _is_sequence(part)]
@@ -95,7 +95,7 @@ def _is_sequence(part: nn.Module | None) -> TypeGuard[nn.Sequential]:
 
 
 def _slots(sequence: nn.Sequential) -> Iterator[Slot]:
-    """The places of `sequence` and of the sequences in it, in the order in which they run."""
+    """The modules of `sequence` and of the sequences in it, in the order in which they run."""
     for name, part in sequence._modules.items():
         if _is_sequence(part):
             yield from _slots(part)

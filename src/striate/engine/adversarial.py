@@ -1,4 +1,4 @@
-"""Training against an attacker: before each gradient, the pictures are changed by at most eps so that the loss grows.
+"""Adversarial training: before each gradient, the pictures are changed by at most eps so that the loss grows.
 
     min over w of  E  max over |d| <= eps  L(w, x + d, y)
 
@@ -50,7 +50,7 @@ class Attacker:
     autocast: torch.dtype | None = None
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The changed pictures, (N, H, W, C) float in [0, 255]; torch's generator decides where each climb begins.
+        """The changed pictures, (N, H, W, C) float in [0, 255]; torch's generator decides the starting points.
 
         Raises:
             UsageError: the pictures are not uint8, so that it is not known what eps is a share of.
@@ -93,7 +93,7 @@ def attacker_of(settings: TrainSettings, loss_fn: Loss, autocast: torch.dtype | 
 
 
 def examiner_of(settings: TrainSettings, loss_fn: Loss) -> Attacker | None:
-    """The attacker that validates a training against one: always pgd, for a network may learn to withstand one step and no more."""
+    """The attacker that validates a training against one: always pgd, for a network may become robust to one step only."""
     return attacker_of(replace(settings, adversarial="pgd"), loss_fn) if settings.adversarial is not None else None
 
 
@@ -112,7 +112,7 @@ def within(places: Tensor, clean: Tensor, eps: float, norm: str) -> Tensor:
 
 
 def robust_accuracy(model: nn.Module, batches: Batches, attacker: Attacker, *, seed: int, group: Group | None = None) -> float:
-    """The share of pictures that are answered rightly after the attack; `seed` decides where the climbs begin."""
+    """The share of pictures classified correctly after the attack; `seed` decides the starting points."""
     counts = torch.zeros(2, dtype=torch.float64)  # right, seen
     for number, batch in enumerate(batches.epoch(1)):
         if not len(batch.labels):

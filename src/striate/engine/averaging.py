@@ -18,7 +18,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class WeightAverage:
-    """The average of a model's weights over the updates that it was told of.
+    """The average of a model's weights over the updates passed to it.
 
     With a `decay`, a = decay a + (1 - decay) w, from a = w the first time, without a warm-up of the decay: early averages lean on the
     first weights, as torch's do and timm's do by default. Without one, a is the equal mean of all, for which call `update` at the ends
@@ -38,7 +38,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights that the model has now into the average."""
+        """Add the current weights of the model to the average."""
         now = _tensors_of(self.model)
         if not self.averages:
             self.averages = {name: tensor.detach().clone() for name, tensor in now.items()}
@@ -55,7 +55,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """The model has the average inside, and on leaving its own weights and buffers again, bit for bit.
+        """Context in which the model holds the average; on leaving it has its own weights and buffers again, bit for bit.
 
         Before the first update it keeps its own.
         """
@@ -69,15 +69,15 @@ class WeightAverage:
             _copy(own, now)
 
     def keep_buffers(self) -> None:
-        """Take the buffers that the model has now, such as refreshed norms, as those of the average."""
+        """Use the model's current buffers, such as refreshed norms, as those of the average."""
         _copy(dict(self.model.named_buffers()), self.averages)
 
     def state(self) -> dict[str, Tensor]:
-        """What a continued training needs, by the model's names; not copies. Empty before the first update."""
+        """The state for a checkpoint, by the model's names; not copies. Empty before the first update."""
         return self.averages | {COUNT: torch.tensor(self.num_averaged)} if self.averages else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave, exactly.
+        """Restore a state from `state`, exactly.
 
         Raises:
             RefusedFileError: it is that of another model; names the first tensor that does not fit.
@@ -112,7 +112,7 @@ def average_of(settings: TrainSettings, model: nn.Module) -> WeightAverage | Non
 
 
 def refresh_norms(model: nn.Module, batches: Iterable[Batch]) -> None:
-    """Give batch norms the statistics that `batches` have under the weights of now: the mean over all batches.
+    """Recompute the statistics of batch norms on `batches` with the current weights: the mean over all batches.
 
     An average of weights has other activations than any of those that it is an average of. All but the norms is in evaluation mode,
     so dropout does not widen the statistics; a norm frozen in evaluation mode inside a training model keeps its own.

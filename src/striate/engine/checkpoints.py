@@ -1,4 +1,4 @@
-"""Checkpoints of a training: every tensor it needs to go on, exactly, and the rest of its state as JSON.
+"""Checkpoints of a training: every tensor it needs to continue, exactly, and the rest of its state as JSON.
 
 `checkpoints/ckpt-00000120/` holds model.safetensors, optimizer.safetensors, ..., state.json and MANIFEST.json; `checkpoints/latest`
 names the newest.
@@ -23,7 +23,7 @@ SUFFIX = ".safetensors"
 
 
 class Checkpoint(NamedTuple):
-    """What was saved after update `step`."""
+    """The checkpoint saved after update `step`."""
 
     step: int
     tensors: dict[str, dict[str, Tensor]]  # file ("model", "optimizer", ...) -> name -> tensor, on the CPU, with its own dtype
@@ -46,7 +46,7 @@ class CheckpointStore:
         self.series = SealedSeries(folder, "ckpt", say=say)
 
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
-        """Save what a training is after update `step`.
+        """Save the state of a training after update `step`.
 
         Args:
             step: Updates since the start.
@@ -77,7 +77,7 @@ class CheckpointStore:
         return self.series.add(step, files(), needed_bytes=size)
 
     def load_latest(self, *, strict: bool = False) -> Checkpoint | None:
-        """The newest checkpoint that is whole; None where there is none. A damaged one is named, and the one before it taken.
+        """The newest intact checkpoint; None if there is none. A damaged one is reported, and the previous one used.
 
         Args:
             strict: Refuse instead, where the newest is damaged.

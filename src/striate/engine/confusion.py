@@ -1,4 +1,4 @@
-"""Counting which class was given to which while a model is validated."""
+"""Confusion counts while a model is validated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.engine.step import Loss
 
 
 class ConfusionTable:
-    """A `hits_fn` that also counts the places of each class that were given each class: the pixels of masks, or pictures.
+    """A `hits_fn` that also counts true against predicted classes: of the pixels of masks, or of pictures.
 
     Args:
         hits_fn: What a call gives.
@@ -24,7 +24,7 @@ class ConfusionTable:
         self.counts: Tensor | None = None  # (K, K) int64: row = true class, column = given class
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What `hits_fn` gives."""
+        """The result of `hits_fn`."""
         self.of_pixels = self.of_pixels or outputs.ndim > 2
         if outputs.ndim > 2 or (self.of_pictures and not targets.is_floating_point()):
             num_classes = outputs.shape[1]

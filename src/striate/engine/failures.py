@@ -1,4 +1,4 @@
-"""Finding what went wrong in a step: the layer at which numbers stopped being finite."""
+"""Locating the cause of a failed step: the layer at which numbers stopped being finite."""
 
 from __future__ import annotations
 

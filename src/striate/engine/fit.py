@@ -73,7 +73,7 @@ class FitEvent(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """What a validation gives; see `EpochRow`."""
+    """The results of a validation; see `EpochRow`."""
 
     loss: float
     accuracy: float
@@ -84,7 +84,7 @@ class Validation(NamedTuple):
 
 
 class Tally:
-    """An epoch's sums so far. They stay on the device until they are asked for."""
+    """An epoch's sums so far. They stay on the device until they are read."""
 
     def __init__(self, device: torch.device) -> None:
         exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's has no float64
@@ -102,7 +102,7 @@ class Tally:
 
     @property
     def is_finite(self) -> bool:
-        """Whether each loss was; waits for the device."""
+        """Return whether each loss was finite; waits for the device."""
         return math.isfinite(self.loss.item())
 
     def state(self) -> dict[str, float]:
@@ -112,7 +112,7 @@ class Tally:
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a state from `state`."""
         self.loss.fill_(state["loss"])
         self.correct.fill_(state["correct"])
         self.seen, self.steps, self.seconds = int(state["seen"]), int(state["steps"]), float(state["seconds"])
@@ -152,7 +152,7 @@ def fit(
 
 
 class Training:
-    """A training under way: an iterator of `FitEvent`, between which it can be written down and continued."""
+    """A training in progress: an iterator of `FitEvent`, between which it can be saved and continued."""
 
     def __init__(
         self,
@@ -197,11 +197,11 @@ class Training:
         return next(self._events)
 
     def close(self) -> None:
-        """Give the training up: modes, signals and parts are as they were."""
+        """End the training early: modes, signals and parts are restored."""
         self._events.close()
 
     def kept_weights(self) -> contextlib.AbstractContextManager[None]:
-        """Within, the model holds the weights that are validated and kept: the averaged ones, where there is an average."""
+        """Context in which the model holds the weights that are validated and kept: the averaged ones, if there is an average."""
         return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
     # ---- writing down and continuing
@@ -214,7 +214,7 @@ class Training:
         return files
 
     def state(self) -> dict[str, Any]:
-        """Where the training is, as plain numbers."""
+        """The progress of the training, as plain numbers."""
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -229,7 +229,7 @@ class Training:
         }
 
     def load_state(self, state: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> None:
-        """Go on from what `state` and `tensors` gave; call it before the first event."""
+        """Restore a state from `state` and `tensors`; call it before the first event."""
         self.model.load_state_dict(tensors["model"])
         self.updater.optimizer.load_state(tensors["optimizer"])
         if self.average is not None:
@@ -285,7 +285,7 @@ class Training:
                     return
 
     def _updates(self, steps_in_epoch: int, stop: StopRequest) -> Iterator[FitEvent]:
-        """The updates that the epoch still lacks, until a signal asks to stop."""
+        """The remaining updates of the epoch, until a signal asks to stop."""
         if self.tally.steps == steps_in_epoch:
             return
         started = time.perf_counter() - self.tally.seconds
@@ -305,7 +305,7 @@ class Training:
             raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were announced")
 
     def _is_asked(self, stop: StopRequest) -> bool:
-        """Whether the training is to stop; a signal to one process stops all."""
+        """Return whether the training should stop; a signal to one process stops all."""
         return stop.asked if self.group is None else self.group.any(stop.asked)
 
     def _event(self, steps_in_epoch: int, *, interrupted: bool = False, loss: Tensor | None = None) -> FitEvent:
@@ -348,7 +348,7 @@ class Training:
         return row, self.val_batches is None or score_of(row, self.settings.monitor) > self.best_score
 
     def _measured(self, batches: Batches) -> Validation:
-        """The validation; where memory runs out, from its start again with its batches in twice as many parts, from then on."""
+        """Validate; if memory runs out, restart with the batches in twice as many parts, from then on."""
         attacker = examiner_of(self.settings, self.updater.val_loss_fn)
         while True:
             parts, robust = InParts(batches, self.val_parts), None
@@ -374,12 +374,12 @@ class Training:
         self.updater.notes.append(f"out of memory in the validation: its batches are now computed in {self.val_parts} parts")
 
     def _share_buffers(self) -> None:
-        """Give each process the first one's statistics of batch norms: those that are validated and kept."""
+        """Copy the first process's batch-norm statistics to the others: those that are validated and kept."""
         if self.group is not None:
             self.group.take_from_first(self.model.buffers())
 
     def _average_epoch(self) -> None:
-        """Take the end of the epoch into an equal average, and give its norms the statistics of the average's activations."""
+        """Add the end of the epoch to an equal average, and recompute the statistics of its norms."""
         start = self.settings.swa_start
         if self.average is None or self.settings.ema is not None or start is None or self.step < start * self.num_steps:
             return
@@ -403,7 +403,7 @@ class Training:
 
 
 def score_of(row: EpochRow, monitor: MonitorName = "accuracy") -> tuple[float, float]:
-    """What is to be as large as possible: the monitored measure, and between equals -loss.
+    """The sort key of an epoch, larger is better: the monitored measure, then -loss.
 
     "accuracy" is the mean IU of masks, and the accuracy under pgd of an adversarial training.
     """

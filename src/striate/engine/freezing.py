@@ -1,4 +1,4 @@
-"""Keeping parts of a network as they are, and letting them train again one after the other."""
+"""Freezing parts of a network, and unfreezing them one after the other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Freezer:
         self.every = every
 
     def begin(self, epoch: int) -> None:
-        """Freeze what is frozen in `epoch` (from 1), and let the rest train."""
+        """Freeze the parts that are frozen in `epoch` (from 1), and unfreeze the rest."""
         kept = max(0, len(self.parts) - (epoch - 1) // self.every) if self.every else len(self.parts)
         for group in self.parts[kept:]:
             for part in group:
@@ -57,6 +57,6 @@ class Freezer:
                 part.requires_grad_(False)
 
     def close(self) -> None:
-        """Let each parameter be as it was; modes are the caller's."""
+        """Restore each parameter's `requires_grad`; modes are the caller's."""
         for param, trained in self.own.items():
             param.requires_grad_(trained)

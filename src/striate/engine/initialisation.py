@@ -1,4 +1,4 @@
-"""The weights that a training starts from.
+"""Initial weights of a training.
 
 A layer's start is drawn for how many inputs reach one output (fan-in) and, where a scheme asks, for the activation that follows it.
 Which one follows is read off the built modules, in the order in which they stand in the tree: this is the order of computing in every
@@ -232,7 +232,7 @@ def _slope(module: nn.Module) -> float:
 
 
 def _has_own_code(model: nn.Module) -> bool:
-    """Whether some part runs several others by a `forward` that cannot be read off the tree."""
+    """Return whether some part runs several others in a `forward` that the module tree does not show."""
     return any(len(list(part.children())) > 1 and not isinstance(part, nn.Sequential) for part in model.modules())
 
 
@@ -240,7 +240,7 @@ def _has_own_code(model: nn.Module) -> bool:
 
 
 def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
-    """Divide each layer's weights by the deviation of its output for `images`, from the first layer to the last.
+    """Divide each layer's weights by the standard deviation of its output for `images`, from the first layer to the last.
 
     The biases are 0, so that one division is exact where the paper repeats it.
     """

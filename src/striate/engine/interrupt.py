@@ -15,14 +15,14 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "S
 
 
 class StopRequest:
-    """Whether someone asked to stop."""
+    """True once a stop was requested."""
 
     asked = False
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within, SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask to stop; a second SIGINT raises KeyboardInterrupt at once.
+    """Context in which SIGINT, SIGTERM, SIGHUP and SIGUSR1 request a stop; a second SIGINT raises KeyboardInterrupt at once.
 
     SIGHUP comes when a terminal closes, SIGUSR1 from schedulers of clusters before the time is up. A signal that is ignored on entry,
     as nohup sets SIGHUP, stays ignored.

@@ -1,4 +1,4 @@
-"""What a training of a given size makes of its settings: those that it cuts, and those that come to nothing."""
+"""Effective settings of a training of a given size: those that are reduced, and those that have no effect."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CUT: tuple[CutName, ...] = get_args(CutName)
 
 
 class Size(NamedTuple):
-    """How long a training is."""
+    """The length of a training."""
 
     steps_per_epoch: int
     num_steps: int
 
     @property
     def epochs(self) -> int:
-        """Begun ones."""
+        """Started epochs."""
         return -(-self.num_steps // self.steps_per_epoch)
 
 
@@ -31,7 +31,7 @@ def size_of(settings: TrainSettings, steps_per_epoch: int) -> Size:
 
 
 def in_effect(settings: TrainSettings, num_train: int, steps_per_epoch: int) -> TrainSettings:
-    """The settings as a training on `num_train` samples takes them: the same updates are made with either."""
+    """The effective settings of a training on `num_train` samples: they give the same updates."""
     size, batch = size_of(settings, steps_per_epoch), min(settings.batch_size, num_train)
     most = size.num_steps // 2
     asked = round(settings.warmup_epochs * size.steps_per_epoch)
@@ -40,7 +40,7 @@ def in_effect(settings: TrainSettings, num_train: int, steps_per_epoch: int) -> 
 
 
 def cuts_in_words(asked: TrainSettings, taken: TrainSettings) -> dict[str, str]:
-    """A line on each setting that was cut, by its name."""
+    """A line on each setting that was reduced, by its name."""
     reasons = {
         "warmup_epochs": ("warm-up", "epoch", "at most half of the training"),
         "batch_size": ("batch", "picture", "all that the data has"),
@@ -55,7 +55,7 @@ def cuts_in_words(asked: TrainSettings, taken: TrainSettings) -> dict[str, str]:
 
 
 def idle_in_words(settings: TrainSettings, steps_per_epoch: int) -> Iterator[str]:
-    """A line on each setting that comes to nothing, because the training ends before."""
+    """A line on each setting that has no effect, because the training ends before."""
     size = size_of(settings, steps_per_epoch)
     length = f"a training of {size.epochs:,} epoch{'s' if size.epochs != 1 else ''}"
     if settings.patience is not None and settings.patience >= size.epochs - 1:
@@ -78,7 +78,7 @@ def _averaged_epochs(start: float, size: Size) -> int:
 
 
 def _idle_schedule(settings: TrainSettings, size: Size) -> str | None:
-    """What never happens, where that leaves the rate at its peak."""
+    """The schedule event that never occurs, so that the rate stays at its peak."""
     total = max(1, size.num_steps - warmup_steps(settings, *size))
     if settings.schedule == "step" and max(1, round(settings.step_every * size.steps_per_epoch)) >= total:
         return f"step_every {settings.step_every:g} epochs never pass"

@@ -1,4 +1,4 @@
-"""The losses that a network can be trained on: each the mean over a batch, of outputs (N, K) whose largest is the answer.
+"""The losses that a network can be trained on: each the mean over a batch, of outputs (N, K) whose largest gives the predicted class.
 
 Where a text below says masks, outputs are (N, K, H, W) and targets (N, H, W): each pixel counts as a picture does elsewhere, and those
 that hold 255 do not count.
@@ -47,7 +47,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0, we
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
-    """The mean of -sum_k w_k q_k (1 - p_k)^gamma log p_k, p = softmax(z): cross-entropy in which what is easy counts less.
+    """The mean of -sum_k w_k q_k (1 - p_k)^gamma log p_k, p = softmax(z): cross-entropy in which easy samples count less.
 
     With gamma 0 it is `cross_entropy`, whose arguments and mean it shares. The weights are the source's alpha.
 
@@ -180,7 +180,7 @@ def balanced_weights(class_counts: Tensor) -> Tensor:
 
 
 def loss_of(settings: TrainSettings, *, class_counts: Tensor | None = None) -> Loss:
-    """What a training minimises, as a function of outputs and targets.
+    """The loss that a training minimises, as a function of outputs and targets.
 
     Args:
         settings: Names the loss, and what belongs to it.
@@ -219,12 +219,12 @@ def loss_of(settings: TrainSettings, *, class_counts: Tensor | None = None) -> L
 
 
 def plain_loss_of(settings: TrainSettings) -> Loss:
-    """What a model is validated by: the same loss without smoothing and class weights."""
+    """The validation loss: the same without smoothing and class weights."""
     return loss_of(dataclasses.replace(settings, smoothing=0.0, class_weights=None))
 
 
 def hits_of(settings: TrainSettings) -> Callable[[Tensor, Tensor], Tensor]:
-    """How many of a batch are right, by their outputs and targets.
+    """The number of correct predictions in a batch, by outputs and targets.
 
     Where a picture has several targets, it is right when each output has the sign of its own. Of a picture with a mask, the share of
     right pixels counts. Where targets are numbers, nothing is right or wrong: 0.
@@ -233,7 +233,7 @@ def hits_of(settings: TrainSettings) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def hits_of_places(outputs: Tensor, targets: Tensor) -> Tensor:
-    """() how many pictures are right; of masks, the sum over the pictures of the share of their pixels that are."""
+    """() the number of correct pictures; of masks, the sum over the pictures of the share of correct pixels."""
     if outputs.ndim == 2:
         return hits_of_classes(outputs, targets)
     known = targets != IGNORED  # (N, H, W)
@@ -242,7 +242,7 @@ def hits_of_places(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def hits_of_signs(outputs: Tensor, targets: Tensor) -> Tensor:
-    """() how many pictures have each of their targets on the right side of 0; of int classes (N,), as for other classifiers."""
+    """() the number of pictures with each output on the correct side of 0; of int classes (N,), as for other classifiers."""
     if targets.ndim == 1 and outputs.shape[1] > 1:
         return hits_of_classes(outputs, targets)
     return ((outputs > 0) == (_targets_like(outputs, targets) > 0.5)).all(1).sum()
@@ -285,7 +285,7 @@ def _weights_like(logits: Tensor, weights: Tensor | None) -> Tensor | None:
 
 
 def _total_weight(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor | float:
-    """What the mean divides by; 1 where nothing weighs anything, for a sum that is 0 then."""
+    """The divisor of the mean; 1 if all weights are 0, where the sum is 0."""
     if weights is None and logits.ndim == 2:
         return len(targets)
     if targets.is_floating_point():

@@ -28,7 +28,7 @@ ROUNDING = 1e-6  # share of the first loss: a slope that is none
 
 
 class LearningRateRange(NamedTuple):
-    """What a range test saw: one number for each update, and what follows from them."""
+    """The result of a range test: one number for each update, and the rates derived from them."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]  # of the batch, before its update

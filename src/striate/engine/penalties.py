@@ -1,4 +1,4 @@
-"""What acts on gradients and weights beside the loss: L1, L2, clipping by value, and max-norm."""
+"""Penalties and constraints beside the loss: L1, L2, gradient clipping by value, and max-norm."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Penalties:
         ]
 
     def loss(self) -> Tensor:
-        """The penalty itself, (): what the gradient is that of."""
+        """The penalty itself, (), of which the gradient is added."""
         settings, weights = self.settings, [param.detach() for param in self.decayed if param.requires_grad]
         squares = torch.stack([weight.square().sum() for weight in weights]).sum() if weights else torch.zeros(())
         sizes = torch.stack([weight.abs().sum() for weight in weights]).sum() if weights else torch.zeros(())
@@ -41,7 +41,7 @@ class Penalties:
 
     @torch.no_grad()
     def before_update(self) -> None:
-        """Cut the gradients, and add those of the penalties."""
+        """Clip the gradients, and add those of the penalties."""
         if self.settings.max_grad_value is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.settings.max_grad_value)
         square_factor = 2 * self.settings.l2 + self.settings.l2_half
@@ -70,7 +70,7 @@ class Penalties:
 
 
 def penalties_of(settings: TrainSettings, model: nn.Module) -> Penalties | None:
-    """The penalties that `settings` ask for; None where they ask for none.
+    """The penalties that `settings` name; None if there are none.
 
     Raises:
         UsageError: they are asked for beside L-BFGS, whose line search needs the loss and the gradient to be those of one function.

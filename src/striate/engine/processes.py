@@ -56,7 +56,7 @@ class Group:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the files and talks to the person."""
+        """True for the process that writes the files and reports to the user."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Group:
         return tensor
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so for one of them."""
+        """Return whether it is true for any of them."""
         return bool(self.sum(torch.tensor([float(flag)])).item())
 
     @torch.no_grad()
@@ -80,7 +80,7 @@ class Group:
                     tensor.copy_(whole)
 
     def from_first(self, make: Callable[[], str]) -> str:
-        """What `make` gives in the first process, or its error, for all of them; the others do not call it."""
+        """The result of `make` in the first process, or its error, for all of them; the others do not call it."""
         self._told += 1
         key = f"first/{self._told}"
         if self.is_first:
@@ -105,7 +105,7 @@ class Group:
             return [self.store.get(f"all/{self._told}/{rank}").decode() for rank in range(self.size)]
 
     def check_same(self, facts: Mapping[str, Any]) -> None:
-        """Go on only where `facts`, as JSON, are the same in each process.
+        """Continue only if `facts`, as JSON, are the same in each process.
 
         Raises:
             UsageError: they are not; names the fields and both values.
@@ -129,7 +129,7 @@ class Group:
             raise self._lost(error) from error
 
     def _lost(self, error: RuntimeError) -> EnvironmentFault:
-        """The error that names the processes that have ended or hang: those who do not say within a few seconds that they live."""
+        """The error that names the processes that have ended or hang: those that do not report back within a few seconds."""
         silent = {rank for rank in range(self.size) if rank != self.rank}
         end = time.monotonic() + SECONDS_TO_ANSWER
         with contextlib.suppress(RuntimeError):  # who keeps the store may be the one who ended
@@ -147,7 +147,7 @@ class Group:
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Group | None]:
-    """Within, this process is one of the group that the environment (RANK, WORLD_SIZE, LOCAL_RANK) names; None where it names none.
+    """Context in which this process has joined the group of the environment (RANK, WORLD_SIZE, LOCAL_RANK); None if there is none.
 
     Tensors on a processor travel by gloo, those on GPUs by NCCL. Without MASTER_ADDR the processes meet on 127.0.0.1, and where all of
     them are on one machine, they listen there only. The process dies with the `torchrun` that started it, on Linux.
@@ -186,7 +186,7 @@ def joined(device: str) -> Iterator[Group | None]:
 
 
 def store_of_this_start(shared: Store, rank: int, size: int, timeout: float) -> Store:
-    """A part of `shared` that only the processes living now use.
+    """A part of `shared` for the currently running processes only.
 
     The store of `torchrun` outlives a start again, and with it the addresses that dead processes have left there. So the first process
     draws a name for what follows and leaves it for whoever shows a call sign, until each of the others has thanked for it.
@@ -248,7 +248,7 @@ def _claim_device(device: str, local_rank: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """End when `torchrun` ends, however it ends; what was saved last stays."""
+    """End when `torchrun` ends, however it ends; the last checkpoint stays."""
     if platform.system() == "Linux" and "TORCHELASTIC_RUN_ID" in os.environ:
         ctypes.CDLL(None, use_errno=True).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 

@@ -34,14 +34,14 @@ class Schedule:
         return (step + 1) / self.warmup if step < self.warmup else self.shape(step - self.warmup)
 
     def observe(self, val_loss: float) -> None:
-        """Take note of the validation loss after an epoch."""
+        """Record the validation loss after an epoch."""
 
     def state(self) -> dict[str, float | int]:
-        """What a continued training needs; finite numbers."""
+        """The state for a checkpoint; finite numbers."""
         return {}
 
     def load_state(self, state: dict[str, float | int]) -> None:
-        """Go on from `state`."""
+        """Restore a state from `state`."""
 
 
 class Plateau(Schedule):
@@ -58,7 +58,7 @@ class Plateau(Schedule):
         self.best: float | None = None
 
     def observe(self, val_loss: float) -> None:
-        """Take note of the validation loss after an epoch.
+        """Record the validation loss after an epoch.
 
         Raises:
             UsageError: it is NaN, because there is no validation split.
@@ -80,7 +80,7 @@ class Plateau(Schedule):
         return {"factor": self.factor, "bad_epochs": self.bad_epochs, **best}
 
     def load_state(self, state: dict[str, float | int]) -> None:
-        """Go on from `state`."""
+        """Restore a state from `state`."""
         self.factor, self.bad_epochs, self.best = float(state["factor"]), int(state["bad_epochs"]), state.get("best")
 
 
@@ -159,7 +159,7 @@ def between(low: float, high: float, share: float) -> float:
 
 
 def warmup_steps(settings: TrainSettings, steps_per_epoch: int, num_steps: int) -> int:
-    """How many updates the warm-up takes: at most half of them."""
+    """The number of warm-up updates: at most half of them."""
     return min(round(settings.warmup_epochs * steps_per_epoch), num_steps // 2)
 
 
@@ -198,7 +198,7 @@ def schedule_of(settings: TrainSettings, num_steps: int, steps_per_epoch: int) -
 
 
 def extended(settings: TrainSettings, extra_epochs: int, steps_per_epoch: int | None = None) -> TrainSettings:
-    """The settings of a finished run that goes on for `extra_epochs` more.
+    """The settings of a finished run that is extended by `extra_epochs`.
 
     The rule: the updates that were made keep their rates, and each added one has the rate that it would have had in a run which was
     planned with the new total. A cosine over 10 epochs that is given 10 more thus goes on at 1/2 of the peak, and given 2 more at 1/15;

@@ -36,7 +36,7 @@ InitName = Literal[
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TrainSettings:
-    """How to train; everything that decides the result, in one record."""
+    """The training settings: everything that decides the result, in one record."""
 
     epochs: Count = 10
     steps: Count | None = None  # exactly this many updates, instead of `epochs`

@@ -32,7 +32,7 @@ class _Sum(torch.autograd.Function):
 
 
 def normalized_together(norm: _BatchNorm, group: Group, x: Tensor) -> Tensor:
-    """What `norm` gives of `x` (n, C, ...), this process's part of a batch, with mean and variance over all parts."""
+    """The output of `norm` for `x` (n, C, ...), this process's part of a batch, with mean and variance over all parts."""
     if not norm.training and norm.track_running_stats:
         return type(norm).forward(norm, x)
     wide = x if x.dtype == torch.float64 else x.float()
@@ -61,7 +61,7 @@ def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 @contextlib.contextmanager
 def norms_together(model: nn.Module, group: Group) -> Iterator[None]:
-    """Within, each batch norm of `model` normalizes over the parts of all processes."""
+    """Context in which each batch norm of `model` normalizes over the parts of all processes."""
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     for norm in norms:
         norm.__dict__["forward"] = partial(normalized_together, norm, group)

@@ -18,7 +18,7 @@ Shared = Callable[[Scaled, int], tuple[Tensor, Tensor, int]]  # (gradient, pictu
 
 
 class Batch(Protocol):
-    """What the engine needs of a batch."""
+    """The interface of a batch."""
 
     @property
     def images(self) -> Tensor:
@@ -30,10 +30,10 @@ class Batch(Protocol):
 
 
 class Batches(Protocol):
-    """What the engine needs of a training set: a fixed number of batches an epoch, in an order that the epoch decides."""
+    """The interface of a training set: a fixed number of batches per epoch, in an order that the epoch determines."""
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch`, counted from 1, from batch `start`, counted from 0."""
@@ -65,7 +65,7 @@ class InParts:
 
 
 class StepResult(NamedTuple):
-    """What one update tells. Tensors stay on the device: the caller chooses when to wait for them."""
+    """The result of one update. Tensors stay on the device: the caller chooses when to wait for them."""
 
     loss: Tensor  # (), mean over the batch, auxiliary heads included, nats
     correct: Tensor  # (), how many of the batch the model had right before the update
@@ -74,7 +74,7 @@ class StepResult(NamedTuple):
 
 
 def hits_of_classes(outputs: Tensor, labels: Tensor) -> Tensor:
-    """(), how many of a batch are right, where `outputs` (N, K) are scores of classes."""
+    """() the number of correct predictions in a batch, if `outputs` (N, K) are class scores."""
     if labels.is_floating_point():
         labels = labels.argmax(1)  # (N,)
     return (outputs.argmax(1) == labels).sum()
@@ -86,7 +86,7 @@ class LossNotFiniteError(ArithmeticError):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRule:
-    """How an update is computed; the same for each of a training.
+    """Options of an update; the same throughout a training.
 
     Attributes:
         loss_fn: Mean loss of outputs and targets.
@@ -164,7 +164,7 @@ def train_step(
 
 
 def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Add the gradient of `factor` times the batch's mean loss to the parameters; gives that product and the number of hits."""
+    """Add the gradient of `factor` times the batch's mean loss to the parameters; returns that product and the number of hits."""
     losses, hits = [], []
     for images, labels, share in parts_of(batch, parts):
         seen = images if rule.attacker is None else rule.attacker(model, images, labels)

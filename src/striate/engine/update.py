@@ -1,4 +1,4 @@
-"""What updates a model on a batch: everything that the settings say about one update, put together."""
+"""Applies one optimizer update on a batch, with all that the settings say about it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Updater:
         self.previous: Batch | None = None
 
     def __call__(self, batch: Batch, step: int) -> tuple[StepResult, float]:
-        """What the update tells, and its learning rate.
+        """The result of the update, and its learning rate.
 
         Raises:
             TrainingDivergedError: the loss is NaN or Inf, on a processor; on other devices the caller looks now and then.
@@ -128,7 +128,7 @@ class Updater:
         return result
 
     def _seed(self, step: int) -> int:
-        """Of what is random in a step: each process draws for its own pictures."""
+        """The seed of a step's random numbers: each process draws for its own pictures."""
         return mixed(self.settings.seed, step, self.rank) if self.rank else mixed(self.settings.seed, step)
 
     def _divide(self, batch: Batch, step: int) -> None:
@@ -149,7 +149,7 @@ class Updater:
         )
 
     def diverged(self, step: int, rate: float, batch: Batch | None, what: str = "the loss") -> TrainingDivergedError:
-        """The error for NaN or Inf at `step`: names the part of the network and hands on the batch."""
+        """The error for NaN or Inf at `step`: names the part of the network and carries the batch."""
         weight = first_not_finite(self.model, buffers=batch is None)
         part, where = "", ""
         if weight is not None:
@@ -171,10 +171,10 @@ class Updater:
             return self.model(batch.images)
 
     def state(self) -> dict[str, Any]:
-        """What a continued training needs besides tensors: plain numbers."""
+        """The state for a checkpoint besides tensors: plain numbers."""
         return {"parts": self.parts, "schedule": self.schedule.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Restore a state from `state`."""
         self.parts = int(state["parts"])
         self.schedule.load_state(state["schedule"])

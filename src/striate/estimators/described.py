@@ -1,4 +1,4 @@
-"""What estimators of described networks share: dense chains, training by Adam, and keeping a network as its description and arrays."""
+"""Common parts of estimators of described networks: dense chains, training by Adam, storage as description and arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels as estimators take them: which classes there are, and which outputs a class turns on."""
+"""Labels of estimators: the classes, and the outputs that encode them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def classes_of(y: Any) -> np.ndarray:
 
 
 def outputs_of(y: Any, classes: np.ndarray) -> np.ndarray:
-    """Which output each label turns on: 0 or 1, (N, K); of two classes one output (N, 1), which the second turns on.
+    """The encoding of each label: 0 or 1, (N, K); for two classes one output (N, 1), 1 for the second.
 
     Raises:
         UsageError: y holds a label that is not one of the classes.

@@ -12,7 +12,7 @@ from striate.data.ranges import refuse_masked
 
 
 def validate_data(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
-    """What scikit-learn's function of this name gives, which drops a mask without a word.
+    """As scikit-learn's function of this name, which drops a mask without a warning.
 
     Raises:
         DataError: X or y is a masked array, and some of its values are masked.

@@ -26,7 +26,7 @@ WANTED = "Give a file that an estimator's save wrote."
 
 
 class Saved:
-    """What can be saved: give it to an estimator as its first base.
+    """Mixin that makes an estimator saveable: use it as the first base.
 
     All instance attributes are kept: settings, arrays, numbers, texts, None, and lists, tuples and dicts of these.
     """
@@ -131,7 +131,7 @@ def encoded(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """What `encoded` encoded."""
+    """The inverse of `encoded`."""
     if not isinstance(value, dict):
         return value
     (kind, content), *rest = value.items()

@@ -11,7 +11,7 @@ MOST = 2**31 - 1
 
 
 def random_state_of(random_state: Any) -> np.random.RandomState:
-    """What to draw from: of None, a whole number or a RandomState as scikit-learn has it; of a Generator, from a seed that it draws."""
+    """The random generator: for None, an integer or a RandomState as in scikit-learn; for a Generator, one seeded from it."""
     if isinstance(random_state, np.random.Generator):
         return np.random.RandomState(int(random_state.integers(MOST)))
     drawing: np.random.RandomState = check_random_state(random_state)

@@ -1,1 +1,1 @@
-"""What predicts: the model, its answers, how it is fitted, and the weights it starts from."""
+"""Trained models: the model, its predictions, its fitting, and the weights it starts from."""

@@ -1,4 +1,4 @@
-"""What the answers of all models share: a sequence that is written as JSON, CSV and a DataFrame, and shows itself as a table."""
+"""The base of all predictions: a sequence that is written as JSON, CSV and a DataFrame, and is displayed as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model answers that gives numbers, or several labels per picture."""
+"""Predictions of a model that gives numbers, or several labels per picture."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Estimates(Answers[Estimate]):
 
     @classmethod
     def of_outputs(cls, paths: Sequence[str], outputs: np.ndarray, names: Sequence[str], targets: TargetSpec) -> Estimates:
-        """What the outputs (N, K) of a model mean."""
+        """The predictions from the outputs (N, K) of a model."""
         items = []
         for path, row in zip(paths, outputs, strict=True):
             if targets.task == "regression":

@@ -97,7 +97,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 
 class FittingRun(NamedTuple):
-    """A training under way: consume `events`; `module` holds the weights as they are now."""
+    """A training in progress: consume `events`; `module` holds the weights as they are now."""
 
     module: ImageModule
     loop: Training

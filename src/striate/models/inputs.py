@@ -1,4 +1,4 @@
-"""What a trained model is given to answer: files, arrays, tensors and Pillow's pictures, brought to one form."""
+"""The input of a trained model: files, arrays, tensors and Pillow's pictures, brought to one form."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _one(picture: Any, spec: ImageSpec, name: str) -> Path | np.ndarray:
 
 
 def _is_one(shape: tuple[int, ...], spec: ImageSpec) -> bool:
-    """Whether a shape of three axes is (h, w, c) of one picture; else it is (n, h, w) of grey ones.
+    """Return whether a shape of three axes is (h, w, c) of one picture; else it is (n, h, w) of grey ones.
 
     Raises:
         ShapeError: it may be (c, h, w).
@@ -166,7 +166,7 @@ def _is_one(shape: tuple[int, ...], spec: ImageSpec) -> bool:
 
 
 def _channels_first(shape: tuple[int, ...], spec: ImageSpec) -> bool:
-    """Whether the shape of a tensor is (c, h, w) or (n, c, h, w), as torch has it."""
+    """Return whether the shape of a tensor is (c, h, w) or (n, c, h, w), as torch has it."""
     if shape[-1] in (*LAST_AXES, spec.channels):
         return False
     return shape[-3] == spec.channels > 1 if len(shape) == 3 else shape[-3] in (*LAST_AXES, spec.channels)

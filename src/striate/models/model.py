@@ -182,7 +182,7 @@ class Model:
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
     def _facts(self) -> list[list[str]]:
-        """What a person wants to know of it, by name."""
+        """Facts of the model for the user, by name."""
         task = "classify" if self.targets is None else self.targets.task
         kind = {"regression": "numbers", "multilabel": "labels"}.get(task, "classes")
         more = f" and {len(self.classes) - NAMES_SHOWN:,} more" if len(self.classes) > NAMES_SHOWN else ""
@@ -209,7 +209,7 @@ class Model:
 
     @property
     def gives_scores(self) -> bool:
-        """Whether its outputs are scores: a hinge loss taught it, as a support vector machine, and no temperature was fitted since."""
+        """True if its outputs are scores: it was trained with a hinge loss, as a support vector machine, and has no temperature."""
         return self.info.get("loss") in MARGIN_LOSSES and "calibration" not in self.info
 
     def probabilities(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
@@ -226,7 +226,7 @@ class Model:
         return self.shares(images, batch_size=batch_size)
 
     def shares(self, images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
-        """What `probabilities` gives, also where a hinge loss taught the network: then rows that sum to 1, and no more than that.
+        """As `probabilities`, also for a network trained with a hinge loss: its rows sum to 1, but are not probabilities.
 
         Raises:
             UsageError: the model gives numbers, not classes.
@@ -274,7 +274,7 @@ class Model:
 
     @call_as_in("model.predict(['a.jpg', 'b.png'], top=3)")
     def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
-        """What the model answers to pictures: classes, labels, numbers or masks.
+        """The predictions for pictures: classes, labels, numbers or masks.
 
         Args:
             pictures: One or several, decoded and fitted as in training: files; a uint8 array (n, h, w) or (n, h, w, c), or of one picture
@@ -307,7 +307,7 @@ class Model:
         return Predictions(list(self.answers(pictures, top=top, batch_size=batch_size)))
 
     def answers(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Iterator[Prediction]:
-        """The same one by one, as they are asked for: no more than `batch_size` pictures are held."""
+        """The same one by one, on demand: no more than `batch_size` pictures are held."""
         check_counts(top=top, batch_size=batch_size)
         if labels_pixels(self):
             raise UsageError("the model gives a class to each pixel, not one per picture", "Use model.predict.")
@@ -380,7 +380,7 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 @call_as_in("striate.load('runs/train/digits-001', device='cuda')")
 def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
-    """The model of a run folder or of a `.safetensors` file; of a module of the user's own, which no file holds, with that `module`.
+    """The model of a run folder or of a `.safetensors` file; of the user's own module, which no file holds, with that `module`.
 
     Raises:
         UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in; or `source`

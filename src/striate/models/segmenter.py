@@ -40,7 +40,7 @@ class Segmentation:
 
     @property
     def largest(self) -> list[tuple[str, float]]:
-        """The classes that there are, with their shares, largest first."""
+        """The classes present, with their shares, largest first."""
         return sorted(((name, share) for name, share in self.shares.items() if share > 0), key=lambda item: -item[1])
 
 
@@ -64,7 +64,7 @@ class Segmentations(Answers[Segmentation]):
         return records
 
     def to_rows(self) -> list[list[object]]:
-        """The records as a table, a column a class, with its header."""
+        """The records as a table with a header, one column per class."""
         header: list[object] = ["path", "height", "width", "mask", *self.classes]
         return [
             header,
@@ -76,7 +76,7 @@ class Segmentations(Answers[Segmentation]):
 
 
 def labels_pixels(model: Model) -> bool:
-    """Whether `model` gives a class to each pixel, and not to each picture."""
+    """Return whether `model` gives a class to each pixel, and not to each picture."""
     return len(model.network.output_shape) > 1
 
 

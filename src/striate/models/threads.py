@@ -1,4 +1,4 @@
-"""On how many threads torch computes: on one, where a second would wait longer than it works."""
+"""The number of threads for torch: one, if a second would wait longer than it works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE_THREAD_MACS = 5_000_000  # of a batch forward, below which a second thread c
 
 @contextlib.contextmanager
 def threads_for(macs: int) -> Iterator[None]:
-    """Within, torch computes on one thread if a batch takes few multiply-adds."""
+    """Context in which torch computes on one thread if a batch takes few multiply-adds."""
     with _threads(1 if macs < ONE_THREAD_MACS else torch.get_num_threads()):
         yield
 
@@ -39,7 +39,7 @@ def on_one_thread(events: Iterator[Item]) -> Iterator[Item]:
 
 
 def each_on_one_thread(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """What `work` gives for each item, in their order: each computed on one thread, and as many at once as torch has threads here.
+    """The results of `work` for each item, in order: each computed on one thread, with as many at once as torch has threads.
 
     So the result of an item does not depend on the number of threads, nor on how many items there are.
     """

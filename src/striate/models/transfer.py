@@ -1,4 +1,4 @@
-"""Starting from weights that were trained before: reading them, finding their places in a network, and saying what is fresh.
+"""Starting from pretrained weights: reading them, matching them to a network, and reporting what is newly initialized.
 
 Weights come from timm's published safetensors, from a Striate model file or run folder, or from any `.safetensors` file. No other kind of
 file is read: torchvision's own weights are pickle archives; those that timm publishes under the tag `tv_in1k` are the same numbers.
@@ -130,7 +130,7 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
 
 
 def _published(name: str, fetch: Callable[[str], Path]) -> Weights:
-    """What timm publishes for a network of the catalogue, or of its own."""
+    """The weights that timm publishes for a network of the catalogue, or of its own."""
     which, model, tag = published_parts(name) if is_published_name(name) else ("timm", *TIMM_TWINS.get(name, "").partition(".")[::2])
     if which != "timm" or not model:
         remedy = f"Networks of the catalogue with weights: {', '.join(TIMM_TWINS)}; or `network='timm:NAME'`."
@@ -158,7 +158,7 @@ def plain_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def start_of(weights: Weights, network: Network, classes: Sequence[str] | None = None) -> Start:
-    """The weights by their names in `network`. Its last layer with weights, the head, is fresh where it is of other classes.
+    """The weights by their names in `network`. Its last layer with weights, the head, is newly initialized if the classes differ.
 
     Args:
         weights: With the names of the network itself, or with those of the network of the same name in timm or torchvision, which has its
@@ -200,7 +200,7 @@ def head_names(network: Network, names: Sequence[str]) -> list[str]:
 
 
 def _same_weights(came: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether the shapes are equal, or differ in axes of extent 1 alone, or unfold a picture's axes: a dense layer as a convolution."""
+    """Return whether the shapes are equal, or differ in axes of extent 1, or unfold a picture's axes: a dense layer as a convolution."""
     if came == wanted or [n for n in came if n > 1] == [n for n in wanted if n > 1]:
         return True
     return len(came) == 4 and len(wanted) == 2 and (came[0], came[1] * came[2] * came[3]) == wanted
@@ -218,7 +218,7 @@ def _renamed(tensors: Mapping[str, Tensor], network: Network, names: list[str]) 
 
 
 def is_second_head(name: str) -> bool:
-    """Whether a weight is of one of the heads that torchvision's Inceptions only train with."""
+    """Return whether a weight belongs to one of the heads that torchvision's Inceptions have only in training."""
     return name.partition(".")[0].lower().startswith("aux")
 
 
@@ -257,7 +257,7 @@ def write_start(path: Path, start: Mapping[str, Tensor]) -> str:
 
 
 def read_start(path: Path, sha256: str) -> dict[str, Tensor]:
-    """What `write_start` wrote.
+    """The weights that `write_start` wrote.
 
     Raises:
         RefusedFileError: it is not there, or has changed.

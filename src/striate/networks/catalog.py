@@ -261,7 +261,7 @@ def described_network(
 
 
 def _sizes_nearby(net: Network) -> str:
-    """Where `net` takes some sizes and not others between them: the nearest smaller and larger ones that fit."""
+    """The nearest smaller and larger sizes that fit, if `net` accepts some sizes and not others between them."""
     channels, *extent = net.input_shape
     found = []
     for step in (-1, 1):

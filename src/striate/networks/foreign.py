@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def is_published_name(name: str) -> bool:
-    """Whether `name` is of the form LIBRARY:NAME."""
+    """Return whether `name` has the form LIBRARY:NAME."""
     return ":" in name
 
 
@@ -78,12 +78,12 @@ def own_network(module: nn.Module, input_shape: Shape) -> Network:
 
 
 def is_own(network: Network) -> bool:
-    """Whether it is a module of the user's own."""
+    """Return whether it is the user's own module."""
     return isinstance(dict(network.root.children).get("model"), OwnNetwork)
 
 
 def needs_its_module(network: Network) -> bool:
-    """Whether it is a module of the user's own that is not at hand: it can be counted, not built."""
+    """Return whether it is the user's own module and was not passed: it can be counted, not built."""
     own = dict(network.root.children).get("model")
     return isinstance(own, OwnNetwork) and own.given is None
 

@@ -1,4 +1,4 @@
-"""Where the parts of a network's drawing go, and how much room they take, in pixels.
+"""The layout of a network's drawing: the positions and sizes of its parts, in pixels.
 
 Widths of words are reckoned for a wide font, so that narrower ones leave room.
 """
@@ -32,7 +32,7 @@ class Extent(NamedTuple):
 
 
 def text_width(text: str, size: float) -> float:
-    """How wide `text` gets at most in the common sans fonts, in pixels."""
+    """The maximum width of `text` in the common sans fonts, in pixels."""
     return size * sum(
         0.45 if letter in " .,:;·|/()[]ijlftrI-…" else 1.0 if letter in "mwMW×@%+→" else 0.79 if letter.isupper() else 0.65
         for letter in text
@@ -40,7 +40,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def size_words(shape: Shape) -> str:
-    """A shape as people write it: `64 × 56 × 56`."""
+    """A shape as text: `64 × 56 × 56`."""
     return " × ".join(map(str, shape))
 
 
@@ -86,7 +86,7 @@ def _narrowed(node: Node) -> Node:
 
 
 def merge_words(split: Split) -> str:
-    """What a merge does, and the size that comes out where it is worth telling."""
+    """The label of a merge, with the output size if it is informative."""
     return " · ".join(split.words) + (f" {size_words(split.shape)}" if split.shape else "")
 
 
@@ -132,7 +132,7 @@ def extent(node: Node) -> Extent:
 
 
 def branch_places(split: Split, rooms: Sequence[Extent]) -> list[float]:
-    """How far right of the line that enters each branch stands.
+    """The horizontal offset of each branch from the line that enters.
 
     Straight on runs the one branch that is no wire, or the tallest of a sum or product. Branches of a concatenation stand centred.
     """
@@ -217,7 +217,7 @@ def columns_of(bands: list[Band], width_px: int, least: float) -> list[Column]:
 
 
 def _balanced(heights: list[float], count: int) -> list[int]:
-    """Where to break a list into at most `count` runs so that the highest run is as low as it can be."""
+    """The breaks of a list into at most `count` runs that minimize the height of the highest run."""
     low, high = max(heights), sum(heights)
     while high - low > 1:
         limit = (low + high) / 2

@@ -1,4 +1,4 @@
-"""What a description from a file may ask for: no more layers, numbers and memory than a network can have that somebody trained."""
+"""Limits on a description from a file: the layers, numbers and memory that a trained network can plausibly have."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class NotDescribedError(RefusedFileError):
 
 
 class ModelFile(NamedTuple):
-    """What a model file says: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode.
+    """The content of a model file: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode.
 
     `targets` says what the outputs mean where they are no classes; `classes` are then the names of the outputs.
     """
@@ -68,7 +68,7 @@ def save_model(
     info: dict[str, Any],
     targets: TargetSpec | None = None,
 ) -> None:
-    """Write a model file at `path`, whole or not at all: it gets its name once it was read back and opens.
+    """Write a model file at `path`, whole or not at all: it gets its name once it was read back successfully.
 
     Args:
         path: Ends in `.safetensors`.
@@ -138,7 +138,7 @@ def read_model(path: Path) -> Contents:
 
 
 def _contents(file: TensorFile) -> Contents:
-    """What a model file's bytes say, each part checked and all fitting each other."""
+    """The content of a model file's bytes, checked for validity and consistency."""
     path, header = file.path, _header(file)
     tensors = torch_tensors(file)
     check_seal(path, header, tensors)

@@ -68,7 +68,7 @@ class Network:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """The layer table: one row a leaf and one a merge, in the order of computation.
+        """The layer table: one row per leaf and one per merge, in the order of computation.
 
         Raises:
             ShapeError: a layer's input does not fit; names the layer's path and both shapes.
@@ -92,7 +92,7 @@ class Network:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the same: two a multiply-add."""
+        """Floating-point operations of the same: two per multiply-add."""
         return 2 * self.macs
 
     @property
@@ -215,7 +215,7 @@ class Network:
         return (channels, *(high,) * rank)
 
     def fits(self, input_shape: Shape) -> bool:
-        """Whether every layer can take what comes when `input_shape` goes in."""
+        """Return whether every layer accepts its input for a network input of `input_shape`."""
         try:
             self.root.output_shape(input_shape)
         except ShapeError:

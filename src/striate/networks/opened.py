@@ -1,4 +1,4 @@
-"""What a drawing shows of a network without a description: the torch modules inside, by their places and in the order in which they run.
+"""The drawing of a network without a description: the torch modules inside, by their places and in the order in which they run.
 
 How their outputs are joined is not known: a shortcut inside a block is not drawn.
 """
@@ -103,5 +103,5 @@ def _words(place: Place) -> str:
 
 
 def _stride(before: Shape, after: Shape) -> int:
-    """By how much a module makes a map smaller; 1 where it is no map, or grows."""
+    """The factor by which a module reduces a map; 1 if it is not a map, or grows."""
     return round(before[-1] / after[-1]) if len(before) == len(after) > 1 and after[-1] else 1

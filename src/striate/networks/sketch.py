@@ -1,4 +1,4 @@
-"""What a drawing of a network shows: boxes, stacks of them, splits into branches, and repeats told once.
+"""The content of a network's drawing: boxes, stacks of them, splits into branches, and repeats drawn once.
 
 Two nodes are equal when they show the same words; the shapes in them do not count, so that layers which differ only in what comes in
 (DenseNet's) are drawn once with "x 6".
@@ -64,7 +64,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Wire:
-    """The input, handed on."""
+    """The input, passed on."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def sketch(network: Network) -> list[Band]:
 
 
 def node_of(layer: Layer, shape: Shape, *, framed: bool = False) -> Node:
-    """What to draw for `layer` when `shape` comes in; with `framed`, its parts that have branches get their names."""
+    """The drawing of `layer` for an input of `shape`; with `framed`, its parts that have branches get their names."""
     if isinstance(layer, Parallel):
         shared = tuple(node_of(child, shape) for name, child in layer.children if name == layer.trunk)
         inner, merged = layer.into_branches(shape), layer.output_shape(shape)
@@ -220,7 +220,7 @@ def runs(named: Sequence[tuple[Name, Node]]) -> Iterator[list[tuple[Name, Node]]
 
 
 def is_split(node: Node) -> bool:
-    """Whether `node` has branches."""
+    """Return whether `node` has branches."""
     return isinstance(node, Split | Frame) or (isinstance(node, Stack) and any(map(is_split, node.nodes)))
 
 
@@ -258,7 +258,7 @@ def boxes(leaves: Sequence[Step]) -> Iterator[Box]:
 
 
 def _joins(leaf: Step, group: list[Step]) -> bool:
-    """Whether a leaf is told in the box of those before it: hints are; a convolution is after hints alone (pre-activation)."""
+    """Return whether a leaf joins the box of those before it: hints do; a convolution does after hints alone (pre-activation)."""
     hints = [step.layer.role in HINTS for step in group]
     if leaf.layer.role in HINTS:
         return all(hints) or not (hints[0] and leaf.layer.role == "norm")  # a second normalization opens the next pre-activated layer
@@ -274,7 +274,7 @@ def _box(group: list[Step]) -> Box:
 
 
 def _words(leaf: Step) -> tuple[str, ...]:
-    """How a box says a layer: "3×3 conv 64", "/2" for a stride of 2, "·2" for dilation."""
+    """The text of a layer in a box: "3×3 conv 64", "/2" for a stride of 2, "·2" for dilation."""
     kind, values = leaf.layer.kind, vars(leaf.layer)
     if kind in SHORT:
         return (SHORT[kind],)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def layer_records(network: Network) -> list[dict[str, Any]]:
-    """One record a layer: path, kind, layer, shapes, params, macs, flops, activations, receptive_field, stride, centre."""
+    """One record per layer: path, kind, layer, shapes, params, macs, flops, activations, receptive_field, stride, centre."""
     return [
         {
             "path": row.path,

@@ -1,4 +1,4 @@
-"""A record of changes, made in its order."""
+"""Applying an augmentation record, in its order."""
 
 from __future__ import annotations
 

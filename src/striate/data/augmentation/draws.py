@@ -22,7 +22,7 @@ GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15
 
 
 class Draw(IntEnum):
-    """Which of a sample's random numbers. Each picture of an epoch has one of each."""
+    """Names of a sample's random numbers. Each picture of an epoch has one of each."""
 
     ORDER = 0
     SHIFT = 1

@@ -1,4 +1,4 @@
-"""One random change a picture, of random strength.
+"""One random change per picture, of random strength.
 
 Source: Mueller and Hutter, 2021, arXiv:2103.10158v2, TrivialAugment with its wide strengths (table 5): one of 14 changes, each equally
 likely, at one of 31 strengths; those with a direction go either way. As common implementations have it, strength 0 changes nothing.

@@ -1,4 +1,4 @@
-"""What may happen to the training pictures: one record."""
+"""The augmentation of the training pictures: one record."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether labels become shares of classes (N, K)."""
+        """True if labels become shares of classes (N, K)."""
         return bool(self.mixup or self.cutmix)
 
 
@@ -123,7 +123,7 @@ LARGEST = {
 
 
 def default_shift(channels: int, height: int, width: int) -> int:
-    """Pixels of random shift where nobody chose: 1 for grey pictures, an eighth of the longer side for coloured ones."""
+    """Default random shift in pixels: 1 for grey pictures, an eighth of the longer side for coloured ones."""
     return 1 if channels == 1 else max(height, width) // 8
 
 

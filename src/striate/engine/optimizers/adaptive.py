@@ -1,4 +1,4 @@
-"""Optimizers that divide each step by the size that gradients had: Adagrad, RMSprop and the Adam family."""
+"""Optimizers that divide each step by the size of past gradients: Adagrad, RMSprop and the Adam family."""
 
 from __future__ import annotations
 

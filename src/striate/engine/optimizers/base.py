@@ -1,4 +1,4 @@
-"""What all optimizers share: groups of parameters, a memory for each, and its way out to a checkpoint and back."""
+"""The base of all optimizers: parameter groups, their state, and its export to a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Closure = Callable[[], Tensor]  # computes the gradient anew; gives the loss, ()
 
 
 class Group(NamedTuple):
-    """Parameters that share their decay and their rate."""
+    """Parameters that share their weight decay and learning rate."""
 
     name: str
     params: list[nn.Parameter]
@@ -36,15 +36,15 @@ class Memory(dict[nn.Parameter, Tensor]):
         return [self[param] for param in params]
 
     def saved(self, param: nn.Parameter) -> Tensor:
-        """What a checkpoint keeps; not a copy."""
+        """The tensors for a checkpoint; not copies."""
         return self[param]
 
     def put(self, param: nn.Parameter, tensor: Tensor) -> None:
-        """Take what a checkpoint kept."""
+        """Restore the value from a checkpoint."""
         self[param] = torch.empty_like(param).copy_(tensor)  # laid out in memory as the parameter is
 
     def wanted(self, param: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
-        """Shape and dtype of what a checkpoint keeps."""
+        """Shape and dtype of the checkpointed tensor."""
         return tuple(param.shape), param.dtype
 
 
@@ -59,15 +59,15 @@ class Numbers(dict[nn.Parameter, float]):
         return self.start
 
     def saved(self, param: nn.Parameter) -> Tensor:
-        """What a checkpoint keeps, ()."""
+        """The tensor for a checkpoint, ()."""
         return torch.tensor(self[param], dtype=self.dtype)
 
     def put(self, param: nn.Parameter, tensor: Tensor) -> None:
-        """Take what a checkpoint kept."""
+        """Restore the value from a checkpoint."""
         self[param] = tensor.item()
 
     def wanted(self, param: nn.Parameter) -> tuple[tuple[int, ...], torch.dtype]:
-        """Shape and dtype of what a checkpoint keeps."""
+        """Shape and dtype of the checkpointed tensor."""
         return (), self.dtype
 
 
@@ -98,11 +98,11 @@ class Optimizer:
         return numbers
 
     def slots_of(self, param: nn.Parameter) -> list[str]:
-        """The slots that a parameter has once it was updated."""
+        """The slots of a parameter that was updated."""
         return list(self.slots)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for group in self.groups:
             for param in group.params:
                 param.grad = None
@@ -125,7 +125,7 @@ class Optimizer:
         raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
-        """What a continued training needs: "<parameter>.<slot>" -> tensor. Not copies; nothing of parameters never updated."""
+        """The state for a checkpoint: "<parameter>.<slot>" -> tensor. Not copies; nothing for parameters never updated."""
         return {
             f"{name}.{slot}": memory.saved(param)
             for name, param in self.params.items()
@@ -135,7 +135,7 @@ class Optimizer:
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave, exactly. What was remembered before is forgotten.
+        """Restore a state from `state`, exactly. The previous state is discarded.
 
         Raises:
             RefusedFileError: it is that of another optimizer or another model; names the first tensor that does not fit.

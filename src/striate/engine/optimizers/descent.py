@@ -1,4 +1,4 @@
-"""Optimizers whose steps are as long as the gradient, or as its sign: SGD with its momenta, and Lion."""
+"""Optimizers whose step is proportional to the gradient or to its sign: SGD with its momenta, and Lion."""
 
 from __future__ import annotations
 

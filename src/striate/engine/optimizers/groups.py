@@ -1,4 +1,4 @@
-"""Which parameters share a decay and a learning rate."""
+"""Parameter groups by weight decay and learning rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.engine.settings import TrainSettings
 
 
 def is_decayed(param: nn.Parameter, settings: TrainSettings) -> bool:
-    """Whether decay, L1 and L2 act on a parameter: not on biases and norms, which have one axis, unless asked for."""
+    """Return whether decay, L1 and L2 apply to a parameter: not to biases and norms, which have one axis, unless requested."""
     return param.ndim > 1 or settings.decay_all
 
 

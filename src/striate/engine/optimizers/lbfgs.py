@@ -1,4 +1,4 @@
-"""L-BFGS: steps along the gradient as the curvature of the last steps bends it."""
+"""L-BFGS: steps along the gradient, corrected by the curvature of the last steps."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class LBFGS(Optimizer):
 
     @property
     def remembered(self) -> dict[str, Any]:
-        """Where torch keeps what it remembers."""
+        """The dict in which torch keeps the state."""
         kept: dict[str, Any] = self.torchs.state[self.ordered[0]] if self.torchs is not None else {}
         return kept
 
     def state(self) -> dict[str, Tensor]:
-        """What a continued training needs: the directions are those of all parameters, one after the other."""
+        """The state for a checkpoint: the directions are those of all parameters, one after the other."""
         kept = self.remembered
         if not kept.get("n_iter"):
             return {}

@@ -11,7 +11,7 @@ from striate.engine.optimizers.base import Closure, Optimizer
 
 
 class Lookahead(Optimizer):
-    """After every k steps of `inner`: slow += share (w - slow);  w = slow. What `inner` remembers is kept.
+    """After every k steps of `inner`: slow += share (w - slow);  w = slow. The state of `inner` is kept.
 
     The slow weights start as the weights before the first step.
 

@@ -1,4 +1,4 @@
-"""What adversarial networks share: the two losses, the game that they are played in, and the diagnosis of a collapse.
+"""Common parts of adversarial networks: the two losses, the alternating training, and the diagnosis of mode collapse.
 
 Sources: Goodfellow et al., 2014, arXiv:1406.2661v1, equation 1 and section 3 (the generator's loss that does not saturate); bins of
 k-means to count modes: Richardson and Weiss, 2018, arXiv:1805.12462v2; averaged generators: Yazici et al., 2019, arXiv:1806.04498v2.
@@ -24,17 +24,17 @@ MAX_RIGHT = 0.98  # of real and of generated samples told apart; above, the gene
 
 
 def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
-    """-(mean log D(x) + mean log(1 - D(G(z)))) of the discriminator's logits (N,) each, in nats; 2 ln 2 where it knows nothing."""
+    """-(mean log D(x) + mean log(1 - D(G(z)))) of the discriminator's logits (N,) each, in nats; 2 ln 2 if it only guesses."""
     return F.softplus(-real).mean() + F.softplus(generated).mean()
 
 
 def generator_loss(generated: Tensor) -> Tensor:
-    """-mean log D(G(z)) of the discriminator's logits (N,), in nats; ln 2 where it knows nothing."""
+    """-mean log D(G(z)) of the discriminator's logits (N,), in nats; ln 2 if it only guesses."""
     return F.softplus(-generated).mean()
 
 
 class Turn(NamedTuple):
-    """What one turn of the game tells, as tensors () on the device."""
+    """The losses of one turn, as tensors () on the device."""
 
     discriminator_loss: Tensor
     generator_loss: Tensor
@@ -43,7 +43,7 @@ class Turn(NamedTuple):
 
 
 class Game:
-    """A generator and a discriminator that learn from each other, a turn at a time.
+    """A generator and a discriminator trained against each other, one turn at a time.
 
     Args:
         generator: Called with the parts of a `condition` and noise in `play`; see there.
@@ -97,7 +97,7 @@ class Game:
         return Turn(loss.detach(), answer.detach(), *right)
 
     def _blurred(self, samples: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
+        """The discriminator's input for them."""
         return samples + self.blur * torch.randn_like(samples) if self.blur else samples
 
     @torch.no_grad()
@@ -127,7 +127,7 @@ def row_of(turns: Sequence[Turn], what: str, number: int, learning_rate: float) 
 
 @dataclass(frozen=True, kw_only=True)
 class Mode:
-    """A part of the data, as a generator has it."""
+    """A mode of the data, and how a generator covers it."""
 
     name: str
     real_share: float  # of the data that lies here
@@ -137,14 +137,14 @@ class Mode:
 
     @property
     def covered(self) -> bool:
-        """Whether enough samples are here, spread enough, and taken for what they should be."""
+        """True if it has enough samples, with enough spread, that are classified as they should be."""
         recognised = self.agreement is None or self.agreement >= MIN_SPREAD
         return self.generated_share >= MIN_SHARE * self.real_share and self.spread >= MIN_SPREAD and recognised
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseReport:
-    """Whether a generator gives all that the data has, and whether its discriminator still teaches it.
+    """The diagnosis of a generator: coverage of the data, and the balance with its discriminator.
 
     Attributes:
         modes: The parts of the data.

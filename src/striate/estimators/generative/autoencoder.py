@@ -1,4 +1,4 @@
-"""Autoencoders, dense and convolutional: a code from which the input can be rebuilt.
+"""Autoencoders, dense and convolutional: a code from which the input can be reconstructed.
 
 Sources: Hinton and Salakhutdinov, 2006, "Reducing the dimensionality of data with neural networks"; Vincent et al., 2008, "Extracting and
 composing robust features with denoising autoencoders"; with convolutions after Masci et al., 2011, "Stacked convolutional auto-encoders".
@@ -141,7 +141,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return finite_answers(codes)
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
-        """What the decoder makes of codes (N, n_components): samples shaped as those that were fitted, float64.
+        """Decode codes (N, n_components) to samples shaped as those that were fitted, float64.
 
         Raises:
             ShapeError: the codes have another width.
@@ -159,7 +159,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return finite_answers(samples, "codes")
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Each sample, rebuilt from its code; where there was `noise` in training, cleaned by that."""
+        """Each sample, reconstructed from its code; denoised, if it was trained with `noise`."""
         return self.inverse_transform(self.transform(X))
 
     def interpolate(self, first: Any, last: Any, *, steps: int = 8) -> np.ndarray:

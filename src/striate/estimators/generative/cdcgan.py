@@ -1,4 +1,4 @@
-"""The conditional deep convolutional GAN: pictures of a label that is asked for.
+"""The conditional deep convolutional GAN: pictures of a given label.
 
 Sources: Mirza and Osindero, 2014, arXiv:1411.1784v1; Radford, Metz and Chintala, 2016, arXiv:1511.06434v2. The layers are in
 `cdcgan_players.py`.
@@ -90,7 +90,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Play on pictures X (n, h, w) or (n, h, w, c), uint8 or in [0, 1], with a label each.
+        """Train on pictures X (n, h, w) or (n, h, w, c), uint8 or in [0, 1], with a label each.
 
         Raises:
             DataError: the pictures have another shape or range, there are fewer than a batch, or not one label each.
@@ -157,7 +157,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         return drawn
 
     def generate(self, noise: Any, shares: Any) -> np.ndarray:
-        """What the generator makes of noise (N, latent_size), and (N, K) shares of the labels, such as a 1 at one of them.
+        """Generate pictures from noise (N, latent_size) and (N, K) shares of the labels, such as a 1 at one of them.
 
         Returns:
             uint8 (N, 32, 32), or (N, 32, 32, C) where the pictures had colours.
@@ -225,7 +225,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         return probabilities
 
     def diagnose(self, X: Any, y: Any, *, classifier: Any = None, num_samples: int = 100, random_state: Any = None) -> CollapseReport:
-        """Whether samples of each label vary as the real ones do, are what they should be, and whether the discriminator is in balance.
+        """Diagnose the samples: their variety for each label, their labels, and the balance with the discriminator.
 
         Args:
             X: Real pictures.

@@ -1,4 +1,4 @@
-"""The machine behind the restricted Boltzmann machine and the deep belief network: two layers, and how they learn by contrast.
+"""The two-layer machine behind the restricted Boltzmann machine and the deep belief network, trained by contrastive divergence.
 
 Sources: Smolensky, 1986, "Information processing in dynamical systems", for the machine; Hinton, 2002, "Training products of experts by
 minimizing contrastive divergence", for CD-k; Tieleman, 2008, "Training restricted Boltzmann machines using approximations to the likelihood
@@ -92,7 +92,7 @@ def drawn_(probs: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def first_machine(data: Tensor, num_hidden: int, generator: torch.Generator, *, gaussian: bool = False, num_labels: int = 0) -> Machine:
-    """A machine as learning begins: small weights, and visible biases that give each unit of `data` (N, V) its mean."""
+    """An initial machine: small weights, and visible biases that give each unit of `data` (N, V) its mean."""
     num_visible = data.shape[1]
     weights = torch.empty(num_hidden, num_visible, device=data.device).normal_(0, 0.3 / num_visible**0.5, generator=generator)
     on = data.sum(0)
@@ -104,7 +104,7 @@ def first_machine(data: Tensor, num_hidden: int, generator: torch.Generator, *, 
 
 @dataclass(kw_only=True)
 class Contrast:
-    """How a machine learns: the rates, and what it carries from one update to the next.
+    """The training of a machine: the rates, and the state between updates.
 
         W += learning_rate (<h v> of the data - <h v> of the machine)
 
@@ -168,7 +168,7 @@ class Contrast:
 
 
 class Space:
-    """Where an update works: the data and the machine's own visibles, one above the other, so that one product teaches from both.
+    """The buffers of an update: the data and the sampled visibles, stacked, so that one product gives both statistics.
 
     Small machines spend most of an update on calls, so what does not change from batch to batch is made here, once.
     """

@@ -324,6 +324,6 @@ def logits(layers: list[tuple[Tensor, Tensor]], x: Tensor, dropout: float = 0.0,
 
 
 def reconstruction_error(machine: Machine, x: Tensor) -> float:
-    """The mean square of x less what the machine makes of its hidden shares, over at most 1,000 rows."""
+    """The mean squared reconstruction error of x from its hidden probabilities, over at most 1,000 rows."""
     x = x[:NUM_MEASURED]
     return float((machine.visible_means(machine.hidden_means(x)) - x).square().mean())

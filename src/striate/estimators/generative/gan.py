@@ -1,4 +1,4 @@
-"""Generative adversarial networks on rows of numbers: a counterfeiter and the police.
+"""Generative adversarial networks on rows of numbers.
 
 Source: Goodfellow et al., 2014, arXiv:1406.2661v1, algorithm 1 with k = 1, and the loss of section 3 that does not saturate.
 Departs from the source: Adam in place of momentum; dense layers with leaky ReLU in place of maxout and dropout; rows are standardized;
@@ -35,7 +35,7 @@ FAR = 0.99  # share of a mode's own rows that lie nearer to its centre than what
 
 
 class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """A generator of rows like those of X, taught by a discriminator that learns to tell them apart.
+    """A generator of rows like those of X, trained against a discriminator that learns to distinguish them.
 
         min over G, max over D:  E[log D(x)] + E[log(1 - D(G(z)))]         the generator climbs E[log D(G(z))]
 
@@ -99,7 +99,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Play on the rows X (N, n).
+        """Train on the rows X (N, n).
 
         Raises:
             UsageError: a setting is out of its range.
@@ -168,7 +168,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         return drawn
 
     def generate(self, noise: Any) -> np.ndarray:
-        """What the generator makes of noise (N, latent_size): (N, n) float64, in the units of X.
+        """Generate rows from noise (N, latent_size): (N, n) float64, in the units of X.
 
         Raises:
             ShapeError: the noise has another shape.
@@ -207,7 +207,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         return finite_answers(logits.sigmoid().flatten().numpy())
 
     def diagnose(self, X: Any, *, num_modes: int = 8, num_samples: int = 2000, random_state: Any = None) -> CollapseReport:
-        """Whether samples cover all modes of X, found by k-means, and whether the discriminator is in balance with the generator.
+        """Diagnose the samples: their coverage of the modes of X, found by k-means, and the balance with the discriminator.
 
         A sample is good when it is no farther from its nearest centre than 99 % of that mode's own rows, and a half.
 

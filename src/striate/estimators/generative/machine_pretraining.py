@@ -33,7 +33,7 @@ PICTURES_AT_ONCE = 256
 def pretrain_as_machines(
     module: ImageModule, images: np.ndarray, *, num_layers: int = 2, epochs: int = 5, batch_size: int = 100, seed: int = 0
 ) -> tuple[LayerPretraining, ...]:
-    r"""Train the first convolutions or dense layers of `module` in place, without labels; says how well each learned to reconstruct.
+    r"""Train the first convolutions or dense layers of `module` in place, without labels; returns how well each learned to reconstruct.
 
     For layer l with inputs x (of a convolution, random windows of them), m their mean and s their deviation over all:
 
@@ -86,7 +86,7 @@ def pretrain_as_machines(
 
 
 def inputs_of(path: str, layer: nn.Module, module: ImageModule, images: np.ndarray, generator: torch.Generator) -> Tensor:
-    """What a unit of `layer` sees of `images`, one a row: (rows, inputs). Of too many pictures, some evenly."""
+    """The input windows of a unit of `layer` for `images`: (rows, inputs). Too many pictures are sampled evenly."""
     size = weight_of(layer)[0].numel()
     count = min(len(images), max(1, MAX_VALUES // (size * (WINDOWS if isinstance(layer, nn.Conv2d) else 1))))
     chosen = np.linspace(0, len(images) - 1, count).astype(np.int64)

@@ -31,7 +31,7 @@ NUM_MEASURED = 256  # pictures that the error is measured on
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPretraining:
-    """What the training of one layer came to. Errors are mean squares over the variance of the layer's input: 1 is that of its mean."""
+    """The result of training one layer. Errors are mean squares over the variance of the layer's input: 1 is that of its mean."""
 
     layer: str  # its path in the network
     error_before: float
@@ -49,7 +49,7 @@ def pretrain_first_layers(
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> tuple[LayerPretraining, ...]:
-    r"""Train the first convolutions or dense layers of `module` in place, without labels; says how well each learned to reconstruct.
+    r"""Train the first convolutions or dense layers of `module` in place, without labels; returns how well each learned to reconstruct.
 
     For layer l with input x, that of the network as its layers before l are by now, and m a mask that is 0 for a share `noise` of x:
 
@@ -112,7 +112,7 @@ class _ReachedError(Exception):
 
 
 def input_of(layer: nn.Module, module: nn.Module, images: np.ndarray) -> Tensor:
-    """What reaches `layer` when `module` is given uint8 images (N, H, W, C)."""
+    """The input of `layer` when `module` is given uint8 images (N, H, W, C)."""
 
     def stop(_: nn.Module, inputs: Any) -> None:
         raise _ReachedError(inputs[0])
@@ -156,7 +156,7 @@ def first_layers(module: ImageModule, images: np.ndarray, num_layers: int) -> li
 
 
 def _is_activation(part: nn.Module) -> bool:
-    """Whether a module without weights is one of torch's or of our own activations."""
+    """Return whether a module without weights is one of torch's or of our own activations."""
     return type(part).__module__.endswith(".activation") and next(part.parameters(), None) is None
 
 

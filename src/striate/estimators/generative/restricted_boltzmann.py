@@ -42,7 +42,7 @@ VISIBLE = ("auto", "binary", "gaussian")
 
 
 def _has_pseudo_likelihood(rbm: RestrictedBoltzmann) -> bool:
-    """Whether the visible units are binary."""
+    """True if the visible units are binary."""
     if getattr(rbm, "visible_", rbm.visible) == "gaussian":
         raise AttributeError(
             "score_samples: the pseudo-likelihood is undefined for Gaussian visible units; free_energy gives an energy for each sample"
@@ -51,7 +51,7 @@ def _has_pseudo_likelihood(rbm: RestrictedBoltzmann) -> bool:
 
 
 class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
-    """A layer of binary hidden units that learns how visible units go together.
+    """A layer of binary hidden units that models the distribution of visible units.
 
         E(v, h) = -b v - c h - h W v     p(h_j = 1 | v) = sigmoid(c_j + W_j v)     p(v_i = 1 | h) = sigmoid(b_i + h W_i)
         F(v) = -b v - sum_j log(1 + e^(c_j + W_j v))     p(v) = e^-F(v) / Z     W += rate (<h v> of the data - <h v> of the machine)
@@ -189,7 +189,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return RATE * (GAUSSIAN_SHARE if self.visible_ == "gaussian" else 1)
 
     def _kind(self, X: np.ndarray) -> str:
-        """What the visible units are, as the setting or the data says."""
+        """The kind of the visible units, by the setting or the data."""
         if self.visible == "binary":
             require_shares(X, fitted=False)
         return self.visible if self.visible != "auto" else "gaussian" if len(no_shares(X)) else "binary"
@@ -204,14 +204,14 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return Machine(weights, hidden, visible, gaussian=self.visible_ == "gaussian")
 
     def _inputs(self, X: np.ndarray) -> np.ndarray:
-        """X as the machine sees it."""
+        """X as the machine's visible units."""
         if self.visible_ == "binary":
             return X
         inputs: np.ndarray = ((X - self.mean_) / self.scale_).astype(X.dtype, copy=False)
         return inputs
 
     def _outputs(self, v: Tensor) -> np.ndarray:
-        """What the machine sees, as the data has it."""
+        """The machine's visible units, in the units of the data."""
         outputs: np.ndarray = v.numpy() if self.visible_ == "binary" else v.numpy() * self.scale_ + self.mean_
         return outputs
 

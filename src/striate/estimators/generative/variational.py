@@ -56,7 +56,7 @@ def reparametrized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
 
 
 class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn's
-    """A model of how rows come about: z from a standard normal, then x from what the decoder makes of z.
+    """A generative model of rows: z from a standard normal, then x from the decoder's distribution given z.
 
         log p(x) >= E[log p(x|z)] - KL(q(z|x) || p(z))         q(z|x) = N(m(x), s(x)^2)         z = m + s e
 

@@ -1,4 +1,4 @@
-"""Features of pictures that organise themselves: cells compete for what they see, and the local winner alone learns.
+"""Self-organised features of pictures: cells compete for their input, and only the local winner learns.
 
 Sources: Fukushima, 1975, "Cognitron: a self-organizing multilayered neural network"; 1980, "Neocognitron: a self-organizing neural network
 model for a mechanism of pattern recognition unaffected by shift in position", whose equations and shared weights these are; 2003,
@@ -30,7 +30,7 @@ SATURATION = 0.5  # alpha of the C-cells
 
 
 class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    r"""Stages of S-cells, which learn without a teacher what to respond to, and C-cells, which forgive where it was.
+    r"""Stages of S-cells, which learn features without labels, and C-cells, which tolerate shifts.
 
     In plane k, with a window on the layer u below and weights c of the window that sum to 1:
 
@@ -117,7 +117,7 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return self
 
     def layers(self, X: Any) -> list[np.ndarray]:
-        """What all cells respond with to pictures X: S-cells, then C-cells, of each stage in turn; each (N, planes, h, w)."""
+        """The responses of all cells to pictures X: S-cells, then C-cells, of each stage in turn; each (N, planes, h, w)."""
         check_is_fitted(self)
         parts = []
         for below in torch.split(self._read(X, fitting=False), AT_ONCE):

@@ -1,4 +1,4 @@
-"""Competitive learning: the neuron nearest to an input wins, and alone learns.
+"""Competitive learning: only the neuron nearest to an input learns.
 
 Source: Rumelhart and Zipser, 1985, "Feature discovery by competitive learning", in the form with distances.
 Departs from the source: the first weights are samples far from each other (Arthur and Vassilvitskii, 2007), so that no neuron is dead.

@@ -1,4 +1,4 @@
-"""The Boltzmann machine: any unit may be joined to any other, and hidden units help the visible ones.
+"""The Boltzmann machine: any unit may be connected to any other, with hidden units beside the visible ones.
 
 Source: Ackley, Hinton and Sejnowski, 1985, "A learning algorithm for Boltzmann machines".
 Departs from the source: by default weights change in proportion to the difference of the two phases, and decay keeps them finite; the
@@ -25,14 +25,14 @@ MAX_ENUMERATED = 16  # units whose states are all gone through
 
 
 class Means(NamedTuple):
-    """What a phase gives: how often two units are on together, and how often each is."""
+    """The statistics of a phase: how often two units are on together, and how often each is."""
 
     pairs: np.ndarray  # (n, n)
     units: np.ndarray  # (n,)
 
 
 class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """Symmetrically joined units of 0 and 1 that learn how likely each pattern is; the first units are visible, the others hidden.
+    """Symmetrically connected units of 0 and 1 that learn the probability of each pattern; the first units are visible, the others hidden.
 
         E(s) = -sum_i<j w_ij s_i s_j - sum_i b_i s_i     P(s) = e^(-E(s) / T) / Z     p(s_i = 1 | others) = sigmoid((b_i + w_i s) / T)
         w_ij += rate (<s_i s_j> with the data clamped - <s_i s_j> free)

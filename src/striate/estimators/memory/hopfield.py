@@ -71,7 +71,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         return self.partial_fit(X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Store more patterns beside those that are there."""
+        """Store further patterns."""
         if self.update not in ("asynchronous", "synchronous"):
             raise UsageError(f"update must be asynchronous or synchronous, got {self.update!r}")
         check_counts(max_iter=self.max_iter)
@@ -97,7 +97,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """What each probe of X (P, N) ends in, in its own values (-1 and 1, or 0 and 1): int64 (P, N).
+        """The recalled pattern for each probe of X (P, N), in its own values (-1 and 1, or 0 and 1): int64 (P, N).
 
         Where all that X holds is 1, in the values of the patterns.
         """
@@ -200,7 +200,7 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """What each probe of X (P, N) recalls: float64 (P, N)."""
+        """The recalled pattern for each probe of X (P, N): float64 (P, N)."""
         check_is_fitted(self)
         states: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
         for _ in range(self.max_iter):

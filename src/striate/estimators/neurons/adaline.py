@@ -1,4 +1,4 @@
-"""Adaline: a linear neuron taught by the delta rule, and read through a threshold.
+"""Adaline: a linear neuron trained by the delta rule, with a threshold at its output.
 
 Source: Widrow and Hoff, 1960, "Adaptive switching circuits".
 Departs from the source: several classes are learned by one output each, and the largest sum answers.
@@ -116,7 +116,7 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise NumericError(f"the weights are not finite after epoch {self.n_iter_}", f"Lower learning_rate, which is {rate:g}.")
 
     def _updated(self, X: np.ndarray, targets: np.ndarray, order: np.ndarray) -> float:
-        """One epoch, in place; the rate that was taken."""
+        """One epoch, in place; returns the rate that was used."""
         errors = targets - X @ self.coef_.T - self.intercept_  # (N, outputs)
         self.loss_curve_.append(float((errors**2).mean() / 2))
         if self.rule == "batch":

@@ -53,7 +53,7 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
         return self.partial_fit(X, y)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
-        """Add associations to those that are there."""
+        """Add further associations."""
         check_rate(self.learning_rate)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=not hasattr(self, "coef_"))
         added = self.learning_rate * np.asarray(y, float).T @ X

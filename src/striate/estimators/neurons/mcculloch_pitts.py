@@ -27,7 +27,7 @@ GATES = {
 
 
 class McCullochPitts(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """One neuron that fires where its weighted inputs exceed its threshold.
+    """One neuron that fires if its weighted inputs exceed its threshold.
 
         o = 1 if w . x > threshold else 0
 

@@ -115,7 +115,7 @@ def explain_step(coefs: Sequence[Any], intercepts: Sequence[Any], x: Any, target
 
 
 class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """Layers of sigmoids taught by error back-propagation.
+    """Layers of sigmoids trained by error back-propagation.
 
         change = rate * (-dE/dw) + momentum * last change         w += change
 
@@ -175,7 +175,7 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn labels y (N,) of X (N, features); sigmoids learn best from features of like size, as StandardScaler gives them.
+        """Learn labels y (N,) of X (N, features); sigmoids learn best from features of similar scale, as StandardScaler gives them.
 
         Raises:
             UsageError: a setting is out of its range.
@@ -248,7 +248,7 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
             raise NumericError(f"the loss is not finite in epoch {self.n_iter_}", f"Lower learning_rate, which is {self.learning_rate:g}.")
 
     def _outputs(self, X: np.ndarray) -> list[np.ndarray]:
-        """What each layer gives, the input first."""
+        """The output of each layer, the input first."""
         outputs = [X]
         for layer, (weight, bias) in enumerate(zip(self.coefs_, self.intercepts_, strict=True), start=1):
             net = outputs[-1] @ weight + bias

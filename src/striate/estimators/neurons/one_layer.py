@@ -94,7 +94,7 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
 
 
 class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
-    """What logistic and softmax regression share: settings, the minimisation, the answer."""
+    """The base of logistic and softmax regression: settings, minimisation, prediction."""
 
     def __init__(self, *, C: float = 1.0, max_iter: int = 1000, tol: float = 1e-8) -> None:
         self.C = C
@@ -144,7 +144,7 @@ class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore
         return self
 
     def _check_classes(self) -> None:
-        """Refuse more classes than the layer can tell apart."""
+        """Refuse more classes than the layer can distinguish."""
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         """0 or 1 for each output: (N, outputs)."""

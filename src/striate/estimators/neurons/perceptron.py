@@ -24,7 +24,7 @@ BLOCK = 256  # samples whose sums are taken at once; an update ends the block, s
 
 
 class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """A layer of threshold neurons, taught sample by sample.
+    """A layer of threshold neurons, trained sample by sample.
 
         o = 1 if w . x + b > 0 else 0         w += rate (t - o) x         b += rate (t - o)
 

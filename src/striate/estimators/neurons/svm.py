@@ -58,7 +58,7 @@ class KernelSVM(Saved, SVC):  # type: ignore[misc]  # scikit-learn carries no ty
 
     @property
     def dual_objective_(self) -> float:
-        """The maximum that was reached; of two classes.
+        """The maximum that was reached; for two classes.
 
         From the decisions d_i at the support vectors: sum_ij a_i a_j y_i y_j K = sum_i a_i y_i (d_i - b).
         """
@@ -94,6 +94,6 @@ class LinearSVM(KernelSVM):
 
     @property
     def margin_(self) -> float:
-        """The width of the street, 2 / |w|; of two classes."""
+        """The width of the margin, 2 / |w|; for two classes."""
         self._of_two("margin_")
         return float(2 / np.linalg.norm(self.coef_))

@@ -20,7 +20,7 @@ LOSSES: dict[str, LossName] = {"softmax": "cross_entropy", "svm": "squared_hinge
 
 
 def has_probabilities(classifier: ImageClassifier) -> bool:
-    """Whether its outputs are logits.
+    """True if its outputs are logits.
 
     Raises:
         AttributeError: they are not, said in the words that scikit-learn passes on.
@@ -134,7 +134,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """What the network gives before any softmax: (n, K), columns in the order of `classes_`; of two classes the difference (n,)."""
+        """The outputs of the network before any softmax: (n, K), columns in the order of `classes_`; of two classes the difference (n,)."""
         scores = self.model_.outputs(self._seen(X))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 

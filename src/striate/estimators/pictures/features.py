@@ -1,4 +1,4 @@
-"""What a trained network sees in pictures, as features for another estimator."""
+"""Features of pictures from a trained network, for another estimator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 128  # pictures
 
 
 class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """The penultimate layer of a network: what reaches its last layer with weights.
+    """The penultimate layer of a network: the input of its last layer with weights.
 
     Args:
         source: Where the network comes from. A `striate.Model`, a run folder or a model file is used as it is; an estimator of pictures,
@@ -47,7 +47,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.layer = layer
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train the network on pictures X and labels y where the source is an estimator; else only look where the features are.
+        """Train the network on pictures X and labels y if the source is an estimator; else only locate the features.
 
         Raises:
             UsageError: the source is nothing of the kind, or the network has no such layer.

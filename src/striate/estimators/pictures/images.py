@@ -1,4 +1,4 @@
-"""What the scikit-learn estimators of pictures share: their settings, and the fitting of a network."""
+"""The base of the scikit-learn estimators of pictures: their settings, and the fitting of a network."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
     def _changes(self, spec: ImageSpec, task: Task | None) -> Augmentation:
-        """The record that the command line fills too: arguments of their own, and over them those of `augmentation`."""
+        """The record that the command line fills, too: separate arguments, overridden by those of `augmentation`."""
         chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
         for name in chosen:
             if name not in AUGMENTATIONS:
@@ -166,14 +166,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
 
 
 def warn_of_whole(found: Iterable[DataFinding]) -> None:
-    """Warn where all pictures together show nothing; what else is found is there to be asked for."""
+    """Warn if all pictures are blank; other findings can be queried."""
     for finding in found:
         if finding.kind == "faint_pictures" and finding.severity == "warning":
             warnings.warn(str(finding), DataWarning, stacklevel=4)
 
 
 def checked(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
-    """What `make` gives.
+    """The result of `make`.
 
     Raises:
         UsageError: a field is out of its range; names it.

@@ -1,4 +1,4 @@
-"""ARTMAP: adaptive resonance that is taught labels.
+"""ARTMAP: adaptive resonance for labelled data.
 
 Source: Carpenter, Grossberg, Markuzon, Reynolds and Rosen, 1992, "Fuzzy ARTMAP", with match tracking.
 Departs from the source: the second network, of labels, is a table from category to label, as for labels that exclude each other.

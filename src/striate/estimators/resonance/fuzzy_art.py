@@ -21,7 +21,7 @@ from striate.estimators.resonance.art1 import resonating
 
 
 class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """What fuzzy ART and fuzzy ARTMAP share: settings, coding, categories."""
+    """The base of fuzzy ART and fuzzy ARTMAP: settings, coding, categories."""
 
     vigilance: float
     choice: float

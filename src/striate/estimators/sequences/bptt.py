@@ -1,4 +1,4 @@
-"""Back-propagation through time written out: what the recurrent estimators leave to torch, step by step and in numbers.
+"""Back-propagation through time written out step by step in numbers; the recurrent estimators leave it to torch.
 
 Source: Werbos, 1990, "Backpropagation through time: what it does and how to do it"; the product over time after Pascanu, Mikolov and
 Bengio, 2013, arXiv:1211.5063v2.

@@ -1,4 +1,4 @@
-"""Sequences of unequal length: read from what a user has, padded for a network, and made for the experiments on memory."""
+"""Sequences of unequal length: read from user input, padded for a network, and generated for the memory experiments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Padded(NamedTuple):
 
 
 def is_table(X: Any) -> bool:
-    """Whether X is two-dimensional: N sequences of one number a step, all of one length, as scikit-learn has its samples."""
+    """Return whether X is two-dimensional: N sequences of one number per step, all of one length, as scikit-learn has its samples."""
     if hasattr(X, "shape"):
         return len(X.shape) < 3
     if not isinstance(X, Sequence) or isinstance(X, str) or len(X) == 0:
@@ -33,7 +33,7 @@ def is_table(X: Any) -> bool:
 
 
 def as_sequences(X: Any, num_features: int | None = None) -> Padded:
-    """The sequences of X, an array (N, T, F) or a list (an object array) of N arrays (T_i, F) or (T_i,), which is one number a step.
+    """The sequences of X, an array (N, T, F) or a list (an object array) of N arrays (T_i, F) or (T_i,), which is one number per step.
 
     Args:
         X: The sequences.
@@ -106,7 +106,7 @@ def adding_problem(n: int, steps: int, *, random_state: Any = None) -> tuple[np.
 
 
 def recall_problem(n: int, lag: int, *, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Streams X (n, lag + 1, 1) of random bits, -1 or 1, and the first bit y (n,), 0 or 1, to be told after the last.
+    """Streams X (n, lag + 1, 1) of random bits, -1 or 1, and the first bit y (n,), 0 or 1, to be recalled after the last.
 
     Raises:
         UsageError: lag is negative, or there are no streams.
@@ -118,7 +118,7 @@ def recall_problem(n: int, lag: int, *, random_state: Any = None) -> tuple[np.nd
 
 
 def temporal_xor(n: int, *, random_state: Any = None) -> np.ndarray:
-    """A stream of n bits (n,) in groups of three: two at random, then their exclusive or. Only each third one can be foreseen.
+    """A stream of n bits (n,) in groups of three: two at random, then their exclusive or. Only every third one can be predicted.
 
     Source: Elman, 1990, "Finding structure in time", section "Exclusive-OR".
     """

@@ -1,4 +1,4 @@
-"""Recurrent networks that read a sequence and answer once, at its end.
+"""Recurrent networks that read a sequence and give one output, at its end.
 
 Sources: Elman, 1990, "Finding structure in time"; Werbos, 1990, "Backpropagation through time: what it does and how to do it";
 Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000; Cho et al., 2014, arXiv:1406.1078v3.
@@ -82,7 +82,7 @@ def started(state: Any, which: Tensor) -> Any:
 
 
 class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """What the recurrent estimators share; what an answer means, and which cells there are, is the subclass's."""
+    """The base of the recurrent estimators; the subclass defines the cells and the meaning of the output."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.random_state = random_state
 
     def states(self, X: Any) -> list[np.ndarray]:
-        """What the cells of the last level hold after each step: (T_i, hidden_size) for each sequence, of both directions in a row."""
+        """The states of the last level after each step: (T_i, hidden_size) for each sequence, both directions side by side."""
         return [states[:length] for batch, states in self._run(X, states=True) for length, states in zip(batch, states, strict=True)]
 
     def _layer(self) -> Recurrent:
@@ -165,7 +165,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.weights_ = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
     def _epochs(self, module: SequenceReader, sequences: Padded, targets: Tensor) -> Iterator[float]:
-        """Train, and give the mean loss of each epoch."""
+        """Train, and return the mean loss of each epoch."""
         device = next(module.parameters()).device
         values, lengths = torch.from_numpy(sequences.values), torch.from_numpy(sequences.lengths)
         kinds: dict[str, Any] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
@@ -392,7 +392,7 @@ class LSTMCells(RecurrentEstimator):
 
 
 def set_forget_bias(cells: nn.RNNBase, value: float) -> None:
-    """Begin with forget gates at sigmoid(value). torch has two biases, of the gates i, f, g, o in turn: one takes it all."""
+    """Initialize forget gates at sigmoid(value). torch has two biases, of the gates i, f, g, o in turn: one takes it all."""
     with torch.no_grad():
         for name, bias in cells.named_parameters():
             if name.startswith("bias"):

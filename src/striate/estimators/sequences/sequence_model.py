@@ -1,4 +1,4 @@
-"""A recurrent network that reads text and foretells what comes next: characters, bytes or words.
+"""A recurrent network that reads text and predicts the next character, byte or word.
 
 Sources: Elman, 1990, "Finding structure in time", for prediction as a task; Mikolov et al., 2010, "Recurrent neural network based language
 model"; Graves, 2013, arXiv:1308.0850v5, for sampling and bits a character.
@@ -174,7 +174,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         return bits
 
     def states(self, X: Text | Sequence[Text]) -> list[np.ndarray]:
-        """What the cells of the last level hold after each token: (n, hidden_size) for each text."""
+        """The states of the last level after each token: (n, hidden_size) for each text."""
         model = self._fitted()
         found = []
         for text in texts_of(X, self.unit):
@@ -188,7 +188,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         return found
 
     def perplexity(self, X: Text | Sequence[Text]) -> float:
-        """2 to the mean loss of a token in bits: between so many equally likely tokens the model is in doubt."""
+        """Perplexity, 2 to the mean loss per token in bits: the model chooses between so many equally likely tokens."""
         return float(2 ** self.losses(X).mean())
 
     def bits_per_character(self, X: Text | Sequence[Text]) -> float:
@@ -196,7 +196,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         return float(self.losses(X).sum() / sum(len(text) for text in texts_of(X, self.unit)))
 
     def score(self, X: Text | Sequence[Text], y: Any = None) -> float:
-        """-(bits a character): larger is better."""
+        """-(bits per character): larger is better."""
         return -self.bits_per_character(X)
 
     def sample(self, n: int, prompt: str | bytes = "", *, temperature: float = 1.0, random_state: Any = None) -> str | bytes:
@@ -285,7 +285,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         return np.fromiter((places.get(token, UNKNOWN) for token in tokens), np.int64, len(tokens))
 
     def _epochs(self, model: TokenPredictor, numbers: np.ndarray) -> Iterator[float]:
-        """Train, and give the mean loss of each epoch in bits."""
+        """Train, and return the mean loss of each epoch in bits."""
         device = next(model.parameters()).device
         wanted, before = columns(numbers, min(self.batch_size, max(1, len(numbers) // self.truncate)), start=len(self.vocabulary_))
         wanted, before = wanted.to(device), before.to(device)
@@ -327,7 +327,7 @@ def texts_of(X: Text | Sequence[Text], unit: str) -> list[str]:
 
 
 def is_file(text: str) -> bool:
-    """Whether a text, a short line of it, is the name of a file: who gives that means the file."""
+    """Return whether a text, a short line, is the name of a file: the user probably means the file."""
     return 0 < len(text) <= LONGEST_NAME and text.isprintable() and Path(text).is_file()
 
 

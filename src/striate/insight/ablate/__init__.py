@@ -1,1 +1,1 @@
-"""What ablations are judged by, and the lesions of trained networks."""
+"""Comparisons of ablations, and lesions of trained networks."""

@@ -1,4 +1,4 @@
-"""Lesions: damage to a trained network, without training it again, and what it can do afterwards.
+"""Lesions: damage to a trained network, without training it again, to measure what it can still do.
 
 Each lesion works on a module built from a description, whose parts it finds by their paths; the module is as before when it ends.
 """
@@ -26,14 +26,14 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
 
 
 class Block(NamedTuple):
-    """A part that can be dropped: what is left hands its input on (`identity`), or the other branches alone are summed."""
+    """A part that can be dropped: the rest passes its input on (`identity`), or only the other branches are summed."""
 
     path: str
     identity: bool  # else the output of the part at `path` becomes zero
 
 
 def blocks_of(network: Network) -> list[Block]:
-    """What can be dropped, from the input to the output.
+    """The parts that can be dropped, from the input to the output.
 
     The body of each residual sum; each branch of a concatenation that does more than hand its input on; and, outside of those, each
     numbered block or unit that holds a convolution and keeps its shape.
@@ -106,7 +106,7 @@ def _shapes(network: Network) -> dict[str, tuple[tuple[int, ...], tuple[int, ...
 
 @contextlib.contextmanager
 def dropped(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
-    """Within, `blocks` do nothing."""
+    """Context in which `blocks` do nothing."""
 
     def hand_on(_part: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
         return inputs[0]
@@ -124,7 +124,7 @@ def dropped(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shuffled(module: nn.Module, blocks: Sequence[Block], swaps: int, seed: int) -> Iterator[None]:
-    """Within, `swaps` random pairs of `blocks` of one structure have changed places.
+    """Context in which `swaps` random pairs of `blocks` with the same structure are swapped.
 
     Raises:
         UsageError: no two blocks are built alike.
@@ -160,7 +160,7 @@ def _swap(module: nn.Module, first: str, second: str) -> None:
 
 @contextlib.contextmanager
 def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0) -> Iterator[None]:
-    """Within, this share of each convolution's channels is zero, behind its normalization where that follows it.
+    """Context in which this share of each convolution's channels is zero, after the normalization that follows it, if any.
 
     They are ranked by the sum of the absolute weights of their filters; at least one channel stays.
 
@@ -195,7 +195,7 @@ def _without_channels(gone: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], 
 
 @contextlib.contextmanager
 def zeroed_filters(module: nn.Module, share: float, seed: int) -> Iterator[None]:
-    """Within, this share of all filters (one for each output and input channel) is zero, drawn at random."""
+    """Context in which this share of all filters (one per output and input channel) is zero, drawn at random."""
     generator = torch.Generator().manual_seed(mixed(seed))
     parts = [part for part in module.modules() if isinstance(part, WEIGHED)]
     weights = [part.weight for part in parts]

@@ -1,4 +1,4 @@
-"""Fooling a network, on purpose and by bad pictures, from outside, on any module that maps pixels in [0, 1] to logits."""
+"""Adversarial attacks and corruptions, for any module that maps pixels in [0, 1] to logits."""
 
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
 from striate.insight.attack.corruptions import corrupted, rotated

@@ -68,7 +68,7 @@ def pgd(
     restarts: int = 1,
     seed: int = 0,
 ) -> Tensor:
-    r"""The strongest change that repeated projected steps up the loss meet.
+    r"""The strongest change found by projected gradient ascent on the loss.
 
         x <- project(x + a sign(dL/dx)),   a = 2.5 eps / steps
 
@@ -118,7 +118,7 @@ def pgd(
 
 
 def _step(places: Tensor, images: Tensor, slope: Tensor, length: float, eps: float, norm: Norm) -> Tensor:
-    """One step up the slope, back into the ball. Where the loss is so flat that its slope is 0, no step."""
+    """One step up the gradient, projected back into the ball; no step where the gradient is 0."""
     direction = slope.sign() if norm == "linf" else slope / lengths(slope).clamp(min=1e-30).to(slope.dtype)
     return within(places + length * direction, images, eps, norm)
 

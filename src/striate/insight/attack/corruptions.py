@@ -1,4 +1,4 @@
-"""Changes that nobody makes on purpose: turned, bright, flat, blurred, noisy, squeezed and warped pictures, at severities 1 to 5.
+"""Common corruptions: rotated, bright, low-contrast, blurred, noisy, compressed and warped pictures, at severities 1 to 5.
 
 Source: Hendrycks and Dietterich, 2019, arXiv:1903.12261v1, with the strengths of its published ImageNet-C.
 Departs from the source: brightness is added to every channel, not to the value of HSV; blur is Gaussian and elastic warps
@@ -35,7 +35,7 @@ ELASTIC_SMOOTH = 11.2  # deviation that smooths the warp's field, in pixels of 2
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Pictures (N, H, W, C) uint8 turned about their middle, counter-clockwise; bilinear, black outside. 0 degrees changes nothing.
+    """Pictures (N, H, W, C) uint8 rotated about their centre, counter-clockwise; bilinear, black outside. 0 degrees changes nothing.
 
     Raises:
         ShapeError: `images` has another shape or type.
@@ -51,7 +51,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) -> np.ndarray:
-    """Pictures as they are after a common corruption.
+    """Pictures after a common corruption.
 
     Args:
         images: (N, H, W, C) uint8.

@@ -16,7 +16,7 @@ from striate.insight.attack.inside import Norm, check, sizes
 
 
 class BoundedAttack(Protocol):
-    """What changes images by at most eps."""
+    """An attack that changes images by at most eps."""
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
         """The changed images."""
@@ -61,7 +61,7 @@ def answers_of(model: nn.Module, images: Tensor, batch_size: int = 128) -> Tenso
 def accuracy_curve(
     model: nn.Module, images: Tensor, labels: Tensor, epsilons: Sequence[float], attack: BoundedAttack, *, batch_size: int = 128
 ) -> Curve:
-    """The share of images that withstand an attacker who may change them by up to eps, for each eps.
+    """The accuracy under an attack that may change images by up to eps, for each eps.
 
     Who may change a picture by 0.3 may also change it by 0.1, so an image that was fooled at a smaller eps counts as fooled at
     each larger one, and is not attacked again. At eps 0 this is the accuracy on the images as they are.
@@ -102,7 +102,7 @@ def accuracy_curve(
 
 
 def distances_to_fool(model: nn.Module, images: Tensor, labels: Tensor, changed: Tensor, norm: Norm = "l2") -> tuple[Tensor, Tensor]:
-    """How far each image was moved until it was wrong, (N,) float64 with inf where it is still right; and the answers (N,)."""
+    """The distance to each adversarial image, (N,) float64 with inf if it is still classified correctly; and the predictions (N,)."""
     given = answers_of(model, changed)
     far = sizes(changed.double() - images.double(), norm).cpu()
     return torch.where((given != labels).cpu(), far, float("inf")), given

@@ -1,4 +1,4 @@
-"""What every attack shares: its input, its way into the model, and the exact ball around a picture.
+"""Common parts of the attacks: their input, access to the model, and the exact ball around a picture.
 
 All of insight.attack works in pixel space: images are float (N, C, H, W) in [0, 1], and the model that is handed in maps these to logits
 (N, K), so its normalization is inside it. Perturbed values are real numbers; they are not rounded to the 256 levels of a file.
@@ -21,7 +21,7 @@ Norm = Literal["linf", "l2"]
 
 
 def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf") -> None:
-    """Refuse what no attack can work on.
+    """Refuse input that no attack can work on.
 
     Raises:
         ShapeError: `images` is not (N, C, H, W), or `labels` not (N,).

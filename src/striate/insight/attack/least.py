@@ -1,4 +1,4 @@
-"""The smallest change that fools: DeepFool and the attack of Carlini and Wagner, both in L2. Pixel space; see `inside`."""
+"""The smallest adversarial change: DeepFool and the attack of Carlini and Wagner, both in L2. Pixel space; see `inside`."""
 
 from __future__ import annotations
 

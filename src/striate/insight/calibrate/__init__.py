@@ -1,1 +1,1 @@
-"""What a classifier's confidence is worth: temperature, reliability, and when it had better not answer."""
+"""Calibration of a classifier's confidence: temperature, reliability, and abstention."""

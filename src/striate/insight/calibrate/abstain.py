@@ -1,4 +1,4 @@
-"""When not to answer: thresholds of the scores of `striate.core.calibration`, and how well they tell strangers apart."""
+"""Abstention: thresholds of the scores of `striate.core.calibration`, and their detection of out-of-distribution pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.core.errors import DataError, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class CoveragePoint:
-    """What answering only the best-scored pictures gives."""
+    """Accuracy and coverage if only the best-scored pictures are answered."""
 
     coverage: float  # share that is answered
     threshold: float  # the least score that is
@@ -45,7 +45,7 @@ def coverage_curve(scores: np.ndarray, correct: np.ndarray, num_points: int = 20
 
 
 def auroc(known: np.ndarray, strange: np.ndarray) -> float:
-    """The probability that a known picture scores above a strange one, ties counted half: the area under the ROC curve.
+    """The probability that a known picture scores above an out-of-distribution one, ties counted half: the area under the ROC curve.
 
     Source: Hanley and McNeil, 1982, Radiology 143(1).
     """

@@ -1,4 +1,4 @@
-"""What few pictures can show of a classifier's confidence: a temperature that is held back, and how sure it and a threshold are."""
+"""Calibration with few pictures: a temperature with a prior, and the uncertainty of it and of a threshold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENOUGH = 100  # pictures, below which a temperature is called uncertain
 
 @dataclass(frozen=True, kw_only=True)
 class Temperature:
-    """A temperature, and what it rests on."""
+    """A temperature, and the pictures it was estimated from."""
 
     value: float
     interval: tuple[float, float]  # in which it lies with 95 % probability, given the pictures
@@ -27,12 +27,12 @@ class Temperature:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether it rests on few pictures."""
+        """True if it was estimated from few pictures."""
         return self.num_images < ENOUGH
 
 
 def held_back_temperature(logits: np.ndarray, labels: np.ndarray) -> Temperature:
-    """The most probable temperature T, held back by what is usual and by what so many pictures can show.
+    """The most probable temperature T under a prior of usual values, limited by what so many pictures can show.
 
     With log T ~ N(0, log 2) before the pictures are seen, it maximizes
 
@@ -67,7 +67,7 @@ def _log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature: float) 
 
 
 def _refined(places: np.ndarray, values: np.ndarray) -> float:
-    """Where the parabola through the largest of evenly spaced values and its neighbours has its top."""
+    """The maximum of the parabola through the largest of evenly spaced values and its neighbours."""
     best = int(values.argmax())
     if best in (0, len(values) - 1):
         return float(places[best])
@@ -106,7 +106,7 @@ def coverage_interval(answered: int, count: int) -> tuple[float, float]:
 
 
 def refuse_few(count: int, coverage: float) -> None:
-    """Refuse a threshold that so few pictures cannot give.
+    """Refuse a threshold that cannot be estimated from so few pictures.
 
     Raises:
         DataError: none of `count` pictures lies below a threshold that answers the share `coverage` of them.

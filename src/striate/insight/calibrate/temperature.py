@@ -14,7 +14,7 @@ NUM_BINS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """The answers whose confidence lies in (low, high]."""
+    """The predictions whose confidence lies in (low, high]."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ def checked(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def reliability(confidences: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS) -> list[Bin]:
-    """How often answers of a confidence are right, in equal-width bins of the confidence.
+    """Accuracy by confidence, in equal-width bins of the confidence.
 
     Args:
         confidences: (N,) float in [0, 1].

@@ -1,4 +1,4 @@
-"""Saying what is wrong with a training: a probe that watches a model, and rules that read what it saw."""
+"""Diagnosis of a training: a probe that observes a model, and rules that interpret its samples."""
 
 from striate.insight.diagnose.records import KINDS, Finding, LayerSample, Sample
 from striate.insight.diagnose.rules import Record, judge

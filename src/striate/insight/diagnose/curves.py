@@ -1,4 +1,4 @@
-"""What is wrong by the course of losses and accuracies over the epochs."""
+"""Findings from the losses and accuracies over the epochs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ APART = 3.0  # the same over the training loss
 
 
 class Curves(NamedTuple):
-    """Columns of `metrics.csv`, one value an epoch; NaN where there is none."""
+    """Columns of `metrics.csv`, one value per epoch; NaN where there is none."""
 
     train_loss: list[float]
     val_loss: list[float]
@@ -39,7 +39,7 @@ class Curves(NamedTuple):
 
     @property
     def gained(self) -> float | None:
-        """The share of the first epoch's training loss that is gone; None before the second epoch."""
+        """The share by which the first epoch's training loss has fallen; None before the second epoch."""
         losses = self.train_loss
         return 1 - min(losses) / losses[0] if len(losses) > 1 and losses[0] > 0 else None
 
@@ -66,21 +66,21 @@ def _number(cell: Any) -> float:
 
 
 def is_stuck(curves: Curves, num_classes: int | None) -> bool:
-    """Whether both losses stay near that of a guess: something may be wrong with the rate or the gradients."""
+    """Return whether both losses stay near that of guessing: the rate or the gradients may be wrong."""
     if not num_classes or len(curves.train_loss) < LAST or not curves.are_finite:
         return False
     return min(*curves.train_loss, *curves.val_loss) >= UNDER * math.log(num_classes)
 
 
 def curve_findings(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
-    """What the curves tell."""
+    """The findings from the curves."""
     if not curves.are_finite:
         return []
     return [*_unsettled(curves, num_classes, setup, exam), *_over(curves, setup, exam)]
 
 
 def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Finding]:
-    """The training pictures are known much better than others.
+    """Overfitting: training pictures are classified much better than others.
 
     The accuracy in training is that of batches before their update, augmentation included: without them it is higher still.
     """
@@ -118,7 +118,7 @@ def _gap_of_curves(curves: Curves, setup: Setup | None) -> tuple[float, int, flo
 
 
 def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
-    """Validations that tell nothing, because the running statistics of a batch norm are still mostly what they began as."""
+    """Validations that are meaningless, because the running statistics of a batch norm are still mostly their initial values."""
     momentum = setup.network.norm_momentum if setup is not None else None
     if setup is None or momentum is None or not SLOWEST <= momentum < 1 or not num_classes or setup.is_averaged or not setup.is_fresh:
         return []
@@ -157,7 +157,7 @@ def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exa
 
 
 def _is_behind(curves: Curves, setup: Setup, exam: Exam | None) -> bool:
-    """Whether training pictures are answered worse in evaluation than while training, where augmentation and noise make it harder."""
+    """Return whether training pictures are classified worse in evaluation than during training, which augmentation makes harder."""
     if exam is None:
         return False
     return gap_of(curves.train_accuracy[-1], setup.num_train or 100, exam.train.accuracy, exam.train.num_images) > 0

@@ -1,4 +1,4 @@
-"""What a trained model answers on training and validation pictures as they are, without augmentation: the numbers that findings rest on."""
+"""A trained model's predictions on training and validation pictures without augmentation: the numbers that findings rest on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_BYTES = 2**28  # of training pictures that are compared with the validation
 
 
 class Shift(NamedTuple):
-    """How far two sets of pictures differ in brightness or contrast."""
+    """The difference of two sets of pictures in brightness or contrast."""
 
     distance: float  # Kolmogorov-Smirnov: 0 (the same distribution) to 1
     p_value: float  # of such a distance between two samples of one distribution, times the number of measures
@@ -21,7 +21,7 @@ class Shift(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """How a model answers the pictures of a split, in evaluation mode and without augmentation."""
+    """A model's predictions on the pictures of a split, in evaluation mode and without augmentation."""
 
     num_images: int
     accuracy: float
@@ -45,7 +45,7 @@ class Exam:
 
 
 def answers_of(probabilities: np.ndarray, labels: np.ndarray) -> Answers:
-    """Count right and wrong answers.
+    """Count correct and wrong predictions.
 
     Args:
         probabilities: (N, K), or scores whose largest is the answer.
@@ -65,7 +65,7 @@ def answers_of(probabilities: np.ndarray, labels: np.ndarray) -> Answers:
 
 
 def shared_pictures(train: np.ndarray, val: np.ndarray) -> int | None:
-    """How many of `val` (N, H, W, C) uint8 are among `train` too; None where there is too much to compare."""
+    """The number of `val` (N, H, W, C) uint8 that are also in `train`; None if there is too much to compare."""
     if train.nbytes > MOST_BYTES:
         return None
     known = {hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest() for picture in train}

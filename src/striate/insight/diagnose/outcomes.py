@@ -1,4 +1,4 @@
-"""What is wrong by the answers of the kept model to training and validation pictures as they are, and by how the two compare."""
+"""Findings from the kept model's predictions on unaugmented training and validation pictures, and from a comparison of the two."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ FEW_PARAMS = 1_000
 
 
 def outcome_findings(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
-    """All that the answers tell."""
+    """All findings from the predictions."""
     found = [*_input_scale(exam, setup), *_frozen(exam, setup), *_held_down(exam, setup), *_leak(exam), *_val_differs(exam, curves)]
     return [*found, *_label_noise(exam), *_rare(exam, setup), *_underfitting(exam, curves, setup)]
 
 
 def skill(answers: Answers) -> float:
-    """How far from a guess to no error: 0 is the share of the most frequent class."""
+    """Skill, from 0 for guessing the most frequent class to 1 for no error."""
     guess = max(answers.counts) / answers.num_images
     return (answers.accuracy - guess) / (1 - guess) if guess < 1 else 0.0
 
@@ -127,7 +127,7 @@ def _val_differs(exam: Exam, curves: Curves) -> list[Finding]:
 
 
 def _label_noise(exam: Exam) -> list[Finding]:
-    """Answers that a network is sure of are wrong as often as the others, where it is chance that decides what is wrong.
+    """Wrong labels: confident predictions contradict labels as often as others do, if the errors are random.
 
     A hard picture gets an unsure answer, so that of the surest third hardly any is wrong. A wrong label has nothing to do with what its
     picture shows: it contradicts sure and unsure answers alike, in validation as in training.
@@ -157,13 +157,13 @@ def _label_noise(exam: Exam) -> list[Finding]:
 
 
 def _is_flat(answers: Answers, least: float = FLAT) -> bool:
-    """Whether sure answers are wrong about as often as the others."""
+    """Return whether confident predictions are wrong about as often as the others."""
     wrong, count = sure_errors(answers)
     return share_below(wrong, count) >= SURE_WRONG and wrong / count >= least * (1 - answers.accuracy)
 
 
 def sure_errors(answers: Answers) -> tuple[int, int]:
-    """How many of the surest answers are wrong, and of how many."""
+    """The number of wrong predictions among the most confident, and the number of these."""
     sizes = [len(part) for part in _tenths(answers.num_images)][:SURE_TENTHS]
     wrong = sum(round(share * size) for share, size in zip(answers.errors, sizes, strict=False))
     return wrong, sum(sizes)
@@ -207,7 +207,7 @@ def _rare(exam: Exam, setup: Setup | None) -> list[Finding]:
 
 
 def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
-    """A network that has not learned its own training pictures, where it can be said why."""
+    """Underfitting, if its cause is known."""
     learned = skill(exam.train)
     if setup is None or learned >= UNDER or exam.train.accuracy - exam.val.accuracy > CLOSE:
         return []
@@ -234,7 +234,7 @@ def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Findi
 
 
 def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
-    """The cause of an underfitting and what to try; None where it is not known."""
+    """The cause of underfitting and a remedy; None if it is not known."""
     still = curves.late_gain
     if still is None:
         return None

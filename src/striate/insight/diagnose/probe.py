@@ -1,4 +1,4 @@
-"""A probe that watches a model while it trains, and changes nothing.
+"""A probe that observes a model while it trains, and changes nothing.
 
 It looks at few updates. Before one of these it hangs hooks on the parts of the model and copies the weights; after it, it reads what
 the hooks saw and takes them off again. Between them the model is as it was. No random number is drawn and no mode is touched, so a
@@ -36,7 +36,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Probe:
-    """Watches a model that trains: `with probe.watch(model): ...`, and `probe.after_step(...)` after each update.
+    """Observes a model during training: `with probe.watch(model): ...`, and `probe.after_step(...)` after each update.
 
     Attributes:
         samples: What was seen so far.
@@ -46,7 +46,7 @@ class Probe:
     def __init__(
         self, *, every: int = 100, num_classes: int | None = None, inside: bool = True, updating: bool = True, kept: bool = False
     ) -> None:
-        """Look at each `every`-th update and some of the first.
+        """Sample every `every`-th update and some of the first.
 
         Args:
             every: Updates from one look to the next.
@@ -65,7 +65,7 @@ class Probe:
 
     @contextlib.contextmanager
     def watch(self, model: nn.Module) -> Iterator[Probe]:
-        """Look at `model` until the end of the block. Each of its parts is as it was afterwards."""
+        """Observe `model` until the end of the block. Each of its parts is restored afterwards."""
         self._model, self._look = (
             model,
             _Look(model, inside=self.inside, timed=False, slow=self.slow),
@@ -77,11 +77,11 @@ class Probe:
             self._model = None
 
     def is_due(self, step: int) -> bool:
-        """Whether update `step` is one to look at."""
+        """Return whether update `step` is sampled."""
         return step in EARLY or step % self.every == 0
 
     def after_step(self, step: int, loss: Tensor | float | None = None, learning_rate: float | None = None) -> Sample | None:
-        """Tell that update `step` is done; gives what was seen of it, if it was looked at.
+        """Record that update `step` is done; returns its sample, if it was sampled.
 
         Args:
             step: Updates since the start, from 1.
@@ -100,7 +100,7 @@ class Probe:
         return sample
 
     def after_epoch(self) -> None:
-        """Tell that something else than training was done since the last update, such as saving: it counts as no waiting."""
+        """Record that something other than training was done since the last update, such as saving: it does not count as waiting."""
         if self._look is not None:
             self._look.timed = False
 
@@ -112,7 +112,7 @@ class Probe:
     def findings(
         self, rows: Sequence[Mapping[str, Any]] = (), *, finished: bool = False, setup: Setup | None = None, exam: Exam | None = None
     ) -> list[Finding]:
-        """What is wrong by what was seen so far, by the epochs in `rows` (as in `metrics.csv`), and by the answers in the end."""
+        """The findings from the samples so far, the epochs in `rows` (as in `metrics.csv`), and the final predictions."""
         samples = self.samples
         shown = samples if len(samples) <= FIRST + LAST else samples[:FIRST] + samples[-LAST:]  # so that long trainings cost no more
         return judge(Record(shown, rows, self.num_classes, setup, exam, finished))
@@ -141,7 +141,7 @@ class _Look:
         self.timed, self.armed = timed, time.perf_counter()
 
     def close(self) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
 
@@ -180,7 +180,7 @@ class _Look:
             seen["constant"] = (wide <= 1e-6 * size).float().mean()
 
     def _norm(self, part: Any, inputs: Tensor) -> dict[str, Tensor]:
-        """How far a batch is from the running statistics: of normal distributions with mean m and variance v,
+        """The distance of a batch from the running statistics: of normal distributions with mean m and variance v,
 
             KL(batch | running) = (v_b / v_r - 1 - log(v_b / v_r) + (m_b - m_r)^2 / v_r) / 2    nats
 
@@ -206,7 +206,7 @@ class _Look:
     def sample(
         self, step: int, loss: float | None, learning_rate: float | None, remembered: dict[str, deque[Tensor]], *, updating: bool
     ) -> Sample:
-        """What was seen, as numbers."""
+        """The sample, as numbers."""
         if torch.cuda.is_available() and any(weight.is_cuda for weight in self.before.values()):
             torch.cuda.synchronize()
         ended = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a probe saw of a training, and what follows from it."""
+"""The samples of a probe, and the findings from them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LayerSample:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What was seen of one update; the layers in the order in which they computed."""
+    """The sample of one update; the layers in the order in which they ran."""
 
     step: int  # updates since the start, this one counted
     layers: tuple[LayerSample, ...]
@@ -69,7 +69,7 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, or worth knowing."""
+    """One problem, or a note."""
 
     kind: Kind
     severity: Severity
@@ -89,7 +89,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawn:
-    """A finding that was said while a network trained and that the whole record does not bear out."""
+    """A finding reported during training that the complete record does not confirm."""
 
     kind: Kind
     reason: str

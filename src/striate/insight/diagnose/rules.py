@@ -1,4 +1,4 @@
-"""The verdict on a training: one function over one record of it, for the training that runs as for the run that is looked back at.
+"""The diagnosis of a training: one function of one record, used during the training and afterwards.
 
 The thresholds stand at the top of the modules that use them: states (of a network), updates, curves, outcomes. They were set on one half
 of the trainings of `benchmarks/doctor.py`, and its sheet tells how often each finding is right on the other half.
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 
 
 def judge(record: Record) -> list[Finding]:
-    """What is wrong with a training, the gravest first; empty where nothing is."""
+    """The findings on a training, the most severe first; empty if there are none."""
     curves, setup = Curves.of(record.rows), record.setup
     stuck = record.is_finished and is_stuck(curves, record.num_classes)
     found = [

@@ -1,4 +1,4 @@
-"""What a training was set to, as far as a verdict asks: settings, augmentation, and a few facts of the network."""
+"""The set-up of a training, as far as the diagnosis needs it: settings, augmentation, and a few facts of the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MULTIPLIES = ("conv", "linear", "local")  # roles of layers that count towards t
 
 
 class NetworkFacts(NamedTuple):
-    """What a verdict asks of a network; None where its parts do not tell."""
+    """The facts of a network that the diagnosis needs; None if its parts do not show them."""
 
     name: str
     params: int
@@ -28,12 +28,12 @@ class NetworkFacts(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is known to have neither norms nor shortcuts."""
+        """True if it is known to have neither norms nor shortcuts."""
         return self.norms == 0 and self.shortcuts == 0
 
 
 class Setup(NamedTuple):
-    """How a training was set up."""
+    """The set-up of a training."""
 
     settings: TrainSettings
     augmentation: Augmentation
@@ -44,17 +44,17 @@ class Setup(NamedTuple):
 
     @property
     def is_mixed(self) -> bool:
-        """Whether training pictures and their labels were mixed."""
+        """True if training pictures and their labels were mixed."""
         return self.augmentation.mixup > 0 or self.augmentation.cutmix > 0
 
     @property
     def is_averaged(self) -> bool:
-        """Whether averages of the weights are validated."""
+        """True if averages of the weights are validated."""
         return self.settings.ema is not None or self.settings.swa_start is not None
 
 
 def facts_of(network: Network) -> NetworkFacts:
-    """What the description tells."""
+    """The facts from a description."""
     layers = [row.layer for row in network.rows]
     foreign = any(isinstance(layer, Foreign | ForeignPart | ForeignNorm) for layer in layers)
     momenta = [layer.momentum for layer in layers if isinstance(layer, BatchNorm)]

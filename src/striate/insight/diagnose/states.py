@@ -1,4 +1,4 @@
-"""What is wrong with the state of a network, by the last samples of a probe: units, gradients by depth, running statistics."""
+"""Findings on the state of a network, from the last samples of a probe: units, gradients by depth, running statistics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHORTCUTS = "a network with norms and shortcuts, such as `network='resnet20_cifa
 
 
 def state_findings(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
-    """What the first sample with NaN or Inf tells, and what each of the last samples shows."""
+    """The findings from the first sample with NaN or Inf, and those that each of the last samples shows."""
     broken = next(((sample, layer) for sample in samples for layer in sample.layers if not layer.finite), None)
     found = [_not_finite(*broken, setup)] if broken else []
     last = [sample for sample in samples if sample.step >= STARTED][-AT_ONCE:]
@@ -109,7 +109,7 @@ def _third(samples: Sequence[Sample]) -> str:
 
 
 def too_deep(setup: Setup | None) -> str:
-    """The cause of a depth that nothing keeps in order; empty where that is not known of the network."""
+    """The cause if a network is deep without norms and shortcuts; empty if that is not known of it."""
     if setup is None or not setup.network.is_plain or setup.network.depth is None or setup.network.depth < TOO_DEEP:
         return ""
     return (
@@ -181,7 +181,7 @@ def _depth(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
 
 
 def held_up(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
-    """Gradients that vanished or exploded for so long that a training which has learned next to nothing lost its time."""
+    """Gradients that vanished or exploded for so long that the training learned next to nothing."""
     for last in range(len(samples), AT_ONCE - 1, -1):
         window = samples[last - AT_ONCE : last]
         if found := _depth(window, setup):

@@ -1,4 +1,4 @@
-"""Bounds of shares that few pictures allow."""
+"""Confidence bounds of shares with few pictures."""
 
 from __future__ import annotations
 

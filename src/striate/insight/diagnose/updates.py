@@ -1,4 +1,4 @@
-"""What is wrong with the size of the updates and with their pace."""
+"""Findings on the size of the updates and on the time they wait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def update_ratio(sample: Sample) -> float | None:
 
 
 def rate_findings(samples: Sequence[Sample], gained: float | None, *, is_stuck: bool, setup: Setup | None) -> list[Finding]:
-    """What the sizes of the updates tell; `gained` is the share of the first epoch's loss that is gone."""
+    """The findings from the sizes of the updates; `gained` is the share by which the first epoch's loss has fallen."""
     ratios = [(sample, ratio) for sample in samples if (ratio := update_ratio(sample)) is not None]
     found: list[Finding] = []
     high = next((b for a, b in pairwise(ratios) if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None) or _risky(ratios)
@@ -112,7 +112,7 @@ def _evened(setup: Setup | None) -> str:
 
 
 def waiting_findings(samples: Sequence[Sample]) -> list[Finding]:
-    """Whether the network waits for its batches."""
+    """Findings on whether the network waits for its batches."""
     shares = [sample.wait_share for sample in samples if sample.wait_share is not None]
     if len(shares) < 2 * AT_ONCE or sum(share >= WAITING for share in shares) < 0.75 * len(shares):  # others use the machine too
         return []

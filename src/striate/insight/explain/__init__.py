@@ -1,4 +1,4 @@
-"""Seeing what a network learned and what it looks at, from outside, on any module that maps images to logits."""
+"""Explanations of what a network learned and looks at, for any module that maps images to logits."""
 
 from striate.insight.explain.embedding import Embedding, check_installed, embedded
 from striate.insight.explain.gradients import (

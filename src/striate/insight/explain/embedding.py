@@ -1,4 +1,4 @@
-"""Many numbers an image brought to two, so that they can be drawn."""
+"""Embeddings: many features per image reduced to two, to be plotted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Embedding = Literal["pca", "tsne", "umap"]
 
 
 def check_installed(method: Embedding) -> None:
-    """Nothing, where the method can be used.
+    """Check that the method can be used.
 
     Raises:
         EnvironmentFault: UMAP is not installed.

@@ -1,4 +1,4 @@
-"""What each input value does for a class, by gradients: six attributions, all (N, C, H, W) and signed.
+"""Attributions of a class to each input value, by gradients: six methods, all (N, C, H, W) and signed.
 
 `images` are normalized as the model was trained, `target_classes` (N,) int64. Each costs one forward and one backward pass unless it
 says otherwise, and works on any module that maps images to logits (N, K); see `inside` for what is left as it was.
@@ -95,7 +95,7 @@ def integrated_gradients(
 
 
 def guided_backprop(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tensor:
-    """ds / dx, where each ReLU lets back only what is positive, at places where it was open.
+    """ds / dx, where each ReLU passes back only positive values, and only where it was active.
 
     Other activations stay as they are: in a network without ReLU this is the plain gradient.
 
@@ -106,7 +106,7 @@ def guided_backprop(model: nn.Module, images: Tensor, target_classes: Tensor) ->
 
 
 def deconvnet(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tensor:
-    """ds / dx, where each ReLU lets back what is positive, whether it was open or not; else as `guided_backprop`.
+    """ds / dx, where each ReLU passes back positive values, whether it was active or not; else as `guided_backprop`.
 
     Source: Zeiler and Fergus, 2014, arXiv:1311.2901v3, section 2.1.
     """
@@ -115,7 +115,7 @@ def deconvnet(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tenso
 
 
 def has_relu(model: nn.Module, images: Tensor) -> bool:
-    """Whether images (N, C, H, W) pass through a ReLU, where `guided_backprop` and `deconvnet` differ from the gradient."""
+    """Return whether images (N, C, H, W) pass through a ReLU, where `guided_backprop` and `deconvnet` differ from the gradient."""
     with open_network(model), torch.no_grad(), (rule := _RuledReLU(guided=True)):
         model(checked_images(images))
     return rule.met
@@ -129,7 +129,7 @@ def _gradient(model: nn.Module, images: Tensor, target_classes: Tensor) -> Tenso
 
 
 class _Rectify(torch.autograd.Function):
-    """max(0, min(x, ceiling)) with another rule for the way back."""
+    """max(0, min(x, ceiling)) with another rule for the backward pass."""
 
     @staticmethod
     def forward(context: torch.autograd.function.FunctionCtx, x: Tensor, ceiling: float, guided: bool) -> Tensor:
@@ -143,7 +143,7 @@ class _Rectify(torch.autograd.Function):
 
 
 class _RuledReLU(TorchFunctionMode):
-    """Within, every ReLU, module or function, in place or not, goes back by the rule of `_Rectify`."""
+    """Context in which the backward pass of every ReLU, module or function, in place or not, follows the rule of `_Rectify`."""
 
     def __init__(self, *, guided: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a layer gives as a feature map (N, C, h, w): channels first, channels last, or a transformer's tokens (N, T, D) on their grid."""
+"""A layer's output as a feature map (N, C, h, w): channels first, channels last, or a transformer's tokens (N, T, D) on their grid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_map(output: Tensor, extent: Sequence[int]) -> Tensor:
 
 
 def is_map(output: Tensor, extent: Sequence[int]) -> bool:
-    """Whether `as_map` gives a map of more than one place."""
+    """Return whether `as_map` gives a map of more than one place."""
     found = as_map(output, extent)
     return found.ndim == 4 and min(found.shape[2:]) > 1
 
@@ -41,7 +41,7 @@ def patch_grid(num_tokens: int, extent: Sequence[int]) -> tuple[int, int] | None
 
 
 def _covers(sides: Sequence[int], extent: Sequence[int]) -> bool:
-    """Whether a map of these sides shrinks about alike along both."""
+    """Return whether a map of these sides is reduced by about the same factor along both."""
     if min(sides) < 1 or any(side > whole for side, whole in zip(sides, extent, strict=True)):
         return False
     across, down = (whole / side for side, whole in zip(sides, extent, strict=True))

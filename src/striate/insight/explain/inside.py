@@ -1,4 +1,4 @@
-"""Looking inside a network from outside: its logits, the output of a part, and the part that a heat map is best taken from.
+"""Access to the inside of a network: its logits, the output of a part, and the part that a heat map is best taken from.
 
 Nothing of the network is changed: hooks are taken off again, each part gets its own mode back, and no parameter's `.grad` is touched.
 """
@@ -18,7 +18,7 @@ from striate.insight.explain.grids import as_map, is_map
 
 @contextlib.contextmanager
 def open_network(model: nn.Module) -> Iterator[nn.Module]:
-    """`model` in evaluation mode and with gradients, whatever the caller is in; random numbers that it draws leave no trace."""
+    """`model` in evaluation mode and with gradients, whatever the caller's context; the random state is restored."""
     parameters = next(model.parameters(), None)
     devices = [parameters.device] if parameters is not None and parameters.device.type == "cuda" else []
     with evaluation_mode(model), torch.random.fork_rng(devices=devices), torch.inference_mode(mode=False), torch.enable_grad():
@@ -185,7 +185,7 @@ def last_map(model: nn.Module, images: Tensor) -> str:
 
 
 def _is_used(model: nn.Module, layer: nn.Module, images: Tensor) -> bool:
-    """Whether the logits depend on the map of a layer."""
+    """Return whether the logits depend on the map of a layer."""
     with open_network(model), recording(layer, copied=True) as seen:
         logits = logits_of(model, checked_images(images).requires_grad_())
         weights = torch.arange(1, logits.shape[1] + 1).to(logits)  # not all alike: probabilities add up to 1 whatever the map
@@ -194,7 +194,7 @@ def _is_used(model: nn.Module, layer: nn.Module, images: Tensor) -> bool:
 
 
 def features(model: nn.Module, images: Tensor) -> Tensor:
-    """What the classifier reads: the input of the last part that ran, (N, D); a feature map is averaged over its places.
+    """The features that the classifier reads: the input of the last part that ran, (N, D); a feature map is averaged over its places.
 
     Raises:
         ShapeError: the model has no parts.

@@ -1,4 +1,4 @@
-"""What a convolution has learned: its kernels as pictures, their norms, and to which direction of an edge each answers."""
+"""The kernels of a convolution: as pictures, their norms, and the direction of the edges that each responds to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kernel_norms(weight: Tensor) -> Tensor:
 
 
 class Selectivity(NamedTuple):
-    """How kernels answer to gratings."""
+    """Responses of kernels to gratings."""
 
     angle: Tensor  # (K,) degrees in [0, 180): direction of the preferred edge or bar, 0 horizontal, 90 vertical
     strength: Tensor  # (K,) in [0, 1]: 0 answers to all directions alike, 1 to one only
@@ -45,7 +45,7 @@ class Selectivity(NamedTuple):
 
 
 def edge_selectivity(weight: Tensor) -> Selectivity:
-    r"""The directions to which kernels answer, as Hubel and Wiesel found it with light bars in the cat's visual cortex.
+    r"""The directions to which kernels respond, as Hubel and Wiesel found it with light bars in the cat's visual cortex.
 
     A kernel's answer to a grey grating of a direction t, at its best phase, is the size of its Fourier transform there; R(t) is the
     largest over frequencies. With the sum over directions,

@@ -1,4 +1,4 @@
-"""Where a network looks for a class: Grad-CAM, Grad-CAM++ and occlusion."""
+"""Heat maps of a class: Grad-CAM, Grad-CAM++ and occlusion."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def occlusion(
     fill: float = 0.0,
     batch_size: int = 128,
 ) -> Tensor:
-    """How far the target's logit falls when a window is hidden, for each place the mean over the windows that hide it.
+    """The fall of the target's logit when a window is hidden, for each place the mean over the windows that hide it.
 
     Args:
         model: Maps images to logits (N, K).

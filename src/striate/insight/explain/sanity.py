@@ -1,4 +1,4 @@
-"""Whether a heat map tells of the network: randomised weights must change it, and its pixels must matter for the answer."""
+"""Sanity checks of heat maps: randomised weights must change a map, and its pixels must matter for the prediction."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def randomisation_score(model: nn.Module, attribute: Callable[[nn.Module], Tensor], *, seed: int = 0) -> Tensor:
-    """How alike the maps of the model and of its randomised copy are: rank correlations (N,), near 0 where a method tells of the weights.
+    """The similarity of the maps of the model and of its randomised copy: rank correlations (N,), near 0 if a method uses the weights.
 
     Args:
         model: The trained model.

@@ -1,4 +1,4 @@
-"""What a unit stands for: the picture that it likes best, the pictures that excite it, and how it answers to each class."""
+"""Units: the picture that maximizes each, the pictures that activate it most, and its response to each class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def favourite_pictures(
     learning_rate: float = 0.05,
     seed: int = 0,
 ) -> Tensor:
-    """Pictures that excite units most, by gradient ascent from grey noise.
+    """Pictures that maximize units, by gradient ascent from grey noise.
 
     A picture is the sigmoid of a sum of waves whose strengths are learned, weak where the wave is fine, so that it looks like one; it is
     shifted by a few pixels at random at each step, so that it does not hang on single pixels.
@@ -92,7 +92,7 @@ def _responses(model: nn.Module, images: Tensor, layer: nn.Module | None) -> Ten
 
 
 class Exciting(NamedTuple):
-    """The pictures that excite each channel most, strongest first."""
+    """The pictures that activate each channel most, strongest first."""
 
     images: Tensor  # (C, top) int64, places in the batch
     values: Tensor  # (C, top), the largest value of the channel's map

@@ -1,1 +1,1 @@
-"""How good answers are: measures of classes, of masks, and of numbers and labels."""
+"""Measures of predictions: of classes, of masks, and of numbers and labels."""

@@ -1,4 +1,4 @@
-"""What a classifier's probabilities are worth against the true labels: rates, intervals, calibration, and where it errs.
+"""Measures of a classifier's probabilities against the true labels: rates, intervals, calibration, and its errors.
 
 A measure that would divide zero by zero (the recall of a class without pictures) is None, and means over classes leave it out.
 Where probabilities tie, the class that comes first is the answer, here as at prediction.
@@ -118,7 +118,7 @@ def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tu
 
 
 def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, num_bins: int = NUM_BINS) -> float:
-    """How far the confidence of the answers is from their accuracy, on average over the images.
+    """The expected calibration error: the difference of confidence and accuracy, on average over the images.
 
         ECE = sum over bins b of  n_b / N  |accuracy_b - mean confidence_b|
 
@@ -136,7 +136,7 @@ def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, num
 
 
 def label_ranks(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) int: how many classes come before the true one when sorted by falling probability, ties in the classes' order."""
+    """(N,) int: the number of classes before the true one when sorted by falling probability, ties in the classes' order."""
     own = probs[np.arange(len(labels)), labels][:, None]  # (N, 1)
     earlier = np.arange(probs.shape[1]) < labels[:, None]  # (N, K)
     ranks: np.ndarray = ((probs > own) | ((probs == own) & earlier)).sum(1)
@@ -144,7 +144,7 @@ def label_ranks(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def most_confident_mistakes(probs: np.ndarray, labels: np.ndarray, limit: int = 36) -> np.ndarray:
-    """Indices of at most `limit` wrongly answered images, the most confident first; ties in the images' order."""
+    """Indices of at most `limit` misclassified images, the most confident first; ties in the images' order."""
     wrong = np.flatnonzero(probs.argmax(1) != labels)
     order = np.argsort(-probs[wrong].max(1), kind="stable")
     chosen: np.ndarray = wrong[order[:limit]]

@@ -1,4 +1,4 @@
-"""What a segmentation is worth against the true masks, all from one table of pixels.
+"""Measures of a segmentation against the true masks, all from one confusion matrix of pixels.
 
 With n_ij the number of pixels of class i that were given class j, t_i = sum_j n_ij those of class i, and
 u_i = t_i + sum_j n_ji - n_ii those of class i, or given it, or both:
@@ -49,7 +49,7 @@ class SegmentMeasures:
 
 
 def pixel_confusion(answers: np.ndarray, masks: np.ndarray, num_classes: int) -> np.ndarray:
-    """(K, K) int64: how many pixels of each class (row) were given each class (column).
+    """(K, K) int64: the number of pixels of each class (row) that were given each class (column).
 
     Args:
         answers: (...) int, class indices in [0, K).

@@ -1,4 +1,4 @@
-"""What numbers, and sets of labels, are worth against the true ones.
+"""Measures of numbers, and of sets of labels, against the true ones.
 
 A measure that would divide by zero (the recall of a label that no picture has, R2 of a number that is the same everywhere) is None, and
 means over outputs leave it out.

@@ -1,1 +1,1 @@
-"""What a network costs, counted and measured: layers, latency, memory, and the machine's own limits beside them."""
+"""The cost of a network, counted and measured: layers, latency, memory, and the limits of the machine."""

@@ -28,7 +28,7 @@ def seconds_of(call: Callable[[], object], device: torch.device, *, least: int =
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when the device has done all that it was given."""
+    """Return when the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

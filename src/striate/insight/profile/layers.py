@@ -62,7 +62,7 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
 
 
 def may_save(part: nn.Module, device: torch.device) -> bool:
-    """Whether a layer may be computed with fewer multiplications than are counted: a convolution with overlapping windows of one stride.
+    """Return whether a layer may need fewer multiplications than are counted: a convolution with overlapping windows of one stride.
 
     On processors that is Winograd's way, of 3 x 3; on other devices larger ones may go by Fourier's too.
 

@@ -1,4 +1,4 @@
-"""What this machine reaches at most, measured: multiply-adds in matrix products and a convolution, bytes in one large copy."""
+"""The peak of this machine, measured: multiply-adds in matrix products and a convolution, bytes in one large copy."""
 
 from __future__ import annotations
 

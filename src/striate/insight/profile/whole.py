@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long a batch takes in inference: the network alone, without reading pictures."""
+    """The latency of a batch in inference: the network alone, without reading pictures."""
 
     batch_size: int
     num_runs: int
@@ -121,7 +121,7 @@ def _peak_of_storages(work: Callable[[], None]) -> int:
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages that operations make, until each is given back."""
+    """Counts the bytes of the storages that operations allocate, until each is freed."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -1,4 +1,4 @@
-"""Edits of convolution kernels: stacks of small ones, pairs of thin ones, no 1 x 1 before the large ones."""
+"""Edits of convolution kernels: stacks of small ones, pairs of thin ones, removal of 1 x 1 before large ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking parts of a network away, and replacing all layers of a role."""
+"""Removing parts of a network, and replacing all layers of a role."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STAYS = {  # why a network that has layers of the role may have none to replace
 
 
 def without(network: Network, what: str) -> Network:
-    """`network` with some parts taken away.
+    """`network` with some parts removed.
 
     Args:
         network: Any network.

@@ -1,4 +1,4 @@
-"""Edits of how wide and how deep a network is."""
+"""Edits of the width and depth of a network."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _roots(network: Network) -> Iterator[tuple[str, Layer]]:
 
 
 def _closing(layer: Layer, path: str) -> tuple[list[str], bool]:
-    """The leaves that fix how many channels come out of `layer`, and whether its input has a say too."""
+    """The leaves that determine the number of output channels of `layer`, and whether its input does, too."""
     if isinstance(layer, Chain):
         found: list[str] = []
         for name, child in reversed(layer.children):
@@ -125,7 +125,7 @@ def _keeps_shape(unit: Unit, path: str, shapes: dict[str, Shape]) -> bool:
 
 
 def _deepen(layer: Layer, path: str, factor: float, shapes: dict[str, Shape], new: dict[str, Layer]) -> Iterator[str]:
-    """Put the containers that change into `new`; gives what was done, in words."""
+    """Put the containers that change into `new`; returns a description of the changes."""
     if not isinstance(layer, Container):
         return
     units = _units(layer) if isinstance(layer, Chain) else []

@@ -1,4 +1,4 @@
-"""The parts of a description: finding those that words mean, and putting others in their place."""
+"""The parts of a description: finding them by words, and replacing them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parts(network: Network) -> Iterator[Part]:
 
 
 def select(network: Network, what: str) -> list[Part]:
-    """The parts that `what` means, as `without` explains it; never none.
+    """The parts that `what` names, as `without` explains it; never empty.
 
     Raises:
         UnknownNameError: no part is called so; gives the nearest names.
@@ -69,7 +69,7 @@ def select(network: Network, what: str) -> list[Part]:
 
 
 def within(network: Network, place: str | None, among: Sequence[Part]) -> list[Part]:
-    """Those of `among` that are or lie in a part called `place`; all where it is None; never none.
+    """Those of `among` that are or lie in a part called `place`; all if it is None; never empty.
 
     Raises:
         UnknownNameError: no part is called so; gives the nearest names.
@@ -135,7 +135,7 @@ def _lines(layer: Layer, path: str) -> Iterator[Line]:
 
 
 def line_of(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
-    """What stands one after the other in `layer`: leaves and parallels, chains inside chains opened."""
+    """The sequence of parts in `layer`: leaves and parallels, with nested chains flattened."""
     if not isinstance(layer, Chain):
         yield path, layer
         return
@@ -181,7 +181,7 @@ def edited(network: Network, edit: str, gone: Collection[str], new: dict[str, La
 
 
 def _rewritten(layer: Layer, path: str, gone: Collection[str], new: dict[str, Layer]) -> Layer | None:
-    """`layer` after the edit; None where nothing is left of it."""
+    """`layer` after the edit; None if nothing is left of it."""
     if path in gone:
         return None
     if path in new or not isinstance(layer, Container):
@@ -216,6 +216,6 @@ def topmost(paths: Collection[str]) -> list[str]:
 
 
 def listed(paths: list[str]) -> str:
-    """How many, and which; the middle of a long list left out."""
+    """Number and names; the middle of a long list is left out."""
     shown = paths if len(paths) <= 6 else [*paths[:3], "...", *paths[-2:]]
     return f"{len(paths)} part{'s' if len(paths) != 1 else ''} ({', '.join(shown)})"

@@ -23,7 +23,7 @@ DEPTHS = {
 
 
 def dense_layer(growth: int, *, bottleneck: bool) -> Parallel:
-    """What comes in, and `growth` new maps made of it; with `bottleneck`, by way of four times as many."""
+    """The input joined with `growth` new maps computed from it; with `bottleneck`, via four times as many."""
     units = {"reduce": preact_conv(4 * growth, 1)} if bottleneck else {}
     return Parallel(shortcut=Identity(), body=Chain(**units, unit=preact_conv(growth, 3)), merge="concat")
 

@@ -48,12 +48,12 @@ def enlarge(num_classes: int, factor: int) -> ConvTranspose:
 
 
 def with_skip(num_classes: int, deep: dict[str, Layer], crop: int) -> Parallel:
-    """What comes of `deep`, and a score of the map that it started from, cut to the same size."""
+    """The output of `deep` plus a score of the map that it started from, cropped to the same size."""
     return Parallel(deep=Chain(**deep), skip=Conv(num_classes, 1), merge="sum", crop=crop)
 
 
 def to_size_of_input(segment: Chain, crop: int) -> Chain:
-    """The scores that `segment` gives, cut to the size of the image."""
+    """The scores that `segment` gives, cropped to the size of the image."""
     return Chain(crop=Parallel(segment=segment, size=Identity(), merge="first", crop=crop))
 
 

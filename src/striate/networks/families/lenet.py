@@ -1,4 +1,4 @@
-"""LeNet-5, the network that read the digits of cheques, in the form of the paper and in the form that people now mean by the name.
+"""LeNet-5, the network that read the digits of cheques, in the form of the paper and in the form that is now common.
 
 Source: LeCun, Bottou, Bengio and Haffner, 1998, "Gradient-based learning applied to document recognition", section II.B, Table I.
 Departs from the source: `lenet5_paper` gives negated distances, so that the largest output is the answer, and its output codes are

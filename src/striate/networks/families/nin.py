@@ -1,4 +1,4 @@
-"""Network in Network: each convolution is followed by a small perceptron at every place, and the maps' averages are the answer.
+"""Network in Network: each convolution is followed by a small perceptron at every place, and the maps' averages are the output.
 
 Source: Lin, Chen and Yan, 2014, "Network in network", arXiv:1312.4400; layer sizes as in the authors' Caffe models.
 Departs from the source: nothing known. The paper gives no sizes; pooling rounds sizes up, as Caffe does.

@@ -1,4 +1,4 @@
-"""ResNeXt: a bottleneck whose 3 x 3 convolution works in 32 groups, many narrow paths in the place of one wide one.
+"""ResNeXt: a bottleneck whose 3 x 3 convolution works in 32 groups, many narrow paths instead of one wide one.
 
 Source: Xie, Girshick, Dollar, Tu and He, 2017, "Aggregated residual transformations for deep neural networks", arXiv:1611.05431,
 Table 1 and Figure 3c.

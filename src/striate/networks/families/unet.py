@@ -1,4 +1,4 @@
-"""U-Net, which labels each pixel: down to coarse maps that know what, back up with fine maps that know where.
+"""U-Net, which labels each pixel: down to coarse maps that encode what, back up with fine maps that encode where.
 
 Source: Ronneberger, Fischer and Brox, 2015, "U-Net: convolutional networks for biomedical image segmentation", arXiv:1505.04597, Figure 1.
 Departs from the source, as most implementations do: convolutions keep the size, so that each pixel of the image gets its scores

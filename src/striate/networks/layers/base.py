@@ -1,4 +1,4 @@
-"""What every layer of a description knows: its output shape, its cost, its torch module, its JSON form.
+"""The base of every layer of a description: its output shape, its cost, its torch module, its JSON form.
 
 A shape leaves the batch out: an image is (C, H, W), a signal (C, L), a volume (C, D, H, W), a vector (F,), a sequence (T, F).
 """
@@ -49,14 +49,14 @@ def leaf(cls: type[AnyLeaf]) -> type[AnyLeaf]:
 
 
 def _usage_error(record: Any, error: ValidationError) -> StriateError:
-    """What was wrong with a field of `record`, named as its author names it."""
+    """The error in a field of `record`, under the name that its author uses."""
     names = tuple(field.name for field in dataclasses.fields(record))
     found = refusal(error, names)
     return found.cause or UsageError(f"{record.__name__}: {found}", f"{found.remedy} The fields are {', '.join(names)}.".strip())
 
 
 class Reach(NamedTuple):
-    """What one output place sees of a layer's input, per axis.
+    """The input places that one output place of a layer sees, per axis.
 
     With r, j, c the receptive field, stride and centre before the layer: r + (kernel - 1) j, stride * j, c + shift * j after it.
     """
@@ -78,7 +78,7 @@ class Reach(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one layer costs for one sample."""
+    """The cost of a layer for one sample."""
 
     params: int = 0  # trainable numbers
     macs: int = 0  # multiply-adds of convolutions and matrix products; FLOPs are twice as many
@@ -147,7 +147,7 @@ class Layer:
         return shape
 
     def cost(self, shape: Shape) -> Cost:
-        """What the layer costs for one sample of `shape`."""
+        """The cost of the layer for one sample of `shape`."""
         return Cost(activations=elements(self.output_shape(shape)))
 
     def build(self, shape: Shape) -> nn.Module:
@@ -197,7 +197,7 @@ def changed_fields(record: Any) -> dict[str, Any]:
 
 
 def elements(shape: Shape) -> int:
-    """How many numbers a tensor of `shape` holds."""
+    """The number of elements of a tensor of `shape`."""
     count = 1
     for extent in shape:
         count *= extent

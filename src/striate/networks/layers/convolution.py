@@ -62,7 +62,7 @@ class Conv(Layer):
             raise ShapeError(f"connections need a shape (C, H, W) and symmetric padding, got {shape} and {self.padding!r}")
 
     def links(self, in_channels: int) -> int:
-        """How many pairs of an input and an output map are connected."""
+        """The number of connected pairs of an input and an output map."""
         if self.connections is not None:
             return sum(map(len, self.connections))
         return in_channels // self.groups * self.out_channels

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @leaf
 class Identity(Layer):
-    """What comes in goes out: the plain shortcut."""
+    """Returns its input: the plain shortcut."""
 
     role: ClassVar[str] = "identity"
 

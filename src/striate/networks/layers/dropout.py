@@ -19,7 +19,7 @@ class Dropout(Layer):
 
     @classmethod
     def keep(cls, probability: float) -> Dropout:
-        """The same layer for those who think of the share that stays: `Dropout.keep(0.75)` drops a quarter."""
+        """The same layer by the share that is kept: `Dropout.keep(0.75)` drops a quarter."""
         return cls(1 - probability)
 
     def build(self, shape: Shape) -> nn.Module:

@@ -47,7 +47,7 @@ class ForeignNorm(ForeignPart):
 
 
 class Foreign(Layer):
-    """What both kinds share: the table of the torch modules inside."""
+    """The base of both kinds: the table of the torch modules inside."""
 
     role: ClassVar[str] = "model"
 
@@ -91,7 +91,7 @@ class PublishedNetwork(Foreign):
 
 @leaf
 class OwnNetwork(Foreign):
-    """A module of the user's own. A file keeps its class name and its counts, never its code: it must be handed in again."""
+    """The user's own module. A file keeps its class name and its counts, never its code: it must be passed again."""
 
     module: str
     num_outputs: Count

@@ -24,7 +24,7 @@ def separable_conv(
 
 
 def asymmetric_conv(out_channels: int, kernel_size: int, *, padding: PaddingRule = "same", bias: bool = True) -> Chain:
-    """1 x n, then n x 1: what an n x n convolution sees, with 2 n in place of n^2 weights a pair of maps."""
+    """1 x n, then n x 1: what an n x n convolution sees, with 2 n instead of n^2 weights per pair of maps."""
     return Chain(
         row=Conv(out_channels, (1, kernel_size), padding=padding, bias=bias),
         column=Conv(out_channels, (kernel_size, 1), padding=padding, bias=bias),

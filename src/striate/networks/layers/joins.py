@@ -58,7 +58,7 @@ def checked(children: Named) -> Named:
 
 
 class Container(Layer):
-    """What a chain and a parallel share: named children."""
+    """The base of a chain and a parallel: named children."""
 
     children: Named
 
@@ -178,7 +178,7 @@ class Parallel(Container):
         return {**super().to_data(), "merge": self.merge, **{name: value for name, value in chosen.items() if value is not None}}
 
     def into_branches(self, shape: Shape) -> Shape:
-        """What the branches read when `shape` goes in."""
+        """The input shape of the branches for an input of `shape`."""
         if self.trunk is None:
             return shape
         try:
@@ -266,7 +266,7 @@ def _cut(view: View, whole: Shape, part: Shape, start: int) -> View:
 
 
 def _union(views: list[View]) -> View:
-    """What branches see together; one that sees everything, such as a gate, counts only where all do."""
+    """The joint view of branches; one that sees everything, such as a gate, counts only if all do."""
     windowed = [view for view in views if not view.whole] or views
     lows = [tuple(c - (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]
     highs = [tuple(c + (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]

@@ -101,7 +101,7 @@ class GlobalPool(Layer):
 
 @leaf
 class Subsample(Layer):
-    """LeNet-5's sub-sampling: the sum of a window times one coefficient a map, plus one bias a map.
+    """LeNet-5's sub-sampling: the sum of a window times one coefficient per map, plus one bias per map.
 
     Source: LeCun, Bottou, Bengio and Haffner, 1998, section II.B, layer S2.
     """

@@ -34,7 +34,7 @@ class ToSequence(Layer):
 
 @leaf
 class Recurrent(Layer):
-    """What the three recurrent layers share. They give the last state (H,), or with `return_sequence` all states (T, H).
+    """The base of the three recurrent layers. They give the last state (H,), or with `return_sequence` all states (T, H).
 
     With `bidirectional`, a second one reads the sequence backwards and its states come behind: 2 H features.
     """

@@ -1,4 +1,4 @@
-"""Windows that slide over an input: their padding, what they give, what they see."""
+"""Windows that slide over an input: their padding, output size and receptive field."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def window_output(extent: Shape, kernel: Shape, stride: Shape, dilation: Shape, 
 
 
 def by(extent: Shape) -> str:
-    """An extent as people write it: `28 x 28`."""
+    """An extent as text: `28 x 28`."""
     return " x ".join(map(str, extent))
 
 

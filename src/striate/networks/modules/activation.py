@@ -23,7 +23,7 @@ PLAIN: dict[str, type[nn.Module]] = {
 
 
 def build_activation(name: str, *, channels: int, slope: float | None) -> nn.Module:
-    """The module of the activation called `name`; `channels` is how many slopes a parametric ReLU learns."""
+    """The module of the activation called `name`; `channels` is the number of slopes that a parametric ReLU learns."""
     if name == "step":
         return Step()
     if name == "scaled_tanh":

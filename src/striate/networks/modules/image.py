@@ -86,7 +86,7 @@ class ImageModuleWithHeads(ImageModule):
 
     @property
     def head_weights(self) -> tuple[float, ...]:
-        """What the loss of each head counts."""
+        """The weight of each head's loss."""
         return self.network.head_weights
 
     def forward_with_heads(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -90,7 +90,7 @@ class GlobalPoolModule(nn.Module):
 
 
 class SubsampleModule(nn.Module):
-    """The sum of each window times one coefficient a map, plus one bias a map."""
+    """The sum of each window times one coefficient per map, plus one bias per map."""
 
     def __init__(self, channels: int, kernel: tuple[int, ...]) -> None:
         super().__init__()
