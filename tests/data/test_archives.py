@@ -108,7 +108,7 @@ def packed(path: Path, change: Callable[[tarfile.TarInfo], None], content: bytes
 def test_an_archive_is_read_no_further_than_its_limit(tmp_path: Path):
     path = packed(tmp_path / "a.tar.gz", lambda entry: None, bytes(300_000))
     assert members(path, ["test_batch"], 400_000, "Fetch it.") == {"test_batch": bytes(300_000)}
-    with pytest.raises(DataError, match="holds more than 200,000 bytes"):
+    with pytest.raises(DataError, match="larger than the published file of 200,000 bytes"):
         members(path, ["test_batch"], 200_000, "Fetch it.")
 
 

@@ -150,7 +150,7 @@ def test_flat_is_each_picture_within_3_levels_in_each_channel():
 def test_a_class_or_a_set_of_one_picture_is_said():
     train = pictures(30)
     train.images[train.labels == 2] = train.images[2]
-    assert [f.message for f in look(train)] == ["all 10 train pictures of class 'cow' are the same, pixel by pixel"]
+    assert [f.message for f in look(train)] == ["all 10 train pictures of class 'cow' are the same, pixel for pixel"]
     train = pictures(30)
     train.images[:] = train.images[0]
     assert kinds(train) == [("two_labels", "warning"), ("equal_pictures", "warning")]

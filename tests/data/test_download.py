@@ -88,7 +88,7 @@ def test_another_content_is_refused_and_nothing_changes(existing: bytes | None, 
 
 
 @pytest.mark.parametrize(
-    ("page", "words"), [("missing", "cannot be downloaded: 404 Not Found"), ("short", "100 of 10,000 bytes|cannot be fetched")]
+    ("page", "words"), [("missing", "cannot be downloaded: 404 Not Found"), ("short", "100 of 10,000 bytes|cannot be downloaded")]
 )
 def test_a_publisher_that_fails_is_named(page: str, words: str, publisher: tuple[str, list[str]], tmp_path: Path):
     with pytest.raises(EnvironmentFault, match=words) as caught:
@@ -137,5 +137,5 @@ def test_open_data_hands_the_wish_to_download_on(tmp_path: Path, monkeypatch: py
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     monkeypatch.setitem(NAMED, "mnist", NAMED["mnist"]._replace(url=url))
-    with pytest.raises(EnvironmentFault, match="cannot be fetched"):
+    with pytest.raises(EnvironmentFault, match="cannot be downloaded"):
         open_data("mnist", data_dir=tmp_path, download=True)

@@ -318,7 +318,7 @@ def test_a_folder_without_pictures_says_where_they_belong(make_folder: MakeFolde
     assert "CLASS/" in error.remedy and ".jpg" in error.remedy
 
     error = error_of(make_folder({"1.png": None, "2.png": None}))
-    assert "no pictures in class folders; 2 lie outside" in error.message
+    assert "no pictures in class folders; 2 are outside" in error.message
 
 
 def test_one_class_is_refused(make_folder: MakeFolder):

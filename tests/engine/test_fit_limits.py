@@ -75,8 +75,8 @@ def linear() -> nn.Sequential:
     [
         (Batches(0), None, "no training pictures"),
         (Batches(2), Batches(0), "no validation pictures"),
-        (Batches(2, given=0), None, "epoch 1 has 0 batches, but 2 were promised"),
-        (Batches(3, given=2), None, "epoch 1 has 2 batches, but 3 were promised"),
+        (Batches(2, given=0), None, "epoch 1 has 0 batches, but 2 were announced"),
+        (Batches(3, given=2), None, "epoch 1 has 2 batches, but 3 were announced"),
     ],
 )
 def test_batches_that_do_not_come_are_an_error_of_the_data(train_batches, val_batches, words):

@@ -210,7 +210,7 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(UsageError, match=words):
             BoltzmannMachine(**settings).fit([[0, 1]])
-    with pytest.raises(UsageError, match="16 units at most, got 17\nDraw instead"):
+    with pytest.raises(UsageError, match="16 units at most, got 17\nSample instead"):
         random_machine(17).score_samples(np.eye(17))
     with pytest.raises(NumericError, match="the weights are not finite after update 1\nLower learning_rate"):
         BoltzmannMachine(max_iter=2, learning_rate=1e200, weight_decay=1e200).fit([[0, 1], [1, 1]])

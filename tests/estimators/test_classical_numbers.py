@@ -78,7 +78,7 @@ def test_many_patterns_and_few_have_the_same_fields():
     states = np.random.default_rng(2).choice([-1.0, 1.0], (7, 40))
     for stored in (few, many):
         net = Hopfield()
-        with pytest.warns(UserWarning, match="patterns are more than 40 units hold"):
+        with pytest.warns(UserWarning, match="patterns are more than 40 units can store"):
             net.fit(stored)
         fields = states @ (stored.T @ stored - len(stored) * np.eye(40))
         np.testing.assert_array_equal(net.step(states), np.where(fields == 0, states, np.sign(fields)))

@@ -43,7 +43,7 @@ def test_the_error_of_the_first_step_is_the_theorys():
         for seed in range(3):
             stored = patterns(int(load * 600), 600, seed)
             net = Hopfield()
-            with pytest.warns(UserWarning, match="patterns are more than 600 units hold"):
+            with pytest.warns(UserWarning, match="patterns are more than 600 units can store"):
                 net.fit(stored)
             wrong.append((net.step(stored.astype(float)) != stored).mean())
         assert np.mean(wrong) == pytest.approx(0.5 * erfc(1 / np.sqrt(2 * load)), rel=0.3)

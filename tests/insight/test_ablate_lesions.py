@@ -160,5 +160,5 @@ def test_blocks_of_one_weight_shape_and_other_strides_do_not_change_places() -> 
     blocks = [Block(str(place), identity=True) for place in range(3)]
     with shuffled(module, blocks, 1, seed=0):
         assert module[1].stride == (2, 2)
-    with pytest.raises(UsageError, match="no two blocks are built alike"), shuffled(module, blocks[:2], 1, seed=0):
+    with pytest.raises(UsageError, match="no two blocks have the same structure"), shuffled(module, blocks[:2], 1, seed=0):
         pass

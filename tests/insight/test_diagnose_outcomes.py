@@ -228,7 +228,7 @@ def test_an_input_of_another_scale_is_named_and_explains_what_comes_of_it():
     found = judge(Record((), epochs(), 5, setup(), exam(low, low, input_mean=90.0, input_std=70.0)))
 
     assert [(finding.kind, finding.remedy) for finding in found] == [("input_scale", "`normalization='dataset'`")]
-    assert "the mean 90 and the deviation 70" in found[0].message
+    assert "the mean 90 and the standard deviation 70" in found[0].message
 
 
 # ---- batch norm

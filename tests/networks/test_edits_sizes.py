@@ -187,7 +187,7 @@ def test_width_keeps_depthwise_and_grouped_convolutions() -> None:
 
 
 def test_width_says_why_it_cannot() -> None:
-    with pytest.raises(UsageError, match=r"c3\.conv has a table of connections"):
+    with pytest.raises(UsageError, match=r"c3\.conv has a connection table"):
         network("lenet5_paper").width(0.5)
     with pytest.raises(UsageError, match="no number of channels changes"):
         network("resnet20_cifar").width(1)

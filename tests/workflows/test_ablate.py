@@ -181,7 +181,7 @@ def test_networks_without_a_description_are_refused_in_words() -> None:
     from striate.networks.foreign import own_network
 
     own = own_network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(72, 3)), (1, 8, 9))
-    with pytest.raises(UsageError, match="Sequential is a module of the user's own, and not described by its parts") as caught:
+    with pytest.raises(UsageError, match="Sequential is the user's own module, and not described by its parts") as caught:
         variants_of(own, ["without augmentation"])
     assert "striate ablate RUN --lesion" in caught.value.remedy
 
@@ -512,7 +512,7 @@ def test_a_trial_on_a_worker_that_dies_or_hangs_is_a_result_that_says_so(monkeyp
 def test_a_trial_that_still_runs_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "ORPHAN_SECONDS", 0.2)
     one = trials.Trial(variant="baseline", seed=0, folder=tmp_path / "trial", config={}, network="{}")
-    with RunLock(trials.prepare(one)), pytest.raises(EnvironmentFault, match="another run is at work"):
+    with RunLock(trials.prepare(one)), pytest.raises(EnvironmentFault, match="another run is using this folder"):
         trials.prepare(one)
 
     assert (trials.prepare(one) / "network.json").read_text() == "{}"

@@ -66,7 +66,7 @@ def test_who_follows_a_training_hears_what_was_cleared_in_its_folder(tmp_path, c
 
     with (
         locked(tmp_path, None, said.append),
-        pytest.raises(EnvironmentFault, match="another run is at work"),
+        pytest.raises(EnvironmentFault, match="another run is using this folder"),
         locked(tmp_path, None, print),
     ):
         pass
