@@ -284,7 +284,7 @@ def test_a_bomb_is_refused_from_its_header(height: int, width: int, tmp_path: Pa
     assert caught.value.message.startswith(f"{path}: ")
     assert caught.value.remedy == "Scale the picture down."
     if height * width < 89_000_000:  # beyond that Pillow refuses by itself, without its size
-        assert f"{width} x {height} pixels" in caught.value.message and "30,000 a side" in caught.value.message
+        assert f"{width} x {height} pixels" in caught.value.message and "30,000 per side" in caught.value.message
 
 
 def test_the_largest_sides_are_read():
