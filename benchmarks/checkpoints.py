@@ -87,10 +87,10 @@ def measure(name: str, way: str, steps: int) -> dict[str, float]:
     """Seconds from the first update to the last, seconds of them that went into checkpoints, and how many there were."""
     from striate.engine.checkpoints import CheckpointStore
     from striate.workflows.training.request import TrainRequest
-    from striate.workflows.training.running import Silence
+    from striate.workflows.training.running import QuietObserver
     from striate.workflows.training.train import train
 
-    class Clock(Silence):
+    class Clock(QuietObserver):
         """When the updates were."""
 
         moments: list[float] = []  # noqa: RUF012  (one clock a process)

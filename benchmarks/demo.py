@@ -20,8 +20,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from striate.apps.cli.output import print_json
-from striate.demos.train import DemoRequest, demo
-print_json(demo(DemoRequest(output=Path(sys.argv[1]), seed=int(sys.argv[2]))))
+from striate.demos.train import TrainDemoRequest, demo
+print_json(demo(TrainDemoRequest(output=Path(sys.argv[1]), seed=int(sys.argv[2]))))
 """
 
 

@@ -24,7 +24,7 @@ from striate.insight.diagnose.statistics import share_below
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.training.planning import planned as plan_for
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence, run
+from striate.workflows.training.running import QuietObserver, run
 from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.train import begin
 
@@ -37,7 +37,7 @@ SEVERAL = {  # faults that show in several ways, of which one is to be named
 }
 
 
-class Heard(Silence):
+class Heard(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self) -> None:

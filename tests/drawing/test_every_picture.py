@@ -39,7 +39,7 @@ from striate.workflows.ablation.lesion import LesionPoint, LesionReport, lesion_
 from striate.workflows.ablation.report import ablation_picture
 from striate.workflows.attack import Resistance, curves_of, fooled_examples, size_in_words
 from striate.workflows.diagnosis.evidence import gradient_evidence, shares_evidence
-from striate.workflows.evaluation.calibrate import Worth
+from striate.workflows.evaluation.calibrate import Reliability
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.explanation.views import Viewed, draw_view
 from striate.workflows.profiling.roofline import roofline_picture
@@ -118,7 +118,7 @@ def reliability(count: int, *, curve: bool = True, sure: bool = False) -> bytes:
         Bin(low=k / 15, high=(k + 1) / 15, num_images=count, confidence=(k + 0.5) / 15, accuracy=min(1.0, 0.2 + k / 15))
         for k in range(14 if sure else 0, 15)
     ]
-    before, after = (Worth(temperature=t, ece=0.1 * t, log_loss=0.5, bins=bins) for t in (1.0, 1.7))
+    before, after = (Reliability(temperature=t, ece=0.1 * t, log_loss=0.5, bins=bins) for t in (1.0, 1.7))
     points = [CoveragePoint(coverage=c / 10, threshold=0.5, accuracy=1 - 0.02 * c) for c in range(1, 11)] if curve else []
     return reliability_picture(before, after, points)
 

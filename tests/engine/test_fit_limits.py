@@ -10,7 +10,7 @@ from torch.distributed import HashStore
 
 from striate.core.errors import DataError, EnvironmentFault, NumericError, UsageError
 from striate.engine.fit import fit
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
 from striate.engine.update import Updater
 
@@ -86,7 +86,7 @@ def test_batches_that_do_not_come_are_an_error_of_the_data(train_batches, val_ba
 
 def of_two_processes(**changes) -> Updater:
     """What updates a model in the first of two processes; it waits for no one before its first update."""
-    group = Group(0, 2, HashStore())
+    group = ProcessGroup(0, 2, HashStore())
     return Updater(linear(), settings(sync_norm=True, **changes), torch.device("cpu"), num_steps=4, steps_per_epoch=2, group=group)
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.engine.optimizers import SGD, Adam, Group, Optimizer, optimizer_of
+from striate.engine.optimizers import SGD, Adam, Optimizer, ParamGroup, optimizer_of
 from striate.engine.settings import TrainSettings
 from striate.engine.step import StepRule, train_step
 
 BOWL = torch.tensor([1.0, 100.0], dtype=torch.float64)  # the curvatures: condition number 100
 
 
-def group(param: nn.Parameter) -> list[Group]:
-    return [Group("all", [param], 0.0)]
+def group(param: nn.Parameter) -> list[ParamGroup]:
+    return [ParamGroup("all", [param], 0.0)]
 
 
 def walk(gradient: Callable[[Tensor], Tensor], optimizer: Optimizer, param: nn.Parameter, rate: float, num_steps: int) -> Tensor:

@@ -17,12 +17,12 @@ from striate.engine.optimizers import (
     SGD,
     Adagrad,
     Adam,
-    Group,
     Lion,
     Lookahead,
     Muon,
     NAdam,
     Optimizer,
+    ParamGroup,
     RAdam,
     RMSprop,
     optimizer_of,
@@ -57,7 +57,7 @@ SURFACES: dict[Callable[[Tensor], Tensor], tuple[float, float]] = {
     rosenbrock: (-1.2, 1.0),
     saddle: (1.0, 1e-3),
 }
-PAIRS: dict[str, tuple[Callable[[list[Group]], Optimizer], Callable[[list[dict[str, Any]]], torch.optim.Optimizer]]] = {
+PAIRS: dict[str, tuple[Callable[[list[ParamGroup]], Optimizer], Callable[[list[dict[str, Any]]], torch.optim.Optimizer]]] = {
     "sgd": (SGD, lambda groups: torch.optim.SGD(groups, lr=1.0)),
     "momentum": (lambda groups: SGD(groups, momentum=0.9), lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9)),
     "nesterov": (
@@ -93,8 +93,8 @@ def parameter(*values: float) -> nn.Parameter:
     return nn.Parameter(torch.tensor(values, dtype=torch.float64))
 
 
-def one_group(param: nn.Parameter, weight_decay: float = 0.0) -> list[Group]:
-    return [Group("all", [param], weight_decay)]
+def one_group(param: nn.Parameter, weight_decay: float = 0.0) -> list[ParamGroup]:
+    return [ParamGroup("all", [param], weight_decay)]
 
 
 def descend(surface: Callable[[Tensor], Tensor], optimizer: Optimizer, param: nn.Parameter, rates: list[float]) -> list[Tensor]:
@@ -150,7 +150,10 @@ def test_a_model_with_two_groups_and_parts_that_pause_equals_torch(kind):
         model = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Linear(5, 2), nn.Linear(3, 3)]).double()
         models.append(model.to(memory_format=torch.channels_last))
     ours, theirs = models
-    groups = [Group("decayed", [ours[0].weight, ours[1].weight, ours[2].weight], 0.1), Group("kept", [ours[0].bias, ours[1].bias], 0.0)]
+    groups = [
+        ParamGroup("decayed", [ours[0].weight, ours[1].weight, ours[2].weight], 0.1),
+        ParamGroup("kept", [ours[0].bias, ours[1].bias], 0.0),
+    ]
     optimizer = make_ours(groups)
     peer = make_theirs(
         [
@@ -228,7 +231,7 @@ def test_plain_descent_stays_on_the_ridge_of_a_saddle_and_noise_with_momentum_le
 def test_l2_is_decay_for_plain_descent_but_not_for_adam():
     """A term decay/2 |w|^2 in the loss; Adam divides its gradient by the size of the whole gradient, AdamW does not."""
 
-    def steps(make: Callable[[list[Group]], Optimizer], *, decay: float, in_loss: float) -> Tensor:
+    def steps(make: Callable[[list[ParamGroup]], Optimizer], *, decay: float, in_loss: float) -> Tensor:
         param = parameter(2.0, 1.0)
         return descend(lambda p: beale(p) / 100 + in_loss / 2 * p.square().sum(), make(one_group(param, decay)), param, [0.01] * 20)[-1]
 
@@ -293,7 +296,7 @@ def test_the_settings_choose_the_optimizer(settings, kind, fields):
 def test_parameters_of_two_dtypes_are_updated_apart():
     """CUDA's kernels take one dtype at a time."""
     params = [nn.Parameter(torch.ones(3, dtype=dtype)) for dtype in (torch.float32, torch.float64)]
-    optimizer = Adam([Group("all", params, 0.0)])
+    optimizer = Adam([ParamGroup("all", params, 0.0)])
     for param in params:
         param.grad = torch.full_like(param, 2.0)
 
@@ -329,7 +332,7 @@ def assert_equal_weights(ours: nn.Module, theirs: nn.Module, atol: float = 1e-10
 def test_lion_equals_timms(weight_decay):
     """timm.optim.Lion, 100 steps of random gradients."""
     ours, theirs = twins(nn.Conv2d(2, 3, 3), nn.Linear(4, 5))
-    optimizer = Lion([Group("all", list(ours.parameters()), weight_decay)], betas=(0.8, 0.9))
+    optimizer = Lion([ParamGroup("all", list(ours.parameters()), weight_decay)], betas=(0.8, 0.9))
     peer = timm.optim.Lion(theirs.parameters(), lr=0.01, betas=(0.8, 0.9), weight_decay=weight_decay)
 
     for _ in zip(random_steps(ours, 100), random_steps(theirs, 100), strict=True):
@@ -343,7 +346,7 @@ def test_lion_equals_timms(weight_decay):
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_muon_equals_torchs_on_matrices_tall_and_wide_and_adamw_on_vectors(nesterov, match_adamw, adjust):
     ours, theirs = twins(nn.Linear(3, 7), nn.Linear(9, 4))
-    optimizer = Muon([Group("all", list(ours.parameters()), 0.1)], momentum=0.9, nesterov=nesterov, match_adamw=match_adamw)
+    optimizer = Muon([ParamGroup("all", list(ours.parameters()), 0.1)], momentum=0.9, nesterov=nesterov, match_adamw=match_adamw)
     matrices, vectors = ([param for param in theirs.parameters() if param.ndim == ndim] for ndim in (2, 1))
     peers = [
         torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov, adjust_lr_fn=adjust),
@@ -363,7 +366,7 @@ def test_muon_takes_a_convolution_as_the_matrix_of_its_flat_kernels(layout):
     conv = nn.Conv2d(3, 4, (3, 2), bias=False).double().to(memory_format=layout)
     flat = nn.Parameter(conv.weight.detach().reshape(4, 18).clone())
     peer = torch.optim.Muon([flat], lr=0.02, weight_decay=0.0)
-    optimizer = Muon([Group("all", list(conv.parameters()), 0.0)])
+    optimizer = Muon([ParamGroup("all", list(conv.parameters()), 0.0)])
 
     for _ in random_steps(conv, 10):
         flat.grad = conv.weight.grad.reshape(4, 18)
@@ -378,7 +381,7 @@ def test_muons_step_takes_every_singular_value_near_one():
     weight = nn.Parameter(torch.zeros(5, 8))
     weight.grad = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)) * torch.tensor([1, 0.3, 10, 3, 0.5])[:, None]
 
-    Muon([Group("all", [weight], 0.0)], nesterov=False).step(1.0)
+    Muon([ParamGroup("all", [weight], 0.0)], nesterov=False).step(1.0)
 
     sizes = torch.linalg.svdvals(weight.detach())
     assert 0.66 < float(sizes.min()) < float(sizes.max()) < 1.16
@@ -410,7 +413,7 @@ def test_lbfgs_finds_the_ridge_solution_with_its_decay_and_trains_kernels_that_l
     generator = torch.Generator().manual_seed(0)
     conv = nn.Conv2d(2, 1, (2, 3), bias=False).to(memory_format=torch.channels_last)
     patches, wanted = torch.randn(40, 12, generator=generator), torch.randn(40, generator=generator)
-    optimizer = LBFGS([Group("all", [conv.weight], 0.7)])
+    optimizer = LBFGS([ParamGroup("all", [conv.weight], 0.7)])
 
     def gradient() -> Tensor:
         conv.zero_grad()
@@ -428,7 +431,7 @@ def test_lbfgs_finds_the_ridge_solution_with_its_decay_and_trains_kernels_that_l
 
 def test_lbfgs_says_what_it_cannot_do():
     with pytest.raises(UsageError, match=r"lbfgs has one learning rate for all parameters, got some for parts\nLeave out layer_rates"):
-        LBFGS([Group("all", [parameter(1.0)], 0.0, rate=0.5)])
+        LBFGS([ParamGroup("all", [parameter(1.0)], 0.0, rate=0.5)])
     with pytest.raises(UsageError, match=r"lbfgs computes the gradient several times a step\nPass the function that does so as `closure`"):
         LBFGS(one_group(parameter(1.0))).step(0.1)
 
@@ -436,7 +439,7 @@ def test_lbfgs_says_what_it_cannot_do():
 def test_lookahead_equals_timms():
     """timm.optim.Lookahead around torch's SGD, 23 steps with the weights meeting every 4."""
     ours, theirs = twins(nn.Conv2d(2, 3, 3), nn.Linear(4, 5))
-    optimizer = Lookahead(SGD([Group("all", list(ours.parameters()), 0.01)], momentum=0.9), every=4, share=0.3)
+    optimizer = Lookahead(SGD([ParamGroup("all", list(ours.parameters()), 0.01)], momentum=0.9), every=4, share=0.3)
     peer = timm.optim.Lookahead(torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01), alpha=0.3, k=4)
 
     for step, _ in enumerate(zip(random_steps(ours, 23), random_steps(theirs, 23), strict=True)):

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.engine.optimizers import SGD, Group
+from striate.engine.optimizers import SGD, ParamGroup
 from striate.engine.step import StepRule, train_step
 
 
 def plain_sgd(model: nn.Module) -> SGD:
-    return SGD([Group("all", list(model.parameters()), 0.0)])
+    return SGD([ParamGroup("all", list(model.parameters()), 0.0)])
 
 
 class TwoHeads(nn.Module):

@@ -17,11 +17,11 @@ from striate.data.archives import npz_arrays
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, stopped_at, summary
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 
-class Heard(Silence):
+class Heard(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self):

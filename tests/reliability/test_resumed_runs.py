@@ -14,11 +14,11 @@ import pytest
 from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
 from striate.core.locks import RunLock
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 
-class Notes(Silence):
+class Notes(QuietObserver):
     """What was said; at update `at`, `then` is done."""
 
     def __init__(self, at: int = 0, then=lambda: None) -> None:

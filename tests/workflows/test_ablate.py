@@ -28,7 +28,7 @@ from striate.workflows.ablation import trial as trial_process
 from striate.workflows.ablation import trials
 from striate.workflows.ablation.ablate import AblateRequest, VariantRow, ablate, summary
 from striate.workflows.ablation.variants import applied, read_grid, variants_of
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 NET = Network(
     "tiny",
@@ -51,7 +51,7 @@ def drawn(count: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return (rng.integers(0, 100, (count, 8, 9)) + 120 * labels[:, None, None]).astype(np.uint8), labels
 
 
-class Listener(Silence):
+class Listener(QuietObserver):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -448,7 +448,7 @@ def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> No
         pytest.skip("Ray is not installed")
     heard: set[str] = set()
 
-    class Ports(Silence):
+    class Ports(QuietObserver):
         def say(self, text: str) -> None:
             heard.update(listening() if text.startswith(("1/2", "2/2")) else ())
 

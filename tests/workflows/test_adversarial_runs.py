@@ -17,7 +17,7 @@ from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, L
 from striate.networks.network import Network
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest, summary
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 NET = Network("tiny", (1, 8, 8), Chain(Conv(4, 3), Activation("relu"), Flatten(), Dropout(0.2), Linear(10)))
@@ -25,7 +25,7 @@ ATTACK = {"adversarial": "pgd", "adversarial_eps": 0.1, "adversarial_steps": 2}
 SHORT = {"network": NET, "batch_size": 64, "epochs": 2, "device": "cpu", "diagnose": False, **ATTACK}  # 21 updates an epoch
 
 
-class Cut(Silence):
+class Cut(QuietObserver):
     """Ends the program at an update, as a kill would."""
 
     def __init__(self, at: int) -> None:
@@ -37,7 +37,7 @@ class Cut(Silence):
             raise KeyboardInterrupt
 
 
-class Listening(Silence):
+class Listening(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self) -> None:

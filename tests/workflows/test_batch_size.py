@@ -12,10 +12,10 @@ from striate.workflows.training import batch_size
 from striate.workflows.training.batch_size import bytes_needed, largest_that_runs, power_below, size_for_memory
 from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 
-class Notes(Silence):
+class Notes(QuietObserver):
     def __init__(self) -> None:
         self.said: list[str] = []
 
@@ -60,7 +60,7 @@ def test_many_pictures_are_not_needed_for_few(request_for_auto):
 
 
 def test_a_computer_with_little_free_memory_gets_smaller_batches_and_is_told(request_for_auto, monkeypatch):
-    net = resolve(request_for_auto, Silence()).fitting.network
+    net = resolve(request_for_auto, QuietObserver()).fitting.network
     monkeypatch.setattr(batch_size, "free_memory_bytes", lambda: 2 * (16 * net.params + 5 * net.training_memory_bytes))
     notes = Notes()
 
@@ -91,9 +91,9 @@ def test_a_device_is_tried_out(request_for_auto, monkeypatch):
 
     free, _ = torch.cuda.mem_get_info()
     request = dataclasses.replace(request_for_auto, device="cuda")
-    assert resolve(request, Silence()).fitting.settings.batch_size == 32
+    assert resolve(request, QuietObserver()).fitting.settings.batch_size == 32
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, free))
-    assert resolve(request, Silence()).fitting.settings.batch_size == 1
+    assert resolve(request, QuietObserver()).fitting.settings.batch_size == 1
 
 
 def test_another_word_is_refused_by_the_command_line():

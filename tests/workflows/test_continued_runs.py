@@ -29,14 +29,14 @@ from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting, fit_images
 from striate.networks.catalog import network, networks
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 pytestmark = pytest.mark.slow
 FLAGS = ("train", "digits", "--model", "compact_cnn", "--batch-size", "64", "--no-diagnose")  # 21 updates an epoch
 
 
-class Cut(Silence):
+class Cut(QuietObserver):
     """Ends the program at an update, as a kill would."""
 
     def __init__(self, at: int) -> None:

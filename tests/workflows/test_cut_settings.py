@@ -13,12 +13,12 @@ import striate
 from striate.core.errors import RefusedFileError, UsageError
 from striate.networks.model_file import read_model
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 ASKED = {"network": "lenet5", "epochs": 4, "batch_size": 50, "warmup_epochs": 100, "seed": 1, "diagnose": False, "device": "cpu"}
 
 
-class Listener(Silence):
+class Listener(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self) -> None:

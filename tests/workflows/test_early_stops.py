@@ -10,12 +10,12 @@ import yaml
 
 import striate
 from striate.core.errors import UsageError
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 PLANNED = 40  # epochs; the accuracy of six val pictures can rise six times
 
 
-class Listener(Silence):
+class Listener(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self) -> None:

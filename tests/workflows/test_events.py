@@ -11,11 +11,11 @@ from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.reporting.sections import diagnosis
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 
-class Cut(Silence):
+class Cut(QuietObserver):
     """Ends the program at an update, as a kill would."""
 
     def __init__(self, at: int) -> None:
@@ -63,11 +63,11 @@ def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=X, y_train=np.arange(12) % 2, x_val=X, y_val=np.arange(12) % 2)
     said = []
 
-    class Watch(Silence):
+    class Observer(QuietObserver):
         def say(self, text: str) -> None:
             said.append(text)
 
-    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), watch=Watch())
+    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), watch=Observer())
 
     warnings = [text for text in said if text.startswith("warning: ")]
     assert warnings[0].startswith("warning: all 12 val pictures are also training pictures, pixel for pixel: a/val/00000 = a/train/00000; ")

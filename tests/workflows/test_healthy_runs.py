@@ -13,13 +13,13 @@ from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 pytestmark = pytest.mark.release
 
 
-class Heard(Silence):
+class Heard(QuietObserver):
     """Keeps the findings that are said."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from striate.core.errors import EnvironmentFault
 from striate.core.journal import read_journal
 from striate.workflows.training.logs import EventFiles, Logs, ServerRun, without_password
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 LOCAL = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
@@ -30,7 +30,7 @@ needs_tensorboard = pytest.mark.skipif(importlib.util.find_spec("tensorboard") i
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
 
 
-class Notes(Silence):
+class Notes(QuietObserver):
     """What was said; at update `at`, the program ends as by a kill."""
 
     def __init__(self, at: int = 0) -> None:

@@ -100,7 +100,7 @@ def test_a_run_goes_on_without_a_recipe(unlike_the_defaults):
 def test_a_rate_that_is_found_is_trained_with_drawn_and_kept(tmp_path):
     said = []
 
-    class Listener(striate.workflows.training.running.Silence):
+    class Listener(striate.workflows.training.running.QuietObserver):
         def say(self, text):
             said.append(text)
 

@@ -28,7 +28,7 @@ from striate.networks.model_file import save_model
 from striate.networks.network import Network
 from striate.workflows.tasks.overlays import borders, class_colours, mask_png, overlaid, overlays_picture
 from striate.workflows.tasks.segment import native_size
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("ground", "disc", "rectangle")
@@ -446,7 +446,7 @@ def test_a_rare_class_weighs_more_when_classes_are_balanced(scenes: Path) -> Non
 def test_a_run_that_was_cut_off_goes_on_bit_for_bit(scenes: Path, tmp_path: Path) -> None:
     """Cut off in the middle of the second of three epochs, which have 4 updates each."""
 
-    class Cut(Silence):
+    class Cut(QuietObserver):
         def __init__(self) -> None:
             self.steps = 0
 

@@ -23,7 +23,7 @@ from striate.data.splits import Division
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.training.continuing import read_train_and_val
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 
@@ -285,7 +285,7 @@ def test_auxiliary_heads_train_with_the_network_and_stay_out_of_the_model_file(t
     X, y = rng.integers(0, 255, (6, 96, 96, 3), dtype=np.uint8), np.array([0, 1, 0, 1, 0, 1])
 
     request = TrainRequest(data=(X, y), network="googlenet", image_size=96, steps=1, batch_size=2, output=tmp_path / "run")
-    report = train(request, watch=Silence())
+    report = train(request, watch=QuietObserver())
 
     model = striate.load(report.run)
     assert sum(p.numel() for p in model.module.parameters()) == model.network.params

@@ -24,7 +24,7 @@ from striate.networks.foreign import published_network
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import transfer
 from striate.workflows.training.repro import ReproRequest, repro
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 
 QUICK = {"batch_size": 4, "steps": 2, "precision": "float32", "device": "cpu", "crop_padding": 0, "diagnose": False}
 
@@ -55,7 +55,7 @@ def stored(module: nn.Module, path) -> dict[str, torch.Tensor]:
 # ---- weights to begin with
 
 
-class Lines(Silence):
+class Lines(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self, said: list[str]) -> None:
@@ -72,7 +72,7 @@ def start_tensors(run) -> dict[str, torch.Tensor]:
 def test_a_run_gives_its_weights_to_the_next_with_other_classes_and_a_fresh_head(grey_run, tmp_path, capsys):
     lines: list[str] = []
 
-    class Listener(striate.workflows.training.running.Silence):
+    class Listener(striate.workflows.training.running.QuietObserver):
         def say(self, text: str) -> None:
             lines.append(text)
 
@@ -399,7 +399,7 @@ def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatabl
     more = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
     lines: list[str] = []
 
-    class Listener(striate.workflows.training.running.Silence):
+    class Listener(striate.workflows.training.running.QuietObserver):
         def say(self, text: str) -> None:
             lines.append(text)
 

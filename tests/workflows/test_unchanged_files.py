@@ -24,13 +24,13 @@ from striate.workflows.runs.folder import RunFolder
 from striate.workflows.show import ShowRequest, show
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
 
 SMALL = {"data": "digits", "network": "lenet5", "image_size": 32, "train_images": 40, "device": "cpu", "diagnose": False}
 
 
-class Heard(Silence):
+class Heard(QuietObserver):
     """Keeps what is said."""
 
     def __init__(self):

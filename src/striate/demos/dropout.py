@@ -17,7 +17,7 @@ from striate.core.seeds import torch_seed
 from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI
 from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
-from striate.engine.optimizers import SGD, Group
+from striate.engine.optimizers import SGD, ParamGroup
 from striate.networks.layers import Activation, Chain, Dropout, Linear
 
 UNITS, DROPPED = 10, 0.25
@@ -88,7 +88,7 @@ def learn(rate: float, epochs: int, seed: int) -> tuple[list[float], ...]:
     curves: tuple[list[float], ...] = ([], [], [], [])
     with torch_seed(seed):
         model = described.build((64,))
-        optimizer = SGD([Group("all", list(model.parameters()), 0.0)], momentum=0.9)
+        optimizer = SGD([ParamGroup("all", list(model.parameters()), 0.0)], momentum=0.9)
         for _ in range(epochs):
             model.train()
             for batch in torch.randperm(SAMPLES).split(25):  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI
 from striate.drawing.style import COLOURS, DASHES, beside, drawing, plain, png_bytes, powers
 from striate.engine.initialisation import initialise
-from striate.engine.optimizers import SGD, Group
+from striate.engine.optimizers import SGD, ParamGroup
 from striate.engine.settings import InitName
 
 DEPTH = 50
@@ -83,7 +83,7 @@ def symmetry(seed: int, *, steps: int = 100) -> Table:
             initialise(model, scheme)  # type: ignore[arg-type]  # names that the engine knows
             x = torch.randn(64, 5, dtype=torch.float64)
         y = x[:, :1] * x[:, 1:2]
-        optimizer, losses = SGD([Group("all", list(model.parameters()), 0.0)]), []
+        optimizer, losses = SGD([ParamGroup("all", list(model.parameters()), 0.0)]), []
         for _ in range(steps):
             loss = ((model(x) - y) ** 2).mean()
             optimizer.zero_grad()

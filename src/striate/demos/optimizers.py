@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from striate.demos.shown import Setting, Shown, Table
 from striate.drawing.animation import DEMO_DPI, animation
 from striate.drawing.style import COLOURS, DASHES, bare, below, drawing
-from striate.engine.optimizers import SGD, Adagrad, Adam, Group, NAdam, Optimizer, RMSprop
+from striate.engine.optimizers import SGD, Adagrad, Adam, NAdam, Optimizer, ParamGroup, RMSprop
 
 STEPS, CLOSE = 300, 0.01
 MARKERS = "os^Dv<P"  # one an optimizer, beside its colour and dash
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 
-MAKERS: dict[str, Callable[[list[Group]], Optimizer]] = {
+MAKERS: dict[str, Callable[[list[ParamGroup]], Optimizer]] = {
     "descent": SGD,
     "momentum 0.9": lambda groups: SGD(groups, momentum=0.9),
     "Nesterov 0.9": lambda groups: SGD(groups, momentum=0.9, nesterov=True),
@@ -80,10 +80,10 @@ def show(setting: Setting) -> Shown:
     )
 
 
-def path_of(surface: Surface, make: Callable[[list[Group]], Optimizer], rate: float, *, noise: Tensor | None = None) -> np.ndarray:
+def path_of(surface: Surface, make: Callable[[list[ParamGroup]], Optimizer], rate: float, *, noise: Tensor | None = None) -> np.ndarray:
     """The places (STEPS + 1, 2), with `noise` (STEPS,) on the slope along y; a path that leaves the neighbourhood stays where it left."""
     place = nn.Parameter(torch.tensor(surface.start, dtype=torch.float64))
-    optimizer = make([Group("place", [place], 0.0)])
+    optimizer = make([ParamGroup("place", [place], 0.0)])
     places = [place.detach().clone().numpy()]
     for step in range(STEPS):
         (place.grad,) = torch.autograd.grad(surface.height(place[0], place[1]), place)

@@ -16,7 +16,7 @@ from striate.drawing.pictures import predictions_picture
 from striate.models.model import load
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.training.request import TrainReport, TrainRequest
-from striate.workflows.training.running import Silence, Watch
+from striate.workflows.training.running import Observer, QuietObserver
 from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.train import train
 
@@ -25,7 +25,7 @@ EPOCHS, SHORT_EPOCHS = 15, 3
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class DemoRequest:
+class TrainDemoRequest:
     """The folder of the demo's run; `runs/demo/digits-NNN` by default."""
 
     output: Path | None = None
@@ -35,7 +35,7 @@ class DemoRequest:
 
 @shown_short
 @dataclass(frozen=True, kw_only=True)
-class DemoReport:
+class TrainDemoReport:
     """The training, the measures on the test split, and the picture of some predictions."""
 
     train: TrainReport
@@ -43,13 +43,13 @@ class DemoReport:
     picture: str
 
 
-def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
+def demo(request: TrainDemoRequest, *, watch: Observer | None = None) -> TrainDemoReport:
     """Train on the embedded digits, measure on their test split, and draw some predictions.
 
     Raises:
         EnvironmentFault: the run folder cannot be written.
     """
-    watch = watch or Silence()
+    watch = watch or QuietObserver()
     folder = new_run_folder("demo", "digits", request.output)
     training = TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder)
     trained = train(training, watch=watch)
@@ -62,10 +62,10 @@ def demo(request: DemoRequest, *, watch: Watch | None = None) -> DemoReport:
     names = [f"a {shown.classes[label]}" for label in shown.labels[:: len(shown) // NUM_SHOWN][:NUM_SHOWN]]
     picture = folder / "report" / "answers.png"
     write_atomically(picture, predictions_picture(images, answers, names, title="Held-out digits, and the network's predictions"))
-    return DemoReport(train=trained, test=tested, picture=str(picture))
+    return TrainDemoReport(train=trained, test=tested, picture=str(picture))
 
 
-def summary(report: DemoReport) -> Lines:
+def summary(report: TrainDemoReport) -> Lines:
     """The report as text."""
     run, test = report.train.run, report.test
     wrong = round((1 - test.accuracy) * test.num_images)

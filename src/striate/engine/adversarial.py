@@ -23,7 +23,7 @@ from striate.engine.settings import TrainSettings
 from striate.engine.step import Batches, Loss, hits_of_classes
 
 if TYPE_CHECKING:
-    from striate.engine.processes import Group
+    from striate.engine.processes import ProcessGroup
 
 RANGE = 255  # of a pixel
 VALIDATION = 0x5EED  # keeps the draws of a validation apart from those of the updates
@@ -111,7 +111,7 @@ def within(places: Tensor, clean: Tensor, eps: float, norm: str) -> Tensor:
     return (clean + change * (eps / lengths(change).clamp(min=1e-30)).clamp(max=1)).clamp(0, RANGE)
 
 
-def robust_accuracy(model: nn.Module, batches: Batches, attacker: Attacker, *, seed: int, group: Group | None = None) -> float:
+def robust_accuracy(model: nn.Module, batches: Batches, attacker: Attacker, *, seed: int, group: ProcessGroup | None = None) -> float:
     """The share of pictures classified correctly after the attack; `seed` decides the starting points."""
     counts = torch.zeros(2, dtype=torch.float64)  # right, seen
     for number, batch in enumerate(batches.epoch(1)):

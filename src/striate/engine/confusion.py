@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from striate.engine.losses import IGNORED
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.step import Loss
 
 
@@ -34,7 +34,7 @@ class ConfusionTable:
             self.counts = counts if self.counts is None else self.counts + counts
         return self.hits_fn(outputs, targets)
 
-    def share(self, group: Group) -> None:
+    def share(self, group: ProcessGroup) -> None:
         """Add the counts of the processes together."""
         side = int(group.sum(torch.tensor(0 if self.counts is None else len(self.counts))).item())  # one of them may have had no pictures
         having = int(group.sum(torch.tensor(int(self.counts is not None))).item())

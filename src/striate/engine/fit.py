@@ -29,7 +29,7 @@ from striate.engine.confusion import ConfusionTable
 from striate.engine.failures import first_not_finite
 from striate.engine.freezing import Freezer
 from striate.engine.interrupt import StopRequest, stop_on_signals
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.settings import MonitorName, TrainSettings
 from striate.engine.shared_norms import norms_together
 from striate.engine.step import Batches, InParts, Loss, StepResult, hits_of_classes
@@ -125,7 +125,7 @@ def fit(
     *,
     val_batches: Batches | None = None,
     class_counts: Tensor | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
 ) -> Training:
     """Train `model` in place; consume the events to do it.
 
@@ -161,7 +161,7 @@ class Training:
         settings: TrainSettings,
         val_batches: Batches | None,
         class_counts: Tensor | None,
-        group: Group | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.model, self.settings, self.group = model, settings, group
         if group is not None:
@@ -424,7 +424,7 @@ def validate(
     *,
     loss_fn: Loss | None = None,
     hits_fn: Loss | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
 ) -> tuple[float, float]:
     """Mean loss (without others: cross-entropy in nats) and accuracy over `batches`, in float32 and evaluation mode.
 

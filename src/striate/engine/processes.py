@@ -37,7 +37,7 @@ ERRORS: dict[str, type[StriateError]] = {
 }
 
 
-class Group:
+class ProcessGroup:
     """The processes of one training. Each method that waits is called by all of them, in the same order.
 
     Args:
@@ -146,7 +146,7 @@ class Group:
 
 
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[Group | None]:
+def joined(device: str) -> Iterator[ProcessGroup | None]:
     """Context in which this process has joined the group of the environment (RANK, WORLD_SIZE, LOCAL_RANK); None if there is none.
 
     Tensors on a processor travel by gloo, those on GPUs by NCCL. Without MASTER_ADDR the processes meet on 127.0.0.1, and where all of
@@ -180,7 +180,7 @@ def joined(device: str) -> Iterator[Group | None]:
         message = f"process {rank} of {size} cannot connect to the others at {address}:{port}: {str(error).partition(chr(10))[0]}"
         raise EnvironmentFault(message, "Start them with torchrun, and choose a free port with --master-port.") from error
     try:
-        yield Group(rank, size, PrefixStore("striate", store), timeout)
+        yield ProcessGroup(rank, size, PrefixStore("striate", store), timeout)
     finally:
         distributed.destroy_process_group()
 
@@ -260,7 +260,7 @@ class SharedGradient:
     memory in one process are such in all. With `each_has_some`, no process may be without pictures.
     """
 
-    def __init__(self, group: Group, model: nn.Module, *, each_has_some: bool = False) -> None:
+    def __init__(self, group: ProcessGroup, model: nn.Module, *, each_has_some: bool = False) -> None:
         self.group, self.model, self.each_has_some = group, model, each_has_some
 
     def __call__(self, compute: Callable[[float], tuple[Tensor, Tensor]], size: int) -> tuple[Tensor, Tensor, int]:

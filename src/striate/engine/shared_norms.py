@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 
 
 class _Sum(torch.autograd.Function):
     """The sum over the processes; its gradient is the sum of theirs, as each of them has used the sum."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, group: Group) -> Tensor:
+    def forward(ctx: Any, own: Tensor, group: ProcessGroup) -> Tensor:
         ctx.group = group
         return group.sum(own.clone())
 
@@ -31,7 +31,7 @@ class _Sum(torch.autograd.Function):
         return ctx.group.sum(gradients[0].contiguous().clone()), None
 
 
-def normalized_together(norm: _BatchNorm, group: Group, x: Tensor) -> Tensor:
+def normalized_together(norm: _BatchNorm, group: ProcessGroup, x: Tensor) -> Tensor:
     """The output of `norm` for `x` (n, C, ...), this process's part of a batch, with mean and variance over all parts."""
     if not norm.training and norm.track_running_stats:
         return type(norm).forward(norm, x)
@@ -60,7 +60,7 @@ def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 @contextlib.contextmanager
-def norms_together(model: nn.Module, group: Group) -> Iterator[None]:
+def norms_together(model: nn.Module, group: ProcessGroup) -> Iterator[None]:
     """Context in which each batch norm of `model` normalizes over the parts of all processes."""
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     for norm in norms:

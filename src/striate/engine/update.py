@@ -18,7 +18,7 @@ from striate.engine.failures import TrainingDivergedError, first_not_finite, fir
 from striate.engine.losses import hits_of, loss_of, plain_loss_of
 from striate.engine.optimizers import optimizer_of
 from striate.engine.penalties import penalties_of
-from striate.engine.processes import Group, SharedGradient
+from striate.engine.processes import ProcessGroup, SharedGradient
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, LossNotFiniteError, StepResult, StepRule, train_step
@@ -48,7 +48,7 @@ class Updater:
         num_steps: int,
         steps_per_epoch: int,
         class_counts: Tensor | None = None,
-        group: Group | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         tune_allocator()
         if settings.channels_last:

@@ -20,7 +20,7 @@ from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.fit import EpochRow, FitEvent, Training, fit
 from striate.engine.initialisation import initialise
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
 from striate.models.threads import on_one_thread
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
@@ -115,7 +115,7 @@ def described(module: ImageModule) -> nn.Module:
 
 
 def fit_images(
-    fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0, group: Group | None = None
+    fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None, *, workers: int = 0, group: ProcessGroup | None = None
 ) -> FittingRun:
     """Build the network with weights from the seed, and get ready to train it.
 

@@ -1,4 +1,4 @@
-"""Attack a trained model: accuracy against the size of the attack, against turns, and against bad pictures."""
+"""Attack a trained model: accuracy against the size of the attack, rotations and corruptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from striate.drawing.style import beside, curve, drawing, look, panels, plain, p
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.models.model import Model
-from striate.workflows.effort import Follow, Passes, counted, estimate, passes_of, seconds_of_passes, time_in_words
+from striate.workflows.effort import Passes, ProgressCallback, counted, estimate, passes_of, seconds_of_passes, time_in_words
 from striate.workflows.subjects.subject import LabelledRequest, open_model, read_split
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
@@ -42,7 +42,7 @@ WORSENED = 4  # shown at every angle and severity
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class AttackRequest(LabelledRequest):
-    """Which model is attacked how, on which pictures."""
+    """The model, the attacks, and the pictures."""
 
     attacks: tuple[Attack, ...] = Field(default=("fgsm", "pgd", "noise", "rotation"), min_length=1)
     norm: Literal["linf", "l2"] = "linf"  # of fgsm, pgd and noise; deepfool and cw are of L2
@@ -59,7 +59,7 @@ class AttackRequest(LabelledRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class Resistance:
-    """How accuracy falls under one attack."""
+    """The accuracy under one attack, by its size."""
 
     attack: str
     unit: str  # of the sizes
@@ -71,7 +71,7 @@ class Resistance:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class AttackReport:
-    """What a model withstands."""
+    """The robustness of a model."""
 
     model: str
     data: str
@@ -95,7 +95,7 @@ class PixelModel(nn.Module):
 
 
 def attack(
-    request: AttackRequest, *, say: Callable[[str], None] = lambda _text: None, follow: Follow = lambda _name, _done, _most: None
+    request: AttackRequest, *, say: Callable[[str], None] = lambda _text: None, follow: ProgressCallback = lambda _name, _done, _most: None
 ) -> AttackReport:
     """Attack a model on the pictures of a split; write curves, examples and tables.
 
@@ -143,7 +143,7 @@ def attack(
 
 
 def _expected(passes: dict[Attack, Passes], model: Model, shown: np.ndarray, labels: np.ndarray, batch_size: int) -> str:
-    """How long the attacks take at most, by one batch."""
+    """The most time that the attacks take, estimated from one batch."""
     images = torch.from_numpy(np.array(shown[:batch_size])).permute(0, 3, 1, 2).float().to(model.device) / 255  # (n, C, H, W)
     truth = torch.from_numpy(labels[:batch_size].astype(np.int64)).to(model.device)
     forward, back = seconds_of_passes(PixelModel(model.module), images, truth)
@@ -199,7 +199,7 @@ def _attacked(
 def _worsened(
     name: str, unit: str, sizes: tuple[float, ...], change: Callable[[float], np.ndarray], model: Model, labels: np.ndarray
 ) -> tuple[Resistance, bytes | None]:
-    """Accuracy on pictures that are changed blindly, by each size, and the first few of them with their answers."""
+    """Accuracy on pictures changed without access to the model, by each size, and the first few of them with their predictions."""
     accuracies, cells, captions, wrong = [], [], [], []
     for size in sizes:
         by = f"{size:g} {unit}" if unit == "degrees" else f"{unit} {size:g}"
@@ -225,7 +225,7 @@ def _worsened(
 
 
 def size_in_words(size: float, unit: str) -> str:
-    """An eps for people: of the maximum norm as the steps of a pixel's 255 that it is."""
+    """An eps as text: of the maximum norm in steps of 1/255."""
     steps = round(255 * size)
     if unit == "eps (linf)":
         return f"eps {steps}/255" if abs(255 * size - steps) < 1e-6 else f"eps {size:.3g} (linf)"
@@ -242,7 +242,7 @@ def fooled_examples(
     chosen: np.ndarray,
     sizes: list[str],
 ) -> bytes | None:
-    """Pictures beside what fools, and ten times the difference; None where nothing was fooled."""
+    """Pictures beside their adversarial versions, and ten times the difference; None if nothing was fooled."""
     if not len(chosen):
         return None
     changed = examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
@@ -258,7 +258,7 @@ def fooled_examples(
 
 
 def curves_of(results: tuple[Resistance, ...]) -> bytes:
-    """Accuracy against size, one panel a unit."""
+    """Accuracy against size, one panel per unit."""
     units = list(dict.fromkeys(result.unit for result in results))
     with drawing():
         size = (7.2, 0.5 + sum(max(2.6, 0.5 + 0.19 * sum(result.unit == unit for result in results)) for unit in units))
@@ -310,7 +310,7 @@ def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> by
 
 
 def summary(report: AttackReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [
         f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f} as they are"
     ]

@@ -1,4 +1,4 @@
-"""How long attacks take at most: passes through the network, told before they begin and counted as they go."""
+"""The cost of attacks: passes through the network, estimated before they begin and counted as they go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 if TYPE_CHECKING:
     from striate.workflows.attack import Attack, AttackRequest
 
-Follow = Callable[[str, int, int], None]  # an attack, pictures that passed through the network for it, and how many do at most
+ProgressCallback = Callable[[str, int, int], None]  # an attack, pictures that passed through the network for it, and how many do at most
 DEEPFOOL_STEPS, CW_PASSES = 51, 6 * 200
 
 
@@ -47,7 +47,7 @@ def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...])
 
 
 def seconds_of_passes(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """What one picture takes forward, and forward and backward, by the second of two measurements of a batch (N, C, H, W)."""
+    """The time of one picture forward, and forward and backward, from the second of two measurements of a batch (N, C, H, W)."""
     with evaluation_mode(model):
         for _ in range(2):
             start = time.perf_counter()
@@ -68,15 +68,15 @@ def estimate(passes: Iterable[Passes], num_images: int, forward: float, back: fl
 
 
 def time_in_words(seconds: float) -> str:
-    """A rough time for a person."""
+    """A rough time as text."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @contextlib.contextmanager
-def counted(module: nn.Module, name: str, most: int, follow: Follow) -> Iterator[None]:
-    """Within, `follow` is told how many pictures went through `module` for the attack of that name."""
+def counted(module: nn.Module, name: str, most: int, follow: ProgressCallback) -> Iterator[None]:
+    """Context in which `follow` receives the number of pictures that passed through `module` for the attack of that name."""
     done = 0
 
     def count(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

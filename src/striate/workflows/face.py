@@ -1,4 +1,4 @@
-"""The Python face of the verbs: the same requests, written as one call."""
+"""The Python interface of the verbs: the same requests, written as one call."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
 from striate.workflows.training.repro import repro as repro_request
 from striate.workflows.training.request import TrainingOptions, TrainReport, TrainRequest
-from striate.workflows.training.running import Watch
+from striate.workflows.training.running import Observer
 from striate.workflows.training.train import train as train_request
 
 
 @call_as_in("striate.train('photos/', network='resnet18', epochs=30)", other_names=OTHER_NAMES)
-def train(data: Any, *, watch: Watch | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
+def train(data: Any, *, watch: Observer | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
     Args:
@@ -68,7 +68,7 @@ def train(data: Any, *, watch: Watch | None = None, **options: Unpack[TrainingOp
 
 
 def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields of a training, in which `module`, as the other verbs call a torch module of the user's own, is its network.
+    """The fields of a training, in which `module`, the other verbs' name for the user's own torch module, is its network.
 
     Raises:
         UsageError: there is a network beside it.
@@ -181,7 +181,7 @@ def ablate(
     network: Any,
     data: Any,
     *edits: str,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     pairs: bool = False,
     grid: str | PathLike[str] | None = None,
     seeds: int = 3,
@@ -195,7 +195,7 @@ def ablate(
     retry_failed: bool = False,
     test: bool = False,
 ) -> AblateReport:
-    """Train a network without its parts: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
+    """Train a network with parts removed: `striate.ablate("resnet20_cifar", "cifar10", "without shortcut", "swap activation=tanh")`.
 
     Args:
         network: A name of the catalogue or a Network.
@@ -255,7 +255,7 @@ def diagnose(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> DiagnoseReport:
-    """What is wrong with a training: `striate.diagnose("runs/train/digits-001").findings`.
+    """Diagnose a training: `striate.diagnose("runs/train/digits-001").findings`.
 
     Args:
         run: A run folder.
@@ -304,7 +304,7 @@ def profile(
     device: str = "auto",
     module: Any = None,
 ) -> ProfileReport:
-    """What a network costs: `striate.profile("resnet18").measured.latencies`.
+    """The cost of a network: `striate.profile("resnet18").measured.latencies`.
 
     Args:
         network: A catalogue name, a Network, a run folder, a model file, a Model, or a torch module (then with input_size=).
@@ -356,7 +356,7 @@ def compare(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> CompareReport:
-    """Networks or runs side by side: `striate.compare("runs/train/a-001", "runs/train/b-001").pairs`.
+    """Compare networks or runs: `striate.compare("runs/train/a-001", "runs/train/b-001").pairs`.
 
     Args:
         *subjects: Two or more of what `profile` takes, or one list of them.
@@ -417,7 +417,7 @@ def calibrate(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> CalibrateReport:
-    """An honest confidence, in a model file of its own: `striate.calibrate("runs/train/digits-001", coverage=0.95).output`.
+    """Calibrate a model, into a separate model file: `striate.calibrate("runs/train/digits-001", coverage=0.95).output`.
 
     Args:
         model: A Model, a run folder, or a model file; it stays as it is.
@@ -479,7 +479,7 @@ def explain(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> ExplainReport:
-    """What a model looks at: `striate.explain("runs/train/digits-001", "new/", methods=("grad_cam", "occlusion")).output`.
+    """Explain a model: `striate.explain("runs/train/digits-001", "new/", methods=("grad_cam", "occlusion")).output`.
 
     Args:
         model: A Model, a run folder, or a model file.
@@ -554,7 +554,7 @@ def attack(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> AttackReport:
-    """How a model is fooled: `striate.attack("runs/train/digits-001", attacks=("fgsm", "pgd")).results`.
+    """Attack a model: `striate.attack("runs/train/digits-001", attacks=("fgsm", "pgd")).results`.
 
     Args:
         model: A Model, a run folder, or a model file.
@@ -651,7 +651,7 @@ def report(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> RunReport:
-    """One page that sums up a run: `striate.report("runs/train/digits-001").output`.
+    """Summarize a run on one page: `striate.report("runs/train/digits-001").output`.
 
     Args:
         run: A run folder.
@@ -696,7 +696,7 @@ def repeat(
     seeds: int | None = None,
     folds: int | None = None,
     test: bool = False,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     **options: Unpack[TrainingOptions],
 ) -> RepeatReport:
     """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
@@ -723,13 +723,13 @@ def repro(
     run: str | PathLike[str],
     data: Any = None,
     *,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     module: Any = None,
     network: Any = None,
     output: str | PathLike[str] | None = None,
     data_dir: str | PathLike[str] | None = None,
 ) -> ReproReport:
-    """Whether a run comes out the same again, bit for bit: `striate.repro("runs/train/digits-001").equal`.
+    """Repeat a run and compare, bit for bit: `striate.repro("runs/train/digits-001").equal`.
 
     Args:
         run: A run folder.

@@ -1,4 +1,4 @@
-"""What Striate runs on: versions, devices, threads, precision."""
+"""The environment: versions, devices, threads, precision."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MAX_PICTURES_IN_PLOT = 36
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class PredictRequest:
-    """Which model, which pictures."""
+    """The model and the pictures."""
 
     run: Path
     pictures: list[Path]  # files, or folders of them

@@ -22,7 +22,7 @@ REQUEST = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, kw_only=True, config=REQUEST)
 class ShowRequest:
-    """What to show, with another number of classes, channels or size where given."""
+    """The network to show, with another number of classes, channels or size if given."""
 
     network: str  # a catalogue name, timm:NAME, torchvision:NAME, a run folder, a model file, or a .json file that Network.to_json wrote
     num_classes: int | None = None
@@ -34,7 +34,7 @@ class ShowRequest:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class ShowReport:
-    """A network in numbers; `layers` has one record a row of the table."""
+    """A network in numbers; `layers` has one record per row of the table."""
 
     name: str
     source: str
@@ -53,7 +53,7 @@ class ShowReport:
 
 
 def show(request: ShowRequest) -> tuple[Network, ShowReport]:
-    """The network asked for and its report; writes the drawing where asked.
+    """The requested network and its report; writes the drawing on request.
 
     Raises:
         UnknownNameError: no such network.

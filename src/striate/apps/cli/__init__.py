@@ -43,12 +43,12 @@ def collect_rarely() -> None:
 
 
 def quiet_matplotlib() -> None:
-    """Let it find another place for its fonts without a word, where the home folder cannot be written to."""
+    """Let matplotlib silently use another folder for its font cache if the home folder is not writable."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def refuse_lost_folder() -> None:
-    """Refuse to work in a folder that was removed: names lead nowhere there, and a library of torch ends the process.
+    """Refuse to work in a folder that was removed: relative paths fail there, and a library of torch ends the process.
 
     Raises:
         EnvironmentFault: it was.

@@ -56,7 +56,7 @@ def ablate_command(
     as_json: Json = False,
     **training: Any,
 ) -> None:
-    """Train a network without its parts, or damage a trained one, and compare."""
+    """Train a network with parts removed, or damage a trained one, and compare."""
     from striate.apps.cli.progress import show_progress
     from striate.core.errors import UsageError
 

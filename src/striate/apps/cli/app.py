@@ -1,4 +1,4 @@
-"""The command line itself, and the flags that many verbs have."""
+"""The command line itself, and the flags that many verbs share."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def one_data(given: str | None, named: str | None) -> str | None:
 
 
 def share(flag: str, text: str) -> float:
-    """The number that the value of a flag says, such as 0.1 or 8/255.
+    """The number in the value of a flag, such as 0.1 or 8/255.
 
     Raises:
         UsageError: it says none.

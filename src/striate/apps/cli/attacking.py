@@ -1,4 +1,4 @@
-"""The verb that fools a trained model: attack."""
+"""The verb that attacks a trained model: attack."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def attack_command(
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Fool a model: accuracy against the size of attacks, against turns and against bad pictures."""
+    """Attack a model: accuracy against the size of attacks, rotations and corruptions."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model

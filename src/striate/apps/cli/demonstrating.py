@@ -1,4 +1,4 @@
-"""The verb that shows what there is: demo."""
+"""The verb that shows the demos: demo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def demo_command(
     short: Annotated[bool, typer.Option("--short", help="Run faster, with fewer pictures and epochs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the main job (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
+    """Show the main task (train), one of the classical networks, or a building block: its numbers, and a picture or an animation."""
     from striate.demos.registry import DEMOS, MAIN, DemoRequest, demonstrate, summary
 
     if name is None:
@@ -29,12 +29,11 @@ def demo_command(
             print_table(["demo", "shows"], [[demo.name, demo.shows] for demo in (MAIN, *DEMOS)], right=set())
     elif name == MAIN.name:
         from striate.apps.cli.progress import show_progress
-        from striate.demos.train import EPOCHS, SHORT_EPOCHS, demo
-        from striate.demos.train import DemoRequest as MainRequest
+        from striate.demos.train import EPOCHS, SHORT_EPOCHS, TrainDemoRequest, demo
         from striate.demos.train import summary as main_summary
 
         with show_progress() as watch:
-            trained = demo(MainRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
+            trained = demo(TrainDemoRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
         print_report(trained, main_summary, as_json=as_json)
     else:
         report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short), say=say)

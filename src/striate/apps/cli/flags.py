@@ -1,4 +1,4 @@
-"""From fields to flags: rooms below name the fields of a call between backticks, and a person at a terminal reads flags.
+"""From fields to flags: rooms below name the fields of a call between backticks, and a user at a terminal reads flags.
 
 `skip_unreadable=True` becomes --skip-unreadable, `learning_rate=0.1` becomes --lr 0.1, `patience` becomes --patience.
 """
@@ -52,7 +52,7 @@ def with_flags(text: str) -> str:
 
 
 def _said(call: str) -> str:
-    """A field, or the arguments of a call, as flags; "" for what is neither."""
+    """A field, or the arguments of a call, as flags; "" for anything else."""
     if call.isidentifier():
         return _flag(call)
     try:
@@ -63,7 +63,7 @@ def _said(call: str) -> str:
 
 
 def _flag(field: str) -> str:
-    """The flag of a field; the field's own name where no verb has one."""
+    """The flag of a field; the field's own name if no verb has one."""
     flag = FLAGS.get(field, f"--{field.replace('_', '-')}")
     return flag if flag in _all_flags() else field
 
@@ -101,7 +101,7 @@ def _flags_of(verb: Any) -> list[str]:
 
 
 def wrong_call(error: Any) -> StriateError:
-    """A complaint of typer's about the words of the command line, as one of ours."""
+    """An error of typer's about the command line, as one of ours."""
     context, said = error.ctx, str(error.message)
     more = f"`{context.command_path} --help` lists the flags." if context is not None else ""
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
@@ -129,7 +129,7 @@ def wrong_call(error: Any) -> StriateError:
 
 
 def _usage(context: Any) -> str:
-    """How the verb is called, on one line."""
+    """The usage of the verb, on one line."""
     return re.sub(r"[{}]", "", " ".join(context.get_usage().split()))
 
 
@@ -153,7 +153,7 @@ def _unknown_flag(flag: str, context: Any, more: str) -> StriateError:
 
 
 def _group_of(word: str) -> str:
-    """Which group of --set has the name; "" where none has."""
+    """The group of --set that has the name; "" if none has."""
     from striate.workflows.recipes.choices import AUGMENTATIONS, SETTINGS
 
     return "settings" if word in SETTINGS else "augmentation" if word in AUGMENTATIONS else ""

@@ -120,7 +120,7 @@ def compare_command(
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Put networks or runs side by side; runs with a paired test (McNemar) on the same pictures."""
+    """Compare networks or runs; runs with a paired test (McNemar) on the same pictures."""
     from striate.workflows.evaluation.compare import CompareRequest, compare, summary, table
 
     request = CompareRequest(
@@ -175,7 +175,7 @@ def calibrate_command(
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Make a model's confidence honest: temperature, reliability diagram, and when to answer unknown."""
+    """Calibrate a model's confidence: temperature, reliability diagram, and a threshold for the answer unknown."""
     from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
     from striate.workflows.recipes.choices import with_checked_fields
 
@@ -209,7 +209,7 @@ def repeat_command(
     as_json: Json = False,
     **training: Any,
 ) -> None:
-    """Train several times, from several seeds or on k folds: mean and deviation of the accuracy."""
+    """Train several times, from several seeds or on k folds: mean and standard deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.recipes.choices import with_checked_fields
     from striate.workflows.training.repeat import RepeatRequest, latex_report, repeat, summary
@@ -237,7 +237,7 @@ def report_command(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Sum up a run on one HTML page that needs nothing else: training, results, explanations, cost, diagnosis, how to repeat it."""
+    """Summarize a run on one self-contained HTML page: training, results, explanations, cost, diagnosis, how to repeat it."""
     from striate.workflows.recipes.choices import with_checked_fields
     from striate.workflows.reporting.report import ReportRequest, report, summary
 

@@ -1,4 +1,4 @@
-"""The verbs that look at networks and at what there is: networks, show, profile, datasets, info."""
+"""The verbs that show networks, data sets and the machine: networks, show, profile, datasets, info."""
 
 from __future__ import annotations
 

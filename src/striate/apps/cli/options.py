@@ -49,7 +49,7 @@ def _as_typed(value: Any) -> Any:
 
 
 def whole_number(text: str) -> int | str:
-    """The number that `text` is; "+20" and what is no number stay text."""
+    """The number in `text`; "+20" and other text stay text."""
     return int(text) if text.isdigit() else text
 
 

@@ -33,7 +33,7 @@ def print_data(text: str) -> None:
 
 
 def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json: bool) -> None:
-    """A report on stdout: as JSON, or its `summary` for a person."""
+    """A report on stdout: as JSON, or its `summary` as text."""
     if as_json:
         print_json(report)
     else:
@@ -41,12 +41,12 @@ def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json:
 
 
 def print_text(text: str) -> None:
-    """Text for a person, on stdout; what a terminal would obey is shown."""
+    """Text for the user, on stdout; control characters are escaped."""
     sys.stdout.write(shown(text))
 
 
 def say(text: str) -> None:
-    """A line for the person, on stderr; what a terminal would obey is shown."""
+    """A line for the user, on stderr; control characters are escaped."""
     sys.stderr.write(shown(with_flags(text)) + "\n")
 
 
@@ -56,7 +56,7 @@ def _in_utf8(stream: TextIO) -> None:
 
 
 class Results(io.FileIO):
-    """What stdout leads to. Where nobody reads it any more (`| head`) the rest is let go; any other failure is told in words."""
+    """The stream behind stdout. If its reader has closed it (`| head`), the rest is dropped; any other failure is reported."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -73,7 +73,7 @@ class Results(io.FileIO):
 
 
 class Talk(io.FileIO):
-    """What stderr leads to. The work counts more than the talk about it: where it cannot be written, it is let go."""
+    """The stream behind stderr. The work matters more than messages about it: a failure to write is ignored."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -84,14 +84,14 @@ class Talk(io.FileIO):
 
 
 def lead_nowhere(number: int) -> None:
-    """Let what is written to the file of this number vanish."""
+    """Discard everything written to this file descriptor."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)
 
 
 def steady_outputs() -> None:
-    """Let stdout and stderr fail on no character, and on a full disk or a reader that left only as `Results` and `Talk` say."""
+    """Let stdout and stderr accept every character, and handle a full disk or a closed reader as `Results` and `Talk` do."""
     open_closed_outputs()
     sys.stdout = _steady(sys.stdout, Results)
     sys.stderr = _steady(sys.stderr, Talk)
@@ -116,7 +116,7 @@ def _steady(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
 
 
 def open_closed_outputs() -> None:
-    """Let what was closed before the start (`>&-`) lead nowhere: a file that is opened later must not take its number."""
+    """Redirect streams closed before the start (`>&-`) to nothing: a file opened later must not get their descriptor."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -129,7 +129,7 @@ def open_closed_outputs() -> None:
 
 
 def report_error(error: StriateError, *, as_json: bool) -> int:
-    """The error on stderr, for a person or as JSON; returns the exit code."""
+    """The error on stderr, as text or as JSON; returns the exit code."""
     message, remedy = with_flags(error.message), with_flags(error.remedy)
     if as_json:
         _in_utf8(sys.stderr)
@@ -140,7 +140,7 @@ def report_error(error: StriateError, *, as_json: bool) -> int:
 
 
 def report_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, as_json: bool) -> None:
-    """What nobody foresaw, for those who can mend it, as the interpreter's last word; the exit code is that of an internal error."""
+    """Report an unexpected error with its traceback, as the interpreter's last act; the exit code is that of an internal error."""
     import traceback
 
     from striate.core.errors import StriateError

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, one line an epoch elsewhere; both on stderr."""
+"""Progress of a training: a bar on a terminal, one line per epoch elsewhere; both on stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUIET_SECONDS = 30.0  # between two lines on one piece of work
 
 
 class LineWatch:
-    """Says each epoch in one line, and of other work at times how much is done."""
+    """Prints each epoch in one line, and now and then the progress of other work."""
 
     def __init__(self) -> None:
         self.said_at = time.monotonic()
@@ -32,20 +32,20 @@ class LineWatch:
         say(text)
 
     def step(self, epoch: int, step: int, num_steps: int) -> None:
-        """An update is done: nothing to say."""
+        """Nothing to print after an update."""
 
     def epoch(self, row: EpochRow) -> None:
         say(epoch_line(row))
 
     def share(self, what: str, done: int, total: int) -> None:
-        """So much of some work is done."""
+        """Show the progress of some work."""
         if time.monotonic() - self.said_at >= QUIET_SECONDS:
             self.said_at = time.monotonic()
             say(f"{what}: {done / total:.0%}")
 
 
 class BarWatch(LineWatch):
-    """Shows the epoch's updates as a bar, and leaves a line an epoch behind."""
+    """Shows the epoch's updates as a bar, and leaves one line per epoch."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def epoch_line(row: EpochRow) -> str:
 
 @contextlib.contextmanager
 def show_progress() -> Iterator[LineWatch]:
-    """The watch for where stderr goes."""
+    """The observer that suits stderr."""
     if not sys.stderr.isatty():
         yield LineWatch()
         return

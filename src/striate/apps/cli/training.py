@@ -1,4 +1,4 @@
-"""The verbs that train, and look back at a training: train, repro, diagnose."""
+"""The verbs that train, repeat and diagnose: train, repro, diagnose."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def repro_command(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Train a run again and say whether it comes out equal, bit for bit, or where and how far it differs."""
+    """Repeat a run and report whether it is bit-identical, or where and by how much it differs."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.training.repro import ReproRequest, repro, summary
 
@@ -77,7 +77,7 @@ def diagnose_command(
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a training: gradients, dead units, learning rate, curves, labels, loading."""
+    """Diagnose a training run: gradients, dead units, learning rate, curves, labels, loading."""
     from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
 
     request = DiagnoseRequest(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch import nn
 
 from striate.engine.optimizers.adaptive import Adagrad, Adam, NAdam, RAdam, RMSprop
-from striate.engine.optimizers.base import Group, Optimizer
+from striate.engine.optimizers.base import Optimizer, ParamGroup
 from striate.engine.optimizers.descent import SGD, Lion
 from striate.engine.optimizers.groups import groups_of
 from striate.engine.optimizers.lbfgs import LBFGS
@@ -24,12 +24,12 @@ __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
-    "Group",
     "Lion",
     "Lookahead",
     "Muon",
     "NAdam",
     "Optimizer",
+    "ParamGroup",
     "RAdam",
     "RMSprop",
     "groups_of",
@@ -53,11 +53,11 @@ def optimizer_of(settings: TrainSettings, model: nn.Module) -> Optimizer:
     return optimizer
 
 
-def _adam_family(kind: type[Adam | NAdam | RAdam]) -> Callable[[TrainSettings, list[Group]], Optimizer]:
+def _adam_family(kind: type[Adam | NAdam | RAdam]) -> Callable[[TrainSettings, list[ParamGroup]], Optimizer]:
     return lambda settings, groups: kind(groups, betas=settings.betas or (0.9, 0.999), eps=settings.eps or 1e-8)
 
 
-MAKERS: dict[OptimizerName, Callable[[TrainSettings, list[Group]], Optimizer]] = {
+MAKERS: dict[OptimizerName, Callable[[TrainSettings, list[ParamGroup]], Optimizer]] = {
     "gd": lambda _, groups: SGD(groups),
     "sgd": lambda settings, groups: SGD(groups, momentum=settings.momentum, nesterov=settings.nesterov),
     "adagrad": lambda settings, groups: Adagrad(groups, eps=settings.eps or 1e-10),

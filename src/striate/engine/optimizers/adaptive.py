@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from striate.engine.optimizers.base import Group, Optimizer, decayed
+from striate.engine.optimizers.base import Optimizer, ParamGroup, decayed
 
 
 class Adagrad(Optimizer):
@@ -17,7 +17,7 @@ class Adagrad(Optimizer):
     Source: Duchi, Hazan and Singer, 2011, with the diagonal of the matrix only.
     """
 
-    def __init__(self, groups: Iterable[Group], *, eps: float = 1e-10) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, eps: float = 1e-10) -> None:
         super().__init__(groups)
         self.eps = eps
         self.squares = self.memory("square")
@@ -36,7 +36,7 @@ class RMSprop(Optimizer):
     Source: Tieleman and Hinton, 2012, lecture 6.5; eps outside the root and the rate outside the velocity, as torch has them.
     """
 
-    def __init__(self, groups: Iterable[Group], *, alpha: float = 0.99, momentum: float = 0.0, eps: float = 1e-8) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, alpha: float = 0.99, momentum: float = 0.0, eps: float = 1e-8) -> None:
         super().__init__(groups)
         self.alpha, self.momentum, self.eps = alpha, momentum, eps
         self.squares = self.memory("square")
@@ -61,7 +61,7 @@ class RMSprop(Optimizer):
 class Moments(Optimizer):
     """m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2, and how many steps t each parameter has done: what the Adam family shares."""
 
-    def __init__(self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
         super().__init__(groups)
         self.betas, self.eps = betas, eps
         self.means, self.squares, self.steps_done = self.memory("mean"), self.memory("square"), self.numbers("steps")
@@ -90,7 +90,7 @@ class Adam(Moments):
     """
 
     def __init__(
-        self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, decoupled: bool = False
+        self, groups: Iterable[ParamGroup], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, decoupled: bool = False
     ) -> None:
         super().__init__(groups, betas=betas, eps=eps)
         self.decoupled = decoupled
@@ -124,7 +124,7 @@ class NAdam(Moments):
     Source: Dozat, 2016; the warm-up of b as torch has it. The products are kept in float64, torch's in its default dtype.
     """
 
-    def __init__(self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
         super().__init__(groups, betas=betas, eps=eps)
         self.products = self.numbers("product", 1.0)
 

@@ -14,7 +14,7 @@ from striate.core.errors import RefusedFileError
 Closure = Callable[[], Tensor]  # computes the gradient anew; gives the loss, ()
 
 
-class Group(NamedTuple):
+class ParamGroup(NamedTuple):
     """Parameters that share their weight decay and learning rate."""
 
     name: str
@@ -79,7 +79,7 @@ class Optimizer:
 
     needs_closure = False  # whether `step` computes the gradient itself, by calling a function
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[ParamGroup]) -> None:
         self.groups = [part for group in groups for part in _by_dtype(group)]
         self.slots: dict[str, Memory | Numbers] = {}
         self.params: dict[str, nn.Parameter] = {}
@@ -165,7 +165,7 @@ def unfit(what: str) -> RefusedFileError:
     return RefusedFileError(f"state of the optimizer: {what}", "Continue with the network and the settings that it was saved with.")
 
 
-def _by_dtype(group: Group) -> list[Group]:
+def _by_dtype(group: ParamGroup) -> list[ParamGroup]:
     parts: dict[tuple[torch.dtype, torch.device], list[int]] = defaultdict(list)
     for index, param in enumerate(group.params):
         parts[param.dtype, param.device].append(index)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from striate.engine.optimizers.base import Group, Optimizer
+from striate.engine.optimizers.base import Optimizer, ParamGroup
 
 
 class SGD(Optimizer):
@@ -16,7 +16,7 @@ class SGD(Optimizer):
     Source: Sutskever et al., 2013; torch's convention, in which the rate stands outside the velocity.
     """
 
-    def __init__(self, groups: Iterable[Group], *, momentum: float = 0.0, nesterov: bool = False) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(groups)
         self.momentum, self.nesterov = momentum, nesterov and momentum > 0
         if momentum:
@@ -43,7 +43,7 @@ class Lion(Optimizer):
     Source: Chen et al., 2023, arXiv:2302.06675, algorithm 2. Its rates are 3 to 10 times smaller than AdamW's, its decay as much larger.
     """
 
-    def __init__(self, groups: Iterable[Group], *, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, betas: tuple[float, float] = (0.9, 0.99)) -> None:
         super().__init__(groups)
         self.betas = betas
         self.means = self.memory("mean")

@@ -9,7 +9,7 @@ from torch import nn
 
 from striate.core.errors import UnknownNameError
 from striate.engine.freezing import parts_named
-from striate.engine.optimizers.base import Group
+from striate.engine.optimizers.base import ParamGroup
 from striate.engine.settings import TrainSettings
 
 
@@ -18,7 +18,7 @@ def is_decayed(param: nn.Parameter, settings: TrainSettings) -> bool:
     return param.ndim > 1 or settings.decay_all
 
 
-def groups_of(settings: TrainSettings, model: nn.Module) -> list[Group]:
+def groups_of(settings: TrainSettings, model: nn.Module) -> list[ParamGroup]:
     """The trainable parameters of `model` by decay and by rate, in the model's order.
 
     Raises:
@@ -30,7 +30,7 @@ def groups_of(settings: TrainSettings, model: nn.Module) -> list[Group]:
     for name, param in trainable:
         members[is_decayed(param, settings), rates[name]].append((name, param))
     return [
-        Group(
+        ParamGroup(
             name=("decayed" if has_decay else "kept") + (f", rate x {rate:g}" if rate != 1 else ""),
             params=[param for _, param in named],
             weight_decay=settings.weight_decay if has_decay else 0.0,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import UsageError
-from striate.engine.optimizers.base import Closure, Group, Optimizer, unfit
+from striate.engine.optimizers.base import Closure, Optimizer, ParamGroup, unfit
 
 LISTS = ("old_dirs", "old_stps", "ro")  # as torch names what it remembers
 TENSORS = ("d", "t", "H_diag", "prev_flat_grad", "prev_loss")
@@ -30,7 +30,7 @@ class LBFGS(Optimizer):
 
     needs_closure = True
 
-    def __init__(self, groups: Iterable[Group], *, line_search: bool = True) -> None:
+    def __init__(self, groups: Iterable[ParamGroup], *, line_search: bool = True) -> None:
         super().__init__(groups)
         if any(group.rate != 1 for group in self.groups):
             raise UsageError("lbfgs has one learning rate for all parameters, got some for parts", "Leave out layer_rates and layer_decay.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.engine.optimizers.adaptive import Adam
-from striate.engine.optimizers.base import Group
+from striate.engine.optimizers.base import ParamGroup
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of Jordan's iteration, steep at 0
 ITERATIONS = 5
@@ -29,7 +29,7 @@ class Muon(Adam):
 
     def __init__(
         self,
-        groups: Iterable[Group],
+        groups: Iterable[ParamGroup],
         *,
         momentum: float = 0.95,
         nesterov: bool = True,

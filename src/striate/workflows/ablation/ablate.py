@@ -1,4 +1,4 @@
-"""Take a network apart: train it with and without its parts, on one budget, and compare."""
+"""Ablate a network: train it with and without its parts, on one budget, and compare."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from striate.workflows.training.continuing import Plan
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Silence, Watch
+from striate.workflows.training.running import Observer, QuietObserver
 from striate.workflows.training.runs import new_run_folder
 
 UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
@@ -50,7 +50,7 @@ TIMED_STEPS = 5  # of each variant, to make their times equal
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class AblateRequest:
-    """Which network, on which data, without what."""
+    """The network, the data, and the edits of an ablation."""
 
     network: Any = None  # a name of the catalogue, or a Network
     data: Any = None
@@ -71,7 +71,7 @@ class AblateRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantRow:
-    """What a variant came to: means over the seeds whose trials were done."""
+    """The result of a variant: means over the seeds whose trials finished."""
 
     name: str
     edits: tuple[str, ...]
@@ -115,8 +115,8 @@ class AblateReport:
     failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
 
 
-def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateReport:
-    """Train each variant from each seed, and compare; what each edit changes is said before anything trains.
+def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateReport:
+    """Train each variant from each seed, and compare; the changes of each edit are reported before anything trains.
 
     Finished trials stand in a journal that is on the disk before the next begins; with `resume` they are kept, the others trained.
     One that failed or hung counts as finished, unless `retry_failed` says otherwise.
@@ -126,7 +126,7 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
         DataError: the data cannot be read.
         InterruptedRun: a signal stopped it; what is finished is kept.
     """
-    watch, started = watch or Silence(), time.monotonic()
+    watch, started = watch or QuietObserver(), time.monotonic()
     if request.on is not None and request.on.partition("=")[0] != "ray":
         raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
@@ -152,8 +152,8 @@ def ablate(request: AblateRequest, *, watch: Watch | None = None) -> AblateRepor
     return report
 
 
-def _laid_out(request: AblateRequest, watch: Watch) -> tuple[dict[str, Any], SplitRecord]:
-    """Everything that decides the ablation, as plain data, and its split; says the differences of the variants."""
+def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], SplitRecord]:
+    """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     for field in ("pretrained", "pretrain", "unlabelled"):
         if getattr(training, field) is not None:
@@ -261,8 +261,8 @@ def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
     return trials
 
 
-def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Watch) -> tuple[dict[str, Result], int]:
-    """The result of each trial by its key, and how many were there before."""
+def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> tuple[dict[str, Result], int]:
+    """The result of each trial by its key, and the number that existed before."""
     trials = trials_of(folder, held)
     path = folder / JOURNAL
     results = read_results(path)
@@ -295,7 +295,7 @@ def _noted(journal: Journal, one: Trial, result: Result) -> Result:
     return result
 
 
-def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, watch: Watch) -> Iterator[tuple[Trial, Result]]:
+def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> Iterator[tuple[Trial, Result]]:
     hang_after = float(held["hang_after"])
     if held["config"]["data"] == "arrays":
         if request.data is None or request.on is not None:
@@ -391,7 +391,7 @@ def _paired(pairs: Sequence[tuple[Result, Result]]) -> Paired | None:
 
 
 def _hits(result: Result) -> np.ndarray:
-    """(n,) bool: which pictures of the validation split were right."""
+    """(n,) bool: the pictures of the validation split that were classified correctly."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(result["hits"]), np.uint8), count=result["num_val"]).astype(bool)
 
 
@@ -411,7 +411,7 @@ def _means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def summary(report: AblateReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [
         terminal_table(report),
         f"{report.run}: {report.trials} trials, {report.seconds:.1f} s; tables, curves and page in {report.run}/report",

@@ -40,7 +40,7 @@ LONGEST = 36  # characters of the path of a block
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class LesionRequest(LabelledRequest):
-    """Which trained model."""
+    """The trained model to damage."""
 
     run: Path
     images: int = Field(default=1000, ge=1)  # of the validation split
@@ -50,7 +50,7 @@ class LesionRequest(LabelledRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class LesionPoint:
-    """What the model can do after a lesion."""
+    """The accuracy of the model after a lesion."""
 
     lesion: str  # block, blocks, shuffle, channels smallest, ..., filters
     where: str  # the part; empty where it is everywhere
@@ -107,7 +107,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
 
 
 def lesion_points(model: Model, accuracy: Callable[[], float], seed: int) -> list[LesionPoint]:
-    """The accuracy after each lesion; the model is whole again afterwards."""
+    """The accuracy after each lesion; the model is restored afterwards."""
     module = model.module.get_submodule("network")
     described = not any(isinstance(child, Foreign) for _, child in model.network.root.children)
     blocks = blocks_of(model.network) if described else blocks_inside(module, model.network.input_shape)
@@ -150,7 +150,7 @@ def _drawn(blocks: Sequence[Block], count: int, seed: int) -> list[Block]:
 
 
 def lesion_picture(report: LesionReport) -> bytes:
-    """Accuracy against damage, and after the loss of each single block where there are some."""
+    """Accuracy against damage, and after the loss of each single block, if there are blocks."""
     single = [point for point in report.points if point.lesion == "block"]
     with drawing():
         across = 2 if single else 1
@@ -175,7 +175,7 @@ def lesion_picture(report: LesionReport) -> bytes:
 
 
 def summary(report: LesionReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{report.run}: {report.network}, accuracy {report.accuracy:.4f} on {report.images:,} validation pictures", ""]
     lines += [f"{'lesion':<20}{'damage':>7}  accuracy  where"]
     lines += [f"{point.lesion:<20}{point.damage:>7.2f}  {point.accuracy:>8.4f}  {point.where}".rstrip() for point in report.points]

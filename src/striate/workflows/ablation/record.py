@@ -1,4 +1,4 @@
-"""What an ablation keeps in its folder to go on from: its plan, its journal, and the result of each trial. Others may have edited them."""
+"""The files from which an ablation is resumed: its plan, its journal, and the result of each trial. They may have been edited."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Variant(_Strict):
 
 
 class _Config(_Strict):
-    """What the ablation itself needs of its trials' configuration; the rest is checked where a trial reads it."""
+    """The part of its trials' configuration that the ablation itself needs; the rest is checked when a trial reads it."""
 
     data: str
     settings: dict[str, Any]
@@ -62,7 +62,7 @@ class _Plan(_Strict):
 
 
 class _Done(_Strict):
-    """The result of a trial that came to its end; older ones lack some fields."""
+    """The result of a finished trial; older ones lack some fields."""
 
     status: Literal["done"]
     accuracy: Share
@@ -81,7 +81,7 @@ class _Done(_Strict):
 
 
 class _NotDone(_Strict):
-    """The result of a trial that did not."""
+    """The result of an unfinished trial."""
 
     status: Literal["failed", "hung", "diverged"]
     message: str
@@ -117,7 +117,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> dict[str, Result]:
-    """The result of each trial that the journal tells of, by its key; of one that was trained again, the last.
+    """The result of each trial in the journal, by its key; of one that was trained again, the last.
 
     Raises:
         RefusedFileError: a line is damaged; names the line and the field.

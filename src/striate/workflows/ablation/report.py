@@ -25,7 +25,7 @@ LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 
 def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> None:
-    """Everything into `folder/report`."""
+    """Write everything into `folder/report`."""
     place = folder / "report"
     place.mkdir(exist_ok=True)
     picture = ablation_picture(report)
@@ -39,7 +39,7 @@ def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> No
 
 
 def cells(row: VariantRow, seeds: int) -> list[str]:
-    """One row of the table, for people."""
+    """One row of the table as text."""
     return [
         row.name,
         f"{row.params:,}",
@@ -68,7 +68,7 @@ def _ratio(norms: dict[str, float]) -> str:
 
 
 def terminal_table(report: AblateReport) -> Lines:
-    """The table on at most 100 columns: a long name has a line of its own above the numbers; below it what did not go well."""
+    """The table on at most 100 columns: a long name has its own line above the numbers; below the table, the trials that failed."""
     rows = []
     for row in report.variants:
         numbers = [
@@ -112,7 +112,7 @@ def _legend(report: AblateReport) -> Lines:
 
 
 def few_seeds(seeds: int, comparisons: int = 1) -> str:
-    """What a number of seeds cannot tell, in a sentence."""
+    """The limits of a number of seeds, in a sentence."""
     if seeds == 1:
         return "one seed: the intervals are those of the pictures alone, and chance cannot be told from effect; take 3 seeds or more"
     tests = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
@@ -125,7 +125,7 @@ def few_seeds(seeds: int, comparisons: int = 1) -> str:
 
 
 def measures_test(report: AblateReport) -> bool:
-    """Whether the test split was asked for."""
+    """Return whether the test split was requested."""
     return any(row.test_accuracy is not None for row in report.variants)
 
 
@@ -161,7 +161,7 @@ def _counted(number: int) -> str:
 
 
 def markdown_table(report: AblateReport) -> Lines:
-    """The table, and below it what did not go well."""
+    """The table, and below it the trials that failed."""
     rows = [cells(row, report.seeds) for row in report.variants]
     heading = full_heading(report)
     lines = [_about(report), ""]
@@ -177,7 +177,7 @@ def full_heading(report: AblateReport) -> tuple[str, ...]:
 
 
 def csv_table(report: AblateReport) -> str:
-    """One row a variant, numbers as they are."""
+    """One row per variant, numbers unrounded."""
     header = [
         *("variant", "params", "macs", "steps", "done", "accuracy", "accuracy_low", "accuracy_high"),
         *("difference", "difference_low", "difference_high", "p_value", "p_corrected", "train_loss", "seconds"),
@@ -194,7 +194,7 @@ def csv_table(report: AblateReport) -> str:
 
 
 def page(report: AblateReport, picture: bytes | None) -> bytes:
-    """One HTML page that needs nothing else."""
+    """One self-contained HTML page."""
     problems = [(row.name, problem) for row in report.variants for problem in row.problems]
     diffs = "".join(folded(row.name, code("\n".join(row.diff))) for row in report.variants if row.diff)
     rows = [cells(row, report.seeds) for row in report.variants]

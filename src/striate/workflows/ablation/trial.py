@@ -39,17 +39,17 @@ INTERRUPTED = 6  # the exit code of a trial that was asked to stop
 
 
 class Pulse:
-    """Follows a trial: shows that it lives, and ends it when the process that started it is gone."""
+    """Observes a trial: signals that it is running, and ends it when the process that started it has ended."""
 
     def __init__(self, folder: Path, parent: int | None = None) -> None:
         self.path, self.parent, self.beat = folder / HEARTBEAT, parent, 0.0
         self.path.touch()
 
     def say(self, text: str) -> None:
-        """Nothing: the results say it."""
+        """Ignored: the results contain it."""
 
     def end_with_parent(self) -> None:
-        """End the process where who would read the result is gone: a resumed ablation begins this trial again."""
+        """End the process if the parent that would read the result has ended: a resumed ablation starts this trial again."""
         if self.parent is not None and os.getppid() != self.parent:
             os._exit(INTERRUPTED)
 
@@ -63,12 +63,12 @@ class Pulse:
             self.beat = now
 
     def epoch(self, row: EpochRow) -> None:
-        """An epoch is done."""
+        """Called after an epoch."""
         self.step(row.epoch, 0, 0)
 
 
 def trial(folder: Path, *, data: Any = None, parent: int | None = None, measure_test: bool = False) -> dict[str, Any] | None:
-    """Train what `config.yaml` and `network.json` in `folder` describe; what came of it, also where it failed. None: interrupted."""
+    """Train what `config.yaml` and `network.json` in `folder` describe; returns the result, also if it failed. None: interrupted."""
     started = time.monotonic()
     pulse = Pulse(folder, parent)
     try:
@@ -110,7 +110,7 @@ def trial(folder: Path, *, data: Any = None, parent: int | None = None, measure_
 
 
 def hits_of(training: FittingRun) -> np.ndarray:
-    """(n,) bool: which pictures of the validation split the trained network has right, as the last validation counted them."""
+    """(n,) bool: the pictures of the validation split that the trained network classifies correctly, by the last validation."""
     found: list[np.ndarray] = []
 
     def hits(outputs: Tensor, labels: Tensor) -> Tensor:

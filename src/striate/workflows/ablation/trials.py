@@ -44,12 +44,12 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """What the journal calls it."""
+        """Its name in the journal."""
         return f"{self.variant} seed {self.seed}"
 
 
 def prepare(one: Trial, folder: Path | None = None) -> Path:
-    """An empty folder with what the trial is made of; half a trial that a kill left there goes."""
+    """A fresh folder with the files that define the trial; an incomplete trial that a kill left there is removed."""
     folder = folder or one.folder
     if folder.exists():
         _wait_for_the_last(folder)
@@ -174,7 +174,7 @@ def _end_of(path: Path) -> str:
 
 
 def lacks_ray() -> str:
-    """Why Ray cannot be the engine here, in words; empty where it can."""
+    """The reason why Ray cannot be used here; empty if it can."""
     if "ray" not in sys.modules and "RAY_ADDRESS" not in os.environ:
         os.environ.setdefault(LOOPBACK_ONLY, "0")
     try:

@@ -1,1 +1,1 @@
-"""What is wrong with a training: the probe beside it, the findings and their pictures."""
+"""Diagnosis of a training: the probe beside it, the findings and their pictures."""

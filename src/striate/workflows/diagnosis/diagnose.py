@@ -1,4 +1,4 @@
-"""Say what is wrong with a training, from its run folder."""
+"""Diagnose a training from its run folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ NO_PICTURES = OwnPictures(None, None)
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DiagnoseRequest(LabelledRequest):
-    """Which run to look at."""
+    """The run to diagnose."""
 
     run: Path
     batches: int = Field(default=8, ge=3)  # of its training split, to compute again
@@ -83,7 +83,7 @@ class DiagnoseRequest(LabelledRequest):
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseReport:
-    """What is wrong with a run, the gravest first; nothing where `findings` and `data` are empty.
+    """The problems of a run, the most severe first; `findings` and `data` are empty if there are none.
 
     What was said while it trained is confirmed by being among the findings or among their consequences, or else withdrawn with a reason.
     """
@@ -100,7 +100,7 @@ class DiagnoseReport:
 
 
 def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _text: None) -> DiagnoseReport:
-    """Look at the curves of a run, at what was seen while it trained, and at its model on some batches of its training data.
+    """Examine the curves of a run, the samples taken while it trained, and its model on some batches of its training data.
 
     The model computes losses and gradients of the batches in training mode, on a copy; nothing of the run is changed but the report.
 
@@ -192,13 +192,13 @@ def diagnose_pictures(
 
 
 def is_finished(folder: RunFolder) -> bool:
-    """Whether the training came to its end: its last start was not followed by an interruption."""
+    """Return whether the training finished: its last start was not followed by an interruption."""
     events = [line["event"] for line in folder.read_events() if line["event"] not in ("checkpoint", CLOSED)]
     return not events or events[-1] != "interrupted"
 
 
 def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | None:
-    """What the run folder tells of the training; None where it holds no description of the network."""
+    """The set-up of the training, from the run folder; None if it holds no description of the network."""
     if not folder.has_network:
         return None
     is_fresh = config.pretrained is None and config.start_sha256 is None
@@ -222,7 +222,7 @@ def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str]
 
 
 def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:
-    """What a probe sees when the model computes some training batches again, in training mode and without an update."""
+    """The samples of a probe while the model runs some training batches again, in training mode and without an update."""
     batches = batches_of(
         pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=config.augmentation, device=torch.device(model.device)
     )
@@ -286,7 +286,7 @@ def _stopping_batch(path: Path, model: Model | None) -> np.ndarray:
 
 
 def doubted_labels(model: Model, pictures: ImageSet) -> str:
-    """The training pictures of whose labels the kept model is sure that they are wrong, the surest first: CSV text."""
+    """The training pictures whose labels the kept model confidently contradicts, the most confident first: CSV text."""
     probabilities = model.shares(np.asarray(pictures.images))  # (N, K)
     answers, sure = probabilities.argmax(1), probabilities.max(1)
     doubted = np.flatnonzero((answers != pictures.labels) & (sure >= SURE))
@@ -305,7 +305,7 @@ def doubted_labels(model: Model, pictures: ImageSet) -> str:
 def _write(
     output: Path, findings: list[Finding], samples: Sequence[Sample], rows: Sequence[dict[str, str]], draw_all: bool
 ) -> list[Finding]:
-    """Draw the evidence; gives the findings with the names of their pictures."""
+    """Draw the evidence; returns the findings with the names of their pictures."""
     found = {finding.kind for finding in findings}
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -325,7 +325,7 @@ def _write(
 
 
 def summary(report: DiagnoseReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{report.run}: {report.epochs} epochs, {report.looks} updates sampled during training, {report.batches} batches run again"]
     for finding in report.findings:
         place = f" at {finding.where}" if finding.where else ""

@@ -1,4 +1,4 @@
-"""Let the kept model answer training and validation pictures as they are, for a verdict that augmentation does not blur."""
+"""Run the kept model on training and validation pictures without augmentation, for a diagnosis that does not depend on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARE = 0.06  # of the pictures that were trained on, which cost three times as 
 
 
 def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, count_shared: bool = True) -> Exam | None:
-    """What `model` answers; None where a picture has no single class.
+    """The predictions of `model`; None if a picture has no single class.
 
     Args:
         model: That the training kept.
@@ -50,7 +50,7 @@ def spread_over(images: ImageSet, most: int) -> ImageSet:
 
 
 def input_statistics(spec: ImageSpec, images: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of what the network gets: of the channel that is furthest from 0 and 1."""
+    """Mean and standard deviation of the network's input, of the channel that is furthest from 0 and 1."""
     if spec.normalization != "dataset":
         return 0.0, 1.0
     pixels = np.asarray(images).reshape(-1, images.shape[3]).astype(np.float32) / 255

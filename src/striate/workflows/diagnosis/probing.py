@@ -1,4 +1,4 @@
-"""A probe beside a training: what is wrong is said as soon as it shows, and what was seen stays in the run folder."""
+"""A probe beside a training: problems are reported as soon as they show, and the samples are kept in the run folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def watched(
     keep: Callable[[dict[str, Any]], None],
     examined: Callable[[int], Exam | None],
 ) -> Iterator[FitEvent]:
-    """The events of `training`. Each kind of finding is said once; the training gives the same bits as without.
+    """The events of `training`. Each kind of finding is reported once; the training gives the same bits as without a probe.
 
     Args:
         training: What is watched.
@@ -91,7 +91,7 @@ def watched(
 
 
 def setup_of(plan: Plan) -> Setup:
-    """What a verdict asks of the plan of a training."""
+    """The facts that the diagnosis needs from the plan of a training."""
     fitting = plan.fitting
     is_fresh = fitting.start is None and plan.config.pretrained is None
     return Setup(fitting.settings, fitting.augmentation, facts_of(fitting.network), is_fresh, len(plan.train_set), len(plan.val_set))
@@ -104,12 +104,12 @@ def finding_data(finding: Finding) -> dict[str, Any]:
 
 
 def said_before(folder: Path) -> list[Kind]:
-    """The kinds of the findings that the journal of a run tells of."""
+    """The kinds of the findings in the journal of a run."""
     return [line["kind"] for line in RunFolder(folder).read_events() if line.get("event") == SAID and line.get("kind") in KINDS]
 
 
 def exam_of(folder: Path) -> Exam | None:
-    """What the kept model answered at the end of the training; None where that is not recorded, or not readable."""
+    """The kept model's predictions at the end of the training; None if they are not recorded, or not readable."""
     lines = [line for line in RunFolder(folder).read_events() if line.get("event") == EXAMINED]
     if not lines:
         return None
@@ -120,12 +120,12 @@ def exam_of(folder: Path) -> Exam | None:
 
 
 def counts_in_nats(settings: TrainSettings) -> bool:
-    """Whether the loss of a guess among K classes is log K."""
+    """Return whether the loss of guessing among K classes is log K."""
     return settings.loss in ("cross_entropy", "nll")
 
 
 def write_history(path: Path, samples: Sequence[Sample]) -> None:
-    """One sample a line, as JSON."""
+    """One sample per line, as JSON."""
     adapter = TypeAdapter(Sample)
     lines = (json_text(adapter.dump_python(sample, mode="json", exclude_none=True)) for sample in samples)
     write_atomically(path, "".join(f"{line}\n" for line in lines).encode())

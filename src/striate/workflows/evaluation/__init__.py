@@ -1,1 +1,1 @@
-"""What a model is worth: measures of its answers, their calibration, and models side by side."""
+"""Evaluation of a model: measures of its predictions, their calibration, and comparison of models."""

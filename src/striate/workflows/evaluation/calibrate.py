@@ -1,4 +1,4 @@
-"""Calibrate a trained classifier: its temperature, what its confidence is worth, and when it had better answer "unknown"."""
+"""Calibrate a trained classifier: its temperature, the reliability of its confidence, and a threshold for the answer "unknown"."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SCORES_IN_WORDS = {  # for a person
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class CalibrateRequest(LabelledRequest):
-    """Which model, by which pictures; the val split decides, never the test split."""
+    """The model and the pictures; the val split is used, never the test split."""
 
     coverage: Annotated[float, Field(gt=0, le=1)] | None = None  # answer this share of pictures like those of val, the others "unknown"
     score: Score = "energy"
@@ -52,8 +52,8 @@ class CalibrateRequest(LabelledRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worth:
-    """What the probabilities are worth at one temperature."""
+class Reliability:
+    """The reliability of the probabilities at one temperature."""
 
     temperature: float
     ece: float
@@ -62,8 +62,8 @@ class Worth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strangers:
-    """How the model takes pictures that are unlike any class."""
+class OutOfDistribution:
+    """Detection of out-of-distribution pictures, which belong to no class of the model."""
 
     data: str
     num_images: int
@@ -74,14 +74,14 @@ class Strangers:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class CalibrateReport:
-    """What was found on the val split, and the file that holds it."""
+    """The results on the val split, and the file that holds them."""
 
     model: str
     data: str
     num_images: int
     accuracy: float
-    before: Worth
-    after: Worth  # on the pictures that the temperature was fitted to: one number, so hardly too good
+    before: Reliability
+    after: Reliability  # on the pictures that the temperature was fitted to: one number, so hardly too good
     fitted: Temperature  # what the temperature rests on
     score: str
     threshold: float | None
@@ -89,7 +89,7 @@ class CalibrateReport:
     coverage_interval: tuple[float, float] | None  # 95 %, of other pictures like them
     accuracy_answered: float | None
     curve: list[CoveragePoint]
-    against: Strangers | None
+    against: OutOfDistribution | None
     output: str
     picture: str | None
 
@@ -158,7 +158,7 @@ def _subject(request: CalibrateRequest) -> Subject:
 
 
 def _calibrated(model: Model, found: Calibration) -> Model:
-    """The same weights, with what was found; `model` stays as it is."""
+    """The same weights with the calibration; `model` is not changed."""
     result = copy.copy(model)
     result.info = {**model.info, "calibration": TypeAdapter(Calibration).dump_python(found, mode="json")}
     result.calibration = found
@@ -177,14 +177,16 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     return output
 
 
-def _strangers(request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]) -> Strangers:
-    """How the pictures of `against`, of its test split where it has one, score beside those that gave `logits`."""
+def _strangers(
+    request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]
+) -> OutOfDistribution:
+    """The scores of the pictures of `against`, of its test split if it has one, beside those that gave `logits`."""
     name, images = _stranger_pictures(request, model, say)
     strange = model.outputs(images, batch_size=request.batch_size)
     areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
     scores = scores_of(strange, found.score, found.temperature)
     answered = None if found.threshold is None else float((scores >= found.threshold).mean())
-    return Strangers(data=name, num_images=len(images), auroc=areas, answered=answered)
+    return OutOfDistribution(data=name, num_images=len(images), auroc=areas, answered=answered)
 
 
 def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[str], None]) -> tuple[str, np.ndarray]:
@@ -202,12 +204,12 @@ def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[s
     return source.name, source.read("test" if "test" in source.splits else source.splits[0], spec=model.images).images
 
 
-def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Worth:
-    """What the probabilities of a split are worth at a temperature."""
+def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Reliability:
+    """The reliability of the probabilities of a split at a temperature."""
     probs = softmax(logits / temperature)
     measured = measure(probs, labels, classes)
     bins = reliability(probs.max(1), probs.argmax(1) == labels)
-    return Worth(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
+    return Reliability(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
 
 
 def _write(folder: Path, report: CalibrateReport) -> None:
@@ -220,7 +222,7 @@ def _write(folder: Path, report: CalibrateReport) -> None:
 
 
 def summary(report: CalibrateReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [
         f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
         f"temperature {report.after.temperature:.4f}{_doubt(report.fitted)}",
@@ -244,7 +246,7 @@ def summary(report: CalibrateReport) -> Lines:
 
 
 def _doubt(fitted: Temperature) -> str:
-    """How sure a temperature is, in words."""
+    """The uncertainty of a temperature, in words."""
     low, high = fitted.interval
     few = f"; {fitted.num_images:,} pictures are few: give {ENOUGH} or more" if fitted.is_uncertain else ""
     return f" (95 % interval {low:.2f} to {high:.2f}{few})"

@@ -1,4 +1,4 @@
-"""Networks or runs side by side; runs with a paired test on the same pictures."""
+"""Comparison of networks or runs; runs with a paired test on the same pictures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DIVISION = ("val_fraction", "val_seed", "data")  # what decides which pictures a
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class CompareRequest(DataRequest):
-    """What to compare: two or more of what `profile` takes; where all are trained, on pictures too."""
+    """The networks or runs to compare: two or more, as `profile` takes them; if all are trained, also on pictures."""
 
     subjects: tuple[Any, ...]
     split: Literal["train", "val", "test"] | None = None  # None: val; all of other data without splits
@@ -82,7 +82,7 @@ class PairedTest:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A picture that the models do not answer alike."""
+    """A picture on which the models differ."""
 
     path: str
     label: str
@@ -104,7 +104,7 @@ class CompareReport:
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """The two-sided p-value that two models are equally often right, from the pictures that only one of them gets right.
+    """The two-sided p-value that two models are equally accurate, from the pictures that only one of them classifies correctly.
 
     With n such pictures, k of them the rarer kind:        p = min(1, 2 sum_{i <= k} C(n, i) / 2^n)
 
@@ -117,7 +117,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _text: None) -> CompareReport:
-    """Count each network; where all are trained, let all answer the same pictures.
+    """Count each network; if all are trained, run all on the same pictures.
 
     Raises:
         UsageError: fewer than two; a trained and an untrained one with data; runs that held out other pictures; or what
@@ -213,7 +213,7 @@ def _answers(
 
 
 def _silent(_text: str) -> None:
-    """Nothing: the first model has told."""
+    """Ignore a line that the first model has reported."""
 
 
 def _check_division(runs: Sequence[Path | None], configs: Sequence[RunConfig | None]) -> None:
@@ -281,7 +281,7 @@ def _write(path: Path, report: CompareReport) -> None:
 
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
-    """Those compared for a person: heading, rows, and the columns that are set right."""
+    """The comparison as a table: heading, rows, and the right-aligned columns."""
     heading = ["network", "input", "params", "MACs", "FLOPs", "field", "training"]
     timed = any(one.latency for one in report.subjects)
     heading += ["p50 ms", "p99 ms"] if timed else []
@@ -299,7 +299,7 @@ def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
 
 
 def summary(report: CompareReport) -> Lines:
-    """What is said below the table."""
+    """The lines below the table."""
     lines = [f"{report.num_images:,} pictures, {report.split} split of {report.data}"] if report.num_images else []
     for pair in report.pairs:
         counts = f"correct only in one: {pair.first} {pair.first_only:,}, {pair.second} {pair.second_only:,}"

@@ -36,7 +36,7 @@ MAX_MISTAKES = 36  # shown in the picture
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class EvaluateRequest(LabelledRequest):
-    """Which model, on which split of which data."""
+    """The model, the data and the split."""
 
     split: Literal["train", "val", "test"] | None = None  # None: test where there is one, else val; all of other data without splits
     batch_size: int = 128
@@ -106,7 +106,7 @@ def kept(report: Report, output: Path | None) -> Report:
 
 
 def say_again(run: Path, split: str, say: Callable[[str], None]) -> None:
-    """Say what was found in the pictures of a split before the run trained."""
+    """Report the findings in the pictures of a split before the run trained."""
     for finding in RunFolder(run).read_data_findings():
         if finding.where == split and finding.severity != "note":
             say(f"{finding.severity}: {finding}")
@@ -164,7 +164,7 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
 
 
 def summary(report: EvaluateReport | SegmentReport | TargetReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     if isinstance(report, TargetReport):
         return target_summary(report)
     if isinstance(report, SegmentReport):

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from striate.insight.calibrate.abstain import CoveragePoint
-    from striate.workflows.evaluation.calibrate import Worth
+    from striate.workflows.evaluation.calibrate import Reliability
 
 
-def reliability_picture(before: Worth, after: Worth, curve_points: Sequence[CoveragePoint]) -> bytes:
-    """Left: accuracy over confidence, a point a bin, its area the share of the pictures. Right: accuracy over coverage. A PNG file."""
+def reliability_picture(before: Reliability, after: Reliability, curve_points: Sequence[CoveragePoint]) -> bytes:
+    """Left: accuracy over confidence, one point per bin, its area the share of the pictures. Right: accuracy over coverage. A PNG file."""
     with drawing():
         figure, grid = panels(1, 2, size=(8.4, 4.3))
         left, right = grid[0]

@@ -1,1 +1,1 @@
-"""What a model looks at, and pictures through kernels set by hand."""
+"""Explanations of a model, and pictures filtered with kernels set by hand."""

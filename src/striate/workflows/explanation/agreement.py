@@ -1,4 +1,4 @@
-"""Methods that come to the same maps on a network, told once in words."""
+"""Methods that give the same maps on a network, reported once in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show what a model looks at, and what it learned: heat maps of pictures, and views of the network itself."""
+"""Explain a model: heat maps of pictures, and views of the network itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TRUST = {  # the measures of how far a map can be trusted
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ExplainRequest(LabelledRequest):
-    """Which model, which pictures, which methods and views."""
+    """The model, the pictures, the methods and views."""
 
     pictures: tuple[Path, ...] = ()  # files, or folders of them; by default some of a split of the run's data
     methods: tuple[Asked, ...] = ("grad_cam",)
@@ -74,7 +74,7 @@ class ExplainRequest(LabelledRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """One picture: the answer, the class that was explained, and how well each map finds the pixels that matter."""
+    """One picture: the prediction, the class that was explained, and how well each map finds the pixels that matter."""
 
     path: str
     answer: str
@@ -88,7 +88,7 @@ class Explained:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class ExplainReport:
-    """What was drawn, and how far it can be trusted."""
+    """The pictures drawn, and measures of their faithfulness."""
 
     model: str
     layer: str  # of the feature map; empty where the network has none
@@ -207,7 +207,7 @@ def explain_chosen(
 
 
 def _not_installed(request: ExplainRequest) -> dict[str, str]:
-    """Of all views, that which needs a package that is not here.
+    """The view that needs a package which is not installed.
 
     Raises:
         EnvironmentFault: it is asked for by its name.
@@ -240,7 +240,7 @@ def _last_map(request: ExplainRequest, network: nn.Module, images: Tensor) -> st
 
 
 def _agreements(network: nn.Module, inputs: Tensor, heats: dict[Method, Tensor]) -> tuple[str, ...]:
-    """A sentence on each group of methods that come to the same maps."""
+    """A sentence on each group of methods that give the same maps."""
     groups = same_maps({str(name): heat for name, heat in heats.items()})
     has_relu = bool(groups) and tools.has_relu(network, inputs[:1])
     return tuple(in_words(group, has_relu=has_relu) for group in groups)
@@ -286,7 +286,7 @@ def attribute(method: Method, network: nn.Module, layer: str, inputs: Tensor, cl
 def _trust(
     network: nn.Module, layer: str, method: Method, inputs: Tensor, classes: Tensor, heat: Tensor, seed: int
 ) -> tuple[float, Tensor, Tensor]:
-    """What remains of the maps with random weights, and the areas under the deletion and the insertion curves."""
+    """The similarity to maps of random weights, and the areas under the deletion and the insertion curves."""
     few, chosen = inputs[:GROUP], classes[:GROUP]
     other = attribute(method, tools.randomised(network, seed=seed), layer, few, chosen, seed=seed)
     alike = tools.rank_correlation(heat[:GROUP].abs(), other.abs())
@@ -351,7 +351,7 @@ def _folder(subject: Subject, request: ExplainRequest) -> Path:
 
 
 def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Method, Tensor]) -> bytes:
-    """A row a picture: the picture, then each method's map."""
+    """One row per picture: the picture, then each method's map."""
     cells, captions = [], []
     for place, (image, item) in enumerate(zip(images, explained, strict=True)):
         plain = image if image.shape[2] == 3 else image.mean(2, keepdims=True).round().astype(np.uint8).repeat(3, 2)
@@ -373,14 +373,14 @@ def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: dict[Metho
 
 
 def _told(layer: str, randomisation: dict[str, float], notes: Sequence[str]) -> str:
-    """What stands under the maps."""
+    """The text under the maps."""
     lines = [f"Grad-CAM is taken at {layer}."] if layer else []
     lines += [f"{note[0].upper()}{note[1:]}." for note in notes]
     return " ".join([*lines, *(trust_in_words(randomisation) if randomisation else [])])
 
 
 def trust_in_words(randomisation: dict[str, float]) -> list[str]:
-    """What the measures of trust mean, and that of the maps as a whole for each method."""
+    """The meaning of the measures of faithfulness, and that of all maps together for each method."""
     scores = ", ".join(f"{name.replace('_', ' ')} {value:+.2f}" for name, value in randomisation.items())
     return [*(f"{name[0].upper()}{name[1:]}: {text}." for name, text in TRUST.items()), f"Here: randomised {scores}."]
 
@@ -392,7 +392,7 @@ def _plain(report: ExplainReport) -> Any:
 
 
 def summary(report: ExplainReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{report.model}: {len(report.pictures)} pictures" + (f", feature map of {report.layer}" if report.layer else "")]
     if report.randomisation:
         lines.append(f"  {'method':<22}{''.join(f'{name:>12}' for name in TRUST)}")

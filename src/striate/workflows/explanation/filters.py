@@ -57,7 +57,7 @@ EXPOSURE = 1.6
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FilterRequest:
-    """Which picture, and what is done to it, in that order."""
+    """The picture and the steps, in order."""
 
     image: Path
     steps: tuple[str, ...] = ()  # names of KERNELS and EFFECTS, exposure=FACTOR, or kernels written as [[...], ...]
@@ -79,7 +79,7 @@ class FilterStep:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class FilterReport:
-    """What was done to a picture."""
+    """The result of filtering a picture."""
 
     image: str
     output: str
@@ -254,7 +254,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def summary(report: FilterReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [
         f"{report.image}: {report.height} x {report.width} x {report.channels}, mean {report.mean:.1f}, deviation {report.deviation:.1f}"
     ]

@@ -1,4 +1,4 @@
-"""Views of a network: its filters, its feature maps, what its classes and channels look for, and how it lays pictures out."""
+"""Views of a network: its filters, its feature maps, pictures that maximize classes and channels, and embeddings of pictures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHANNELS, TOP = 8, 6  # whose favourite, or most exciting, pictures are drawn, a
 
 
 class Viewed(NamedTuple):
-    """What is viewed."""
+    """The subject of the views."""
 
     classes: tuple[str, ...]
     network: nn.Module
@@ -38,7 +38,7 @@ class Viewed(NamedTuple):
 
 
 def draw_view(view: View, viewed: Viewed, read: Callable[[], tuple[ImageSet, Tensor]]) -> list[Shown]:
-    """The files of one view; `read` gives a split and what the network takes of it."""
+    """The files of one view; `read` gives a split and the network's input for it."""
     if view == "filters":
         return _filters(viewed)
     if view == "maps":

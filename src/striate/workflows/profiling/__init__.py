@@ -1,1 +1,1 @@
-"""What a network costs, counted and measured."""
+"""The cost of a network, counted and measured."""

@@ -1,4 +1,4 @@
-"""What a network costs: counted from its description, and measured on this machine."""
+"""The cost of a network: counted from its description, and measured on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ProfileRequest:
-    """What to profile and how."""
+    """The network to profile, and the options."""
 
     network: Any  # a catalogue name, a Network, a run folder, a model file, a Model, or a torch module
     num_classes: int | None = None
@@ -60,7 +60,7 @@ class ProfileRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What is counted, for one picture in float32."""
+    """The counts, for one picture in float32."""
 
     params: int
     macs: int
@@ -72,7 +72,7 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperNumbers:
-    """What the paper prints, and how far ours is off it."""
+    """The numbers of the paper, and our difference from them."""
 
     params: float | None
     macs: float | None
@@ -83,7 +83,7 @@ class PaperNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was measured, on batches of `batch_size` where nothing else is said."""
+    """The measurements, on batches of `batch_size` unless stated otherwise."""
 
     device: str
     threads: int
@@ -101,7 +101,7 @@ class Measured:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class ProfileReport:
-    """A network's costs; `layers` has one record a row of the table."""
+    """A network's costs; `layers` has one record per row of the table."""
 
     name: str
     rule: str
@@ -160,7 +160,7 @@ def totals(network: Network) -> Totals:
 
 
 def _paper(network: Network) -> PaperNumbers | None:
-    """The paper's numbers, where the network is the one that it prints them for."""
+    """The paper's numbers, if it gives them for this network."""
     printed = PRINTED.get(network.name)
     if printed is None or network.provenance or not _as_published(network):
         return None
@@ -188,7 +188,7 @@ def _traffic(layer: dict[str, Any], batch_size: int) -> dict[str, float]:
 
 
 def _measure(module: nn.Module, network: Network, layers: list[dict[str, Any]], request: ProfileRequest) -> tuple[Measured, Machine]:
-    """What the whole takes, and the machine's limits, measured before, between and after; each layer gets its times and its share."""
+    """The cost of the whole, and the machine's limits, measured before, between and after; each layer gets its times and share."""
     import torch
 
     device = choose_device(request.device)
@@ -227,7 +227,7 @@ def _measure(module: nn.Module, network: Network, layers: list[dict[str, Any]], 
 
 
 def _add_times(layers: list[dict[str, Any]], times: dict[str, list[LayerTime]]) -> set[str]:
-    """Give each layer its own times; a merge, and what stands outside of all modules, has none. The paths that may save multiplications."""
+    """Give each layer its own times; a merge, and operations outside of all modules, have none. Returns paths that may save work."""
     saving = set()
     for layer in layers:
         own = times.get(layer["path"]) or times.get(layer["path"].removeprefix("model."))
@@ -268,7 +268,7 @@ def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, 
 
 
 def table(report: ProfileReport) -> tuple[list[str], list[list[str]], set[int]]:
-    """The layers for a person: heading, rows, and the columns that are set right."""
+    """The layers as a table: heading, rows, and the right-aligned columns."""
     heading = ["part", "output", "params", "MACs", "field", "FLOPs/B"]
     if report.measured:
         heading += ["fwd ms", "bwd ms", "of peak"]
@@ -288,7 +288,7 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def facts(report: ProfileReport) -> list[tuple[str, str]]:
-    """Names and values that stand below the table."""
+    """Names and values below the table."""
     whole = report.totals
     kept, alive = memory_text(whole.training_memory_bytes), memory_text(whole.inference_memory_bytes)
     found = [
@@ -306,7 +306,7 @@ def facts(report: ProfileReport) -> list[tuple[str, str]]:
 
 
 def summary(report: ProfileReport) -> Lines:
-    """What is said below the table."""
+    """The lines below the table."""
     found = [*facts(report), ("columns", MEASURED_COLUMNS if report.measured else COLUMNS)]
     if report.output:
         found.append(("table, roofline" if report.measured else "table", report.output))
@@ -346,12 +346,12 @@ def _measured_facts(measured: Measured) -> list[tuple[str, str]]:
 
 
 def is_described(layers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the layers tell what they see; those of a module without a description do not."""
+    """Return whether the receptive fields of the layers are known; those of a module without a description are not."""
     return any(layer["receptive_field"] is not None for layer in layers)
 
 
 def sees(whole: Totals, *, described: bool) -> str:
-    """The receptive field of a network for a person."""
+    """The receptive field of a network as text."""
     field = whole.receptive_field
     if not described:
         return "not known for modules without a description"
@@ -359,7 +359,7 @@ def sees(whole: Totals, *, described: bool) -> str:
 
 
 def memory_text(count: int | None) -> str:
-    """Bytes for a person."""
+    """Bytes as text."""
     if count is None:
         return "not known"
     for unit, size in (("GiB", 2**30), ("MiB", 2**20)):

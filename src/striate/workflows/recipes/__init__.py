@@ -1,1 +1,1 @@
-"""How networks are trained: the choices that a request leaves open, the published recipes, and recipes in files."""
+"""Training configurations: the choices that a request leaves open, the published recipes, and recipes in files."""

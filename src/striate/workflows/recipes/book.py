@@ -18,7 +18,7 @@ from striate.networks.network import Network
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: a whole configuration."""
+    """A complete training configuration."""
 
     settings: TrainSettings
     augmentation: Augmentation
@@ -239,7 +239,7 @@ def _is_small(network: Network) -> bool:
 
 
 def _colour(network: Network) -> float:
-    """The deviation of AlexNet's change of colour, for pictures that have colours."""
+    """The standard deviation of AlexNet's colour augmentation, for colour pictures."""
     return 0.1 if network.input_shape[0] == 3 else 0.0
 
 

@@ -53,7 +53,7 @@ def network_for(source: DataSource) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What `recipe` says: weaker than a flag, stronger than a default; and what a file says is stronger than the recipe it names."""
+    """The settings of `recipe`: flags override them, they override defaults; a file overrides the recipe that it names."""
 
     recipe: Callable[[Network, int], Recipe] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ NO_CHOICES = Choices()
 
 
 def choices_of(recipe: str | Path | None) -> Choices:
-    """What a recipe's name or a recipe file says.
+    """The settings of a recipe's name or file.
 
     Raises:
         UnknownNameError: no recipe has the name, or a name in the file is not known; gives the nearest.
@@ -100,7 +100,7 @@ def choices_of(recipe: str | Path | None) -> Choices:
 
 
 def as_asked(settings: Mapping[str, Any], asked: Mapping[str, Any], num_train: int | None) -> dict[str, Any]:
-    """The settings of a run with what was asked for in place of what took effect, unless the file was edited since."""
+    """The settings of a run as requested instead of as they took effect, unless the file was edited since."""
     if num_train is None or not set(asked) <= set(CUT):
         return dict(settings)
     wanted = TrainSettings(**{**settings, **asked})
@@ -110,7 +110,7 @@ def as_asked(settings: Mapping[str, Any], asked: Mapping[str, Any], num_train: i
 
 
 def refuse_bad_values(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse values in a recipe file that are not of their kind or range.
+    """Refuse values in a recipe file with a wrong type or range.
 
     Raises:
         UsageError: names the file and the first of them.
@@ -124,7 +124,7 @@ def refuse_bad_values(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def unknown_recipe(name: str) -> UnknownNameError:
-    """The error for a recipe that there is not."""
+    """The error for an unknown recipe."""
     return UnknownNameError("recipe", name, RECIPES, f"Known: {', '.join(RECIPES)}, or a YAML file.")
 
 
@@ -155,12 +155,12 @@ def settings_for(
 
 
 def finds_rate(request: TrainRequest) -> bool:
-    """Whether the learning rate is to be found by a range test."""
+    """Return whether the learning rate is found by a range test."""
     return bool(chosen_settings(request, choices_of(request.recipe)).get("learning_rate") == FIND)
 
 
 def chosen_settings(request: TrainRequest, choices: Choices) -> dict[str, Any]:
-    """What the recipe file, the fields and `set` say, the later over the earlier; who names epochs wants them, not steps."""
+    """The values of the recipe file, the fields and `set`, the later override the earlier; given epochs replace steps."""
     chosen: dict[str, Any] = {}
     for layer in (choices.settings, given(request, "settings"), overrides(request, "settings", SETTINGS)):
         if "epochs" in layer and "steps" not in layer:
@@ -183,7 +183,7 @@ def with_recipe(request: TrainRequest) -> tuple[TrainRequest, Choices]:
 
 
 def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
-    """Refuse what is known to be wrong before any picture is read.
+    """Refuse wrong settings before any picture is read.
 
     Raises:
         UnknownNameError: `set` names what there is not; gives the nearest.
@@ -201,7 +201,7 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
 
 
 def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
-    """Refuse settings of an attack that is not trained against.
+    """Refuse settings of an attack if there is no adversarial training.
 
     Raises:
         UsageError: names the setting.
@@ -247,7 +247,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
 
 
 def network_of_run(name: Any, folder: Path | None) -> str | Network:
-    """The name, where it means what was trained; else the description that the run keeps beside its configuration."""
+    """The name, if it still gives the trained network; else the description that the run keeps beside its configuration."""
     path = (folder or Path()) / "network.json"
     if not path.is_file():
         return str(name)
@@ -293,7 +293,7 @@ def with_image_settings(request: TrainRequest) -> TrainRequest:
 
 
 def given_statistics(request: TrainRequest, channels: int | None = None) -> dict[str, Any]:
-    """The `mean` and the `std` of `set={'images.NAME': [...]}`, one number a channel in units of a pixel's range; one for all is repeated.
+    """The `mean` and the `std` of `set={'images.NAME': [...]}`, one per channel in units of a pixel's range; a single one is repeated.
 
     Raises:
         UsageError: they are no such numbers.
@@ -313,7 +313,7 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
 
 
 def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
-    """What `make` gives, with pydantic's complaint about a field as one of ours."""
+    """The result of `make`, with pydantic's error about a field as one of ours."""
     try:
         return make(*arguments, **fields)
     except ValidationError as error:
@@ -324,7 +324,7 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
 
 
 def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
-    """The error for an argument that there is not; gives the one that has this name elsewhere, or else the nearest."""
+    """The error for an unknown argument; names the one that is called so in other tools, or else the nearest."""
     known = [field.name for field in fields]
     here = OTHER_NAMES.get(name, "")
     return UnknownNameError("argument", name, known, f"Striate calls it `{here}`." if here.partition("=")[0] in known else "")
@@ -368,5 +368,5 @@ def augmentation_for(
 
 
 def chosen_augmentation(request: TrainRequest, choices: Choices) -> dict[str, Any]:
-    """What the recipe file, the fields and `set` say of the augmentation, the later over the earlier."""
+    """The augmentation by the recipe file, the fields and `set`, the later override the earlier."""
     return {**choices.augmentation, **given(request, "augmentation"), **overrides(request, "augmentation", AUGMENTATIONS)}

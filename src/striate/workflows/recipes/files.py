@@ -1,4 +1,4 @@
-"""Recipes in YAML files: plain data with known names, and nothing that could run, grow or hide."""
+"""Recipes in YAML files: plain data with known names, and nothing that could execute, expand or hide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_A_RUN = tuple(name for name in FIELDS if name not in KNOWN)  # what config.ya
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
-    """What a recipe file says: `recipe` (the name of one that it starts from), `settings`, `augmentation`, and what else a run keeps.
+    """The content of a recipe file: `recipe` (the name of one that it starts from), `settings`, `augmentation`, and a run's other fields.
 
     Raises:
         UsageError: there is no such file, or a group or a value is not of its kind.
@@ -49,7 +49,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
 
 
 def check_names(path: Path, group: str, part: Mapping[Any, Any], known: tuple[str, ...]) -> None:
-    """Refuse a name that is not known.
+    """Refuse an unknown name.
 
     Raises:
         UnknownNameError: gives the nearest.

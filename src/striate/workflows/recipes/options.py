@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-Group = Literal["", "settings", "augmentation", "images"]
+SettingsGroup = Literal["", "settings", "augmentation", "images"]
 
 
 class Option(NamedTuple):
@@ -30,7 +30,7 @@ class Option(NamedTuple):
     field: str
     kind: Any
     help: str
-    group: Group = ""
+    group: SettingsGroup = ""
     decides: bool = True
     flag: str = ""
     short: str = ""
@@ -129,7 +129,7 @@ OPTIONS = (
 BY_FIELD = {option.field: option for option in OPTIONS}
 
 
-def given(request: Any, group: Group) -> dict[str, Any]:
+def given(request: Any, group: SettingsGroup) -> dict[str, Any]:
     """What a request says of a group of the configuration, by the names that the group has; `set` left out."""
     values = ((option.field, getattr(request, option.field)) for option in OPTIONS if option.group == group)
     return {field: value for field, value in values if value is not None}

@@ -1,4 +1,4 @@
-"""The words that hands know from other tools, and what is said here in their place.
+"""Names that are common in other tools, and their equivalents here.
 
 Fields stand between backticks, as in a call: the command line shows `learning_rate=0.1` as the flag --lr 0.1.
 """

@@ -1,1 +1,1 @@
-"""The page that sums up a run."""
+"""The page that summarizes a run."""

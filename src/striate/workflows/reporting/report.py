@@ -1,4 +1,4 @@
-"""One HTML page that sums up a run: what was trained and how, what it is worth, what it looks at, what it costs, what went wrong."""
+"""One HTML page that summarizes a run: training, results, explanations, cost and diagnosis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ MOST_MACS = 10**9  # of a batch of 8 that is timed
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ReportRequest(LabelledRequest):
-    """Which run to sum up, and where."""
+    """The run to summarize, and the page's path."""
 
     run: Path
     split: Literal["train", "val", "test"] = "val"  # that it is measured on; each opening of test is counted
@@ -71,7 +71,7 @@ class ReportRequest(LabelledRequest):
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """The page, what it shows, and what it cannot show and why."""
+    """The page, its sections, and those left out with the reason."""
 
     run: str
     output: str
@@ -81,7 +81,7 @@ class RunReport:
 
 
 class Answers(NamedTuple):
-    """What a classifier answers to the val split."""
+    """A classifier's predictions on the val split."""
 
     data: str
     images: ImageSet
@@ -91,14 +91,14 @@ class Answers(NamedTuple):
 
 
 class Finder:
-    """Runs the tools of a report, and keeps why one has nothing to give."""
+    """Runs the tools of a report, and records why one has no result."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self.left_out: dict[str, str] = {}
 
     def ask(self, section: str, work: Callable[[], Result], words: str = "") -> Result | None:
-        """What `work` gives; None where the run or its data do not have what it needs."""
+        """The result of `work`; None if the run or its data lack what it needs."""
         if words:
             self.say(words)
         try:
@@ -108,7 +108,7 @@ class Finder:
             return None
 
     def leave_out(self, section: str, reason: str) -> None:
-        """Keep why a section is not on the page, and say it."""
+        """Record and report why a section is not on the page."""
         self.left_out[section] = reason
         self.say(f"{section}: left out: {reason}")
 
@@ -226,7 +226,7 @@ def _answers(request: ReportRequest, subject: Subject, say: Callable[[str], None
 
 
 def _measured(request: ReportRequest, subject: Subject, answers: Answers | None, place: Path, finder: Finder) -> dict[str, dict[str, Any]]:
-    """The measures by split: of the one that was asked for, of val, and of test where `evaluate` has opened it before."""
+    """The measures by split: of the requested one, of val, and of test if `evaluate` has used it before."""
     run, model, splits = request.run, subject.trained, []
     if answers is not None:
         name = str(run)
@@ -290,7 +290,7 @@ def _fitting(batch_size: int, network: Network) -> int:
 
 
 def _diagnosed(request: ReportRequest, subject: Subject | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
-    """The findings; where the data is gone, those of the curves and of what was seen while the run trained."""
+    """The findings; if the data is gone, those from the curves and from the samples taken while the run trained."""
     fields = DiagnoseRequest(
         run=request.run, data=request.data, batches=4, device=request.device, output=place / "diagnose", data_dir=request.data_dir
     )
@@ -310,7 +310,7 @@ def _diagnosed(request: ReportRequest, subject: Subject | None, answers: Answers
 
 
 def _kept_pictures(run: Path, name: str) -> list[Path]:
-    """The pictures that another verb left for the model as it is now."""
+    """The pictures that another verb wrote for the current model."""
     newest = (run / MODEL_NAME).stat().st_mtime if (run / MODEL_NAME).is_file() else 0.0
     return sorted(path for path in (run / "report" / name).glob("*.png") if not path.exists() or path.stat().st_mtime >= newest)
 
@@ -333,7 +333,7 @@ def _read(path: Path) -> dict[str, Any]:
 def state_of(
     run: Path, config: RunConfig, rows: list[dict[str, str]], kept: dict[str, Any], say: Callable[[str], None] = lambda _text: None
 ) -> str:
-    """How the training ended, in a sentence."""
+    """The end of the training, in a sentence."""
     settings = config.settings
     last = next(
         (event["event"] for event in reversed(RunFolder(run).read_events(say)) if event["event"] not in ("checkpoint", "note", CLOSED)), ""
@@ -350,7 +350,7 @@ def state_of(
 
 
 def summary(found: RunReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{found.run}: {', '.join(found.sections)}"]
     lines += [f"left out: {section}: {reason}" for section, reason in found.left_out.items()]
     lines.append(f"page: {found.output} ({found.num_bytes / 2**20:.1f} MiB)")

@@ -1,4 +1,4 @@
-"""The sections of the page that sums up a run: each function gives the HTML of one, from what the tools found."""
+"""The sections of the page that summarizes a run: each function gives the HTML of one, from the tools' results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from striate.insight.calibrate.abstain import CoveragePoint
     from striate.networks.network import Network
     from striate.workflows.diagnosis.diagnose import DiagnoseReport
-    from striate.workflows.evaluation.calibrate import Worth
+    from striate.workflows.evaluation.calibrate import Reliability
     from striate.workflows.explanation.explain import ExplainReport
     from striate.workflows.profiling.profile import ProfileReport
 
@@ -54,7 +54,7 @@ UNUSED: tuple[Any, ...] = (None, "", False, [], {}, 0)
 
 
 def summary(config: RunConfig, network: Network, rows: Sequence[Mapping[str, str]], measures: Mapping[str, Any] | None, state: str) -> str:
-    """What was trained, how it ended, and the first numbers."""
+    """The subject of the training, its end, and the key figures."""
     shown = [] if measures is None else _headline(measures)
     shown += [("parameters", f"{network.params:,}"), ("MACs a picture", f"{network.macs:,}")]
     shown.append(("input (C x H x W)", _size(network.input_shape)))
@@ -96,7 +96,7 @@ def training(config: RunConfig, rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) -> str:
-    """What the model is worth on a split: the measures, the classes, and the pictures in `folder`."""
+    """The results of the model on a split: the measures, the classes, and the pictures in `folder`."""
     names = [name for name, value in measures.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     numbers = [(MEASURES.get(name, _words(name)), _with_interval(measures, name)) for name in names if name != "test_openings"]
     parts = [paragraph(f"{measures['data']}, {measures['split']} split.")]
@@ -119,7 +119,7 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
 
 
 def explanations(found: ExplainReport, picture: bytes) -> str:
-    """Heat maps of some pictures, and how far they can be trusted."""
+    """Heat maps of some pictures, and measures of their faithfulness."""
     from striate.workflows.explanation.explain import trust_in_words
 
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
@@ -132,8 +132,8 @@ def explanations(found: ExplainReport, picture: bytes) -> str:
     return "".join(map(paragraph, lines)) + figure(picture, "Heat maps", least_px=LEAST_PX)
 
 
-def calibration(before: Worth, after: Worth, curve: Sequence[CoveragePoint]) -> str:
-    """What the probabilities are worth on val."""
+def calibration(before: Reliability, after: Reliability, curve: Sequence[CoveragePoint]) -> str:
+    """The calibration on val."""
     words = (
         f"On val, confidence and accuracy differ by {100 * before.ece:.2f} percentage points on average (expected calibration error). "
         f"Divided by a temperature of {after.temperature:.3g}, the logits give {100 * after.ece:.2f}, and a log loss of "
@@ -157,7 +157,7 @@ def network(net: Network) -> str:
 
 
 def cost(found: ProfileReport, roofline: bytes | None) -> str:
-    """What the network costs, counted and measured on this machine."""
+    """The cost of the network, counted and measured on this machine."""
     head, body, _ = profile_table(found)
     columns = MEASURED_COLUMNS if found.measured else COLUMNS
     picture = figure(roofline, "Roofline", caption="Each layer's speed against the limits of the machine (roofline)") if roofline else ""
@@ -169,7 +169,7 @@ def cost(found: ProfileReport, roofline: bytes | None) -> str:
 
 
 def diagnosis(found: DiagnoseReport, folder: Path) -> str:
-    """What went wrong in the training."""
+    """The diagnosis of the training."""
     looked = (
         f"{counted(found.epochs, 'epoch')}, {counted(found.looks, 'update')} sampled during training, "
         f"{counted(found.batches, 'batch', 'batches')} run again."
@@ -191,7 +191,7 @@ def diagnosis(found: DiagnoseReport, folder: Path) -> str:
 
 
 def environment(env: Mapping[str, Any] | None) -> str:
-    """What the run was trained on."""
+    """The environment of the training."""
     if env is None:
         return paragraph("The run holds no env.json.")
     known = flat(env)
@@ -219,12 +219,12 @@ def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
 
 
 def pictures(paths: Sequence[Path]) -> str:
-    """Pictures that another verb left."""
+    """Pictures that another verb wrote."""
     return "".join(figure(kept_picture(path), path.stem, caption=_words(path.stem), least_px=LEAST_PX) for path in paths)
 
 
 def kept_picture(path: Path) -> bytes:
-    """A PNG file that a verb has left.
+    """A PNG file that a verb has written.
 
     Raises:
         RefusedFileError: it is none, or larger than any that is drawn here.
@@ -237,7 +237,7 @@ def kept_picture(path: Path) -> bytes:
 
 
 def left_out(reasons: Mapping[str, str]) -> str:
-    """What the page does not show, and why."""
+    """The sections that the page leaves out, with reasons."""
     return pairs(list(reasons.items()))
 
 
@@ -258,7 +258,7 @@ def _number(value: Any) -> str:
 
 
 def counted(count: int, noun: str, nouns: str = "") -> str:
-    """The number with its noun, in the plural where it is not one."""
+    """The number with its noun, in the plural unless it is one."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 

@@ -1,1 +1,1 @@
-"""Run folders: the record of what a run is made with, and the reader and writer of each file."""
+"""Run folders: the record of a run's configuration, and the reader and writer of each file."""

@@ -1,4 +1,4 @@
-"""The run that a model comes from: its folder, and what its configuration says, checked against the model."""
+"""The run that a model comes from: its folder, and its configuration, checked against the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `config.yaml` says of a run: one typed record, read by one function."""
+"""The `config.yaml` of a run: one typed record, read by one function."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RunConfig:
-    """Everything that a run is made with, merged: the data and its division, the network's name, and all settings."""
+    """The complete configuration of a run: the data and its division, the network's name, and all settings."""
 
     data: str  # the name of a set, a path, or "arrays"
     task: Task | None
@@ -56,17 +56,17 @@ class RunConfig:
 
     @property
     def division(self) -> Division:
-        """Which pictures the run trains and validates on."""
+        """The division into pictures that the run trains on and validates on."""
         return Division(val_fraction=self.val_fraction, seed=self.val_seed, train_images=self.train_images)
 
     @property
     def planned(self) -> TrainSettings:
-        """The settings as they were asked for: what a training goes by, also when it is extended."""
+        """The settings as requested, which a training follows, also when it is extended."""
         asked: dict[str, Any] = {str(name): value for name, value in self.asked.items()}
         return dataclasses.replace(self.settings, **asked)
 
     def with_planned(self, planned: TrainSettings) -> RunConfig:
-        """The same with other settings, of which this keeps what takes effect and what was asked for."""
+        """The same with other settings, of which both the effective and the requested values are kept."""
         if self.num_train is None:
             return dataclasses.replace(self, settings=planned, asked={})
         taken = in_effect(planned, self.num_train, num_batches(self.num_train, planned.batch_size))
@@ -74,7 +74,7 @@ class RunConfig:
         return dataclasses.replace(self, settings=taken, asked=asked)
 
     def plain_as_asked(self) -> dict[str, Any]:
-        """The record as plain data with the settings that were asked for."""
+        """The record as plain data with the requested settings."""
         return dataclasses.replace(self, settings=self.planned, asked={}).plain()
 
     @property
@@ -84,7 +84,7 @@ class RunConfig:
 
     @property
     def on_arrays(self) -> bool:
-        """Whether the run was trained on arrays, which its folder does not hold."""
+        """True if the run was trained on arrays, which its folder does not hold."""
         return self.data == ARRAYS
 
     def plain(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def read_config(path: Path) -> RunConfig:
 
 
 def read_plain_config(path: Path) -> Any:
-    """The same as plain data that nobody has checked yet; errors as of `read_config`."""
+    """The same as unchecked plain data; errors as of `read_config`."""
     if not path.parent.exists():
         raise UsageError(f"{path.parent}: no such run folder", near(path.parent, "Give the folder of a training run."))
     if not path.exists() and not path.is_symlink():
@@ -170,7 +170,7 @@ def refuse_bad_fields(where: str, data: Mapping[str, Any]) -> None:
 
 
 def first_fault(error: ValidationError, name: str = "") -> str:
-    """The first complaint of pydantic in words: the field, what is wrong, and what stands there."""
+    """The first error of pydantic in words: the field, the problem, and the value."""
     found = refusal(error)
     field = ".".join(word for word in (name, found.field) if word)
     if found.kind.startswith("missing"):

@@ -37,7 +37,7 @@ WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
 
 
 def found_in(data: Sequence[DataFinding] | None) -> dict[str, Any]:
-    """The field of the event of the start that keeps what was found in the data; none where nobody looked."""
+    """The field of the start event with the findings in the data; None if it was not checked."""
     return {FOUND: [dataclasses.asdict(finding) for finding in data]} if data is not None else {}
 
 
@@ -49,7 +49,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """Everything that the run is made with."""
+        """The run's configuration."""
         return self.path / "config.yaml"
 
     @property
@@ -74,7 +74,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One row an epoch."""
+        """One row per epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -84,7 +84,7 @@ class RunFolder:
 
     @property
     def history(self) -> Path:
-        """What the probe saw, one look a line."""
+        """The samples of the probe, one per line."""
         return self.path / "probe.jsonl"
 
     @property
@@ -94,22 +94,22 @@ class RunFolder:
 
     @property
     def start(self) -> Path:
-        """The weights that the run began with, where they were not fresh."""
+        """The weights that the run started from, if they were pretrained."""
         return self.path / "start.safetensors"
 
     @property
     def checkpoints(self) -> Path:
-        """What a training goes on from."""
+        """The checkpoints of the training."""
         return self.path / "checkpoints"
 
     @property
     def openings(self) -> Path:
-        """One line an opening of the test split."""
+        """One line per use of the test split."""
         return self.path / "test-openings.jsonl"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that is at work in the folder."""
+        """The lock, held by the process that uses the folder."""
         return self.path / LOCK
 
     @property
@@ -129,22 +129,22 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether something stands in the place of the configuration."""
+        """True if there is a file for the configuration."""
         return _stands(self.config)
 
     @property
     def has_network(self) -> bool:
-        """Whether something stands in the place of the network's description."""
+        """True if there is a file for the network's description."""
         return _stands(self.network)
 
     @property
     def has_model(self) -> bool:
-        """Whether something stands in the place of the model."""
+        """True if there is a file for the model."""
         return _stands(self.model)
 
     @property
     def is_unstarted(self) -> bool:
-        """Whether it holds what a run leaves that is stopped before its first checkpoint, and nothing else: its lock, at least."""
+        """True if it holds only the files of a run that was stopped before its first checkpoint: its lock, at least."""
         if not self.lock.is_file():
             return False
         known = {LOCK, self.checkpoints.name, self.report.name, self.events.name, *DESCRIPTION}
@@ -154,7 +154,7 @@ class RunFolder:
 
     @property
     def is_before_first_update(self) -> bool:
-        """Whether it holds what a run leaves before its first update is done, the checkpoint of its start at most, and nothing else."""
+        """True if it holds only the files of a run before its first update: the checkpoint of its start at most."""
         known = {LOCK, self.checkpoints.name, self.report.name, self.events.name, self.history.name, *DESCRIPTION}
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
         checkpoints = {path.name for path in self._inside(self.checkpoints)}
@@ -207,7 +207,7 @@ class RunFolder:
         return known
 
     def read_metrics(self, say: Callable[[str], None] = lambda _text: None) -> list[dict[str, str]]:
-        """The rows of the metrics as they are written; none, which is said, where the run ended before its first epoch did.
+        """The rows of the metrics as they are written; empty, which is reported, if the run ended before its first epoch did.
 
         Raises:
             RefusedFileError: the file is damaged: a cell is no number, or an epoch is missing; names row and column. Or it is not the one
@@ -223,7 +223,7 @@ class RunFolder:
         return rows
 
     def read_events(self, say: Callable[[str], None] = lambda _text: None) -> list[dict[str, Any]]:
-        """The events; none, which is said, where the run has no journal.
+        """The events; empty, which is reported, if the run has no journal.
 
         Raises:
             RefusedFileError: a line is damaged, or they are not those that the training wrote.
@@ -241,7 +241,7 @@ class RunFolder:
         return events
 
     def read_data_findings(self) -> tuple[DataFinding, ...]:
-        """What was found in the pictures before the run trained on them; nothing of a run of which that is not recorded.
+        """The findings in the pictures before the run trained on them; empty if they are not recorded.
 
         Raises:
             RefusedFileError: a line of the journal is damaged.
@@ -253,11 +253,11 @@ class RunFolder:
 
     @property
     def has_data_findings(self) -> bool:
-        """Whether it is recorded what the pictures looked like before the run trained on them."""
+        """True if the check of the pictures before the training is recorded."""
         return any(FOUND in event for event in self.read_events())
 
     def read_history(self, say: Callable[[str], None] = lambda _text: None) -> list[Sample]:
-        """What the probe saw; nothing where the run was trained without it, or, which is said, where the file is gone.
+        """The samples of the probe; empty if the run was trained without it or the file is gone, which is reported.
 
         Raises:
             RefusedFileError: a line is damaged, or the file is not the one that the training wrote.
@@ -286,7 +286,7 @@ class RunFolder:
         return {name: self._hash(name) for name in HASHED if _stands(self.path / name)}
 
     def differing(self, recorded: Mapping[str, str]) -> list[str]:
-        """Each file whose content is not the recorded one, with what is wrong with it.
+        """Each file whose content is not the recorded one, with the problem.
 
         Raises:
             RefusedFileError: a file cannot be read.
@@ -332,7 +332,7 @@ class RunFolder:
         write_yaml(self.config, config.plain())
 
     def write_extension(self, config: RunConfig) -> None:
-        """Write how far the run is extended into the configuration, and leave all else in it as it stands."""
+        """Write the extension of the run into the configuration, and leave the rest unchanged."""
         held = read_plain_config(self.config)
         now = config.plain()
         held["extended_by"] = now["extended_by"]
@@ -355,7 +355,7 @@ class RunFolder:
         write_json(self.env, dict(known))
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write one row an epoch, with the names of the first row's fields as the header."""
+        """Write one row per epoch, with the names of the first row's fields as the header."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -415,7 +415,7 @@ def _is_number(cell: str, *, whole: bool) -> bool:
 
 
 def read_history(path: Path) -> list[Sample]:
-    """The looks of a probe; none where there is no such file.
+    """The samples of a probe; empty if there is no such file.
 
     Raises:
         RefusedFileError: the file is damaged; names the line.
@@ -436,5 +436,5 @@ def read_history(path: Path) -> list[Sample]:
 
 
 def _stands(path: Path) -> bool:
-    """Whether there is something of that name, be it a broken link."""
+    """Return whether a file of that name exists, even as a broken link."""
     return path.exists() or path.is_symlink()

@@ -1,4 +1,4 @@
-"""Which files of a run folder decide what the run is, and a hash of what each says.
+"""The files of a run folder that define the run, and a hash of the content of each.
 
 The hash is over content, not bytes: comments, the order of names and the form of a number do not count. Of the configuration, the places
 of the data are left out, which may move, and the length of the training, which grows when a run is extended; of settings that the length
@@ -29,7 +29,7 @@ def file_hash(path: Path) -> str:
 
 
 def content_hash(name: str, content: Any) -> str:
-    """The SHA-256 of what the file `name` says, in hexadecimal digits."""
+    """The SHA-256 of the content of the file `name`, in hexadecimal digits."""
     decisive = _decisions(content) if name == "config.yaml" else content
     return hashlib.sha256(json.dumps(_plain_numbers(decisive), sort_keys=True, default=str).encode()).hexdigest()
 

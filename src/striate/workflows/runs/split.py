@@ -1,4 +1,4 @@
-"""`split.json` of a run folder: which pictures the run trained on and which it held out; the model file carries a short form of it."""
+"""`split.json` of a run folder: the pictures that the run trained on and held out; the model file carries a short form of it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_record(folder: Path) -> SplitRecord | None:
 
 
 def record_of(run: Path | None, info: Mapping[str, Any]) -> SplitRecord | BriefRecord | None:
-    """What is known of the pictures that a model was trained on: all of it in its run folder, else what its file says.
+    """The record of the pictures that a model was trained on: the full one in its run folder, else that of its file.
 
     Args:
         run: The run folder, where there is one.

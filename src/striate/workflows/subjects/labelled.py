@@ -1,4 +1,4 @@
-"""The labelled pictures that a verb looks at: those that a run held out or learned from, found again; or other data, as it is."""
+"""The labelled pictures for a verb: those that a run held out or learned from, found again; or other data, as it is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
     layout: Layout = "auto",
     say: Say = lambda _text: None,
 ) -> Labelled:
-    """The data that is named, or that of the run, opened to be looked at with `model`.
+    """The named data, or that of the run, opened for use with `model`.
 
     Args:
         model: What will look at it.
@@ -105,14 +105,14 @@ class Labelled:
 
     @cached_property
     def found(self) -> Found:
-        """What of the run's pictures is there; only of a run that has a record."""
+        """The run's pictures that still exist; only for a run that has a record."""
         if self.record is None:
             raise RuntimeError("no record")
         return self.record.find(self.source)
 
     @cached_property
     def is_own(self) -> bool:
-        """Whether these are the pictures that the model was trained on, changed or not; without a record, what a run says is believed."""
+        """Return whether these are the pictures that the model was trained on, changed or not; without a record, the run is trusted."""
         if not self.named:
             return True
         return self.config is not None if self.record is None else self.found.is_its
@@ -164,7 +164,7 @@ class Labelled:
         return images
 
     def trained_among(self, split: str) -> Trained | None:
-        """Which pictures of a split of the data were trained on; None where the model's training did not record its pictures."""
+        """The pictures of a split that were trained on; None if the model's training did not record its pictures."""
         own = self.source.splits[0] if split == ALL else split
         if self.record is None or own not in self.source.splits or (self.is_own and split in ("train", "val")):
             return None
@@ -173,7 +173,7 @@ class Labelled:
         return self.copies[own]
 
     def trained_in_words(self, split: str, total: int) -> str | None:
-        """What is to be said of the pictures of a split that were trained on, or of what is not known of them."""
+        """The warning about pictures of a split that were trained on, or about what is not known of them."""
         found = self.trained_among(split)
         if found is None:
             if self.record is not None or self.config is None:  # its own train or val: recorded; without a run there is nothing to say
@@ -193,12 +193,12 @@ class Labelled:
 
     @property
     def num_train(self) -> int:
-        """How many pictures the model was trained on; 0 where that is not recorded."""
+        """The number of pictures that the model was trained on; 0 if that is not recorded."""
         return self.record.num_train if self.record is not None else 0
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the model is measured by its accuracy."""
+        """True if the model is measured by its accuracy."""
         return self.source.task == "classify"
 
     def _recorded(self, split: str, say: Say) -> ImageSet:

@@ -1,4 +1,4 @@
-"""How often a run's test split was opened. A test set that is looked at often is a validation set."""
+"""The number of times a run's test split was used. A test set that is used often is a validation set."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def count_opening(run: Path, verb: str, images: ImageSet) -> int:
 
 
 def openings_of(run: Path, data: str) -> int:
-    """How many times the test pictures of the data called `data` were opened for the model of `run`, as they were the last time.
+    """The number of times that the test pictures of the data `data` were used for the model of `run`, as of the last time.
 
     Raises:
         RefusedFileError: the list of openings is damaged.
@@ -55,12 +55,12 @@ def openings_of(run: Path, data: str) -> int:
 
 
 def _same(openings: list[dict[str, Any]], one: dict[str, Any]) -> int:
-    """How many of `openings` are of the pictures of `one`."""
+    """The number of `openings` of the pictures of `one`."""
     pictures, data = one.get("pictures"), one.get("data")
     return sum(opening["pictures"] == pictures if "pictures" in opening else opening.get("data") == data for opening in openings)
 
 
 def say_opening(count: int, say: Callable[[str], None]) -> None:
-    """Remind the person, from the second opening on."""
+    """Remind the user, from the second use on."""
     if count > 1:
         say(f"test: used {count} times by now; select models on val, or the test result becomes optimistic")

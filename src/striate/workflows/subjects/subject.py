@@ -54,7 +54,7 @@ class LabelledRequest(DataRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A network with what is known of it."""
+    """A network with the facts known of it."""
 
     name: str  # as reports have it: the path of the run or the file, or the network's name
     network: Network
@@ -184,7 +184,7 @@ def open_subject(
 
 
 def is_untrained(source: Any) -> bool:
-    """Whether `source` is a name or a torch module, whose sizes can be chosen."""
+    """Return whether `source` is a name or a torch module, whose sizes can be chosen."""
     from torch import nn
 
     return isinstance(source, nn.Module) or (isinstance(source, str) and not _is_path(source))
@@ -212,7 +212,7 @@ def _is_path(source: Any) -> bool:
 
 
 def _without_its_module(source: Path) -> Network | None:
-    """The network of a run folder or a model file where it is a module of the user's own: it can be counted, not run."""
+    """The network of a run folder or a model file if it is the user's own module: it can be counted, not run."""
     file = source / MODEL_NAME if source.is_dir() else source
     network = read_model(file).network if file.is_file() else None
     return network if network is not None and needs_its_module(network) else None

@@ -16,7 +16,7 @@ SIDE = 2.4  # inches of a panel
 
 
 def scatter_picture(predicted: np.ndarray, truth: np.ndarray, names: Sequence[str], *, title: str) -> bytes:
-    """One panel a number, at most 12: each picture a point, the true number across, the estimate up, and the line where they agree.
+    """One panel per number, at most 12: each picture a point, the true number across, the estimate up, and the line where they agree.
 
     Args:
         predicted: (N, K) float.

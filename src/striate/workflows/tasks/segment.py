@@ -158,7 +158,7 @@ def _write(
 
 
 def summary(report: SegmentReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     width = max(5, *(len(name) for name in report.classes))
     lines = [
         f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, {report.num_pixels:,} pixels",
@@ -208,7 +208,7 @@ def predict_masks(
 
 
 def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Segmentations:
-    """One PNG file a picture in the folder `output`."""
+    """One PNG file per picture in the folder `output`."""
     names = [output / f"{shortened(file.stem, 251)}.png" for file in files]
     for place, name in enumerate(names):
         if name in names[:place]:

@@ -1,4 +1,4 @@
-"""Numbers and sets of labels: what they are trained with, and what a model of them is worth on a split."""
+"""Numbers and sets of labels: their losses in training, and the measures of a model of them on a split."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def val_measures(model: Model, images: ImageSet) -> dict[str, float | None]:
 
 
 def measures_of(model: Model, outputs: np.ndarray, truth: np.ndarray) -> RegressionMeasures | MultilabelMeasures:
-    """The measures of what the model gave, (N, K), against the truth."""
+    """The measures of the model's outputs, (N, K), against the truth."""
     if model.targets is not None and model.targets.task == "regression":
         return measure_numbers(outputs, truth, model.classes)
     return measure_labels(sigmoid(outputs), truth, model.classes)
@@ -168,14 +168,14 @@ def _write(output: Path, report: TargetReport, images: ImageSet, outputs: np.nda
 
 
 def _write_parts(path: Path, parts: Mapping[str, Any], kind: type[NumberMeasures | LabelMeasures]) -> None:
-    """A row each, a column a measure; a cell is empty where nothing can be said."""
+    """One row each, one column per measure; a cell is empty if it is undefined."""
     header = [field.name for field in dataclasses.fields(kind)]
     rows = [[name, *(_cell(getattr(part, field)) for field in header)] for name, part in parts.items()]
     write_atomically(path, csv_text(["name", *header], rows).encode())
 
 
 def summary(report: TargetReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = [f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures"]
     if isinstance(report, RegressionReport):
         width = max(6, *(len(name) for name in report.outputs))

@@ -1,4 +1,4 @@
-"""The batch size that the memory has room for: `batch_size='auto'`."""
+"""The batch size that fits into memory: `batch_size='auto'`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COPIES_OF_WEIGHTS = 4  # weights, gradients, and two numbers of the optimizer fo
 
 
 def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> int:
-    """The largest power of two that leaves head-room, with at least 20 updates an epoch; says which, and what decided it.
+    """The largest power of two that leaves head-room, with at least 20 updates per epoch; reports it with the reason.
 
     On a processor, by the description: activations of the batch, weights, gradients and the optimizer's numbers may take half of the
     memory that is free. On a CUDA device by trying one update of each size: four fifths of the memory.
@@ -54,7 +54,7 @@ def power_below(value: float) -> int:
 
 
 def bytes_needed(network: Network, batch_size: int) -> int:
-    """What a training keeps: the activations of a batch, weights, gradients and the optimizer's numbers, in float32."""
+    """The memory of a training: the activations of a batch, weights, gradients and the optimizer's state, in float32."""
     return network.training_memory_bytes * batch_size + COPIES_OF_WEIGHTS * 4 * network.params
 
 
@@ -83,7 +83,7 @@ def largest_that_runs(runs: Callable[[int], bool], most: int) -> int:
 
 
 def runs_on_cuda(fitting: Fitting, train_set: ImageSet, batch_size: int) -> bool:
-    """Whether one update on `batch_size` pictures leaves a fifth of the device's memory."""
+    """Return whether one update on `batch_size` pictures leaves a fifth of the device's memory free."""
     import torch
 
     device = choose_device(fitting.settings.device)

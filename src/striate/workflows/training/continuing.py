@@ -1,4 +1,4 @@
-"""Reading a run folder back: the training that it holds, to continue or to repeat it, and what may not have changed since."""
+"""Reading a run folder back: the training that it holds, to continue or repeat it, and checks of what may not have changed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` as it would be with what `request` asks for: the same where it asks for nothing else."""
+    """`config` with the changes that `request` makes: the same if it makes none."""
     wanted = {
         **config,
         "settings": dict(config["settings"]),
@@ -154,7 +154,7 @@ def plan_of(
 def recorded_sets(
     source: DataSource, record: SplitRecord, spec: ImageSpec, changed: str, say: Callable[[str], None]
 ) -> tuple[ImageSet, ImageSet]:
-    """The pictures that a run trained on and validated on, in its order, wherever they lie in the data now; others are said.
+    """The pictures that a run trained on and validated on, in its order, wherever they lie in the data now; others are reported.
 
     Raises:
         UsageError: one of them is gone or `changed`, so that the run cannot come out the same; names it.
@@ -177,7 +177,7 @@ def recorded_sets(
 def read_train_and_val(
     source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]
 ) -> tuple[ImageSet, ImageSet, SplitRecord]:
-    """The decoded training and validation splits, and the record of them; what is not as the data has it is said."""
+    """The decoded training and validation splits, and the record of them; differences from the data's own splits are reported."""
     places = division.divide(source)
     total, seed = source.num_images("train"), division.seed
     train_set = source.read("train", spec=spec, places=places.train if len(places.train) < total else None)
@@ -231,7 +231,7 @@ def config_and_network(run: Path) -> tuple[RunConfig, Network]:
 
 
 def warn_of_other_conditions(kept: Mapping[str, Any], processes: int, say: Callable[[str], None]) -> None:
-    """Say what differs in the software, the threads or the number of processes: the run goes on, but its bits may differ."""
+    """Report differences in the software, the threads or the number of processes: the run continues, but its bits may differ."""
     before_all = {"processes": processes, **flat(kept)}  # of old checkpoints it is not known
     for name, now in flat(conditions(processes)).items():
         before = before_all.get(name)
@@ -247,7 +247,7 @@ def warn_of_other_conditions(kept: Mapping[str, Any], processes: int, say: Calla
 
 
 def conditions(processes: int) -> dict[str, Any]:
-    """What a continued training must share for its numbers to be the same bits."""
+    """The environment that a continued training must share to be bit-identical."""
     import torch
 
     versions = info()["versions"]

@@ -26,7 +26,7 @@ def with_extensions(config: RunConfig, extensions: tuple[int, ...], start: Check
 
 
 def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool, reached: int | None = None) -> int | None:
-    """By how many epochs the plan of the run changes; None for not at all.
+    """The number of epochs by which the plan of the run changes; None if it does not.
 
     The epochs that are asked for come after those that were trained: a run of 30 epochs that stopped early after 5 and gets 3 more has 8.
 

@@ -1,4 +1,4 @@
-"""Logs of a training in other tools' forms, only when asked for: TensorBoard's event files, runs of an MLflow server.
+"""Logs of a training in other tools' formats, on request: TensorBoard's event files, runs of an MLflow server.
 
 They never stop a training. `metrics.csv` stays the truth: a log is written from its rows, so that what a log lacks is added later.
 """
@@ -38,7 +38,7 @@ ROWS_AT_ONCE = 50  # of an MLflow request, which takes 1,000 numbers
 
 
 class Log(Protocol):
-    """A log in another tool's form."""
+    """A log in another tool's format."""
 
     name: LogName
     written: int  # rows that it has
@@ -55,7 +55,7 @@ class Log(Protocol):
 
 
 class Logs:
-    """The logs of one training, a context: leaving it ends them. Whatever fails is said once, tried again, and summed up at the end."""
+    """The logs of one training, a context: leaving it ends them. Failures are reported once, retried, and summarized at the end."""
 
     def __init__(self, logs: Sequence[Log], say: Callable[[str], None]) -> None:
         self.logs, self.say = logs, say
@@ -97,7 +97,7 @@ def reason(error: OSError) -> str:
 
 
 def check_packages(names: Sequence[LogName]) -> None:
-    """Make sure that what writes these logs is installed.
+    """Check that the packages for these logs are installed.
 
     Raises:
         EnvironmentFault: a package is missing.
@@ -108,7 +108,7 @@ def check_packages(names: Sequence[LogName]) -> None:
 
 
 def open_logs(names: Sequence[LogName], folder: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> Logs:
-    """The logs `names` of the run in `folder`, and those that it was begun with.
+    """The logs `names` of the run in `folder`, and those that it was started with.
 
     Args:
         names: Which; `check_packages` has been asked.
@@ -132,7 +132,7 @@ def open_logs(names: Sequence[LogName], folder: Path, config: Mapping[str, Any],
 
 
 class EventFiles:
-    """An event file in RUN/tensorboard. It is written anew from the rows when a run goes on, so that nothing stands there twice."""
+    """An event file in RUN/tensorboard. It is rewritten from the rows when a run continues, so that nothing is there twice."""
 
     name: LogName = "tensorboard"
 
@@ -140,7 +140,7 @@ class EventFiles:
         self.folder, self.path, self.written = run / TENSORBOARD, Path(), 0
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Append one event an epoch: each column of metrics.csv is a curve over the epochs."""
+        """Append one event per epoch: each column of metrics.csv is a curve over the epochs."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -176,7 +176,7 @@ class EventFiles:
                 raise
 
     def end(self, status: Status) -> None:
-        """Nothing: the file is whole after each epoch."""
+        """Nothing to do: the file is complete after each epoch."""
 
 
 def numbers_of(row: Row) -> Iterator[tuple[str, float]]:
@@ -282,7 +282,7 @@ class ServerRun:
 
 @contextlib.contextmanager
 def said_as_faults(server: str) -> Iterator[None]:
-    """MLflow's errors as ours: the server does not do what it should."""
+    """Context that raises MLflow's errors as ours."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -294,7 +294,7 @@ def said_as_faults(server: str) -> Iterator[None]:
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """The configuration as text, with dotted names; a server takes at most 6,000 characters a value."""
+    """The configuration as text, with dotted names; a server takes at most 6,000 characters per value."""
     return {name: encodable(str(value))[:6000] for name, value in flat(config).items()}
 
 

@@ -1,4 +1,4 @@
-"""From what is asked to what is trained: network, pictures, settings."""
+"""From a request to the plan of a training: network, pictures, settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting, channel_statistics
 from striate.models.transfer import Weights
@@ -46,7 +46,7 @@ from striate.workflows.training.continuing import (
     read_train_and_val,
 )
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Watch
+from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import (
     agreed,
 )
@@ -64,8 +64,8 @@ from striate.workflows.training.transfer import (
 )
 
 
-def resolve(request: TrainRequest, watch: Watch, group: Group | None = None) -> Plan:
-    """The training that `request` asks for, its pictures read; what the memory decides, the first process of `group` decides for all."""
+def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None = None) -> Plan:
+    """The plan of the training that `request` describes, its pictures read; the first process of `group` decides by its memory for all."""
     request, choices = with_recipe(request)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
     division = Division(val_fraction=fraction, seed=request.seed or 0, train_images=request.train_images)
@@ -114,8 +114,8 @@ def resolve(request: TrainRequest, watch: Watch, group: Group | None = None) -> 
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
-def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Watch) -> tuple[DataFinding, ...]:
-    """What the pictures look like, said.
+def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Observer) -> tuple[DataFinding, ...]:
+    """Report the findings in the pictures.
 
     Raises:
         DataError: nothing could be learned from them, or measured.
@@ -128,7 +128,7 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: D
 
 
 def say_limits(config: RunConfig, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]) -> None:
-    """Say which settings are cut, of those that were asked for, and which come to nothing."""
+    """Report which requested settings are reduced, and which have no effect."""
     asked = chosen_settings(request, choices)
     for name, line in cuts_in_words(config.planned, config.settings).items():
         if name in asked or choices.recipe is not None:
@@ -202,7 +202,7 @@ def with_statistics(spec: ImageSpec, train_set: ImageSet) -> ImageSpec:
 
 
 def configuration(request: TrainRequest, fitting: Fitting, division: Division, num_train: int, num_val: int) -> RunConfig:
-    """Everything the run is made with, merged."""
+    """The complete configuration of the run."""
     data = ARRAYS
     if isinstance(request.data, str | Path):
         data = request.data if request.data in NAMED else str(Path(request.data).resolve())
@@ -230,13 +230,13 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division, n
 
 
 def outputs_in_words(source: DataSource) -> str:
-    """How many classes, labels or numbers the data has."""
+    """The number of classes, labels or numbers of the data, in words."""
     one, more = {"regression": ("number", "numbers"), "multilabel": ("label", "labels")}.get(source.task, ("class", "classes"))
     return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
 
 
 def chosen(plan: Plan, folder: Path) -> Lines:
-    """What is about to be trained, in a few lines."""
+    """A summary of the planned training, in a few lines."""
     fitting, source = plan.fitting, plan.source
     net, settings, spec = fitting.network, plan.config.settings, fitting.images
     count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
@@ -260,7 +260,7 @@ def chosen(plan: Plan, folder: Path) -> Lines:
 
 
 def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """The attack that is trained against, where there is one."""
+    """The line on adversarial training, if there is one."""
     if settings.adversarial is None:
         return ()
     size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
@@ -268,7 +268,7 @@ def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
 
 
 def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """When the training stops before its end, where it may."""
+    """The line on early stopping, if it is on."""
     never = settings.patience is None or (settings.steps is None and settings.patience >= settings.epochs)
     if never:
         return ()
@@ -277,7 +277,7 @@ def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:
 
 
 def changes_of(augmentation: Augmentation) -> str:
-    """The changes of a record in words: those that are on."""
+    """The augmentations of a record that are on, in words."""
     words = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
     for field in dataclasses.fields(augmentation):
         value = getattr(augmentation, field.name)

@@ -1,4 +1,4 @@
-"""The same training several times, from several seeds or on k folds: what its accuracy is worth."""
+"""The same training several times, from several seeds or on k folds: the spread of its accuracy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from striate.drawing.curves import bands_picture
 from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.running import Watch
+from striate.workflows.training.running import Observer
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
 from striate.workflows.training.train import train
 
@@ -34,7 +34,7 @@ MANY = 5  # trainings, from which their deviation is known to about a third
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RepeatRequest:
-    """What to train, and how often: either `seeds` or `folds`."""
+    """The training, and the number of repetitions: either `seeds` or `folds`."""
 
     training: TrainRequest
     seeds: Annotated[int, Field(ge=2)] | None = None  # from 0 on, on one division into train and val
@@ -45,7 +45,7 @@ class RepeatRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """One of the trainings."""
+    """One of the training runs."""
 
     run: str
     what: str  # "seed 3", "fold 2 of 5"
@@ -57,7 +57,7 @@ class Repetition:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """One measure over the trainings."""
+    """One measure over the training runs."""
 
     mean: float
     deviation: float  # between trainings, with n - 1 below
@@ -67,7 +67,7 @@ class Spread:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class RepeatReport:
-    """Mean and deviation over the trainings. Those of folds share training pictures, so their interval is rather too narrow."""
+    """Mean and standard deviation over the runs. Those of folds share training pictures, so their interval is rather too narrow."""
 
     folder: str
     network: str
@@ -80,8 +80,8 @@ class RepeatReport:
     picture: str | None = None  # the curves of all trainings
 
 
-def repeat(request: RepeatRequest, *, watch: Watch | None = None) -> RepeatReport:
-    """Train as often as asked, one after the other, and leave a folder of runs with `repeat.json`.
+def repeat(request: RepeatRequest, *, watch: Observer | None = None) -> RepeatReport:
+    """Train the requested number of times, one after the other, and write a folder of runs with `repeat.json`.
 
     Raises:
         UsageError: neither or both of seeds and folds, or folders of its own for the training; and what `train` raises.
@@ -183,7 +183,7 @@ def share_spread(shares: list[float], num_images: int, *, same_images: bool = Tr
 
 
 def summary(report: RepeatReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     lines = []
     for one in report.repetitions:
         accuracy = f"accuracy {one.accuracy:.4f}   " if one.accuracy is not None else ""
@@ -195,7 +195,7 @@ def summary(report: RepeatReport) -> Lines:
 
 
 def measures_of(report: RepeatReport) -> dict[str, Spread]:
-    """The measures over the trainings, those that there are."""
+    """The available measures over the training runs."""
     named = {"accuracy": report.accuracy, "test accuracy": report.test_accuracy, "loss": report.loss}
     return {word: spread for word, spread in named.items() if spread is not None}
 
@@ -207,7 +207,7 @@ def in_words(spread: Spread) -> str:
 
 
 def few_trainings(report: RepeatReport) -> str:
-    """What so many trainings can tell."""
+    """The limits of so many training runs."""
     count = len(report.repetitions)
     words = f"the standard deviation is over {count} training runs; the interval of an accuracy is over new training runs and new pictures"
     return f"{words}; {count} training runs say little about the spread, use 5 or more" if count < MANY else words

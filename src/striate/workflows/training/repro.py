@@ -23,7 +23,7 @@ from striate.workflows.runs.config import RESTORE, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import FILES, LENGTH, NOT_RECORDED
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
-from striate.workflows.training.running import Silence, Watch, run
+from striate.workflows.training.running import Observer, QuietObserver, run
 from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.transfer import with_kept_start
 
@@ -35,7 +35,7 @@ TIMES = ("seconds", "images_per_second")  # columns that no run repeats
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ReproRequest:
-    """Which run to repeat."""
+    """The run to repeat."""
 
     run: Path
     data: Any = None  # the data again, where the run was trained on arrays, or where it lies elsewhere now
@@ -47,7 +47,7 @@ class ReproRequest:
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class ReproReport:
-    """Whether the repeated run is equal to the first, bit for bit."""
+    """The comparison of the repeated run with the first, bit for bit."""
 
     run: str
     equal: bool
@@ -61,15 +61,15 @@ class ReproReport:
     largest_weight: str | None  # the tensor with that difference
 
 
-def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
-    """Train again what the run folder describes, and compare metrics and model.
+def repro(request: ReproRequest, *, watch: Observer | None = None) -> ReproReport:
+    """Repeat the training that the run folder describes, and compare metrics and model.
 
     Raises:
         DataError: the run has no metrics or no configuration.
         RefusedFileError: its model file or network description is missing or damaged.
         UsageError: it was trained on arrays, or is of a module of the user's own, and that is not handed in.
     """
-    watch = watch or Silence()
+    watch = watch or QuietObserver()
     files = RunFolder(request.run)
     config, network = config_and_network(request.run)
     before, kept = files.read_metrics(watch.say), read_model(files.model)
@@ -99,7 +99,7 @@ def repro(request: ReproRequest, *, watch: Watch | None = None) -> ReproReport:
 
 
 def say_edits(files: RunFolder, config: RunConfig, info: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Say which files are not those that the run was trained with: the repetition goes by what they say now.
+    """Report files that are not those the run was trained with: the repetition uses their current content.
 
     Raises:
         RefusedFileError: the number of epochs or steps is not that of the last checkpoint, so that the repetition might not end.
@@ -149,7 +149,7 @@ def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -
 
 
 def compare_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[int, int, float, str | None]:
-    """How many tensors two models have, how many differ, the largest difference, and whose it is."""
+    """The number of tensors of two models, the number that differ, the largest difference, and its tensor."""
     ours, theirs = ({name: tensor.numpy() for name, tensor in each.items()} for each in (before, after))
     differing = [name for name in ours if name not in theirs or not np.array_equal(ours[name], theirs[name])]
     by_name = {name: float(np.abs(ours[name].astype(np.float64) - theirs[name]).max()) for name in differing if name in theirs}
@@ -158,7 +158,7 @@ def compare_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -
 
 
 def summary(report: ReproReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     if report.equal:
         return in_lines([f"equal: {report.epochs} epochs of metrics and {report.weights} weight tensors, bit for bit", ""])
     lines = [f"different from {report.run}"]

@@ -1,4 +1,4 @@
-"""What a training is asked for, and what it tells."""
+"""The request and the report of a training."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class TrainingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ValScore:
-    """How the kept model does on the validation split."""
+    """The kept model's measures on the validation split."""
 
     accuracy: float | None  # of labels: the share of pictures that have exactly theirs; None: of numbers
     loss: float  # that of the training, without smoothing and class weights; of numbers in their deviations over the training pictures
@@ -165,7 +165,7 @@ class TargetScore(ValScore):
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What a training did and where it lies."""
+    """The results of a training, and its folder."""
 
     run: str
     network: str
@@ -186,7 +186,7 @@ class TrainReport:
 
 
 def summary(report: TrainReport) -> Lines:
-    """The report for a person."""
+    """The report as text."""
     split = "test" if "test" in report.splits else "val"
     scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
     words = ", ".join(f"{name.replace('_', ' ').replace('f1', 'F1')} {value:.4f}" for name, value in scores.items() if value is not None)

@@ -1,4 +1,4 @@
-"""A training that runs: what each event leaves in the run folder, and when a checkpoint is due."""
+"""Running a training: the files that each event writes to the run folder, and when a checkpoint is due."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.failures import TrainingDivergedError
 from striate.engine.fit import Training, score_of
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.engine.settings import MonitorName
 from striate.insight.diagnose.exam import Exam
 from striate.models.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
@@ -39,21 +39,21 @@ SECONDS_BETWEEN = 30.0  # checkpoints, at least
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
 
 
-class Watch(Protocol):
-    """Who follows a training."""
+class Observer(Protocol):
+    """Receives the messages and the progress of a training."""
 
     def say(self, text: str) -> None:
-        """A line for the person."""
+        """Receive a line for the user."""
 
     def step(self, epoch: int, step: int, num_steps: int) -> None:
-        """Update `step` of `num_steps` of `epoch` is done."""
+        """Called after update `step` of `num_steps` of `epoch`."""
 
     def epoch(self, row: EpochRow) -> None:
-        """An epoch is done."""
+        """Called after an epoch."""
 
 
-class Silence:
-    """Follows nothing."""
+class QuietObserver:
+    """An observer that ignores everything."""
 
     def say(self, text: str) -> None:
         """Nothing."""
@@ -66,7 +66,7 @@ class Silence:
 
 
 class Outcome(NamedTuple):
-    """What a training came to."""
+    """The outcome of a training."""
 
     rows: list[EpochRow]  # of whole epochs; where there is none, of the part that was trained
     best: EpochRow  # of the kept model
@@ -78,16 +78,16 @@ class Outcome(NamedTuple):
 def run(  # noqa: PLR0913  # all but the group come from one request
     plan: Plan,
     folder: Path,
-    watch: Watch,
+    watch: Observer,
     *,
     training: FittingRun | None = None,
     start: Checkpoint | None = None,
     every: int | None = None,
     diagnose: bool = True,
     logs: Logs | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
 ) -> Outcome:
-    """Train, from the beginning or from `start`, and write what each event gives into `folder`.
+    """Train, from the beginning or from `start`, and write the results of each event into `folder`.
 
     Args:
         plan: What to train, and how.
@@ -177,7 +177,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
 
 @contextlib.contextmanager
 def closed(journal: Journal, files: RunFolder, training: FittingRun) -> Iterator[None]:
-    """Within, files of the run grow; at the end of the training, a divergence too, their hashes are its last event."""
+    """Context in which files of the run are written; at the end of the training, also by divergence, their hashes are its last event."""
     try:
         yield
     except TrainingDivergedError:
@@ -191,8 +191,8 @@ def now_in_words() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, watch: Watch) -> None:
-    """Say and keep that patience ended the training, where it did."""
+def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, watch: Observer) -> None:
+    """Report and record early stopping, if patience ended the training."""
     if not loop.stopped_early:
         return
     settings, best = fitting.settings, next(row for row in rows if row.epoch == loop.best_epoch)
@@ -223,7 +223,7 @@ def hash_of_kept_model(start: Checkpoint | None) -> dict[str, str]:
 
 
 def examined(plan: Plan, folder: Path, seen: int) -> Exam | None:
-    """What the kept model answers after so many pictures; None of what has no single class."""
+    """The kept model's predictions after so many pictures; None if a picture has no single class."""
     if plan.fitting.targets is not None or isinstance(plan.train_set, MaskedSet):
         return None
     is_told = any(finding.kind == "shared_pictures" for finding in RunFolder(folder).read_data_findings())
@@ -231,7 +231,7 @@ def examined(plan: Plan, folder: Path, seen: int) -> Exam | None:
     return examine(model, plan.train_set, plan.val_set, seen=seen, count_shared=not is_told)
 
 
-def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:
+def followed(plan: Plan, group: ProcessGroup, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:
     """Train as one process of `group` that is not the first: the same updates, and nothing is written.
 
     Raises:
@@ -256,7 +256,7 @@ def followed(plan: Plan, group: Group, *, start: Checkpoint | None = None, worke
 
 
 def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
-    """What the journal keeps of an event: notes, ends of epochs with their rows, and an interruption."""
+    """The journal's record of an event: notes, ends of epochs with their rows, and an interruption."""
     records: list[dict[str, Any]] = [{"step": event.step, "event": "note", "text": note} for note in event.notes]
     if event.row is not None:
         numbers = metrics_of([event.row], fitting)[0]
@@ -267,7 +267,7 @@ def records_of(event: FitEvent, fitting: Fitting) -> list[dict[str, Any]]:
 
 
 def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs | None) -> None:
-    """`metrics.csv`, and then the logs that are made of it."""
+    """`metrics.csv`, and then the logs derived from it."""
     metrics = metrics_of(rows, fitting)
     RunFolder(folder).write_metrics(metrics)
     if logs is not None:
@@ -302,7 +302,7 @@ class Saver:
         self.saved_at, self.wait = time.monotonic(), SECONDS_BETWEEN
 
     def after(self, step: int, *, at_once: bool) -> None:
-        """Save the training as it is after update `step`, if that is due or must be now."""
+        """Save the training after update `step`, if that is due or required now."""
         due = step % self.every == 0 if self.every else time.monotonic() - self.saved_at >= self.wait
         if not (due or at_once):
             return

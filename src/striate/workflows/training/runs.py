@@ -1,4 +1,4 @@
-"""Making the folder of a new run: `runs/<verb>/<name>-NNN/`, or where the person says."""
+"""Making the folder of a new run: `runs/<verb>/<name>-NNN/`, or where the user chose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from striate.core.locks import LOCK, refuse_held
 from striate.workflows.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from striate.engine.processes import Group
+    from striate.engine.processes import ProcessGroup
 
 MOST_BYTES = 100  # of a name that a run folder is called by
 
@@ -53,7 +53,7 @@ def new_run_folder(verb: str, name: str, output: Path | None) -> Path:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse what a new run cannot have as its folder: a file, or a folder in which there is more than of a run that did not begin.
+    """Refuse a path that a new run cannot use as its folder: a file, or a folder with more than the files of a run that did not start.
 
     Raises:
         UsageError: it is one.
@@ -65,8 +65,8 @@ def refuse_used(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def removed_if_unbegun(folder: Path, group: Group | None = None) -> Iterator[None]:
-    """Within, a training begins in `folder`; if an error ends it before it has written anything, the folder goes, and those made for it.
+def removed_if_unbegun(folder: Path, group: ProcessGroup | None = None) -> Iterator[None]:
+    """Context in which a training starts in `folder`; if an error ends it before it wrote anything, the created folders are removed.
 
     So it does where the training is refused before its first update is done: a run that could not begin is nothing to go on with.
     """

@@ -1,4 +1,4 @@
-"""Training in several processes: what one of them does for all, and a start again after one of them has died."""
+"""Training in several processes: the work that one of them does for all, and the restart after one of them has died."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from striate.core.errors import RefusedFileError
 from striate.core.locks import RunLock
 from striate.engine.checkpoints import Checkpoint, CheckpointStore, load_checkpoint
-from striate.engine.processes import Group
+from striate.engine.processes import ProcessGroup
 from striate.workflows.runs.config import flat
 from striate.workflows.training.continuing import Plan, conditions, config_and_network, fingerprint, refuse_changes
 
 OF_THE_MACHINE = ("data", "data_dir", "start_sha256")  # of a configuration: where the data lies, and what is hashed later
 
 
-def refuse_other_plans(group: Group | None, plan: Plan) -> None:
-    """Go on only where each process has the same configuration, data and versions.
+def refuse_other_plans(group: ProcessGroup | None, plan: Plan) -> None:
+    """Continue only if each process has the same configuration, data and versions.
 
     Raises:
         UsageError: they differ; names the fields.
@@ -30,18 +30,18 @@ def refuse_other_plans(group: Group | None, plan: Plan) -> None:
         group.check_same({**facts, "pictures and labels (SHA-256)": data, **flat(conditions(group.size))})
 
 
-def agreed(group: Group | None, decide: Callable[[], str]) -> str:
-    """What the first process decides."""
+def agreed(group: ProcessGroup | None, decide: Callable[[], str]) -> str:
+    """The decision of the first process."""
     return decide() if group is None else group.from_first(decide)
 
 
-def folder_for_all(group: Group | None, make: Callable[[], Path]) -> Path:
+def folder_for_all(group: ProcessGroup | None, make: Callable[[], Path]) -> Path:
     """The run folder that the first process makes."""
     return make() if group is None else Path(group.from_first(lambda: str(make().resolve())))
 
 
 @contextlib.contextmanager
-def locked(folder: Path, group: Group | None, say: Callable[[str], None]) -> Iterator[None]:
+def locked(folder: Path, group: ProcessGroup | None, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the run folder; the first process does so for all."""
     if group is None:
         with RunLock(folder, say=say):
@@ -52,8 +52,8 @@ def locked(folder: Path, group: Group | None, say: Callable[[str], None]) -> Ite
         yield
 
 
-def latest_for_all(folder: Path, group: Group | None, say: Callable[[str], None]) -> Checkpoint:
-    """The newest whole checkpoint of `folder`, as the first process finds it.
+def latest_for_all(folder: Path, group: ProcessGroup | None, say: Callable[[str], None]) -> Checkpoint:
+    """The newest intact checkpoint of `folder`, as the first process finds it.
 
     Raises:
         RefusedFileError: there is none.
@@ -75,18 +75,18 @@ def latest_for_all(folder: Path, group: Group | None, say: Callable[[str], None]
 
 
 def is_restarted(output: Path | None) -> bool:
-    """Whether `torchrun` has started the processes again, after one of them died with a run in `output` under way."""
+    """Return whether `torchrun` has restarted the processes, after one of them died with a run in `output` in progress."""
     started_again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     return started_again and output is not None and output.is_dir() and any(output.iterdir())
 
 
 def may_restart() -> bool:
-    """Whether `torchrun` starts the processes again when one of them dies."""
+    """Return whether `torchrun` restarts the processes when one of them dies."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 
 def refuse_other_runs(folder: Path, plan: Plan) -> None:
-    """Go on only with the run that `plan` would make.
+    """Continue only with the run that `plan` would make.
 
     Raises:
         UsageError: the folder holds another run.

@@ -1,4 +1,4 @@
-"""Train a network on labelled pictures and leave a run folder behind."""
+"""Train a network on labelled pictures and write a run folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.core.text import in_lines
 from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.fit import OF_CLASSES
-from striate.engine.processes import Group, joined
+from striate.engine.processes import ProcessGroup, joined
 from striate.models.fitting import fit_images
 from striate.models.model import Model, load
 from striate.networks.foreign import with_module
@@ -45,7 +45,7 @@ from striate.workflows.training.logs import check_packages, open_logs
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import chosen, resolve
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
-from striate.workflows.training.running import Outcome, Silence, Watch, followed, metrics_of, run
+from striate.workflows.training.running import Observer, Outcome, QuietObserver, followed, metrics_of, run
 from striate.workflows.training.runs import new_run_folder, refuse_used, removed_if_unbegun
 from striate.workflows.training.sharing import (
     folder_for_all,
@@ -69,7 +69,7 @@ MORE_MEMORY = (
 )
 
 
-def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
+def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainReport:
     """Train a network as `request` says; the run folder holds the model after each better epoch.
 
     Raises:
@@ -85,10 +85,10 @@ def train(request: TrainRequest, *, watch: Watch | None = None) -> TrainReport:
     check_packages(request.log)
     with memory_in_words(MORE_MEMORY), joined(request.device or "auto") as group:
         talking = watch is not None and (group is None or group.is_first)
-        return train_in(group, request, watch if talking and watch is not None else Silence(), started)
+        return train_in(group, request, watch if talking and watch is not None else QuietObserver(), started)
 
 
-def train_in(group: Group | None, request: TrainRequest, watch: Watch, started: float) -> TrainReport:
+def train_in(group: ProcessGroup | None, request: TrainRequest, watch: Observer, started: float) -> TrainReport:
     """Train as `request` says, as one process of `group`."""
     if request.resume is not None:
         if request.recipe is not None:
@@ -134,7 +134,7 @@ def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
 
 
 def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> Plan:
-    """Write what a run folder holds before the training: what it is made of, and the picture of a learning rate that was looked for.
+    """Write the files of a run folder before the training: its definition, and the picture of a learning-rate range test.
 
     Gives the plan, whose configuration names the weights that the training begins with, where they were not fresh.
     """
@@ -151,7 +151,7 @@ def begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> Pl
 
 
 def write_description(plan: Plan, files: RunFolder) -> None:
-    """Write what the training is made of, and where."""
+    """Write the definition and the environment of the training."""
     files.write_config(plan.config)
     files.write_network(plan.fitting.network)
     files.write_env(info())
@@ -159,8 +159,8 @@ def write_description(plan: Plan, files: RunFolder) -> None:
     write_record(files.path, plan.record)
 
 
-def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None = None) -> TrainReport:
-    """Go on with the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
+def resumed(request: TrainRequest, folder: Path, watch: Observer, started: float, group: ProcessGroup | None = None) -> TrainReport:
+    """Continue the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
 
     With `epochs` "+N", a run is extended by N epochs; with a larger number than it has, to so many.
 
@@ -204,7 +204,7 @@ def resumed(request: TrainRequest, folder: Path, watch: Watch, started: float, g
 
 
 def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest) -> None:
-    """Refuse a request for other settings than the run's; what took effect of a setting may be asked for as well as the whole.
+    """Refuse a request for other settings than the run's; of a reduced setting, both the effective and the requested value are accepted.
 
     Raises:
         UsageError: it asks for one.
@@ -217,7 +217,7 @@ def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest
     refuse_changes(folder, known, wanted)
 
 
-def begun_again(request: TrainRequest, folder: Path, watch: Watch, started: float, group: Group | None) -> TrainReport:
+def begun_again(request: TrainRequest, folder: Path, watch: Observer, started: float, group: ProcessGroup | None) -> TrainReport:
     """The run in `folder`, which was stopped before its first checkpoint, from its beginning, with the configuration that it has.
 
     Raises:
@@ -249,10 +249,10 @@ def trained(
     request: TrainRequest,
     plan: Plan,
     folder: Path,
-    watch: Watch,
+    watch: Observer,
     started: float,
     start: Checkpoint | None = None,
-    group: Group | None = None,
+    group: ProcessGroup | None = None,
     first: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> TrainReport:
     """The training run to its end, its curves drawn, its logs ended, and the report; `first` is done when it is known that it can train."""
@@ -290,7 +290,7 @@ def finished(plan: Plan, folder: Path, outcome: Outcome, started: float) -> Trai
 
 
 def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, measured: bool = True) -> TrainReport:
-    """What a training came to; `measured` reads the kept model for the measures that masks, labels and numbers have."""
+    """The report of a training; `measured` reads the kept model for the measures that masks, labels and numbers have."""
     return TrainReport(
         run=str(folder),
         network=plan.fitting.network.name,
@@ -312,7 +312,7 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, mea
 
 
 def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
-    """How the kept model does on the validation split."""
+    """The kept model's measures on the validation split."""
     best, targets = outcome.best, plan.fitting.targets
     if isinstance(plan.val_set, MaskedSet):
         return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(kept_model(plan, folder), plan.val_set))

@@ -1,4 +1,4 @@
-"""Trainings that start from trained weights, and those of networks without a description: what `train` asks about them."""
+"""Training from pretrained weights, and training of networks without a description: their parts of `train`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OUTPUTS = ("out_features", "out_channels", "num_classes")  # fields of layers th
 
 
 def is_module(network: Any) -> bool:
-    """Whether `network` is a torch module of the user's own."""
+    """Return whether `network` is the user's own torch module."""
     from torch import nn
 
     return isinstance(network, nn.Module)
@@ -130,7 +130,7 @@ def _with_outputs(layer: Layer, path: list[str], num_outputs: int) -> Layer | No
 
 
 def started_from(weights: Weights, network: Network, classes: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Tensor]:
-    """The weights by their names in `network`; says where they come from and what is fresh."""
+    """The weights by their names in `network`; reports their source and what is newly initialized."""
     start = start_of(weights, network, classes)
     fresh = f"newly initialized: {', '.join(start.fresh)}" if start.fresh else "nothing is newly initialized"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
@@ -138,7 +138,7 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
 
 
 def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, say: Callable[[str], None]) -> ImageSpec:
-    """The normalization of a training, by the first that there is: as asked, as the weights were trained, that of the training pictures.
+    """The normalization of a training, the first available of: the requested one, that of the weights, that of the training pictures.
 
     Args:
         spec: With that of the training pictures.
@@ -166,7 +166,7 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
 
 
 def normalization_in_words(spec: ImageSpec) -> str:
-    """What the pictures' values are normalized by."""
+    """The normalization of the pictures' values, in words."""
     if spec.normalization != "dataset":
         return spec.normalization
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
@@ -174,7 +174,7 @@ def normalization_in_words(spec: ImageSpec) -> str:
 
 
 def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
-    """`fitting` with its first layers trained without labels, on the training pictures and those that the request has for that.
+    """`fitting` with its first layers trained without labels, on the training pictures and the request's unlabelled ones.
 
     Raises:
         UsageError: there are pictures for it, but it is not asked for.
@@ -200,7 +200,7 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
 
 
 def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str], None] = lambda _text: None) -> np.ndarray:
-    """The pictures that `unlabelled` names, (N, H, W, C) uint8 as the network takes them; labels are not looked at.
+    """The pictures that `unlabelled` names, (N, H, W, C) uint8 as the network takes them; labels are ignored.
 
     Raises:
         UsageError: there is no such data.
@@ -216,19 +216,19 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
 
 
 def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
-    """A tenth of the default learning rate for weights that were trained before; what a flag or a recipe says stays."""
+    """A tenth of the default learning rate for pretrained weights; a flag or a recipe overrides it."""
     if request.pretrained is None or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
         return settings
     return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
 
 
 def pretrained_name(source: str | Path | None) -> str | None:
-    """What a configuration says of the weights' source: whole paths."""
+    """The weights' source for a configuration: absolute paths."""
     return None if source is None else PUBLISHED if str(source) == PUBLISHED else str(Path(source).expanduser().resolve())
 
 
 def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
-    """The plan, which names the weights that the training begins with; they are written into its folder, so that it can be repeated."""
+    """The plan with the weights that the training starts from; they are written into its folder, so that it can be repeated."""
     if plan.fitting.start is None:
         return plan
     sha256 = write_start(folder.start, plan.fitting.start)
@@ -236,7 +236,7 @@ def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
 
 
 def with_kept_start(plan: Plan, folder: Path) -> Plan:
-    """The plan with the weights that the run in `folder` began with.
+    """The plan with the weights that the run in `folder` started from.
 
     Raises:
         RefusedFileError: they are missing or damaged.
@@ -248,7 +248,7 @@ def with_kept_start(plan: Plan, folder: Path) -> Plan:
 
 
 def frozen_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """A line on the parts that are not trained, where there are some."""
+    """A line on the frozen parts, if there are any."""
     if not settings.freeze:
         return ()
     epochs = "epoch" if settings.unfreeze_every == 1 else f"{settings.unfreeze_every} epochs"

@@ -1,4 +1,4 @@
-"""Going on with a run only where its files are those of its checkpoint."""
+"""Continuing a run only if its files are those of its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOST = "Restore it from an intact copy, or train again: striate train --recipe R
 
 
 def refuse_other_files(folder: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:
-    """Refuse to go on where the network, the classes, the division or the kept model are not those of the checkpoint.
+    """Refuse to continue if the network, the classes, the division or the kept model are not those of the checkpoint.
 
     The configuration is compared field by field elsewhere. Of an old checkpoint, which has no hashes, that is said.
 
