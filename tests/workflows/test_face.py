@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,6 @@ from striate.core.errors import DataError, UsageError
 
 VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
 VERBS += ("report", "repro", "train")
-README = Path(__file__).parents[2] / "README.md"
 MODEL = striate.Model.of(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), input_size=32, classes=("a", "b"))
 
 
@@ -121,34 +117,6 @@ def test_filter_takes_its_steps_one_after_the_other(tmp_path: Path):
 def test_a_field_that_is_not_there_is_named(verb: str, arguments: tuple[str, ...]):
     with pytest.raises(UsageError, match="colour"):
         getattr(striate, verb)(*arguments, colour="blue")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param(
-            {'"resnet18", epochs=30': '"cifar_notes", epochs=1, image_size=16', "epochs=5": "epochs=1"},
-            id="smaller",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param({}, id="as_written", marks=pytest.mark.release),
-    ],
-)
-def test_the_example_of_the_readme_runs(photos: Path, tmp_path: Path, changes: dict[str, str]):
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    (example,) = (text for text in examples if "striate.load(" in text)
-    for before, after in changes.items():
-        assert before in example
-        example = example.replace(before, after)
-    (tmp_path / "photos").symlink_to(photos)
-    for name in ("a.jpg", "b.png"):
-        Image.open(photos / "test" / "dark" / "0.png").save(tmp_path / name)
-    given = "import numpy as np\nX = np.random.default_rng(0).integers(0, 256, (20, 32, 32), np.uint8)\ny = np.arange(20) % 2\n"
-    done = subprocess.run([sys.executable, "-c", given + example], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "answers.csv").read_text().startswith("path,")
-    assert next(tmp_path.glob("runs/train/*/report/index.html")).is_file()
 
 
 @pytest.mark.parametrize(
