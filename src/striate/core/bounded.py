@@ -56,10 +56,10 @@ def read_json(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> A
 
 
 def read_json_lines(path: Path, *, limit: int = MAX_TEXT_BYTES, remedy: str = "") -> list[dict[str, Any]]:
-    """The objects of a file with one a line; a last line without an end, which a kill can leave, is left out.
+    """The objects of a file with one per line; a last line without an end, which a kill can leave, is left out.
 
     Raises:
-        RefusedFileError: as of `read_json`, or a line is no object; names the line.
+        RefusedFileError: as of `read_json`, or a line is not an object; names the line.
     """
     records = []
     whole_letters = codecs.getincrementaldecoder("utf-8-sig")()  # a kill may have cut the last line inside one

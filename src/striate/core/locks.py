@@ -1,4 +1,4 @@
-"""One process at a time in a run folder: a lock that dies with the process that holds it."""
+"""One process at a time in a run folder: a lock that is released when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _open_here: set[int] = set()  # descriptors of locks that this process holds
 
 
 def _forget_in_child() -> None:
-    """A child made by fork shares the lock: let go of its copy, so that the lock dies with the parent."""
+    """A forked child shares the lock: close its copy, so that the lock is released when the parent ends."""
     for descriptor in _open_here:
         os.close(descriptor)
     _open_here.clear()

@@ -40,7 +40,7 @@ def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]], *, needed_byt
 
     Args:
         folder: Where; its parent exists.
-        files: Plain names and contents, each written before the next is asked for.
+        files: Plain names and contents, each written before the next is requested.
         needed_bytes: Of all files together, for the message when there is no space.
 
     Raises:

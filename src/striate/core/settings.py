@@ -83,7 +83,7 @@ def sizes_of(name: str, value: Any) -> tuple[int, ...]:
     """The sizes of some layers; one number stands for one layer.
 
     Raises:
-        UsageError: names the size that is no whole number of at least 1.
+        UsageError: names the size that is not a whole number of at least 1.
     """
     if is_whole(value):
         check_counts(**{name: value})

@@ -23,7 +23,7 @@ class Lines(str):
 
 
 def printable(text: str) -> str:
-    r"""`text` on one line, with control characters escaped: \x1b, \n, \u202e, and \xe9 for a byte of a name that is no text."""
+    r"""`text` on one line, with control characters escaped: \x1b, \n, \u202e, and \xe9 for a byte of a name that is not text."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -47,12 +47,12 @@ def shown(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    r"""`text` as UTF-8 can encode it: a byte of a file name that is no text becomes \xe9, everything else stays."""
+    r"""`text` as UTF-8 can encode it: a byte of a file name that is not text becomes \xe9, everything else stays."""
     return re.sub("[\ud800-\udfff]", lambda found: _visible(found[0]), text)
 
 
 def json_text(data: Any, indent: int | None = None) -> str:
-    r"""Plain data as JSON that is valid UTF-8 in every reader: numbers that are not finite are null, bytes that are no text \udce9.
+    r"""Plain data as JSON that is valid UTF-8 in every reader: numbers that are not finite are null, bytes that are not text \udce9.
 
     `json.loads` and `os.fsencode` give the bytes back.
     """

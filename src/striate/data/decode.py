@@ -95,7 +95,7 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
 
 
 def _decoded(source: str | PathLike[str] | bytes, shown: str, spec: ImageSpec | None, room: contextlib.ExitStack) -> np.ndarray:
-    """The pixels, of a JPEG not many more than `spec` needs; the memory that they take is asked for in `room`."""
+    """The pixels, of a JPEG not many more than `spec` needs; their memory is reserved in `room`."""
     with _opened(source, shown, whole=True) as (image, file):
         if spec is not None:
             side = 2 * max(spec.height, spec.width)
@@ -122,7 +122,7 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
 
 
 def _has_frames(image: Image.Image) -> bool:
-    """Whether an open picture is animated or has several pages; phones keep other things behind a JPEG file's first."""
+    """Return whether an open picture is animated or has several pages; phones keep other data after a JPEG file's first picture."""
     with contextlib.suppress(OSError, EOFError, SyntaxError, ValueError, struct.error):  # damage behind the first frame
         return image.format in ("GIF", "PNG", "TIFF", "WEBP") and bool(getattr(image, "is_animated", False))
     return False

@@ -50,7 +50,7 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     some, and may not have others. Folders inside a class folder belong to the class. What is left out is counted. The files are only
     looked into here; they are decoded when a split is read. With `skip_unreadable` they are decoded here once more.
 
-    Without `to_train` the pictures are only looked at, by a model that has its classes: there may be any splits and any classes, also one.
+    Without `to_train` the pictures are for a model that has its own classes: there may be any splits and any classes, also one.
 
     Raises:
         DataError: no pictures, one class, a class without pictures, a class that the training split has not, folders that may be splits
@@ -158,7 +158,7 @@ def known_header(path: Path) -> PictureHeader:
     """The header of a picture.
 
     Raises:
-        DataError: there is none; names the format where it is one that is not decoded here, whatever the name of the file.
+        DataError: not a picture; names the format if it is one that cannot be decoded, whatever the name of the file.
     """
     try:
         return picture_header(path)
@@ -215,7 +215,7 @@ def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, s
     Args:
         paths: Files and folders.
         skip_unreadable: Whether pictures that cannot be decoded, and folders that may not be entered, are left out instead of stopping.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
 
     Raises:
         DataError: there is no such file or folder, no picture, or one of a format that is not decoded; or none is left.

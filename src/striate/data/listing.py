@@ -262,7 +262,7 @@ def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], N
     """The picture files that a user names: files as they are, for folders the pictures below them; one without any is an error.
 
     Raises:
-        DataError: there is no such file or folder, or nothing but what is no picture.
+        DataError: there is no such file or folder, or it holds no pictures.
     """
     files: list[Path] = []
     for path in paths:

@@ -1,7 +1,7 @@
 """Pictures with a class for each pixel: `root/{images,masks}/*`, or `root/{train,val,test}/{images,masks}/*`.
 
 A mask is a PNG file with the name of its picture, as large as it, with a palette or grey: each pixel holds the index of its class, or 255
-where it has none. Masks of 0 and 255 alone are black and white: two classes. `root/classes.txt` names the classes, one a line; without it
+where it has none. Masks of 0 and 255 alone are black and white: two classes. `root/classes.txt` names the classes, one per line; without it
 they are called by their numbers.
 """
 
@@ -80,7 +80,7 @@ class MaskSource(DataSource):
 
     Attributes:
         pairs: The files of each split.
-        root: The folder that their names are told from.
+        root: The folder that their names are relative to.
     """
 
     task: Task = "segment"
@@ -137,7 +137,7 @@ class MaskSource(DataSource):
         """Decode a split, or its pictures at `places`, with masks, brought to `spec`; without a spec, as the pictures are.
 
         Raises:
-            DataError: there is no such split, a file cannot be read, a mask holds the index of no class, or without a spec the sizes
+            DataError: there is no such split, a file cannot be read, a mask holds an index without a class, or without a spec the sizes
                 differ; names it.
         """
         pairs = self.of(split) if places is None else [self.of(split)[place] for place in places.tolist()]
@@ -168,7 +168,7 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
 
     The files are only looked into here, but for the training masks, where no classes.txt tells how many classes there are or it names
     two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so. Without `to_train` the
-    pictures are only looked at, by a model that has its classes: there may be any splits, and a single class.
+    pictures are for a model that has its own classes: there may be any splits, and a single class.
 
     Raises:
         DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, folders
@@ -277,7 +277,7 @@ def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, Pic
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    """The names of classes.txt; none where there is no such file."""
+    """The names of classes.txt; empty if there is no such file."""
     path = root / CLASSES
     if not os.path.lexists(path):
         return ()

@@ -75,7 +75,7 @@ def take_rows(images: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def _claim(descriptor: int, folder: Path, size: int) -> None:
-    """Make the file `size` bytes long with its space set aside: a full disk under a map would end the process without a word."""
+    """Make the file `size` bytes long with its space set aside: a full disk under a map would end the process without a message."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return

@@ -1,6 +1,6 @@
 """Preparing what comes next in other threads, while the caller works with what is there.
 
-Threads are enough: NumPy and torch let go of Python's lock while they compute.
+Threads are enough: NumPy and torch release Python's global lock while they compute.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def prepared(tasks: Iterable[Task], prepare: Callable[[Task], Result], workers: 
     Args:
         tasks: What to prepare; read in the caller's thread.
         prepare: Must not depend on what was prepared before.
-        workers: Threads, each of which computes on one core; 0 prepares each result in the caller's thread when it is asked for.
+        workers: Threads, each of which computes on one core; 0 prepares each result in the caller's thread on demand.
 
     Raises:
         EnvironmentFault: the system does not let this process start so many threads.

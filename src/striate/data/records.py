@@ -32,7 +32,7 @@ class ImageSet:
         images: (N, H, W, C) uint8; may be a memory map, and is not to be written to.
         labels: (N,) int64, indices into `classes`; or (N, K) float64, numbers or sets of labels of the K `classes`.
         classes: The class names, in the order of the training split.
-        paths: One name a picture: its file, or such as `mnist/test/00017`.
+        paths: One name per picture: its file, or such as `mnist/test/00017`.
     """
 
     name: str
@@ -87,7 +87,7 @@ class DataSource:
         channels: 1 where all pictures are grey, else 3 (or what the arrays have).
         image_size: (H, W) where all pictures have one size, else None.
         parts: The splits that there are.
-        notes: What the user should be told about the reading.
+        notes: Notes on the reading for the user.
         task: What the labels are for; of numbers and of sets of labels, `classes` are the names of the columns.
         left_out: What was found and is not read, by the reason.
     """

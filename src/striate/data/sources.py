@@ -40,8 +40,8 @@ def open_data(
         task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes; segment reads a folder of
             pictures and masks.
         layout: What the subfolders of a folder are, where their names leave a doubt.
-        say: Takes a line for the person.
-        to_train: Whether a network is to be trained on it, which needs a training split with two classes; else it is looked at as it is.
+        say: Receives a line for the user.
+        to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
@@ -112,7 +112,7 @@ def _masked(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) ->
     """The folder of pictures and masks that `data` names.
 
     Raises:
-        UsageError: it is no path of a folder.
+        UsageError: it is not the path of a folder.
         DataError: as `open_masks`.
     """
     if not isinstance(data, str | os.PathLike) or not Path(data).expanduser().is_dir():
@@ -125,7 +125,7 @@ def _masked(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) ->
 
 
 def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
-    """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. What has none of them keeps -1.
+    """The data with its pictures labelled by `classes`, by name: also if it has gained classes since. Pictures of other classes get -1.
 
     Raises:
         DataError: its targets or its masks have other names.

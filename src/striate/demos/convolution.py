@@ -1,7 +1,7 @@
 """Convolution by hand: forward window by window, backward by the two rules, and its kinds.
 
 Forward: the image and kernel of the UFLDL tutorial, whose answer is published. Backward, with delta the error at the output:
-kernel gradient = correlation of the input with delta; input gradient = full correlation of delta with the kernel turned by 180 degrees.
+kernel gradient = correlation of the input with delta; input gradient = full correlation of delta with the kernel rotated by 180 degrees.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def trained(lag: int, count: int, seed: int) -> tuple[tuple[str, float], ...]:
 
 
 def fading(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray) -> np.ndarray:
-    """The mean change of the state, step by step, when the first bit is turned: (51,), as a share of the first change."""
+    """The mean change of the state, step by step, when the first bit is flipped: (51,), as a share of the first change."""
     turned = streams.copy()
     turned[:, 0] *= -1
     change = np.linalg.norm(np.stack(model.states(streams)) - np.stack(model.states(turned)), axis=2).mean(0)

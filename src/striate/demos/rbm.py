@@ -1,6 +1,6 @@
 """A restricted Boltzmann machine: the strokes that it learns, and digits that it generates.
 
-Sources: Smolensky, 1986; Hinton, 2002, for learning by contrast; Tieleman, 2008, for chains that go on from update to update.
+Sources: Smolensky, 1986; Hinton, 2002, for contrastive divergence; Tieleman, 2008, for chains that persist from update to update.
 """
 
 from __future__ import annotations

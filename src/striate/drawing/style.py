@@ -218,7 +218,7 @@ def colour_bar(figure: Figure, image: ScalarMappable, axes: Axes | Sequence[Axes
 def name_ticks(axis: Axis, names: Sequence[str], inches: float, *, longest: int = LONGEST, upright: bool = False) -> None:
     """Names at an axis of `inches`: each that fits, else every n-th, which the label of the axis then says.
 
-    Along the lower axis they are turned where they are too wide, or always if `upright`; each is shortened in its middle to `longest`.
+    Along the lower axis they are rotated if they are too wide, or always if `upright`; each is shortened in its middle to `longest`.
     """
     if not names:
         axis.set_ticks([])

@@ -241,7 +241,7 @@ class Training:
         accuracy, minus_loss = (-math.inf if value is None else float(value) for value in state["best_score"])
         self.best_score = (accuracy, minus_loss)
         self.gained_epoch = int(state.get("gained_epoch", self.best_epoch))
-        if state.get("stopped_early"):  # whoever goes on with it wants more epochs: the patience begins anew
+        if state.get("stopped_early"):  # it is continued for more epochs: the patience starts again
             self.gained_epoch = self.epoch - 1
         self.val_parts = int(state.get("val_parts", 1))
         self.rate = math.nan if state["learning_rate"] is None else float(state["learning_rate"])

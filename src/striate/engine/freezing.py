@@ -14,7 +14,7 @@ def parts_named(model: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
     """The parts of `model` at `path`, which may have `*`; a wrapper around the network need not be named.
 
     Raises:
-        UnknownNameError: there is none; gives the nearest.
+        UnknownNameError: there is no such part; gives the nearest names.
     """
     found = [(name, part) for name, part in model.named_modules() if fnmatchcase(name, path) or fnmatchcase(name, f"*.{path}")]
     if not found:
@@ -35,7 +35,7 @@ class Freezer:
     """The parts that are frozen, in the order of `paths`.
 
     A frozen part gets no gradient, and its normalization keeps its running statistics. Every `every` epochs the last of those that are
-    still frozen is let go: unfreezing from the head down (Howard and Ruder, 2018, arXiv:1801.06146).
+    still frozen is unfrozen: unfreezing from the head down (Howard and Ruder, 2018, arXiv:1801.06146).
     """
 
     def __init__(self, model: nn.Module, paths: Sequence[str], every: int | None = None) -> None:

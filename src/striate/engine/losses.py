@@ -75,7 +75,7 @@ def nll(log_probs: Tensor, targets: Tensor) -> Tensor:
         targets: (N,) int64 in [0, K), or (N, K) shares; or masks.
 
     Raises:
-        UsageError: an output is above 0, so that it is no log-probability. To look means to wait for the device.
+        UsageError: an output is above 0, so it is not a log-probability. The check waits for the device.
     """
     if log_probs.detach().max() > 1e-3:
         message = f"the nll loss takes log-probabilities, at most 0, but the network gives {log_probs.detach().max().item():g}"
@@ -107,11 +107,11 @@ def hinge(scores: Tensor, labels: Tensor, *, power: int = 1) -> Tensor:
 def map_loss(scores: Tensor, labels: Tensor, *, rubbish: float = 1.0) -> Tensor:
     """LeNet-5's discriminative loss, the mean of y_D + log(e^-j + sum_i e^-y_i), with y = -scores the distances of its RBF output.
 
-    The right class's distance falls and those of the others rise, the nearest most; e^-j stands for rubbish that is no class, and keeps
+    The right class's distance falls and those of the others rise, the nearest most; e^-j stands for inputs of no class, and keeps
     distances that are large already from being pushed on. The source does not print j.
 
     Args:
-        scores: (N, K), distances with their sign turned, as `EuclideanRBF` gives them.
+        scores: (N, K), negated distances, as `EuclideanRBF` gives them.
         labels: (N,) int64 in [0, K).
         rubbish: j, positive.
 

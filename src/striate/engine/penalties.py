@@ -73,7 +73,7 @@ def penalties_of(settings: TrainSettings, model: nn.Module) -> Penalties | None:
     """The penalties that `settings` name; None if there are none.
 
     Raises:
-        UsageError: they are asked for beside L-BFGS, whose line search needs the loss and the gradient to be those of one function.
+        UsageError: they are set with L-BFGS, whose line search needs the loss and the gradient to be those of one function.
     """
     asked = [name for name in ("l1", "l2", "l2_half", "max_norm", "max_grad_value") if getattr(settings, name)]
     if settings.optimizer == "lbfgs" and settings.max_grad_norm:

@@ -1,6 +1,6 @@
 """Learning-rate schedules: the factor of the peak rate at each update.
 
-All but one are functions of the update's number alone; `Plateau` goes by the validation losses that it is told. In the formulas t counts
+All but one are functions of the update's number alone; `Plateau` follows the validation losses that it receives. In the formulas t counts
 updates from 0 after the warm-up, T is how many there are, p = t / T, and m is `min_factor`.
 """
 
@@ -23,7 +23,7 @@ ONE_CYCLE_END = ONE_CYCLE_START / 1e4
 class Schedule:
     """The factor of the peak rate for each update, from 0: a linear warm-up, then a shape.
 
-    Each schedule can be told validation losses, and has a state to continue from, so that a loop need not know which one it has.
+    Each schedule accepts validation losses, and has a state to continue from, so that a loop need not know which one it has.
     """
 
     def __init__(self, shape: Shape, warmup: int = 0) -> None:

@@ -78,7 +78,7 @@ def as_stack(pictures: Any, spec: ImageSpec) -> np.ndarray:
     """uint8 (n, h, w, c) of an array or a tensor of one picture or of several.
 
     Raises:
-        ShapeError: other numbers than uint8, no pixels, or axes that cannot be told apart.
+        ShapeError: other numbers than uint8, no pixels, or ambiguous axes.
     """
     refuse_masked(pictures, "pictures")
     array = plain_array(pictures)

@@ -108,7 +108,7 @@ class Model:
         classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
         images: Size, fit, channels and normalization of the input.
         info: What the training kept: data, settings, validation accuracy.
-        targets: What the outputs mean where they are no classes; else None.
+        targets: The meaning of the outputs if they are not classes; else None.
         calibration: Its temperature, and when it answers "unknown"; what `striate calibrate` found, or 1 and never.
     """
 
@@ -147,7 +147,7 @@ class Model:
             module: Maps normalized pictures (N, C, H, W) to logits (N, K). It is copied and not changed.
             input_size: Pixels of a square picture, or (H, W).
             classes: The K names in the order of the logits; "0", "1", ... when left out.
-            mean: Of the pixels in [0, 1], one number or one a channel: the module is given (pixel - mean) / std.
+            mean: Of the pixels in [0, 1], one number or one per channel: the module is given (pixel - mean) / std.
             std: As `mean`.
             fit: How a picture of another shape is fitted: crop, pad or stretch.
             device: Where it runs.
@@ -285,7 +285,7 @@ class Model:
         Raises:
             DataError: a file cannot be read as a picture, or has another number of channels; names it.
             ShapeError: an array is of another shape or type, or can be understood in two ways.
-            UsageError: `top` or `batch_size` is no whole number of at least 1, or `pictures` are nothing of the kind.
+            UsageError: `top` or `batch_size` is not a whole number of at least 1, or `pictures` are none of these.
             NumericError: an output is NaN or Inf: the weights are too large.
         """
         check_counts(top=top, batch_size=batch_size)
@@ -327,7 +327,7 @@ class Model:
         """The numbers, or the labels, of pictures; arguments and errors as of `predict`.
 
         Raises:
-            UsageError: the model gives a class a picture.
+            UsageError: the model gives one class per picture.
         """
         if self.targets is None:
             raise UsageError("the model gives one class per picture, not numbers or labels", "Use model.predict.")
@@ -383,7 +383,7 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
     """The model of a run folder or of a `.safetensors` file; of the user's own module, which no file holds, with that `module`.
 
     Raises:
-        UsageError: there is no such file or folder, or the network was a module of the user's own, which is not handed in; or `source`
+        UsageError: there is no such file or folder, or the network was the user's own module, which is not passed; or `source`
             is a Model, which is loaded already.
         RefusedFileError: the file is not a Striate model, or damaged.
     """

@@ -181,8 +181,8 @@ def network(
     Raises:
         UnknownNameError: no such name; gives the nearest ones.
         ShapeError: the input size does not fit; names the layer that stops it and the smallest size that would fit.
-        UsageError: `name` is no text, there is no such file, or it describes a network of other classes or channels.
-        RefusedFileError: the file is no description.
+        UsageError: `name` is not text, there is no such file, or it describes a network of other classes or channels.
+        RefusedFileError: the file is not a description.
     """
     asked: object = name
     if not isinstance(asked, str | PathLike):
@@ -232,9 +232,9 @@ def described_network(
     """The network of a file that `Network.to_json` wrote, for another input size where one is given.
 
     Raises:
-        UsageError: there is no such file, or the network has another number of classes or channels than was asked for.
+        UsageError: there is no such file, or the network has another number of classes or channels than requested.
         ShapeError: the input size does not fit.
-        RefusedFileError: the file is no description; names the place.
+        RefusedFileError: the file is not a description; names the place.
     """
     if not path.exists():
         raise UsageError(f"{path}: cannot be read as a network: No such file or directory", near(path, WRITTEN))

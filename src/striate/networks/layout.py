@@ -134,7 +134,7 @@ def extent(node: Node) -> Extent:
 def branch_places(split: Split, rooms: Sequence[Extent]) -> list[float]:
     """The horizontal offset of each branch from the line that enters.
 
-    Straight on runs the one branch that is no wire, or the tallest of a sum or product. Branches of a concatenation stand centred.
+    Straight on runs the one branch that is not a plain wire, or the tallest of a sum or product. Branches of a concatenation stand centred.
     """
     places, edge = [], 0.0
     for room in rooms:

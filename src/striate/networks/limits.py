@@ -35,7 +35,7 @@ def refuse_too_many(data: Any) -> None:
 
 
 def refuse_absurd_sizes(network: Network) -> None:
-    """Refuse a description of which one layer alone gives more than any machine holds; what does not fit otherwise is not looked at.
+    """Refuse a description in which a single layer gives more than any machine can hold; other misfits are not checked.
 
     Raises:
         RefusedFileError: names the layer.

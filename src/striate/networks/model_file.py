@@ -47,7 +47,7 @@ class NotDescribedError(RefusedFileError):
 class ModelFile(NamedTuple):
     """The content of a model file: `module` maps normalized images (N, C, H, W) to logits (N, K), in evaluation mode.
 
-    `targets` says what the outputs mean where they are no classes; `classes` are then the names of the outputs.
+    `targets` gives the meaning of the outputs if they are not classes; `classes` are then the names of the outputs.
     """
 
     network: Network
@@ -77,7 +77,7 @@ def save_model(
         classes: The class names in the order of the logits.
         images: The preprocessing.
         info: What else to keep about the training; JSON-able.
-        targets: What the outputs mean where they are no classes.
+        targets: The meaning of the outputs if they are not classes.
 
     Raises:
         NumericError: a tensor holds NaN or Inf; nothing is written.

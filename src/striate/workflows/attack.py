@@ -101,7 +101,7 @@ def attack(
 
     Args:
         request: The model, the attacks, the pictures.
-        say: Takes a line for the person; first of all how long it takes at most, by a batch that is timed.
+        say: Receives a line for the user; the first is the most time that it takes, estimated from one timed batch.
         follow: Is told how far each attack is.
 
     Raises:

@@ -58,7 +58,7 @@ def train(data: Any, *, watch: Observer | None = None, **options: Unpack[Trainin
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
-        watch: Who follows the training; nobody by default.
+        watch: The observer of the training; none by default.
         **options: See below.
 
     Raises:
@@ -106,7 +106,7 @@ def evaluate(
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -201,17 +201,17 @@ def ablate(
         network: A name of the catalogue or a Network.
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
         *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
-        watch: Who follows; nobody by default.
+        watch: The observer; none by default.
         pairs: Each two of the edits, too.
         grid: A YAML file with more variants.
         seeds: 0, 1, ...: the same for each variant.
         budget: What is equal.
-        jobs: Trials at a time; None: one a core.
+        jobs: Trials in parallel; None: one per core.
         hang_after: Seconds without an update.
         on: "ray", or "ray=ADDRESS".
         training: Options of the training, as `train` takes them.
         output: The folder that it is written to.
-        resume: The folder of an ablation to go on with.
+        resume: The folder of an ablation to continue.
         retry_failed: Of the ablation that is resumed: train again what failed or hung.
         test: Measure the kept models on the test split too.
 
@@ -265,7 +265,7 @@ def diagnose(
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -370,7 +370,7 @@ def compare(
         output: CSV file of the pictures on which they differ.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -423,14 +423,14 @@ def calibrate(
         model: A Model, a run folder, or a model file; it stays as it is.
         data: Whose val split decides; the run's own data when left out.
         coverage: Answer this share of pictures like those of val, the others "unknown".
-        score: By what pictures unlike any class are told: energy, confidence or max_logit.
-        against: Pictures unlike any class, to see how well they are told apart.
+        score: The score that detects out-of-distribution pictures: energy, confidence or max_logit.
+        against: Out-of-distribution pictures, to measure how well they are detected.
         batch_size: Pictures at once on a GPU; a processor takes few.
         output: The model file; RUN/calibrated.safetensors by default.
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -498,7 +498,7 @@ def explain(
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -564,7 +564,7 @@ def attack(
         epsilons: In units of a pixel's range, 0 to 1.
         steps: Steps of pgd.
         restarts: Climbs of pgd from random places, beside the one from FGSM's place.
-        degrees: Angles that the pictures are turned by.
+        degrees: Rotation angles in degrees.
         split: None: val; all of other data without splits.
         num_images: The first so many; all where there are fewer.
         seed: Of all that is random.
@@ -573,7 +573,7 @@ def attack(
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -663,7 +663,7 @@ def report(
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
-        layout: What the folders of the data are, where their names leave a doubt; auto: as the training was told.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
         data_dir: Where named sets lie; None: in the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -706,7 +706,7 @@ def repeat(
         seeds: From so many seeds, on one division into train and val; or
         folds: so many folds, of which each validates once.
         test: Measure each kept model on the test split too.
-        watch: Who follows; nobody by default.
+        watch: The observer; none by default.
         **options: Of the training, see below; `output` is the folder of all the runs.
 
     Raises:
@@ -734,7 +734,7 @@ def repro(
     Args:
         run: A run folder.
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
-        watch: Who follows; nobody by default.
+        watch: The observer; none by default.
         module: Your own module again, with the weights that it began with, where the run trained one.
         network: The same, as `train` calls it.
         output: Keep the repeated run here; None: it is thrown away.

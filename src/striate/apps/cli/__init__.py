@@ -1,6 +1,6 @@
 """The command line: read the flags, call one workflow, show its report.
 
-stdout carries the result, stderr the talk; errors end with the exit code of their kind. Workflows are imported inside the
+stdout carries the result, stderr messages; errors end with the exit code of their kind. Workflows are imported inside the
 commands, so that `striate --help` does not wait for torch.
 """
 

@@ -28,7 +28,7 @@ class Augmentation:
             other half in the second, and so on.
         resized_crop: Least and largest share of the area that is cut out at a random place and brought to the picture's size.
         crop_ratio: Least and largest width / height of what is cut out.
-        rotation: Degrees up to which a picture is turned either way.
+        rotation: Degrees up to which a picture is rotated either way.
         shear: Degrees up to which its upright lines lean either way; likewise its level ones.
         shift: Share of the height and of the width up to which it moves, by whole pixels.
         elastic: Factor of a random field that moves each pixel, in pixels; the source takes 34 for digits of 29 x 29.

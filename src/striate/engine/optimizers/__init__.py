@@ -45,7 +45,7 @@ def optimizer_of(settings: TrainSettings, model: nn.Module) -> Optimizer:
 
     Raises:
         UnknownNameError: `layer_rates` names a part that is not there.
-        UsageError: the optimizer cannot have rates for parts, and they are asked for.
+        UsageError: the optimizer cannot have rates for parts, and they are set.
     """
     optimizer = MAKERS[settings.optimizer](settings, groups_of(settings, model))
     if settings.lookahead is not None:

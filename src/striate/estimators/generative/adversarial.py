@@ -151,7 +151,7 @@ class CollapseReport:
         good_share: Share of generated samples that lie as near to the data as its own samples do; None where that was not looked at.
         real_right: Share of real samples that the discriminator takes for real.
         generated_right: Share of generated ones that it takes for generated; in balance both tend to 0.5.
-        agreement: Share of all samples that a classifier gives the label they were asked for; None without a classifier.
+        agreement: Share of all samples that a classifier gives the label they were generated for; None without a classifier.
         findings: What is wrong, a sentence each with what to try; empty where nothing is.
     """
 

@@ -93,8 +93,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """Learn to rebuild X: rows (N, n), or with `channels` pictures (N, H, W) or (N, H, W, C), uint8 or float.
 
         Raises:
-            DataError: the pictures are no numbers, or not finite.
-            ShapeError: X is no pictures, though `channels` are given, or they are too small.
+            DataError: the pictures are not numbers, or not finite.
+            ShapeError: X does not hold pictures, though `channels` are given, or they are too small.
             UsageError: a setting is out of its range.
             NumericError: the error left the finite numbers.
         """

@@ -47,7 +47,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         averaging: How slowly the weights that samples come from follow the generator; 0 is the generator as it is, as published.
         batch_size: Pictures a turn, real and generated.
         max_iter: Epochs.
-        verbose: Print a line an epoch to stderr.
+        verbose: Print a line per epoch to stderr.
         device: Where to train and to sample: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of the first weights, the orders and the noise.
 

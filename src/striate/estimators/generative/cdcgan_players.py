@@ -1,6 +1,6 @@
 """The two players of the conditional DCGAN: their layers, and their modules.
 
-Sources: Mirza and Osindero, 2014, arXiv:1411.1784v1 (both players are told the label); Radford, Metz and Chintala, 2016,
+Sources: Mirza and Osindero, 2014, arXiv:1411.1784v1 (both players get the label); Radford, Metz and Chintala, 2016,
 arXiv:1511.06434v2 (layers and initialisation). The layout is that of the widespread implementation for MNIST at 32 x 32, which joins
 noise and label after a layer of their own each.
 Departs from the sources: the discriminator's sigmoid is inside its loss.
@@ -96,7 +96,7 @@ def describe_discriminator(num_labels: int, *, channels: int = 1, width: int = 6
 
 
 class Conditional(nn.Module):
-    """A player: `content` beside what it is told about the label, joined, through `trunk`."""
+    """A player: `content` and the label, joined, through `trunk`."""
 
     def __init__(self, parts: Mapping[str, nn.Module], extent: int) -> None:
         super().__init__()

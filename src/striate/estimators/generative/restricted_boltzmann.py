@@ -67,7 +67,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         batch_size: Samples an update, and chains.
         max_iter: Epochs.
         n_steps: k, draws of both layers between the data and the machine's own mean.
-        persistent: Chains go on from update to update (PCD, as scikit-learn has it); else they begin at the data (CD-k).
+        persistent: Chains persist from update to update (PCD, as scikit-learn has it); else they begin at the data (CD-k).
         device: "cpu", "cuda", or "auto", for learning.
         random_state: Seed of the first weights, the orders and all draws.
 

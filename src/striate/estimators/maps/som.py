@@ -188,7 +188,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         return float(self.transform(X).min(1).mean())
 
     def topographic_error(self, X: Any) -> float:
-        """The share of rows whose two nearest units are no neighbours on the grid (diagonal ones count as neighbours)."""
+        """The share of rows whose two nearest units are not neighbours on the grid (diagonal ones count as neighbours)."""
         two = np.argsort(self.transform(X), axis=1)[:, :2]
         limit = 1.0 if self.grid == "hexagonal" else 2.0
         return float((self._near[two[:, 0], two[:, 1]] > limit + 1e-9).mean()) if self._near.size > 1 else 0.0

@@ -43,7 +43,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         weight_decay: What a weight loses in each update, over the rate.
         max_iter: Updates.
         rule: "gradient", or "steps": each weight by the rate, up or down.
-        noise: Shares of clamped units that are turned off where they are on, and on where they are off, anew in each update.
+        noise: Shares of clamped units that are flipped from on to off, and from off to on, anew in each update.
         phases: "gibbs", or "exact": over all states, of 16 units at most.
         n_chains: Of the free phase, and at least so many of the clamped one.
         schedule: (temperature, sweeps) of the annealing before each phase, which runs at the last temperature.
@@ -135,7 +135,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         return self
 
     def _disturbed(self, patterns: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The patterns, at least as often as there are chains, with some units turned, where there is noise."""
+        """The patterns, at least as often as there are chains, with some units flipped, if there is noise."""
         if not any(self.noise):
             return patterns
         many = np.tile(patterns, (-(-self.n_chains // len(patterns)), 1))

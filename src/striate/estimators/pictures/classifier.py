@@ -58,7 +58,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
         classes_: The labels, sorted; as they came.
         n_features_in_: Numbers a picture.
         model_: The trained `striate.Model`; `model_.save(path)` writes a model file.
-        history_: One record an epoch.
+        history_: One record per epoch.
 
     Example:
         >>> import numpy as np

@@ -23,7 +23,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):  # type: ignore[misc]  # s
         n_outputs_: Numbers a picture.
         n_features_in_: Values a picture.
         model_: The trained `striate.Model`; `model_.save(path)` writes a model file.
-        history_: One record an epoch; losses are in squared deviations of y.
+        history_: One record per epoch; losses are in squared deviations of y.
 
     Example:
         >>> import numpy as np

@@ -2,7 +2,7 @@
 
 Sources: Elman, 1990, "Finding structure in time"; Werbos, 1990, "Backpropagation through time: what it does and how to do it";
 Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000; Cho et al., 2014, arXiv:1406.1078v3.
-Departs from the sources: the rates of the weights are Adam's, where "sgd" is not asked for.
+Departs from the sources: the rates of the weights are Adam's, unless "sgd" is chosen.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[m
 
         Args:
             X: An array (N, T, F), a list or an object array of arrays (T_i, F) or (T_i,), or a table (N, T).
-            y: One label a sequence.
+            y: One label per sequence.
 
         Raises:
             UsageError: a setting is out of its range.

@@ -332,7 +332,7 @@ def is_file(text: str) -> bool:
 
 
 def text_of(item: Text, unit: str) -> str:
-    """One text; what is raised is told at `texts_of`."""
+    """One text; see `texts_of` for errors."""
     if isinstance(item, str) and unit != "byte":
         return item
     if isinstance(item, str):

@@ -35,7 +35,7 @@ def bounded_attack(name: str, *, norm: Norm, steps: int = 20, restarts: int = 1,
     """The attack of that name: noise, fgsm or pgd.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no attack of that name.
     """
     attacks: dict[str, Callable[[nn.Module, Tensor, Tensor, float], Tensor]] = {
         "noise": lambda _model, images, _labels, eps: random_noise(images, eps=eps, norm=norm, seed=seed),

@@ -23,7 +23,7 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, *, steps: int = 5
         labels: (N,) int64, the true classes. An image that is wrong already is given back as it came.
         steps: At most so many.
         overshoot: How far beyond the boundary, as a share of the way.
-        classes: How many other classes are looked at.
+        classes: The number of other classes that are considered.
 
     Returns:
         (N, C, H, W) in [0, 1]. An image on which `steps` did not do is still answered rightly.

@@ -76,7 +76,7 @@ def _refined(places: np.ndarray, values: np.ndarray) -> float:
 
 
 def _no_sharper(logits: np.ndarray, temperature: float, most: float) -> float:
-    """The least temperature from `temperature` to 1 at which the mean confidence is at most `most`; 1 where there is none."""
+    """The least temperature from `temperature` to 1 at which the mean confidence is at most `most`; 1 if there is none."""
     low, high = temperature, 1.0
     if _confidence(logits, low) <= most:
         return low

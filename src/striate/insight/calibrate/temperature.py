@@ -39,7 +39,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Raises:
         ShapeError: the two do not fit each other.
-        DataError: no images, or a label that is no class index.
+        DataError: no images, or a label that is not a class index.
         NumericError: a logit is not finite.
 
     Source: Guo et al., 2017, arXiv:1706.04599v2, section 4.2.

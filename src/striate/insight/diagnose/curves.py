@@ -57,7 +57,7 @@ class Curves(NamedTuple):
 
     @property
     def are_finite(self) -> bool:
-        """Whether each loss is a number."""
+        """Return whether each loss is a number."""
         return all(map(math.isfinite, self.train_loss + self.val_loss))
 
 

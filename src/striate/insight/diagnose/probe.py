@@ -51,8 +51,8 @@ class Probe:
         Args:
             every: Updates from one look to the next.
             num_classes: Of a classifier, which says what loss a guess has.
-            inside: Hang hooks on the parts; without them (a compiled model) only weights and time are looked at.
-            updating: The weights are updated between two steps; else nothing is said of the size of updates.
+            inside: Register hooks on the parts; without them (a compiled model) only weights and time are observed.
+            updating: The weights are updated between two steps; else the size of updates is not reported.
             kept: The model is what a training kept, so that statistics which are slow to arrive count as they are.
         """
         self.every, self.num_classes, self.inside, self.updating = every, num_classes, inside, updating
@@ -69,7 +69,7 @@ class Probe:
         self._model, self._look = (
             model,
             _Look(model, inside=self.inside, timed=False, slow=self.slow),
-        )  # nobody knows when the first update begins
+        )  # the start of the first update is unknown
         try:
             yield self
         finally:
@@ -85,7 +85,7 @@ class Probe:
 
         Args:
             step: Updates since the start, from 1.
-            loss: Of the update; a tensor is waited for only where the update was looked at.
+            loss: Of the update; a tensor is waited for only if the update is sampled.
             learning_rate: That the schedule has at its peak.
         """
         sample = None

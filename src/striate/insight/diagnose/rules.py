@@ -47,7 +47,7 @@ class Record(NamedTuple):
     Attributes:
         samples: What a probe saw, in the order of the updates.
         rows: One mapping an epoch, as in `metrics.csv`.
-        num_classes: Of a classifier; None where the loss is no cross-entropy.
+        num_classes: Of a classifier; None if the loss is not cross-entropy.
         setup: How it was set up; None where that is not known, and what needs it is not said.
         exam: What the kept model answers; None before the end, and of runs that were not examined.
         is_finished: Whether the training has ended, so that it can be said that it learned too little.

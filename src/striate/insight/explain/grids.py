@@ -11,7 +11,7 @@ BEFORE = 8  # tokens at most that stand before those of the patches: class, dist
 
 
 def as_map(output: Tensor, extent: Sequence[int]) -> Tensor:
-    """`output` of a layer with its channels second and its places last; as it came where it is no map.
+    """`output` of a layer with its channels second and its places last; unchanged if it is not a map.
 
     Args:
         output: (N, C, h, w), (N, h, w, C), or (N, T, D), of which the last h w tokens are patches of the picture, row by row.

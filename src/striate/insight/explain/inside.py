@@ -26,7 +26,7 @@ def open_network(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def checked_images(images: Tensor, target_classes: Tensor | None = None) -> Tensor:
-    """A copy of the images that belongs to nobody's graph.
+    """A copy of the images outside of any autograd graph.
 
     Raises:
         ShapeError: not (N, C, H, W) floating point, or not as many target classes as images.
@@ -128,7 +128,7 @@ def part(model: nn.Module, path: str) -> nn.Module:
     """The part of `model` at `path`, such as `stage3.block1.body`.
 
     Raises:
-        UnknownNameError: there is none; gives the nearest.
+        UnknownNameError: there is no such part; gives the nearest names.
     """
     parts: dict[str, nn.Module] = dict(model.named_modules())
     if not path or path not in parts:

@@ -26,7 +26,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, target_classes:
         (N, h, w), not negative, in logits. Neither resized to the image nor scaled to [0, 1].
 
     Raises:
-        ShapeError: `images` is not 4-D, `target_classes` is not (N,), or the layer's output is no feature map.
+        ShapeError: `images` is not 4-D, `target_classes` is not (N,), or the layer's output is not a feature map.
         UsageError: the layer does not run, or a class is not one of K.
 
     Cost: one forward and one backward pass. No parameter's `.grad` is touched.

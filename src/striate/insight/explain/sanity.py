@@ -122,7 +122,7 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 def heat_of(attribution: Tensor) -> Tensor:
-    """One value a pixel, (N, H, W), of an attribution (N, C, H, W): the largest absolute value over the channels."""
+    """One value per pixel, (N, H, W), of an attribution (N, C, H, W): the largest absolute value over the channels."""
     return attribution.abs().amax(1)
 
 

@@ -64,7 +64,7 @@ def measure(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Me
     Raises:
         ShapeError: the three do not fit each other.
         UsageError: two classes have one name.
-        DataError: no images, or a label that is no class index.
+        DataError: no images, or a label that is not a class index.
         NumericError: a probability is not finite, or a row does not sum to 1.
     """
     probs, labels = checked(probs, labels, classes)

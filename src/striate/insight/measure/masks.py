@@ -58,7 +58,7 @@ def pixel_confusion(answers: np.ndarray, masks: np.ndarray, num_classes: int) ->
 
     Raises:
         ShapeError: the shapes differ.
-        DataError: an answer is no class index.
+        DataError: a prediction is not a class index.
     """
     if answers.shape != masks.shape:
         raise ShapeError(f"answers must have the shape of masks, {masks.shape}, got {answers.shape}")

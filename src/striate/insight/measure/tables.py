@@ -1,4 +1,4 @@
-"""Results as CSV files: UTF-8, a header line, commas, one record a row."""
+"""Results as CSV files: UTF-8, a header line, commas, one record per row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> Non
 
 
 def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
-    """One row a class: its accuracy and IU over the pixels, and its counts; a cell is empty where nothing can be said.
+    """One row per class: its accuracy and IU over the pixels, and its counts; a cell is empty if it is undefined.
 
     Raises:
         EnvironmentFault: the file cannot be written.
@@ -39,7 +39,7 @@ def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
 
 
 def write_classes_csv(path: Path, measures: Measures) -> None:
-    """One row a class: its rates with their 95 % limits, and its counts; a cell is empty where nothing can be said.
+    """One row per class: its rates with their 95 % limits, and its counts; a cell is empty if it is undefined.
 
     Raises:
         EnvironmentFault: the file cannot be written.
@@ -59,7 +59,7 @@ def write_classes_csv(path: Path, measures: Measures) -> None:
 def write_predictions_csv(
     path: Path, names: Sequence[str], probs: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, top: int = 5
 ) -> None:
-    """One row an image: path, label, class, probability, correct, label_probability, then class2, probability2, ... up to `top`.
+    """One row per image: path, label, class, probability, correct, label_probability, then class2, probability2, ... up to `top`.
 
     Args:
         path: The file to write.

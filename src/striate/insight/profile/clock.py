@@ -1,4 +1,4 @@
-"""Seconds of repeated calls, on the CPU and on devices that work while the program goes on."""
+"""Seconds of repeated calls, on the CPU and on devices that work asynchronously."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
     Each is called alone and repeatedly, so its weights may lie in the cache: the sum over layers can be less than the whole takes.
 
     Args:
-        module: Any; parts of it that work in place are told not to for as long. Its modes, buffers and `.grad` end as they came.
+        module: Any; parts of it that work in place do not for as long. Its modes, buffers and `.grad` are restored.
         images: (N, C, H, W) float, one batch.
         budget: Seconds that each direction of each layer may take, at least five calls.
     """

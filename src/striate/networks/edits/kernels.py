@@ -86,7 +86,7 @@ def without_bottleneck(network: Network, place: str | None = None) -> Network:
     What stands between the two goes with it. The larger convolution reads the channels that came before, and takes over the stride.
 
     Raises:
-        UsageError: there is none; a 1 x 1 before a depthwise convolution is none, for the groups would not fit.
+        UsageError: there is none; a 1 x 1 before a depthwise convolution does not count, because the groups would not fit.
     """
     shapes = input_shapes(network)
     gone: dict[str, None] = {}
@@ -129,7 +129,7 @@ def _square_of(kernel: str) -> int:
     """3 of "3x3".
 
     Raises:
-        UsageError: it is no odd square kernel of at least 3.
+        UsageError: it is not an odd square kernel of at least 3.
     """
     height, cross, width = kernel.partition("x")
     if not cross or height != width or not height.isdigit() or int(height) < 3 or int(height) % 2 == 0:

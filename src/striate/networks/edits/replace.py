@@ -63,7 +63,7 @@ def without(network: Network, what: str) -> Network:
 
     Raises:
         UnknownNameError: no part is called so; gives the nearest names.
-        UsageError: the network has no such part, or nothing would be left, or `what` is no text.
+        UsageError: the network has no such part, or nothing would be left, or `what` is not text.
         ShapeError: the parts that stay do not fit together; names the layer.
     """
     if not isinstance(what, str):
@@ -97,7 +97,7 @@ def swap(
 
     Raises:
         UnknownNameError: no such activation, pooling or normalization; gives the nearest names.
-        UsageError: nothing asked for, or nothing to replace.
+        UsageError: no replacement given, or nothing to replace.
         ShapeError: the new layers do not fit; names the layer.
     """
     if activation is None and pooling is None and norm is None:

@@ -151,7 +151,7 @@ def _deepen(layer: Layer, path: str, factor: float, shapes: dict[str, Shape], ne
 
 
 def _units(chain: Chain) -> list[Unit]:
-    """The numbered children that stand in a row, those of one number together; stages are no repetitions."""
+    """The numbered children in a row, those of one number together; stages do not count as repetitions."""
     units: dict[int, Unit] = {}
     for name, child in chain.children:
         match = re.fullmatch(r"(.*?)(\d+)", name)

@@ -128,7 +128,7 @@ class View(NamedTuple):
 class Layer:
     """Base of the vocabulary. A leaf is a frozen pydantic dataclass that derives from it.
 
-    `role` is the name that a chain gives to a layer of this kind when it is told none.
+    `role` is the name that a chain gives to a layer of this kind by default.
     """
 
     role: ClassVar[str] = "layer"

@@ -93,7 +93,7 @@ class PartialConv2d(nn.Conv2d):
         self.register_buffer("link_places", places, persistent=False)
 
     def kernels(self) -> list[tuple[Tensor, float, float]]:
-        """The weights (1, 1, inputs, k_h, k_w) of each output map with their fan-in and mean fan-out, for whoever draws them anew."""
+        """The weights (1, 1, inputs, k_h, k_w) of each output map with their fan-in and mean fan-out, for initialization."""
         size, links = self.weight[0].numel(), torch.bincount(self.link_places // self.in_channels, minlength=self.out_channels)
         fan_out = len(self.weight) * size / self.in_channels
         parts: tuple[Tensor, ...] = torch.split(self.weight, links.tolist())

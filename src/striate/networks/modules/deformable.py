@@ -28,7 +28,7 @@ class DeformableConvModule(nn.Conv2d):
         self.move = nn.Conv2d(in_channels, moves, kernel, stride, padding, dilation)  # type: ignore[arg-type]
         for parameter in self.move.parameters():
             nn.init.zeros_(parameter)
-        self.move.keeps_start = True  # type: ignore[assignment]  # for whoever draws the weights anew
+        self.move.keeps_start = True  # type: ignore[assignment]  # for weight initialization
 
     def forward(self, x: Tensor) -> Tensor:
         moves = self.move(x)  # (N, moves, H_out, W_out)

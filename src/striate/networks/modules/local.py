@@ -32,7 +32,7 @@ class LocallyConnectedModule(nn.Module):
         self.bias = nn.Parameter(torch.empty(places, out_channels).uniform_(-bound, bound)) if bias else None
 
     def kernels(self) -> list[tuple[Tensor, float, float]]:
-        """The weights (blocks, out, in, ...) with their fan-in and fan-out, for whoever draws them anew."""
+        """The weights (blocks, out, in, ...) with their fan-in and fan-out, for initialization."""
         _, out_channels, in_channels, *kernel = self.weight.shape
         return [(self.weight, in_channels * prod(kernel), out_channels * prod(kernel))]
 

@@ -38,7 +38,7 @@ def build_transposed(
                 weight[channel, channel % (in_channels // groups) % weight.shape[1]] = bilinear_kernel(kernel)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        module.keeps_start = True  # type: ignore[assignment]  # for whoever draws the weights anew
+        module.keeps_start = True  # type: ignore[assignment]  # for weight initialization
     return module
 
 

@@ -66,7 +66,7 @@ def _wait_for_the_last(folder: Path) -> None:
     """Wait until a trial whose driver was killed has noticed that, which takes it an update or two.
 
     Raises:
-        EnvironmentFault: it goes on.
+        EnvironmentFault: it is still running.
     """
     end = time.monotonic() + ORPHAN_SECONDS
     while True:
@@ -149,7 +149,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _result_of(one: Trial, process: subprocess.Popen[bytes], hang_after: float) -> Result | None:
-    """The result of a trial that is over; None while it goes on."""
+    """The result of a trial that is over; None while it runs."""
     code = process.poll()
     if code is None:
         beat = one.folder / HEARTBEAT

@@ -116,7 +116,7 @@ def applied(network: Network, edit: str) -> Network:
 
     Raises:
         UnknownNameError: there is no such edit, or no such role to swap.
-        UsageError: a word is missing, or is no number where one must be.
+        UsageError: a word is missing, or is not a number where one is required.
     """
     verb, _, what = edit.strip().partition(" ")
     what = what.strip()
@@ -166,7 +166,7 @@ def read_grid(path: Path) -> dict[str, tuple[str, ...]]:
 
     Raises:
         UsageError: the file holds something else; names the place.
-        RefusedFileError: it is no plain YAML.
+        RefusedFileError: it is not plain YAML.
     """
     content = safe_yaml(path, remedy=GRID)
     if not isinstance(content, Mapping) or not content or set(content) - {"variants", "grid"}:

@@ -119,7 +119,7 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
 
 
 def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | None:
-    """The run's model; None, which is said, where there is none that could be asked."""
+    """The run's model; None, which is reported, if there is none to run."""
     folder = RunFolder(request.run)
     only = "only the run's curves and the observations during training are examined"
     task = folder.read_config().task

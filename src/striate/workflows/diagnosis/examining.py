@@ -25,7 +25,7 @@ def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, 
         train_set: Its training pictures, as the model takes them.
         val_set: Its validation pictures.
         seen: Pictures that it was trained on, each epoch's counted, which decide how many are answered now.
-        count_shared: Count the validation pictures that are training pictures too; not where the person was told of them.
+        count_shared: Count the validation pictures that are also training pictures; not if the user was already warned of them.
     """
     if any(images.labels.ndim != 1 or images.labels.dtype.kind not in "iu" or not len(images) for images in (train_set, val_set)):
         return None

@@ -44,7 +44,7 @@ def watched(
         plan: What it was made of.
         rows: The epochs so far; the caller appends to it at each event that ends one.
         folder: The run folder.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
         keep: Takes a record for the run's journal.
         examined: Asks the kept model, which was trained on so many pictures.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 NAME = "calibrated.safetensors"  # of a run folder
-SCORES_IN_WORDS = {  # for a person
+SCORES_IN_WORDS = {  # for display
     "energy": "strength of the evidence for any class",
     "confidence": "probability of the answer",
     "max_logit": "largest score of a class",
@@ -144,7 +144,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
 
 
 def _subject(request: CalibrateRequest) -> Subject:
-    """What is calibrated.
+    """The subject of a calibration.
 
     Raises:
         UsageError: it gives no single class, or one of its classes is called as the answer that it learns to give.

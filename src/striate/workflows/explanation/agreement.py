@@ -24,7 +24,7 @@ def same_maps(heats: Mapping[str, Tensor]) -> tuple[tuple[str, ...], ...]:
 
 
 def in_words(group: tuple[str, ...], *, has_relu: bool) -> str:
-    """One sentence on methods that agree: why, where the network's layers tell, else that these pictures do not tell them apart."""
+    """One sentence on methods that agree: why, where the network's layers tell, else that these pictures do not distinguish them."""
     names = f"{', '.join(group[:-1])} and {group[-1]}"
     if set(group) <= BACK_THROUGH_RELU and not has_relu:
         return f"{names} give the same maps: they differ only in the backward pass through a ReLU, and this network has none"

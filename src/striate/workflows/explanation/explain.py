@@ -113,10 +113,10 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     """Draw heat maps and views into a folder, with an HTML page that shows them all.
 
     Raises:
-        UsageError: the model gives no classes, there is no such class or layer, or no data is named and the run does not tell.
+        UsageError: the model gives no classes, there is no such class or layer, or no data is given and the run does not record it.
         DataError: no pictures, or one that cannot be read; names it.
         RefusedFileError: the model file is damaged or not a model.
-        EnvironmentFault: UMAP is asked for and not installed, or the output cannot be written.
+        EnvironmentFault: UMAP is requested and not installed, or the output cannot be written.
     """
     _not_installed(request)  # before the work
     subject = open_model(request.run, device=request.device, module=request.module)
@@ -210,7 +210,7 @@ def _not_installed(request: ExplainRequest) -> dict[str, str]:
     """The view that needs a package which is not installed.
 
     Raises:
-        EnvironmentFault: it is asked for by its name.
+        EnvironmentFault: it is requested by its name.
     """
     try:
         if "all" in request.methods or "umap" in request.views:
@@ -223,7 +223,7 @@ def _not_installed(request: ExplainRequest) -> dict[str, str]:
 
 
 def _last_map(request: ExplainRequest, network: nn.Module, images: Tensor) -> str:
-    """The path of the last feature map; empty where there is none, and nothing that needs one is asked for by name.
+    """The path of the last feature map; empty where there is none, and nothing that needs one is requested by name.
 
     Raises:
         ShapeError: there is none.

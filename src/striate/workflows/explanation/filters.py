@@ -1,6 +1,6 @@
 """Picture effects from kernels of a few numbers: blur, sharpen, emboss, edges, watercolour, over-exposure, and chains of them.
 
-A kernel is applied as networks apply it, by correlation, or turned by 180 degrees, as convolution is defined. Beyond the border the
+A kernel is applied as networks apply it, by correlation, or rotated by 180 degrees, as convolution is defined. Beyond the border the
 nearest pixel counts. Each channel is filtered alone; each step's result is rounded and clipped to 0 to 255.
 """
 
@@ -142,7 +142,7 @@ def read_step(text: str) -> tuple[str, Kernel | None]:
 
     Raises:
         UnknownNameError: neither a name nor a kernel.
-        UsageError: a kernel that is none, or an exposure that is no number.
+        UsageError: an invalid kernel, or an exposure that is not a number.
     """
     if text.lstrip().startswith("["):
         return "kernel", Kernel(read_kernel(text))
@@ -197,7 +197,7 @@ def apply_step(image: np.ndarray, name: str, kernel: Kernel | None, *, form: For
 
 
 def filtered(image: np.ndarray, kernel: np.ndarray, *, form: Form = "correlate") -> np.ndarray:
-    r"""The correlation of each channel with a kernel, or its convolution, which is the correlation with the turned kernel:
+    r"""The correlation of each channel with a kernel, or its convolution, which is the correlation with the rotated kernel:
 
         out[y, x] = sum over i, j of kernel[i, j] image[y + i - k_h // 2, x + j - k_w // 2]
 

@@ -1,6 +1,6 @@
 """Recipes: how published networks were trained, as settings and augmentation for any network and number of pictures.
 
-What a recipe says in numbers is as published. What it cannot know is said beside each as a departure.
+The numbers of a recipe are as published. Departures are stated beside each.
 """
 
 from __future__ import annotations

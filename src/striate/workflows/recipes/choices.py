@@ -134,7 +134,7 @@ def settings_for(
     """The settings of a training: what the request's `set` says over its fields, its recipe file, its recipe, and the defaults.
 
     What is to be found out, such as the rate of `learning_rate='find'`, is that of the recipe or the default unless it is `found`. A
-    recipe smooths labels only where the loss can, and schedules that begin with a rise of their own warm up only when that is asked for.
+    recipe smooths labels only where the loss can, and schedules that begin with a rise of their own warm up only on request.
 
     Raises:
         UsageError: a value is out of range, no setting has the name.
@@ -296,7 +296,7 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
     """The `mean` and the `std` of `set={'images.NAME': [...]}`, one per channel in units of a pixel's range; a single one is repeated.
 
     Raises:
-        UsageError: they are no such numbers.
+        UsageError: they are not such numbers.
     """
     said = overrides(request, "images", IMAGES)
     given = {name: said[name] if isinstance(said[name], list | tuple) else [said[name]] for name in ("mean", "std") if name in said}
@@ -352,7 +352,7 @@ def augmentation_for(
     Args:
         source: Where the pictures come from.
         images: How they are fitted.
-        request: What was asked for.
+        request: The request.
         choices: What the recipe file says.
         base: What the recipe says.
     """

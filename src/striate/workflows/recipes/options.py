@@ -21,7 +21,7 @@ class Option(NamedTuple):
         kind: What is typed for it: str, int, float, bool, Path or some words; `list[str]` for one that may be repeated.
         help: What it does.
         group: Of `config.yaml`, that holds its value by this name; "": none does, or the configuration itself.
-        decides: Whether the result depends on it; a run that goes on may be given another value of the others.
+        decides: True if the result depends on it; a continued run may have other values of the others.
         flag: Its name at a terminal, where that is not the field's.
         short: A letter for that.
         metavar: What stands for the value in the help.
@@ -130,6 +130,6 @@ BY_FIELD = {option.field: option for option in OPTIONS}
 
 
 def given(request: Any, group: SettingsGroup) -> dict[str, Any]:
-    """What a request says of a group of the configuration, by the names that the group has; `set` left out."""
+    """The values of a request for a group of the configuration, by the group's names; without `set`."""
     values = ((option.field, getattr(request, option.field)) for option in OPTIONS if option.group == group)
     return {field: value for field, value in values if value is not None}

@@ -31,7 +31,7 @@ def config_behind(source: Any, model: Model | None, say: Callable[[str], None] =
     Args:
         source: A run folder, a model file, or a Model.
         model: What was loaded from it, where it could be.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
 
     Raises:
         RefusedFileError: the configuration is missing or damaged, or a file of the run is not the one that the model was trained with.
@@ -47,12 +47,12 @@ def config_behind(source: Any, model: Model | None, say: Callable[[str], None] =
 
 
 def refuse_edits(folder: RunFolder, info: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Refuse a run whose files are not those that its model was trained with; an old model, which does not know them, is said.
+    """Refuse a run whose files are not those that its model was trained with; an old model, which does not record them, is reported.
 
     Args:
         folder: The run.
         info: Of the model.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
 
     Raises:
         RefusedFileError: names each file.
@@ -70,7 +70,7 @@ def say_edits(source: Any, model: Model, say: Callable[[str], None]) -> None:
     Args:
         source: A run folder, a model file, or a Model.
         model: What was loaded from it.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
     """
     run, recorded = None if isinstance(source, Model) else run_of(source), model.info.get(FILES)
     if run is None or not isinstance(recorded, Mapping):
@@ -89,7 +89,7 @@ def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
     """`data`, or what the configuration of the run names.
 
     Args:
-        data: What a person named.
+        data: The data that the user gave.
         config: Of the run, where there is one.
         verb: How the verb is called, for errors: `evaluate RUN`.
 

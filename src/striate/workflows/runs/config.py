@@ -136,7 +136,7 @@ def read_config(path: Path) -> RunConfig:
     """The configuration that a `config.yaml` holds.
 
     Raises:
-        DataError: there is none, and the folder is that of no run.
+        DataError: there is none, and the folder is not a run folder.
         RefusedFileError: it is missing from the folder of a run, damaged, or a field is missing, unknown or out of range; names the field.
     """
     return RunConfig.from_plain(read_plain_config(path), str(path))

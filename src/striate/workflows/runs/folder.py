@@ -43,7 +43,7 @@ def found_in(data: Sequence[DataFinding] | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a training run at `path`; nothing is read before it is asked for."""
+    """The folder of a training run at `path`; files are read on demand."""
 
     path: Path
 
@@ -364,7 +364,7 @@ class RunFolder:
 
 
 def closing_of(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The hashes that the last event has, by the names of the files; none where the training goes on, was killed, or is old."""
+    """The hashes that the last event has, by file name; empty if the training is running, was killed, or is old."""
     found = events[-1].get(FILES) if events and events[-1]["event"] == CLOSED else None
     return found if isinstance(found, Mapping) else {}
 

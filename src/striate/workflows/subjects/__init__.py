@@ -1,1 +1,1 @@
-"""What a verb looks at: a network or a trained model, its run, and the labelled pictures beside it."""
+"""The subject of a verb: a network or a trained model, its run, and labelled pictures."""

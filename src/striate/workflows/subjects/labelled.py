@@ -56,7 +56,7 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
         download: Fetch a named set that is missing.
         skip_unreadable: Leave out pictures that cannot be decoded.
         layout: What the folders are, where it is not as the run says.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
 
     Raises:
         UsageError: no data is named, and the run does not tell.
@@ -88,11 +88,11 @@ class Labelled:
     Attributes:
         source: The data.
         model: The model.
-        record: Which pictures the model was trained on; None: nobody kept that.
+        record: The pictures that the model was trained on; None: not recorded.
         run: The run folder that it comes from, where there is one.
         config: The configuration of that run.
-        named: Whether the person named the data; else it is what the run says.
-        copies: Which pictures of a split were trained on, where that was asked for before.
+        named: True if the user named the data; else it is the run's.
+        copies: The pictures of a split that were trained on, cached.
     """
 
     source: DataSource
@@ -118,10 +118,10 @@ class Labelled:
         return self.config is not None if self.record is None else self.found.is_its
 
     def split_for(self, asked: str | None, order: Sequence[str]) -> str:
-        """The split that is read: the one that was asked for, else the first of `order` that there is; "all" of other data without splits.
+        """The split to read: the requested one, else the first of `order` that exists; "all" for other data without splits.
 
         Raises:
-            DataError: there is none; says which there are.
+            DataError: the split does not exist; names those that do.
         """
         splits = self.source.splits
         if self.is_own:
@@ -138,7 +138,7 @@ class Labelled:
         """The pictures of a split as the model takes them, labelled by its classes; `split` of the set says which it is.
 
         Of the run's own data, val and train are the pictures that the training held out and learned from, wherever they lie now; what is
-        gone, has changed or is new since is said. Pictures that were trained on are never among those of val.
+        gone, has changed or is new since is reported. Pictures that were trained on are never among those of val.
 
         Raises:
             DataError: there is no such split, nothing is left of it, or a picture has a class that the model does not know; names it.

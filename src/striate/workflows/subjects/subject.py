@@ -83,7 +83,7 @@ class Subject:
             return self.network.build()
 
     def classifier(self, complaint: str, remedy: str) -> Model:
-        """The model, where it gives one class a picture.
+        """The model, if it gives one class per picture.
 
         Raises:
             UsageError: it gives something else; says `complaint` and `remedy`.
@@ -93,7 +93,7 @@ class Subject:
         return self.trained
 
     def report_folder(self, name: str, asked: Path | None) -> Path | None:
-        """Where a verb leaves its tables and pictures: in `asked`, else RUN/report/NAME, else nowhere; checked before the work.
+        """The folder for a verb's tables and pictures: `asked`, else RUN/report/NAME, else None; checked before the work.
 
         Raises:
             UsageError: a file is in the way.
@@ -105,7 +105,7 @@ class Subject:
 
     @property
     def where(self) -> str:
-        """How a person names it in a command."""
+        """Its name in a command."""
         return str(self.path or "MODEL")
 
     def open_data(self, request: DataRequest, command: str, say: Callable[[str], None]) -> Labelled:
@@ -132,7 +132,7 @@ def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = 
         module: The user's own module, where the run trained one; its weights are the file's.
 
     Raises:
-        UsageError: there is no such file or folder, or a module is wanted and not handed in, or handed in and not wanted.
+        UsageError: there is no such file or folder, or a module is required and not passed, or passed and not required.
         RefusedFileError: the file is not a Striate model, or damaged.
     """
     if isinstance(source, Model):
@@ -151,7 +151,7 @@ def open_subject(
     *,
     module: nn.Module | None = None,
 ) -> Subject:
-    """What `source` means, trained or not; the numbers change a network of the catalogue, and `module` is that of a run that needs one.
+    """The subject `source`, trained or not; the numbers change a network of the catalogue, and `module` is that of a run that needs one.
 
     Raises:
         UnknownNameError: no such file or folder, and no such name in the catalogue.

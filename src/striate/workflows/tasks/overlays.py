@@ -41,7 +41,7 @@ def overlaid(images: np.ndarray, masks: np.ndarray, num_classes: int) -> np.ndar
 
     Args:
         images: (n, H, W, C) uint8; C = 1 grey, 3 colour, of any other the mean is shown.
-        masks: (n, H, W) uint8 class indices, 255 where there is none.
+        masks: (n, H, W) uint8 class indices, 255 for no class.
         num_classes: K.
 
     Returns:
@@ -79,7 +79,7 @@ def overlays_picture(
 
     Args:
         images: (n, H, W, C) uint8.
-        masks: One or more arrays (n, H, W) uint8, a column each: class indices, 255 where there is none.
+        masks: One or more arrays (n, H, W) uint8, one column each: class indices, 255 for no class.
         classes: K names.
         captions: A text for each image: n (1 + number of masks), row by row.
         title: The heading.

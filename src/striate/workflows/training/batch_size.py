@@ -29,9 +29,9 @@ def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], 
     memory that is free. On a CUDA device by trying one update of each size: four fifths of the memory.
 
     Args:
-        fitting: What is to be trained; its batch size is not looked at.
+        fitting: The planned training; its batch size is ignored.
         train_set: The pictures that it learns from.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
     """
     most = power_below(min(MOST, len(train_set) / UPDATES_AN_EPOCH))
     device = choose_device(fitting.settings.device)

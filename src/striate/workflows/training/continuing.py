@@ -123,7 +123,7 @@ def plan_of(
         run: The run folder that it lies in.
         config: The configuration.
         network: The network.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
         data: The data, where it was arrays; else what the configuration names is opened again.
         data_dir: Where named data lies, if not where the configuration says.
         verb: What asks for it, for errors.

@@ -28,7 +28,7 @@ def with_extensions(config: RunConfig, extensions: tuple[int, ...], start: Check
 def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *, done: bool, reached: int | None = None) -> int | None:
     """The number of epochs by which the plan of the run changes; None if it does not.
 
-    The epochs that are asked for come after those that were trained: a run of 30 epochs that stopped early after 5 and gets 3 more has 8.
+    The requested epochs come after those that were trained: a run of 30 epochs that stopped early after 5 and gets 3 more has 8.
 
     Args:
         request: Whose `epochs` is "+N" or a total.

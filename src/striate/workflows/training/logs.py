@@ -114,7 +114,7 @@ def open_logs(names: Sequence[LogName], folder: Path, config: Mapping[str, Any],
         names: Which; `check_packages` has been asked.
         folder: The run folder.
         config: The run's merged configuration.
-        say: Takes a line for the person.
+        say: Receives a line for the user.
     """
     begun: dict[LogName, Path] = {"tensorboard": folder / TENSORBOARD, "mlflow": folder / MLFLOW}
     wanted = [name for name, path in begun.items() if name in names or path.exists()]

@@ -24,7 +24,7 @@ LogName = Literal["tensorboard", "mlflow"]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class TrainRequest:
-    """What to train on what. None leaves a choice to the defaults, which say what they chose; `options` tells what each field does."""
+    """The network, data and settings of a training. None leaves a choice to the defaults, which report it; see `options` for each field."""
 
     data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module

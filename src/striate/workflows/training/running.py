@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         folder: The run folder; the caller holds its lock.
         watch: Who follows.
         training: The training of `plan`, where the caller has it ready.
-        start: The checkpoint to go on from.
+        start: The checkpoint to continue from.
         every: Updates between two checkpoints; None lets the time decide (`Saver`).
         diagnose: Say what goes wrong, by a probe beside the training.
         logs: Logs in other tools' forms, which get the rows too.

@@ -68,7 +68,7 @@ def refuse_used(folder: Path) -> None:
 def removed_if_unbegun(folder: Path, group: ProcessGroup | None = None) -> Iterator[None]:
     """Context in which a training starts in `folder`; if an error ends it before it wrote anything, the created folders are removed.
 
-    So it does where the training is refused before its first update is done: a run that could not begin is nothing to go on with.
+    So it does where the training is refused before its first update is done: a run that could not start cannot be continued.
     """
     try:
         yield

@@ -142,9 +142,9 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
 
     Args:
         spec: With that of the training pictures.
-        request: What was asked for.
+        request: The request.
         weights: What the training starts from.
-        say: Is told what is used, where there is a choice.
+        say: Receives the choices made.
     """
     given = given_statistics(request, spec.channels)
     theirs = weights.normalized(spec) if weights is not None and request.normalization is None else None
@@ -177,7 +177,7 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
     """`fitting` with its first layers trained without labels, on the training pictures and the request's unlabelled ones.
 
     Raises:
-        UsageError: there are pictures for it, but it is not asked for.
+        UsageError: there are pictures for it, but it is not requested.
         DataError: a picture cannot be read.
     """
     if request.pretrain is None:

@@ -19,7 +19,7 @@ LOST = "Restore it from an intact copy, or train again: striate train --recipe R
 def refuse_other_files(folder: RunFolder, start: Checkpoint, say: Callable[[str], None]) -> None:
     """Refuse to continue if the network, the classes, the division or the kept model are not those of the checkpoint.
 
-    The configuration is compared field by field elsewhere. Of an old checkpoint, which has no hashes, that is said.
+    The configuration is compared field by field elsewhere. An old checkpoint, which has no hashes, is reported.
 
     Raises:
         RefusedFileError: names each file.
