@@ -18,6 +18,8 @@ LATEX = {
 }  # fmt: skip
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
+LEAST_TEXT = 8  # letters to which a column of text is cut at least
+
 
 def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]], *, spreadsheet: bool = False) -> str:
     """A table as CSV, one line per row even where a cell holds line breaks that not every reader quotes for.
@@ -46,6 +48,35 @@ def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collec
         cells = (cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         lines.append("  ".join(cells).rstrip() + "\n")
     return Lines("".join(lines))
+
+
+def narrowed(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], width: int
+) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
+    """The table as it fits `width` columns: the last columns of text are cut, or left out where less than `LEAST_TEXT` letters remain.
+
+    Columns of numbers (`right`) and the first column stay whole.
+
+    Returns:
+        The heading, the rows, and the names of the columns that were left out.
+    """
+    table = [[printable(cell) for cell in row] for row in [heading, *rows]]
+    left_out: list[str] = []
+    for column in range(len(heading) - 1, 0, -1):
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        excess = sum(widths) + 2 * (len(widths) - 1) - width
+        if excess <= 0 or column in right:
+            continue
+        room = widths[column] - excess
+        if room >= max(LEAST_TEXT, len(table[0][column])):
+            for row in table:
+                row[column] = row[column] if len(row[column]) <= room else f"{row[column][: room - 1].rstrip()}…"
+        else:
+            left_out.insert(0, table[0][column])
+            for row in table:
+                del row[column]
+    first, *others = table
+    return first, others, tuple(left_out)
 
 
 def html_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -31,7 +31,7 @@ def networks_command(
         [e.name, "x".join(map(str, e.input_shape)), f"{e.params:,}", f"{e.macs:,}", str(e.receptive_field), e.published, e.source]
         for e in entries
     ]
-    print_table(["network", "input", "parameters", "MACs", "field", "published", "source"], rows, right={2, 3, 4})
+    print_table(["network", "input", "parameters", "MACs", "field", "published", "source"], rows, right={2, 3, 4}, fits=True)
 
 
 @app.command("show", short_help="Print a network's layer table; draw it with --svg.")
@@ -127,7 +127,7 @@ def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
     rows = [
         [e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report
     ]
-    print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3})
+    print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3}, fits=True)
 
 
 @app.command("info")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -151,8 +152,16 @@ def report_fault(kind: type[BaseException], error: BaseException, trace: Traceba
     sys.exit(report_error(said, as_json=as_json))
 
 
-def print_table(heading: list[str], rows: list[list[str]], right: set[int]) -> None:
-    """A plain table on stdout; the columns of `right` are set right. Lines are never wrapped."""
-    from striate.core.tables import aligned
+def print_table(heading: list[str], rows: list[list[str]], right: set[int], *, fits: bool = False) -> None:
+    """A plain table on stdout; the columns of `right` are set right.
 
+    Lines are never wrapped: one that `fits` a terminal loses what its width has no room for, which is said; a pipe gets it whole.
+    """
+    from striate.core.tables import aligned, narrowed
+
+    left_out: tuple[str, ...] = ()
+    if fits and sys.stdout.isatty():
+        heading, rows, left_out = narrowed(heading, rows, right, shutil.get_terminal_size().columns)
     print_text(aligned(heading, rows, right))
+    if left_out:
+        say(f"not shown, as the terminal is narrow: {', '.join(left_out)}; --json gives all")
