@@ -385,7 +385,6 @@ def test_every_network_of_the_catalogue_fits_together_without_what_it_has(name: 
 
 
 @pytest.mark.row("002-12")
-@pytest.mark.skipif("resnet20_cifar" not in CATALOG, reason="the catalogue has no resnet20_cifar")
 def test_resnet20_and_the_plain_net_without_its_shortcuts_have_equally_many_parameters() -> None:
     """Option A's shortcuts have none: 269,722 either way (He et al. 2015 count 0.27 M)."""
     resnet = network("resnet20_cifar")
