@@ -55,17 +55,6 @@ def pictures(tmp_path):
     return tmp_path / "pictures"
 
 
-def test_help_comes_without_torch():
-    code = "import sys; sys.argv = ['striate', '--help']\nfrom striate.apps.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules), 'heavy imports'"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    for verb in ("train", "evaluate", "predict", "show", "networks", "datasets", "info", "demo"):
-        assert verb in done.stdout
-
-
 def test_show_prints_the_table_of_the_sheet(run_striate):
     code, out, _ = run_striate("show", "cifar_notes")
 

@@ -22,7 +22,6 @@ from striate.core.reports import shown_short
 from striate.core.tables import aligned
 from striate.core.text import Lines, in_lines
 from striate.demos.shown import Setting, Shown, Table, word
-from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.runs import new_run_folder
 
 
@@ -135,6 +134,8 @@ def demo(name: str, **fields: Any) -> DemoReport:
     Raises:
         UsageError: an unknown or bad field; and what `demonstrate` raises.
     """
+    from striate.workflows.recipes.choices import with_checked_fields  # here, as it loads torch, and the list of demos needs none
+
     return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
 
 
