@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +28,7 @@ WORKER = Path(__file__).parent / "two_processes.py"
 FAULTY = Path(__file__).parent / "faulty_ranks.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port"]
 FOUR = [*TORCHRUN[:-2], "4", TORCHRUN[-1]]
+WAYS = ("none-float64", "own-float64", "together-float64", "together-float32")
 SETTING = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000"}
 
 
@@ -39,28 +42,32 @@ def finished(words: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, env={**SETTING, **more}, capture_output=True, text=True, timeout=150, check=False)
 
 
-def results(folder: Path, norm: str, *, ranks: int, dtype: str = "float64") -> list[tuple[dict, dict]]:
-    start = {1: [sys.executable], 2: [*TORCHRUN, free_port()], 4: [*FOUR, free_port()]}[ranks]
-    run = finished([*start, str(WORKER), str(folder), norm, dtype])
-    assert run.returncode == 0, run.stderr
-    names = [f"{ranks}-{norm}-{rank}" for rank in range(ranks)]
-    return [(npz_arrays(folder / f"{name}.npz"), json.loads((folder / f"{name}.json").read_text())) for name in names]
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Callable[[str, int], list[tuple[dict, dict]]]:
+    """Of each process, of so many, trained in one way: arrays and what it told. Each number of processes starts once, for all ways."""
+    folder = tmp_path_factory.mktemp("results")
+
+    @functools.cache
+    def trained(ranks: int) -> None:
+        start = {1: [sys.executable], 2: [*TORCHRUN, free_port()], 4: [*FOUR, free_port()]}[ranks]
+        run = finished([*start, str(WORKER), str(folder), *WAYS])
+        assert run.returncode == 0, run.stderr
+
+    def read(way: str, ranks: int) -> list[tuple[dict, dict]]:
+        trained(ranks)
+        names = [f"{ranks}-{way}-{rank}" for rank in range(ranks)]
+        return [(npz_arrays(folder / f"{name}.npz"), json.loads((folder / f"{name}.json").read_text())) for name in names]
+
+    return read
 
 
-@pytest.mark.parametrize(
-    ("norm", "ranks", "dtype"),
-    [
-        ("none", 2, "float64"),
-        pytest.param("together", 2, "float64", marks=pytest.mark.slow),
-        pytest.param("together", 4, "float64", marks=pytest.mark.slow),
-        pytest.param("together", 4, "float32", marks=pytest.mark.release),
-    ],
-)
-def test_several_processes_make_the_updates_of_one_and_see_each_picture_once(tmp_path, norm, ranks, dtype):
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["none-float64", "together-float64", "together-float32"])
+def test_several_processes_make_the_updates_of_one_and_see_each_picture_once(results, way, ranks):
     """Batches of 9 give parts of 5 and 4, or of 3, 2, 2 and 2: the gradient is that of the whole batch all the same."""
-    (alone, told_alone), *_ = results(tmp_path, norm, ranks=1, dtype=dtype)
-    several = results(tmp_path, norm, ranks=ranks, dtype=dtype)
-    near, least = (1e-6, 1e-9) if dtype == "float64" else (1e-4, 1e-6)
+    (alone, told_alone), *_ = results(way, 1)
+    several = results(way, ranks)
+    near, least = (1e-6, 1e-9) if way.endswith("float64") else (1e-4, 1e-6)
 
     for arrays, told in several:
         assert arrays.keys() == alone.keys()
@@ -76,8 +83,8 @@ def test_several_processes_make_the_updates_of_one_and_see_each_picture_once(tmp
 
 
 @pytest.mark.slow
-def test_norms_of_their_own_parts_are_kept_as_the_first_process_has_them(tmp_path):
-    first, second = (arrays for arrays, _ in results(tmp_path, "own", ranks=2))
+def test_norms_of_their_own_parts_are_kept_as_the_first_process_has_them(results):
+    first, second = (arrays for arrays, _ in results("own-float64", 2))
 
     for name, value in first.items():
         np.testing.assert_array_equal(second[name], value, err_msg=name)

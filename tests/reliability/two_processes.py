@@ -1,6 +1,6 @@
-"""What each process of `test_data_parallel` does: trains a small network and leaves what it got as arrays.
+"""What each process of `test_data_parallel` does: trains a small network in several ways and leaves what it got as arrays.
 
-[torchrun --nproc-per-node N] two_processes.py FOLDER NORM DTYPE        NORM: none, own or together; DTYPE: float64 or float32
+[torchrun --nproc-per-node N] two_processes.py FOLDER NORM-DTYPE ...        NORM: none, own or together; DTYPE: float64 or float32
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from striate.data.batches import Batches
 from striate.data.records import ImageSet
 from striate.engine.fit import fit
-from striate.engine.processes import joined
+from striate.engine.processes import Group, joined
 from striate.engine.settings import TrainSettings
 
 
@@ -35,7 +35,14 @@ class Net(nn.Module):
         return self.body(images.permute(0, 3, 1, 2).to(self.dtype) / 255)
 
 
-def main(folder: Path, norm: str, dtype: str) -> None:
+def main(folder: Path, ways: list[str]) -> None:
+    with joined("cpu") as group:
+        for way in ways:
+            train_and_keep(folder, way, group)
+
+
+def train_and_keep(folder: Path, way: str, group: Group | None) -> None:
+    norm, dtype = way.split("-")
     numbers = np.random.default_rng(0)
     images = numbers.integers(0, 256, (27, 5, 7, 1)).astype(np.uint8)
     pictures = ImageSet("noise", "train", images, numbers.integers(0, 3, 27), ("a", "b", "c"), tuple(map(str, range(27))))
@@ -50,23 +57,22 @@ def main(folder: Path, norm: str, dtype: str) -> None:
             seen.append([epoch, *indices.tolist()])
             return super()._named(indices, epoch=epoch)
 
-    with joined("cpu") as group:
-        rank = group.rank if group is not None else 0
-        torch.manual_seed(rank)  # the first one's weights are what all begin with
-        net = Net(norm=norm != "none", dtype=getattr(torch, dtype))
-        train, val = Logged(pictures, 9, shuffle=True), Batches(pictures, 9)
-        if group is not None:
-            train.divide(group.rank, group.size)
-            val.divide(group.rank, group.size)
-        events = list(fit(net, train, settings, val_batches=val, group=group))
+    rank = group.rank if group is not None else 0
+    torch.manual_seed(rank)  # the first one's weights are what all begin with
+    net = Net(norm=norm != "none", dtype=getattr(torch, dtype))
+    train, val = Logged(pictures, 9, shuffle=True), Batches(pictures, 9)
+    if group is not None:
+        train.divide(group.rank, group.size)
+        val.divide(group.rank, group.size)
+    events = list(fit(net, train, settings, val_batches=val, group=group))
     arrays = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
     arrays |= {f"gradient of {name}": weight.grad.numpy() for name, weight in net.named_parameters()}
     losses = [[float(event.loss)] for event in events if event.loss is not None]
     rows = [[row.train_loss, row.train_accuracy, row.val_loss, row.val_accuracy] for row in (event.row for event in events) if row]
-    name = f"{os.environ.get('WORLD_SIZE', '1')}-{norm}-{rank}"
+    name = f"{os.environ.get('WORLD_SIZE', '1')}-{way}-{rank}"
     np.savez(folder / f"{name}.npz", **arrays)
     (folder / f"{name}.json").write_text(json.dumps({"seen": seen, "losses": losses, "rows": rows}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2:])
