@@ -31,14 +31,17 @@ def test_scikit_learn_accepts_a_recurrent_classifier(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([LSTMClassifier(max_iter=10, **QUICK), ElmanRegressor(max_iter=20, **QUICK)])
-def test_scikit_learn_accepts_long_memory_and_numbers(estimator, check):
+@parametrize_with_checks([ElmanRegressor(max_iter=20, **QUICK)])
+def test_scikit_learn_accepts_a_recurrent_regressor(estimator, check):
     check(estimator)
 
 
 @pytest.mark.release
-@parametrize_with_checks([GRUClassifier(max_iter=10, **QUICK), LSTMRegressor(max_iter=60, **QUICK), GRURegressor(max_iter=60, **QUICK)])
-def test_scikit_learn_accepts_the_other_recurrent_estimators(estimator, check):
+@parametrize_with_checks([
+    LSTMClassifier(max_iter=10, **QUICK), GRUClassifier(max_iter=10, **QUICK),
+    LSTMRegressor(max_iter=60, **QUICK), GRURegressor(max_iter=60, **QUICK),
+])  # fmt: skip
+def test_scikit_learn_accepts_the_gated_ones_which_differ_in_their_cell_alone(estimator, check):
     check(estimator)
 
 
