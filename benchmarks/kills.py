@@ -142,7 +142,7 @@ class Bench:
 
     def signals(self, kind: str, runs: int) -> tuple[Counter[str], list[float]]:
         """Send signals of one kind to `runs` runs at random moments of their training; the seconds from the first to the exit."""
-        counts, seconds = Counter(runs=runs, equal=0, sent=0, exit_6=0), []
+        counts, seconds = Counter(runs=runs, equal=0, sent=0, exit_6=0, over=0), []
         for number in range(runs):
             run = self.folder / f"{kind}-{number}"
             process = self.started(run)
@@ -154,6 +154,7 @@ class Bench:
             code = self.ended(process, after=0, send=SIGNALS[kind])
             counts["sent"] += 1
             counts["exit_6"] += code == 6
+            counts["over"] += code == 0  # the signal came too late
             if code == 6:
                 seconds.append(time.monotonic() - sent)
             counts["equal"] += self.finish(run, done=code == 0)

@@ -10,39 +10,45 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="forks and sends signals")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),  # a minute of one processor, and longer on a busy machine
+    pytest.mark.skipif(os.name == "nt", reason="forks and sends signals"),
+]
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 
-def counts(*words: str) -> dict:
-    run = subprocess.run([sys.executable, str(PROGRAM), "--json", *words], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module", params=[pytest.param((4, 1, 2), id="few"), pytest.param((40, 5, 50), id="many", marks=pytest.mark.release)])
+def found(request) -> dict:
+    """What the program counted: of so many killed runs, runs for each signal, and pairs of runs in one folder."""
+    runs, signals, pairs = map(str, request.param)
+    words = [sys.executable, str(PROGRAM), "--json", "--runs", runs, "--signals", signals, "--pairs", pairs]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""  # it says there which run differs, and in what
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("number", [4, pytest.param(40, marks=pytest.mark.release)])
-def test_runs_that_are_killed_at_random_end_equal_to_the_bit(number):
-    kills = counts("--runs", str(number), "--signals", "0", "--pairs", "0")["kills"]
+def test_runs_that_are_killed_at_random_end_equal_to_the_bit(found):
+    kills = found["kills"]
 
-    assert kills["equal"] == kills["runs"] == number
-    assert kills["kills"] >= number / 2
+    assert kills["equal"] == kills["runs"] >= 4
+    assert kills["kills"] >= kills["runs"] / 2
 
 
-def test_each_signal_ends_a_run_so_that_it_can_be_gone_on_with_to_the_bit():
-    signals = counts("--runs", "0", "--signals", "2", "--pairs", "0")["signals"]
+def test_each_signal_ends_a_run_so_that_it_can_be_gone_on_with_to_the_bit(found):
+    signals = found["signals"]
 
     assert set(signals) == {"SIGTERM", "SIGINT", "SIGINT twice", "SIGHUP", "SIGUSR1"}
-    for kind, found in signals.items():
-        assert found["equal"] == found["runs"] == 2, kind
-        assert found["exit_6"] >= 1, kind  # on a busy machine, a signal may come when the run is over
+    for kind, told in signals.items():
+        assert told["equal"] == told["runs"] == told["exit_6"] + told["over"] >= 1, kind
+    assert sum(told["exit_6"] for told in signals.values()) >= 3  # on a busy machine, a signal may come when the run is over
 
 
-@pytest.mark.parametrize("number", [2, pytest.param(50, marks=pytest.mark.release)])
-def test_of_two_runs_that_start_in_one_folder_one_ends_as_if_alone_and_the_other_names_it(number):
-    pairs = counts("--runs", "0", "--signals", "0", "--pairs", str(number))["pairs"]
+def test_of_two_runs_that_start_in_one_folder_one_ends_as_if_alone_and_the_other_names_it(found):
+    pairs = found["pairs"]
 
-    assert pairs == {"pairs": number, "named": number, "equal": number}
+    assert pairs["named"] == pairs["equal"] == pairs["pairs"] >= 2
 
 
 def test_stopped_in_validation_or_while_the_best_model_is_saved_it_ends_equal_to_the_bit(tmp_path):
