@@ -23,6 +23,8 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (getattr(sign
     if signal.getsignal(number) == signal.SIG_IGN:  # as where the tests are started in the background, or under nohup
         signal.signal(number, usual)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: on a busy machine, threads that wait long for each other crawl
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: with a thread for each core in every one, they take twice the time
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 THREADS = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS")}
 HERE = Path(__file__).parent
 ROWS: dict[str, str] = tomllib.loads((HERE / "rows.toml").read_text(encoding="utf-8"))
