@@ -379,7 +379,9 @@ def test_lsuv_names_the_layer_whose_output_is_the_same_everywhere() -> None:
     model = nn.Sequential()
     model.add_module("stem", nn.Linear(3, 4))
     model.add_module("head", nn.Linear(4, 2))
-    with pytest.raises(NumericError, match=r"lsuv: the outputs of stem have deviation 0 for the images given\nGive a batch of different"):
+    with pytest.raises(
+        NumericError, match=r"lsuv: the outputs of stem have standard deviation 0 for the images given\nGive a batch of different"
+    ):
         initialise(model, "lsuv", images=torch.zeros(5, 3))
 
 

@@ -432,7 +432,9 @@ def test_lbfgs_finds_the_ridge_solution_with_its_decay_and_trains_kernels_that_l
 def test_lbfgs_says_what_it_cannot_do():
     with pytest.raises(UsageError, match=r"lbfgs has one learning rate for all parameters, got some for parts\nLeave out layer_rates"):
         LBFGS([ParamGroup("all", [parameter(1.0)], 0.0, rate=0.5)])
-    with pytest.raises(UsageError, match=r"lbfgs computes the gradient several times a step\nPass the function that does so as `closure`"):
+    with pytest.raises(
+        UsageError, match=r"lbfgs computes the gradient several times per step\nPass the function that does so as `closure`"
+    ):
         LBFGS(one_group(parameter(1.0))).step(0.1)
 
 

@@ -250,7 +250,10 @@ def test_an_answer_that_leaves_the_finite_numbers_is_no_answer(name):
     estimator.fit(TABLE, y)
     answer = getattr(estimator, "predict" if hasattr(estimator, "predict") else "discriminate")
     answer(TABLE[:2])
-    with np.errstate(all="ignore"), pytest.raises(NumericError, match=r"X\[1\]: the answer is NaN or Inf.*too large for what was fitted"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NumericError, match=r"X\[1\]: the result is NaN or Inf.*too large for the fitted estimator"),
+    ):
         answer(np.stack([TABLE[0], np.tile([1.7e308, 1.7e308, -1.7e308], 2)]))
 
 

@@ -81,7 +81,7 @@ def test_the_way_to_a_wrong_answer_is_measured(digits_run, tmp_path):
 
     (deepfool,) = report.results
     assert report.num_images == 40 and deepfool.accuracies[0] == pytest.approx(report.accuracy)
-    assert "median way to a wrong answer" in summary(report)
+    assert "median distance to a wrong answer" in summary(report)
     with Image.open(tmp_path / "out" / "deepfool.png") as picture:
         assert picture.size[0] > 300
 

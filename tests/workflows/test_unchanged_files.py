@@ -226,7 +226,7 @@ def test_a_run_that_does_not_tell_what_it_wrote_is_looked_at_and_that_is_said(wa
 
     assert diagnose(DiagnoseRequest(run=copy), say=said.append).looks == 0
     assert any(
-        line.startswith(f"{copy / 'metrics.csv'}: no hash of it is recorded, as of a run that goes on, was killed or is old")
+        line.startswith(f"{copy / 'metrics.csv'}: no hash of it is recorded, as for a run that is in progress, was killed or is old")
         for line in said
     )
 
@@ -237,7 +237,7 @@ def test_a_history_that_is_gone_is_said(watched, tmp_path):
 
     diagnose(DiagnoseRequest(run=copy), say=said.append)
 
-    assert f"{copy / 'probe.jsonl'}: is missing: what was seen while the run trained is not known" in said
+    assert f"{copy / 'probe.jsonl'}: is missing: what was observed while the run trained is unknown" in said
 
 
 def test_a_run_that_goes_on_from_an_edited_history_ends_with_its_own(watched, tmp_path):

@@ -109,7 +109,9 @@ def name_too_long(error: OSError) -> UsageError | None:
         return None
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a name"
     shown = name if len(name) <= 80 else f"{name[:40]}...{name[-30:]}"
-    return UsageError(f"{shown}: the name is too long", "Most file systems take 255 bytes a name, and 4,096 a path: choose a shorter one.")
+    return UsageError(
+        f"{shown}: the name is too long", "Most file systems allow 255 bytes per name, and 4,096 per path: choose a shorter one."
+    )
 
 
 def _from_disk(temporary: Path, path: Path, data: bytes) -> bytes:

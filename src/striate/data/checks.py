@@ -242,7 +242,7 @@ def _masks(sets: Sequence[ImageSet]) -> list[DataFinding]:
             message = f"the training masks have no pixel of class {_some(absent)}"
             share = len(absent) / len(images.classes)
             found.append(
-                _finding("absent_classes", images, share, message, "Add pictures of it, or take it out of classes.txt.", severity="note")
+                _finding("absent_classes", images, share, message, "Add pictures of it, or remove it from classes.txt.", severity="note")
             )
     return found
 

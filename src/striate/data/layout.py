@@ -220,7 +220,7 @@ def _refuse_to_lose_labels(root: Path, train: Path, beside: Sequence[Path], *, s
         words = some([f"{path.name}/ ({counts[path]:,} pictures)" for path in doubted])
         raise DataError(
             f"{root}: {train.name}/ looks like a training split, which would ignore {words}; or it is a class like them",
-            "Say which: `layout='splits'`, or `layout='classes'`; or move what should not be read out of the folder.",
+            "Choose one: `layout='splits'`, or `layout='classes'`; or move what should not be read out of the folder.",
         )
 
 

@@ -126,7 +126,7 @@ def read_svhn(path: Path, *, most: int) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise DataError(f"{path}: cannot be read: {error}", REMEDY) from None
     if missing := [name for name in ("X", "y") if name not in content]:
-        raise DataError(f"{path}: holds no {' and no '.join(map(repr, missing))}; X and y are wanted", REMEDY)
+        raise DataError(f"{path}: holds no {' and no '.join(map(repr, missing))}; expected X and y", REMEDY)
     images, labels = content["X"], content["y"].reshape(-1)
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
         raise DataError(f"{path}: X must be uint8 (32, 32, 3, {len(labels)}), got {images.dtype} {images.shape}", REMEDY)

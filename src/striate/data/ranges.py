@@ -24,7 +24,7 @@ def refuse_masked(values: Any, name: str) -> None:
     if np.ma.is_masked(values):
         count = int(np.ma.getmaskarray(values).sum())
         message = f"{name} is a masked array, and {count:,} of its {values.size:,} values are masked"
-        raise DataError(message, "Leave them out, or say what they count as, with filled().")
+        raise DataError(message, "Leave them out, or replace them with filled().")
 
 
 def as_bytes(array: np.ndarray, name: str) -> np.ndarray:

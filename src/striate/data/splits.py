@@ -191,7 +191,7 @@ def fold_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str]
     for index, name in enumerate(classes):
         places = np.flatnonzero(labels == index)
         if len(places) < count:
-            raise DataError(f"class {name!r} has {len(places)} training pictures for {count} folds", "Add pictures, or take fewer folds.")
+            raise DataError(f"class {name!r} has {len(places)} training pictures for {count} folds", "Add pictures, or use fewer folds.")
         ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
         folds[ranked] = np.arange(dealt, dealt + len(ranked)) % count
         dealt += len(ranked)

@@ -57,7 +57,7 @@ def show(setting: Setting) -> Shown:
         tables=(
             Table(
                 title=f"Uncertainty about the next word, after {count:,} sentences",
-                heading=("who foretells it", "bits per word"),
+                heading=("predictor", "bits per word"),
                 rows=bits,
             ),
             Table(

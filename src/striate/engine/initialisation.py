@@ -253,7 +253,7 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
         done.add(layer)
         deviation = float(output.std())
         if not (math.isfinite(deviation) and deviation > 0):
-            message = f"lsuv: the outputs of {names[layer]} have deviation {deviation:g} for the images given"
+            message = f"lsuv: the outputs of {names[layer]} have standard deviation {deviation:g} for the images given"
             raise NumericError(message, "Give a batch of different, finite images, or choose another init.")
         for kernel in kernels(layer):
             kernel.weight.div_(deviation)

@@ -48,7 +48,7 @@ def finite_answers(answers: np.ndarray, name: str = "X") -> np.ndarray:
     """
     bad = np.flatnonzero(~np.isfinite(answers.reshape(len(answers), -1)).all(1))
     if len(bad):
-        more = f", as for {len(bad) - 1:,} rows more" if len(bad) > 1 else ""
-        message = f"{name}[{bad[0]}]: the answer is NaN or Inf{more}: its numbers are too large for what was fitted"
-        raise NumericError(message, "Look for a wrong unit, and scale X as what was fitted.")
+        more = f", as for {len(bad) - 1:,} more rows" if len(bad) > 1 else ""
+        message = f"{name}[{bad[0]}]: the result is NaN or Inf{more}: its numbers are too large for the fitted estimator"
+        raise NumericError(message, "Check the units, and scale X like the data that was fitted.")
     return answers

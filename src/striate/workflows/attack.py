@@ -294,7 +294,7 @@ def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> No
 
 def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> bytes:
     """One HTML page with the curves, their tables and the pictures."""
-    clean = f"{100 * report.accuracy:.2f} % of {report.num_images:,} pictures as they are"
+    clean = f"{100 * report.accuracy:.2f} % of {report.num_images:,} pictures without attack"
     known = [("data", f"{report.data}, {report.split} split"), ("accuracy", clean)]
     sections = [Section("Accuracy", pairs(known) + figure(curves, "Accuracy against the size of each attack"))]
     for result in report.results:
@@ -302,24 +302,22 @@ def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> by
         rows = [[f"{size:.4g}", f"{100 * accuracy:.2f} %"] for size, accuracy in zip(result.sizes, result.accuracies, strict=True)]
         content = table([result.unit, "accuracy"], rows, f"Accuracy under {name}")
         if result.median_distance is not None:
-            content += pairs([("median way to a wrong answer", f"{result.median_distance:.4f} (L2, pixels in [0, 1])")])
+            content += pairs([("median distance to a wrong answer", f"{result.median_distance:.4f} (L2, pixels in [0, 1])")])
         if f"{result.attack}.png" in drawings:
             content += figure(drawings[f"{result.attack}.png"], f"Pictures under {name}", least_px=520)
         sections.append(Section(name, content))
-    return document(f"{report.model}: what it withstands", "", sections)
+    return document(f"{report.model}: robustness", "", sections)
 
 
 def summary(report: AttackReport) -> Lines:
     """The report as text."""
-    lines = [
-        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f} as they are"
-    ]
+    lines = [f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, clean accuracy {report.accuracy:.4f}"]
     for result in report.results:
         lines += ["", f"{result.attack}, {result.unit}"]
         lines.append("  size      " + "".join(f"{size:>9.3g}" for size in result.sizes))
         lines.append("  accuracy  " + "".join(f"{value:>9.4f}" for value in result.accuracies))
         if result.median_distance is not None:
-            lines.append(f"  median way to a wrong answer {result.median_distance:.4f}")
+            lines.append(f"  median distance to a wrong answer {result.median_distance:.4f}")
     if report.output:
         lines += ["", f"tables and pictures: {report.output}/index.html"]
     return in_lines([*lines, ""])

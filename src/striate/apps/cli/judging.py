@@ -161,7 +161,7 @@ def calibrate_command(
     ] = None,
     score: Annotated[
         Literal["energy", "confidence", "max_logit"],
-        typer.Option(help="The measure by which pictures like those of val are told from others."),
+        typer.Option(help="Score that distinguishes pictures like those of val from others."),
     ] = "energy",
     against: Annotated[
         str | None,

@@ -43,7 +43,7 @@ class LBFGS(Optimizer):
 
     def step(self, learning_rate: float, closure: Closure | None = None) -> None:
         if closure is None:
-            raise UsageError("lbfgs computes the gradient several times a step", "Pass the function that does so as `closure`.")
+            raise UsageError("lbfgs computes the gradient several times per step", "Pass the function that does so as `closure`.")
 
         def decayed_loss() -> float:
             loss = float(closure().detach())

@@ -52,6 +52,6 @@ def auroc(known: np.ndarray, strange: np.ndarray) -> float:
     from scipy.stats import rankdata
 
     if not len(known) or not len(strange):
-        raise DataError("no pictures to tell apart", "Give two sets that hold at least one picture each.")
+        raise DataError("no pictures to compare", "Give two sets that hold at least one picture each.")
     ranks = rankdata(np.concatenate([known, strange]))[: len(known)]
     return float((ranks.sum() - len(known) * (len(known) + 1) / 2) / (len(known) * len(strange)))

@@ -97,7 +97,7 @@ def _leak(exam: Exam) -> list[Finding]:
             unit="share of the validation pictures",
             message=f"{exam.shared:,} of the {count:,} validation pictures are also training pictures, pixel for pixel",
             cause="The network has memorized their labels: the validation accuracy says too little about new pictures.",
-            remedy="a val split of other pictures: take the copies out of one of the two",
+            remedy="a val split of other pictures: remove the copies from one of the two",
         )
     ]
 

@@ -157,7 +157,7 @@ def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], 
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     for field in ("pretrained", "pretrain", "unlabelled"):
         if getattr(training, field) is not None:
-            message = f"`{field}`: each variant of an ablation begins with fresh weights, as trained ones fit the whole network alone"
+            message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
             raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
     plan = resolve(training, watch)
     if finds_rate(training):

@@ -214,7 +214,7 @@ def ablation_picture(report: AblateReport) -> bytes | None:
         return None
     with drawing():
         banded = report.seeds > 1 and len(shown) <= MOST_BANDS
-        band = f" (band: deviation of {report.seeds} seeds)" if banded else ""
+        band = f" (band: standard deviation of {report.seeds} seeds)" if banded else ""
         rows = min(len(shown), MOST_NAMED)
         figure, ((losses, accuracies, gradients),) = panels(1, 3, size=(11.5, 4.2 + 0.06 * rows), title=_about(report))
         plain(losses, title=f"training loss{band}", y="loss (nats)")

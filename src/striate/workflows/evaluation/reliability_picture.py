@@ -29,7 +29,7 @@ def reliability_picture(before: Reliability, after: Reliability, curve_points: S
         left.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
         below(figure, *left.get_legend_handles_labels())
         if curve_points:
-            plain(right, title="Abstaining: the least sure answers left out", x="share that is answered", y="accuracy of the answers")
+            plain(right, title="Abstention: the least confident answers left out", x="share that is answered", y="accuracy of the answers")
             curve(right, [one.coverage for one in curve_points], [one.accuracy for one in curve_points], color=RIGHT)
             right.set_xlim(-0.04, 1.04)
         else:

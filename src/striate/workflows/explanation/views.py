@@ -115,7 +115,7 @@ def _maps(viewed: Viewed) -> list[Shown]:
     heading = f"Feature maps of {viewed.layer} for {viewed.names[0]}"
     some = f"\nthe first {MOST} of {maps.shape[1]} channels" if maps.shape[1] > MOST else ""
     captions = [f"channel {channel}\nup to {value:.3g}" for channel, value in enumerate(values.max((1, 2)))]
-    drawn = montage(cells, captions, title=heading + some, scales=[Scale("inferno", "0", "what the map goes up to")])
+    drawn = montage(cells, captions, title=heading + some, scales=[Scale("inferno", "0", "maximum of the map")])
     return [Shown("maps.png", heading, drawn, "Absolute values, each map by its own largest.")]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REMOVE = "Remove the file to continue without it."
 RESTORE_GROWN = "Restore the file as the training wrote it, or remove it to do without it."
-NOT_CLOSED = "no hash of it is recorded, as of a run that goes on, was killed or is old: whether it was edited is not known"
+NOT_CLOSED = "no hash of it is recorded, as for a run that is in progress, was killed or is old: whether it was edited is unknown"
 DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
 FOUND = "found_in_data"  # of the event that tells of the start
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
@@ -266,7 +266,7 @@ class RunFolder:
         if _stands(self.history):
             self._refuse_other(self.history, read_json_lines(self.history, remedy=REMOVE))
         elif self.history.name in self._closing():
-            say(f"{self.history}: is missing: what was seen while the run trained is not known")
+            say(f"{self.history}: is missing: what was observed while the run trained is unknown")
         return samples
 
     def read_openings(self) -> list[dict[str, Any]]:
