@@ -102,7 +102,6 @@ def test_a_line_that_the_disk_takes_half_of_is_taken_back(path, monkeypatch):
     assert path.read_text() == '{"step": 1}\n{"step": 3}\n'
 
 
-@pytest.mark.timeout(20)
 def test_a_pipe_is_not_waited_for(path):
     os.mkfifo(path)
     for read in (read_journal, Journal):

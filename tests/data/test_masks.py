@@ -208,7 +208,6 @@ def test_bad_class_names_are_named(folder: Path, text: str, words: str) -> None:
     assert words in broken(folder)
 
 
-@pytest.mark.timeout(20)
 def test_a_pipe_in_place_of_the_class_names_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "classes.txt")
     assert "classes.txt: not a plain file" in broken(folder)

@@ -387,7 +387,7 @@ def test_each_layer_is_said_in_few_words(layer: Layer, said: str) -> None:
 def test_drawing_does_not_wait_for_torch() -> None:
     imports = "import sys; from striate.networks.catalog import network; from striate.networks.drawing import draw_svg"
     code = f"{imports}; draw_svg(network('googlenet')); sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_drawing_is_valid_whatever_the_network_is_called():

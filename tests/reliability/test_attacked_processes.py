@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="processes as Linux has them")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),  # longer than the two limits below
+    pytest.mark.skipif(sys.platform != "linux", reason="processes as Linux has them"),
+]
 WORKER = Path(__file__).parent / "attacked_processes.py"
 
 
@@ -23,7 +27,7 @@ def told(folder: Path, *, ranks: int) -> list[dict]:
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port] if ranks == 2 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, *torchrun, str(WORKER), str(folder)]
-    run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1500, check=False)
     assert run.returncode == 0, run.stderr
     return [json.loads((folder / f"{ranks}-{rank}.json").read_text()) for rank in range(ranks)]
 

