@@ -22,8 +22,8 @@ class StriateError(Exception):
     """Base of all errors that Striate raises on purpose.
 
     Args:
-        message: What was wanted and what came; names the file and the field.
-        remedy: What to do about it, one sentence; may be empty where the message says it.
+        message: The expected and the given value; names the file and the field.
+        remedy: The action to take, one sentence; may be empty if the message contains it.
     """
 
     exit_code = 70

@@ -32,7 +32,7 @@ def read_plain(path: Path, *, limit: int, remedy: str = "", follow_links: bool =
     Args:
         path: The file.
         limit: The most bytes it may have.
-        remedy: What the errors advise.
+        remedy: The remedy in the errors.
         follow_links: Whether a link to a plain file is read too.
 
     Raises:
@@ -63,9 +63,9 @@ def write_atomically(path: Path, data: bytes, *, read_back: Callable[[bytes], ob
 
     Args:
         path: The file.
-        data: What it is to hold.
+        data: Its new content.
         read_back: Is given the bytes as the disk gives them back, before the file gets its name; what it raises leaves the old file.
-        field: What the file was given as, for the remedy.
+        field: The argument that named the file, for the remedy.
 
     Raises:
         EnvironmentFault: no space, no permission, a folder of that name, the directory is gone, or the disk gives back other bytes; the

@@ -22,7 +22,7 @@ class Journal:
 
     Args:
         path: Made if it is missing. The caller holds the run's lock.
-        keep_bytes: What to keep of an older journal: as many bytes as `sync` gave when the checkpoint was made; None keeps each whole
+        keep_bytes: The part of an older journal to keep: as many bytes as `sync` gave when the checkpoint was made; None keeps each whole
             line.
 
     Raises:

@@ -15,7 +15,7 @@ ALWAYS_THERE = 2**28  # bytes: for less, it is not worth asking
 
 
 def machine_memory_bytes() -> int | None:
-    """This machine's memory; None where the system does not say, as on Windows."""
+    """This machine's memory; None if the system does not report it, as on Windows."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -66,9 +66,9 @@ def need_memory(size: int, what: str, remedy: str) -> None:
     """Refuse to go on unless `size` bytes are free: a machine that runs out of memory kills programs without a message.
 
     Args:
-        size: How much is about to be taken.
-        what: What takes it, with the name of the file: "x.npz: its arrays".
-        remedy: What to do where it is too much.
+        size: The number of bytes that will be allocated.
+        what: The object that needs them, with the name of the file: "x.npz: its arrays".
+        remedy: The remedy if it is too much.
 
     Raises:
         EnvironmentFault: less is free.
@@ -83,7 +83,7 @@ class MemoryShare:
 
     Args:
         share: Of the memory that is free when the first of them takes some.
-        at_least: Who takes less than so many bytes never waits.
+        at_least: A request of fewer bytes never waits.
     """
 
     def __init__(self, share: float, at_least: int) -> None:

@@ -18,7 +18,7 @@ def check_file(path: Path | None, field: str, endings: Sequence[str], *, makes_f
 
     Args:
         path: The file; None is fine.
-        field: What it was given as, such as plot.
+        field: The argument that named it, such as plot.
         endings: Those of its format, such as `.png`; a name without one is taken.
         makes_folder: Whether the folder of the file is made where it is missing.
 

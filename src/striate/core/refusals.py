@@ -67,7 +67,7 @@ def refusal(error: ValidationError, names: tuple[str, ...] = ()) -> Refusal:
     """The first error of pydantic; those about the same value, which may have one of several types, are joined.
 
     Args:
-        error: What pydantic raised.
+        error: The error from pydantic.
         names: Those of the fields in their order, where they may be given by place.
     """
     errors: list[Any] = error.errors(include_url=False)

@@ -39,7 +39,7 @@ def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]], *, needed_byt
     """Write a sealed folder, which must not exist yet.
 
     Args:
-        folder: Where; its parent exists.
+        folder: Its path; the parent exists.
         files: Plain names and contents, each written before the next is requested.
         needed_bytes: Of all files together, for the message when there is no space.
 
@@ -102,7 +102,7 @@ class SealedSeries:
     never touches what is good. One process at a time may hold a series: its caller has a lock.
 
     Args:
-        directory: Where they lie; made if it is missing.
+        directory: Their folder; created if it is missing.
         prefix: Of their names.
         say: Takes a line on what was wrong but did not stop the work.
 

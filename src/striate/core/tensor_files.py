@@ -112,7 +112,7 @@ def write_tensor_file(path: Path, data: bytes, opens: Callable[[TensorFile], obj
 
     Args:
         path: The file; one that is there stays until the new one is known to open.
-        data: What safetensors made.
+        data: The bytes from safetensors.
         opens: Reads the file as it will be read later.
 
     Raises:

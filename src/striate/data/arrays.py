@@ -137,10 +137,10 @@ def open_arrays(
 
     Args:
         splits: The arrays; at least of train where it is to be trained on.
-        name: What the source, and its pictures, are called.
-        fields: What errors call the arrays of each split; Keras' keys by default.
-        task: What the targets are for; None tells it from the training split's (`task_of`).
-        names: What the columns of numbers or of labels are called; "y", or their places, by default.
+        name: The name of the source, and of its pictures.
+        fields: The names of the arrays of each split in errors; Keras' keys by default.
+        task: The task of the targets; None infers it from the training split's (`task_of`).
+        names: The names of the columns of numbers or of labels; "y", or their indices, by default.
         to_train: Whether a network is to be trained on them; else the classes are the labels of all splits, also a single one.
 
     Raises:

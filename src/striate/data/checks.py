@@ -40,8 +40,8 @@ def look(
     Args:
         train: The training pictures.
         val: Those it validates on.
-        spec: What both were brought to, and `size`, what all had before: what "pad" put around them is not looked at.
-        size: (H, W); None where they differed.
+        spec: The input that both were fitted to, and `size` their size before, so that the border of "pad" is ignored.
+        size: (H, W); None if they differed.
     """
     sets = [train] if val is None else [train, val]
     inside = _inside(spec, size)
@@ -146,7 +146,7 @@ def _classes_of(images: ImageSet, chosen: np.ndarray) -> list[str]:
 
 
 def _class_counts(images: ImageSet) -> np.ndarray | None:
-    """(K,) how many pictures each class has; None where a picture has no single class."""
+    """(K,) how many pictures each class has; None if a picture has no single class."""
     if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":
         return None
     return np.bincount(images.labels, minlength=len(images.classes))

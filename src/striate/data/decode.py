@@ -69,7 +69,7 @@ class PictureHeader(NamedTuple):
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over its ground, fitted to `spec`.
 
-    Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 where the file calls 0
+    Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 if the file calls 0
     white; colours of 16 bits lose their lower 8. Animations and files of several pages give their first picture. Colour profiles are
     not applied. The ground of transparency is white, or black where over white nothing would be seen. A JPEG of more than four times
     the size of `spec` is decoded at a half, a quarter or an eighth, never at less than twice that size, which saves most of the time.
@@ -77,7 +77,7 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
     Args:
         source: A file, or the bytes of one.
         spec: Size, fit and channels to bring it to; None leaves the size, and gives 1 channel for a grey picture, else 3.
-        name: What errors call it; the path by default.
+        name: Its name in errors; the path by default.
 
     Raises:
         DataError: not a picture of a known format, damaged, cut short, too large, of values without a known range, or coloured where
@@ -250,7 +250,7 @@ _memory = MemoryShare(1 / 16, at_least=8 * 2**20)  # enough for four pictures of
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1..8; 1 where it is absent, broken or unknown."""
+    """The EXIF orientation, 1..8; 1 if it is absent, broken or unknown."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except DAMAGE:

@@ -236,8 +236,8 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None, cho
 
     Args:
         paths: The files.
-        channels: What they get without a spec.
-        spec: What they are brought to; None keeps their size.
+        channels: Their channels without a spec.
+        spec: The input that they are fitted to; None keeps their size.
         chosen: The places of those that are decoded; None: all.
 
     Raises:

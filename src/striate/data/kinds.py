@@ -85,7 +85,7 @@ def is_picture_by_name(name: str) -> bool:
 
 def picture_format(path: Path) -> str | None:
     """The format of a picture file: one of `DECODED`, or one that cannot be decoded; None: not a picture, or not a regular file."""
-    if not os.path.isfile(path):  # noqa: PTH113  # False where the folder may not be entered
+    if not os.path.isfile(path):  # noqa: PTH113  # False if the folder may not be entered
         return None
     ending = path.suffix.lower()
     by_name = FOREIGN_ENDINGS.get(ending)

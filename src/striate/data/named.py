@@ -41,7 +41,7 @@ class NamedSet(NamedTuple):
     num_classes: int
     image_shape: tuple[int, int, int]  # (H, W, C)
     folders: tuple[str, ...]  # where its files may lie under the data directory
-    url: str  # of the publisher's folder; empty where nothing is downloaded
+    url: str  # of the publisher's folder; empty if nothing is downloaded
     files: tuple[PublishedFile, ...]
     licence: str  # as its publisher states it
 

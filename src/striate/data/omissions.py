@@ -40,7 +40,7 @@ class Omission:
 
     Attributes:
         why: The reason.
-        count: How many there are.
+        count: Their number.
         paths: The first of them.
     """
 

@@ -26,7 +26,7 @@ def prepared(tasks: Iterable[Task], prepare: Callable[[Task], Result], workers: 
     An exception comes where its result would have come, and ends the iterator; closing the iterator ends it too. Then no thread is left.
 
     Args:
-        tasks: What to prepare; read in the caller's thread.
+        tasks: The tasks to prepare; read in the caller's thread.
         prepare: Must not depend on what was prepared before.
         workers: Threads, each of which computes on one core; 0 prepares each result in the caller's thread on demand.
 

@@ -35,8 +35,8 @@ def read_idx(path: Path, *, rank: int, most: int) -> np.ndarray:
 
     Args:
         path: The file.
-        rank: How many axes it must have.
-        most: How many bytes the array may have.
+        rank: The number of axes it must have.
+        most: The maximum number of bytes of the array.
 
     Raises:
         DataError: cut short, not idx, too large, or of another rank; names the file.
@@ -112,7 +112,7 @@ def read_svhn(path: Path, *, most: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         path: The file.
-        most: How many pictures it may hold.
+        most: The maximum number of pictures.
 
     Raises:
         DataError: not such a file, damaged, or of more pictures; names it.

@@ -201,8 +201,8 @@ class BriefRecord:
 
     Attributes:
         own_val: As of `SplitRecord`.
-        num_train: How many pictures were trained on.
-        num_val: How many were validated on.
+        num_train: The number of pictures trained on.
+        num_val: The number validated on.
         val: Sorted digests of those; of very many, the smallest.
         trained: Sorted digests of pictures that were trained on, the smallest.
     """
@@ -291,7 +291,7 @@ def _pictures_of(source: Source[ImageSet]) -> tuple[list[Place], Identities]:
 
 
 def _labels_of(source: Source[ImageSet], places: Places, classes: tuple[str, ...]) -> dict[str, tuple[int, ...]] | None:
-    """role -> the labels of its pictures; None where they have no single class."""
+    """role -> the labels of its pictures; None if they have no single class."""
     labels, names = source.strata("train")
     if names != classes:
         return None

@@ -84,12 +84,12 @@ class DataSource:
     Attributes:
         name: A short name for run folders.
         classes: The class names of the training split.
-        channels: 1 where all pictures are grey, else 3 (or what the arrays have).
+        channels: 1 if all pictures are grey, else 3 (or what the arrays have).
         image_size: (H, W) where all pictures have one size, else None.
         parts: The splits that there are.
         notes: Notes on the reading for the user.
-        task: What the labels are for; of numbers and of sets of labels, `classes` are the names of the columns.
-        left_out: What was found and is not read, by the reason.
+        task: The task of the labels; of numbers and of sets of labels, `classes` are the names of the columns.
+        left_out: The files found but not read, by the reason.
     """
 
     name: str

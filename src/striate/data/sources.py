@@ -34,12 +34,12 @@ def open_data(
 
     Args:
         spec: A named set (`mnist`), a path of a folder or `.npz` file, a pair of arrays (X, y), or what is open already.
-        data_dir: Where named sets lie; $STRIATE_DATA or ~/.cache/striate/data by default.
+        data_dir: The folder of named sets; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
-        task: What the targets of arrays are for; None tells it from them. Named sets and folders have classes; segment reads a folder of
+        task: The task of arrays' targets; None infers it from them. Named sets and folders have classes; segment reads a folder of
             pictures and masks.
-        layout: What the subfolders of a folder are, where their names leave a doubt.
+        layout: How to read the subfolders of a folder if their names are ambiguous.
         say: Receives a line for the user.
         to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
 

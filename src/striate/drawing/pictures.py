@@ -37,7 +37,7 @@ def confusion_picture(
         confusion: (K, K) counts; row = true class, column = predicted class.
         classes: K names.
         title: First line; the counts and the accuracy follow in the second.
-        noun: What is counted.
+        noun: The noun for the items counted.
 
     Raises:
         ShapeError: `confusion` is not (K, K).

@@ -35,10 +35,10 @@ class Attacker:
 
     Attributes:
         eps: Radius of the ball, as a share of a pixel's range.
-        steps: How many.
+        steps: The number of steps.
         step_share: Length of a step, in eps.
         norm: linf: no pixel changes by more than eps; l2: the change of a picture is no longer than eps.
-        loss_fn: What it makes large.
+        loss_fn: The loss to maximize.
         autocast: The dtype of convolutions and products; None for that of the weights.
     """
 

@@ -14,7 +14,7 @@ class ConfusionTable:
     """A `hits_fn` that also counts true against predicted classes: of the pixels of masks, or of pictures.
 
     Args:
-        hits_fn: What a call gives.
+        hits_fn: The function whose result a call returns.
         of_pictures: Count pictures too, where outputs are (N, K) and targets (N,) classes; pixels are always counted.
     """
 
@@ -45,7 +45,7 @@ class ConfusionTable:
 
     @property
     def mean_iu(self) -> float | None:
-        """Mean over the classes of n_ii / (t_i + sum_j n_ji - n_ii), those left out that are nowhere; None where no pixel was counted.
+        """Mean over the classes of n_ii / (t_i + sum_j n_ji - n_ii), those left out that are nowhere; None if no pixel was counted.
 
         Source: Long, Shelhamer and Darrell, 2015, arXiv:1411.4038, section 5.
         """
@@ -56,13 +56,13 @@ class ConfusionTable:
 
     @property
     def macro_f1(self) -> float | None:
-        """Mean over the classes of 2 n_ii / (t_i + sum_j n_ji), those left out that are nowhere; None where nothing was counted."""
+        """Mean over the classes of 2 n_ii / (t_i + sum_j n_ji), those left out that are nowhere; None if nothing was counted."""
         hits, true, given = self._sums()
         return _mean_of_shares(2 * hits, true + given)
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """Mean over the classes of n_ii / t_i, those left out that have no place; None where nothing was counted."""
+        """Mean over the classes of n_ii / t_i, those left out that have no place; None if nothing was counted."""
         hits, true, _ = self._sums()
         return _mean_of_shares(hits, true)
 
@@ -73,6 +73,6 @@ class ConfusionTable:
 
 
 def _mean_of_shares(parts: Tensor, wholes: Tensor) -> float | None:
-    """The mean of parts / wholes (K,) over the wholes that are not 0; None where all are."""
+    """The mean of parts / wholes (K,) over the wholes that are not 0; None if all are."""
     there = wholes > 0
     return float((parts[there] / wholes[there]).mean()) if there.any() else None

@@ -18,7 +18,7 @@ class TrainingDivergedError(NumericError):
 
     Attributes:
         step: The update at which it happened, from 1.
-        part: The path of the part of the network at which it shows first; empty where none can be named.
+        part: The path of the part of the network at which it shows first; empty if none can be named.
         batch: The batch of that update, if it is known.
     """
 
@@ -34,10 +34,10 @@ def first_not_finite(model: nn.Module, *, buffers: bool = True) -> str | None:
 
 
 def first_part_not_finite(model: nn.Module, compute: Callable[[], Any]) -> str:
-    """The path of the first part, in the order of computing, that gives NaN or Inf for finite inputs; empty where none does.
+    """The path of the first part, in the order of computing, that gives NaN or Inf for finite inputs; empty if none does.
 
     Args:
-        model: What `compute` runs.
+        model: The model that `compute` runs.
         compute: Runs the model once, as the step did.
     """
     found: list[str] = []

@@ -137,8 +137,8 @@ def fit(
     Args:
         model: Maps `batch.images` to outputs, such as logits (N, K); on the device of the batches.
         train_batches: The training set.
-        settings: How to train.
-        val_batches: What to validate on after each epoch; None gives NaN in the rows.
+        settings: The training settings.
+        val_batches: The batches to validate on after each epoch; None gives NaN in the rows.
         class_counts: (K,) how many training samples each class has, for balanced class weights.
         group: The processes that train together; the batches of each are its parts of the same batches (`Batches.divide`).
 

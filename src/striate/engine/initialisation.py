@@ -179,7 +179,7 @@ def _of_cells(layer: nn.RNNBase | nn.RNNCellBase) -> Iterator[Kernel]:
 
 
 def gains(model: nn.Module) -> dict[nn.Module, float]:
-    """Each layer with weights to draw, in order, and the gain of the activation that follows it before the next one; 1 where none does.
+    """Each layer with weights to draw, in order, and the gain of the activation that follows it before the next one; 1 if none does.
 
     Recurrent cells have their activations inside, and 1.
     """

@@ -249,7 +249,7 @@ def hits_of_signs(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def no_hits(outputs: Tensor, targets: Tensor) -> Tensor:
-    """() 0 where targets are numbers; of int classes (N,), as for other classifiers."""
+    """() 0 if targets are numbers; of int classes (N,), as for other classifiers."""
     return outputs.new_zeros((), dtype=torch.int64) if targets.is_floating_point() else hits_of_classes(outputs, targets)
 
 

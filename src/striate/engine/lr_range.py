@@ -57,7 +57,7 @@ def learning_rate_range(
     Args:
         model: Maps `batch.images` to outputs; neither its weights nor its modes change.
         batches: The training set; it begins anew when it ends before the test.
-        settings: How to train, but for the rate and the schedule.
+        settings: The training settings, except the rate and the schedule.
         lowest: Rate of the first update.
         highest: Rate of the last.
         num_steps: Updates, T.

@@ -42,8 +42,8 @@ class ProcessGroup:
 
     Args:
         rank: Which one this is, from 0.
-        size: How many there are.
-        store: Where they leave each other short texts.
+        size: The number of processes.
+        store: The store through which they exchange short texts.
         timeout: Seconds that one waits for the others.
 
     Raises (each method that waits):
@@ -153,7 +153,7 @@ def joined(device: str) -> Iterator[ProcessGroup | None]:
     them are on one machine, they listen there only. The process dies with the `torchrun` that started it, on Linux.
 
     Args:
-        device: What the user chose to compute on: auto, cpu or cuda.
+        device: The device that the user chose: auto, cpu or cuda.
 
     Raises:
         UsageError: the environment is not understood, or `device` is one GPU for all.

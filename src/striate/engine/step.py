@@ -90,12 +90,12 @@ class StepRule:
 
     Attributes:
         loss_fn: Mean loss of outputs and targets.
-        hits_fn: How many outputs are right, by their targets.
+        hits_fn: The number of correct outputs, by their targets.
         max_grad_norm: L2 norm over all parameters that the gradient is cut to.
         autocast: The dtype of convolutions and products; None for that of the weights.
         stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
         before_update: Called between the gradient and the update, after the gradient was cut.
-        shared: Makes the gradient of one process's part that of the whole batch; None where one process has it all.
+        shared: Makes the gradient of one process's part that of the whole batch; None if one process has it all.
         attacker: Changes the images of a part, by its targets, before they are learned from; None learns from them as they are.
     """
 
@@ -127,11 +127,11 @@ def train_step(
         model: Maps `batch.images` to outputs.
         batch: One batch.
         optimizer: Updates the weights.
-        rule: How the update is computed.
+        rule: The options of the update.
         learning_rate: Of this update.
         parts: The batch is computed in so many parts, one after the other, to need less memory. The gradient is that of the mean over
             the whole batch; batch normalization sees the parts.
-        randomness: What each computation of the gradient runs in.
+        randomness: The context in which each gradient is computed.
 
     Raises:
         LossNotFiniteError: the loss is NaN or Inf, and `rule` stops at that; nothing is updated.

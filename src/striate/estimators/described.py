@@ -56,7 +56,7 @@ def descend(
     """Minimise the mean of `loss_fn` over the rows of X by Adam, with a rate that falls to 0 along a cosine.
 
     Args:
-        parameters: What changes, in place.
+        parameters: The parameters to change, in place.
         loss_fn: Maps a batch of rows to its mean loss ().
         X: (N, ...), on the device of the parameters.
         epochs: Passes over X, each in a new order.

@@ -26,7 +26,7 @@ class Estimate:
     Attributes:
         path: Its file, or its place in an array.
         values: Each output by its name: a number in the user's units, or the probability of the label.
-        labels: The labels whose probability is above 1/2; None where the outputs are numbers.
+        labels: The labels whose probability is above 1/2; None if the outputs are numbers.
     """
 
     path: str

@@ -55,7 +55,7 @@ class Fitting:
 
 
 def network_for(image_size: tuple[int, int] | None) -> str:
-    """The catalogue's choice for pictures of this size (H, W), None where they differ: `compact_cnn` for small ones, else `resnet18`."""
+    """The catalogue's choice for pictures of this size (H, W), None if they differ: `compact_cnn` for small ones, else `resnet18`."""
     return "compact_cnn" if image_size is not None and max(image_size) <= SMALL_PICTURE else "resnet18"
 
 
@@ -161,7 +161,7 @@ def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
 
 
 def class_counts(images: ImageSet) -> Tensor | None:
-    """(K,) how many pictures, or pixels of masks, each class has; None where a picture has no single class."""
+    """(K,) how many pictures, or pixels of masks, each class has; None if a picture has no single class."""
     if isinstance(images, MaskedSet):
         return torch.from_numpy(np.bincount(images.labels.ravel(), minlength=256)[: len(images.classes)])
     if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":

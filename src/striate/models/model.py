@@ -107,7 +107,7 @@ class Model:
         network: The description that the module was built from.
         classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
         images: Size, fit, channels and normalization of the input.
-        info: What the training kept: data, settings, validation accuracy.
+        info: Facts of the training: data, settings, validation accuracy.
         targets: The meaning of the outputs if they are not classes; else None.
         calibration: Its temperature, and when it answers "unknown"; what `striate calibrate` found, or 1 and never.
     """
@@ -150,7 +150,7 @@ class Model:
             mean: Of the pixels in [0, 1], one number or one per channel: the module is given (pixel - mean) / std.
             std: As `mean`.
             fit: How a picture of another shape is fitted: crop, pad or stretch.
-            device: Where it runs.
+            device: The device to run on.
 
         Raises:
             ShapeError: the module cannot take such a picture, or gives no logits.
@@ -279,7 +279,7 @@ class Model:
         Args:
             pictures: One or several, decoded and fitted as in training: files; a uint8 array (n, h, w) or (n, h, w, c), or of one picture
                 (h, w) or (h, w, c); a uint8 tensor, channels first or last; a picture of Pillow; or a list of these.
-            top: How many of the most probable classes to list.
+            top: The number of most probable classes to list.
             batch_size: Pictures held and run at once.
 
         Raises:

@@ -30,7 +30,7 @@ class Segmentation:
         path: Its file, or its place in an array.
         shares: Of the pixels that the network sees, the share that got each class.
         mask: (H, W) uint8 of the picture's own size: class indices; 255 where the network does not see the picture ("crop").
-        mask_file: Where the mask was written.
+        mask_file: The file of the mask.
     """
 
     path: str

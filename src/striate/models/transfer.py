@@ -66,7 +66,7 @@ class Weights:
         return self.images.channels if self.images is not None else 3
 
     def normalized(self, spec: ImageSpec) -> ImageSpec | None:
-        """`spec` with the normalization that the weights were trained with; None where it is not known, or of other channels."""
+        """`spec` with the normalization that the weights were trained with; None if it is not known, or of other channels."""
         if self.images is not None and self.images.channels == spec.channels:
             return dataclasses.replace(spec, mean=self.images.mean, std=self.images.std, normalization=self.images.normalization)
         if self.mean is not None and self.std is not None and len(self.mean) == spec.channels:
@@ -163,8 +163,8 @@ def start_of(weights: Weights, network: Network, classes: Sequence[str] | None =
     Args:
         weights: With the names of the network itself, or with those of the network of the same name in timm or torchvision, which has its
             weights in the same order.
-        network: Where they are to go.
-        classes: What the outputs are to mean; the head stays where the weights have the same, or as many and do not say which.
+        network: The target network.
+        classes: The classes of the outputs; the head is kept if the weights have the same, or as many and do not name them.
 
     Raises:
         UsageError: they do not fit; lists the first differences.

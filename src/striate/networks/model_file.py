@@ -76,7 +76,7 @@ def save_model(
         state: Its state dict, auxiliary heads left out.
         classes: The class names in the order of the logits.
         images: The preprocessing.
-        info: What else to keep about the training; JSON-able.
+        info: Further facts about the training; JSON-able.
         targets: The meaning of the outputs if they are not classes.
 
     Raises:

@@ -47,7 +47,7 @@ class Network:
         root: The description, a chain.
         heads: Auxiliary classifiers; not part of `params`, `macs` and the table.
         source: Where the architecture was published.
-        provenance: What edits did to it, one line each.
+        provenance: The edits applied to it, one line each.
     """
 
     name: str
@@ -202,7 +202,7 @@ class Network:
         return depth(self, factor)
 
     def smallest_input(self) -> Shape | None:
-        """The smallest square (or cubic) input that fits, found by bisection; None where no size up to 4,096 does."""
+        """The smallest square (or cubic) input that fits, found by bisection; None if no size up to 4,096 does."""
         channels, rank = self.input_shape[0], len(self.input_shape) - 1
         low, high = 0, 1
         while not self.fits((channels, *(high,) * rank)):

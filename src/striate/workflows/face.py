@@ -99,7 +99,7 @@ def evaluate(
 
     Args:
         model: A Model, a run folder, or a model file.
-        data: What to measure on; the run's own data when left out.
+        data: The data to measure on; the run's own by default.
         split: train, val or test; None: test where there is one, else val; all of other data without splits.
         batch_size: Pictures at once on a GPU; a processor takes few.
         output: Folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME.
@@ -107,7 +107,7 @@ def evaluate(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -139,8 +139,8 @@ def predict(
 
     Args:
         model: A Model, a run folder, or a model file.
-        pictures: What `Model.predict` takes, or a folder.
-        top: How many of the most probable classes to list.
+        pictures: As `Model.predict` takes them, or a folder.
+        top: The number of most probable classes to list.
         module: The user's own torch module, where the run trained one.
 
     Raises:
@@ -205,7 +205,7 @@ def ablate(
         pairs: Each two of the edits, too.
         grid: A YAML file with more variants.
         seeds: 0, 1, ...: the same for each variant.
-        budget: What is equal.
+        budget: The quantity that is equal for all variants.
         jobs: Trials in parallel; None: one per core.
         hang_after: Seconds without an update.
         on: "ray", or "ray=ADDRESS".
@@ -266,7 +266,7 @@ def diagnose(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -371,7 +371,7 @@ def compare(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -431,7 +431,7 @@ def calibrate(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -490,7 +490,7 @@ def explain(
         layer: Of Grad-CAM and of the views; the last feature map by default.
         target: The class that is explained; the model's answer by default.
         mistakes: Only pictures of the split that the model gets wrong, the most confident first.
-        num_pictures: How many pictures are explained at most.
+        num_pictures: The maximum number of pictures to explain.
         sanity: Deletion, insertion, and what remains of a map when the weights are randomised.
         split: None: val; all of other data without splits.
         seed: Of all that is random.
@@ -499,7 +499,7 @@ def explain(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -574,7 +574,7 @@ def attack(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -664,7 +664,7 @@ def report(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
     Raises:
@@ -738,7 +738,7 @@ def repro(
         module: Your own module again, with the weights that it began with, where the run trained one.
         network: The same, as `train` calls it.
         output: Keep the repeated run here; None: it is thrown away.
-        data_dir: Where named sets lie; None: in the cache.
+        data_dir: The folder of named sets; None: the cache.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.

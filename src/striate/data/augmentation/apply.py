@@ -35,7 +35,7 @@ def augmented(images: Tensor, draws: Draws, augmentation: Augmentation, componen
     Args:
         images: uint8 (N, H, W, C).
         draws: The random numbers of these samples.
-        augmentation: What to do.
+        augmentation: The changes to apply.
         components: Of the training set's colours; only `pca_colour` needs them.
     """
     images = _moved(images, draws, augmentation)

@@ -34,7 +34,7 @@ def blended(images: Tensor, base: Tensor | int, factors: Tensor) -> Tensor:
 
     Args:
         images: (N, H, W, C) uint8.
-        base: What broadcasts to it, int32.
+        base: An int32 tensor that broadcasts to it.
         factors: (N,) float64 in [0, 64], rounded to 1/4096. A factor of 1 changes nothing.
     """
     scaled = (factors * UNIT).round().int().to(images.device)[:, None, None, None]

@@ -57,7 +57,7 @@ def sampled(images: Tensor, rows: Tensor, columns: Tensor, outside: Outside) -> 
         images: (N, H, W, C) uint8.
         rows: (N, h, w) int64, or what broadcasts to it, in 1/2**24 pixel; 0 is the middle of the first pixel.
         columns: Likewise.
-        outside: What lies outside of a picture: 0, the picture mirrored at its edge pixels, or its edge pixels.
+        outside: The pixels outside of a picture: 0, the picture mirrored at its edge pixels, or its edge pixels.
 
     Returns:
         (N, h, w, C) uint8.
@@ -110,7 +110,7 @@ def moved(images: Tensor, matrices: Tensor, offsets: Tensor, mode: PadMode, fiel
         images: (N, H, W, C) uint8.
         matrices: (N, 2, 2) float64 M; rows and columns are (down, right).
         offsets: (N, 2) float64 o, down and right.
-        mode: What lies outside.
+        mode: The pixels outside.
         field: (N, 2, H, W) int64, in 1/2**24 pixel, added to the places.
     """
     height, width = images.shape[1:3]

@@ -22,7 +22,7 @@ class Augmentation:
 
     Attributes:
         crop_padding: A picture is padded by this many pixels on all sides and cut out again at a random place.
-        pad_mode: What lies outside of a picture: black, or the picture mirrored at its edge.
+        pad_mode: The pixels outside of a picture: black, or the picture mirrored at its edge.
         flip: A picture is mirrored left to right.
         flip_mode: "random": each epoch with probability 1/2. "alternating": a random half of the pictures in the first epoch, the
             other half in the second, and so on.
@@ -43,7 +43,7 @@ class Augmentation:
         erasing: Probability that a rectangle is erased.
         erasing_area: Its least and largest share of the area.
         erasing_ratio: Its least and largest height / width.
-        erasing_fill: What it becomes: noise, or black.
+        erasing_fill: The content of the erased part: noise, or black.
         mixup: alpha: a picture becomes l picture + (1 - l) another one, as its label does, with l from Beta(alpha, alpha).
         cutmix: alpha: a rectangle of 1 - l of its area comes from another one; its label is mixed in proportion. With mixup too, each
             picture is mixed in one of the two ways.

@@ -164,7 +164,7 @@ class RAdam(Moments):
         torch._foreach_addcdiv_(list(params), means, divisors, rates)
 
     def correction(self, t: int) -> float | None:
-        """c_t sqrt(1 - b2^t), or None where too little is known of the size yet."""
+        """c_t sqrt(1 - b2^t), or None if too little is known of the size yet."""
         beta = self.betas[1]
         most = 2 / (1 - beta) - 1
         length = most - 2 * t * beta**t / (1 - beta**t)

@@ -50,7 +50,7 @@ class Game:
         discriminator: Maps samples, and the parts of a condition, to logits (N,).
         learning_rate: Of both Adams.
         betas: Of both Adams.
-        averaging: How slowly `average`, the mean of the generator's weights over time, follows; 0 follows at once.
+        averaging: The decay of `average`, the moving average of the generator's weights; 0 follows at once.
 
     Attributes:
         blur: Deviation of the noise on all that the discriminator sees.
@@ -132,7 +132,7 @@ class Mode:
     name: str
     real_share: float  # of the data that lies here
     generated_share: float  # of the generated samples
-    spread: float  # deviation of the generated samples around their mean, over that of the data; 0 where there are fewer than two
+    spread: float  # deviation of the generated samples around their mean, over that of the data; 0 if there are fewer than two
     agreement: float | None = None  # share of the samples of a label that a classifier gives that label
 
     @property
@@ -148,11 +148,11 @@ class CollapseReport:
 
     Attributes:
         modes: The parts of the data.
-        good_share: Share of generated samples that lie as near to the data as its own samples do; None where that was not looked at.
+        good_share: Share of generated samples that lie as near to the data as its own samples do; None if that was not measured.
         real_right: Share of real samples that the discriminator takes for real.
         generated_right: Share of generated ones that it takes for generated; in balance both tend to 0.5.
         agreement: Share of all samples that a classifier gives the label they were generated for; None without a classifier.
-        findings: What is wrong, a sentence each with what to try; empty where nothing is.
+        findings: The problems, each in a sentence with a remedy; empty if there are none.
     """
 
     modes: tuple[Mode, ...]
@@ -205,7 +205,7 @@ class CollapseReport:
 
 
 def spread_of(generated: np.ndarray, real: np.ndarray) -> float:
-    """The deviation of rows around their mean, over that of the real rows: 1 is as varied; 0 where there are fewer than two."""
+    """The deviation of rows around their mean, over that of the real rows: 1 is as varied; 0 if there are fewer than two."""
     if len(generated) < 2 or len(real) < 2:
         return 0.0
     own = float(np.sqrt(real.var(0).sum()))

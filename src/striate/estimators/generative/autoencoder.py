@@ -47,7 +47,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         learning_rate: Adam's; it falls to 0 along a cosine.
         batch_size: Samples an update.
         max_iter: Epochs.
-        device: Where to train: "auto", "cpu", "cuda" or "mps".
+        device: The device to train on: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of the first weights, the orders and the noise.
 
     Attributes:

@@ -44,11 +44,11 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         width: Of the layers; 64 is the published size, and half as wide is four times as quick.
         learning_rate: Of both Adams; a tenth from half of the epochs on, and a hundredth from three quarters on.
         betas: Of both Adams.
-        averaging: How slowly the weights that samples come from follow the generator; 0 is the generator as it is, as published.
+        averaging: The decay of the average of the generator's weights, from which samples come; 0 is the generator as it is, as published.
         batch_size: Pictures a turn, real and generated.
         max_iter: Epochs.
         verbose: Print a line per epoch to stderr.
-        device: Where to train and to sample: "auto", "cpu", "cuda" or "mps".
+        device: The device to train and sample on: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of the first weights, the orders and the noise.
 
     Attributes:

@@ -283,7 +283,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Draws of P(x | label), or of P(x) where no label is given: (n_samples, n), the expected visibles of the last step downwards.
 
         Args:
-            n_samples: How many.
+            n_samples: The number of samples.
             label: One of the classes.
             n_steps: Draws of both layers of the topmost machine.
 

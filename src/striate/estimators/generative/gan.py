@@ -43,17 +43,17 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
 
     Args:
         latent_size: Numbers in z.
-        latent: What z is drawn from: "normal" (0, 1), or "uniform" (-1, 1).
+        latent: The distribution of z: "normal" (0, 1), or "uniform" (-1, 1).
         hidden_layer_sizes: Units of each hidden layer, of the generator and of the discriminator.
         activation: Behind each hidden layer, by its name in the vocabulary of layers.
         learning_rate: Of both Adams; it falls to 0 along the second half of the turns.
         betas: Of both Adams.
         blur: Deviation of noise on all that the discriminator sees, in units of scale_; it falls to 0 over three quarters of the turns.
             It keeps modes from being lost early on; 0 is the published game.
-        averaging: How slowly the weights that samples come from follow the generator; 0 is the generator as it is.
+        averaging: The decay of the average of the generator's weights, from which samples come; 0 is the generator as it is.
         batch_size: Rows a turn, real and generated.
         max_iter: Turns: an update of the discriminator, and one of the generator.
-        device: Where to train: "auto", "cpu", "cuda" or "mps".
+        device: The device to train on: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of the first weights, the rows and the noise.
 
     Attributes:

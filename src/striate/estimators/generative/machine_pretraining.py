@@ -44,7 +44,7 @@ def pretrain_as_machines(
     Args:
         module: Takes uint8 images (N, H, W, C); on any device. Its other weights and its statistics stay as they are.
         images: (N, H, W, C) uint8, of the network's own size.
-        num_layers: How many layers, in the order in which they run.
+        num_layers: The number of layers, in the order in which they run.
         epochs: Passes over the inputs of each layer.
         batch_size: Inputs an update.
         seed: Of windows, weights and draws; torch's own generators stay as they are.

@@ -58,7 +58,7 @@ def pretrain_first_layers(
     Args:
         module: Takes uint8 images (N, H, W, C); on any device. Its other weights and its statistics stay as they are.
         images: (N, H, W, C) uint8, of the network's own size.
-        num_layers: How many layers, in the order in which they run.
+        num_layers: The number of layers, in the order in which they run.
         epochs: Passes over the images for each layer.
         noise: Share of a layer's inputs that is set to 0.
         batch_size: Images an update.

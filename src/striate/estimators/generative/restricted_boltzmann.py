@@ -63,7 +63,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         visible: "binary" (values from 0 to 1 are shares of being on), "gaussian" (any numbers), or "auto": as the data is.
         learning_rate: The rate; None: 0.1, or 0.001 with Gaussian visibles, whose weights grow without bounds at 0.1.
         momentum: Share of the last change of W that is added.
-        weight_decay: What W loses in each update, over the rate.
+        weight_decay: The share of W removed in each update, over the rate.
         batch_size: Samples an update, and chains.
         max_iter: Epochs.
         n_steps: k, draws of both layers between the data and the machine's own mean.

@@ -40,7 +40,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     Args:
         n_hidden: Hidden units.
         learning_rate: The rate.
-        weight_decay: What a weight loses in each update, over the rate.
+        weight_decay: The share of a weight removed in each update, over the rate.
         max_iter: Updates.
         rule: "gradient", or "steps": each weight by the rate, up or down.
         noise: Shares of clamped units that are flipped from on to off, and from off to on, anew in each update.
@@ -253,7 +253,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         """States of the visible units, of all with `hidden`, each of a chain of its own: int64 (n_samples, units).
 
         Args:
-            n_samples: How many.
+            n_samples: The number of samples.
             n_sweeps: Draws of every unit at temperature 1.
             schedule: (temperature, sweeps) in place of `n_sweeps`.
             hidden: Give the hidden units too.

@@ -39,7 +39,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
 
     Attributes:
         weights_: W (N, N).
-        patterns_: What is stored, as -1 and 1.
+        patterns_: The stored patterns, as -1 and 1.
         n_patterns_: Patterns stored.
         zeros_and_ones_: Whether the first patterns were of 0 and 1.
         n_iter_: Sweeps of the last recall.

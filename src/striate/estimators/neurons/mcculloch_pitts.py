@@ -35,7 +35,7 @@ class McCullochPitts(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
     Args:
         weights: (n,) one for each input.
-        threshold: What the sum must exceed.
+        threshold: The value that the sum must exceed.
 
     Example:
         >>> McCullochPitts.gate("nor").predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()

@@ -23,7 +23,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     """The penultimate layer of a network: the input of its last layer with weights.
 
     Args:
-        source: Where the network comes from. A `striate.Model`, a run folder or a model file is used as it is; an estimator of pictures,
+        source: The source of the network. A `striate.Model`, a run folder or a model file is used as it is; an estimator of pictures,
             such as `ImageClassifier`, is cloned and trained in `fit`.
         layer: The path of another layer, as the layer table names it, to take what reaches that.
 

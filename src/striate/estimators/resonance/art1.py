@@ -19,7 +19,7 @@ from striate.estimators.persistence import Saved
 
 
 def resonating(choices: np.ndarray, common: np.ndarray, size: float, vigilance: float) -> int:
-    """The category of the highest choice whose match, common / size, meets the vigilance; the first of several; -1 where none does.
+    """The category of the highest choice whose match, common / size, meets the vigilance; the first of several; -1 if none does.
 
     This is where the search by resets ends, without the search.
     """
@@ -102,7 +102,7 @@ class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The category that each pattern would join; -1 where it would begin a new one."""
+        """The category that each pattern would join; -1 if it would begin a new one."""
         check_is_fitted(self)
         return np.array([self._winner(pattern, self.templates_) for pattern in self._patterns(X, reset=False)])
 

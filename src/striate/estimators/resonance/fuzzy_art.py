@@ -169,7 +169,7 @@ class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
         self.weights_, self.n_categories_, self.labels_ = categories.weights.copy(), categories.count, labels
 
     def predict(self, X: Any) -> np.ndarray:
-        """The category that each pattern would join; -1 where it would begin a new one."""
+        """The category that each pattern would join; -1 if it would begin a new one."""
         check_is_fitted(self)
         X, categories = validate_data(self, X, dtype=np.float64, reset=False), self._categories()
         return np.array([resonating(*categories.activity(row), X.shape[1], self.vigilance) for row in self._coded(X)])

@@ -204,7 +204,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
 
         Args:
             n: Tokens.
-            prompt: What is read before, and not given again.
+            prompt: Text that is read first, and not returned.
             temperature: Divides the logits: below 1 likely tokens become likelier; 0 takes the likeliest each time.
             random_state: Seed of the draws; None takes that of the model.
 

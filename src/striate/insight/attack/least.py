@@ -22,7 +22,7 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, *, steps: int = 5
         images: (N, C, H, W) float in [0, 1].
         labels: (N,) int64, the true classes. An image that is wrong already is given back as it came.
         steps: At most so many.
-        overshoot: How far beyond the boundary, as a share of the way.
+        overshoot: The distance beyond the boundary, as a share of the way.
         classes: The number of other classes that are considered.
 
     Returns:

@@ -24,7 +24,7 @@ APART = 3.0  # the same over the training loss
 
 
 class Curves(NamedTuple):
-    """Columns of `metrics.csv`, one value per epoch; NaN where there is none."""
+    """Columns of `metrics.csv`, one value per epoch; NaN if there is none."""
 
     train_loss: list[float]
     val_loss: list[float]
@@ -45,14 +45,14 @@ class Curves(NamedTuple):
 
     @property
     def late_gain(self) -> float | None:
-        """The share of the training loss that the last third of the epochs took away; None where there are too few epochs."""
+        """The share of the training loss that the last third of the epochs took away; None if there are too few epochs."""
         losses = self.train_loss
         start = max(1, 2 * len(losses) // 3) - 1
         return 1 - losses[-1] / losses[start] if len(losses) >= LAST and losses[start] > 0 else None
 
     @property
     def updates(self) -> int:
-        """Done by the last epoch; 0 where that is not recorded."""
+        """Done by the last epoch; 0 if that is not recorded."""
         return int(self.step[-1]) if self.step and math.isfinite(self.step[-1]) else 0
 
     @property

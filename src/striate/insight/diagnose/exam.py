@@ -40,7 +40,7 @@ class Exam:
     val_counts: tuple[int, ...]
     shared: int | None  # validation pictures that are training pictures too, pixel by pixel; None: not counted
     shift: Shift
-    input_mean: float  # of the network's input, over the training pictures: 0 where they are normalized by their own statistics
+    input_mean: float  # of the network's input, over the training pictures: 0 if they are normalized by their own statistics
     input_std: float  # likewise: 1
 
 

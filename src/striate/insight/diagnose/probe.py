@@ -39,7 +39,7 @@ class Probe:
     """Observes a model during training: `with probe.watch(model): ...`, and `probe.after_step(...)` after each update.
 
     Attributes:
-        samples: What was seen so far.
+        samples: The samples so far.
         said: The kinds of the findings that `news` has given.
     """
 

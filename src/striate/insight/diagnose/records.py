@@ -36,7 +36,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSample:
-    """One part of a network during one update; None where a part has no such number."""
+    """One part of a network during one update; None if a part has no such number."""
 
     path: str
     finite: bool = True  # its output

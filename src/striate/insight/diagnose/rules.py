@@ -45,11 +45,11 @@ class Record(NamedTuple):
     """All that is known of a training when it is judged.
 
     Attributes:
-        samples: What a probe saw, in the order of the updates.
+        samples: The samples of a probe, in the order of the updates.
         rows: One mapping an epoch, as in `metrics.csv`.
         num_classes: Of a classifier; None if the loss is not cross-entropy.
-        setup: How it was set up; None where that is not known, and what needs it is not said.
-        exam: What the kept model answers; None before the end, and of runs that were not examined.
+        setup: Its set-up; None if that is not known; findings that need it are left out.
+        exam: The kept model's predictions; None before the end, and of runs that were not examined.
         is_finished: Whether the training has ended, so that it can be said that it learned too little.
     """
 

@@ -190,7 +190,7 @@ def held_up(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
 
 
 def signal_ends(sample: Sample) -> tuple[float, float] | None:
-    """The median signal of the first quarter of the layers with weights and of the last; None where there are too few layers."""
+    """The median signal of the first quarter of the layers with weights and of the last; None if there are too few layers."""
     signals = [layer.signal for layer in sample.layers if layer.signal is not None]
     if len(signals) < DEEP:
         return None

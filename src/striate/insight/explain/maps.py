@@ -97,7 +97,7 @@ def occlusion(
         target_classes: (N,) int64.
         window: Pixels of the window, one number or (height, width).
         stride: From one window to the next; the last ones reach past the border and are cut.
-        fill: What is put in the window; 0 is the mean colour of normalized images.
+        fill: The value in the window; 0 is the mean colour of normalized images.
         batch_size: Images that run at once.
 
     Returns:

@@ -35,7 +35,7 @@ def randomised(model: nn.Module, *, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Spearman's rank correlation (N,) of two stacks of maps (N, ...), ties at their mean rank; 0 where a map is constant."""
+    """Spearman's rank correlation (N,) of two stacks of maps (N, ...), ties at their mean rank; 0 if a map is constant."""
     if first.shape != second.shape:
         raise ShapeError(f"maps must have the same shape, got {tuple(first.shape)} and {tuple(second.shape)}")
     ranks = [torch.stack([_ranks(row) for row in maps.detach().cpu().flatten(1)]) for maps in (first, second)]  # (N, P)

@@ -75,7 +75,7 @@ def measure_pixels(confusion: np.ndarray, classes: Sequence[str], num_images: in
     Args:
         confusion: (K, K) counts, as of `pixel_confusion`.
         classes: K names.
-        num_images: How many pictures the pixels are of.
+        num_images: The number of pictures that the pixels are from.
 
     Raises:
         ShapeError: `confusion` is not (K, K).

@@ -67,7 +67,7 @@ def write_predictions_csv(
         probs: (N, K) float, rows that sum to 1.
         labels: (N,) int, class indices in [0, K).
         classes: K names, in the order of the columns.
-        top: How many of the most probable classes to list; ties in the classes' order.
+        top: The number of most probable classes to list; ties in the classes' order.
 
     Raises:
         ShapeError, UsageError, DataError, NumericError: as `measure`.

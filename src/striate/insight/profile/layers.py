@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LayerTime(NamedTuple):
-    """Medians for one batch; backward is None where nothing can be differentiated."""
+    """Medians for one batch; backward is None if nothing can be differentiated."""
 
     forward_ms: float
     backward_ms: float | None

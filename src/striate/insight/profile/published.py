@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Printed(NamedTuple):
-    """The numbers of one network; None where the paper gives none."""
+    """The numbers of one network; None if the paper gives none."""
 
     params: float | None
     macs: float | None

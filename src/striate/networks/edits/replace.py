@@ -112,7 +112,7 @@ def swap(
 
 
 def num_groups(channels: int) -> int:
-    """The largest number of groups up to 32 that divides `channels` and leaves at least two channels in each; 1 where none does."""
+    """The largest number of groups up to 32 that divides `channels` and leaves at least two channels in each; 1 if none does."""
     return max(groups for groups in range(1, 33) if channels % groups == 0 and (groups == 1 or channels // groups >= 2))
 
 

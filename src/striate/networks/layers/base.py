@@ -82,7 +82,7 @@ class Cost(NamedTuple):
 
     params: int = 0  # trainable numbers
     macs: int = 0  # multiply-adds of convolutions and matrix products; FLOPs are twice as many
-    activations: int = 0  # output elements that training keeps; 0 where the output is a view of the input
+    activations: int = 0  # output elements that training keeps; 0 if the output is a view of the input
     connections: int = 0  # weights and biases used, counted once per output place (LeCun 1998)
     reach: Reach | None = None  # None: each output place sees just its own input place
 

@@ -53,7 +53,7 @@ class LesionPoint:
     """The accuracy of the model after a lesion."""
 
     lesion: str  # block, blocks, shuffle, channels smallest, ..., filters
-    where: str  # the part; empty where it is everywhere
+    where: str  # the part; empty if it is everywhere
     damage: float  # share of what could be damaged
     accuracy: float  # mean over the draws
 

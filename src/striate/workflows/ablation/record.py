@@ -129,7 +129,7 @@ def read_results(path: Path) -> dict[str, Result]:
 
 
 def read_result(folder: Path) -> Result | None:
-    """The result in the folder of a trial; None where there is none yet.
+    """The result in the folder of a trial; None if there is none yet.
 
     Raises:
         RefusedFileError: it is damaged; names the field.

@@ -62,7 +62,7 @@ OF_CLASSES = (None, "classify", "segment")  # tasks whose model is asked
 
 
 class OwnPictures(NamedTuple):
-    """The pictures of a run, as its model takes them; None where they are not at hand or not wanted."""
+    """The pictures of a run, as its model takes them; None if they are not available or not requested."""
 
     train: ImageSet | None
     val: ImageSet | None

@@ -40,8 +40,8 @@ def watched(
     """The events of `training`. Each kind of finding is reported once; the training gives the same bits as without a probe.
 
     Args:
-        training: What is watched.
-        plan: What it was made of.
+        training: The training to observe.
+        plan: Its plan.
         rows: The epochs so far; the caller appends to it at each event that ends one.
         folder: The run folder.
         say: Receives a line for the user.

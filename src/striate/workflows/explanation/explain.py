@@ -91,7 +91,7 @@ class ExplainReport:
     """The pictures drawn, and measures of their faithfulness."""
 
     model: str
-    layer: str  # of the feature map; empty where the network has none
+    layer: str  # of the feature map; empty if the network has none
     methods: tuple[str, ...]
     randomisation: dict[str, float]  # method -> mean rank correlation with the maps of random weights; near 0 is good
     pictures: tuple[Explained, ...]
@@ -223,7 +223,7 @@ def _not_installed(request: ExplainRequest) -> dict[str, str]:
 
 
 def _last_map(request: ExplainRequest, network: nn.Module, images: Tensor) -> str:
-    """The path of the last feature map; empty where there is none, and nothing that needs one is requested by name.
+    """The path of the last feature map; empty if there is none, and nothing that needs one is requested by name.
 
     Raises:
         ShapeError: there is none.
@@ -265,7 +265,7 @@ def _from_unit(model: Model, pictures: Tensor) -> Tensor:
 
 
 def attribute(method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0) -> Tensor:
-    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty where there is no map."""
+    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty if there is no map."""
     where, extent = tools.part(network, layer) if layer else network, (inputs.shape[2], inputs.shape[3])
     window = max(1, min(extent) // 6)
     calls: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -350,11 +350,11 @@ def augmentation_for(
     many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
 
     Args:
-        source: Where the pictures come from.
-        images: How they are fitted.
+        source: The source of the pictures.
+        images: The input that they are fitted to.
         request: The request.
-        choices: What the recipe file says.
-        base: What the recipe says.
+        choices: The values of the recipe file.
+        base: The values of the recipe.
     """
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
     if source.task == "regression":

@@ -18,13 +18,13 @@ class Option(NamedTuple):
 
     Attributes:
         field: Of `TrainRequest`.
-        kind: What is typed for it: str, int, float, bool, Path or some words; `list[str]` for one that may be repeated.
-        help: What it does.
+        kind: The type of its value: str, int, float, bool, Path or some words; `list[str]` for one that may be repeated.
+        help: Its description.
         group: Of `config.yaml`, that holds its value by this name; "": none does, or the configuration itself.
         decides: True if the result depends on it; a continued run may have other values of the others.
         flag: Its name at a terminal, where that is not the field's.
         short: A letter for that.
-        metavar: What stands for the value in the help.
+        metavar: The placeholder of the value in the help.
     """
 
     field: str

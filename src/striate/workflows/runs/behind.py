@@ -30,7 +30,7 @@ def config_behind(source: Any, model: Model | None, say: Callable[[str], None] =
 
     Args:
         source: A run folder, a model file, or a Model.
-        model: What was loaded from it, where it could be.
+        model: The model loaded from it, if it could be.
         say: Receives a line for the user.
 
     Raises:
@@ -69,7 +69,7 @@ def say_edits(source: Any, model: Model, say: Callable[[str], None]) -> None:
 
     Args:
         source: A run folder, a model file, or a Model.
-        model: What was loaded from it.
+        model: The model loaded from it.
         say: Receives a line for the user.
     """
     run, recorded = None if isinstance(source, Model) else run_of(source), model.info.get(FILES)
@@ -91,7 +91,7 @@ def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
     Args:
         data: The data that the user gave.
         config: Of the run, where there is one.
-        verb: How the verb is called, for errors: `evaluate RUN`.
+        verb: The verb as typed, for errors: `evaluate RUN`.
 
     Raises:
         UsageError: neither; a run that was trained on arrays names none.

@@ -194,7 +194,7 @@ class RunFolder:
         return tuple(names)
 
     def read_env(self) -> dict[str, Any] | None:
-        """The machine and the versions; None where the run holds none.
+        """The machine and the versions; None if the run holds none.
 
         Raises:
             RefusedFileError: the file is damaged.

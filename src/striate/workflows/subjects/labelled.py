@@ -48,14 +48,14 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
     """The named data, or that of the run, opened for use with `model`.
 
     Args:
-        model: What will look at it.
+        model: The model to use on it.
         source_of_model: A run folder, a model file, or the Model itself.
         data: A named set, a folder, an `.npz` file, arrays, or a source; None: the run's.
-        verb: How the verb is called, for errors: `evaluate RUN`.
-        data_dir: Where named sets lie.
+        verb: The verb as typed, for errors: `evaluate RUN`.
+        data_dir: The folder of named sets.
         download: Fetch a named set that is missing.
         skip_unreadable: Leave out pictures that cannot be decoded.
-        layout: What the folders are, where it is not as the run says.
+        layout: How to read the folders, if not as in the run.
         say: Receives a line for the user.
 
     Raises:

@@ -127,8 +127,8 @@ def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = 
     """The trained model that a verb is given: of a run folder or a model file, or a Model as it is.
 
     Args:
-        source: Where it is, or what it is.
-        device: Where it runs; a Model stays where it is.
+        source: Its path, or the object itself.
+        device: The device to run on; a Model stays on its own.
         module: The user's own module, where the run trained one; its weights are the file's.
 
     Raises:

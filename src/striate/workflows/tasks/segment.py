@@ -103,10 +103,10 @@ def evaluate_masks(
         model: Gives a class to each pixel.
         images: The pictures and masks of the split, as the model takes them.
         split: Its name.
-        name: What the report calls the model.
-        data: What it calls the data.
+        name: The name of the model in the report.
+        data: The name of the data in the report.
         output: The folder to write to; None writes nothing.
-        openings: How often the test split was opened by now, where it is that.
+        openings: The number of uses of the test split so far, if it is that split.
     """
     answers = segment(model, images.images)
     confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture

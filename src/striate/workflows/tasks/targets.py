@@ -128,11 +128,11 @@ def evaluate_targets(
         model: Gives numbers or labels.
         images: The pictures and targets of the split, as the model takes them.
         split: Its name.
-        name: What the report calls the model.
-        data: What it calls the data.
+        name: The name of the model in the report.
+        data: The name of the data in the report.
         output: The folder to write to; None writes nothing.
         batch_size: Pictures run at once.
-        openings: How often the test split was opened by now, where it is that.
+        openings: The number of uses of the test split so far, if it is that split.
     """
     outputs = model.outputs(images.images, batch_size=batch_size)
     measures = measures_of(model, outputs, images.labels)

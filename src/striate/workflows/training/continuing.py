@@ -125,8 +125,8 @@ def plan_of(
         network: The network.
         say: Receives a line for the user.
         data: The data, where it was arrays; else what the configuration names is opened again.
-        data_dir: Where named data lies, if not where the configuration says.
-        verb: What asks for it, for errors.
+        data_dir: The folder of named data sets, if not that of the configuration.
+        verb: The verb, for errors.
 
     Raises:
         DataError: the data is missing.

@@ -90,9 +90,9 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     """Train, from the beginning or from `start`, and write the results of each event into `folder`.
 
     Args:
-        plan: What to train, and how.
+        plan: The plan of the training.
         folder: The run folder; the caller holds its lock.
-        watch: Who follows.
+        watch: The observer.
         training: The training of `plan`, where the caller has it ready.
         start: The checkpoint to continue from.
         every: Updates between two checkpoints; None lets the time decide (`Saver`).

@@ -118,7 +118,7 @@ def with_outputs(network: Network, num_outputs: int) -> Network:
 
 
 def _with_outputs(layer: Layer, path: list[str], num_outputs: int) -> Layer | None:
-    """`layer` with the part at `path` changed; None where that is not possible."""
+    """`layer` with the part at `path` changed; None if that is not possible."""
     if isinstance(layer, Chain) and path and path[0] in dict(layer.children):
         children = dict(layer.children)
         inner = _with_outputs(children[path[0]], path[1:], num_outputs)
@@ -143,7 +143,7 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
     Args:
         spec: With that of the training pictures.
         request: The request.
-        weights: What the training starts from.
+        weights: The initial weights of the training.
         say: Receives the choices made.
     """
     given = given_statistics(request, spec.channels)
