@@ -13,7 +13,7 @@ from sheet import write_sheet
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.data.records import ImageSet
-from striate.engine.fit import FitEvent
+from striate.engine.epochs import FitEvent
 from striate.engine.settings import TrainSettings
 from striate.insight.diagnose.probe import Probe
 from striate.models.fitting import Fitting, fit_images

@@ -21,7 +21,8 @@ from striate.core.seeds import mixed, torch_seed
 from striate.data.batches import Batches
 from striate.data.records import ImageSet
 from striate.data.sources import open_data
-from striate.engine.fit import EpochRow, fit
+from striate.engine.epochs import EpochRow
+from striate.engine.fit import fit
 from striate.engine.initialisation import initialise
 from striate.engine.settings import InitName, TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Layer, Linear, Pool

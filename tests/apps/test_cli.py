@@ -19,7 +19,7 @@ import striate
 from striate.apps.cli import app, main
 from striate.apps.cli.progress import epoch_line
 from striate.data.sources import open_data
-from striate.engine.fit import EpochRow
+from striate.engine.epochs import EpochRow
 from striate.networks import catalog
 from striate.networks.layers import Activation, Chain, Conv, GlobalPool, Linear
 

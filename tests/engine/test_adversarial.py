@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from striate.core.errors import UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.adversarial import Attacker, attacker_of, examiner_of, robust_accuracy
-from striate.engine.fit import fit, score_of
+from striate.engine.epochs import score_of
+from striate.engine.fit import Training, fit
 from striate.engine.settings import TrainSettings
-from striate.engine.update import Updater
 
 HEIGHT, WIDTH = 5, 7
 GREY = torch.randint(60, 196, (6, HEIGHT, WIDTH, 2), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
@@ -140,9 +140,10 @@ def test_an_update_is_that_on_pictures_attacked_by_hand():
     ours, theirs = bent(), bent()
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     chosen = settings(seed=11, learning_rate=0.1, optimizer="sgd", momentum=0.0, nesterov=False)
-    updater = Updater(ours.train(), chosen, torch.device("cpu"), num_steps=9, steps_per_epoch=9)
+    training = Training(ours.train(), [Batch(GREY, labels)] * 9, chosen, None, None)
+    training.step = 3
 
-    result, _ = updater(Batch(GREY, labels), 4)
+    result = training.update(Batch(GREY, labels))
 
     eps, clean = 0.05 * 255, GREY.float()
     with torch_seed(mixed(11, 4)):
@@ -165,8 +166,8 @@ def test_a_batch_in_parts_gives_the_update_of_the_whole():
     weights = []
     for parts in (1, 2, 3):
         model = linear()
-        updater = Updater(model, settings(accumulate=parts, learning_rate=0.1), torch.device("cpu"), num_steps=9, steps_per_epoch=9)
-        updater(Batch(GREY, LABELS), 1)
+        batch = Batch(GREY, LABELS)
+        Training(model, [batch] * 9, settings(accumulate=parts, learning_rate=0.1), None, None).update(batch)
         weights.append(model.network[1].weight.detach().clone())
 
     torch.testing.assert_close(weights[1], weights[0])

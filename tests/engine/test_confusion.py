@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from striate.engine.confusion import ConfusionTable
-from striate.engine.fit import EpochRow, score_of
+from striate.engine.epochs import EpochRow, score_of
 from striate.engine.losses import hits_of_places
 
 

@@ -65,7 +65,7 @@ def test_continued_from_any_update_it_ends_as_the_straight_one(make_model, make_
 
 def test_a_written_state_is_plain_json_and_its_tensors_are_finite(make_model, make_batches):
     training = start(make_model, make_batches, TrainSettings(**BASE))
-    next(training)
+    next(iter(training))
 
     state, tensors = written(training)
 

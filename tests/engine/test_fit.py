@@ -15,9 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.core.errors import DataError, NumericError
-from striate.engine.fit import fit, score_of, validate
+from striate.engine.epochs import score_of
+from striate.engine.fit import fit
+from striate.engine.rules import precision_of
 from striate.engine.settings import TrainSettings
-from striate.engine.update import precision_of
+from striate.engine.validation import validate
 
 PLAIN = {"precision": "float32", "learning_rate": 0.05, "warmup_epochs": 0.0, "device": "cpu"}
 
@@ -63,7 +65,7 @@ def test_epochs_run_over_all_batches_and_each_ends_with_a_row(make_batches, make
 
 def test_no_batches_are_an_error_in_words(make_batches, make_model):
     with pytest.raises(DataError, match="no training pictures"):
-        next(fit(make_model(), make_batches(0), settings()))
+        next(iter(fit(make_model(), make_batches(0), settings())))
 
 
 # ---- what it learns and tells
@@ -145,7 +147,7 @@ def scores(monkeypatch):
 
     def give(*values: tuple[float, float]) -> None:
         answers = iter(values)
-        monkeypatch.setattr("striate.engine.fit.validate", lambda model, batches, **functions: next(answers))
+        monkeypatch.setattr("striate.engine.validation.validate", lambda model, batches, **functions: next(answers))
 
     return give
 
@@ -311,7 +313,7 @@ def test_a_training_that_is_done_anyway_is_not_interrupted(make_batches, make_mo
 
 def test_a_second_interrupt_ends_at_once(make_batches, make_model):
     run = fit(make_model(), make_batches(4), settings())
-    next(run)
+    next(iter(run))
     os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
@@ -353,7 +355,7 @@ def test_a_run_that_is_given_up_leaves_modes_signals_and_parts_as_they_were(make
     parts = [id(part) for part in model]
 
     run = fit(model, make_batches(3), settings())
-    next(run)
+    next(iter(run))
     assert model.training
     assert signal.getsignal(signal.SIGINT) is not handler
     run.close()
@@ -417,7 +419,7 @@ def test_dropout_depends_on_the_seed_and_the_step_alone(make_batches):
     [("auto", True, torch.bfloat16), ("auto", False, None), ("float32", True, None), ("bfloat16", False, torch.bfloat16)],
 )
 def test_bfloat16_is_used_where_it_is_fast_or_asked_for(monkeypatch, precision, fast, expected):
-    monkeypatch.setattr("striate.engine.update.is_bfloat16_fast", lambda device: fast)
+    monkeypatch.setattr("striate.engine.rules.is_bfloat16_fast", lambda device: fast)
 
     assert precision_of(TrainSettings(precision=precision), torch.device("cpu")) == expected
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.distributed import HashStore
 
 from striate.core.errors import DataError, EnvironmentFault, NumericError, UsageError
-from striate.engine.fit import fit
+from striate.engine.fit import Training, fit
 from striate.engine.processes import ProcessGroup
+from striate.engine.rules import rule_of
 from striate.engine.settings import TrainSettings
-from striate.engine.update import Updater
 
 
 class Batch(NamedTuple):
@@ -84,25 +84,28 @@ def test_batches_that_do_not_come_are_an_error_of_the_data(train_batches, val_ba
         list(fit(linear(), train_batches, settings(), val_batches=val_batches))
 
 
-def of_two_processes(**changes) -> Updater:
-    """What updates a model in the first of two processes; it waits for no one before its first update."""
-    group = ProcessGroup(0, 2, HashStore())
-    return Updater(linear(), settings(sync_norm=True, **changes), torch.device("cpu"), num_steps=4, steps_per_epoch=2, group=group)
-
-
 def test_norms_over_the_whole_batch_and_parts_of_it_exclude_each_other():
+    group = ProcessGroup(0, 2, HashStore())
+
     with pytest.raises(UsageError, match=r"sync_norm: a batch norm needs the whole batch .* accumulate .* one after the other") as error:
-        of_two_processes(accumulate=2)
+        rule_of(settings(sync_norm=True, accumulate=2), linear(), torch.device("cpu"), group=group)
 
     assert error.value.remedy == "Leave out one of them; more processes need less memory each, too."
 
 
-def test_too_little_memory_does_not_turn_norms_over_the_whole_batch_into_others():
+def test_too_little_memory_does_not_turn_norms_over_the_whole_batch_into_others(monkeypatch):
     """Computed in parts, each would have its own mean, and nobody would have asked for that."""
     (batch,) = Batches(1).epoch(1)
+    training = Training(linear(), Batches(1), settings(sync_norm=True), None, None)
+    training.step = 2
+    training.rule = rule_of(settings(sync_norm=True), linear(), torch.device("cpu"), group=ProcessGroup(0, 2, HashStore()))
 
+    def no_memory(*given: object, **more: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("striate.engine.fit.train_step", no_memory)
     with pytest.raises(EnvironmentFault, match=r"out of memory at step 3: batch norms over the whole batch \(sync_norm\)") as error:
-        of_two_processes()._divide(batch, 3)
+        training.update(batch)
 
     assert error.value.remedy == "Train with a smaller `batch_size`, or with more processes."
 

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # not where pytest looks for doctests
 import matplotlib.pyplot  # noqa: F401  (here, so that the children have it)
 import numpy as np
 
-import striate.engine.fit
+import striate.engine.validation
 import striate.workflows.training.train
 from striate.apps.cli import main as command_line
 
@@ -39,7 +39,7 @@ def stop_in(place: str, number: int) -> None:
         if len(calls) == 2:
             os.kill(os.getpid(), number)
 
-    validate, replace = striate.engine.fit.validate, Path.replace
+    validate, replace = striate.engine.validation.validate, Path.replace
 
     def validated(*given: object, **more: object) -> object:
         found = validate(*given, **more)  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def stop_in(place: str, number: int) -> None:
         return found
 
     if place == PLACES[0]:
-        striate.engine.fit.validate = validated  # type: ignore[assignment]
+        striate.engine.validation.validate = validated  # type: ignore[assignment]
     else:
         Path.replace = replaced  # type: ignore[assignment, method-assign]
 

@@ -54,7 +54,7 @@ def spoil(training: FittingRun, place: str, value: float) -> None:
         "weight": lambda: first(module, nn.Conv2d).weight,
         "norm": lambda: first(module, nn.BatchNorm2d).running_var,
         "mean of weights": lambda: next(iter(average.state().values())),
-        "optimizer": lambda: next(each for each in training.loop.updater.optimizer.state().values() if each.is_floating_point()),
+        "optimizer": lambda: next(each for each in training.loop.optimizer.state().values() if each.is_floating_point()),
         "gradient": lambda: None,
     }[place]()
     if tensor is None:

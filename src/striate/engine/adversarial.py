@@ -20,7 +20,7 @@ from striate.core.errors import UsageError
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import mixed, torch_seed
 from striate.engine.settings import TrainSettings
-from striate.engine.step import Batches, Loss, hits_of_classes
+from striate.engine.step import Batches, Loss, computing_in, hits_of_classes
 
 if TYPE_CHECKING:
     from striate.engine.processes import ProcessGroup
@@ -68,7 +68,7 @@ class Attacker:
 
     def _slope(self, model: nn.Module, places: Tensor, labels: Tensor) -> Tensor:
         pixels = places.detach().requires_grad_()
-        with torch.autocast(pixels.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+        with computing_in(self.autocast, pixels.device):
             outputs = model(pixels)  # (N, K)
         loss = self.loss_fn(outputs.float() if self.autocast else outputs, labels)
         slope: Tensor = torch.autograd.grad(loss, pixels)[0]

@@ -12,110 +12,34 @@ import itertools
 import math
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, EnvironmentFault, is_out_of_memory
-from striate.core.modes import evaluation_mode, kept_modes
-from striate.core.seeds import deterministic_algorithms
-from striate.engine.accelerate import pool_before_activation
-from striate.engine.adversarial import examiner_of, robust_accuracy
+from striate.core.errors import DataError, UsageError, is_out_of_memory
+from striate.core.modes import kept_modes
+from striate.core.seeds import deterministic_algorithms, mixed, torch_seed
+from striate.engine.accelerate import pool_before_activation, tune_allocator
 from striate.engine.averaging import average_of, refresh_norms
-from striate.engine.confusion import ConfusionTable
-from striate.engine.failures import first_not_finite
+from striate.engine.epochs import EpochRow, FitEvent, Tally, score_of
+from striate.engine.failures import TrainingDivergedError, divergence, first_not_finite, in_words
 from striate.engine.freezing import Freezer
 from striate.engine.interrupt import StopRequest, stop_on_signals
+from striate.engine.memory import more_parts, more_validation_parts
+from striate.engine.optimizers import optimizer_of
 from striate.engine.processes import ProcessGroup
-from striate.engine.settings import MonitorName, TrainSettings
+from striate.engine.rules import rule_of
+from striate.engine.schedules import schedule_of
+from striate.engine.settings import TrainSettings
 from striate.engine.shared_norms import norms_together
-from striate.engine.step import Batches, InParts, Loss, StepResult, hits_of_classes
-from striate.engine.update import Updater
+from striate.engine.step import Batch, Batches, InParts, LossNotFiniteError, StepResult, computing_in, train_step
+from striate.engine.validation import Validation, measured
 
 REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics
-OF_CLASSES = ("macro_f1", "balanced_accuracy")  # monitored measures that need to know which class was given to which
 CHECK_EVERY = 20  # updates between looks at the loss on a device that computes on its own
-
-
-class EpochRow(NamedTuple):
-    """One epoch in numbers: a row of `metrics.csv`. Losses are cross-entropies in nats, accuracies shares."""
-
-    epoch: int
-    step: int  # updates since the start
-    train_loss: float  # mean over the epoch's updates, smoothing and auxiliary heads included
-    train_accuracy: float  # of each batch before its own update, augmentation included
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float  # of the last update
-    seconds: float  # of training, validation not counted
-    images_per_second: float
-    val_mean_iu: float | None = None  # of masks, over all their pixels
-    val_robust_accuracy: float | None = None  # of an adversarial training: under pgd
-    val_macro_f1: float | None = None  # where it is monitored
-    val_balanced_accuracy: float | None = None  # where it is monitored
-
-
-class FitEvent(NamedTuple):
-    """An update is done (`row` is None) or an epoch is."""
-
-    epoch: int
-    step: int  # updates since the start
-    step_in_epoch: int
-    steps_in_epoch: int
-    row: EpochRow | None = None
-    is_best: bool = False  # better on the validation set than after every epoch before: by the monitored measure, then the loss
-    interrupted: bool = False  # this is the last event, because a signal asked to stop before the training was done
-    notes: tuple[str, ...] = ()  # what the user should be told
-    loss: Tensor | None = None  # (), of the update; on the device
-
-
-class Validation(NamedTuple):
-    """The results of a validation; see `EpochRow`."""
-
-    loss: float
-    accuracy: float
-    mean_iu: float | None = None
-    robust_accuracy: float | None = None
-    macro_f1: float | None = None
-    balanced_accuracy: float | None = None
-
-
-class Tally:
-    """An epoch's sums so far. They stay on the device until they are read."""
-
-    def __init__(self, device: torch.device) -> None:
-        exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's has no float64
-        self.loss = torch.zeros((), device=device, dtype=exact)
-        self.correct = torch.zeros((), device=device, dtype=exact)
-        self.seen = self.steps = 0
-        self.seconds = 0.0  # before the present part of the epoch
-
-    def add(self, result: StepResult) -> None:
-        """Count one update."""
-        self.loss += result.loss
-        self.correct += result.correct
-        self.seen += result.num_images
-        self.steps += 1
-
-    @property
-    def is_finite(self) -> bool:
-        """Return whether each loss was finite; waits for the device."""
-        return math.isfinite(self.loss.item())
-
-    def state(self) -> dict[str, float]:
-        """The sums, as plain numbers that are exact."""
-        return {
-            "loss": self.loss.item(), "correct": self.correct.item(), "seen": self.seen, "steps": self.steps, "seconds": self.seconds
-        }  # fmt: skip
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore a state from `state`."""
-        self.loss.fill_(state["loss"])
-        self.correct.fill_(state["correct"])
-        self.seen, self.steps, self.seconds = int(state["seen"]), int(state["steps"]), float(state["seconds"])
 
 
 def fit(
@@ -152,7 +76,7 @@ def fit(
 
 
 class Training:
-    """A training in progress: an iterator of `FitEvent`, between which it can be saved and continued."""
+    """A training in progress: an iterable of `FitEvent`, between which it can be saved and continued."""
 
     def __init__(
         self,
@@ -169,15 +93,17 @@ class Training:
         self.train_batches, self.val_batches = train_batches, val_batches
         self.device = choose_device(settings.device)
         self.num_steps = settings.steps or settings.epochs * len(train_batches)
-        self.updater = Updater(
-            model,
-            settings,
-            self.device,
-            num_steps=self.num_steps,
-            steps_per_epoch=len(train_batches),
-            class_counts=class_counts,
-            group=group,
-        )
+        tune_allocator()
+        if settings.channels_last:
+            for weight in model.parameters():
+                if weight.ndim == 4:  # convolutions of images; torch has another name for those of volumes
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.optimizer = optimizer_of(settings, model)
+        if not self.optimizer.groups:
+            raise UsageError("the network has no trainable parameters: all are frozen", "Freeze fewer parts.")
+        self.schedule = schedule_of(settings, self.num_steps, len(train_batches))
+        self.stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
+        self.rule = rule_of(settings, model, self.device, class_counts=class_counts, group=group)
         self.freezer = Freezer(model, settings.freeze, settings.unfreeze_every)
         self.average = average_of(settings, model)
         self.step, self.epoch = 0, 1  # updates done; the epoch under way
@@ -186,15 +112,14 @@ class Training:
         self.gained_epoch = 0  # the last in which the monitored measure was better than ever before
         self.stopped_early = False
         self.rate = math.nan  # of the last update
-        self.val_parts = 1  # in which a batch of the validation is computed
+        self.parts, self.val_parts = settings.accumulate, 1  # in which a batch is computed, of the training and of the validation
+        self.notes: list[str] = []
+        self.previous: Batch | None = None  # of the last update, on a processor
         self.done = False
         self._events = self._run()
 
-    def __iter__(self) -> Iterator[FitEvent]:
-        return self
-
-    def __next__(self) -> FitEvent:
-        return next(self._events)
+    def __iter__(self) -> Generator[FitEvent]:
+        return self._events
 
     def close(self) -> None:
         """End the training early: modes, signals and parts are restored."""
@@ -208,7 +133,7 @@ class Training:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of the training as it is now, by file; not copies."""
-        files = {"model": dict(self.model.state_dict()), "optimizer": self.updater.optimizer.state()}
+        files = {"model": dict(self.model.state_dict()), "optimizer": self.optimizer.state()}
         if self.average is not None:
             files["average"] = self.average.state()
         return files
@@ -224,17 +149,18 @@ class Training:
             "gained_epoch": self.gained_epoch,
             "stopped_early": self.stopped_early,
             "learning_rate": None if math.isnan(self.rate) else self.rate,
-            "update": self.updater.state(),
+            "update": {"parts": self.parts, "schedule": self.schedule.state()},
             "val_parts": self.val_parts,
         }
 
     def load_state(self, state: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> None:
         """Restore a state from `state` and `tensors`; call it before the first event."""
         self.model.load_state_dict(tensors["model"])
-        self.updater.optimizer.load_state(tensors["optimizer"])
+        self.optimizer.load_state(tensors["optimizer"])
         if self.average is not None:
             self.average.load_state(tensors["average"])
-        self.updater.load_state(state["update"])
+        self.parts = int(state["update"]["parts"])
+        self.schedule.load_state(state["update"]["schedule"])
         self.step, self.epoch, self.best_epoch = int(state["step"]), int(state["epoch"]), int(state["best_epoch"])
         self.tally.load_state(state["tally"])
         self.done = self.step >= self.num_steps and self.tally.steps == 0
@@ -249,26 +175,19 @@ class Training:
     # ---- the loop
 
     def _run(self) -> Generator[FitEvent]:
-        if len(self.train_batches) == 0:
-            raise DataError("no training pictures")
-        if self.val_batches is not None and len(self.val_batches) == 0:
-            raise DataError("no validation pictures")
-        with contextlib.ExitStack() as stack:
-            stop = stack.enter_context(stop_on_signals())
-            stack.enter_context(kept_modes(self.model))
-            stack.enter_context(contextlib.closing(self.freezer))
-            stack.enter_context(pool_before_activation(self.model))
-            if self.group is not None and self.settings.sync_norm:
-                stack.enter_context(norms_together(self.model, self.group))
-            if self.settings.deterministic:
-                stack.enter_context(deterministic_algorithms())
-            if not self.model.training:
-                self.model.train()
+        """Epoch by epoch: its remaining updates, until a signal asks to stop, and a validation."""
+        with self._prepared() as stop:
             while not self.done:
                 self.freezer.begin(self.epoch)
-                left = self.num_steps - self.step + self.tally.steps
-                steps_in_epoch = min(len(self.train_batches), left)
-                yield from self._updates(steps_in_epoch, stop)
+                steps_in_epoch = min(len(self.train_batches), self.num_steps - self.step + self.tally.steps)
+                started = time.perf_counter() - self.tally.seconds
+                for batch in self._remaining(steps_in_epoch):
+                    result = self.update(batch)
+                    self._count(result)
+                    self.tally.seconds = time.perf_counter() - started
+                    yield self._event(steps_in_epoch, loss=result.loss)
+                    if self._is_asked(stop) or self.tally.steps == steps_in_epoch:
+                        break
                 complete = self.tally.steps == steps_in_epoch
                 if not complete and self.best_epoch:
                     yield self._event(steps_in_epoch, interrupted=True)
@@ -284,25 +203,96 @@ class Training:
                 if interrupted:
                     return
 
-    def _updates(self, steps_in_epoch: int, stop: StopRequest) -> Iterator[FitEvent]:
-        """The remaining updates of the epoch, until a signal asks to stop."""
-        if self.tally.steps == steps_in_epoch:
-            return
-        started = time.perf_counter() - self.tally.seconds
-        for batch in self.train_batches.epoch(self.epoch, self.tally.steps):
-            result, self.rate = self.updater(batch, self.step + 1)
-            self.step += 1
-            self.tally.add(result)
-            if self.settings.ema is not None and self.average is not None:
-                self.average.update()
-            if self.device.type != "cpu" and self.step % CHECK_EVERY == 0 and not self.tally.is_finite:
-                raise self.updater.diverged(self.step, self.rate, None)
-            self.tally.seconds = time.perf_counter() - started
-            yield self._event(steps_in_epoch, loss=result.loss)
-            if self._is_asked(stop) or self.tally.steps == steps_in_epoch:
-                break
-        else:
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[StopRequest]:
+        """Context of all events: what they change about the model and the process is as before on leaving; signals ask to stop."""
+        if len(self.train_batches) == 0:
+            raise DataError("no training pictures")
+        if self.val_batches is not None and len(self.val_batches) == 0:
+            raise DataError("no validation pictures")
+        with contextlib.ExitStack() as stack:
+            stop = stack.enter_context(stop_on_signals())
+            stack.enter_context(kept_modes(self.model))
+            stack.enter_context(contextlib.closing(self.freezer))
+            stack.enter_context(pool_before_activation(self.model))
+            if self.group is not None and self.settings.sync_norm:
+                stack.enter_context(norms_together(self.model, self.group))
+            if self.settings.deterministic:
+                stack.enter_context(deterministic_algorithms())
+            if not self.model.training:
+                self.model.train()
+            yield stop
+
+    def _remaining(self, steps_in_epoch: int) -> Iterator[Batch]:
+        """The batches of the epoch that are still to come."""
+        if self.tally.steps < steps_in_epoch:
+            yield from self.train_batches.epoch(self.epoch, self.tally.steps)
             raise DataError(f"epoch {self.epoch} has {self.tally.steps} batches, but {len(self.train_batches)} were announced")
+
+    # ---- one update
+
+    def update(self, batch: Batch) -> StepResult:
+        """Update the model on `batch`. What is random in it, such as dropout, depends on the seed and the number of the update alone.
+
+        Where memory runs out, the batch is computed in twice as many parts, from then on; `notes` says so.
+
+        Raises:
+            TrainingDivergedError: the loss is NaN or Inf, on a processor; on other devices it is looked at now and then.
+            EnvironmentFault: there is too little memory, however small the parts.
+        """
+        step, size, self.rate = self.step + 1, len(batch.labels), self.settings.learning_rate * self.schedule(self.step)
+        randomness = partial(torch_seed, self._seed(step), self.device)
+        while True:
+            try:
+                parts = max(1, min(self.parts, size))
+                result = train_step(self.stepped, batch, self.optimizer, self.rule, self.rate, parts=parts, randomness=randomness)
+                break
+            except LossNotFiniteError:
+                raise self._diverged(step, batch) from None
+            except ValueError as error:
+                raise in_words(error, step, -(-size // max(1, self.parts))) from None
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._free_memory()  # outside the handler, so that the failed step's tensors are let go first
+            whole = self.rule.shared is not None and self.settings.sync_norm
+            self.parts, note = more_parts(self.parts, size, step, needs_whole_batch=whole)
+            self.notes.append(note)
+        self.step, self.previous = step, batch if self.device.type == "cpu" else None
+        return result
+
+    def _seed(self, step: int) -> int:
+        """The seed of a step's random numbers: each process draws for its own pictures."""
+        ranks = (self.group.rank,) if self.group is not None and self.group.rank else ()
+        return mixed(self.settings.seed, step, *ranks)
+
+    def _free_memory(self) -> None:
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _diverged(self, step: int, batch: Batch | None = None, what: str = "the loss") -> TrainingDivergedError:
+        """The error for NaN or Inf, of the loss of `batch`, which was not used, or after the update."""
+
+        def compute(batch: Batch) -> Any:
+            with (
+                torch_seed(self._seed(step), self.device),
+                computing_in(self.rule.autocast, self.device),
+                contextlib.suppress(RuntimeError),
+            ):
+                return self.model(batch.images)
+
+        return divergence(self.model, compute, step, self.rate, batch=batch, previous=self.previous, what=what)
+
+    def _count(self, result: StepResult) -> None:
+        """Count an update in the epoch's sums and in an average of each update's weights."""
+        self.tally.add(result)
+        if self.settings.ema is not None and self.average is not None:
+            self.average.update()
+        if self.device.type != "cpu" and self.step % CHECK_EVERY == 0 and not self.tally.is_finite:
+            raise self._diverged(self.step)
+
+    # ---- after an epoch
 
     def _is_asked(self, stop: StopRequest) -> bool:
         """Return whether the training should stop; a signal to one process stops all."""
@@ -312,7 +302,7 @@ class Training:
         return FitEvent(self.epoch, self.step, self.tally.steps, steps_in_epoch, interrupted=interrupted, notes=self._notes(), loss=loss)
 
     def _notes(self) -> tuple[str, ...]:
-        notes, self.updater.notes = tuple(self.updater.notes), []
+        notes, self.notes = tuple(self.notes), []
         return notes
 
     def _validated(self) -> tuple[EpochRow, bool]:
@@ -320,16 +310,16 @@ class Training:
         tally = self.tally
         self._share_buffers()
         if not tally.is_finite:
-            raise self.updater.diverged(self.step, self.rate, None)
+            raise self._diverged(self.step)
         if (name := first_not_finite(self.model)) is not None:
-            raise self.updater.diverged(self.step, self.rate, None, f"the weight {name}")
-        val = Validation(math.nan, math.nan)
+            raise self._diverged(self.step, what=f"the weight {name}")
+        val = Validation()
         if self.val_batches is not None:
             with self.kept_weights():
                 self._share_buffers()  # of an average too
                 val = self._measured(self.val_batches)
             if not math.isfinite(val.loss):
-                raise self.updater.diverged(self.step, self.rate, None, "the validation loss")
+                raise self._diverged(self.step, what="the validation loss")
         row = EpochRow(
             epoch=self.epoch,
             step=self.step,
@@ -349,29 +339,16 @@ class Training:
 
     def _measured(self, batches: Batches) -> Validation:
         """Validate; if memory runs out, restart with the batches in twice as many parts, from then on."""
-        attacker = examiner_of(self.settings, self.updater.val_loss_fn)
         while True:
-            parts, robust = InParts(batches, self.val_parts), None
-            table = ConfusionTable(self.updater.rule.hits_fn, of_pictures=self.settings.monitor in OF_CLASSES)
+            parts = InParts(batches, self.val_parts)
             try:
-                loss, accuracy = validate(self.model, parts, loss_fn=self.updater.val_loss_fn, hits_fn=table, group=self.group)
-                if attacker is not None:
-                    robust = robust_accuracy(self.model, parts, attacker, seed=self.settings.seed, group=self.group)
-                monitored = {name: getattr(table, name) for name in OF_CLASSES if name == self.settings.monitor}
-                return Validation(loss, accuracy, table.mean_iu, robust, **monitored)
+                return measured(self.model, parts, self.settings, self.group)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            self._divide_validation(parts.largest)  # outside the handler, so that the failed tensors are let go first
-
-    def _divide_validation(self, largest: int) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.val_parts >= largest:
-            message = f"out of memory in the validation after step {self.step}, even with one picture at a time"
-            raise EnvironmentFault(message, "Train with smaller pictures (`image_size`) or a smaller network.")
-        self.val_parts *= 2
-        self.updater.notes.append(f"out of memory in the validation: its batches are now computed in {self.val_parts} parts")
+            self._free_memory()  # outside the handler, so that the failed tensors are let go first
+            self.val_parts, note = more_validation_parts(self.val_parts, parts.largest, self.step)
+            self.notes.append(note)
 
     def _share_buffers(self) -> None:
         """Copy the first process's batch-norm statistics to the others: those that are validated and kept."""
@@ -394,54 +371,9 @@ class Training:
             self.gained_epoch = self.epoch
         if is_best:
             self.best_score, self.best_epoch = score, self.epoch
-        self.updater.schedule.observe(row.val_loss)
+        self.schedule.observe(row.val_loss)
         patience, at_end = self.settings.patience, self.step == self.num_steps
         self.stopped_early = not at_end and patience is not None and self.epoch - self.gained_epoch >= patience
         self.done = at_end or self.stopped_early
         self.epoch += 1
         self.tally = Tally(self.device)
-
-
-def score_of(row: EpochRow, monitor: MonitorName = "accuracy") -> tuple[float, float]:
-    """The sort key of an epoch, larger is better: the monitored measure, then -loss.
-
-    "accuracy" is the mean IU of masks, and the accuracy under pgd of an adversarial training.
-    """
-    accuracy = next((value for value in (row.val_mean_iu, row.val_robust_accuracy) if value is not None), row.val_accuracy)
-    measures = {
-        "accuracy": accuracy,
-        "loss": -row.val_loss,
-        "macro_f1": row.val_macro_f1,
-        "balanced_accuracy": row.val_balanced_accuracy,
-    }
-    value = measures[monitor]
-    return math.nan if value is None else value, -row.val_loss
-
-
-def validate(
-    model: nn.Module,
-    batches: Batches,
-    *,
-    loss_fn: Loss | None = None,
-    hits_fn: Loss | None = None,
-    group: ProcessGroup | None = None,
-) -> tuple[float, float]:
-    """Mean loss (without others: cross-entropy in nats) and accuracy over `batches`, in float32 and evaluation mode.
-
-    The processes of a `group` have a part of the batches each, and all get the result for the whole.
-    """
-    loss_fn, hits_fn = loss_fn or F.cross_entropy, hits_fn or hits_of_classes
-    loss, correct, seen = 0.0, 0.0, 0
-    with torch.inference_mode(), evaluation_mode(model):
-        for batch in batches.epoch(1):
-            if not len(batch.labels):
-                continue  # a part of a batch that is too small to be divided
-            outputs = model(batch.images)  # (N, K)
-            loss += float(loss_fn(outputs, batch.labels)) * len(batch.labels)
-            correct += float(hits_fn(outputs, batch.labels))
-            seen += len(batch.labels)
-    if group is not None:
-        loss, correct, seen = group.sum(torch.tensor([loss, correct, seen], dtype=torch.float64)).tolist()
-        if isinstance(hits_fn, ConfusionTable):
-            hits_fn.share(group)
-    return loss / seen, correct / seen

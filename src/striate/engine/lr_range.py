@@ -12,12 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from striate.core.devices import choose_device
 from striate.core.errors import DataError, NumericError
+from striate.engine.fit import Training
 from striate.engine.schedules import Schedule
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batch, Batches
-from striate.engine.update import Updater
 
 LOWEST, HIGHEST = 1e-7, 10.0
 NUM_STEPS = 100
@@ -73,20 +72,19 @@ def learning_rate_range(
     """
     if len(batches) == 0:
         raise DataError("no training pictures")
-    device = choose_device(settings.device)
     trained = copy.deepcopy(model)
     if not trained.training:
         trained.train()
-    settings = dataclasses.replace(settings, learning_rate=highest, compile=False)
-    update = Updater(trained, settings, device, num_steps=num_steps, steps_per_epoch=len(batches), class_counts=class_counts)
-    update.schedule = Schedule(lambda t: (lowest / highest) ** (1 - t / max(1, num_steps - 1)))
+    settings = dataclasses.replace(settings, learning_rate=highest, steps=num_steps, compile=False, ema=None, swa_start=None)
+    training = Training(trained, batches, settings, None, class_counts)
+    training.schedule = Schedule(lambda t: (lowest / highest) ** (1 - t / max(1, num_steps - 1)))
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []
     mean = 0.0
     for step, batch in enumerate(itertools.islice(_endless(batches), num_steps)):
         try:
-            result, rate = update(batch, step + 1)
+            result = training.update(batch)
         except NumericError:
             break
         loss = float(result.loss)
@@ -94,7 +92,7 @@ def learning_rate_range(
         value = mean / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(value):
             break
-        rates.append(rate)
+        rates.append(training.rate)
         losses.append(loss)
         smoothed.append(value)
         if value > EXPLODED * min(smoothed):

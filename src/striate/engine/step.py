@@ -95,6 +95,7 @@ class StepRule:
         autocast: The dtype of convolutions and products; None for that of the weights.
         stop_at_not_finite: Wait for the loss, and update nothing when it is NaN or Inf.
         before_update: Called between the gradient and the update, after the gradient was cut.
+        after_update: Called after the update.
         shared: Makes the gradient of one process's part that of the whole batch; None if one process has it all.
         attacker: Changes the images of a part, by its targets, before they are learned from; None learns from them as they are.
     """
@@ -105,6 +106,7 @@ class StepRule:
     autocast: torch.dtype | None = None
     stop_at_not_finite: bool = False
     before_update: Callable[[], None] | None = None
+    after_update: Callable[[], None] | None = None
     shared: Shared | None = None
     attacker: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
 
@@ -159,6 +161,8 @@ def train_step(
     else:
         compute_gradient()
         optimizer.step(learning_rate)
+    if rule.after_update is not None:
+        rule.after_update()
     loss, correct, number = first[0]
     return StepResult(loss, correct, norms[0] if norms else None, number)
 
@@ -178,6 +182,11 @@ def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor
     return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
 
 
+def computing_in(dtype: torch.dtype | None, device: torch.device) -> torch.autocast:
+    """Context in which convolutions and products are computed in `dtype`; None for that of the weights."""
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
 def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Tensor, Tensor, float]]:
     """The images, the targets and the share of the batch of each part."""
     if parts == 1:
@@ -192,7 +201,7 @@ def _loss(model: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss, autoc
     """The loss, auxiliary heads included, and the outputs of the model itself."""
     heads: tuple[Tensor, ...] = ()
     weights: tuple[float, ...] = ()
-    with torch.autocast(images.device.type, autocast or torch.bfloat16, enabled=autocast is not None):
+    with computing_in(autocast, images.device):
         if hasattr(model, "forward_with_heads"):
             outputs, heads = cast("Any", model).forward_with_heads(images)  # (N, K), each (N, K)
             weights = cast("Any", model).head_weights

@@ -18,7 +18,8 @@ from striate.data.batches import Augmentation, Batches
 from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
 from striate.data.targets import standardized
-from striate.engine.fit import EpochRow, FitEvent, Training, fit
+from striate.engine.epochs import EpochRow, FitEvent
+from striate.engine.fit import Training, fit
 from striate.engine.initialisation import initialise
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
@@ -138,7 +139,7 @@ def fit_images(
         for batches in filter(None, (train_batches, val_batches)):
             batches.divide(group.rank, group.size)
     loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set), group=group)
-    events: Iterator[FitEvent] = loop
+    events: Iterator[FitEvent] = iter(loop)
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
         events = on_one_thread(events)
     return FittingRun(module, loop, events)

@@ -20,8 +20,8 @@ from striate.core.errors import NumericError, StriateError, is_out_of_memory
 from striate.core.files import write_json
 from striate.core.locks import RunLock
 from striate.core.seeds import torch_seed
-from striate.engine.fit import validate
 from striate.engine.step import InParts
+from striate.engine.validation import validate
 from striate.models.fitting import EpochRow, FittingRun, fit_images
 from striate.models.model import Model, load
 from striate.workflows.ablation.record import RESULT

@@ -99,4 +99,4 @@ def runs_on_cuda(fitting: Fitting, train_set: ImageSet, batch_size: int) -> bool
     except EnvironmentFault:
         return False
     taken = torch.cuda.max_memory_reserved(device) - before
-    return training.loop.updater.parts == settings.accumulate and taken <= SHARE_OF_DEVICE * others[0]
+    return training.loop.parts == settings.accumulate and taken <= SHARE_OF_DEVICE * others[0]

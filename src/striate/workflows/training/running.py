@@ -18,8 +18,9 @@ from striate.core.journal import Journal
 from striate.data.masks import MaskedSet
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
+from striate.engine.epochs import score_of
 from striate.engine.failures import TrainingDivergedError
-from striate.engine.fit import Training, score_of
+from striate.engine.fit import Training
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import MonitorName
 from striate.insight.diagnose.exam import Exam
