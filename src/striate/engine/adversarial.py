@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from striate.core.errors import UsageError
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import mixed, torch_seed
+from striate.engine.climbing import Norm, direction, in_box, lengths, random_change
 from striate.engine.settings import TrainSettings
 from striate.engine.step import Batches, Loss, computing_in, hits_of_classes
 
@@ -45,7 +46,7 @@ class Attacker:
     eps: float
     steps: int
     step_share: float
-    norm: str
+    norm: Norm
     loss_fn: Loss
     autocast: torch.dtype | None = None
 
@@ -58,12 +59,11 @@ class Attacker:
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise UsageError(f"adversarial training changes uint8 pictures (N, H, W, C), got {images.dtype} {tuple(images.shape)}")
         clean, eps = images.float(), self.eps * RANGE
-        places = within(clean + eps * self._somewhere(clean), clean, eps, self.norm)
+        places = within(clean + eps * random_change(clean, self.norm), clean, eps, self.norm)
         with evaluation_mode(model), torch.enable_grad():
             for _ in range(self.steps):
                 slope = self._slope(model, places, labels)
-                direction = slope.sign() if self.norm == "linf" else slope / lengths(slope).clamp(min=1e-30)
-                places = within(places + self.step_share * eps * direction, clean, eps, self.norm)
+                places = within(places + self.step_share * eps * direction(slope, self.norm), clean, eps, self.norm)
         return places
 
     def _slope(self, model: nn.Module, places: Tensor, labels: Tensor) -> Tensor:
@@ -73,13 +73,6 @@ class Attacker:
         loss = self.loss_fn(outputs.float() if self.autocast else outputs, labels)
         slope: Tensor = torch.autograd.grad(loss, pixels)[0]
         return slope
-
-    def _somewhere(self, clean: Tensor) -> Tensor:
-        """A random place of the unit ball for each picture: evenly over its volume (linf) or over its radius (l2)."""
-        if self.norm == "linf":
-            return torch.rand_like(clean) * 2 - 1
-        directions = torch.randn_like(clean)
-        return directions / lengths(directions) * torch.rand(len(clean), 1, 1, 1, device=clean.device)
 
 
 def attacker_of(settings: TrainSettings, loss_fn: Loss, autocast: torch.dtype | None = None) -> Attacker | None:
@@ -97,16 +90,10 @@ def examiner_of(settings: TrainSettings, loss_fn: Loss) -> Attacker | None:
     return attacker_of(replace(settings, adversarial="pgd"), loss_fn) if settings.adversarial is not None else None
 
 
-def lengths(changes: Tensor) -> Tensor:
-    """The L2 norm of each picture's change, (N, 1, 1, 1)."""
-    norms: Tensor = torch.linalg.vector_norm(changes.flatten(1), dim=1)
-    return norms.view(-1, 1, 1, 1)
-
-
-def within(places: Tensor, clean: Tensor, eps: float, norm: str) -> Tensor:
+def within(places: Tensor, clean: Tensor, eps: float, norm: Norm) -> Tensor:
     """`places` brought into the ball around `clean`, and to pixels; of l2 in this order, which leaves both kept."""
     if norm == "linf":
-        return torch.minimum(torch.maximum(places, clean - eps), clean + eps).clamp(0, RANGE)
+        return in_box(places, clean, eps, RANGE)
     change = places - clean
     return (clean + change * (eps / lengths(change).clamp(min=1e-30)).clamp(max=1)).clamp(0, RANGE)
 

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from striate.core.errors import UsageError
 from striate.core.seeds import mixed
-from striate.insight.attack.inside import Norm, attacked, check, lengths, loss_gradient, within
+from striate.engine.climbing import Norm, direction, random_change
+from striate.insight.attack.inside import attacked, check, loss_gradient, within
 
 
 def random_noise(images: Tensor, *, eps: float, norm: Norm = "linf", seed: int = 0) -> Tensor:
@@ -24,9 +25,8 @@ def random_noise(images: Tensor, *, eps: float, norm: Norm = "linf", seed: int =
         (N, C, H, W) in [0, 1], at most `eps` from `images`.
     """
     check(images, torch.zeros(len(images)), eps=eps, norm=norm)
-    noise = _normal(images, seed)
-    step = noise.sign() if norm == "linf" else noise / lengths(noise).clamp(min=1e-12).to(images.dtype)
-    return within(images + eps * step, images, eps, norm)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(images)
+    return _step(images, images, noise, eps, eps, norm)
 
 
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, norm: Norm = "linf") -> Tensor:
@@ -118,22 +118,11 @@ def pgd(
 
 
 def _step(places: Tensor, images: Tensor, slope: Tensor, length: float, eps: float, norm: Norm) -> Tensor:
-    """One step up the gradient, projected back into the ball; no step where the gradient is 0."""
-    direction = slope.sign() if norm == "linf" else slope / lengths(slope).clamp(min=1e-30).to(slope.dtype)
-    return within(places + length * direction, images, eps, norm)
+    """One step up the gradient, brought back into the ball; no step where the gradient is 0."""
+    return within(places + length * direction(slope, norm, torch.float64), images, eps, norm)
 
 
 def _somewhere(images: Tensor, eps: float, norm: Norm, seed: int) -> Tensor:
-    """A random place of each image's ball, evenly over its volume (linf) or over its radius (l2)."""
-    generator = torch.Generator().manual_seed(seed)
-    if norm == "linf":
-        change = torch.rand(images.shape, generator=generator, dtype=torch.float64) * 2 - 1
-    else:
-        change = torch.randn(images.shape, generator=generator, dtype=torch.float64)
-        radius = torch.rand((len(images), 1, 1, 1), generator=generator, dtype=torch.float64)
-        change = change / lengths(change).clamp(min=1e-12) * radius
+    """A random place of each image's ball."""
+    change = random_change(torch.empty(images.shape, dtype=torch.float64), norm, torch.Generator().manual_seed(seed))
     return within(images + eps * change.to(images), images, eps, norm)
-
-
-def _normal(images: Tensor, seed: int) -> Tensor:
-    return torch.randn(images.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(images)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from striate.core.errors import UsageError
 from striate.core.modes import evaluation_mode
+from striate.engine.climbing import Norm
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
-from striate.insight.attack.inside import Norm, check, sizes
+from striate.insight.attack.inside import check, sizes
 
 
 class BoundedAttack(Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,7 @@ from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
 from striate.core.modes import evaluation_mode
-
-Norm = Literal["linf", "l2"]
+from striate.engine.climbing import Norm, in_box, lengths
 
 
 def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf") -> None:
@@ -62,31 +60,21 @@ def loss_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Ten
     return logits.detach(), slope
 
 
-def lengths(changes: Tensor) -> Tensor:
-    """The L2 norm of each image's change, (N, 1, 1, 1) float64."""
-    squares: Tensor = changes.double().flatten(1).square().sum(1)
-    return squares.sqrt().view(-1, 1, 1, 1)
-
-
 def sizes(changes: Tensor, norm: Norm) -> Tensor:
     """The norm of each image's change, (N,) float64."""
-    return lengths(changes).flatten() if norm == "l2" else changes.double().abs().flatten(1).amax(1)
+    return lengths(changes, torch.float64).flatten() if norm == "l2" else changes.double().abs().flatten(1).amax(1)
 
 
 def within(perturbed: Tensor, images: Tensor, eps: float, norm: Norm) -> Tensor:
     """`perturbed` brought into [0, 1] and to at most `eps` from `images`, exactly: also after the rounding of the pixels' own type."""
     if eps == 0:
         return images.clone()
-    if norm == "linf":
-        near, margin = torch.minimum(torch.maximum(perturbed, images - eps), images + eps).clamp(0, 1), 1e-7
-        while bool((far := (near.double() - images.double()).abs() > eps).any()):  # images + eps was rounded up
-            shrunk = images.double() + (near.double() - images.double()) * max(0.0, 1 - margin)
-            near = torch.where(far, shrunk.to(images.dtype), near)
-            margin *= 2  # rounding may undo a shrinking that is too small
-        return near
-    near, margin = perturbed.clamp(0, 1), 1e-7
-    while bool(((size := lengths(near.double() - images.double())) > eps).any()):
-        shrunk = images.double() + (near.double() - images.double()) * (eps * max(0.0, 1 - margin) / size)
-        near = torch.where(size > eps, shrunk.to(images.dtype), near)
+    near, margin = in_box(perturbed, images, eps, top=1) if norm == "linf" else perturbed.clamp(0, 1), 1e-7
+    while True:
+        change = near.double() - images.double()
+        size = change.abs() if norm == "linf" else lengths(change)
+        if not (far := size > eps).any():
+            return near
+        shrink = max(0.0, 1 - margin) if norm == "linf" else eps * max(0.0, 1 - margin) / size
+        near = torch.where(far, (images.double() + change * shrink).to(images.dtype), near)
         margin *= 2  # rounding may undo a shrinking that is too small
-    return near

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import UsageError
-from striate.insight.attack.inside import attacked, check, lengths
+from striate.engine.climbing import lengths
+from striate.insight.attack.inside import attacked, check
 
 
 def deepfool(model: nn.Module, images: Tensor, labels: Tensor, *, steps: int = 50, overshoot: float = 0.02, classes: int = 10) -> Tensor:
@@ -66,7 +67,7 @@ def _nearest_boundary(logits: Tensor, pixels: Tensor, labels: Tensor, others: Te
     way = torch.zeros_like(pixels)
     for place in range(others.shape[1]):
         (slope,) = torch.autograd.grad(gaps[:, place].sum(), pixels, retain_graph=True)
-        length = lengths(slope).flatten().clamp(min=1e-12)  # (n,)
+        length = lengths(slope, torch.float64).flatten().clamp(min=1e-12)  # (n,)
         gap = gaps[:, place].detach().double().abs()
         closer = gap / length < nearest
         nearest = torch.where(closer, gap / length, nearest)
