@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from striate.core.errors import StriateError, nearest
+from striate.core.errors import RefusedFileError, StriateError, nearest
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
 UNKNOWN = "is not known"
 LONGEST = 80  # letters of a refused value that are repeated
@@ -86,6 +86,31 @@ def refusal(error: ValidationError, names: tuple[str, ...] = ()) -> Refusal:
         got = repr(given)
         said = f"must be {_joined(here)}, got {got if len(got) <= LONGEST else got[:LONGEST] + '...'}"
     return Refusal(field, said, known, given, first["type"], cause)
+
+
+def checked_entry(adapter: TypeAdapter[Any], data: object, where: str, remedy: str, name: str = "") -> Any:
+    """`data` of a file as `adapter` reads it.
+
+    Raises:
+        RefusedFileError: it does not fit; names `where`, the field below `name`, and what is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        raise RefusedFileError(f"{where}: {first_fault(error, name)}", remedy) from None
+
+
+def first_fault(error: ValidationError, name: str = "") -> str:
+    """The first complaint of pydantic about a file in words: the field, what is wrong, and the value."""
+    found = refusal(error)
+    field = ".".join(word for word in (name, found.field) if word)
+    if found.kind.startswith("missing"):
+        return f"lacks {field}"
+    if found.said == UNKNOWN:
+        return f"unknown field {field}"
+    return f"{field}: {found.said}" if field else found.said
 
 
 def _place(path: tuple[int | str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from striate.engine.settings import LossName, TrainSettings
 from striate.engine.step import Loss, hits_of_classes
 
 IGNORED = 255  # in a mask: a pixel without a class
-TARGETS_ARE_NUMBERS = ("mse", "l1", "huber")
 WITH_SMOOTHING = ("cross_entropy", "focal", "binary_cross_entropy")
 WITH_WEIGHTS = ("cross_entropy", "focal")
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from striate.insight.diagnose.curves import SURELY, Curves
 from striate.insight.diagnose.exam import Answers, Exam
-from striate.insight.diagnose.records import Finding
+from striate.insight.diagnose.records import Finding, Kind, Severity
 from striate.insight.diagnose.remedies import BALANCED, first_new
 from striate.insight.diagnose.setup import Setup
 from striate.insight.diagnose.statistics import gap_of, share_below, tail_probability
@@ -219,18 +219,21 @@ def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Findi
     if reason is None:
         return []
     cause, remedy = reason
-    return [
-        Finding(
-            kind="underfitting",
-            severity="note",
-            where="",
-            evidence=round(exam.train.accuracy, 4),
-            unit="accuracy on training pictures without augmentation",
-            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
-            cause=cause,
-            remedy=remedy,
-        )
-    ]
+    return [_not_learned(exam, "underfitting", "note", cause, remedy)]
+
+
+def _not_learned(exam: Exam, kind: Kind, severity: Severity, cause: str, remedy: str) -> Finding:
+    """The finding that the training pictures themselves were not learned."""
+    return Finding(
+        kind=kind,
+        severity=severity,
+        where="",
+        evidence=round(exam.train.accuracy, 4),
+        unit="accuracy on training pictures without augmentation",
+        message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
+        cause=cause,
+        remedy=remedy,
+    )
 
 
 def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
@@ -255,18 +258,7 @@ def _held_down(exam: Exam, setup: Setup | None) -> list[Finding]:
     if held is None or skill(exam.train) >= UNDER:
         return []
     cause, remedy = held
-    return [
-        Finding(
-            kind="regularisation_too_strong",
-            severity="warning",
-            where="",
-            evidence=round(exam.train.accuracy, 4),
-            unit="accuracy on training pictures without augmentation",
-            message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
-            cause=cause,
-            remedy=remedy,
-        )
-    ]
+    return [_not_learned(exam, "regularisation_too_strong", "warning", cause, remedy)]
 
 
 def held_down(setup: Setup | None) -> tuple[str, str] | None:

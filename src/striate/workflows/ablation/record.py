@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from striate.core.bounded import read_json, read_json_lines
 from striate.core.errors import RefusedFileError, StriateError
+from striate.core.refusals import checked_entry
 from striate.networks.network import Network
 from striate.workflows.ablation.variants import BASELINE
-from striate.workflows.runs.config import first_fault
 
 PLAN, JOURNAL, RESULT = "ablation.json", "trials.jsonl", "result.json"
 START_AGAIN = "Start the ablation again in a new folder."
@@ -141,9 +141,6 @@ def read_result(folder: Path) -> Result | None:
 
 
 def _checked(adapter: TypeAdapter[Any], data: Any, where: str, remedy: str) -> dict[str, Any]:
-    try:
-        adapter.validate_python(data)
-    except ValidationError as error:
-        raise RefusedFileError(f"{where}: {first_fault(error)}", remedy) from None
+    checked_entry(adapter, data, where, remedy)
     held: dict[str, Any] = data
     return held

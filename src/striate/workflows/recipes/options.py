@@ -126,7 +126,6 @@ OPTIONS = (
     _how("download", bool, "Download a named data set from its publisher if it is missing."),
 )
 # fmt: on
-BY_FIELD = {option.field: option for option in OPTIONS}
 
 
 def given(request: Any, group: SettingsGroup) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import read_json, read_text
 from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
-from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.errors import DataError, UsageError
 from striate.core.files import cannot_write, write_atomically
 from striate.core.places import check_file, near
+from striate.core.refusals import checked_entry
 from striate.core.reports import shown_short
 from striate.core.text import Lines, command, in_lines
 from striate.data.records import ImageSet
@@ -44,7 +45,7 @@ from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
 from striate.workflows.runs.behind import refuse_edits
-from striate.workflows.runs.config import RunConfig, first_fault
+from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
 from striate.workflows.subjects.openings import openings_of
@@ -321,12 +322,9 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         RefusedFileError: the file is damaged.
     """
-    data = read_json(path, remedy="Remove it, and measure again: striate evaluate.")
-    try:
-        _MEASURES.validate_python(data)
-    except ValidationError as error:
-        raise RefusedFileError(f"{path}: {first_fault(error)}", "Remove it, and measure again: striate evaluate.") from None
-    measures: dict[str, Any] = data
+    remedy = "Remove it, and measure again: striate evaluate."
+    measures: dict[str, Any] = read_json(path, remedy=remedy)
+    checked_entry(_MEASURES, measures, str(path), remedy)
     return measures
 
 

@@ -14,7 +14,7 @@ from striate.core.bounded import read_yaml
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.places import near
-from striate.core.refusals import UNKNOWN, refusal
+from striate.core.refusals import checked_entry, first_fault
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
 from striate.data.layout import Layout
@@ -163,18 +163,5 @@ def refuse_bad_fields(where: str, data: Mapping[str, Any]) -> None:
     for name, value in data.items():
         if value is None or name not in types:
             continue
-        try:
-            TypeAdapter(RunConfig.__pydantic_fields__[name].annotation).validate_python(value)  # type: ignore[attr-defined]
-        except ValidationError as error:
-            raise RefusedFileError(f"{where}: {first_fault(error, name)}", RESTORE) from None
-
-
-def first_fault(error: ValidationError, name: str = "") -> str:
-    """The first error of pydantic in words: the field, the problem, and the value."""
-    found = refusal(error)
-    field = ".".join(word for word in (name, found.field) if word)
-    if found.kind.startswith("missing"):
-        return f"lacks {field}"
-    if found.said == UNKNOWN:
-        return f"unknown field {field}"
-    return f"{field}: {found.said}" if field else found.said
+        wanted = RunConfig.__pydantic_fields__[name].annotation  # type: ignore[attr-defined]
+        checked_entry(TypeAdapter(wanted), value, where, RESTORE, name)

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from striate.core.bounded import read_csv, read_json, read_json_lines
 from striate.core.errors import RefusedFileError
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import LOCK
+from striate.core.refusals import checked_entry
 from striate.core.sealed import TEMPORARY
 from striate.data.findings import DataFinding
 from striate.models.model import MODEL_NAME
 from striate.networks.network import Network
-from striate.workflows.runs.config import RESTORE, RunConfig, first_fault, read_config, read_plain_config
+from striate.workflows.runs.config import RESTORE, RunConfig, read_config, read_plain_config
 from striate.workflows.runs.hashes import CLOSED, FILES, GROWN, HASHED, content_hash
 
 if TYPE_CHECKING:
@@ -246,10 +245,10 @@ class RunFolder:
         Raises:
             RefusedFileError: a line of the journal is damaged.
         """
-        try:
-            return tuple(DataFinding(**found) for event in self.read_events() for found in event.get(FOUND, ()))
-        except (TypeError, ValidationError) as error:
-            raise RefusedFileError(f"{self.events}: the record of findings in the data is damaged: {error}", REMOVE) from None
+        from pydantic import TypeAdapter
+
+        adapter, where = TypeAdapter(DataFinding), f"{self.events}: the record of findings in the data is damaged"
+        return tuple(checked_entry(adapter, found, where, REMOVE) for event in self.read_events() for found in event.get(FOUND, ()))
 
     @property
     def has_data_findings(self) -> bool:
@@ -422,17 +421,14 @@ def read_history(path: Path) -> list[Sample]:
     """
     if not _stands(path):
         return []
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     from striate.insight.diagnose import Sample
 
-    adapter, samples = TypeAdapter(Sample), []
-    for number, record in enumerate(read_json_lines(path, remedy=REMOVE), start=1):
-        try:
-            samples.append(adapter.validate_python(record))
-        except ValidationError as error:
-            raise RefusedFileError(f"{path}: line {number} is not a sample: {first_fault(error)}", REMOVE) from None
-    return samples
+    adapter, records = TypeAdapter(Sample), read_json_lines(path, remedy=REMOVE)
+    return [
+        checked_entry(adapter, record, f"{path}: line {number} is not a sample", REMOVE) for number, record in enumerate(records, start=1)
+    ]
 
 
 def _stands(path: Path) -> bool:
