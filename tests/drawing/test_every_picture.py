@@ -26,6 +26,7 @@ from torch import nn
 
 from striate.demos.shown import Setting
 from striate.demos.som import draw_digits
+from striate.drawing.attacks import Resistance, accuracy_curves, fooled_picture
 from striate.drawing.curves import bands_picture, curves_picture
 from striate.drawing.pictures import confusion_picture, mistakes_picture, montage, predictions_picture
 from striate.drawing.style import COLOURS, curve, drawing, look, panels, png_bytes, powers
@@ -37,7 +38,6 @@ from striate.insight.diagnose import LayerSample, Sample
 from striate.insight.profile.machine import Machine
 from striate.workflows.ablation.lesion import LesionPoint, LesionReport, lesion_picture
 from striate.workflows.ablation.report import ablation_picture
-from striate.workflows.attack import Resistance, curves_of, fooled_examples, size_in_words
 from striate.workflows.diagnosis.evidence import gradient_evidence, shares_evidence
 from striate.workflows.evaluation.calibrate import Reliability
 from striate.workflows.evaluation.reliability_picture import reliability_picture
@@ -141,7 +141,7 @@ def scatter(count: int, *, long: bool = False, images: int = 200) -> bytes:
 
 def resistance(count: int, sizes: tuple[float, ...] = (0, 0.1, 0.2, 0.3)) -> bytes:
     units = ("eps (linf)", "eps (l2)", "degrees", "severity")
-    return curves_of(
+    return accuracy_curves(
         tuple(
             Resistance(
                 attack=f"corruption_{k}",
@@ -461,10 +461,9 @@ def test_the_map_of_distances_has_a_bar(figures: list[Figure]) -> None:
 def test_a_picture_that_fools_is_captioned_with_what_was_said_and_the_size_of_the_change(
     size: float, unit: str, told: str, figures: list[Figure]
 ) -> None:
-    shown = np.full((2, 4, 4, 1), 100, np.uint8)
-    changed = torch.full((2, 1, 4, 4), 100 / 255 + size)
-    answers = np.array([1, 1])
-    fooled_examples("pgd", ("cat", "dog"), shown, changed, np.array([0, 0]), answers, np.array([1]), [size_in_words(size, unit)])
+    shown = np.full((1, 4, 4, 1), 100, np.uint8)
+    changed = np.full((1, 4, 4, 1), 100 / 255 + size, np.float32)
+    fooled_picture("pgd", unit, shown, changed, [("cat", "dog")], [size])
 
     assert [text.get_text() for text in figures[-1].axes[0].texts][:3] == ["cat", f"said dog\n{told}", "change x 10"]
 

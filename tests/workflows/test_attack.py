@@ -120,7 +120,7 @@ def test_pictures_are_shown_at_every_angle_with_their_answers(digits_run, tmp_pa
     """A row a picture, a column an angle; at 0 degrees the picture as it is."""
     drawn = {}
     monkeypatch.setattr(
-        "striate.workflows.attack.montage",
+        "striate.drawing.attacks.montage",
         lambda images, captions, **named: drawn.update(images=images, captions=captions, **named) or striate_montage(images, title="x"),
     )
     attack(AttackRequest(run=digits_run, attacks=("rotation",), degrees=(0, 90), num_images=3, output=tmp_path / "out"))

@@ -17,9 +17,7 @@ from striate.core.files import cannot_write, write_atomically, write_json
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.drawing.page import Section, document, figure, pairs, table
-from striate.drawing.pictures import montage
-from striate.drawing.style import beside, curve, drawing, look, panels, plain, png_bytes, short_name
+from striate.drawing.attacks import Cell, Resistance, accuracy_curves, attack_page, fooled_picture, worsened_picture
 from striate.insight.attack import accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distances_to_fool, rotated
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.models.model import Model
@@ -29,12 +27,6 @@ from striate.workflows.subjects.subject import LabelledRequest, open_model, read
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
-SIZES = {  # in words, and at the axis
-    "eps (linf)": ("a change of each pixel by at most eps", "eps (linf, of pixels from 0 to 1)"),
-    "eps (l2)": ("a change of the picture by eps", "eps (l2, of pixels from 0 to 1)"),
-    "degrees": ("turning", "turn (degrees)"),
-    "severity": ("corruptions", "severity (0: as it was, 5: worst)"),
-}
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PICTURES = 12  # shown as they fool
 WORSENED = 4  # shown at every angle and severity
@@ -55,17 +47,6 @@ class AttackRequest(LabelledRequest):
     seed: int = 0
     batch_size: int = Field(default=128, ge=1)
     output: Path | None = None  # RUN/report/attack by default
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resistance:
-    """The accuracy under one attack, by its size."""
-
-    attack: str
-    unit: str  # of the sizes
-    sizes: tuple[float, ...]
-    accuracies: tuple[float, ...]
-    median_distance: float | None = None  # to the nearest wrong place, over the images that were right and could be fooled; L2
 
 
 @shown_short
@@ -192,85 +173,23 @@ def _attacked(
         reached, fooled = curve.fooled_at, (curve.fooled_at.isfinite() & (curve.fooled_at > 0)).numpy()
         examples, answers = curve.examples, curve.answers
     chosen = np.flatnonzero(fooled)[:PICTURES]
-    sizes_of = [size_in_words(float(size), result.unit) for size in reached[chosen].tolist()]
-    return [(result, fooled_examples(name, model.classes, shown, examples, labels, answers.cpu().numpy(), chosen, sizes_of))]
+    changed = examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
+    answered = [(model.classes[labels[place]], model.classes[answers[place]]) for place in chosen.tolist()]
+    return [(result, fooled_picture(name, result.unit, shown[chosen], changed, answered, reached[chosen].tolist()))]
 
 
 def _worsened(
     name: str, unit: str, sizes: tuple[float, ...], change: Callable[[float], np.ndarray], model: Model, labels: np.ndarray
 ) -> tuple[Resistance, bytes | None]:
     """Accuracy on pictures changed without access to the model, by each size, and the first few of them with their predictions."""
-    accuracies, cells, captions, wrong = [], [], [], []
+    accuracies, cells = [], []
     for size in sizes:
-        by = f"{size:g} {unit}" if unit == "degrees" else f"{unit} {size:g}"
         changed = change(size)
         answers = model.outputs(changed).argmax(1)
         accuracies.append(float((answers == labels).mean()))
         for picture, answer, label in zip(changed[:WORSENED], answers, labels, strict=False):
-            cells.append(picture)
-            captions.append(f"{by}\nsaid {short_name(model.classes[answer])}")
-            wrong.append(bool(answer != label))
-    result = Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies))
-    if not cells:
-        return result, None
-    order = np.arange(len(cells)).reshape(len(sizes), -1).T.ravel()  # a row a picture
-    drawn = montage(
-        np.stack([cells[place] for place in order]),
-        [captions[place] for place in order],
-        title=f"Pictures under {name.replace('_', ' ')}, and the answers; wrong ones are red",
-        columns=len(sizes),
-        wrong=[wrong[place] for place in order],
-    )
-    return result, drawn
-
-
-def size_in_words(size: float, unit: str) -> str:
-    """An eps as text: of the maximum norm in steps of 1/255."""
-    steps = round(255 * size)
-    if unit == "eps (linf)":
-        return f"eps {steps}/255" if abs(255 * size - steps) < 1e-6 else f"eps {size:.3g} (linf)"
-    return f"eps {size:.3g} (l2)"
-
-
-def fooled_examples(
-    name: str,
-    classes: tuple[str, ...],
-    shown: np.ndarray,
-    examples: Tensor,
-    labels: np.ndarray,
-    answers: np.ndarray,
-    chosen: np.ndarray,
-    sizes: list[str],
-) -> bytes | None:
-    """Pictures beside their adversarial versions, and ten times the difference; None if nothing was fooled."""
-    if not len(chosen):
-        return None
-    changed = examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
-    before = shown[chosen]
-    difference = np.clip((changed - before / 255) * 10 * 127.5 + 127.5, 0, 255)
-    panels = np.stack([before, np.floor(changed * 255 + 0.5), difference], axis=1).astype(np.uint8)  # (n, 3, H, W, C)
-    captions = []
-    for place, size in zip(chosen, sizes, strict=True):
-        captions += [short_name(classes[labels[place]]), f"said {short_name(classes[answers[place]])}\n{size}", "change x 10"]
-    wrong = [False, True, False] * len(chosen)
-    title = f"Fooled by {name}: as it was, as it fools with the size of the change, ten times the change"
-    return montage(panels.reshape(-1, *panels.shape[2:]), captions, title=title, columns=6, wrong=wrong)
-
-
-def curves_of(results: tuple[Resistance, ...]) -> bytes:
-    """Accuracy against size, one panel per unit."""
-    units = list(dict.fromkeys(result.unit for result in results))
-    with drawing():
-        size = (7.2, 0.5 + sum(max(2.6, 0.5 + 0.19 * sum(result.unit == unit for result in results)) for unit in units))
-        figure, grid = panels(len(units), 1, size=size, title="Accuracy under attack")
-        for axes, unit in zip(grid[:, 0], units, strict=True):
-            plain(axes, title=f"by {SIZES[unit][0]}", x=SIZES[unit][1], y="accuracy (%)")
-            for place, result in enumerate(result for result in results if result.unit == unit):
-                accuracies = [100 * value for value in result.accuracies]
-                curve(axes, result.sizes, accuracies, form=".1f", label=result.attack.replace("_", " "), **look(place))
-            axes.set_ylim(-4, 104)
-            beside(axes)
-        return png_bytes(figure)
+            cells.append(Cell(picture, size, model.classes[answer], wrong=bool(answer != label)))
+    return Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies)), worsened_picture(name, unit, cells, len(sizes))
 
 
 def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> None:
@@ -284,29 +203,17 @@ def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> No
         for size, accuracy in zip(result.sizes, result.accuracies, strict=True)
     ]
     write_atomically(output / "accuracy.csv", csv_text(["attack", "unit", "size", "accuracy"], rows).encode())
-    curves = curves_of(report.results)
+    curves = accuracy_curves(report.results)
     write_atomically(output / "accuracy.png", curves)
     for name, picture in drawings.items():
         write_atomically(output / name, picture)
-    write_atomically(output / "index.html", _page(report, curves, drawings))
+    known = [
+        ("data", f"{report.data}, {report.split} split"),
+        ("accuracy", f"{100 * report.accuracy:.2f} % of {report.num_images:,} pictures as they are"),
+    ]
+    title = f"{report.model}: robustness"
+    write_atomically(output / "index.html", attack_page(title, known, report.results, curves, drawings))
     write_json(output / "attack.json", TypeAdapter(AttackReport).dump_python(report, mode="json"))
-
-
-def _page(report: AttackReport, curves: bytes, drawings: dict[str, bytes]) -> bytes:
-    """One HTML page with the curves, their tables and the pictures."""
-    clean = f"{100 * report.accuracy:.2f} % of {report.num_images:,} pictures without attack"
-    known = [("data", f"{report.data}, {report.split} split"), ("accuracy", clean)]
-    sections = [Section("Accuracy", pairs(known) + figure(curves, "Accuracy against the size of each attack"))]
-    for result in report.results:
-        name = result.attack.replace("_", " ")
-        rows = [[f"{size:.4g}", f"{100 * accuracy:.2f} %"] for size, accuracy in zip(result.sizes, result.accuracies, strict=True)]
-        content = table([result.unit, "accuracy"], rows, f"Accuracy under {name}")
-        if result.median_distance is not None:
-            content += pairs([("median distance to a wrong answer", f"{result.median_distance:.4f} (L2, pixels in [0, 1])")])
-        if f"{result.attack}.png" in drawings:
-            content += figure(drawings[f"{result.attack}.png"], f"Pictures under {name}", least_px=520)
-        sections.append(Section(name, content))
-    return document(f"{report.model}: robustness", "", sections)
 
 
 def summary(report: AttackReport) -> Lines:
