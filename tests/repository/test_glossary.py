@@ -14,7 +14,7 @@ from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.compare import table as compared
 from striate.workflows.explanation.explain import METHODS, TRUST, VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
-from striate.workflows.profiling.profile import table as profiled
+from striate.workflows.profiling.words import table as profiled
 
 ROWS = [
     [cell.strip() for cell in line.strip("| ").split(" | ")]

@@ -17,7 +17,8 @@ from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.compare import summary as compared_in_words
 from striate.workflows.evaluation.compare import table as compared
-from striate.workflows.profiling.profile import ProfileRequest, profile, summary
+from striate.workflows.profiling.profile import ProfileRequest, profile
+from striate.workflows.profiling.words import summary
 
 EVERY = ("Summary", "Training", "Results on val", "What it looks at", "Calibration", "Network", "Cost", "Diagnosis", "Environment")
 

@@ -11,7 +11,8 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
 from striate.insight.profile.machine import Machine
-from striate.workflows.profiling.profile import ProfileRequest, check_sizes, facts, profile, summary
+from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile
+from striate.workflows.profiling.words import facts, summary
 
 
 def test_a_report_counts_and_measures(tmp_path):

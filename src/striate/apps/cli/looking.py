@@ -93,7 +93,8 @@ def profile_command(
     as_json: Json = False,
 ) -> None:
     """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
-    from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile, summary, table
+    from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile
+    from striate.workflows.profiling.words import summary, table
 
     request = ProfileRequest(
         network=network,

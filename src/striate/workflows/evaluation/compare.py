@@ -21,7 +21,8 @@ from striate.insight.measure.classes import Interval
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
-from striate.workflows.profiling.profile import Totals, memory_text, sees, totals
+from striate.workflows.profiling.profile import Totals, totals
+from striate.workflows.profiling.words import memory_text, sees
 from striate.workflows.runs.behind import config_behind, data_of
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.subjects.openings import count_opening, say_opening

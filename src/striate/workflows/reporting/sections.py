@@ -18,9 +18,9 @@ from striate.networks.drawing import draw_svg
 from striate.networks.foreign import is_own, is_published_name
 from striate.networks.table import layer_records
 from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.profiling.profile import COLUMNS, MEASURED_COLUMNS, memory_text
-from striate.workflows.profiling.profile import facts as profile_facts
-from striate.workflows.profiling.profile import table as profile_table
+from striate.workflows.profiling.words import COLUMNS, MEASURED_COLUMNS, memory_text
+from striate.workflows.profiling.words import facts as profile_facts
+from striate.workflows.profiling.words import table as profile_table
 from striate.workflows.runs.config import RunConfig, flat
 
 if TYPE_CHECKING:
