@@ -35,7 +35,7 @@ BLOCK = re.compile(
 )
 PICTURE = re.compile(r"^<!-- from (?P<made>\S+) -->\n!\[[^\]]*\]\((?P<shown>[^)]+)\)", re.MULTILINE)
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
-FREE = re.compile(r"\s?(?:m?s|images/s|min|GB|MB|GiB|MiB|%|GFLOP/s)\b")  # what a number of time, speed or memory stands before
+FREE = re.compile(r"\s?(?:m?s|images/s|min|GB|MB|GiB|MiB|%|GFLOP/s|runs)\b")  # what a number of time, speed or memory stands before
 Run = Callable[[Path, str, str], tuple[int, str]]
 
 pytestmark = [
@@ -139,7 +139,12 @@ def renewed(shown: list[str], came: list[str]) -> list[str]:
 def run() -> Iterator[Run]:
     """`run(folder, kind, text)` gives the exit code and what was written, stdout and stderr together."""
     here = Path(__file__).parent
-    environment = os.environ | {"COLUMNS": "88", "NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | {
+        "COLUMNS": "88",
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     server = subprocess.Popen(
         [sys.executable, str(here / "forked.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
