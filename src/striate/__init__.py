@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from striate.models.model import Model, Prediction, Predictions, load
     from striate.networks.catalog import network
     from striate.networks.network import Network
-    from striate.workflows.evaluation.evaluate import EvaluateReport
     from striate.workflows.face import (
         ablate,
         attack,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         repro,
         train,
     )
+    from striate.workflows.tasks.classify import EvaluateReport
     from striate.workflows.training.request import TrainReport
 
 __all__ = [
@@ -64,7 +64,7 @@ __all__ = [
 
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
 HOMES = {
-    "EvaluateReport": "striate.workflows.evaluation.evaluate",
+    "EvaluateReport": "striate.workflows.tasks.classify",
     "ImageClassifier": "striate.estimators.pictures.classifier",
     "ImageRegressor": "striate.estimators.pictures.regressor",
     "Model": "striate.models.model",

@@ -21,7 +21,7 @@ from striate.data.archives import npz_arrays
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool
 from striate.networks.network import Network
-from striate.workflows.tasks.targets import suited_to
+from striate.workflows.tasks.suited import suited_to
 from striate.workflows.training.repro import ReproRequest, repro
 
 HEIGHT, WIDTH = 8, 12

@@ -91,7 +91,7 @@ def test_the_digits_are_learned_and_evaluate_agrees_with_counting_by_hand(digits
 
 def test_pictures_say_which_run_they_are_of(tmp_path, monkeypatch):
     titles = []
-    monkeypatch.setattr("striate.workflows.evaluation.evaluate.confusion_picture", lambda *_, title: titles.append(title) or b"")
+    monkeypatch.setattr("striate.workflows.tasks.classify.confusion_picture", lambda *_, title: titles.append(title) or b"")
     monkeypatch.setattr("striate.drawing.curves.curves_picture", lambda _, *, title: titles.append(title) or b"")
 
     striate.train("digits", network="lenet5", steps=2, output=tmp_path / "run")

@@ -30,3 +30,10 @@ class TargetSpec:
             raise UsageError(f"{self.task} targets cannot have {len(self.mean)} means and {len(self.std)} deviations")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std, default=1) <= 0:
             raise UsageError(f"the mean of targets must be finite and std positive, got {self.mean} and {self.std}")
+
+
+def task_of_outputs(shape: tuple[int, ...], targets: TargetSpec | None) -> Task:
+    """The task of a network by the shape of its output, without the batch, and by what its outputs mean where they are no classes."""
+    if targets is not None:
+        return targets.task
+    return "classify" if len(shape) == 1 else "segment"

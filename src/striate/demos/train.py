@@ -14,7 +14,8 @@ from striate.core.text import Lines, command, in_lines
 from striate.data.sources import open_data
 from striate.drawing.pictures import predictions_picture
 from striate.models.model import load
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.running import Observer, QuietObserver
 from striate.workflows.training.runs import new_run_folder

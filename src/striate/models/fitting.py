@@ -13,7 +13,7 @@ import torch
 from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
 from striate.core.seeds import mixed, torch_seed
-from striate.core.targets import TargetSpec
+from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.batches import Augmentation, Batches
 from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
@@ -53,6 +53,11 @@ class Fitting:
     augmentation: Augmentation
     targets: TargetSpec | None = None  # what the outputs mean where they are no classes
     start: Mapping[str, Tensor] | None = None  # weights to begin with, by their names in the network; the others are fresh
+
+    @property
+    def task(self) -> Task:
+        """What the network is trained for."""
+        return task_of_outputs(self.network.output_shape, self.targets)
 
 
 def network_for(image_size: tuple[int, int] | None) -> str:

@@ -22,7 +22,7 @@ from striate.core.places import near
 from striate.core.refusals import refusal
 from striate.core.settings import check_counts
 from striate.core.tables import aligned, html_table
-from striate.core.targets import TargetSpec
+from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.models.answers import Answers
 from striate.models.estimates import Estimates, sigmoid
 from striate.models.inputs import as_seen, finite_outputs, given_pictures, read_pictures
@@ -69,6 +69,16 @@ class Prediction:
     probability: float | None = None
     score: float | None = None
     top: tuple[Answer, ...]
+
+    @property
+    def words(self) -> str:
+        """The answer in a line: the most probable classes; first "unknown" where it is that."""
+        classes = ", ".join(
+            f"{answer.class_name} {answer.sureness}" if answer.probability is None else f"{answer.class_name} {answer.probability:.1%}"
+            for answer in self.top
+        )
+        known = self.class_name == self.top[0].class_name
+        return classes if known else f"{self.class_name} (nearest: {classes})"
 
 
 class Predictions(Answers[Prediction]):
@@ -181,10 +191,14 @@ class Model:
         images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
+    @property
+    def task(self) -> Task:
+        """What it was trained for."""
+        return task_of_outputs(self.network.output_shape, self.targets)
+
     def _facts(self) -> list[list[str]]:
         """Facts of the model for the user, by name."""
-        task = "classify" if self.targets is None else self.targets.task
-        kind = {"regression": "numbers", "multilabel": "labels"}.get(task, "classes")
+        kind = {"regression": "numbers", "multilabel": "labels"}.get(self.task, "classes")
         more = f" and {len(self.classes) - NAMES_SHOWN:,} more" if len(self.classes) > NAMES_SHOWN else ""
         found, spec = self.calibration, self.images
         never = "no" if "calibration" not in self.info else f"temperature {found.temperature:.3g}"

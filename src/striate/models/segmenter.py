@@ -43,6 +43,11 @@ class Segmentation:
         """The classes present, with their shares, largest first."""
         return sorted(((name, share) for name, share in self.shares.items() if share > 0), key=lambda item: -item[1])
 
+    @property
+    def words(self) -> str:
+        """The answer in a line: the classes present with their shares."""
+        return ", ".join(f"{name} {share:.1%}" for name, share in self.largest)
+
 
 class Segmentations(Answers[Segmentation]):
     """The answers for several pictures, in their order."""

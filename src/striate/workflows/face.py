@@ -15,7 +15,7 @@ from striate.core.files import given_path
 from striate.data.layout import Layout
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Pictures, Predictions
-from striate.models.segmenter import Segmentations, labels_pixels, segment_pictures
+from striate.models.segmenter import Segmentations
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.ablation.variants import VERBS as EDITS
@@ -27,7 +27,7 @@ from striate.workflows.evaluation.calibrate import CalibrateReport, CalibrateReq
 from striate.workflows.evaluation.calibrate import calibrate as calibrate_request
 from striate.workflows.evaluation.compare import CompareReport, CompareRequest
 from striate.workflows.evaluation.compare import compare as compare_request
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest
+from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.evaluation.evaluate import evaluate as evaluate_request
 from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainRequest
 from striate.workflows.explanation.explain import explain as explain_request
@@ -41,8 +41,7 @@ from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.subjects.subject import open_model
-from striate.workflows.tasks.segment import SegmentReport
-from striate.workflows.tasks.targets import TargetReport
+from striate.workflows.tasks.registry import SplitReport
 from striate.workflows.training.repeat import RepeatReport, RepeatRequest
 from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
@@ -94,7 +93,7 @@ def evaluate(
     layout: Layout = "auto",
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
-) -> EvaluateReport | SegmentReport | TargetReport:
+) -> SplitReport:
     """Measure a model on a split: `striate.evaluate(model, "photos/", split="test")`.
 
     Args:
@@ -151,7 +150,7 @@ def predict(
     loaded = open_model(model, device="cpu", module=module).trained
     if isinstance(pictures, str | PathLike):
         pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=6))
-    return segment_pictures(loaded, pictures) if labels_pixels(loaded) else loaded.predict(pictures, top=top)
+    return loaded.predict(pictures, top=top)
 
 
 def other_form(name: str, value: Any) -> UsageError | None:

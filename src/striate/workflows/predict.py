@@ -9,17 +9,11 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import UsageError
-from striate.core.files import write_atomically
 from striate.core.places import check_file, check_folder
-from striate.models.estimates import Estimates
-from striate.models.model import Prediction, Predictions
-from striate.models.segmenter import Segmentations, labels_pixels
 from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects.subject import open_model
-from striate.workflows.tasks.segment import predict_masks
-
-MAX_PICTURES_IN_PLOT = 36
+from striate.workflows.tasks.record import PictureAnswers
+from striate.workflows.tasks.registry import task_of
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -37,7 +31,7 @@ class PredictRequest:
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
-def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> Predictions | Segmentations | Estimates:
+def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> PictureAnswers:
     """The classes, masks, numbers or labels of the pictures, in the order given; a folder's pictures in the order of their names.
 
     Raises:
@@ -53,42 +47,9 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     model = open_model(request.run, device=request.device, module=request.module).trained
     say_edits(request.run, model, say)
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
-    if labels_pixels(model):
-        return predict_masks(model, files, output=request.output, plot=request.plot, say=say)
-    if request.output is not None:
-        raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave `output` out.")
-    if model.targets is not None:
-        if request.plot is not None:
-            raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
-        return model.estimate(files, batch_size=request.batch_size)
-    if model.gives_scores:
-        say("scores of a hinge loss, not probabilities; `striate calibrate` writes a model that gives probabilities")
-    predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
-    if request.plot is not None:
-        from striate.drawing.pictures import predictions_picture
-
-        shown = predictions.items[:MAX_PICTURES_IN_PLOT]
-        images = model.read([item.path for item in shown])
-        answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
-        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), field="plot")
-        more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
-        say(f"drawn: {request.plot}{more}")
-    return predictions
+    return task_of(model).predict(model, files, request, say)
 
 
-def answer_rows(predictions: Predictions | Segmentations | Estimates) -> list[list[str]]:
+def answer_rows(predictions: PictureAnswers) -> list[list[str]]:
     """For each picture its name and, in words, its classes, the most probable ones or those of its pixels; or its numbers or labels."""
-    if isinstance(predictions, Estimates):
-        return [[item.path, item.words] for item in predictions]
-    if isinstance(predictions, Segmentations):
-        return [[item.path, ", ".join(f"{name} {share:.1%}" for name, share in item.largest)] for item in predictions]
-    return [[item.path, _words(item)] for item in predictions]
-
-
-def _words(item: Prediction) -> str:
-    classes = ", ".join(
-        f"{answer.class_name} {answer.sureness}" if answer.probability is None else f"{answer.class_name} {answer.probability:.1%}"
-        for answer in item.top
-    )
-    known = item.class_name == item.top[0].class_name
-    return classes if known else f"{item.class_name} (nearest: {classes})"
+    return [[item.path, item.words] for item in predictions]

@@ -37,6 +37,7 @@ from striate.workflows.info import info
 from striate.workflows.recipes.choices import finds_rate, with_checked_fields
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
+from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.continuing import Plan
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import resolve
@@ -162,8 +163,8 @@ def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], 
     plan = resolve(training, watch)
     if finds_rate(training):
         plan, _ = with_found_rate(plan, watch.say)
-    if plan.config.task not in (None, "classify"):
-        raise UsageError(f"ablate compares classifiers, but the task is {plan.config.task}")
+    if not task_named(plan.fitting.task).single_class:
+        raise UsageError(f"ablate compares classifiers, but the task is {plan.fitting.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
     if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
         raise UsageError(

@@ -25,7 +25,8 @@ from striate.engine.validation import validate
 from striate.models.fitting import EpochRow, FittingRun, fit_images
 from striate.models.model import Model, load
 from striate.workflows.ablation.record import RESULT
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.continuing import Plan, config_and_network, plan_of
 from striate.workflows.training.running import run
 

@@ -36,7 +36,6 @@ from striate.insight.diagnose.setup import Setup, facts_of
 from striate.insight.diagnose.states import STARTED
 from striate.models.fitting import batches_of
 from striate.models.model import Model
-from striate.models.segmenter import labels_pixels
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import counts_in_nats, exam_of, said_before
@@ -45,6 +44,7 @@ from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
 from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
+from striate.workflows.tasks.registry import task_named, task_of
 
 if TYPE_CHECKING:
     from striate.data.records import ImageSet
@@ -56,9 +56,6 @@ PICTURES = {  # which kinds of finding each picture shows
     "layers.png": ("dead_relu", "saturated", "constant_units", "symmetric_units", "batch_norm_drift"),
     "curves.png": ("overfitting", "underfitting", "label_noise", "val_differs", "batch_norm_unsettled"),
 }
-
-
-OF_CLASSES = (None, "classify", "segment")  # tasks whose model is asked
 
 
 class OwnPictures(NamedTuple):
@@ -123,7 +120,7 @@ def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | 
     folder = RunFolder(request.run)
     only = "only the run's curves and the observations during training are examined"
     task = folder.read_config().task
-    if task not in OF_CLASSES:
+    if not task_named(task).gives_classes:
         say(f"task {task}: {only}")
         return None
     if not folder.has_model:
@@ -144,7 +141,7 @@ def diagnose_pictures(
     config = folder.read_config()
     settings = config.settings
     rows, history = folder.read_metrics(say), folder.read_history(say)
-    model = model if config.task in OF_CLASSES else None
+    model = model if task_named(config.task).gives_classes else None
     if model is not None:
         refuse_edits(folder, model.info, say)
     pictures, exam = own.train, exam_of(run)
@@ -174,7 +171,7 @@ def diagnose_pictures(
     output = request.output or run / "report" / "diagnose"
     findings = _write(output, findings, samples, rows, draw_all)
     noisy = any(finding.kind == "label_noise" for finding in findings)
-    if noisy and pictures is not None and model is not None and not labels_pixels(model):
+    if noisy and pictures is not None and model is not None and task_of(model).single_class:
         write_atomically(output / "doubted-labels.csv", doubted_labels(model, pictures).encode())
     report = DiagnoseReport(
         run=str(run),
@@ -217,7 +214,7 @@ def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str]
     if not labelled.is_own:
         message = f"{labelled.source.name}: not the data that {request.run} was trained on"
         raise DataError(message, "Name the data of the run, or leave DATA out.")
-    with_val = exam_of(request.run) is None and not labels_pixels(subject.trained)
+    with_val = exam_of(request.run) is None and task_of(subject.trained).single_class
     return OwnPictures(labelled.read("train", say), labelled.read("val", say) if with_val else None)
 
 

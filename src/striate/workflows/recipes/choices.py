@@ -16,7 +16,6 @@ from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
-from striate.data.masks import MOVES, MaskSource
 from striate.data.records import DataSource, num_batches
 from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
@@ -32,6 +31,7 @@ from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.recipes.options import given
 from striate.workflows.recipes.words import EXAMPLES, OTHER_NAMES, OTHER_WORDS
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
+from striate.workflows.tasks.registry import task_named
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
@@ -47,8 +47,8 @@ AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
 def network_for(source: DataSource) -> str:
-    """The catalogue's choice for pictures of this size, `unet` with masks."""
-    return "unet" if isinstance(source, MaskSource) else network_for_size(source.image_size)
+    """The catalogue's choice for the task, or for pictures of this size."""
+    return task_named(source.task).network or network_for_size(source.image_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +143,12 @@ def settings_for(
     chosen = {name: value for name, value in chosen.items() if (name, value) not in LEFT_TO_US} | found
     if choices.recipe is not None:
         base: TrainSettings = choices.recipe(network, num_train).settings
-        if task == "regression" or chosen.get("loss", base.loss) not in WITH_SMOOTHING:
+        if task_named(task).loss_like(chosen.get("loss", base.loss)) not in WITH_SMOOTHING:
             base = dataclasses.replace(base, smoothing=0.0)
         settings = with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
     else:
-        own = {"loss": "mse"} if task == "regression" else {}
+        losses = task_named(task).losses
+        own = {"loss": losses[0]} if losses else {}
         settings = with_checked_fields(default_settings, network, num_train, **own | chosen)
     if settings.schedule in OWN_RISE and "warmup_epochs" not in chosen:
         settings = dataclasses.replace(settings, warmup_epochs=0.0)
@@ -357,11 +358,8 @@ def augmentation_for(
         base: The values of the recipe.
     """
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
-    if source.task == "regression":
-        base = Augmentation()
-    elif base is not None and source.task == "segment":
-        base = dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
-    elif base is None:
+    base = task_named(source.task).augmentation(base)
+    if base is None:
         base = Augmentation(crop_padding=default_shift(source.channels, images.height, images.width), flip=True)
     chosen = {"flip": base.flip and mirrors, **chosen_augmentation(request, choices)}
     return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)

@@ -27,7 +27,6 @@ from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.evidence import held_back_temperature
 from striate.insight.measure.classes import most_confident_mistakes
 from striate.models.model import MODEL_NAME, Model, softmax
-from striate.models.segmenter import labels_pixels
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import (
@@ -39,7 +38,7 @@ from striate.workflows.diagnosis.diagnose import (
     own_pictures,
 )
 from striate.workflows.evaluation.calibrate import worth
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate_subject, judged
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate_subject
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
 from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
@@ -50,8 +49,9 @@ from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import CLOSED
 from striate.workflows.subjects.openings import openings_of
 from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
-from striate.workflows.tasks.segment import SegmentReport
-from striate.workflows.tasks.targets import MultilabelReport, RegressionReport
+from striate.workflows.tasks.classify import judged
+from striate.workflows.tasks.record import Measured
+from striate.workflows.tasks.registry import SplitReport, task_of
 from striate.workflows.training.continuing import config_and_network
 
 Result = TypeVar("Result")
@@ -114,7 +114,7 @@ class Finder:
         self.say(f"{section}: left out: {reason}")
 
 
-_MEASURES: TypeAdapter[Any] = TypeAdapter(EvaluateReport | SegmentReport | RegressionReport | MultilabelReport)
+_MEASURES: TypeAdapter[Any] = TypeAdapter(SplitReport)
 
 
 def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text: None) -> RunReport:
@@ -167,7 +167,7 @@ def _sections(
     run, model = request.run, subject.model if subject is not None else None
     files = RunFolder(run)
     rows = files.read_metrics(finder.say)
-    classifies = model is not None and model.targets is None and not labels_pixels(model)
+    classifies = model is not None and task_of(model).single_class
     answers = None
     if subject is not None and classifies:
         answers = finder.ask("Results on val", lambda: _answers(request, subject, finder.say), "measuring on val")
@@ -230,8 +230,8 @@ def _measured(request: ReportRequest, subject: Subject, answers: Answers | None,
     """The measures by split: of the requested one, of val, and of test if `evaluate` has used it before."""
     run, model, splits = request.run, subject.trained, []
     if answers is not None:
-        name = str(run)
-        judged(model, answers.images, answers.probabilities, split="val", name=name, data=answers.data, output=place / "evaluate-val")
+        measured = Measured(images=answers.images, split="val", model=str(run), data=answers.data, output=place / "evaluate-val")
+        judged(model, measured, answers.probabilities)
         splits.append("val")
     if request.split != "val" or (not splits and "Results on val" not in finder.left_out):
         fields = EvaluateRequest(

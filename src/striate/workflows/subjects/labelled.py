@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError
-from striate.core.targets import Task
 from striate.data.layout import Layout
-from striate.data.masks import MaskedSet
 from striate.data.omissions import some
 from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Trained, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data, with_classes
 from striate.data.splits import Division
 from striate.models.model import Model
-from striate.models.segmenter import labels_pixels
 from striate.workflows.runs.behind import config_behind, data_of, run_of
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.split import NOT_RECORDED, record_of
+from striate.workflows.tasks.registry import task_named
 
 ALL = "all"  # what the pictures of data without splits are called that is not the run's own
 MEASURED = ("test", "val")  # the split that is measured where none is named: the first of these that there is
@@ -73,10 +71,9 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
         "to_train": False,
         "say": say,
     }
-    task: Task = "segment" if labels_pixels(model) else model.targets.task if model.targets is not None else "classify"
     place = data_dir or (config.data_folder if config is not None else None)
-    source = open_data(named, data_dir=place, download=download, task=task, **how)
-    if source.task != "classify":
+    source = open_data(named, data_dir=place, download=download, task=model.task, **how)
+    if not task_named(source.task).single_class:
         source = with_classes(source, model.classes)
     return Labelled(source=source, model=model, record=record, run=run, config=config, named=data is not None)
 
@@ -199,7 +196,7 @@ class Labelled:
     @property
     def is_classifier(self) -> bool:
         """True if the model is measured by its accuracy."""
-        return self.source.task == "classify"
+        return task_named(self.source.task).single_class
 
     def _recorded(self, split: str, say: Say) -> ImageSet:
         """Train or val of the run's own data."""
@@ -247,7 +244,7 @@ class Labelled:
 
     def _refuse_unknown(self, places: Sequence[Place]) -> None:
         """Refuse pictures of classes that the model does not know, before they are decoded."""
-        if self.source.task != "classify":
+        if not self.is_classifier:
             return
         known, names = self.model.classes, self.source.classes
         labels = {split: self.source.strata(split)[0] for split in dict(places)}
@@ -260,7 +257,7 @@ class Labelled:
 
     def _labelled(self, images: ImageSet) -> ImageSet:
         """The pictures with labels by the model's classes."""
-        if self.source.task != "classify" or isinstance(images, MaskedSet):
+        if not self.is_classifier:
             return images
         known, names = self.model.classes, self.source.classes
         places = np.array([known.index(name) if name in known else -1 for name in names], np.int64)

@@ -15,7 +15,6 @@ from striate.core.errors import UsageError
 from striate.core.places import check_folder
 from striate.data.layout import Layout
 from striate.models.model import MODEL_NAME, Model, load
-from striate.models.segmenter import labels_pixels
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
@@ -23,6 +22,7 @@ from striate.networks.network import Network
 from striate.workflows.runs.behind import run_of
 from striate.workflows.subjects.labelled import LOOKED_AT, Labelled, open_labelled
 from striate.workflows.subjects.openings import count_opening, say_opening
+from striate.workflows.tasks.registry import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ class Subject:
         Raises:
             UsageError: it gives something else; says `complaint` and `remedy`.
         """
-        if self.trained.targets is not None or labels_pixels(self.trained):
+        if not task_of(self.trained).single_class:
             raise UsageError(complaint, remedy)
         return self.trained
 

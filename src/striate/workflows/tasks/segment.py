@@ -8,29 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write, shortened, write_atomically, write_json
+from striate.core.files import shortened, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
-from striate.data.masks import MaskedSet, MaskSource
+from striate.data.augmentation.record import Augmentation
+from striate.data.masks import MOVES
 from striate.data.omissions import Omission
 from striate.data.recorded import Trained
+from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import confusion_picture
+from striate.engine.fit import EpochRow
 from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
 from striate.insight.measure.tables import write_confusion_csv, write_regions_csv
 from striate.models.model import Model
 from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
-from striate.workflows.recipes.choices import network_for
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
+from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep, make_folder
 
 if TYPE_CHECKING:
+    from striate.workflows.predict import PredictRequest
     from striate.workflows.training.request import TrainRequest
 
 MAX_SHOWN = 12  # pictures in one plot
@@ -52,7 +55,7 @@ class SegmentReport(SegmentMeasures):
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
-def plan_pixel_network(request: TrainRequest, asked: Network | str | None, source: MaskSource) -> tuple[Network, Fit]:
+def plan_network(request: TrainRequest, asked: Network | str | None, source: DataSource) -> tuple[Network, Fit]:
     """The network that gives the data's classes to each pixel, and how pictures are fitted to it.
 
     Raises:
@@ -64,7 +67,7 @@ def plan_pixel_network(request: TrainRequest, asked: Network | str | None, sourc
         if net.input_shape[0] != source.channels and source.channels != 1:
             raise UsageError(f"{net.name} takes {net.input_shape[0]} channels, but the pictures of {source.name} have {source.channels}")
     else:
-        name = asked or network_for(source)
+        name = asked or PIXEL_NETWORKS[0]
         shape = (size, size) if size is not None else native_size(name, source)
         net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=shape)
     if net.output_shape != (classes, *net.input_shape[1:]):
@@ -73,7 +76,12 @@ def plan_pixel_network(request: TrainRequest, asked: Network | str | None, sourc
     return net, request.fit or ("stretch" if source.image_size == net.input_shape[1:] else "pad")
 
 
-def native_size(name: str, source: MaskSource) -> tuple[int, int] | None:
+def moves(base: Augmentation | None) -> Augmentation | None:
+    """What of an augmentation moves pictures and masks alike."""
+    return None if base is None else dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
+
+
+def native_size(name: str, source: DataSource) -> tuple[int, int] | None:
     """The pictures' own size where they have one, made larger until the network takes it; None for the network's published size."""
     if source.image_size is None:
         return None
@@ -85,55 +93,35 @@ def native_size(name: str, source: MaskSource) -> tuple[int, int] | None:
     return None
 
 
-def evaluate_masks(
-    model: Model,
-    images: MaskedSet,
-    split: str,
-    *,
-    name: str,
-    data: str,
-    output: Path | None,
-    openings: int | None = None,
-) -> SegmentReport:
+def evaluate(model: Model, measured: Measured) -> SegmentReport:
     """Measure; write the table of pixels, the classes, each picture's measures, and the worst pictures with their masks.
 
     Pictures and masks are compared in the size that the network takes.
-
-    Args:
-        model: Gives a class to each pixel.
-        images: The pictures and masks of the split, as the model takes them.
-        split: Its name.
-        name: The name of the model in the report.
-        data: The name of the data in the report.
-        output: The folder to write to; None writes nothing.
-        openings: The number of uses of the test split so far, if it is that split.
     """
+    images, output = measured.images, measured.output
     answers = segment(model, images.images)
     confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture
     measures = measure_pixels(np.sum(confusions, axis=0), model.classes, len(images))
     fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    size = (model.images.height, model.images.width)
-    where = str(output) if output is not None else None
-    report = SegmentReport(**fields, split=split, model=name, data=data, size=size, output=where, test_openings=openings)
+    report = SegmentReport(**fields, **measured.fields("left_out"), size=(model.images.height, model.images.width))
     if output is not None:
+        make_folder(output)
         _write(output, report, images, answers, confusions, model)
+        keep(report, output)
     return report
 
 
-def pixel_measures(model: Model, images: MaskedSet) -> dict[str, float | None]:
-    """The four measures of a model on a split."""
-    classes = model.classes
-    measures = measure_pixels(pixel_confusion(segment(model, images.images), images.labels, len(classes)), classes, len(images))
+def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
+    """The four measures of the kept model on the validation split."""
+    model = kept()
+    table = pixel_confusion(segment(model, val_set.images), val_set.labels, len(model.classes))
+    measures = measure_pixels(table, model.classes, len(val_set))
     return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
 
 
 def _write(
-    output: Path, report: SegmentReport, images: MaskedSet, answers: np.ndarray, confusions: Sequence[np.ndarray], model: Model
+    output: Path, report: SegmentReport, images: ImageSet, answers: np.ndarray, confusions: Sequence[np.ndarray], model: Model
 ) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
     classes = model.classes
     write_confusion_csv(output / "confusion.csv", report)
     write_regions_csv(output / "classes.csv", report)
@@ -154,7 +142,6 @@ def _write(
     title = f"The worst of {len(images):,} pictures, with the masks drawn and given"
     masks = [images.labels[worst], answers[worst]]
     write_atomically(output / "worst.png", overlays_picture(images.images[worst], masks, classes, captions=captions, title=title))
-    write_json(output / "measures.json", TypeAdapter(SegmentReport).dump_python(report, mode="json"))
 
 
 def summary(report: SegmentReport) -> Lines:
@@ -176,14 +163,7 @@ def summary(report: SegmentReport) -> Lines:
     return in_lines([*lines, ""])
 
 
-def predict_masks(
-    model: Model,
-    files: Sequence[Path],
-    *,
-    output: Path | None = None,
-    plot: Path | None = None,
-    say: Callable[[str], None] = lambda _text: None,
-) -> Segmentations:
+def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Segmentations:
     """The masks of picture files; into `output` one PNG file each, with a palette and the picture's size; into `plot` overlays.
 
     Raises:
@@ -191,7 +171,7 @@ def predict_masks(
         UsageError: two pictures would have their masks in one file.
         EnvironmentFault: a file cannot be written.
     """
-    found = segment_pictures(model, files)
+    found, output, plot = segment_pictures(model, files), request.output, request.plot
     if output is not None:
         found = write_masks(found, files, output)
         say(f"masks: {output}")
@@ -216,10 +196,7 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
             raise UsageError(f"{other} and {files[place]} would both write their mask to {name}", "Predict them into different folders.")
         if name.resolve() == files[place].resolve():
             raise UsageError(f"{name}: the mask would overwrite its picture", "Choose another `output`.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     for name, item in zip(names, found, strict=True):
         write_atomically(name, mask_png(item.mask, len(found.classes)))
     named = found.with_files(names)
@@ -229,3 +206,18 @@ def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Se
 
 def _shares(largest: Sequence[tuple[str, float]]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in largest)
+
+
+SEGMENT = TaskRecord(
+    name="segment",
+    gives_classes=True,
+    losses=("cross_entropy", "nll", "focal"),
+    network=PIXEL_NETWORKS[0],
+    plan_network=plan_network,
+    augmentation=moves,
+    report=SegmentReport,
+    evaluate=evaluate,
+    summary=summary,
+    predict=predict,
+    val_measures=val_measures,
+)

@@ -31,6 +31,7 @@ from striate.workflows.runs.behind import data_of
 from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import NOT_RECORDED, read_record
+from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.transfer import pretrained_name
 
@@ -202,7 +203,7 @@ def read_train_and_val(
 
 def _absent(source: DataSource) -> list[str]:
     """The classes of the training split of which the val split has no picture."""
-    if source.task != "classify":
+    if not task_named(source.task).single_class:
         return []
     train, val = source.class_counts("train"), source.class_counts("val")
     return [name for name, count in train.items() if count and not val[name]]

@@ -14,7 +14,6 @@ from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look, refuse_hopeless
 from striate.data.findings import DataFinding
-from striate.data.masks import MaskSource
 from striate.data.named import NAMED
 from striate.data.records import DataSource, ImageSet, num_batches
 from striate.data.sources import open_data
@@ -38,8 +37,8 @@ from striate.workflows.recipes.choices import (
     with_recipe,
 )
 from striate.workflows.runs.config import ARRAYS, RunConfig
-from striate.workflows.tasks.segment import plan_pixel_network
-from striate.workflows.tasks.targets import suited_to
+from striate.workflows.tasks.registry import task_named
+from striate.workflows.tasks.suited import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
 from striate.workflows.training.continuing import (
     Plan,
@@ -159,8 +158,9 @@ def plan_network(
     request: TrainRequest, asked: Network | str | None, source: DataSource, weights: Weights | None = None
 ) -> tuple[Network, Fit]:
     """The network for the data's classes, channels and size, or that of the weights, and how pictures are fitted to it."""
-    if isinstance(source, MaskSource):
-        return plan_pixel_network(request, asked, source)
+    own = task_named(source.task).plan_network
+    if own is not None:
+        return own(request, asked, source)
     classes = len(source.classes)
     size: int | tuple[int, ...] | None = request.image_size
     if isinstance(asked, Network):
@@ -231,7 +231,7 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division, n
 
 def outputs_in_words(source: DataSource) -> str:
     """The number of classes, labels or numbers of the data, in words."""
-    one, more = {"regression": ("number", "numbers"), "multilabel": ("label", "labels")}.get(source.task, ("class", "classes"))
+    one, more = task_named(source.task).outputs
     return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
 
 

@@ -19,8 +19,9 @@ from striate.core.text import Lines, command, in_lines
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.drawing.curves import bands_picture
-from striate.workflows.evaluation.evaluate import EvaluateReport, EvaluateRequest, evaluate
+from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun

@@ -15,7 +15,6 @@ import numpy as np
 
 from striate.core.files import write_atomically
 from striate.core.journal import Journal
-from striate.data.masks import MaskedSet
 from striate.data.records import ImageSet
 from striate.engine.checkpoints import Checkpoint, CheckpointStore
 from striate.engine.epochs import score_of
@@ -32,6 +31,7 @@ from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder, found_in
 from striate.workflows.runs.hashes import FILES, file_hash
 from striate.workflows.runs.split import INFO
+from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.continuing import Plan, conditions, fingerprint
 from striate.workflows.training.logs import Logs
 from striate.workflows.training.transfer import given_module
@@ -225,7 +225,7 @@ def hash_of_kept_model(start: Checkpoint | None) -> dict[str, str]:
 
 def examined(plan: Plan, folder: Path, seen: int) -> Exam | None:
     """The kept model's predictions after so many pictures; None if a picture has no single class."""
-    if plan.fitting.targets is not None or isinstance(plan.train_set, MaskedSet):
+    if not task_named(plan.fitting.task).single_class:
         return None
     is_told = any(finding.kind == "shared_pictures" for finding in RunFolder(folder).read_data_findings())
     model = load(folder, module=given_module(plan.fitting.network))
@@ -277,8 +277,7 @@ def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs 
 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
     """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
-    numbers = fitting.targets is not None and fitting.targets.task == "regression"
-    left_out: tuple[str, ...] = ("train_accuracy", "val_accuracy") if numbers else ()
+    left_out: tuple[str, ...] = () if task_named(fitting.task).has_accuracy else ("train_accuracy", "val_accuracy")
     left_out += tuple(
         name
         for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy")

@@ -15,7 +15,6 @@ from striate.core.files import write_atomically
 from striate.core.locks import LOCK
 from striate.core.places import near
 from striate.core.text import in_lines
-from striate.data.masks import MaskedSet
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import ProcessGroup, joined
 from striate.engine.validation import OF_CLASSES
@@ -29,8 +28,7 @@ from striate.workflows.recipes.choices import (
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
-from striate.workflows.tasks.segment import pixel_measures
-from striate.workflows.tasks.targets import val_measures
+from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.continuing import (
     Plan,
     asked_of,
@@ -313,17 +311,12 @@ def report_of(plan: Plan, folder: Path, outcome: Outcome, seconds: float, *, mea
 
 def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     """The kept model's measures on the validation split."""
-    best, targets = outcome.best, plan.fitting.targets
-    if isinstance(plan.val_set, MaskedSet):
-        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=pixel_measures(kept_model(plan, folder), plan.val_set))
-    if best.val_robust_accuracy is not None:
-        return TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures={"robust_accuracy": best.val_robust_accuracy})
-    if targets is None:
-        monitored = {name: value for name in OF_CLASSES if (value := getattr(best, f"val_{name}")) is not None}
-        score = TargetScore(accuracy=best.val_accuracy, loss=best.val_loss, measures=monitored) if monitored else None
-        return score or ValScore(accuracy=best.val_accuracy, loss=best.val_loss)
-    accuracy = None if targets.task == "regression" else best.val_accuracy
-    return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=val_measures(kept_model(plan, folder), plan.val_set))
+    best, task = outcome.best, task_named(plan.fitting.task)
+    accuracy = best.val_accuracy if task.has_accuracy else None
+    measures = task.val_measures(best, lambda: kept_model(plan, folder), plan.val_set)
+    if measures:
+        return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=measures)
+    return ValScore(accuracy=accuracy, loss=best.val_loss)
 
 
 def kept_model(plan: Plan, folder: Path) -> Model:

@@ -1,0 +1,145 @@
+"""One class per picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from striate.core.files import write_atomically
+from striate.core.reports import shown_short
+from striate.core.text import Lines, in_lines
+from striate.data.omissions import Omission
+from striate.data.recorded import Trained
+from striate.data.records import ImageSet
+from striate.drawing.pictures import confusion_picture, mistakes_picture, predictions_picture
+from striate.engine.fit import OF_CLASSES, EpochRow
+from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
+from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.models.model import OF_SCORES, Model, Predictions
+from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep, make_folder
+from striate.workflows.tasks.targets import refuse_masks
+
+if TYPE_CHECKING:
+    from striate.workflows.predict import PredictRequest
+
+MAX_MISTAKES = 36  # shown in the picture
+MAX_PICTURES_IN_PLOT = 36
+
+
+@shown_short
+@dataclass(frozen=True, kw_only=True)
+class EvaluateReport(Measures):
+    """The measures of a model on a split, and where their pictures and tables lie."""
+
+    split: str  # "all": of data without splits that the model was not trained on
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
+    of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
+    left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
+
+
+def evaluate(model: Model, measured: Measured) -> EvaluateReport:
+    """Measure; write confusion matrix, per-class table, every prediction and the most confident mistakes."""
+    return judged(model, measured, model.shares(measured.images.images, batch_size=measured.batch_size))
+
+
+def judged(model: Model, measured: Measured, probabilities: np.ndarray) -> EvaluateReport:
+    """The same of the probabilities (N, K) that a model gave to the pictures."""
+    images, output = measured.images, measured.output
+    measures = measure(probabilities, images.labels, model.classes)
+    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+    report = EvaluateReport(**fields, **measured.fields("left_out"), of_scores=model.gives_scores)
+    if output is not None:
+        title = f"{report.model} on {report.data}, {report.split} split"
+        _write(output, measures, probabilities, images, model, title=title)
+        keep(report, output)
+    return report
+
+
+def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model, *, title: str) -> None:
+    make_folder(output)
+    write_confusion_csv(output / "confusion.csv", measures)
+    write_classes_csv(output / "classes.csv", measures)
+    write_predictions_csv(output / "predictions.csv", images.paths, probabilities, images.labels, model.classes)
+    write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes, title=title))
+    wrong = most_confident_mistakes(probabilities, images.labels, MAX_MISTAKES)
+    predicted = probabilities.argmax(1)
+    picture = mistakes_picture(
+        np.asarray(images.images[wrong]),
+        [model.classes[k] for k in images.labels[wrong]],
+        [model.classes[k] for k in predicted[wrong]],
+        probabilities[wrong, predicted[wrong]],
+        num_mistakes=int((predicted != images.labels).sum()),
+        num_images=len(images),
+    )
+    write_atomically(output / "mistakes.png", picture)
+
+
+def summary(report: EvaluateReport) -> Lines:
+    """The report as text."""
+    low, high = report.accuracy_interval
+    top5 = f"   top-5 {report.top5_accuracy:.4f}" if report.top5_accuracy is not None else ""
+    lines = [
+        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures",
+        f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
+        f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
+        f"log loss {report.log_loss:.4f} nats   expected calibration error {report.ece:.4f}",
+        *([f"({OF_SCORES})"] if report.of_scores else []),
+        "",
+    ]
+    width = max(5, *(len(name) for name in report.classes))
+    lines.append(f"{'class':<{width}}  precision  recall      F1  pictures")
+    for name, item in report.classes.items():
+        shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
+        values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
+        lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
+    if report.output:
+        lines += ["", f"tables and pictures: {report.output}"]
+    return in_lines([*lines, ""])
+
+
+def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Predictions:
+    """The classes of picture files; into `plot` the pictures with their answers.
+
+    Raises:
+        UsageError: masks are to be written.
+    """
+    refuse_masks(request)
+    if model.gives_scores:
+        say("scores of a hinge loss, not probabilities; `striate calibrate` writes a model that gives probabilities")
+    predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
+    if request.plot is not None:
+        shown = predictions.items[:MAX_PICTURES_IN_PLOT]
+        images = model.read([item.path for item in shown])
+        answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
+        write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), field="plot")
+        more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""
+        say(f"drawn: {request.plot}{more}")
+    return predictions
+
+
+def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
+    """What was monitored: the accuracy under attack, or a measure of classes."""
+    if best.val_robust_accuracy is not None:
+        return {"robust_accuracy": best.val_robust_accuracy}
+    return {name: value for name in OF_CLASSES if (value := getattr(best, f"val_{name}")) is not None}
+
+
+CLASSIFY = TaskRecord(
+    name="classify",
+    single_class=True,
+    gives_classes=True,
+    report=EvaluateReport,
+    evaluate=evaluate,
+    summary=summary,
+    predict=predict,
+    val_measures=val_measures,
+)

@@ -1,0 +1,83 @@
+"""Several labels for each picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from pydantic.dataclasses import dataclass
+
+from striate.core.reports import shown_short
+from striate.core.text import Lines
+from striate.data.recorded import Trained
+from striate.data.records import ImageSet
+from striate.engine.fit import EpochRow
+from striate.insight.measure.targets import LabelMeasures, MultilabelMeasures, measure_labels
+from striate.models.model import Model
+from striate.workflows.tasks.record import Measured, TaskRecord, keep, make_folder
+from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
+
+
+@shown_short
+@dataclass(frozen=True, kw_only=True)
+class MultilabelReport(MultilabelMeasures):
+    """The measures of sets of labels on a split, and where their tables lie."""
+
+    split: str
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
+
+
+def evaluate(model: Model, measured: Measured) -> MultilabelReport:
+    """Measure; write the measures and each probability."""
+    images, output = measured.images, measured.output
+    probabilities = model.shares(images.images, batch_size=measured.batch_size)
+    measures = measure_labels(probabilities, images.labels, model.classes)
+    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+    report = MultilabelReport(**fields, **measured.fields())
+    if output is not None:
+        make_folder(output)
+        write_parts(output / "labels.csv", report.labels, LabelMeasures)
+        write_outputs(output / "predictions.csv", images, probabilities, model.classes, "probability")
+        keep(report, output)
+    return report
+
+
+def summary(report: MultilabelReport) -> Lines:
+    """The report as text."""
+    low, high = report.subset_accuracy_interval
+    width = max(5, *(len(name) for name in report.labels))
+    lines = [
+        f"mean average precision {four(report.mean_average_precision)}",
+        f"macro F1 {four(report.macro_f1)}   micro F1 {four(report.micro_f1)}   log loss {report.log_loss:.4f} nats",
+        f"all labels correct {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
+        "",
+        f"{'label':<{width}}  av. prec.  precision  recall      F1  pictures",
+    ]
+    for name, one in report.labels.items():
+        values = ((one.average_precision, 9), (one.precision, 9), (one.recall, 6), (one.f1, 6))
+        lines.append(f"{name:<{width}}  {'  '.join(f'{four(value):>{wide}}' for value, wide in values)}  {one.support:>8,}")
+    return in_table(report, lines)
+
+
+def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
+    """The four measures of the kept model on the validation split."""
+    model = kept()
+    measures = measure_labels(model.shares(val_set.images), val_set.labels, model.classes)
+    return {name: getattr(measures, name) for name in ("mean_average_precision", "macro_f1", "micro_f1", "subset_accuracy")}
+
+
+MULTILABEL = TaskRecord(
+    name="multilabel",
+    outputs=("label", "labels"),
+    losses=("binary_cross_entropy",),
+    monitored=("accuracy", "loss"),
+    report=MultilabelReport,
+    evaluate=evaluate,
+    summary=summary,
+    predict=predict,
+    val_measures=val_measures,
+)

@@ -1,0 +1,113 @@
+"""What a task is: everything that depends on what a network gives for a picture, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import TypeAdapter
+
+from striate.core.files import cannot_write, write_json
+from striate.core.images import Fit
+from striate.core.targets import Task
+from striate.core.text import Lines
+from striate.data.augmentation.record import Augmentation
+from striate.data.omissions import Omission
+from striate.data.recorded import Trained
+from striate.data.records import DataSource, ImageSet
+from striate.engine.fit import EpochRow
+from striate.engine.settings import LossName, MonitorName
+from striate.models.estimates import Estimates
+from striate.models.model import Model, Predictions
+from striate.models.segmenter import Segmentations
+from striate.networks.network import Network
+
+if TYPE_CHECKING:
+    from striate.workflows.predict import PredictRequest
+    from striate.workflows.training.request import TrainRequest
+
+PictureAnswers = Predictions | Segmentations | Estimates
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Pictures that a model is measured on, and what the report says of them."""
+
+    images: ImageSet  # with their labels, as the model takes them
+    split: str
+    model: str  # what the report calls it
+    data: str
+    output: Path | None  # the folder to write to; None writes nothing
+    batch_size: int = 128
+    test_openings: int | None = None
+    trained_among: Trained | None = None
+    left_out: tuple[Omission, ...] = ()
+
+    def fields(self, *names: str) -> dict[str, Any]:
+        """The fields of a report that every task has, and those of `names`."""
+        every = ("split", "model", "data", "test_openings", "trained_among", *names)
+        return {"output": str(self.output) if self.output is not None else None, **{name: getattr(self, name) for name in every}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """A task: one class per picture, several labels, numbers, or a class for each pixel.
+
+    Attributes:
+        name: As `task=` has it.
+        single_class: Whether a picture has one class, which can be attacked, explained and calibrated.
+        gives_classes: Whether the outputs are scores of classes that exclude each other, of pictures or of pixels.
+        has_accuracy: Whether an answer is right or wrong.
+        outputs: What the outputs are called, one and several.
+        losses: It can be trained on, its own first; any where there are none.
+        monitored: The measures of validation that can choose the kept epoch.
+        network: The catalogue's network for it; None: by the size of the pictures.
+        plan_network: Its network for the data, and how pictures are fitted to it; None: as for classes.
+        augmentation: What is left of a recipe's augmentation; None: what suits the pictures.
+        report: The record of its measures on a split.
+        evaluate: Measures a model, and writes its tables and pictures.
+        summary: The report as text.
+        predict: Answers picture files; raises where it has nothing to draw or to write.
+        val_measures: What a training reports beside accuracy and loss, by the row of its kept epoch, the kept model, which is loaded where
+            it is asked for, and the validation split.
+    """
+
+    name: Task
+    single_class: bool = False
+    gives_classes: bool = False
+    has_accuracy: bool = True
+    outputs: tuple[str, str] = ("class", "classes")
+    losses: tuple[LossName, ...] = ()
+    monitored: tuple[MonitorName, ...] = get_args(MonitorName)
+    network: str | None = None
+    plan_network: Callable[[TrainRequest, Network | str | None, DataSource], tuple[Network, Fit]] | None = None
+    augmentation: Callable[[Augmentation | None], Augmentation | None] = lambda base: base
+    report: type[Any]
+    evaluate: Callable[[Model, Measured], Any]
+    summary: Callable[[Any], Lines]
+    predict: Callable[[Model, Sequence[Path], PredictRequest, Say], PictureAnswers]
+    val_measures: Callable[[EpochRow, Callable[[], Model], ImageSet], dict[str, float | None]]
+
+    def loss_like(self, loss: LossName) -> LossName:
+        """The loss where the task can be trained on it, else the task's own."""
+        return loss if not self.losses or loss in self.losses else self.losses[0]
+
+
+def make_folder(output: Path) -> None:
+    """Make the folder that a report is written to.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def keep(report: Any, output: Path) -> None:
+    """Write the measures into the folder `output`."""
+    write_json(output / "measures.json", TypeAdapter(type(report)).dump_python(report, mode="json"))
