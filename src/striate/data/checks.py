@@ -146,10 +146,8 @@ def _classes_of(images: ImageSet, chosen: np.ndarray) -> list[str]:
 
 
 def _class_counts(images: ImageSet) -> np.ndarray | None:
-    """(K,) how many pictures each class has; None if a picture has no single class."""
-    if images.labels.ndim != 1 or images.labels.dtype.kind not in "iu":
-        return None
-    return np.bincount(images.labels, minlength=len(images.classes))
+    """(K,) how many pictures each class has; None where a picture has no single class."""
+    return images.class_counts() if images.labels.ndim == 1 else None
 
 
 # ---- pictures that are there more than once

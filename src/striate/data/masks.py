@@ -61,6 +61,10 @@ class MaskedSet(ImageSet):
         packed, paths = take_rows(self.packed, places), tuple(self.paths[place] for place in places)
         return dataclasses.replace(self, packed=packed, images=packed[..., :-1], labels=self.labels[places], paths=paths)
 
+    def class_counts(self) -> np.ndarray:
+        """(K,) int64, the number of pixels of each class."""
+        return np.bincount(self.labels.ravel(), minlength=256)[: len(self.classes)]
+
     def joined(self, other: Self) -> Self:
         """These pictures, and then those of `other`, of the same size and classes."""
         packed, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("packed", "labels"))

@@ -51,6 +51,12 @@ class ImageSet:
         paths = tuple(self.paths[place] for place in places)
         return dataclasses.replace(self, images=take_rows(self.images, places), labels=self.labels[places], paths=paths)
 
+    def class_counts(self) -> np.ndarray | None:
+        """(K,) int64, the number of pictures of each class; None if a picture has no single class."""
+        if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
+            return None
+        return np.bincount(self.labels, minlength=len(self.classes))
+
     def joined(self, other: Self) -> Self:
         """These pictures, and then those of `other`, of the same size and classes."""
         images, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("images", "labels"))

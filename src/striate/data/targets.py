@@ -141,7 +141,7 @@ def target_spec(task: Task, labels: np.ndarray) -> TargetSpec | None:
 
 def standardized(labels: np.ndarray, spec: TargetSpec | None) -> np.ndarray:
     """The targets as the network learns them: numbers with mean 0 and standard deviation 1 over the training set, others unchanged."""
-    if spec is None or spec.task != "regression":
+    if spec is None or not spec.mean:
         return labels
     if labels.ndim != 2 or labels.shape[1] != len(spec.mean):
         raise UsageError(f"targets must have shape (N, {len(spec.mean)}), got {labels.shape}")

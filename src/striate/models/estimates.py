@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from striate.core.targets import TargetSpec
+from striate.core.targets import TargetSpec, Task
 from striate.models.answers import Answers
 
 
@@ -41,6 +41,18 @@ class Estimate:
         return ", ".join(f"{name} {self.values[name]:.1%}" for name in self.labels) or "none"
 
 
+def _of_numbers(path: str, names: Sequence[str], row: np.ndarray) -> Estimate:
+    return Estimate(path=path, values=dict(zip(names, row.tolist(), strict=True)))
+
+
+def _of_labels(path: str, names: Sequence[str], row: np.ndarray) -> Estimate:
+    labels = tuple(name for name, logit in zip(names, row, strict=True) if logit > 0)
+    return Estimate(path=path, values=dict(zip(names, sigmoid(row).tolist(), strict=True)), labels=labels)
+
+
+OF_ROW: dict[Task, Callable[[str, Sequence[str], np.ndarray], Estimate]] = {"regression": _of_numbers, "multilabel": _of_labels}
+
+
 class Estimates(Answers[Estimate]):
     """The answers for several pictures, in their order."""
 
@@ -51,15 +63,8 @@ class Estimates(Answers[Estimate]):
     @classmethod
     def of_outputs(cls, paths: Sequence[str], outputs: np.ndarray, names: Sequence[str], targets: TargetSpec) -> Estimates:
         """The predictions from the outputs (N, K) of a model."""
-        items = []
-        for path, row in zip(paths, outputs, strict=True):
-            if targets.task == "regression":
-                items.append(Estimate(path=path, values=dict(zip(names, row.tolist(), strict=True))))
-            else:
-                probabilities = sigmoid(row).tolist()
-                labels = tuple(name for name, logit in zip(names, row, strict=True) if logit > 0)
-                items.append(Estimate(path=path, values=dict(zip(names, probabilities, strict=True)), labels=labels))
-        return cls(items, names)
+        of_row = OF_ROW[targets.task]
+        return cls([of_row(path, names, row) for path, row in zip(paths, outputs, strict=True)], names)
 
     def to_data(self) -> list[dict[str, Any]]:
         """Plain records: path and values; of labels path, labels and probabilities."""

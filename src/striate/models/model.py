@@ -24,9 +24,10 @@ from striate.core.settings import check_counts
 from striate.core.tables import aligned, html_table
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.models.answers import Answers
-from striate.models.estimates import Estimates, sigmoid
+from striate.models.estimates import Estimates
 from striate.models.inputs import as_seen, finite_outputs, given_pictures, read_pictures
-from striate.models.segmenter import PIXELS_AT_ONCE, SMALLER_PICTURES, Segmentations, labels_pixels, segment_pictures
+from striate.models.meanings import MEANINGS, Meaning, softmax
+from striate.models.segmenter import SMALLER_PICTURES, Segmentations
 from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
 
@@ -125,11 +126,7 @@ class Model:
     def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
         import torch
 
-        from striate.networks.modules.image import ImageModule, ImageModuleOfNumbers
-
-        module = ImageModule(file.module, file.images)
-        if file.targets is not None and file.targets.task == "regression":
-            module = ImageModuleOfNumbers(file.module, file.images, file.targets)
+        module = MEANINGS[task_of_outputs(file.network.output_shape, file.targets)].module(file.module, file.images, file.targets)
         self.device = str(choose_device(device))
         self.module: nn.Module = module.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Network = file.network
@@ -193,12 +190,15 @@ class Model:
 
     @property
     def task(self) -> Task:
-        """What it was trained for."""
+        """What it was trained for: classify, multilabel, regression or segment."""
         return task_of_outputs(self.network.output_shape, self.targets)
+
+    @property
+    def _meaning(self) -> Meaning:
+        return MEANINGS[self.task]
 
     def _facts(self) -> list[list[str]]:
         """Facts of the model for the user, by name."""
-        kind = {"regression": "numbers", "multilabel": "labels"}.get(self.task, "classes")
         more = f" and {len(self.classes) - NAMES_SHOWN:,} more" if len(self.classes) > NAMES_SHOWN else ""
         found, spec = self.calibration, self.images
         never = "no" if "calibration" not in self.info else f"temperature {found.temperature:.3g}"
@@ -208,7 +208,7 @@ class Model:
         ]
         return [
             ["network", f"{self.network.name}, {self.network.params:,} parameters"],
-            [kind, f"{len(self.classes)}: {', '.join(self.classes[:NAMES_SHOWN])}{more}"],
+            [self._meaning.noun, f"{len(self.classes)}: {', '.join(self.classes[:NAMES_SHOWN])}{more}"],
             ["pictures", f"{spec.channels} x {spec.height} x {spec.width}, {spec.fit}"],
             *([name, f"{value:.4f}" if isinstance(value, float) else str(value)] for name, value in known if value is not None),
             ["calibrated", never + unknown],
@@ -245,10 +245,9 @@ class Model:
         Raises:
             UsageError: the model gives numbers, not classes.
         """
-        if self.targets is not None and self.targets.task == "regression":
-            raise UsageError("the model gives numbers, which have no probabilities", "Use model.outputs, or model.predict.")
-        outputs = self.outputs(images, batch_size=batch_size)
-        return sigmoid(outputs) if self.targets is not None else softmax(outputs, self.calibration.temperature)
+        if self._meaning.shares is None:
+            raise UsageError(f"the model gives {self._meaning.noun}, which have no probabilities", "Use model.outputs, or model.predict.")
+        return self._meaning.shares(self.outputs(images, batch_size=batch_size), self.calibration.temperature)
 
     def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
@@ -303,11 +302,7 @@ class Model:
             NumericError: an output is NaN or Inf: the weights are too large.
         """
         check_counts(top=top, batch_size=batch_size)
-        if self.targets is not None:
-            return self.estimate(pictures, batch_size=batch_size)
-        if labels_pixels(self):
-            return segment_pictures(self, pictures, batch_size=min(batch_size, PIXELS_AT_ONCE))
-        return self.classify(pictures, top=top, batch_size=batch_size)
+        return self._meaning.predict(self, pictures, top, batch_size)
 
     def classify(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions:
         """The classes of pictures; arguments and errors as of `predict`.
@@ -323,10 +318,8 @@ class Model:
     def answers(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Iterator[Prediction]:
         """The same one by one, on demand: no more than `batch_size` pictures are held."""
         check_counts(top=top, batch_size=batch_size)
-        if labels_pixels(self):
-            raise UsageError("the model gives a class to each pixel, not one per picture", "Use model.predict.")
-        if self.targets is not None:
-            raise UsageError(f"the model was trained for {self.targets.task}, and does not give a single class", "Use model.predict.")
+        if self._meaning.instead:
+            raise UsageError(f"the model {self._meaning.instead}", "Use model.predict.")
         return self._answers(pictures, top, batch_size)
 
     def _answers(self, pictures: Pictures, top: int, batch_size: int) -> Iterator[Prediction]:
@@ -383,13 +376,6 @@ def _calibration(file: ModelFile) -> Calibration:
         return TypeAdapter(Calibration).validate_python(file.info.get("calibration", {}))
     except ValidationError as error:
         raise RefusedFileError(f"model file: calibration: {refusal(error)}") from None
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """The class probabilities (N, K) of logits (N, K) divided by `temperature`."""
-    exponentials = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-    shares: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
-    return shares
 
 
 @call_as_in("striate.load('runs/train/digits-001', device='cuda')")

@@ -80,11 +80,6 @@ class Segmentations(Answers[Segmentation]):
         ]
 
 
-def labels_pixels(model: Model) -> bool:
-    """Return whether `model` gives a class to each pixel, and not to each picture."""
-    return len(model.network.output_shape) > 1
-
-
 def segment(model: Model, images: np.ndarray, *, batch_size: int = PIXELS_AT_ONCE, names: Sequence[str] | None = None) -> np.ndarray:
     """The class of each pixel (N, H, W) uint8 of uint8 images (N, H, W, C) of the model's own size.
 

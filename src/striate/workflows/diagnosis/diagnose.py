@@ -221,7 +221,13 @@ def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str]
 def replay(model: Model, pictures: ImageSet, config: RunConfig, settings: TrainSettings, num_batches: int) -> list[Sample]:
     """The samples of a probe while the model runs some training batches again, in training mode and without an update."""
     batches = batches_of(
-        pictures, settings.batch_size, seed=settings.seed, shuffle=True, augmentation=config.augmentation, device=torch.device(model.device)
+        model.task,
+        pictures,
+        settings.batch_size,
+        seed=settings.seed,
+        shuffle=True,
+        augmentation=config.augmentation,
+        device=torch.device(model.device),
     )
     module = copy.deepcopy(model.module)  # its batch norms go on counting
     loss_fn = loss_of(settings)

@@ -24,7 +24,8 @@ from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_cur
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import Bin, reliability
 from striate.insight.measure.classes import measure
-from striate.models.model import Model, softmax
+from striate.models.meanings import softmax
+from striate.models.model import Model
 from striate.workflows.evaluation.reliability_picture import reliability_picture
 from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
 

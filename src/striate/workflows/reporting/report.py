@@ -26,7 +26,8 @@ from striate.drawing.page import Section, document
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.insight.calibrate.evidence import held_back_temperature
 from striate.insight.measure.classes import most_confident_mistakes
-from striate.models.model import MODEL_NAME, Model, softmax
+from striate.models.meanings import softmax
+from striate.models.model import MODEL_NAME, Model
 from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import (
