@@ -15,7 +15,7 @@ from striate.data.fitting import fit_images
 from striate.data.identities import picture_digests
 from striate.data.ranges import as_bytes, channels_without_rows, refuse_masked, reshaping
 from striate.data.records import DataSource, Part, alike_in_words, checked_classes
-from striate.data.targets import as_it_came, as_label_sets, as_numbers, is_gap, is_one_hot, plain, task_in_words, task_of
+from striate.data.targets import COLUMNS, as_it_came, is_gap, is_one_hot, plain, task_in_words, task_of
 
 CHANNELS = (1, 3, 4)  # of grey pictures, of coloured ones, and of those with transparency
 OF_GAPS = ("nan", "NaN", "None", "<NA>", "NaT")  # as Python and pandas write what is not there
@@ -154,7 +154,7 @@ def open_arrays(
     labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
     if asked is None:
         notes += task_in_words(task, splits[first][1], words[first][1])
-    if task == "classify":
+    if task not in COLUMNS:
         if to_train:
             found = [str(value) for value in np.unique(labels["train"])]
             classes = checked_classes(words["train"][1], found, "Give labels of two classes or more.")
@@ -186,11 +186,9 @@ def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[st
 
 
 def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
-    if task == "classify":
-        return as_labels(values, count, name)
     if task == "segment":
         raise DataError(f"{name}: arrays cannot be used with `task='segment'`", "Give a folder of images/ and masks/.")
-    return as_numbers(values, count, name) if task == "regression" else as_label_sets(values, count, name)
+    return COLUMNS[task].read(values, count, name) if task in COLUMNS else as_labels(values, count, name)
 
 
 def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...]], task: Task, names: Any) -> tuple[str, ...]:
@@ -205,7 +203,7 @@ def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...
             raise DataError(message, "Give the same targets for each split.")
     if names is None:
         single = "y" if columns == 1 else None
-        return (single,) if single else tuple(f"y{k}" if task == "regression" else str(k) for k in range(columns))
+        return (single,) if single else tuple(COLUMNS[task].column.format(k) for k in range(columns))
     given = tuple(str(name) for name in np.asarray(names).reshape(-1))
     if len(given) != columns or len(set(given)) != columns:
         raise DataError(f"y_names must be {columns} different names, one per column of the targets, got {', '.join(given)}")

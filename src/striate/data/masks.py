@@ -113,6 +113,17 @@ class MaskSource(DataSource):
     def _mask(self, path: Path) -> np.ndarray:
         return two_tone_mask(path) if self.two_tones else checked_mask(path, len(self.classes))
 
+    def with_classes(self, classes: tuple[str, ...]) -> DataSource:
+        """The data with the names of `classes`; numbered classes may be the first of them.
+
+        Raises:
+            DataError: its masks have other names.
+        """
+        if self.classes != classes and not (all(name.isdecimal() for name in self.classes) and len(self.classes) <= len(classes)):
+            theirs, ours = (", ".join(names[:20]) for names in (self.classes, classes))
+            raise DataError(f"{self.name}: has the classes {theirs}, but the model knows {ours}", "Give the same classes.txt.")
+        return dataclasses.replace(self, classes=classes)
+
     def of(self, split: str) -> Sequence[Pair]:
         """The files of a split.
 

@@ -158,16 +158,24 @@ class DataSource:
         remedy = "Choose another split."
         return DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", remedy)
 
+    def with_classes(self, classes: tuple[str, ...]) -> DataSource:
+        """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. Others are labelled -1.
 
-def relabelled(source: DataSource, classes: tuple[str, ...]) -> DataSource:
-    """The data with its pictures labelled by `classes`, by name; those of another class by -1."""
-    places = np.array([classes.index(name) if name in classes else -1 for name in source.classes], np.int64)
+        Raises:
+            DataError: its targets or its masks have other names.
+        """
+        if self.classes == classes:
+            return self
+        if self.task != "classify":  # which may have the same names, and be more or fewer
+            theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (self.classes, classes))
+            raise DataError(f"{self.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
+        places = np.array([classes.index(name) if name in classes else -1 for name in self.classes], np.int64)
 
-    def part(split: str) -> Part:
-        own = source.parts[split]()
-        return own._replace(labels=places[own.labels])
+        def part(split: str) -> Part:
+            own = self.parts[split]()
+            return own._replace(labels=places[own.labels])
 
-    return dataclasses.replace(source, classes=classes, parts={split: partial(part, split) for split in source.parts})
+        return dataclasses.replace(self, classes=classes, parts={split: partial(part, split) for split in self.parts})
 
 
 def checked_classes(name: str, classes: Sequence[str], remedy: str) -> tuple[str, ...]:

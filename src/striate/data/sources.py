@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from striate.data.folder import open_folder
 from striate.data.layout import Layout
 from striate.data.masks import MaskSource, open_masks
 from striate.data.named import NAMED, open_named
-from striate.data.records import SPLITS, DataSource, relabelled
+from striate.data.records import SPLITS, DataSource
 
 
 def open_data(
@@ -122,23 +121,3 @@ def _masked(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) ->
             f"{shown}: no such folder of pictures and masks", near(Path(data), remedy) if isinstance(data, str | os.PathLike) else remedy
         )
     return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
-
-
-def with_classes(source: DataSource, classes: tuple[str, ...]) -> DataSource:
-    """The data with its pictures labelled by `classes`, by name: also if it has gained classes since. Pictures of other classes get -1.
-
-    Raises:
-        DataError: its targets or its masks have other names.
-    """
-    if source.classes == classes:
-        return source
-    if isinstance(source, MaskSource) and all(name.isdecimal() for name in source.classes) and len(source.classes) <= len(classes):
-        return dataclasses.replace(source, classes=classes)  # the masks show only the first of them
-    if source.task != "classify":
-        theirs, ours = (", ".join(names[:20]) for names in (source.classes, classes))
-        if source.task != "segment":  # which may have the same names, and be more or fewer
-            theirs, ours = f"{len(source.classes)} ({theirs})", f"{len(classes)} ({ours})"
-        words, has = ("classes", "knows") if source.task == "segment" else ("targets", "gives")
-        remedy = "Give the same classes.txt." if source.task == "segment" else "Give data with the same columns."
-        raise DataError(f"{source.name}: has the {words} {theirs}, but the model {has} {ours}", remedy)
-    return relabelled(source, classes)

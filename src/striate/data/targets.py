@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,11 +57,8 @@ def task_in_words(task: Task, values: Any, name: str) -> list[str]:
     if array.dtype.kind not in "iufb":
         return []
     number = len(np.unique(array))
-    if task == "multilabel":
-        return [f"{name}: rows of 0 and 1 with several 1s are read as sets of labels (multilabel)"]
-    if task == "regression":
-        kind = f"floats of {number:,} different values" if array.ndim == 1 or array.shape[1] == 1 else f"rows of {array.shape[1]} floats"
-        return [f"{name}: {kind} are read as numbers to estimate (regression); if they are classes, `task='classify'`"]
+    if task in COLUMNS:
+        return [f"{name}: {COLUMNS[task].note(array)}"]
     if array.dtype.kind == "f" and not is_one_hot(array.reshape(len(array), -1)):
         return [f"{name}: whole numbers as floats, {number} different ones, are read as classes; to estimate them, `task='regression'`"]
     if array.dtype.kind == "i" and number > 2 and array.min() == -1 and array.max() > 0:
@@ -131,12 +130,7 @@ def target_spec(task: Task, labels: np.ndarray) -> TargetSpec | None:
 
     A number that is the same for all pictures has deviation 1.
     """
-    if task == "multilabel":
-        return TargetSpec(task="multilabel")
-    if task != "regression":
-        return None
-    std = labels.std(0)
-    return TargetSpec(task="regression", mean=tuple(labels.mean(0).tolist()), std=tuple(np.where(std > 0, std, 1.0).tolist()))
+    return COLUMNS[task].spec(labels) if task in COLUMNS else None
 
 
 def standardized(labels: np.ndarray, spec: TargetSpec | None) -> np.ndarray:
@@ -161,3 +155,42 @@ def _rows(values: Any, count: int, name: str, wanted: str) -> np.ndarray:
         raise DataError(f"{name} has {len(array):,} rows for {count:,} pictures", "Give one row per picture.")
     rows: np.ndarray = array.reshape(count, -1).astype(np.float64)
     return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Targets (n, k) that a task reads from arrays: one column per output.
+
+    Attributes:
+        read: The targets by the values, the number of pictures and the name of the field.
+        note: The note on values that were taken for such targets, in words.
+        spec: The meaning of the outputs that learn the training targets.
+        column: What column k is called where nobody names it.
+    """
+
+    read: Callable[[Any, int, str], np.ndarray]
+    note: Callable[[np.ndarray], str]
+    spec: Callable[[np.ndarray], TargetSpec]
+    column: str
+
+
+def _note_on_numbers(array: np.ndarray) -> str:
+    values = f"floats of {len(np.unique(array)):,} different values"
+    kind = values if array.ndim == 1 or array.shape[1] == 1 else f"rows of {array.shape[1]} floats"
+    return f"{kind} are read as numbers to estimate (regression); if they are classes, `task='classify'`"
+
+
+def _spec_of_numbers(labels: np.ndarray) -> TargetSpec:
+    std = labels.std(0)
+    return TargetSpec(task="regression", mean=tuple(labels.mean(0).tolist()), std=tuple(np.where(std > 0, std, 1.0).tolist()))
+
+
+COLUMNS: dict[Task, Columns] = {  # of the tasks whose targets are columns
+    "regression": Columns(read=as_numbers, note=_note_on_numbers, spec=_spec_of_numbers, column="y{}"),
+    "multilabel": Columns(
+        read=as_label_sets,
+        note=lambda _: "rows of 0 and 1 with several 1s are read as sets of labels (multilabel)",
+        spec=lambda _: TargetSpec(task="multilabel"),
+        column="{}",
+    ),
+}

@@ -17,7 +17,7 @@ from striate.core.images import ImageSpec
 from striate.core.refusals import refusal
 from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, is_whole
-from striate.core.targets import TargetSpec, Task
+from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
@@ -93,7 +93,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             images=spec,
             classes=names,
             settings=self._settings(network, len(images), loss),
-            augmentation=self._changes(spec, None if targets is None else targets.task),
+            augmentation=self._changes(spec, numbers=targets is not None),
             targets=targets,
         )
         pictures = ImageSet("arrays", "train", fitted, labels, names, paths)
@@ -108,14 +108,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
-    def _changes(self, spec: ImageSpec, task: Task | None) -> Augmentation:
+    def _changes(self, spec: ImageSpec, *, numbers: bool) -> Augmentation:
         """The record that the command line fills, too: separate arguments, overridden by those of `augmentation`."""
         chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
         if chosen["crop_padding"] is None:  # numbers, such as places, may change with a shift
-            chosen["crop_padding"] = 0 if task == "regression" else default_shift(self._shape[2], spec.height, spec.width)
+            chosen["crop_padding"] = 0 if numbers else default_shift(self._shape[2], spec.height, spec.width)
         return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:

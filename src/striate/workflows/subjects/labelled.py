@@ -16,7 +16,7 @@ from striate.data.layout import Layout
 from striate.data.omissions import some
 from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Trained, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
-from striate.data.sources import open_data, with_classes
+from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.models.model import Model
 from striate.workflows.runs.behind import config_behind, data_of, run_of
@@ -74,7 +74,7 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
     place = data_dir or (config.data_folder if config is not None else None)
     source = open_data(named, data_dir=place, download=download, task=model.task, **how)
     if not task_named(source.task).single_class:
-        source = with_classes(source, model.classes)
+        source = source.with_classes(model.classes)
     return Labelled(source=source, model=model, record=record, run=run, config=config, named=data is not None)
 
 

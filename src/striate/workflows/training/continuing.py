@@ -18,7 +18,7 @@ from striate.data.findings import DataFinding
 from striate.data.omissions import some
 from striate.data.recorded import SplitRecord, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
-from striate.data.sources import open_data, with_classes
+from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.settings import TrainSettings
@@ -139,7 +139,7 @@ def plan_of(
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
     source = open_data(wanted, task=config.task, data_dir=data_dir or config.data_folder, **how)
-    source = source if record is None else with_classes(source, record.classes)
+    source = source if record is None else source.with_classes(record.classes)
     fitting = fitting_of(config, network, source.classes)
     if record is None:
         say(NOT_RECORDED)
