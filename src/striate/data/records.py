@@ -159,7 +159,7 @@ class DataSource:
         return DataError(f"{self.name} has no {split} split; it has {', '.join(self.splits)}", remedy)
 
     def with_classes(self, classes: tuple[str, ...]) -> DataSource:
-        """The data with its pictures labelled by `classes`, by name: also where it has gained classes since. Others are labelled -1.
+        """The data with its pictures labelled by `classes`, by name: also if it has gained classes since. Pictures of other classes get -1.
 
         Raises:
             DataError: its targets or its masks have other names.
