@@ -11,7 +11,7 @@ from striate.core.reports import shown_short
 from striate.core.text import Lines
 from striate.data.recorded import Trained
 from striate.data.records import ImageSet
-from striate.engine.fit import EpochRow
+from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import LabelMeasures, MultilabelMeasures, measure_labels
 from striate.models.model import Model
 from striate.workflows.tasks.record import Measured, TaskRecord, keep, make_folder

@@ -17,7 +17,7 @@ from striate.data.augmentation.record import Augmentation
 from striate.data.omissions import Omission
 from striate.data.recorded import Trained
 from striate.data.records import DataSource, ImageSet
-from striate.engine.fit import EpochRow
+from striate.engine.epochs import EpochRow
 from striate.engine.settings import LossName, MonitorName
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Predictions

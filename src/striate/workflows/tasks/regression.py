@@ -13,7 +13,7 @@ from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.recorded import Trained
 from striate.data.records import ImageSet
-from striate.engine.fit import EpochRow
+from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import NumberMeasures, RegressionMeasures, measure_numbers
 from striate.models.model import Model
 from striate.workflows.tasks.record import Measured, TaskRecord, keep, make_folder

@@ -22,7 +22,7 @@ from striate.data.omissions import Omission
 from striate.data.recorded import Trained
 from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import confusion_picture
-from striate.engine.fit import EpochRow
+from striate.engine.epochs import EpochRow
 from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
 from striate.insight.measure.tables import write_confusion_csv, write_regions_csv
 from striate.models.model import Model

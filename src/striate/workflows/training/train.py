@@ -17,7 +17,6 @@ from striate.core.places import near
 from striate.core.text import in_lines
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import ProcessGroup, joined
-from striate.engine.validation import OF_CLASSES
 from striate.models.fitting import fit_images
 from striate.models.model import Model, load
 from striate.networks.foreign import with_module
