@@ -288,7 +288,7 @@ def test_a_network_for_whole_pictures_cannot_be_trained_on_masks(scenes: Path) -
 def test_what_is_no_folder_of_masks_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mnist: no such folder of pictures and masks"):
         striate.train("mnist", task="segment")
-    with pytest.raises(UsageError, match="tuple: no such folder of pictures and masks"):
+    with pytest.raises(DataError, match="arrays cannot be used with `task='segment'`\nGive a folder of images/ and masks/"):
         striate.train((np.zeros((4, 8, 8), np.uint8), np.zeros(4, int)), task="segment")
     with pytest.raises(DataError, match="no pictures in images/"):
         striate.train(tmp_path, task="segment")

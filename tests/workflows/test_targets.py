@@ -174,7 +174,7 @@ def test_the_command_line_trains_measures_and_predicts_numbers(regression, tmp_p
     refused = run(app, [*command[:-1], "hinge"])
     assert isinstance(refused.exception, UsageError) and "`task='regression'` cannot be trained on the hinge loss" in str(refused.exception)
     misspelt = run(app, [*command[:-1], "hubber"])
-    assert isinstance(misspelt.exception, UsageError) and "loss: " in str(misspelt.exception)
+    assert isinstance(misspelt.exception, UsageError) and "`loss`: " in str(misspelt.exception)
 
     shown = run(app, ["evaluate", str(folder)])
     assert shown.exit_code == 0 and "R2 0.9" in shown.stdout and "rms error" in shown.stdout

@@ -47,10 +47,10 @@ def open_data(
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
-    if task == "segment":
-        source: DataSource = _masked(spec, skip_unreadable, layout, to_train)
-    elif isinstance(spec, DataSource):
+    if isinstance(spec, DataSource):
         source = spec
+    elif task == "segment" and isinstance(spec, str | os.PathLike):
+        source = _masked(spec, skip_unreadable, layout, to_train)
     else:
         source = _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
     for note in source.notes:
@@ -107,17 +107,14 @@ def _kind(path: Path) -> tuple[bool, bool]:
         raise DataError(f"{path}: cannot be opened: {error.strerror}", "Check the path and its permissions.") from None
 
 
-def _masked(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) -> MaskSource:
+def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool) -> MaskSource:
     """The folder of pictures and masks that `data` names.
 
     Raises:
         UsageError: it is not the path of a folder.
         DataError: as `open_masks`.
     """
-    if not isinstance(data, str | os.PathLike) or not Path(data).expanduser().is_dir():
-        shown = data if isinstance(data, str | os.PathLike) else type(data).__name__
+    if not Path(data).expanduser().is_dir():
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
-        raise UsageError(
-            f"{shown}: no such folder of pictures and masks", near(Path(data), remedy) if isinstance(data, str | os.PathLike) else remedy
-        )
+        raise UsageError(f"{data}: no such folder of pictures and masks", near(Path(data), remedy))
     return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
