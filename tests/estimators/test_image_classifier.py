@@ -20,7 +20,7 @@ from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageEr
 from striate.data.arrays import as_images
 from striate.data.sources import open_data
 from striate.estimators.pictures.classifier import ImageClassifier
-from striate.workflows.training.planning import planned
+from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 
@@ -209,7 +209,7 @@ def test_fitting_changes_neither_the_settings_nor_the_data(digits):
 def test_what_is_not_said_is_chosen_as_the_command_line_chooses_it(shape, shift):
     """Network, epochs, batch, rate and shift are those of `striate train` with the same arrays."""
     X, y = np.random.default_rng(0).integers(0, 256, (40, *shape), dtype=np.uint8), np.arange(40) % 2
-    plan = planned(TrainRequest(data=(X, y)), QuietObserver())
+    plan = resolve(TrainRequest(data=(X, y)), QuietObserver())
     classifier = ImageClassifier()
     network = classifier._described(as_images(X, "X"), 2)
 

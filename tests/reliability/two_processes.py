@@ -17,7 +17,7 @@ from torch import nn
 from striate.data.batches import Batches
 from striate.data.records import ImageSet
 from striate.engine.fit import fit
-from striate.engine.processes import Group, joined
+from striate.engine.processes import ProcessGroup, joined
 from striate.engine.settings import TrainSettings
 
 
@@ -41,7 +41,7 @@ def main(folder: Path, ways: list[str]) -> None:
             train_and_keep(folder, way, group)
 
 
-def train_and_keep(folder: Path, way: str, group: Group | None) -> None:
+def train_and_keep(folder: Path, way: str, group: ProcessGroup | None) -> None:
     norm, dtype = way.split("-")
     numbers = np.random.default_rng(0)
     images = numbers.integers(0, 256, (27, 5, 7, 1)).astype(np.uint8)

@@ -332,7 +332,7 @@ def test_a_trial_that_torch_refuses_is_a_row_and_the_others_go_on(tmp_path: Path
         return norms(plan, module)
 
     monkeypatch.setattr(trial_process, "gradient_norms", refused)
-    report = striate.ablate(NET, drawn(), edits=["without norm"], seeds=1, training=TRAINING, output=tmp_path / "run")
+    report = striate.ablate(NET, drawn(), "without norm", seeds=1, training=TRAINING, output=tmp_path / "run")
 
     assert [row.done for row in report.variants] == [1, 0]
     assert report.variants[1].problems[0] == ("seed 0: failed: out of memory: [enforce fail] DefaultCPUAllocator: can't allocate memory")

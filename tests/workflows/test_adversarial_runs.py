@@ -15,6 +15,7 @@ from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
 from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, Linear
 from striate.networks.network import Network
+from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest, summary
 from striate.workflows.training.running import QuietObserver
@@ -139,7 +140,7 @@ def test_the_flags_and_a_recipe_file_say_the_same(tmp_path, capsys):
 )
 def test_bad_values_are_refused_before_anything_is_written(tmp_path, chosen, words):
     with pytest.raises(UsageError, match=words):
-        train(TrainRequest(data="digits", **{**SHORT, **chosen}, output=tmp_path / "run"))
+        train(with_checked_fields(TrainRequest, data="digits", **{**SHORT, **chosen}, output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

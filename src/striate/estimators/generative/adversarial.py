@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import NumericError
+from striate.core.reports import shown_short
 
 MIN_SHARE = 0.25  # of what the data has of a mode; below, the mode is missed
 MIN_SPREAD = 0.5  # of the data's own; below, a mode has shrunk to few samples
@@ -142,6 +143,7 @@ class Mode:
         return self.generated_share >= MIN_SHARE * self.real_share and self.spread >= MIN_SPREAD and recognised
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class CollapseReport:
     """The diagnosis of a generator: coverage of the data, and the balance with its discriminator.
