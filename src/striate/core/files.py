@@ -157,6 +157,18 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, field: str = "output") -> EnvironmentFault:
     """The error to raise when writing `path` failed with `error`."""
     if (too_long := name_too_long(error)) is not None:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
@@ -193,10 +193,7 @@ def _worsened(
 
 
 def _write(output: Path, report: AttackReport, drawings: dict[str, bytes]) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     rows = [
         [result.attack, result.unit, f"{size:.6g}", f"{accuracy:.6f}"]
         for result in report.results

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
@@ -95,10 +95,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     report = LesionReport(
         run=str(request.run), network=model.network.name, images=len(chosen), accuracy=whole, points=tuple(points), output=str(output)
     )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     write_json(output / "lesion.json", TypeAdapter(LesionReport).dump_python(report, mode="json"))
     rows = [[point.lesion, point.where, f"{point.damage:.4g}", f"{point.accuracy:.6g}"] for point in points]
     write_atomically(output / "lesion.csv", csv_text(["lesion", "where", "damage", "accuracy"], rows).encode())

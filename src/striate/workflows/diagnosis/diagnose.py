@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, RefusedFileError, UsageError
-from striate.core.files import cannot_write, read_plain, write_atomically, write_json
+from striate.core.files import make_folder, read_plain, write_atomically, write_json
 from striate.core.modes import evaluation_mode
 from striate.core.places import check_folder, near
 from striate.core.reports import shown_short
@@ -310,10 +310,7 @@ def _write(
 ) -> list[Finding]:
     """Draw the evidence; returns the findings with the names of their pictures."""
     found = {finding.kind for finding in findings}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     drawings: dict[str, Callable[[], bytes | None]] = {
         "gradients.png": lambda: gradient_evidence(samples),
         "layers.png": lambda: shares_evidence(samples),

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores_of
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.places import check_file
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
@@ -214,10 +214,7 @@ def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temper
 
 
 def _write(folder: Path, report: CalibrateReport) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(folder)
     write_json(folder / "calibration.json", dataclasses.asdict(report))
     write_atomically(folder / "reliability.png", reliability_picture(report.before, report.after, report.curve))
 

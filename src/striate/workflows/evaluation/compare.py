@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import make_folder, write_atomically
 from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
 from striate.core.reports import shown_short
@@ -274,10 +274,7 @@ def _differences(images: ImageSet, answers: np.ndarray, classes: Sequence[str]) 
 def _write(path: Path, report: CompareReport) -> None:
     header = ["path", "label", *(one.name for one in report.subjects)]
     rows = [[one.path, one.label, *one.answers] for one in report.differences]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from error
+    make_folder(path.parent)
     write_atomically(path, csv_text(header, rows).encode())
 
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
-from striate.core.files import cannot_write, write_atomically, write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.decode import REMEDY as UNREADABLE
@@ -343,10 +343,7 @@ def _folder(subject: Subject, request: ExplainRequest) -> Path:
     output = subject.report_folder("explain", request.output)
     if output is None:
         return new_run_folder("explain", subject.path.stem if subject.path is not None else subject.name, None)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     return output
 
 

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import make_folder, write_atomically
 from striate.core.places import check_folder
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
@@ -252,10 +252,7 @@ def _add_shares(layers: list[dict[str, Any]], machine: Machine, batch_size: int)
 
 
 def _write(output: Path, layers: list[dict[str, Any]], machine: Machine | None, name: str) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
+    make_folder(output)
     rows = [["x".join(map(str, cell)) if isinstance(cell, list) else cell for cell in layer.values()] for layer in layers]
     write_atomically(output / "layers.csv", csv_text(list(layers[0]), rows).encode())
     if machine is not None:

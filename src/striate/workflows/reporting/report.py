@@ -16,7 +16,7 @@ from striate.core.bounded import read_json, read_text
 from striate.core.calibration import scores_of
 from striate.core.devices import choose_device
 from striate.core.errors import DataError, UsageError
-from striate.core.files import cannot_write, write_atomically
+from striate.core.files import make_folder, write_atomically
 from striate.core.places import check_file, near
 from striate.core.refusals import checked_entry
 from striate.core.reports import shown_short
@@ -153,10 +153,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     title = f"{network.name} on {Path(config.data).name}"
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     content = document(title, str(run), sections, foot=f"Written {now} by Striate {info()['versions']['striate']}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from error
+    make_folder(path.parent)
     write_atomically(path, content)
     names = tuple(section.heading for section in sections)
     return RunReport(run=str(run), output=str(path), num_bytes=len(content), sections=names, left_out=finder.left_out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from striate.core.files import write_atomically
+from striate.core.files import make_folder, write_atomically
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.omissions import Omission
@@ -22,7 +22,7 @@ from striate.engine.validation import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.models.model import OF_SCORES, Model, Predictions
-from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep, make_folder
+from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep
 from striate.workflows.tasks.targets import refuse_masks
 
 if TYPE_CHECKING:

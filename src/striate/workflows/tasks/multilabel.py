@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pydantic.dataclasses import dataclass
 
+from striate.core.files import make_folder
 from striate.core.reports import shown_short
 from striate.core.text import Lines
 from striate.data.recorded import Trained
@@ -14,7 +15,7 @@ from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import LabelMeasures, MultilabelMeasures, measure_labels
 from striate.models.model import Model
-from striate.workflows.tasks.record import Measured, TaskRecord, keep, make_folder
+from striate.workflows.tasks.record import Measured, TaskRecord, keep
 from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
 
 

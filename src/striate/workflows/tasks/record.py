@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import TypeAdapter
 
-from striate.core.files import cannot_write, write_json
+from striate.core.files import write_json
 from striate.core.images import Fit
 from striate.core.targets import Task
 from striate.core.text import Lines
@@ -94,18 +94,6 @@ class TaskRecord:
     def loss_like(self, loss: LossName) -> LossName:
         """The loss where the task can be trained on it, else the task's own."""
         return loss if not self.losses or loss in self.losses else self.losses[0]
-
-
-def make_folder(output: Path) -> None:
-    """Make the folder that a report is written to.
-
-    Raises:
-        EnvironmentFault: it cannot be made.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(output, error) from error
 
 
 def keep(report: Any, output: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pydantic.dataclasses import dataclass
 
-from striate.core.files import write_atomically
+from striate.core.files import make_folder, write_atomically
 from striate.core.reports import shown_short
 from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
@@ -16,7 +16,7 @@ from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import NumberMeasures, RegressionMeasures, measure_numbers
 from striate.models.model import Model
-from striate.workflows.tasks.record import Measured, TaskRecord, keep, make_folder
+from striate.workflows.tasks.record import Measured, TaskRecord, keep
 from striate.workflows.tasks.scatter import scatter_picture
 from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
 

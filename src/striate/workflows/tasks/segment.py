@@ -11,7 +11,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import shortened, write_atomically, write_json
+from striate.core.files import make_folder, shortened, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.reports import shown_short
 from striate.core.tables import csv_text
@@ -30,7 +30,7 @@ from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
-from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep, make_folder
+from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
