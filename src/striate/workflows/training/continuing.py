@@ -68,16 +68,16 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
         "images": dict(config["images"]),
     }
     plain = TrainRequest()
-    for field, _, _, group, decides, *_ in OPTIONS:
-        value = getattr(request, field)
-        if not decides or value == getattr(plain, field) or field == "epochs":  # which may extend it
+    for option in OPTIONS:
+        field, value = option.field, getattr(request, option.field)
+        if not option.decides or value == getattr(plain, field) or field == "epochs":  # which may extend it
             continue
         if (field, value) in LEFT_TO_US:  # the run has what was found
             continue
         if field == "image_size":
             wanted["images"] |= {"height": value, "width": value}
-        elif group:
-            wanted[group][field] = value
+        elif option.group:
+            wanted[option.group][field] = value
         elif field == "network":
             wanted["network"] = value.name if isinstance(value, Network) else value
         elif field == "pretrained":
