@@ -21,6 +21,7 @@ from striate.core.places import check_folder, near
 from striate.core.reports import shown_short
 from striate.core.seeds import torch_seed
 from striate.core.tables import csv_text
+from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
 from striate.data.archives import npz_arrays
 from striate.data.findings import DataFinding
@@ -110,16 +111,16 @@ def diagnose(request: DiagnoseRequest, *, say: Callable[[str], None] = lambda _t
     if not run.is_dir():
         raise UsageError(f"{run}: no such run folder", near(run, "Give the folder of a training run."))
     check_folder(request.output or run / "report")
-    subject = _subject(request, say)
-    pictures = own_pictures(subject, request, say) if subject is not None else NO_PICTURES
-    return diagnose_pictures(request, subject.trained if subject is not None else None, pictures, say=say)
+    config = RunFolder(run).read_config()
+    subject = _subject(request, config.task, say)
+    pictures = own_pictures(subject, request, config, say) if subject is not None else NO_PICTURES
+    return diagnose_pictures(request, config, subject.trained if subject is not None else None, pictures, say=say)
 
 
-def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | None:
+def _subject(request: DiagnoseRequest, task: Task | None, say: Callable[[str], None]) -> Subject | None:
     """The run's model; None, which is reported, if there is none to run."""
     folder = RunFolder(request.run)
     only = "only the run's curves and the observations during training are examined"
-    task = folder.read_config().task
     if not task_named(task).gives_classes:
         say(f"task {task}: {only}")
         return None
@@ -134,11 +135,16 @@ def _subject(request: DiagnoseRequest, say: Callable[[str], None]) -> Subject | 
 
 
 def diagnose_pictures(
-    request: DiagnoseRequest, model: Model | None, own: OwnPictures, *, draw_all: bool = True, say: Callable[[str], None]
+    request: DiagnoseRequest,
+    config: RunConfig,
+    model: Model | None,
+    own: OwnPictures,
+    *,
+    draw_all: bool = True,
+    say: Callable[[str], None],
 ) -> DiagnoseReport:
     """The same with a model and pictures that are read already; `draw_all` draws what no finding points to as well."""
     run, folder = request.run, RunFolder(request.run)
-    config = folder.read_config()
     settings = config.settings
     rows, history = folder.read_metrics(say), folder.read_history(say)
     model = model if task_named(config.task).gives_classes else None
@@ -203,9 +209,8 @@ def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | N
     return Setup(config.settings, config.augmentation, facts_of(folder.read_network()), is_fresh, *counts)
 
 
-def own_pictures(subject: Subject, request: DiagnoseRequest, say: Callable[[str], None]) -> OwnPictures:
+def own_pictures(subject: Subject, request: DiagnoseRequest, config: RunConfig, say: Callable[[str], None]) -> OwnPictures:
     """The training pictures, and those of val where the run kept no verdict of its own; none where they cannot be had."""
-    config = RunFolder(request.run).read_config()
     data = request.data if request.data is not None else config.data
     if isinstance(data, str) and data == ARRAYS:
         say("the run was trained on arrays: only its curves and the observations during training are examined")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -118,7 +118,7 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
         RefusedFileError: the model file is damaged or not a model.
         EnvironmentFault: UMAP is requested and not installed, or the output cannot be written.
     """
-    _not_installed(request)  # before the work
+    unavailable = _not_installed(request)  # before the work
     subject = open_model(request.run, device=request.device, module=request.module)
     subject.report_folder("explain", request.output)
     model = subject.classifier("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
@@ -129,14 +129,29 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     def read() -> ImageSet:
         return read_split(subject.open_data(request, f"explain {subject.where}", say), request.split, "explain", say)[0]
 
-    return explain_chosen(subject, request, _chosen(request, model, read, say), read, say=say)
+    return explain_chosen(subject, request, _chosen(request, model, read, say), read, unavailable, say=say)
 
 
 def explain_chosen(
-    subject: Subject, request: ExplainRequest, chosen: Chosen, read: Callable[[], ImageSet], *, say: Callable[[str], None]
+    subject: Subject,
+    request: ExplainRequest,
+    chosen: Chosen,
+    read: Callable[[], ImageSet],
+    unavailable: Mapping[str, str],
+    *,
+    say: Callable[[str], None],
 ) -> ExplainReport:
-    """The same of a subject that is open already, and of pictures that are read; `read` gives the split, for views that need it."""
-    every, left_out = "all" in request.methods, _not_installed(request)
+    """The same of a subject that is open already, and of pictures that are read.
+
+    Args:
+        subject: The model.
+        request: The methods and views.
+        chosen: The pictures.
+        read: Gives the split, for views that need it.
+        unavailable: Of all views, those that cannot be drawn here, and why.
+        say: Takes a line for the user.
+    """
+    every, left_out = "all" in request.methods, dict(unavailable)
     model = subject.trained
     names, images, labels = chosen
     inputs = normalized(model, images)

@@ -196,7 +196,7 @@ def _sections(
     if cost:
         roofline = place / "profile" / "roofline.png"
         yield Section("Cost", draw.cost(cost, draw.kept_picture(roofline) if roofline.is_file() else None))
-    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, subject, answers, place, finder), "diagnosing")
+    wrong = finder.ask("Diagnosis", lambda: _diagnosed(request, config, subject, answers, place, finder), "diagnosing")
     if wrong:
         yield Section("Diagnosis", draw.diagnosis(wrong, place / "diagnose"))
     yield Section("Environment", draw.environment(files.read_env()))
@@ -264,7 +264,7 @@ def _explained(request: ReportRequest, subject: Subject, answers: Answers, place
     if not len(places):
         places = spread(len(answers.images), request.num_explained)
     fields = ExplainRequest(run=subject.trained, output=place / "explain")
-    return explain_chosen(subject, fields, taken(answers.images, places), lambda: answers.images, say=lambda _text: None)
+    return explain_chosen(subject, fields, taken(answers.images, places), lambda: answers.images, {}, say=lambda _text: None)
 
 
 def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path, finder: Finder) -> ProfileReport:
@@ -288,7 +288,9 @@ def _fitting(batch_size: int, network: Network) -> int:
     return max(1, min(batch_size, MOST_MACS * batch_size // (8 * max(1, network.macs))))
 
 
-def _diagnosed(request: ReportRequest, subject: Subject | None, answers: Answers | None, place: Path, finder: Finder) -> DiagnoseReport:
+def _diagnosed(
+    request: ReportRequest, config: RunConfig, subject: Subject | None, answers: Answers | None, place: Path, finder: Finder
+) -> DiagnoseReport:
     """The findings; if the data is gone, those from the curves and from the samples taken while the run trained."""
     fields = DiagnoseRequest(
         run=request.run, data=request.data, batches=4, device=request.device, output=place / "diagnose", data_dir=request.data_dir
@@ -296,14 +298,14 @@ def _diagnosed(request: ReportRequest, subject: Subject | None, answers: Answers
     model = subject.model if subject is not None else None
 
     def look(pictures: OwnPictures) -> DiagnoseReport:
-        return diagnose_pictures(fields, model, pictures, draw_all=False, say=lambda _text: None)
+        return diagnose_pictures(fields, config, model, pictures, draw_all=False, say=lambda _text: None)
 
     if subject is None or any(name.startswith("Results") for name in finder.left_out):
         return look(NO_PICTURES)
     train = answers.train if answers is not None else None
     found = finder.ask(
         "Diagnosis of the model",
-        lambda: look(OwnPictures(train, None) if train is not None else own_pictures(subject, fields, lambda _text: None)),
+        lambda: look(OwnPictures(train, None) if train is not None else own_pictures(subject, fields, config, lambda _text: None)),
     )
     return found or look(NO_PICTURES)
 
