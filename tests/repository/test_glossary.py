@@ -11,7 +11,7 @@ from striate.insight.diagnose import KINDS
 from striate.insight.measure.classes import Measures
 from striate.workflows.ablation.report import SHORT_HEADING
 from striate.workflows.evaluation.compare import CompareRequest, compare
-from striate.workflows.evaluation.compare import table as compared
+from striate.workflows.evaluation.comparison import table as compared
 from striate.workflows.explanation.explain import METHODS, TRUST, VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 from striate.workflows.profiling.words import table as profiled

@@ -10,7 +10,9 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import UsageError
 from striate.data.sources import open_data
-from striate.workflows.evaluation.compare import CompareRequest, compare, mcnemar, summary
+from striate.insight.measure.paired import mcnemar
+from striate.workflows.evaluation.compare import CompareRequest, compare
+from striate.workflows.evaluation.comparison import summary
 
 
 @pytest.fixture(scope="module")

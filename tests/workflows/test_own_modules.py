@@ -15,8 +15,8 @@ import striate
 from striate.core.errors import UsageError
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.evaluation.compare import CompareRequest, compare
-from striate.workflows.evaluation.compare import summary as compared_in_words
-from striate.workflows.evaluation.compare import table as compared
+from striate.workflows.evaluation.comparison import summary as compared_in_words
+from striate.workflows.evaluation.comparison import table as compared
 from striate.workflows.profiling.profile import ProfileRequest, profile
 from striate.workflows.profiling.words import summary
 

@@ -121,7 +121,8 @@ def compare_command(
     as_json: Json = False,
 ) -> None:
     """Compare networks or runs; runs with a paired test (McNemar) on the same pictures."""
-    from striate.workflows.evaluation.compare import CompareRequest, compare, summary, table
+    from striate.workflows.evaluation.compare import CompareRequest, compare
+    from striate.workflows.evaluation.comparison import summary, table
 
     request = CompareRequest(
         subjects=tuple(subjects),

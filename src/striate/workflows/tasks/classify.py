@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,9 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import make_folder, write_atomically
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines, in_lines
 from striate.data.omissions import Omission
-from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture, predictions_picture
 from striate.engine.epochs import EpochRow
@@ -22,7 +20,7 @@ from striate.engine.validation import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.models.model import OF_SCORES, Model, Predictions
-from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep
+from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 from striate.workflows.tasks.targets import refuse_masks
 
 if TYPE_CHECKING:
@@ -34,15 +32,9 @@ MAX_PICTURES_IN_PLOT = 36
 
 @shown_short
 @dataclass(frozen=True, kw_only=True)
-class EvaluateReport(Measures):
+class EvaluateReport(SplitFacts, Measures):
     """The measures of a model on a split, and where their pictures and tables lie."""
 
-    split: str  # "all": of data without splits that the model was not trained on
-    model: str
-    data: str
-    output: str | None
-    test_openings: int | None = None  # how often the run's test split was opened, this time counted
-    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
     of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
@@ -56,12 +48,11 @@ def judged(model: Model, measured: Measured, probabilities: np.ndarray) -> Evalu
     """The same of the probabilities (N, K) that a model gave to the pictures."""
     images, output = measured.images, measured.output
     measures = measure(probabilities, images.labels, model.classes)
-    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    report = EvaluateReport(**fields, **measured.fields("left_out"), of_scores=model.gives_scores)
+    report = measured.report(EvaluateReport, measures, left_out=measured.left_out, of_scores=model.gives_scores)
     if output is not None:
         title = f"{report.model} on {report.data}, {report.split} split"
         _write(output, measures, probabilities, images, model, title=title)
-        keep(report, output)
+        write_report(output / MEASURES, report)
     return report
 
 

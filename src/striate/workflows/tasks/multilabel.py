@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import make_folder
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines
-from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import LabelMeasures, MultilabelMeasures, measure_labels
 from striate.models.model import Model
-from striate.workflows.tasks.record import Measured, TaskRecord, keep
+from striate.workflows.tasks.record import MEASURES, Measured, SplitFacts, TaskRecord
 from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
 
 
 @shown_short
 @dataclass(frozen=True, kw_only=True)
-class MultilabelReport(MultilabelMeasures):
+class MultilabelReport(SplitFacts, MultilabelMeasures):
     """The measures of sets of labels on a split, and where their tables lie."""
-
-    split: str
-    model: str
-    data: str
-    output: str | None
-    test_openings: int | None = None  # how often the run's test split was opened, this time counted
-    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
 def evaluate(model: Model, measured: Measured) -> MultilabelReport:
@@ -37,13 +28,12 @@ def evaluate(model: Model, measured: Measured) -> MultilabelReport:
     images, output = measured.images, measured.output
     probabilities = model.shares(images.images, batch_size=measured.batch_size)
     measures = measure_labels(probabilities, images.labels, model.classes)
-    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    report = MultilabelReport(**fields, **measured.fields())
+    report = measured.report(MultilabelReport, measures)
     if output is not None:
         make_folder(output)
         write_parts(output / "labels.csv", report.labels, LabelMeasures)
         write_outputs(output / "predictions.csv", images, probabilities, model.classes, "probability")
-        keep(report, output)
+        write_report(output / MEASURES, report)
     return report
 
 

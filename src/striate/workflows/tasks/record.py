@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import TypeAdapter
+import pydantic
 
-from striate.core.files import write_json
 from striate.core.images import Fit
 from striate.core.targets import Task
 from striate.core.text import Lines
@@ -28,8 +28,22 @@ if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
     from striate.workflows.training.request import TrainRequest
 
+AnyReport = TypeVar("AnyReport", bound="SplitFacts")
+MEASURES = "measures.json"  # of the folder that is written to
 PictureAnswers = Predictions | Segmentations | Estimates
 Say = Callable[[str], None]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """What the report of a task says beside its measures: of which pictures they are, and where their pictures and tables lie."""
+
+    split: str  # "all": of data without splits that the model was not trained on
+    model: str
+    data: str
+    output: str | None
+    test_openings: int | None = None  # how often the run's test split was opened, this time counted
+    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +60,11 @@ class Measured:
     trained_among: Trained | None = None
     left_out: tuple[Omission, ...] = ()
 
-    def fields(self, *names: str) -> dict[str, Any]:
-        """The fields of a report that every task has, and those of `names`."""
-        every = ("split", "model", "data", "test_openings", "trained_among", *names)
-        return {"output": str(self.output) if self.output is not None else None, **{name: getattr(self, name) for name in every}}
+    def report(self, kind: type[AnyReport], measures: Any, **more: Any) -> AnyReport:
+        """The report of `measures`, with what the report of every task says of the pictures, and the fields of `more`."""
+        found = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(SplitFacts)}
+        return kind(**found, **facts | {"output": str(self.output) if self.output is not None else None}, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +109,3 @@ class TaskRecord:
     def loss_like(self, loss: LossName) -> LossName:
         """The loss where the task can be trained on it, else the task's own."""
         return loss if not self.losses or loss in self.losses else self.losses[0]
-
-
-def keep(report: Any, output: Path) -> None:
-    """Write the measures into the folder `output`."""
-    write_json(output / "measures.json", TypeAdapter(type(report)).dump_python(report, mode="json"))

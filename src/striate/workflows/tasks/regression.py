@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import make_folder, write_atomically
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
-from striate.data.recorded import Trained
 from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import NumberMeasures, RegressionMeasures, measure_numbers
 from striate.models.model import Model
-from striate.workflows.tasks.record import Measured, TaskRecord, keep
+from striate.workflows.tasks.record import MEASURES, Measured, SplitFacts, TaskRecord
 from striate.workflows.tasks.scatter import scatter_picture
 from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
 
 
 @shown_short
 @dataclass(frozen=True, kw_only=True)
-class RegressionReport(RegressionMeasures):
+class RegressionReport(SplitFacts, RegressionMeasures):
     """The measures of estimated numbers on a split, and where their pictures and tables lie."""
-
-    split: str
-    model: str
-    data: str
-    output: str | None
-    test_openings: int | None = None  # how often the run's test split was opened, this time counted
-    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
 
 
 def evaluate(model: Model, measured: Measured) -> RegressionReport:
@@ -39,15 +30,14 @@ def evaluate(model: Model, measured: Measured) -> RegressionReport:
     images, output = measured.images, measured.output
     outputs = model.outputs(images.images, batch_size=measured.batch_size)
     measures = measure_numbers(outputs, images.labels, model.classes)
-    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    report = RegressionReport(**fields, **measured.fields())
+    report = measured.report(RegressionReport, measures)
     if output is not None:
         make_folder(output)
         title = f"{report.num_images:,} pictures, {report.split} split"
         write_atomically(output / "scatter.png", scatter_picture(outputs, images.labels, model.classes, title=title))
         write_parts(output / "outputs.csv", report.outputs, NumberMeasures)
         write_outputs(output / "predictions.csv", images, outputs, model.classes, "estimate")
-        keep(report, output)
+        write_report(output / MEASURES, report)
     return report
 
 

@@ -13,13 +13,12 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import make_folder, shortened, write_atomically, write_json
 from striate.core.images import Fit
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_report
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.masks import MOVES
 from striate.data.omissions import Omission
-from striate.data.recorded import Trained
 from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import confusion_picture
 from striate.engine.epochs import EpochRow
@@ -30,7 +29,7 @@ from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
-from striate.workflows.tasks.record import Measured, Say, TaskRecord, keep
+from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -42,16 +41,10 @@ PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")
 
 @shown_short
 @dataclass(frozen=True, kw_only=True)
-class SegmentReport(SegmentMeasures):
+class SegmentReport(SplitFacts, SegmentMeasures):
     """The measures of a model on a split, and where their pictures and tables lie."""
 
-    split: str
-    model: str
-    data: str
     size: tuple[int, int]  # (H, W) that pictures and masks were brought to
-    output: str | None
-    test_openings: int | None = None  # how often the run's test split was opened, this time counted
-    trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
@@ -102,12 +95,11 @@ def evaluate(model: Model, measured: Measured) -> SegmentReport:
     answers = segment(model, images.images)
     confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture
     measures = measure_pixels(np.sum(confusions, axis=0), model.classes, len(images))
-    fields = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
-    report = SegmentReport(**fields, **measured.fields("left_out"), size=(model.images.height, model.images.width))
+    report = measured.report(SegmentReport, measures, left_out=measured.left_out, size=(model.images.height, model.images.width))
     if output is not None:
         make_folder(output)
         _write(output, report, images, answers, confusions, model)
-        keep(report, output)
+        write_report(output / MEASURES, report)
     return report
 
 
