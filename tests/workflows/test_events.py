@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from striate.core.journal import read_journal
-from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
+from striate.workflows.diagnosis.words import summary
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.reporting.sections import diagnosis
 from striate.workflows.runs.folder import RunFolder

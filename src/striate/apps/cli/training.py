@@ -78,7 +78,8 @@ def diagnose_command(
     as_json: Json = False,
 ) -> None:
     """Diagnose a training run: gradients, dead units, learning rate, curves, labels, loading."""
-    from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose, summary
+    from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
+    from striate.workflows.diagnosis.words import summary
 
     request = DiagnoseRequest(
         run=run,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from striate.core.files import make_folder, write_atomically
 from striate.drawing.curves import curves_picture
 from striate.drawing.style import COLOURS, RULE, VAL, beside, curve, drawing, empty, look, name_ticks, panels, plain, png_bytes, powers
-from striate.insight.diagnose import LayerSample, Sample
+from striate.insight.diagnose import Finding, LayerSample, Sample
 from striate.insight.diagnose.states import DRIFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PICTURES = {  # which kinds of finding each picture shows
+    "gradients.png": ("vanishing_gradient", "exploding_gradient", "uneven_updates", "learning_rate_too_high", "learning_rate_too_low"),
+    "layers.png": ("dead_relu", "saturated", "constant_units", "symmetric_units", "batch_norm_drift"),
+    "curves.png": ("overfitting", "underfitting", "label_noise", "val_differs", "batch_norm_unsettled"),
+}
 SHARES = {"dead": COLOURS[1], "saturated": COLOURS[0], "constant": COLOURS[4], "alike": COLOURS[3]}
 LEAST = 1e-12  # that is drawn on a scale of powers
 WIDTH = 8.4  # inches
@@ -20,9 +28,23 @@ ROOM = 6.4  # of them for the parts of the network
 LONGEST = 40  # characters of the path of a part
 
 
-def curves_evidence(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """The curves of the epochs; None without any."""
-    return curves_picture(rows) if rows else None
+def draw_evidence(
+    output: Path, findings: Sequence[Finding], samples: Sequence[Sample], rows: Sequence[Mapping[str, str]], *, draw_all: bool
+) -> list[Finding]:
+    """Draw the evidence into the folder `output`, without `draw_all` only that of a finding; the findings with their pictures' names."""
+    make_folder(output)
+    kinds, pictures = {finding.kind for finding in findings}, dict[str, str]()
+    drawings: dict[str, Callable[[], bytes | None]] = {
+        "gradients.png": lambda: gradient_evidence(samples),
+        "layers.png": lambda: shares_evidence(samples),
+        "curves.png": lambda: curves_picture(rows) if rows else None,
+    }
+    for name, draw in drawings.items():
+        picture = draw() if draw_all or kinds & set(PICTURES[name]) else None
+        if picture is not None:
+            write_atomically(output / name, picture)
+            pictures |= dict.fromkeys(PICTURES[name], name)
+    return [dataclasses.replace(finding, picture=pictures.get(finding.kind)) for finding in findings]
 
 
 def gradient_evidence(samples: Sequence[Sample]) -> bytes | None:

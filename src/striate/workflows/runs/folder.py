@@ -239,6 +239,11 @@ class RunFolder:
             raise RefusedFileError(f"{self.events}: is not the file that the training wrote", RESTORE_GROWN)
         return events
 
+    def last_event(self, say: Callable[[str], None] = lambda _text: None) -> str:
+        """The last event of the training itself, past notes, checkpoints and the closing of its files; empty if the run has no journal."""
+        events = reversed(self.read_events(say))
+        return next((line["event"] for line in events if line["event"] not in ("checkpoint", "note", CLOSED)), "")
+
     def read_data_findings(self) -> tuple[DataFinding, ...]:
         """The findings in the pictures before the run trained on them; empty if they are not recorded.
 

@@ -23,10 +23,10 @@ from striate.engine.fit import Training
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import MonitorName
 from striate.insight.diagnose.exam import Exam
+from striate.insight.diagnose.examining import examine
 from striate.models.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
 from striate.models.model import MODEL_NAME, load
 from striate.networks.model_file import save_model
-from striate.workflows.diagnosis.examining import examine
 from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder, found_in
 from striate.workflows.runs.hashes import FILES, file_hash
@@ -227,9 +227,8 @@ def examined(plan: Plan, folder: Path, seen: int) -> Exam | None:
     """The kept model's predictions after so many pictures; None if a picture has no single class."""
     if not task_named(plan.fitting.task).single_class:
         return None
-    is_told = any(finding.kind == "shared_pictures" for finding in RunFolder(folder).read_data_findings())
     model = load(folder, module=given_module(plan.fitting.network))
-    return examine(model, plan.train_set, plan.val_set, seen=seen, count_shared=not is_told)
+    return examine(model, plan.train_set, plan.val_set, seen=seen, known=RunFolder(folder).read_data_findings())
 
 
 def followed(plan: Plan, group: ProcessGroup, *, start: Checkpoint | None = None, workers: int = 0) -> Outcome:

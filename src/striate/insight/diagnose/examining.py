@@ -10,14 +10,17 @@ from striate.insight.diagnose.exam import Exam, answers_of, shared_pictures, shi
 from striate.models.model import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from striate.core.images import ImageSpec
+    from striate.data.findings import DataFinding
     from striate.data.records import ImageSet
 
 LEAST, MOST = 100, 2_000  # training pictures that are answered
 SHARE = 0.06  # of the pictures that were trained on, which cost three times as much each: 2 % of the time
 
 
-def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, count_shared: bool = True) -> Exam | None:
+def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, known: Sequence[DataFinding] = ()) -> Exam | None:
     """The predictions of `model`; None if a picture has no single class.
 
     Args:
@@ -25,7 +28,7 @@ def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, 
         train_set: Its training pictures, as the model takes them.
         val_set: Its validation pictures.
         seen: Pictures that it was trained on, each epoch's counted, which decide how many are answered now.
-        count_shared: Count the validation pictures that are also training pictures; not if the user was already warned of them.
+        known: The findings in the data that the user was told: validation pictures that are also training pictures are not counted again.
     """
     if any(images.labels.ndim != 1 or images.labels.dtype.kind not in "iu" or not len(images) for images in (train_set, val_set)):
         return None
@@ -37,7 +40,7 @@ def examine(model: Model, train_set: ImageSet, val_set: ImageSet, *, seen: int, 
         val=answers_of(model.shares(np.asarray(val.images)), val.labels),
         train_counts=tuple(np.bincount(train_set.labels, minlength=len(model.classes)).tolist()),
         val_counts=tuple(np.bincount(val_set.labels, minlength=len(model.classes)).tolist()),
-        shared=shared_pictures(train_set.images, val.images) if count_shared else None,
+        shared=shared_pictures(train_set.images, val.images) if all(one.kind != "shared_pictures" for one in known) else None,
         shift=shift_between(train.images, val.images),
         input_mean=mean,
         input_std=std,
