@@ -394,7 +394,7 @@ def test_a_lack_of_memory_is_an_error_of_the_environment_with_a_remedy(run_stria
         raise MemoryError
 
     monkeypatch.setattr("striate.workflows.info.info", fail)
-    monkeypatch.setattr("striate.workflows.training.train.info", fail)
+    monkeypatch.setattr("striate.workflows.training.finishing.info", fail)
 
     code, _, err = run_striate("info")
     assert code == 4

@@ -15,7 +15,7 @@ from striate.apps.cli import main
 from striate.core.errors import RefusedFileError, UsageError
 from striate.data.archives import npz_arrays
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
-from striate.workflows.diagnosis.stopped import stopped_at
+from striate.workflows.diagnosis.record import stopped_at
 from striate.workflows.diagnosis.words import summary
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest

@@ -23,10 +23,11 @@ from striate.core.journal import read_journal
 from striate.core.locks import RunLock
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Linear, Pool
 from striate.networks.network import Network
-from striate.workflows.ablation import ablate as workflow
+from striate.workflows.ablation import planning, trials
 from striate.workflows.ablation import trial as trial_process
-from striate.workflows.ablation import trials
-from striate.workflows.ablation.ablate import AblateRequest, VariantRow, ablate, summary
+from striate.workflows.ablation.ablate import AblateRequest, ablate
+from striate.workflows.ablation.report import summary
+from striate.workflows.ablation.rows import VariantRow
 from striate.workflows.ablation.variants import applied, read_grid, variants_of
 from striate.workflows.training.running import QuietObserver
 
@@ -356,13 +357,13 @@ def test_equal_macs_give_half_the_steps_to_twice_the_macs(tmp_path: Path) -> Non
 
 def test_equal_time_measures_an_update_of_each_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cost = {"baseline": 0.25, "width 2": 0.5}
-    measured = workflow._seconds_a_step
+    measured = planning.seconds_a_step
 
     def known(plan: Any, one: Any) -> float:
         assert measured(plan, one) > 0
         return cost[one.name]
 
-    monkeypatch.setattr(workflow, "_seconds_a_step", known)
+    monkeypatch.setattr(planning, "seconds_a_step", known)
     training = {**TRAINING, "epochs": None, "steps": 8}
     request = AblateRequest(
         network=NET, data=drawn(), edits=("width 2",), seeds=1, budget="time", training=training, output=tmp_path / "run"

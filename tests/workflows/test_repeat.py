@@ -12,8 +12,9 @@ from striate.core.errors import DataError, UsageError
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.data.splits import fold_places
-from striate.workflows.training.repeat import RepeatRequest, repeat, share_spread, spread_of
+from striate.workflows.training.repeat import RepeatRequest, repeat
 from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.spread import share_spread, spread_of
 
 QUICK = {"network": "lenet5", "steps": 4, "batch_size": 32}
 

@@ -18,7 +18,7 @@ from striate.models.model import Model, Pictures, Predictions
 from striate.models.segmenter import Segmentations
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
-from striate.workflows.ablation.variants import VERBS as EDITS
+from striate.workflows.ablation.variants import EDITS
 from striate.workflows.attack import DEGREES, Attack, AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest

@@ -77,8 +77,8 @@ def ablate_command(
         damaged = lesion_model(request, say=say)
         print_report(damaged, lesion_summary, as_json=as_json)
         return
-    from striate.workflows.ablation.ablate import AblateRequest, ablate, summary
-    from striate.workflows.ablation.report import latex_report
+    from striate.workflows.ablation.ablate import AblateRequest, ablate
+    from striate.workflows.ablation.report import latex_report, summary
 
     if resume is None and (network is None or data is None):
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")

@@ -213,8 +213,9 @@ def repeat_command(
     """Train several times, from several seeds or on k folds: mean and standard deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.recipes.choices import with_checked_fields
-    from striate.workflows.training.repeat import RepeatRequest, latex_report, repeat, summary
+    from striate.workflows.training.repeat import RepeatRequest, repeat
     from striate.workflows.training.request import TrainRequest
+    from striate.workflows.training.spread import latex_report, summary
 
     request = with_checked_fields(TrainRequest, data=data, **fields_of(training))
     with show_progress() as watch:

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import itertools
-import json
-import math
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.bounded import read_text
-from striate.core.errors import EnvironmentFault, InterruptedRun, UsageError
+from striate.core.errors import InterruptedRun, UsageError
 from striate.core.files import write_json
-from striate.core.intervals import Interval, Paired, holm, paired_difference, paired_share_difference, share_interval, t_interval
 from striate.core.journal import Journal
 from striate.core.locks import RunLock
 from striate.core.reports import shown_short
-from striate.core.text import Lines, command, in_lines
-from striate.data.batches import Augmentation
-from striate.data.recorded import SplitRecord
-from striate.data.records import num_batches
-from striate.networks.network import Network
-from striate.workflows.ablation.record import JOURNAL, PLAN, START_AGAIN, Result, read_plan, read_result, read_results
-from striate.workflows.ablation.report import terminal_table, write_report
-from striate.workflows.ablation.trials import Trial, in_processes, in_this_process, lacks_ray, on_ray
-from striate.workflows.ablation.variants import AUGMENTATION, BASELINE, Variant, slug, variants_of
+from striate.core.text import command
+from striate.workflows.ablation.planning import laid_out, trials_of
+from striate.workflows.ablation.record import JOURNAL, PLAN, Result, read_plan, read_result, read_results
+from striate.workflows.ablation.report import write_tables
+from striate.workflows.ablation.rows import VariantRow, rows_of
+from striate.workflows.ablation.trials import Trial, under_way
 from striate.workflows.info import info
-from striate.workflows.recipes.choices import finds_rate, with_checked_fields
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
-from striate.workflows.tasks.registry import task_named
-from striate.workflows.training.continuing import Plan
-from striate.workflows.training.lr_find import with_found_rate
-from striate.workflows.training.planning import resolve
-from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer, QuietObserver
 from striate.workflows.training.runs import new_run_folder
 
 UNFINISHED = ("failed", "hung")  # what may go better another time; a trial that diverged would do so again
-TIMED_STEPS = 5  # of each variant, to make their times equal
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -68,34 +49,6 @@ class AblateRequest:
     resume: Path | None = None
     retry_failed: bool = False  # of the ablation that is resumed: train again what failed or hung
     test: bool = False  # measure the kept models on the test split too
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariantRow:
-    """The result of a variant: means over the seeds whose trials finished."""
-
-    name: str
-    edits: tuple[str, ...]
-    params: int
-    macs: int
-    steps: int
-    done: int  # trials
-    accuracy: float | None  # on the validation split, of the last epoch
-    accuracy_interval: tuple[float, float] | None  # 95 %, over other seeds and other pictures
-    difference: float | None  # to the baseline, over the seeds that both have
-    difference_interval: tuple[float, float] | None
-    p_value: float | None  # of the paired t-test over the seeds
-    p_corrected: float | None  # the same, corrected for the number of variants (Holm)
-    train_loss: float | None
-    seconds: float | None  # of training, one trial
-    gradients_before: dict[str, float]  # norm by weight, before the first update; mean over the seeds
-    gradients_after: dict[str, float]
-    curve: tuple[tuple[float, ...], ...]  # epoch, training loss, validation loss and accuracy; means over the seeds
-    curve_deviation: tuple[tuple[float, ...], ...]  # of the same between the seeds; empty with one
-    test_accuracy: float | None = None  # of the epoch that is the best on the validation split; where it was asked for
-    test_accuracy_interval: tuple[float, float] | None = None
-    problems: tuple[str, ...]  # of trials that were not done
-    diff: tuple[str, ...]
 
 
 @shown_short
@@ -132,16 +85,13 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
         raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
         raise UsageError("`retry_failed=True` needs an existing ablation", "Name it: striate ablate --resume RUN --retry-failed.")
-    if request.resume is not None:
-        folder, laid_out = request.resume, None
-        if not (folder / PLAN).exists() and not (folder / PLAN).is_symlink():
-            raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
-    else:
-        laid_out = _laid_out(request, watch)
-        folder = new_run_folder("ablate", f"{laid_out[0]['data_name']}-{laid_out[0]['network']}", request.output)
+    if request.resume is None:
+        held, record = laid_out(request, watch)
+        folder = new_run_folder("ablate", f"{held['data_name']}-{held['network']}", request.output)
+    elif not (folder := request.resume).joinpath(PLAN).exists() and not (folder / PLAN).is_symlink():
+        raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
     with RunLock(folder):
-        if laid_out is not None:
-            held, record = laid_out
+        if request.resume is None:
             RunFolder(folder).write_env(info())
             write_record(folder, record)
             write_json(folder / PLAN, held)
@@ -149,168 +99,37 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
             held = read_plan(folder)
         results, repeated = _run(folder, held, request, watch)
         report = _report(folder, held, results, repeated, time.monotonic() - started)
-        write_report(folder, report, TypeAdapter(AblateReport).dump_python(report, mode="json"))
+        write_tables(folder / "report", report)
     return report
-
-
-def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], SplitRecord]:
-    """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
-    training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
-    for field in ("pretrained", "pretrain", "unlabelled"):
-        if getattr(training, field) is not None:
-            message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
-            raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
-    plan = resolve(training, watch)
-    if finds_rate(training):
-        plan, _ = with_found_rate(plan, watch.say)
-    if not task_named(plan.fitting.task).single_class:
-        raise UsageError(f"ablate compares classifiers, but the task is {plan.fitting.task}")
-    variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
-    if plan.fitting.augmentation == Augmentation() and not all(one.augmented for one in variants):
-        raise UsageError(
-            f"{AUGMENTATION}: this training has no augmentation", "Name one, for example with a `recipe`, or leave that edit out."
-        )
-    steps = _steps(plan, variants, request.budget)
-    for one, number in zip(variants, steps, strict=True):
-        watch.say(
-            in_lines([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
-        )
-    held = {
-        "network": plan.fitting.network.name,
-        "data_name": plan.source.name,
-        "budget": request.budget,
-        "seeds": request.seeds,
-        "first_seed": plan.fitting.settings.seed,
-        "hang_after": request.hang_after,
-        "test": request.test,
-        "config": plan.config.plain_as_asked(),
-        "variants": [
-            {
-                "name": one.name,
-                "edits": list(one.edits),
-                "steps": number,
-                "augmented": one.augmented,
-                "network": one.network.to_data(),
-                "diff": list(one.diff),
-            }
-            for one, number in zip(variants, steps, strict=True)
-        ],
-    }
-    return held, plan.record
-
-
-def _cut(lines: Sequence[str], most: int = 24) -> list[str]:
-    """The lines, without the middle of a long list."""
-    shown = list(lines) if len(lines) <= most else [*lines[: most - 4], f"... {len(lines) - most + 1} more ...", *lines[-3:]]
-    return [f"  {line}" for line in shown]
-
-
-def _steps(plan: Plan, variants: Sequence[Variant], budget: str) -> list[int]:
-    """The updates of each variant on the budget."""
-    settings = plan.fitting.settings
-    steps = settings.steps or settings.epochs * num_batches(len(plan.train_set), settings.batch_size)
-    if budget == "epochs":
-        return [steps] * len(variants)
-    costs = [float(one.network.macs) if budget == "macs" else _seconds_a_step(plan, one) for one in variants]
-    return [max(1, round(steps * costs[0] / cost)) for cost in costs]
-
-
-def _seconds_a_step(plan: Plan, one: Variant) -> float:
-    """The median of some updates, after the first."""
-    from striate.models.fitting import fit_images
-
-    fitting = dataclasses.replace(plan.fitting, network=one.network, augmentation=_augmentation(plan, one))
-    fitting = dataclasses.replace(fitting, settings=dataclasses.replace(fitting.settings, steps=TIMED_STEPS + 1))
-    times = []
-    events = fit_images(fitting, plan.train_set, None).events
-    with contextlib.closing(events) as under_way:  # type: ignore[type-var]  # an iterator that can be closed
-        for event in under_way:
-            times.append(time.perf_counter())
-            if event.step > TIMED_STEPS:
-                break
-    waits = sorted(after - before for before, after in itertools.pairwise(times))
-    return waits[len(waits) // 2] if waits else 1.0
-
-
-def _augmentation(plan: Plan, one: Variant) -> Augmentation:
-    return plan.fitting.augmentation if one.augmented else Augmentation()
-
-
-def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
-    """The trials, those of the first seed first, all on one split."""
-    trials, test = [], bool(held.get("test"))
-    held_split = RunFolder(folder).split
-    split = read_text(held_split, remedy=START_AGAIN) if held_split.exists() else None
-    for seed in range(held["first_seed"], held["first_seed"] + held["seeds"]):
-        for one in held["variants"]:
-            config = {**held["config"], "network": held["network"]}
-            config["settings"] = {**config["settings"], "seed": seed, "steps": one["steps"]}
-            if not one["augmented"]:
-                config["augmentation"] = dataclasses.asdict(Augmentation())
-            place = folder / "trials" / slug(one["name"]) / f"seed-{seed}"
-            trials.append(
-                Trial(
-                    variant=one["name"],
-                    seed=seed,
-                    folder=place,
-                    config=config,
-                    network=json.dumps(one["network"]),
-                    split=split,
-                    measure_test=test,
-                )
-            )
-    return trials
 
 
 def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> tuple[dict[str, Result], int]:
     """The result of each trial by its key, and the number that existed before."""
-    trials = trials_of(folder, held)
-    path = folder / JOURNAL
-    results = read_results(path)
-    if request.retry_failed:
-        results = {key: result for key, result in results.items() if result["status"] not in UNFINISHED}
-    with Journal(path) as journal:
-        for one in trials:
-            if one.key in results or (result := read_result(one.folder)) is None:
-                continue
-            if not (request.retry_failed and result["status"] in UNFINISHED):
-                results[one.key] = _noted(journal, one, result)
+    trials, again = trials_of(folder, held), UNFINISHED if request.retry_failed else ()
+    results = {key: result for key, result in read_results(folder / JOURNAL).items() if result["status"] not in again}
+    with Journal(folder / JOURNAL) as journal:
+
+        def note(one: Trial, result: Result) -> None:
+            journal.append({"trial": one.key, "result": result})
+            journal.sync()
+            results[one.key] = result
+
+        for one in trials:  # one that ended as the ablation was stopped
+            result = read_result(one.folder) if one.key not in results else None
+            if result is not None and result["status"] not in again:
+                note(one, result)
         repeated = len(results)
-        left = [one for one in trials if one.key not in results]
         if repeated:
-            again = f"; {len(trials) - repeated} are to be trained, including those that failed or hung" if request.retry_failed else ""
-            watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
+            left = f"; {len(trials) - repeated} are to be trained, including those that failed or hung" if again else ""
+            watch.say(f"{repeated} of {len(trials)} trials are finished{left}")
         try:
-            for one, result in _under_way(left, held, request, watch):
-                results[one.key] = _noted(journal, one, result)
+            for one, result in under_way([one for one in trials if one.key not in results], held, request, watch.say):
+                note(one, result)
                 watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
             raise InterruptedRun(message, f"Continue with: {command('striate', 'ablate', '--resume', folder)}") from None
     return results, repeated
-
-
-def _noted(journal: Journal, one: Trial, result: Result) -> Result:
-    journal.append({"trial": one.key, "result": result})
-    journal.sync()
-    return result
-
-
-def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> Iterator[tuple[Trial, Result]]:
-    hang_after = float(held["hang_after"])
-    if held["config"]["data"] == "arrays":
-        if request.data is None or request.on is not None:
-            raise UsageError("an ablation on arrays runs in this process, and needs the arrays", "Pass them as data, without on.")
-        return in_this_process(trials, request.data)
-    if request.on is not None:
-        address, lacks = request.on.partition("=")[2] or None, lacks_ray()
-        if not lacks:
-            return on_ray(trials, address=address, hang_after=hang_after)
-        if address is not None:
-            raise EnvironmentFault(f"`on={request.on!r}`: {lacks}", 'Install it with: pip install "striate[cluster]".')
-        watch.say(f"`on='ray'`: {lacks}; the trials run in processes of this machine instead, with the same results")
-    jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
-    return in_processes(trials, jobs=jobs, hang_after=hang_after)
 
 
 def _in_words(result: Result) -> str:
@@ -320,11 +139,6 @@ def _in_words(result: Result) -> str:
 
 
 def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result], repeated: int, seconds: float) -> AblateReport:
-    seeds = range(held["first_seed"], held["first_seed"] + held["seeds"])
-    by_variant = {one["name"]: {seed: results[f"{one['name']} seed {seed}"] for seed in seeds} for one in held["variants"]}
-    base = by_variant[BASELINE]
-    rows = [_row(one, by_variant[one["name"]], base) for one in held["variants"]]
-    corrected = holm([row.p_value for row in rows])
     numbers = {result["num_val"] for result in results.values() if "num_val" in result}
     return AblateReport(
         run=str(folder),
@@ -332,92 +146,10 @@ def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result]
         data=held["data_name"],
         budget=held["budget"],
         seeds=held["seeds"],
-        variants=tuple(dataclasses.replace(row, p_corrected=p) for row, p in zip(rows, corrected, strict=True)),
+        variants=tuple(rows_of(held, results)),
         trials=len(results),
         repeated=repeated,
         seconds=round(seconds, 3),
         failed=sum(result["status"] in UNFINISHED for result in results.values()),
         num_val=numbers.pop() if len(numbers) == 1 else None,
     )
-
-
-def _row(one: Mapping[str, Any], results: Mapping[int, Result], base: Mapping[int, Result]) -> VariantRow:
-    done = {seed: result for seed, result in results.items() if result["status"] == "done"}
-    network = Network.from_data(one["network"])
-    accuracy = _accuracy(list(done.values()), "accuracy", "num_val")
-    test = _accuracy([result for result in done.values() if "test_accuracy" in result], "test_accuracy", "num_test")
-    pairs = [(result, base[seed]) for seed, result in done.items() if base[seed]["status"] == "done"]
-    paired = _paired(pairs) if one["name"] != BASELINE else None
-    curves = np.array(list(zip(*(result["curve"] for result in done.values()), strict=False)))  # (epochs, seeds, 4)
-    return VariantRow(
-        name=one["name"],
-        edits=tuple(one["edits"]),
-        params=network.params,
-        macs=network.macs,
-        steps=one["steps"],
-        done=len(done),
-        accuracy=accuracy.mean if accuracy else None,
-        accuracy_interval=_bounds(accuracy),
-        difference=paired.difference if paired else None,
-        difference_interval=_bounds(paired),
-        p_value=paired.p_value if paired else None,
-        p_corrected=None,
-        train_loss=_mean([result["train_loss"] for result in done.values()]),
-        seconds=_mean([result["training_seconds"] for result in done.values()]),
-        gradients_before=_means([result["gradients_before"] for result in done.values()]),
-        gradients_after=_means([result["gradients_after"] for result in done.values()]),
-        curve=tuple(map(tuple, curves.mean(1).tolist())) if len(curves) else (),
-        curve_deviation=tuple(map(tuple, curves.std(1, ddof=1).tolist())) if len(curves) and len(done) > 1 else (),
-        test_accuracy=test.mean if test else None,
-        test_accuracy_interval=_bounds(test),
-        problems=tuple(f"seed {seed}: {result['status']}: {result['message']}" for seed, result in results.items() if seed not in done),
-        diff=tuple(one["diff"]),
-    )
-
-
-def _accuracy(done: Sequence[Result], name: str, number: str) -> Interval | None:
-    """The mean accuracy and its interval; over the seeds alone where older trials do not say of how many pictures."""
-    shares = [result[name] for result in done]
-    if all(number in result for result in done):
-        return share_interval(shares, done[0][number]) if done else None
-    return t_interval(shares)
-
-
-def _paired(pairs: Sequence[tuple[Result, Result]]) -> Paired | None:
-    """The difference to the baseline, seed by seed and picture by picture; seed by seed alone where older trials kept no pictures."""
-    if all("hits" in result for pair in pairs for result in pair) and pairs:
-        ours, theirs = (np.stack([_hits(pair[side]) for pair in pairs]) for side in (0, 1))
-        return paired_share_difference(ours, theirs)
-    return paired_difference([ours["accuracy"] for ours, _ in pairs], [theirs["accuracy"] for _, theirs in pairs])
-
-
-def _hits(result: Result) -> np.ndarray:
-    """(n,) bool: the pictures of the validation split that were classified correctly."""
-    return np.unpackbits(np.frombuffer(bytes.fromhex(result["hits"]), np.uint8), count=result["num_val"]).astype(bool)
-
-
-def _bounds(interval: Interval | Paired | None) -> tuple[float, float] | None:
-    """The bounds of an interval that has some, inside what a share or a difference of shares can be."""
-    if interval is None or interval.low is None or interval.high is None:
-        return None
-    return max(-1.0 if isinstance(interval, Paired) else 0.0, interval.low), min(1.0, interval.high)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
-
-
-def _means(records: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: math.fsum(record[name] for record in records) / len(records) for name in records[0]} if records else {}
-
-
-def summary(report: AblateReport) -> Lines:
-    """The report as text."""
-    lines = [
-        terminal_table(report),
-        f"{report.run}: {report.trials} trials, {report.seconds:.1f} s; tables, curves and page in {report.run}/report",
-    ]
-    if report.failed:
-        again = command("striate", "ablate", "--resume", Path(report.run), "--retry-failed")
-        lines.append(f"{report.failed} failed or hung; rerun them with: {again}")
-    return in_lines([*lines, ""])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from striate.core.files import write_atomically, write_json
+from striate.core.files import make_folder, write_atomically
 from striate.core.intervals import least_sign_flip_p
+from striate.core.reports import write_report
 from striate.core.tables import aligned, csv_text, latex_table
-from striate.core.text import Lines, in_lines
+from striate.core.text import Lines, command, in_lines
 from striate.drawing.curves import plot_with_band
 from striate.drawing.page import Section, code, document, figure, folded, pairs, table
 from striate.drawing.style import MOST_NAMED, below, drawing, look, panels, plain, png_bytes, powers, whole_epochs
 
 if TYPE_CHECKING:
-    from striate.workflows.ablation.ablate import AblateReport, VariantRow
+    from striate.workflows.ablation.ablate import AblateReport
+    from striate.workflows.ablation.rows import VariantRow
 
 HEADING = ("variant", "parameters", "MACs", "val accuracy, 95 %", "difference", "p", "train loss", "gradient first/last", "seconds", "done")
 SHORT_HEADING = ("variant", "params", "MACs", "accuracy", "95 %", "change", "p", "loss", "gradient", "seconds")
@@ -24,12 +26,11 @@ MOST_BANDS = 8  # of the picture: more hide each other
 LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 
-def write_report(folder: Path, report: AblateReport, data: dict[str, Any]) -> None:
-    """Write everything into `folder/report`."""
-    place = folder / "report"
-    place.mkdir(exist_ok=True)
+def write_tables(place: Path, report: AblateReport) -> None:
+    """Write everything into the folder `place`."""
+    make_folder(place)
     picture = ablation_picture(report)
-    write_json(place / "ablation.json", data)
+    write_report(place / "ablation.json", report)
     write_atomically(place / "ablation.md", markdown_table(report).encode())
     write_atomically(place / "ablation.csv", csv_table(report).encode())
     write_atomically(place / "ablation.tex", latex_report(report).encode())
@@ -46,13 +47,23 @@ def cells(row: VariantRow, seeds: int) -> list[str]:
         f"{row.macs:,}",
         _with_bounds(row.accuracy, row.accuracy_interval),
         _with_bounds(row.difference, row.difference_interval, sign="+"),
-        "-" if row.p_corrected is None else f"{row.p_corrected:.3g}",
-        "-" if row.train_loss is None else f"{row.train_loss:.4f}",
+        _number(row.p_corrected, ".3g"),
+        _number(row.train_loss, ".4f"),
         _ratio(row.gradients_before),
-        "-" if row.seconds is None else f"{row.seconds:.1f}",
+        _number(row.seconds, ".1f"),
         f"{row.done}/{seeds}",
-        *([_with_bounds(row.test_accuracy, row.test_accuracy_interval)] if row.test_accuracy is not None else []),
+        _with_bounds(row.test_accuracy, row.test_accuracy_interval),
     ]
+
+
+def full_table(report: AblateReport) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The heading and the rows of `cells`, with the column of test where it was measured."""
+    heading = (*HEADING, *(["test accuracy, 95 %"] if measures_test(report) else []))
+    return heading, [cells(row, report.seeds)[: len(heading)] for row in report.variants]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _with_bounds(value: float | None, bounds: tuple[float, float] | None, sign: str = "") -> str:
@@ -69,27 +80,38 @@ def _ratio(norms: dict[str, float]) -> str:
 
 def terminal_table(report: AblateReport) -> Lines:
     """The table on at most 100 columns: a long name has its own line above the numbers; below the table, the trials that failed."""
-    rows = []
+    names, rows = (*SHORT_HEADING, *(["test"] if measures_test(report) else [])), []
     for row in report.variants:
         numbers = [
             _counted(row.params),
             _counted(row.macs),
-            "-" if row.accuracy is None else f"{row.accuracy:.4f}",
+            _number(row.accuracy, ".4f"),
             "-" if row.accuracy_interval is None else "{:.3f}-{:.3f}".format(*row.accuracy_interval),
-            "-" if row.difference is None else f"{row.difference:+.4f}",
-            "-" if row.p_corrected is None else f"{row.p_corrected:.2g}",
-            "-" if row.train_loss is None else f"{row.train_loss:.4g}",
+            _number(row.difference, "+.4f"),
+            _number(row.p_corrected, ".2g"),
+            _number(row.train_loss, ".4g"),
             _ratio(row.gradients_before),
-            "-" if row.seconds is None else f"{row.seconds:.1f}",
-            *(["-" if row.test_accuracy is None else f"{row.test_accuracy:.4f}"] if measures_test(report) else []),
+            _number(row.seconds, ".1f"),
+            _number(row.test_accuracy, ".4f"),
         ]
-        rows.append([row.name if len(row.name) <= LONGEST_NAME else "", *numbers])
-    names = (*SHORT_HEADING, *(["test"] if measures_test(report) else []))
+        rows.append([row.name if len(row.name) <= LONGEST_NAME else "", *numbers][: len(names)])
     heading, *lines = aligned(names, rows, range(1, len(names))).splitlines()
     table = [heading]
     for row, line in zip(report.variants, lines, strict=True):
         table += [line] if len(row.name) <= LONGEST_NAME else [row.name, line]
     return in_lines([f"{_about(report)}:", "", *table, "", _legend(report), *_problems(report), ""])
+
+
+def summary(report: AblateReport) -> Lines:
+    """The report as text."""
+    lines = [
+        terminal_table(report),
+        f"{report.run}: {report.trials} trials, {report.seconds:.1f} s; tables, curves and page in {report.run}/report",
+    ]
+    if report.failed:
+        again = command("striate", "ablate", "--resume", Path(report.run), "--retry-failed")
+        lines.append(f"{report.failed} failed or hung; rerun them with: {again}")
+    return in_lines([*lines, ""])
 
 
 def _about(report: AblateReport) -> str:
@@ -131,20 +153,9 @@ def measures_test(report: AblateReport) -> bool:
 
 def latex_report(report: AblateReport) -> Lines:
     """The table for a paper."""
-    heading = (
-        "Variant",
-        "Parameters",
-        "MACs",
-        "Accuracy (95 %)",
-        "Difference (95 %)",
-        "p",
-        *(["Test (95 %)"] if measures_test(report) else []),
-    )
-    rows = []
-    for row in report.variants:
-        name, params, macs, accuracy, difference, p, *_ = cells(row, report.seeds)
-        test = [_with_bounds(row.test_accuracy, row.test_accuracy_interval)] if measures_test(report) else []
-        rows.append([name, params, macs, accuracy, difference, p, *test])
+    heading = ["Variant", "Parameters", "MACs", "Accuracy (95 %)", "Difference (95 %)", "p"]
+    heading += ["Test (95 %)"] if measures_test(report) else []
+    rows = [[*row[:6], *row[len(HEADING) :]] for row in full_table(report)[1]]
     return latex_table(heading, rows, range(1, len(heading)), f"{_about(report)}. {few_seeds(report.seeds, len(rows) - 1)}.")
 
 
@@ -162,18 +173,12 @@ def _counted(number: int) -> str:
 
 def markdown_table(report: AblateReport) -> Lines:
     """The table, and below it the trials that failed."""
-    rows = [cells(row, report.seeds) for row in report.variants]
-    heading = full_heading(report)
+    heading, rows = full_table(report)
     lines = [_about(report), ""]
     lines += ["| " + " | ".join(heading) + " |", "| --- |" + " ---: |" * (len(heading) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     problems = _problems(report)
     return in_lines([*lines, "", *_legend(report).splitlines(), *([""] if problems else []), *problems, ""])
-
-
-def full_heading(report: AblateReport) -> tuple[str, ...]:
-    """The columns of `cells`."""
-    return (*HEADING, *(["test accuracy, 95 %"] if measures_test(report) else []))
 
 
 def csv_table(report: AblateReport) -> str:
@@ -197,9 +202,8 @@ def page(report: AblateReport, picture: bytes | None) -> bytes:
     """One self-contained HTML page."""
     problems = [(row.name, problem) for row in report.variants for problem in row.problems]
     diffs = "".join(folded(row.name, code("\n".join(row.diff))) for row in report.variants if row.diff)
-    rows = [cells(row, report.seeds) for row in report.variants]
     sections = [
-        Section("Variants", table(full_heading(report), rows, "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
+        Section("Variants", table(*full_table(report), "variants") + (figure(picture, "Curves", least_px=700) if picture else "")),
         *([Section("Not done", pairs(problems))] if problems else []),
         *([Section("What each edit changes", diffs)] if diffs else []),
     ]

@@ -9,18 +9,22 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from striate.core.errors import EnvironmentFault, InterruptedRun
+from striate.core.errors import EnvironmentFault, InterruptedRun, UsageError
 from striate.core.files import write_atomically, write_json, write_yaml
 from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
 from striate.workflows.ablation.record import RESULT, Result, read_result
 from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, trial
+from striate.workflows.runs.config import ARRAYS
 from striate.workflows.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from striate.workflows.ablation.ablate import AblateRequest
 
 OUTPUT = "output.txt"  # of a trial: what its process printed
 POLL_SECONDS = 0.05
@@ -48,9 +52,9 @@ class Trial:
         return f"{self.variant} seed {self.seed}"
 
 
-def prepare(one: Trial, folder: Path | None = None) -> Path:
+def prepare(one: Trial) -> Path:
     """A fresh folder with the files that define the trial; an incomplete trial that a kill left there is removed."""
-    folder = folder or one.folder
+    folder = one.folder
     if folder.exists():
         _wait_for_the_last(folder)
         shutil.rmtree(folder)
@@ -78,6 +82,32 @@ def _wait_for_the_last(folder: Path) -> None:
             time.sleep(POLL_SECONDS)
         else:
             return
+
+
+def under_way(
+    trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, say: Callable[[str], None]
+) -> Iterator[tuple[Trial, Result]]:
+    """The trials with their results as they come: in this process, in several, or on Ray, as their data and the request have it.
+
+    Raises:
+        UsageError: the data are arrays, and are not given, or are to be sent elsewhere.
+        EnvironmentFault: there is no Ray for the named cluster.
+        InterruptedRun: a signal stopped the trials.
+    """
+    hang_after = float(held["hang_after"])
+    if held["config"]["data"] == ARRAYS:
+        if request.data is None or request.on is not None:
+            raise UsageError("an ablation on arrays runs in this process, and needs the arrays", "Pass them as data, without on.")
+        return in_this_process(trials, request.data)
+    if request.on is not None:
+        address, lacks = request.on.partition("=")[2] or None, lacks_ray()
+        if not lacks:
+            return on_ray(trials, address=address, hang_after=hang_after)
+        if address is not None:
+            raise EnvironmentFault(f"`on={request.on!r}`: {lacks}", 'Install it with: pip install "striate[cluster]".')
+        say(f"`on='ray'`: {lacks}; the trials run in processes of this machine instead, with the same results")
+    jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
+    return in_processes(trials, jobs=jobs, hang_after=hang_after)
 
 
 def in_this_process(trials: Sequence[Trial], data: Any) -> Iterator[tuple[Trial, Result]]:
@@ -125,7 +155,7 @@ def in_processes(trials: Sequence[Trial], *, jobs: int, hang_after: float) -> It
 def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
     folder = prepare(one)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [
+    words = [
         sys.executable,
         "-m",
         "striate.workflows.ablation.trial",
@@ -136,7 +166,7 @@ def _start(one: Trial, threads: int) -> subprocess.Popen[bytes]:
     (folder / OUTPUT).unlink(missing_ok=True)
     with (folder / OUTPUT).open("xb") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
 
 

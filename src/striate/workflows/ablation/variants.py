@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from striate.networks.network import Network
 from striate.networks.table import table_diff
 from striate.workflows.recipes.files import safe_yaml
 
-VERBS = ("without", "swap", "split-kernels", "factorize", "head", "width", "depth")
 ROLES = ("activation", "pooling", "norm")  # that swap takes
 MOST_VARIANTS = 1000  # of a grid
 GRID = "`grid` takes a YAML file with 'variants', names with lists of edits, or 'grid', lists of edits to combine."
@@ -120,21 +119,11 @@ def applied(network: Network, edit: str) -> Network:
     """
     verb, _, what = edit.strip().partition(" ")
     what = what.strip()
-    if verb not in VERBS:
-        raise UnknownNameError("edit", verb, VERBS, f"Edits begin with {', '.join(VERBS)}.")
+    if verb not in EDITS:
+        raise UnknownNameError("edit", verb, EDITS, f"Edits begin with {', '.join(EDITS)}.")
     if verb != "factorize" and not what:
         raise UsageError(f"the edit {verb!r} needs a word after it", "For example: without shortcut, swap activation=tanh, width 0.5.")
-    if verb == "without":
-        return network.without(what)
-    if verb == "swap":
-        return _swapped(network, what)
-    if verb == "split-kernels":
-        return network.split_kernels(*_placed(what)[:1], place=_placed(what)[1])
-    if verb == "factorize":
-        return network.factorize(place=what.removeprefix("@") or None)
-    if verb == "head":
-        return network.head(what)
-    return network.width(_factor(verb, what)) if verb == "width" else network.depth(_factor(verb, what))
+    return EDITS[verb](network, what)
 
 
 def _swapped(network: Network, what: str) -> Network:
@@ -147,9 +136,9 @@ def _swapped(network: Network, what: str) -> Network:
     return network.swap(**wanted)
 
 
-def _placed(what: str) -> tuple[str, str | None]:
+def _split_kernels(network: Network, what: str) -> Network:
     word, at, place = what.partition("@")
-    return word, place if at else None
+    return network.split_kernels(word, place=place if at else None)
 
 
 def _factor(verb: str, what: str) -> float:
@@ -157,6 +146,17 @@ def _factor(verb: str, what: str) -> float:
         return float(what)
     except ValueError:
         raise UsageError(f"{verb} must be a positive factor such as 0.5, got {what!r}") from None
+
+
+EDITS: dict[str, Callable[[Network, str], Network]] = {  # by the first word
+    "without": Network.without,
+    "swap": _swapped,
+    "split-kernels": _split_kernels,
+    "factorize": lambda network, what: network.factorize(place=what.removeprefix("@") or None),
+    "head": Network.head,
+    "width": lambda network, what: network.width(_factor("width", what)),
+    "depth": lambda network, what: network.depth(_factor("depth", what)),
+}
 
 
 def read_grid(path: Path) -> dict[str, tuple[str, ...]]:

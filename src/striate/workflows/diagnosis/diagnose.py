@@ -22,8 +22,7 @@ from striate.insight.diagnose.rules import withdrawn
 from striate.models.model import Model
 from striate.workflows.diagnosis.evidence import draw_evidence
 from striate.workflows.diagnosis.probing import said_before
-from striate.workflows.diagnosis.record import OwnPictures, own_pictures, record_of
-from striate.workflows.diagnosis.stopped import stopped_at
+from striate.workflows.diagnosis.record import OwnPictures, own_pictures, record_of, stopped_at
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder

@@ -1,0 +1,113 @@
+"""Running a planned training to its end: its curves, its logs and its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.files import write_atomically
+from striate.engine.checkpoints import Checkpoint
+from striate.engine.processes import ProcessGroup
+from striate.models.fitting import fit_images
+from striate.models.model import load
+from striate.workflows.info import info
+from striate.workflows.runs.folder import RunFolder
+from striate.workflows.runs.split import write_record
+from striate.workflows.tasks.registry import task_named
+from striate.workflows.training.continuing import Plan
+from striate.workflows.training.logs import open_logs
+from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
+from striate.workflows.training.running import Observer, Outcome, followed, metrics_of, run
+from striate.workflows.training.transfer import given_module
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call of `train`: what is asked for, who is told, when it began, and the processes that train together, where there are several."""
+
+    request: TrainRequest
+    watch: Observer
+    started: float  # s, of the monotonic clock
+    group: ProcessGroup | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes."""
+        return self.group is None or self.group.is_first
+
+
+def trained(
+    call: Call, plan: Plan, folder: Path, start: Checkpoint | None = None, first: Callable[[Plan], Plan] = lambda plan: plan
+) -> TrainReport:
+    """The training run to its end, its curves drawn, its logs ended, and the report; `first` is done when it is known that it can train."""
+    request, group, every = call.request, call.group, call.request.checkpoint_every
+    if group is not None and not group.is_first:
+        return report_of(call, plan, folder, followed(plan, group, start=start, workers=request.workers))
+    training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
+    plan = first(plan)
+    with open_logs(request.log, folder, plan.config.plain(), call.watch.say) as logs:
+        outcome = run(
+            plan, folder, call.watch, training=training, start=start, every=every, diagnose=request.diagnose, logs=logs, group=group
+        )
+        draw_curves(plan, folder, outcome)
+        report = report_of(call, plan, folder, outcome)
+        logs.status = "KILLED" if outcome.interrupted else "FINISHED"
+    return report
+
+
+def draw_curves(plan: Plan, folder: Path, outcome: Outcome) -> None:
+    """Draw the curves into the run folder."""
+    from striate.drawing.curves import curves_picture
+
+    files = RunFolder(folder)
+    files.report.mkdir(exist_ok=True)
+    title = f"{plan.fitting.network.name} on {plan.source.name}"
+    write_atomically(files.curves, curves_picture(metrics_of(outcome.rows, plan.fitting), title=title))
+
+
+def write_description(plan: Plan, folder: Path) -> Plan:
+    """Write the definition and the environment of the training; gives the plan as it is."""
+    files = RunFolder(folder)
+    files.write_config(plan.config)
+    files.write_network(plan.fitting.network)
+    files.write_env(info())
+    files.write_classes(plan.source.classes)
+    write_record(files.path, plan.record)
+    return plan
+
+
+def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainReport:
+    """The report of a training; the first process reads the kept model for the measures that masks, labels and numbers have."""
+    best = outcome.best
+    return TrainReport(
+        run=str(folder),
+        network=plan.fitting.network.name,
+        data=plan.source.name,
+        splits=plan.source.splits,
+        params=plan.fitting.network.params,
+        num_train=len(plan.train_set),
+        num_val=len(plan.val_set),
+        epochs=outcome.rows[-1].epoch,
+        steps=outcome.step,
+        seconds=round(time.monotonic() - call.started, 3),
+        images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows])), 1),
+        best_epoch=best.epoch,
+        val=val_score(plan, folder, outcome) if call.is_first else ValScore(accuracy=best.val_accuracy, loss=best.val_loss),
+        interrupted=outcome.interrupted,
+        stopped_early=outcome.stopped_early,
+        left_out=plan.source.left_out,
+    )
+
+
+def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
+    """The kept model's measures on the validation split."""
+    best, task = outcome.best, task_named(plan.fitting.task)
+    accuracy = best.val_accuracy if task.has_accuracy else None
+    measures = task.val_measures(best, lambda: load(folder, module=given_module(plan.fitting.network)), plan.val_set)
+    if measures:
+        return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=measures)
+    return ValScore(accuracy=accuracy, loss=best.val_loss)
