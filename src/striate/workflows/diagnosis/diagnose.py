@@ -35,7 +35,7 @@ from striate.insight.diagnose.records import Withdrawn
 from striate.insight.diagnose.rules import withdrawn
 from striate.insight.diagnose.setup import Setup, facts_of
 from striate.insight.diagnose.states import STARTED
-from striate.models.fitting import batches_of
+from striate.models.fitting import batches_of, usual_rate
 from striate.models.model import Model
 from striate.workflows.diagnosis.evidence import curves_evidence, gradient_evidence, shares_evidence
 from striate.workflows.diagnosis.examining import examine
@@ -205,8 +205,17 @@ def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | N
     if not folder.has_network:
         return None
     is_fresh = config.pretrained is None and config.start_sha256 is None
-    counts = (sum(exam.train_counts), sum(exam.val_counts)) if exam is not None else (None, None)
-    return Setup(config.settings, config.augmentation, facts_of(folder.read_network()), is_fresh, *counts)
+    network = folder.read_network()
+    rate = usual_rate(network, config.num_train or config.settings.batch_size, config.settings)
+    return Setup(
+        config.settings,
+        config.augmentation,
+        facts_of(network),
+        is_fresh,
+        num_train=sum(exam.train_counts) if exam is not None else None,
+        num_val=sum(exam.val_counts) if exam is not None else None,
+        usual_rate=rate,
+    )
 
 
 def own_pictures(subject: Subject, request: DiagnoseRequest, config: RunConfig, say: Callable[[str], None]) -> OwnPictures:
