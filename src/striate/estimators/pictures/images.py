@@ -19,7 +19,6 @@ from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, is_whole
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
-from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
 from striate.data.checks import look
 from striate.data.decode import fit_image
@@ -27,7 +26,7 @@ from striate.data.findings import DataFinding
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.randomness import seed_of
-from striate.models.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for
+from striate.models.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for, shift_for
 from striate.models.model import Model
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
@@ -93,7 +92,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             images=spec,
             classes=names,
             settings=self._settings(network, len(images), loss),
-            augmentation=self._changes(spec, numbers=targets is not None),
+            augmentation=self._changes(network, numbers=targets is not None),
             targets=targets,
         )
         pictures = ImageSet("arrays", "train", fitted, labels, names, paths)
@@ -108,14 +107,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
-    def _changes(self, spec: ImageSpec, *, numbers: bool) -> Augmentation:
+    def _changes(self, network: Network, *, numbers: bool) -> Augmentation:
         """The record that the command line fills, too: separate arguments, overridden by those of `augmentation`."""
         chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
         if chosen["crop_padding"] is None:  # numbers, such as places, may change with a shift
-            chosen["crop_padding"] = 0 if numbers else default_shift(self._shape[2], spec.height, spec.width)
+            chosen["crop_padding"] = 0 if numbers else shift_for(network, self._shape[2])
         return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:

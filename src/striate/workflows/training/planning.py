@@ -22,7 +22,7 @@ from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
-from striate.models.fitting import Fitting, channel_statistics
+from striate.models.fitting import Fitting, channel_statistics, is_dense
 from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
@@ -30,6 +30,7 @@ from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
     Choices,
     augmentation_for,
+    chosen_augmentation,
     chosen_settings,
     given_statistics,
     network_for,
@@ -98,7 +99,7 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
             images=spec,
             classes=source.classes,
             settings=suited_to(source.task, settings, asked=request.loss or request.set.get("settings.loss")),
-            augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
+            augmentation=augmentation_for(source, network, request, choices, choices.augmentation_of(network, len(train_set))),
             targets=target_spec(source.task, train_set.labels),
             start=start,
         )
@@ -109,7 +110,7 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))))
     fitting = with_pretrained_layers(fitting, train_set, request, watch.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
-    say_limits(config, source, request, choices, watch.say)
+    say_choices(config, network, source, request, choices, watch.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
@@ -126,9 +127,13 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: D
     return found
 
 
-def say_limits(config: RunConfig, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]) -> None:
-    """Report which requested settings are reduced, and which have no effect."""
-    asked = chosen_settings(request, choices)
+def say_choices(
+    config: RunConfig, network: Network, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]
+) -> None:
+    """Report why pictures stay as they are, which requested settings are reduced, and which have no effect."""
+    asked, moved = chosen_settings(request, choices), chosen_augmentation(request, choices)
+    if choices.recipe is None and source.task == "classify" and is_dense(network) and "crop_padding" not in moved:
+        say("pictures are not shifted at random: without a convolution, the network would have to learn each place anew")
     for name, line in cuts_in_words(config.planned, config.settings).items():
         if name in asked or choices.recipe is not None:
             say(line)
