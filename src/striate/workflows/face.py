@@ -35,7 +35,7 @@ from striate.workflows.explanation.filters import FilterReport, FilterRequest, F
 from striate.workflows.explanation.views import View
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.choices import request_of, with_checked_fields
 from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
@@ -112,22 +112,7 @@ def evaluate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.evaluate.evaluate` raises.
     """
-    return evaluate_request(
-        with_checked_fields(
-            EvaluateRequest,
-            run=model,
-            data=data,
-            split=split,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return evaluate_request(request_of(EvaluateRequest, locals(), run=model))
 
 
 @call_as_in("striate.predict(model, 'photos/', top=3)", other_names=OTHER_NAMES)
@@ -217,27 +202,7 @@ def ablate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
-    return ablate_request(
-        with_checked_fields(
-            AblateRequest,
-            network=network,
-            data=data,
-            edits=edits,
-            pairs=pairs,
-            grid=grid,
-            seeds=seeds,
-            budget=budget,
-            jobs=jobs,
-            hang_after=hang_after,
-            on=on,
-            training=training or {},
-            output=output,
-            resume=resume,
-            retry_failed=retry_failed,
-            test=test,
-        ),
-        watch=watch,
-    )
+    return ablate_request(request_of(AblateRequest, locals(), training=training or {}), watch=watch)
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -271,21 +236,7 @@ def diagnose(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.diagnosis.diagnose.diagnose` raises.
     """
-    return diagnose_request(
-        with_checked_fields(
-            DiagnoseRequest,
-            run=given_path(run, "run"),
-            data=data,
-            batches=batches,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return diagnose_request(request_of(DiagnoseRequest, locals(), run=given_path(run, "run")))
 
 
 @call_as_in("striate.profile('resnet18')", other_names=OTHER_NAMES)
@@ -321,22 +272,7 @@ def profile(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.profiling.profile.profile` raises.
     """
-    return profile_request(
-        with_checked_fields(
-            ProfileRequest,
-            network=network,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            input_size=input_size,
-            measure=measure,
-            batch_size=batch_size,
-            batch_sizes=batch_sizes,
-            seconds=seconds,
-            output=output,
-            device=device,
-            module=module,
-        )
-    )
+    return profile_request(request_of(ProfileRequest, locals()))
 
 
 def compare(
@@ -378,25 +314,7 @@ def compare(
     """
     if len(subjects) == 1 and isinstance(subjects[0], list | tuple):
         (subjects,) = subjects
-    return compare_request(
-        with_checked_fields(
-            CompareRequest,
-            subjects=tuple(subjects),
-            data=data,
-            split=split,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            input_size=input_size,
-            measure=measure,
-            batch_size=batch_size,
-            output=output,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return compare_request(request_of(CompareRequest, locals(), subjects=tuple(subjects)))
 
 
 @call_as_in("striate.calibrate('runs/train/digits-001', coverage=0.95)", other_names=OTHER_NAMES)
@@ -436,24 +354,7 @@ def calibrate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.calibrate.calibrate` raises.
     """
-    return calibrate_request(
-        with_checked_fields(
-            CalibrateRequest,
-            run=model,
-            data=data,
-            coverage=coverage,
-            score=score,
-            against=against,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return calibrate_request(request_of(CalibrateRequest, locals(), run=model))
 
 
 @call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))", other_names=OTHER_NAMES)
@@ -504,30 +405,7 @@ def explain(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.explain.explain` raises.
     """
-    return explain_request(
-        with_checked_fields(
-            ExplainRequest,
-            run=model,
-            pictures=tuple(map(Path, pictures)),
-            data=data,
-            methods=methods,
-            views=views,
-            layer=layer,
-            target=target,
-            mistakes=mistakes,
-            num_pictures=num_pictures,
-            sanity=sanity,
-            split=split,
-            seed=seed,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return explain_request(request_of(ExplainRequest, locals(), run=model, pictures=tuple(map(Path, pictures))))
 
 
 @call_as_in("striate.attack('runs/train/digits-001', attacks=('fgsm', 'pgd'))", other_names=OTHER_NAMES)
@@ -579,30 +457,7 @@ def attack(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.attack.attack` raises.
     """
-    return attack_request(
-        with_checked_fields(
-            AttackRequest,
-            run=model,
-            data=data,
-            attacks=attacks,
-            norm=norm,
-            epsilons=epsilons,
-            steps=steps,
-            restarts=restarts,
-            degrees=degrees,
-            split=split,
-            num_images=num_images,
-            seed=seed,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return attack_request(request_of(AttackRequest, locals(), run=model))
 
 
 @call_as_in("striate.filter('cat.jpg', 'blur', 'sobel', output='edges.png')", other_names=OTHER_NAMES)
@@ -623,15 +478,7 @@ def filter(  # noqa: A001  # the verb's own name
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.filters.filter_picture` raises.
     """
-    return filter_picture(
-        with_checked_fields(
-            FilterRequest,
-            image=given_path(image, "image"),
-            steps=steps,
-            form=form,
-            output=output,
-        )
-    )
+    return filter_picture(request_of(FilterRequest, locals(), image=given_path(image, "image")))
 
 
 @call_as_in("striate.report('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -669,23 +516,7 @@ def report(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
-    return report_request(
-        with_checked_fields(
-            ReportRequest,
-            run=given_path(run, "run"),
-            data=data,
-            split=split,
-            num_explained=num_explained,
-            measure=measure,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return report_request(request_of(ReportRequest, locals(), run=given_path(run, "run")))
 
 
 @call_as_in("striate.repeat('digits', seeds=5, network='lenet5')", other_names=OTHER_NAMES)
@@ -743,13 +574,11 @@ def repro(
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
     return repro_request(
-        with_checked_fields(
+        request_of(
             ReproRequest,
+            locals(),
             run=given_path(run, "run"),
-            data=data,
             **with_module({"network": network, **({"module": module} if module is not None else {})}),
-            output=output,
-            data_dir=data_dir,
         ),
         watch=watch,
     )

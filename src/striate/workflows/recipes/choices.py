@@ -322,6 +322,12 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
         raise found.cause or usage_error(found) from None
 
 
+def request_of(make: Callable[..., Record], arguments: Mapping[str, Any], **others: Any) -> Record:
+    """The request of a call, checked: its fields among `arguments`, which are the caller's `locals()`, and the `others`."""
+    names = {field.name for field in dataclasses.fields(make)}  # type: ignore[arg-type]  # a record's class
+    return with_checked_fields(make, **{name: value for name, value in arguments.items() if name in names} | others)
+
+
 def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
     """The error for an unknown argument; names the one that is called so in other tools, or else the nearest."""
     known = [field.name for field in fields]
