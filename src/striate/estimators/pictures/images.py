@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,47 +39,29 @@ OWN_ARGUMENTS = ("crop_padding", "flip", "mixup", "cutmix", "policy", "erasing")
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
+@dataclass(eq=False, repr=False)
 class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A network that is fitted to pictures in memory; what its outputs mean is the subclass's."""
 
     _noun = "estimator"
 
-    def __init__(
-        self,
-        network: str | Network | None = None,
-        *,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        optimizer: str | None = None,
-        weight_decay: float | None = None,
-        crop_padding: int | None = None,
-        flip: bool = False,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        policy: str | None = None,
-        erasing: float = 0.0,
-        augmentation: Mapping[str, Any] | None = None,
-        precision: str = "auto",
-        device: str = "auto",
-        random_state: Any = 0,
-    ) -> None:
-        self.network = network
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.crop_padding = crop_padding
-        self.flip = flip
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.policy = policy
-        self.erasing = erasing
-        self.augmentation = augmentation
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
+    network: str | Network | None = None
+    _: KW_ONLY
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: str | None = None
+    weight_decay: float | None = None
+    crop_padding: int | None = None
+    flip: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    policy: str | None = None
+    erasing: float = 0.0
+    augmentation: Mapping[str, Any] | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    random_state: Any = 0
 
     def _fit(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], loss: LossName, targets: TargetSpec | None) -> None:
         """Train on `images` (n, h, w, c) and `labels`, classes or targets by `names`; sets what was learned."""
