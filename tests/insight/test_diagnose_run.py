@@ -34,7 +34,7 @@ class Heard(QuietObserver):
 def quick(folder, **fields):
     heard = Heard()
     defaults = {"data": "digits", "network": "compact_cnn", "epochs": 3, "output": folder}
-    report = train(TrainRequest(**{**defaults, **fields}), watch=heard)
+    report = train(TrainRequest(**{**defaults, **fields}), observer=heard)
     return report, [line for line in heard.lines if line.startswith(("warning:", "error:", "note:"))]
 
 

@@ -64,7 +64,7 @@ def test_every_argument_of_a_verb_reaches_its_request():
     for record in (*records, FilterRequest, ProfileRequest, ReportRequest, ReproRequest):
         verb = record.__name__.removesuffix("Request").lower()
         arguments = set(inspect.signature(getattr(striate, verb)).parameters)
-        passed_on_by_hand = {"model", "watch"} | ({"module"} if verb == "repro" else set())
+        passed_on_by_hand = {"model", "observer"} | ({"module"} if verb == "repro" else set())
         assert arguments - passed_on_by_hand <= {field.name for field in dataclasses.fields(record)}, verb
 
 

@@ -68,7 +68,7 @@ FILES = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw", "cifar10": "
 def found(run: Path, **fields: Any) -> list[str]:
     """What is said of the training, and what is found afterwards."""
     heard = Heard()
-    train(TrainRequest(output=run, **fields), watch=heard)
+    train(TrainRequest(output=run, **fields), observer=heard)
     again = diagnose(DiagnoseRequest(run=run, data=fields["data"] if isinstance(fields["data"], tuple) else None))
     return heard.lines + [str(finding) for finding in again.findings]
 

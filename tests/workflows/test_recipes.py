@@ -327,13 +327,13 @@ def test_gradients_that_grow_with_the_error_are_clipped_for_sgd():
 def test_pictures_of_a_dense_network_are_not_shifted(hidden, tmp_path):
     dense = Network("dense", (1, 8, 8), Chain(Flatten(), *hidden, Linear(10)))
     lines = []
-    watch = QuietObserver()
-    watch.say = lines.append
+    observer = QuietObserver()
+    observer.say = lines.append
 
     def shift(network, **fields):
         return augmentation_for(source("digits", channels=1), network, request(**fields), choices_of(None)).crop_padding
 
-    train(TrainRequest(data="digits", network=dense, steps=1, device="cpu", output=tmp_path / "run"), watch=watch)
+    train(TrainRequest(data="digits", network=dense, steps=1, device="cpu", output=tmp_path / "run"), observer=observer)
 
     assert shift(dense) == 0 and shift(striate.network("lenet5")) == 1
     assert shift(dense, crop_padding=2) == 2

@@ -52,18 +52,18 @@ from striate.workflows.training.train import train as train_request
 
 
 @call_as_in("striate.train('photos/', network='resnet18', epochs=30)", other_names=OTHER_NAMES)
-def train(data: Any, *, watch: Observer | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
+def train(data: Any, *, observer: Observer | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
-        watch: The observer of the training; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         **options: See below.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.train.train` raises.
     """
-    return train_request(with_checked_fields(TrainRequest, data=data, **with_module(options)), watch=watch)
+    return train_request(with_checked_fields(TrainRequest, data=data, **with_module(options)), observer=observer)
 
 
 def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -165,7 +165,7 @@ def ablate(
     network: Any,
     data: Any,
     *edits: str,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     pairs: bool = False,
     grid: str | PathLike[str] | None = None,
     seeds: int = 3,
@@ -185,7 +185,7 @@ def ablate(
         network: A name of the catalogue or a Network.
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
         *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         pairs: Each two of the edits, too.
         grid: A YAML file with more variants.
         seeds: 0, 1, ...: the same for each variant.
@@ -202,7 +202,7 @@ def ablate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
-    return ablate_request(request_of(AblateRequest, locals(), training=training or {}), watch=watch)
+    return ablate_request(request_of(AblateRequest, locals(), training=training or {}), observer=observer)
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -526,7 +526,7 @@ def repeat(
     seeds: int | None = None,
     folds: int | None = None,
     test: bool = False,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     **options: Unpack[TrainingOptions],
 ) -> RepeatReport:
     """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
@@ -536,7 +536,7 @@ def repeat(
         seeds: From so many seeds, on one division into train and val; or
         folds: so many folds, of which each validates once.
         test: Measure each kept model on the test split too.
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         **options: Of the training, see below; `output` is the folder of all the runs.
 
     Raises:
@@ -545,7 +545,7 @@ def repeat(
     output = options.pop("output", None)
     training = with_checked_fields(TrainRequest, data=data, **with_module(options))
     request = with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output, test=test)
-    return repeat_request(request, watch=watch)
+    return repeat_request(request, observer=observer)
 
 
 @call_as_in("striate.repro('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -553,7 +553,7 @@ def repro(
     run: str | PathLike[str],
     data: Any = None,
     *,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     module: Any = None,
     network: Any = None,
     output: str | PathLike[str] | None = None,
@@ -564,7 +564,7 @@ def repro(
     Args:
         run: A run folder.
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         module: Your own module again, with the weights that it began with, where the run trained one.
         network: The same, as `train` calls it.
         output: Keep the repeated run here; None: it is thrown away.
@@ -580,7 +580,7 @@ def repro(
             run=given_path(run, "run"),
             **with_module({"network": network, **({"module": module} if module is not None else {})}),
         ),
-        watch=watch,
+        observer=observer,
     )
 
 

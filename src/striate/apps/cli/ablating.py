@@ -87,6 +87,6 @@ def ablate_command(
     edits = [f"{verb} {what:g}" if isinstance(what, float) else f"{verb} {what}" for verb, whats in listed for what in whats or ()]
     edits += ["factorize"] if factorize else []
     request = request_of(AblateRequest, locals(), training=fields_of(training))
-    with show_progress() as watch:
-        report = ablate(request, watch=watch)
+    with show_progress() as observer:
+        report = ablate(request, observer=observer)
     print_report(report, latex_report if latex else summary, as_json=as_json)

@@ -74,6 +74,6 @@ def attack_command(
     fields: dict[str, Any] = {name: values for name, values in (("attacks", attack), ("degrees", angles)) if values}
     epsilons = [share("--eps", text) for text in eps] if eps else None
     request = request_of(AttackRequest, locals(), data=one_data(data, named), num_images=images, **fields)
-    with show_progress() as watch:
-        report = attack_model(request, say=watch.say, follow=watch.share)
+    with show_progress() as observer:
+        report = attack_model(request, say=observer.say, follow=observer.share)
     print_report(report, summary, as_json=as_json)

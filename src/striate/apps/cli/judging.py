@@ -184,8 +184,8 @@ def repeat_command(
 
     of_each = with_checked_fields(TrainRequest, data=data, **fields_of(training))
     request = request_of(RepeatRequest, locals(), training=of_each)
-    with show_progress() as watch:
-        report = repeat(request, watch=watch)
+    with show_progress() as observer:
+        report = repeat(request, observer=observer)
     print_report(report, latex_report if latex else summary, as_json=as_json)
 
 

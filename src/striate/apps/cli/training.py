@@ -31,8 +31,8 @@ def train_command(
     from striate.workflows.training.train import train
 
     request = with_checked_fields(TrainRequest, data=one_data(data, named), **fields_of(training))
-    with show_progress() as watch:
-        report = train(request, watch=watch)
+    with show_progress() as observer:
+        report = train(request, observer=observer)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first alone does
     if as_json and speaks:
         print_json(report)
@@ -59,8 +59,8 @@ def repro_command(
     from striate.apps.cli.progress import show_progress
     from striate.workflows.training.repro import ReproRequest, repro, summary
 
-    with show_progress() as watch:
-        report = repro(ReproRequest(run=run, data=one_data(data, named), output=output, data_dir=data_dir), watch=watch)
+    with show_progress() as observer:
+        report = repro(ReproRequest(run=run, data=one_data(data, named), output=output, data_dir=data_dir), observer=observer)
     print_report(report, summary, as_json=as_json)
 
 

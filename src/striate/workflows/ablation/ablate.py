@@ -116,7 +116,7 @@ class AblateReport:
     failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
 
 
-def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateReport:
+def ablate(request: AblateRequest, *, observer: Observer | None = None) -> AblateReport:
     """Train each variant from each seed, and compare; the changes of each edit are reported before anything trains.
 
     Finished trials stand in a journal that is on the disk before the next begins; with `resume` they are kept, the others trained.
@@ -127,7 +127,7 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
         DataError: the data cannot be read.
         InterruptedRun: a signal stopped it; what is finished is kept.
     """
-    watch, started = watch or QuietObserver(), time.monotonic()
+    observer, started = observer or QuietObserver(), time.monotonic()
     if request.on is not None and request.on.partition("=")[0] != "ray":
         raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
@@ -137,7 +137,7 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
         if not (folder / PLAN).exists() and not (folder / PLAN).is_symlink():
             raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
     else:
-        laid_out = _laid_out(request, watch)
+        laid_out = _laid_out(request, observer)
         folder = new_run_folder("ablate", f"{laid_out[0]['data_name']}-{laid_out[0]['network']}", request.output)
     with RunLock(folder):
         if laid_out is not None:
@@ -147,22 +147,22 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
             write_json(folder / PLAN, held)
         else:
             held = read_plan(folder)
-        results, repeated = _run(folder, held, request, watch)
+        results, repeated = _run(folder, held, request, observer)
         report = _report(folder, held, results, repeated, time.monotonic() - started)
         write_report(folder, report, TypeAdapter(AblateReport).dump_python(report, mode="json"))
     return report
 
 
-def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], SplitRecord]:
+def _laid_out(request: AblateRequest, observer: Observer) -> tuple[dict[str, Any], SplitRecord]:
     """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     for field in ("pretrained", "pretrain", "unlabelled"):
         if getattr(training, field) is not None:
             message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
             raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
-    plan = resolve(training, watch)
+    plan = resolve(training, observer)
     if finds_rate(training):
-        plan, _ = with_found_rate(plan, watch.say)
+        plan, _ = with_found_rate(plan, observer.say)
     if not task_named(plan.fitting.task).single_class:
         raise UsageError(f"ablate compares classifiers, but the task is {plan.fitting.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
@@ -172,7 +172,7 @@ def _laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], 
         )
     steps = _steps(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
-        watch.say(
+        observer.say(
             in_lines([f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps", *_cut(one.diff)])
         )
     held = {
@@ -262,7 +262,7 @@ def trials_of(folder: Path, held: Mapping[str, Any]) -> list[Trial]:
     return trials
 
 
-def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> tuple[dict[str, Result], int]:
+def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, observer: Observer) -> tuple[dict[str, Result], int]:
     """The result of each trial by its key, and the number that existed before."""
     trials = trials_of(folder, held)
     path = folder / JOURNAL
@@ -279,11 +279,11 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: O
         left = [one for one in trials if one.key not in results]
         if repeated:
             again = f"; {len(trials) - repeated} are to be trained, including those that failed or hung" if request.retry_failed else ""
-            watch.say(f"{repeated} of {len(trials)} trials are finished{again}")
+            observer.say(f"{repeated} of {len(trials)} trials are finished{again}")
         try:
-            for one, result in _under_way(left, held, request, watch):
+            for one, result in _under_way(left, held, request, observer):
                 results[one.key] = _noted(journal, one, result)
-                watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
+                observer.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
             raise InterruptedRun(message, f"Continue with: {command('striate', 'ablate', '--resume', folder)}") from None
@@ -296,7 +296,9 @@ def _noted(journal: Journal, one: Trial, result: Result) -> Result:
     return result
 
 
-def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> Iterator[tuple[Trial, Result]]:
+def _under_way(
+    trials: Sequence[Trial], held: Mapping[str, Any], request: AblateRequest, observer: Observer
+) -> Iterator[tuple[Trial, Result]]:
     hang_after = float(held["hang_after"])
     if held["config"]["data"] == "arrays":
         if request.data is None or request.on is not None:
@@ -308,7 +310,7 @@ def _under_way(trials: Sequence[Trial], held: Mapping[str, Any], request: Ablate
             return on_ray(trials, address=address, hang_after=hang_after)
         if address is not None:
             raise EnvironmentFault(f"`on={request.on!r}`: {lacks}", 'Install it with: pip install "striate[cluster]".')
-        watch.say(f"`on='ray'`: {lacks}; the trials run in processes of this machine instead, with the same results")
+        observer.say(f"`on='ray'`: {lacks}; the trials run in processes of this machine instead, with the same results")
     jobs = min(request.jobs or os.cpu_count() or 1, max(1, len(trials)))
     return in_processes(trials, jobs=jobs, hang_after=hang_after)
 

@@ -64,7 +64,7 @@ from striate.workflows.training.transfer import (
 )
 
 
-def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None = None) -> Plan:
+def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
     """The plan of the training that `request` describes, its pictures read; the first process of `group` decides by its memory for all."""
     request, choices = with_recipe(request)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
@@ -76,7 +76,7 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
         download=request.download,
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
-        say=watch.say,
+        say=observer.say,
     )
     asked = asked_network(request, source)
     weights = asked_weights(request, asked, source)
@@ -84,12 +84,12 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
-    train_set, val_set, record = read_train_and_val(source, spec, division, watch.say)
-    found = looked_at(train_set, val_set, spec, source, watch)
-    spec = normalized(with_statistics(spec, train_set), request, weights, watch.say)
+    train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
+    found = looked_at(train_set, val_set, spec, source, observer)
+    spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
     start = None
     if weights is not None:
-        start = started_from(weights, network, source.classes, watch.say)
+        start = started_from(weights, network, source.classes, observer.say)
 
     def fitting_with(batch_size: int | None) -> Fitting:
         sized = {} if batch_size is None else {"batch_size": batch_size}
@@ -107,14 +107,14 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
     fitting = fitting_with(None)
     if request.batch_size == AUTO:
         trial = fitting
-        fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))))
-    fitting = with_pretrained_layers(fitting, train_set, request, watch.say)
+        fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
+    fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
-    say_choices(config, network, source, request, choices, watch.say)
+    say_choices(config, network, source, request, choices, observer.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
-def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Observer) -> tuple[DataFinding, ...]:
+def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, observer: Observer) -> tuple[DataFinding, ...]:
     """Report the findings in the pictures.
 
     Raises:
@@ -123,7 +123,7 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: D
     found = look(train_set, val_set, spec=spec, size=source.image_size)
     refuse_hopeless(found)
     for finding in found:
-        watch.say(f"{finding.severity}: {finding}")
+        observer.say(f"{finding.severity}: {finding}")
     return found
 
 

@@ -66,7 +66,7 @@ MORE_MEMORY = (
 )
 
 
-def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainReport:
+def train(request: TrainRequest, *, observer: Observer | None = None) -> TrainReport:
     """Train a network as `request` says; the run folder holds the model after each better epoch.
 
     Raises:
@@ -75,44 +75,44 @@ def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainRepor
         NumericError: the loss is NaN or Inf; what was saved before stays.
         EnvironmentFault: no space or no permission for the run folder; or memory runs out, and not in an update, which would be divided.
 
-    In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `watch`.
+    In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `observer`.
     """
     started = time.monotonic()
     choose_device(request.device or "auto")  # before anything is made
     check_packages(request.log)
     with memory_in_words(MORE_MEMORY), joined(request.device or "auto") as group:
-        talking = watch is not None and (group is None or group.is_first)
-        return train_in(group, request, watch if talking and watch is not None else QuietObserver(), started)
+        talking = observer is not None and (group is None or group.is_first)
+        return train_in(group, request, observer if talking and observer is not None else QuietObserver(), started)
 
 
-def train_in(group: ProcessGroup | None, request: TrainRequest, watch: Observer, started: float) -> TrainReport:
+def train_in(group: ProcessGroup | None, request: TrainRequest, observer: Observer, started: float) -> TrainReport:
     """Train as `request` says, as one process of `group`."""
     if request.resume is not None:
         if request.recipe is not None:
             raise UsageError(
                 "`recipe`: a run continues with the settings that it was started with", "Leave `recipe` out, or start a new run."
             )
-        return resumed(request, request.resume, watch, started, group)
+        return resumed(request, request.resume, observer, started, group)
     again = is_restarted(request.output)
     if group is None and request.output is not None and not again:
         refuse_used(request.output)  # before the pictures are read
-    plan, picture = resolve(request, watch, group), None
+    plan, picture = resolve(request, observer, group), None
     if finds_rate(request):
-        plan, picture = with_found_rate(plan, watch.say)
+        plan, picture = with_found_rate(plan, observer.say)
     refuse_other_plans(group, plan)
     folder = folder_for_all(group, lambda: folder_of(request, plan, again=again))
-    with locked(folder, group, watch.say), removed_if_unbegun(folder, group):  # only who holds the lock may remove it
+    with locked(folder, group, observer.say), removed_if_unbegun(folder, group):  # only who holds the lock may remove it
         start = (
-            latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
+            latest_for_all(RunFolder(folder).checkpoints, group, observer.say)
             if again and (RunFolder(folder).checkpoints / "latest").exists()
             else None
         )
-        watch.say(in_lines([chosen(plan, folder), *([f"from      step {start.step:,}, after a restart"] if start is not None else [])]))
+        observer.say(in_lines([chosen(plan, folder), *([f"from      step {start.step:,}, after a restart"] if start is not None else [])]))
 
         def first(plan: Plan) -> Plan:
             return begin(folder, plan, picture, again=again) if start is None else plan
 
-        return trained(request, plan, folder, watch, started, start, group, first)
+        return trained(request, plan, folder, observer, started, start, group, first)
 
 
 def folder_of(request: TrainRequest, plan: Plan, *, again: bool) -> Path:
@@ -156,7 +156,7 @@ def write_description(plan: Plan, files: RunFolder) -> None:
     write_record(files.path, plan.record)
 
 
-def resumed(request: TrainRequest, folder: Path, watch: Observer, started: float, group: ProcessGroup | None = None) -> TrainReport:
+def resumed(request: TrainRequest, folder: Path, observer: Observer, started: float, group: ProcessGroup | None = None) -> TrainReport:
     """Continue the run in `folder` from its last checkpoint; bit for bit as if it had not stopped.
 
     With `epochs` "+N", a run is extended by N epochs; with a larger number than it has, to so many.
@@ -170,11 +170,11 @@ def resumed(request: TrainRequest, folder: Path, watch: Observer, started: float
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", near(folder, "Give the folder that `striate train` wrote."))
-    with locked(folder, group, watch.say):
+    with locked(folder, group, observer.say):
         if RunFolder(folder).is_unstarted:
-            return begun_again(request, folder, watch, started, group)
-        start = latest_for_all(RunFolder(folder).checkpoints, group, watch.say)
-        refuse_other_files(RunFolder(folder), start, watch.say)
+            return begun_again(request, folder, observer, started, group)
+        start = latest_for_all(RunFolder(folder).checkpoints, group, observer.say)
+        refuse_other_files(RunFolder(folder), start, observer.say)
         config, network = config_and_network(folder)
         if is_module(request.network):
             network, request = with_module(network, request.network), dataclasses.replace(request, network=None)
@@ -186,18 +186,18 @@ def resumed(request: TrainRequest, folder: Path, watch: Observer, started: float
         extension = extension_of(request, config.plain(), folder, done=start.state["done"] and not begun, reached=reached)
         if extension is not None:
             config = with_extensions(config, (*config.extended_by, extension), start)
-        plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=f"train --resume {folder}")
+        plan = plan_of(folder, config, network, observer.say, data=request.data, data_dir=request.data_dir, verb=f"train --resume {folder}")
         if start.state["data"] != fingerprint(plan.train_set, plan.val_set):
             message = f"{folder}: the pictures or labels of {plan.source.name} have changed since the checkpoint"
             raise UsageError(message, "Start a new run.")
-        warn_of_other_conditions(start.state["conditions"], group.size if group else 1, watch.say)
+        warn_of_other_conditions(start.state["conditions"], group.size if group else 1, observer.say)
         refuse_other_plans(group, plan)
         if not RunFolder(folder).split.exists() and (group is None or group.is_first):
             write_record(folder, plan.record)  # of a run of an older version, whose data is what it was
         if extension is not None and (group is None or group.is_first):
             RunFolder(folder).write_extension(config)
-        watch.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, epoch {start.state['training']['epoch']}"]))
-        return trained(request, plan, folder, watch, started, start, group)
+        observer.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, epoch {start.state['training']['epoch']}"]))
+        return trained(request, plan, folder, observer, started, start, group)
 
 
 def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest) -> None:
@@ -214,7 +214,7 @@ def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest
     refuse_changes(folder, known, wanted)
 
 
-def begun_again(request: TrainRequest, folder: Path, watch: Observer, started: float, group: ProcessGroup | None) -> TrainReport:
+def begun_again(request: TrainRequest, folder: Path, observer: Observer, started: float, group: ProcessGroup | None) -> TrainReport:
     """The run in `folder`, which was stopped before its first checkpoint, from its beginning, with the configuration that it has.
 
     Raises:
@@ -230,23 +230,23 @@ def begun_again(request: TrainRequest, folder: Path, watch: Observer, started: f
             f"{folder}: has not started, `epochs={request.epochs!r}` cannot extend it", "Leave `epochs` out, or start a new run."
         )
     verb = f"train --resume {folder}"
-    plan = plan_of(folder, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=verb)
+    plan = plan_of(folder, config, network, observer.say, data=request.data, data_dir=request.data_dir, verb=verb)
     plan = with_kept_start(dataclasses.replace(plan, config=config.with_planned(config.planned)), folder)
     refuse_other_plans(group, plan)
-    watch.say(f"{chosen(plan, folder)}\nfrom      the beginning: the run was stopped before its first checkpoint")
+    observer.say(f"{chosen(plan, folder)}\nfrom      the beginning: the run was stopped before its first checkpoint")
 
     def first(plan: Plan) -> Plan:
         write_description(plan, RunFolder(folder))
         return plan
 
-    return trained(request, plan, folder, watch, started, None, group, first)
+    return trained(request, plan, folder, observer, started, None, group, first)
 
 
 def trained(
     request: TrainRequest,
     plan: Plan,
     folder: Path,
-    watch: Observer,
+    observer: Observer,
     started: float,
     start: Checkpoint | None = None,
     group: ProcessGroup | None = None,
@@ -258,11 +258,11 @@ def trained(
         return report_of(plan, folder, outcome, time.monotonic() - started, measured=False)
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
     plan = first(plan)
-    with open_logs(request.log, folder, plan.config.plain(), watch.say) as logs:
+    with open_logs(request.log, folder, plan.config.plain(), observer.say) as logs:
         outcome = run(
             plan,
             folder,
-            watch,
+            observer,
             training=training,
             start=start,
             every=request.checkpoint_every,
