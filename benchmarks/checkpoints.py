@@ -117,7 +117,7 @@ def measure(name: str, way: str, steps: int) -> dict[str, float]:
                 checkpoint_every=10**9 if way == "none" else None,
                 output=Path(folder) / "run",
             ),
-            watch=clock,
+            observer=clock,
         )
     first, last = clock.moments[0], clock.moments[-1]
     inside = [seconds for started, seconds in saves if first <= started < last]

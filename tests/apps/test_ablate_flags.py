@@ -34,7 +34,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the command asks the workflow for; nothing is trained."""
     seen: list[Any] = []
 
-    def note(request: Any, *, watch: Any = None) -> Any:
+    def note(request: Any, *, observer: Any = None) -> Any:
         seen.append(request)
         return ablate_workflow.AblateReport(
             run="runs/x", network="n", data="d", budget="epochs", seeds=1, variants=(), trials=0, repeated=0, seconds=0.0

@@ -218,7 +218,7 @@ def test_what_is_not_said_is_chosen_as_the_command_line_chooses_it(shape, shift)
 
     assert network.name == plan.fitting.network.name
     assert settings == plan.fitting.settings
-    assert classifier._changes(plan.fitting.images, numbers=False) == plan.fitting.augmentation
+    assert classifier._changes(network, numbers=False) == plan.fitting.augmentation
     assert plan.fitting.augmentation.crop_padding == shift
 
 

@@ -207,12 +207,13 @@ def test_two_looks_are_too_few_for_a_state_to_be_said():
     assert judge(Record([Sample(step=step, layers=layers) for step in (10, 20, 50)])) == []
 
 
-def test_a_remedy_of_the_learning_rate_names_a_tenth():
+@pytest.mark.parametrize(("rate", "advised"), [(0.5, "0.05"), (1e6, "0.1")])
+def test_a_remedy_of_the_learning_rate_names_a_tenth_but_no_more_than_is_usual(rate, advised):
     layers = (LayerSample(path="a", update_ratio=0.9),)
 
-    found = judge(Record([Sample(step=step, layers=layers, learning_rate=0.5) for step in (1, 2)]))
+    found = judge(Record([Sample(step=step, layers=layers, learning_rate=rate) for step in (1, 2)]))
 
-    assert [finding.remedy for finding in found] == ["`learning_rate=0.05`"]
+    assert [finding.remedy for finding in found] == [f"`learning_rate={advised}`"]
     assert found[0].message == "update 2 changes the weights by 90 % of their size, where about 0.1 % is healthy"
 
 

@@ -36,7 +36,7 @@ class Heard(QuietObserver):
 def quick(folder, **fields):
     heard = Heard()
     defaults = {"data": "digits", "network": "compact_cnn", "epochs": 3, "output": folder}
-    report = train(TrainRequest(**{**defaults, **fields}), watch=heard)
+    report = train(TrainRequest(**{**defaults, **fields}), observer=heard)
     return report, [line for line in heard.lines if line.startswith(("warning:", "error:", "note:"))]
 
 
@@ -75,10 +75,10 @@ def test_a_rate_that_is_too_high_is_said_once_while_training_and_found_afterward
     report = diagnose(DiagnoseRequest(run=folder))
 
     assert len(said) == 1 and said[0].startswith("warning: learning rate too high: update ")
-    assert said[0].endswith("Try: `learning_rate=3`")
+    assert said[0].endswith("Try: `learning_rate=0.025`")  # the default for batches of 32
     assert [finding.kind for finding in report.findings] == ["learning_rate_too_high"]
     assert report.findings[0].picture == "gradients.png"
-    assert "try    `learning_rate=3`\n" in summary(report)
+    assert "try    `learning_rate=0.025`\n" in summary(report)
 
 
 def test_diagnosing_changes_no_file_of_the_run_and_is_repeatable(healthy, tmp_path):

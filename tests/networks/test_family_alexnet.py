@@ -70,6 +70,10 @@ def test_alexnet_gives_torchvisions_logits_with_torchvisions_weights(peer_differ
     assert peer_difference(network("alexnet"), torchvision.models.alexnet) == 0
 
 
+def test_alexnet_gives_torchvisions_logits_at_other_sizes(peer_difference: Callable[..., float]) -> None:
+    assert peer_difference(network("alexnet", num_classes=7, input_size=(96, 260)), torchvision.models.alexnet, num_classes=7) < 1e-12
+
+
 def plain_respond(maps: Tensor) -> Tensor:
     """The paper's response normalization of (N, C, H, W), channel by channel: n = 5, k = 2, alpha = 1e-4, beta = 0.75."""
     channels = maps.shape[1]

@@ -49,6 +49,26 @@ def test_efficientnet_gives_timms_logits_with_timms_weights(peer_difference: Cal
     assert peer_difference(net, lambda **options: timm.create_model("efficientnet_b0", **options), num_classes=17) == 0
 
 
+@pytest.mark.parametrize(("number", "size", "params"), [(0, 224, 4_652_008), (1, 240, 5_416_680), (2, 260, 6_092_072)])
+def test_efficientnet_lite_has_timms_parameters_and_macs(number: int, size: int, params: int) -> None:
+    net = network(f"efficientnet_lite{number}")
+    with torch.device("meta"):
+        peer = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+        with FlopCounterMode(display=False) as counter:
+            peer(torch.empty(1, 3, size, size))
+
+    assert net.input_shape == (3, size, size) == peer.default_cfg["input_size"]
+    assert (net.params, net.flops) == (params, counter.get_total_flops())
+
+
+@pytest.mark.parametrize(("number", "size"), [(0, (63, 96)), (0, (32, 61)), (1, (48, 33)), (2, (35, 64))])
+def test_efficientnet_lite_gives_timms_logits_with_timms_weights(
+    number: int, size: tuple[int, int], peer_difference: Callable[..., float]
+) -> None:
+    net = network(f"efficientnet_lite{number}", num_classes=17, input_size=size)
+    assert peer_difference(net, lambda **options: timm.create_model(f"tf_efficientnet_lite{number}", **options), num_classes=17) == 0
+
+
 @pytest.mark.slow
 def test_convnext_gives_timms_logits_with_timms_weights() -> None:
     """timm keeps the layer scale as a vector; all else has the same shape in the same order."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
-from striate.networks.layers import Chain, Conv, Flatten, GlobalPool, Linear, Pool, Subsample
+from striate.networks.layers import AdaptivePool, Chain, Conv, Flatten, GlobalPool, Linear, Pool, Subsample
 
 F64 = torch.float64
 
@@ -145,6 +145,15 @@ def test_global_pooling_is_mean_and_maximum_over_the_map_and_saves_the_first_den
     assert GlobalPool("avg", keep_axes=True).build((3, 5, 7))(x).shape == (2, 3, 1, 1)
     dense = Chain(Flatten(), Linear(4096, bias=False)).cost((512, 7, 7)).params
     assert (dense, GlobalPool().cost((512, 7, 7)).params) == (7 * 7 * 512 * 4096, 0)
+
+
+def test_adaptive_pooling_is_torchs_at_every_pair_of_sizes():
+    for n, m in product((1, 2, 3, 6, 7, 10, 14), (1, 2, 3, 7)):
+        x = images(2, 3, n, 5)
+        torch.testing.assert_close(AdaptivePool((m, 3)).build((3, n, 5))(x), F.adaptive_avg_pool2d(x, (m, 3)), rtol=0, atol=1e-14)
+    maps = images(2, 3, 7, 7)
+    assert AdaptivePool(7).build((3, 7, 7))(maps) is maps
+    assert AdaptivePool(7).cost((3, 7, 7)).activations == 0
 
 
 @pytest.mark.row("003-16")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from striate.networks.layers import (
     Activation,
+    AdaptivePool,
     Chain,
     Conv,
     ConvTranspose,
@@ -60,6 +61,7 @@ WINDOWS = {
     "tensorflow padding": Chain(Conv(1, 3, stride=2, padding="tf_same"), Conv(1, 4, stride=2, padding="tf_same")),
     "pools": Chain(Conv(1, 3), Pool("max", 2), Conv(1, 3), Pool("avg", 3, 2, padding=1)),
     "pool rounded up": Chain(Pool("max", 3, 2, ceil_mode=True), Conv(1, 2)),
+    "adaptive": Chain(Conv(1, (3, 2), stride=(1, 2)), AdaptivePool((23, 7))),
     "sub-sampling": Chain(Conv(1, 5), Subsample(2), Conv(1, 3)),
     "unshared": LocallyConnected(1, (3, 2), stride=2),
     "option a": Chain(PadChannels(2, 2), Conv(1, 3)),
@@ -112,6 +114,7 @@ ENLARGING = {
     "nearest": Chain(Conv(1, 3, stride=2, padding=1), Interpolate(2), Conv(1, 3, padding=1)),
     "bilinear": Chain(Pool("avg", 4), Interpolate(4, mode="bilinear")),
     "bilinear, three times": Interpolate(3, mode="bilinear"),
+    "adaptive": Chain(AdaptivePool(12), Conv(1, 3, padding=1), AdaptivePool(24)),
     "u-net": Parallel(
         deep=Chain(Pool("max", 2), Conv(1, 3, padding=1), ConvTranspose(1, 2, 2)), skip=Conv(1, 3, padding=1), merge="concat"
     ),

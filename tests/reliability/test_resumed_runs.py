@@ -47,7 +47,7 @@ def straight_and_cut(tmp_path_factory) -> tuple[Path, Path]:
     given = {"data": folder / "data.npz", "network": "compact_cnn", "epochs": 3, "batch_size": 20, "checkpoint_every": 2}
     train(TrainRequest(**given, output=folder / "straight"))
     with pytest.raises(KeyboardInterrupt):
-        train(TrainRequest(**given, output=folder / "cut"), watch=Notes(5, interrupt))
+        train(TrainRequest(**given, output=folder / "cut"), observer=Notes(5, interrupt))
     return folder / "straight", folder / "cut"
 
 
@@ -69,7 +69,7 @@ def test_from_a_damaged_newest_checkpoint_the_run_goes_back_one_and_ends_the_sam
     damage(checkpoints(run)[-1])
     notes = Notes()
 
-    train(TrainRequest(resume=run), watch=notes)
+    train(TrainRequest(resume=run), observer=notes)
 
     (warning,) = [text for text in notes.said if text.startswith("WARNING")]
     assert f"{checkpoints(straight_and_cut[1])[-1].name}/optimizer.safetensors: damaged" in warning
@@ -119,4 +119,4 @@ def test_a_folder_at_work_is_named_to_a_new_run_and_one_that_is_done_is_left_alo
 
 def test_a_run_whose_folder_is_taken_away_says_so_and_stops(run):
     with pytest.raises(EnvironmentFault, match=r"run.*: cannot write: No such file or directory"):
-        train(TrainRequest(resume=run), watch=Notes(1, lambda: shutil.rmtree(run)))
+        train(TrainRequest(resume=run), observer=Notes(1, lambda: shutil.rmtree(run)))

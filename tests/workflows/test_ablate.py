@@ -80,7 +80,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Listener]
         training=TRAINING,
         output=folder,
     )
-    return ablate(request, watch=listener), folder, listener
+    return ablate(request, observer=listener), folder, listener
 
 
 # ---- variants
@@ -296,7 +296,7 @@ def test_what_failed_or_hung_is_trained_again_where_that_is_asked_for(done: tupl
     before = {path: path.stat().st_mtime_ns for path in folder.glob("trials/*/*/best.safetensors")}
 
     kept = ablate(AblateRequest(resume=folder, data=drawn()))
-    again = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True), watch=listener)
+    again = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True), observer=listener)
     third = ablate(AblateRequest(resume=folder, data=drawn(), retry_failed=True))
 
     assert (kept.failed, kept.repeated) == (2, 8)
@@ -456,7 +456,7 @@ def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> No
     request = AblateRequest(
         network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
     )
-    report = ablate(request, watch=Ports())
+    report = ablate(request, observer=Ports())
 
     assert [row.done for row in report.variants] == [1, 1]
     assert heard if shutil.which("ss") else True
@@ -493,7 +493,7 @@ def test_without_ray_the_trials_run_in_processes_here_and_a_cluster_cannot_be_re
         network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
     )
 
-    report = ablate(request, watch=listener)
+    report = ablate(request, observer=listener)
 
     assert f"`on='ray'`: {lack}; the trials run in processes of this machine instead, with the same results" in listener.lines
     assert all("started" in row.problems[0] for row in report.variants)

@@ -65,7 +65,7 @@ def rows_of(run: Path) -> list[list[str]]:
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(finished, tmp_path):
     run = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        train(TrainRequest(data="digits", mixup=0.3, ema=0.9, checkpoint_every=5, **SHORT, output=run), watch=Cut(33))
+        train(TrainRequest(data="digits", mixup=0.3, ema=0.9, checkpoint_every=5, **SHORT, output=run), observer=Cut(33))
 
     report = train(TrainRequest(resume=run))
 
@@ -89,11 +89,11 @@ def test_the_run_says_what_it_trains_against_and_how_it_withstands_it(finished):
     robust, plain = header.index("val_robust_accuracy"), header.index("val_accuracy")
     assert all(0 <= float(row[robust]) <= float(row[plain]) for row in rows)
 
-    watch = Listening()
+    observer = Listening()
     run = finished.parent / "said"
-    report = train(TrainRequest(data="digits", **{**SHORT, "epochs": None}, steps=2, output=run), watch=watch)
+    report = train(TrainRequest(data="digits", **{**SHORT, "epochs": None}, steps=2, output=run), observer=observer)
 
-    assert any("against   pgd, linf eps 0.1 of a pixel's range; val: pgd of 2 steps" in text for text in watch.said)
+    assert any("against   pgd, linf eps 0.1 of a pixel's range; val: pgd of 2 steps" in text for text in observer.said)
     assert f"robust accuracy {report.val.measures['robust_accuracy']:.4f}" in summary(report)
 
 

@@ -77,7 +77,7 @@ def cut_off(tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "cut"
     request = TrainRequest(data="digits", network="compact_cnn", batch_size=64, epochs=2, checkpoint_every=5, diagnose=False, output=run)
     with pytest.raises(KeyboardInterrupt):
-        train(request, watch=Cut(29))
+        train(request, observer=Cut(29))
     return run
 
 
@@ -156,7 +156,7 @@ def test_arrays_are_asked_for_again_and_must_be_the_same(command_line, tmp_path)
         data=(images, labels), network="compact_cnn", batch_size=50, epochs=2, checkpoint_every=2, diagnose=False, output=tmp_path / "run"
     )
     with pytest.raises(KeyboardInterrupt):
-        train(request, watch=Cut(3))
+        train(request, observer=Cut(3))
     train(dataclasses.replace(request, output=tmp_path / "straight"))
 
     code, _, err = command_line("train", "--resume", tmp_path / "run")
@@ -184,7 +184,7 @@ def test_a_kill_at_any_time_of_an_extension_leaves_it_to_be_gone_on_with(command
     assert [row["epoch"] for row in metrics(straight)] == ["1", "2", "3"]
 
     with pytest.raises(KeyboardInterrupt):  # before the extension has a checkpoint of its own
-        train(TrainRequest(resume=early, epochs="+1", diagnose=False), watch=Cut(3))
+        train(TrainRequest(resume=early, epochs="+1", diagnose=False), observer=Cut(3))
     words = ("train", "--resume", str(late), "--epochs", "+1", "--no-diagnose", "--checkpoint-every", "4")
     with subprocess.Popen([sys.executable, "-m", "striate", *words], stderr=subprocess.DEVNULL) as process:
         while not any(line["event"] == "checkpoint" and line["step"] >= 48 for line in read_journal(late / "events.jsonl")):

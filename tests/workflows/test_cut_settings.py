@@ -38,7 +38,7 @@ def arrays():
 def original(arrays, tmp_path_factory):
     """A run of which warm-up and batch were cut, and what was said."""
     listener, run = Listener(), tmp_path_factory.mktemp("cut") / "run"
-    striate.train(arrays, **ASKED, output=run, watch=listener)
+    striate.train(arrays, **ASKED, output=run, observer=listener)
     return run, listener.lines
 
 
@@ -67,7 +67,7 @@ def test_a_cut_setting_is_said_and_recorded_as_it_took_effect(original):
 
 def test_a_default_that_is_cut_is_recorded_and_not_said(arrays, tmp_path):
     listener = Listener()
-    striate.train(arrays, network="lenet5", epochs=1, diagnose=False, output=tmp_path / "run", watch=listener)
+    striate.train(arrays, network="lenet5", epochs=1, diagnose=False, output=tmp_path / "run", observer=listener)
     settings = RunFolder(tmp_path / "run").read_config().settings
 
     assert (settings.warmup_epochs, settings.batch_size) == (0, 26)
@@ -128,6 +128,8 @@ def test_a_share_to_hold_out_that_is_not_used_is_said(tmp_path, arrays):
     x, y = arrays
     np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_val=x[:4], y_val=y[:4])
     listener = Listener()
-    striate.train(tmp_path / "d.npz", network="lenet5", epochs=1, val_fraction=0.3, diagnose=False, output=tmp_path / "r", watch=listener)
+    striate.train(
+        tmp_path / "d.npz", network="lenet5", epochs=1, val_fraction=0.3, diagnose=False, output=tmp_path / "r", observer=listener
+    )
 
     assert any(line.startswith("val_fraction: nothing is held out") for line in listener.lines)

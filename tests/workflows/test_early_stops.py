@@ -35,7 +35,7 @@ def arrays():
 def stopped(arrays, tmp_path):
     """A run that stopped early, its report, and what was said."""
     listener = Listener()
-    report = striate.train(arrays, network="lenet5", epochs=PLANNED, patience=3, output=tmp_path / "run", watch=listener)
+    report = striate.train(arrays, network="lenet5", epochs=PLANNED, patience=3, output=tmp_path / "run", observer=listener)
     return tmp_path / "run", report, listener.lines
 
 
@@ -64,7 +64,7 @@ def test_an_extension_of_a_stopped_run_trains_so_many_epochs_after_those_that_we
     total = report.epochs + 2
     listener = Listener()
 
-    longer = striate.train(arrays, resume=run, epochs=total if as_total else "+2", watch=listener)
+    longer = striate.train(arrays, resume=run, epochs=total if as_total else "+2", observer=listener)
 
     assert longer.epochs == total
     assert not longer.stopped_early

@@ -41,7 +41,7 @@ def test_a_run_that_is_cut_off_and_continued_has_one_history(tmp_path):
     request = TrainRequest(data=tmp_path / "data.npz", network="compact_cnn", epochs=3, batch_size=20, checkpoint_every=2, output=run)
 
     with pytest.raises(KeyboardInterrupt):
-        train(request, watch=Cut(at=5))  # after the checkpoint of update 4, and the end of epoch 1 at update 3
+        train(request, observer=Cut(at=5))  # after the checkpoint of update 4, and the end of epoch 1 at update 3
     before = read_journal(run / "events.jsonl")
     with (run / "events.jsonl").open("a") as file:
         file.write(json.dumps({"step": 5, "event": "lost"}) + '\n{"half')
@@ -68,7 +68,7 @@ def test_what_was_found_in_the_pictures_is_kept_and_said_again(tmp_path):
         def say(self, text: str) -> None:
             said.append(text)
 
-    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), watch=Observer())
+    train(TrainRequest(data=tmp_path / "a.npz", network="compact_cnn", steps=1, output=tmp_path / "run"), observer=Observer())
 
     warnings = [text for text in said if text.startswith("warning: ")]
     assert warnings[0].startswith("warning: all 12 val pictures are also training pictures, pixel for pixel: a/val/00000 = a/train/00000; ")

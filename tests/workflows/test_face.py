@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import shutil
 from pathlib import Path
 
@@ -12,6 +14,17 @@ from torch import nn
 
 import striate
 from striate.core.errors import DataError, UsageError
+from striate.workflows.ablation.ablate import AblateRequest
+from striate.workflows.attack import AttackRequest
+from striate.workflows.diagnosis.diagnose import DiagnoseRequest
+from striate.workflows.evaluation.calibrate import CalibrateRequest
+from striate.workflows.evaluation.compare import CompareRequest
+from striate.workflows.evaluation.evaluate import EvaluateRequest
+from striate.workflows.explanation.explain import ExplainRequest
+from striate.workflows.explanation.filters import FilterRequest
+from striate.workflows.profiling.profile import ProfileRequest
+from striate.workflows.reporting.report import ReportRequest
+from striate.workflows.training.repro import ReproRequest
 
 VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
 VERBS += ("report", "repro", "train")
@@ -44,6 +57,15 @@ def test_every_verb_is_a_function_of_striate_with_an_example():
         assert function.__module__ == "striate.workflows.face"
         if verb != "predict":
             assert f"`striate.{verb}(" in function.__doc__
+
+
+def test_every_argument_of_a_verb_reaches_its_request():
+    records = (AblateRequest, AttackRequest, CalibrateRequest, CompareRequest, DiagnoseRequest, EvaluateRequest, ExplainRequest)
+    for record in (*records, FilterRequest, ProfileRequest, ReportRequest, ReproRequest):
+        verb = record.__name__.removesuffix("Request").lower()
+        arguments = set(inspect.signature(getattr(striate, verb)).parameters)
+        passed_on_by_hand = {"model", "observer"} | ({"module"} if verb == "repro" else set())
+        assert arguments - passed_on_by_hand <= {field.name for field in dataclasses.fields(record)}, verb
 
 
 def test_a_module_of_the_users_own_trains_as_module_or_as_network(photos: Path, tmp_path: Path):

@@ -109,7 +109,7 @@ def test_tensorboard_shows_each_column_of_the_metrics_over_the_epochs(request_of
 def test_a_run_that_is_gone_on_with_stands_in_tensorboard_once(request_of, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(request_of(log=("tensorboard",)), watch=Notes(at=7))  # two epochs, of which the checkpoint of update 6 has both
+        train(request_of(log=("tensorboard",)), observer=Notes(at=7))  # two epochs, of which the checkpoint of update 6 has both
 
     train(TrainRequest(resume=run, diagnose=False))  # the run has this log; it need not be named again
 
@@ -182,7 +182,7 @@ def test_an_mlflow_server_gets_settings_epochs_files_and_the_end(server, request
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(request_of(log=("mlflow",)), watch=Notes(at=7))
+        train(request_of(log=("mlflow",)), observer=Notes(at=7))
     client, number = MlflowClient(tracking_uri=server), json.loads((run / "mlflow.json").read_text())["run_id"]
     assert client.get_run(number).info.status == "KILLED"
     train(TrainRequest(resume=run, diagnose=False))
@@ -229,7 +229,7 @@ def test_a_server_that_is_down_is_said_once_and_at_the_end_and_stops_nothing(req
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}")
     notes = Notes()
 
-    report = train(request_of(log=("mlflow",)), watch=notes)
+    report = train(request_of(log=("mlflow",)), observer=notes)
 
     first, last = [line for line in notes.said if line.startswith("mlflow: ")]
     assert first.startswith(f"mlflow: http://{address} cannot be written: ")

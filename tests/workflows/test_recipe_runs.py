@@ -104,7 +104,7 @@ def test_a_rate_that_is_found_is_trained_with_drawn_and_kept(tmp_path):
         def say(self, text):
             said.append(text)
 
-    train(TrainRequest(data="digits", learning_rate="find", **SHORT, output=tmp_path / "run"), watch=Listener())
+    train(TrainRequest(data="digits", learning_rate="find", **SHORT, output=tmp_path / "run"), observer=Listener())
 
     rate = config_of(tmp_path / "run")["settings"]["learning_rate"]
     assert 1e-3 < rate < 1

@@ -10,18 +10,20 @@ import pytest
 
 import striate
 from striate.core.errors import UnknownNameError, UsageError
-from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import LossName, TrainSettings
 from striate.models.fitting import default_settings
+from striate.networks.layers import Activation, Chain, Flatten, Linear
+from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
 from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import QuietObserver
+from striate.workflows.training.train import train
 
 SMALL = striate.network("resnet20_cifar")
 LARGE = striate.network("resnet18")
-SPEC = ImageSpec(height=32, width=32, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="stretch")
 
 
 def request(**fields):
@@ -197,7 +199,7 @@ def test_a_recipe_mirrors_only_what_may_be_mirrored(tmp_path):
     insists = choices_of(write(tmp_path, "augmentation: {flip: true, crop_padding: 1}\n"))
 
     def ours(name, asked=None, choices=insists, base=published, **of_source):
-        return augmentation_for(source(name, **of_source), SPEC, asked or request(), choices, base)
+        return augmentation_for(source(name, **of_source), SMALL, asked or request(), choices, base)
 
     nothing = choices_of(None)
     assert ours("cifar10", choices=nothing) == published == Augmentation(crop_padding=4, flip=True)
@@ -214,7 +216,7 @@ def test_masks_and_numbers_take_of_a_recipe_what_keeps_them_true():
     assert published.mixup and published.saturation
 
     def ours(task):
-        return augmentation_for(source("photos", image_size=None, task=task), SPEC, request(), choices_of(None), published)
+        return augmentation_for(source("photos", image_size=None, task=task), SMALL, request(), choices_of(None), published)
 
     assert ours("classify") == published
     assert ours("segment") == Augmentation(crop_padding=4, flip=True)
@@ -259,7 +261,7 @@ def test_a_value_out_of_range_is_an_error_that_names_the_field(tmp_path):
         settings_for(SMALL, 500, request(), choices_of(write(tmp_path, "recipe: fast\nsettings: {momentum: 1.5}\n")))
 
     with pytest.raises(UsageError, match=r"\.yaml: crop_padding must"):
-        augmentation_for(source("digits"), SPEC, request(), choices_of(write(tmp_path, "augmentation: {crop_padding: -1}\n")))
+        augmentation_for(source("digits"), SMALL, request(), choices_of(write(tmp_path, "augmentation: {crop_padding: -1}\n")))
 
 
 @pytest.mark.parametrize(
@@ -319,3 +321,21 @@ def test_gradients_that_grow_with_the_error_are_clipped_for_sgd():
     assert default_settings(net, 90, loss="mse", max_grad_norm=5.0).max_grad_norm == 5.0
     of_numbers = settings_for(net, 90, request(), task="regression")
     assert (of_numbers.loss, of_numbers.max_grad_norm) == ("mse", 1.0)
+
+
+@pytest.mark.parametrize("hidden", [(), (Linear(32), Activation("relu"))])
+def test_pictures_of_a_dense_network_are_not_shifted(hidden, tmp_path):
+    dense = Network("dense", (1, 8, 8), Chain(Flatten(), *hidden, Linear(10)))
+    lines = []
+    observer = QuietObserver()
+    observer.say = lines.append
+
+    def shift(network, **fields):
+        return augmentation_for(source("digits", channels=1), network, request(**fields), choices_of(None)).crop_padding
+
+    train(TrainRequest(data="digits", network=dense, steps=1, device="cpu", output=tmp_path / "run"), observer=observer)
+
+    assert shift(dense) == 0 and shift(striate.network("lenet5")) == 1
+    assert shift(dense, crop_padding=2) == 2
+    assert "pictures are not shifted at random: without a convolution, the network would have to learn each place anew" in lines
+    assert any("augmentation: none" in line for line in lines)

@@ -458,7 +458,7 @@ def test_a_run_that_was_cut_off_goes_on_bit_for_bit(scenes: Path, tmp_path: Path
     asked = {"task": "segment", "network": small_unet(2), "epochs": 3, "batch_size": 8, "crop_padding": 3, "checkpoint_every": 1}
     striate.train(scenes, output=tmp_path / "straight", **asked)
     with pytest.raises(KeyboardInterrupt):
-        striate.train(scenes, output=tmp_path / "cut", watch=Cut(), **asked)
+        striate.train(scenes, output=tmp_path / "cut", observer=Cut(), **asked)
     striate.train(None, resume=tmp_path / "cut")
 
     assert (tmp_path / "cut" / "best.safetensors").read_bytes() == (tmp_path / "straight" / "best.safetensors").read_bytes()

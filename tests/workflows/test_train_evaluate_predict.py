@@ -285,7 +285,7 @@ def test_auxiliary_heads_train_with_the_network_and_stay_out_of_the_model_file(t
     X, y = rng.integers(0, 255, (6, 96, 96, 3), dtype=np.uint8), np.array([0, 1, 0, 1, 0, 1])
 
     request = TrainRequest(data=(X, y), network="googlenet", image_size=96, steps=1, batch_size=2, output=tmp_path / "run")
-    report = train(request, watch=QuietObserver())
+    report = train(request, observer=QuietObserver())
 
     model = striate.load(report.run)
     assert sum(p.numel() for p in model.module.parameters()) == model.network.params

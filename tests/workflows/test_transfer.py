@@ -77,7 +77,7 @@ def test_a_run_gives_its_weights_to_the_next_with_other_classes_and_a_fresh_head
             lines.append(text)
 
     X, y = pictures(1, 4, (8, 8))
-    report = striate.train((X, y), pretrained=grey_run, watch=Listener(), output=tmp_path / "run", freeze=("stage*",), **QUICK)
+    report = striate.train((X, y), pretrained=grey_run, observer=Listener(), output=tmp_path / "run", freeze=("stage*",), **QUICK)
 
     before = safetensors.torch.load_file(grey_run / "best.safetensors")
     after = safetensors.torch.load_file(tmp_path / "run" / "best.safetensors")
@@ -197,7 +197,7 @@ def test_weights_without_preprocessing_are_told_and_take_the_users_normalization
     data, asked = pictures(), {"network": "compact_cnn", "pretrained": tmp_path / "plain.safetensors", **QUICK}
     said: list[str] = []
 
-    striate.train(data, **asked, output=tmp_path / "silent", watch=Lines(said))
+    striate.train(data, **asked, output=tmp_path / "silent", observer=Lines(said))
     mean = ", ".join(f"{value:.4g}" for value in RunFolder(tmp_path / "silent").read_config().images.mean)
     assert any(
         line.startswith(f"values    normalized by mean {mean} and std ") and line.endswith("of the training pictures") for line in said
@@ -206,18 +206,18 @@ def test_weights_without_preprocessing_are_told_and_take_the_users_normalization
 
     said.clear()
     given = {"images.mean": [0.485, 0.456, 0.406], "images.std": [0.229, 0.224, 0.225]}
-    striate.train(data, **asked, set=given, output=tmp_path / "given", watch=Lines(said))
+    striate.train(data, **asked, set=given, output=tmp_path / "given", observer=Lines(said))
     assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as given" in said
     assert not any("does not record how" in line for line in said)
     spec = striate.load(tmp_path / "given").images
     assert (spec.mean, spec.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
     said.clear()
-    striate.train(data, **asked, normalization="per_image", output=tmp_path / "each", watch=Lines(said))
+    striate.train(data, **asked, normalization="per_image", output=tmp_path / "each", observer=Lines(said))
     assert "values    normalized by per_image, as requested" in said and not any("does not record how" in line for line in said)
 
     said.clear()
-    striate.train(data, **{**asked, "pretrained": tmp_path / "given"}, output=tmp_path / "next", watch=Lines(said))
+    striate.train(data, **{**asked, "pretrained": tmp_path / "given"}, output=tmp_path / "next", observer=Lines(said))
     assert "values    normalized by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225, as in the training of the weights" in said
 
 
@@ -404,7 +404,7 @@ def test_pictures_without_labels_train_the_first_layers_and_the_run_is_repeatabl
             lines.append(text)
 
     run = tmp_path / "run"
-    striate.train((X, y), network="compact_cnn", pretrain=pretrain, unlabelled=more, watch=Listener(), output=run, **QUICK)
+    striate.train((X, y), network="compact_cnn", pretrain=pretrain, unlabelled=more, observer=Listener(), output=run, **QUICK)
 
     fresh = network("compact_cnn", num_classes=3, in_channels=1, input_size=8)
     convolutions = [row.path for row in fresh.rows if row.layer.kind == "conv"]

@@ -165,7 +165,7 @@ def test_repro_says_what_was_edited_and_refuses_another_length(copy):
     replace(copy.config, "weight_decay: 0.01", "weight_decay: 0.02")
     heard = Heard()
 
-    report = repro(ReproRequest(run=copy.path), watch=heard)
+    report = repro(ReproRequest(run=copy.path), observer=heard)
 
     assert not report.equal
     assert f"{copy.config}: is not the file that the run was trained with; it is repeated with the current values" in heard.lines
@@ -285,7 +285,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_with_what_it_h
     unstarted(copy)
     heard = Heard()
 
-    report = train(TrainRequest(resume=copy.path), watch=heard)
+    report = train(TrainRequest(resume=copy.path), observer=heard)
 
     assert report.epochs == 2
     assert any(line.endswith("from      the beginning: the run was stopped before its first checkpoint") for line in heard.lines)

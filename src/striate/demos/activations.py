@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, beside, plain, png_bytes
 from striate.networks.layers import Activation
 from striate.networks.layers.activation import ActivationName
 
@@ -68,10 +68,7 @@ def saturated() -> dict[str, float]:
 
 def draw(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Each function and its slope, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 7.2), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12, 7.2) as figure:
         panels = figure.subplots(3, -(-len(curves) // 3), sharex=True, sharey=True)
         for axes, (name, (values, slopes)) in zip(panels.flat, curves.items(), strict=False):
             plain(axes, title=name)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, below, plain, png_bytes
 from striate.estimators.resonance.art1 import ART1
 from striate.estimators.resonance.fuzzy_art import FuzzyART
 
@@ -85,11 +85,9 @@ def largest(model: FuzzyART) -> float:
 
 def draw(petals: np.ndarray, kinds: np.ndarray) -> bytes:
     """The boxes on two measures at four vigilances, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
+    with demo_figure(9, 7) as figure:
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(9, 7), dpi=DEMO_DPI, layout="constrained")
         panels = figure.subplots(2, 2, sharex=True, sharey=True)
         for axes, vigilance in zip(panels.flat, DRAWN, strict=True):
             model = FuzzyART(vigilance=vigilance).fit(petals)

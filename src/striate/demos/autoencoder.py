@@ -10,8 +10,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import bare, png_bytes
 from striate.estimators.generative.autoencoder import Autoencoder
 
 CODES = (2, 8, 16)
@@ -80,10 +80,7 @@ def error(made: np.ndarray, wanted: np.ndarray) -> float:
 
 def draw(rows: dict[str, np.ndarray]) -> bytes:
     """The same digits in each row, by what was done to them, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9.5, 4.8), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(9.5, 4.8) as figure:
         axes = figure.subplots()
         bare(axes, title="held-out digits and their reconstructions")
         sheet = tiles(1 - np.concatenate(list(rows.values())).reshape(-1, 8, 8), DRAWN, fill=0.8)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from striate.demos.shown import Cell, Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, bare, png_bytes
 from striate.estimators.neurons.multilayer import Step, explain_step
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ def draw(step: Step) -> bytes:
     inputs = {str(unit): f"{x:g}" for unit, x in enumerate(SAMPLE, start=1)}
     outputs = {str(unit): f"{o:.3f}" for unit, o in enumerate(np.concatenate(step.outputs), start=4)}
     errors = {str(unit): f"{e:.4f}" for unit, e in enumerate(np.concatenate(step.errors), start=4)}
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12.8, 4.6), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12.8, 4.6) as figure:
         forward, backward, update = figure.subplots(1, 3)
         network(forward, inputs | outputs, before, title="1  forward: the output of each unit")
         network(backward, errors, before, title=f"2  backward: errors, from T - O = {TARGET - step.outputs[1][0]:.3f} at unit 6", back=True)

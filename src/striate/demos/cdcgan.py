@@ -10,8 +10,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import judge, small_digits
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import COLOURS, bare, beside, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import COLOURS, bare, beside, plain, png_bytes
 from striate.estimators.generative.cdcgan import ConditionalDCGAN
 
 EACH, DRAWN = 30, 10  # samples a label that are judged, and drawn
@@ -78,10 +78,7 @@ def spread(pictures: np.ndarray) -> float:
 
 def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
     """A row of samples for each label, and the losses of the training, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11.5, 5.6), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(11.5, 5.6) as figure:
         left, right = figure.subplots(1, 2)
         bare(left, title="samples for each label")
         left.imshow(tiles(1 - np.concatenate(samples) / 255, DRAWN, gap=3, fill=0.8), cmap="gray", vmin=0, vmax=1)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from striate.demos.kernel_kinds import draw_kinds, kinds
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, animation, numbers
+from striate.drawing.animation import DEMO_DPI, animation, demo_figure, numbers
 from striate.drawing.style import COLOURS, TITLE, drawing, png_bytes
 
 IMAGE = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], float)
@@ -149,10 +149,7 @@ def draw_backward() -> bytes:
             ("input gradient", correlate(wide, kernel[::-1, ::-1]), ""),
         ),
     )
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9.6, 6.4), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(9.6, 6.4) as figure:
         for axes_row, row in zip(figure.subplots(2, 3), panels, strict=True):
             for axes, (title, values, sign) in zip(axes_row, row, strict=True):
                 numbers(axes, values, title=title, size=11)

@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import judge, small_digits
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import bare, png_bytes
 from striate.estimators.generative.deep_belief import DeepBelief
 
 SIZES = (200, 200)
@@ -57,10 +57,7 @@ def show(setting: Setting) -> Shown:
 
 def draw(samples: list[np.ndarray]) -> bytes:
     """A row of samples for each label, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.4, 5.6), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(5.4, 5.6) as figure:
         axes = figure.subplots()
         bare(axes, title="samples for each label")
         axes.imshow(tiles(1 - np.concatenate(samples).reshape(-1, 8, 8), DRAWN, fill=0.8), cmap="gray", vmin=0, vmax=1)

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from striate.core.modes import evaluation_mode
 from striate.core.seeds import torch_seed
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, below, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, below, plain, png_bytes
 from striate.engine.optimizers import SGD, ParamGroup
 from striate.networks.layers import Activation, Chain, Dropout, Linear
 
@@ -110,10 +110,7 @@ def judged(model: nn.Module, *sets: tuple[torch.Tensor, torch.Tensor]) -> list[f
 
 def draw(curves: dict[float, tuple[list[float], ...]]) -> bytes:
     """The curves of each training, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(10, 4.2), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(10, 4.2) as figure:
         right, loss = figure.subplots(1, 2)
         plain(right, title="held-out digits", x="epoch", y="accuracy")
         plain(loss, title="loss: solid held-out, dashed training", x="epoch", y="loss (nats)")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, bare, beside, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, bare, beside, plain, png_bytes
 from striate.estimators.generative.adversarial import CollapseReport
 from striate.estimators.generative.gan import GAN
 
@@ -61,10 +61,7 @@ def measures(report: CollapseReport) -> tuple[str, float, float, float]:
 
 def draw(X: np.ndarray, nets: dict[str, GAN]) -> bytes:
     """The data, what each game generates, and the losses of the first, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12.4, 3.6), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12.4, 3.6) as figure:
         data, *made, losses = figure.subplots(1, 2 + len(nets))
         for axes, title, points, colour in (
             (data, "the data", X[:SHOWN], COLOURS[5]),

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, animation
-from striate.drawing.style import COLOURS, bare, drawing, plain
+from striate.drawing.animation import animation, demo_figure
+from striate.drawing.style import COLOURS, bare, plain
 from striate.estimators.memory.hopfield import Hopfield
 
 NOISE = 0.15  # share of the pixels that are turned
@@ -120,10 +120,7 @@ def draw(names: list[str], recalls: list[Recall], *, frames: int) -> bytes:
     """Each digit as it is recalled, above its energy, as a GIF."""
     longest = max(len(course.states) for course in recalls)
     steps = np.linspace(0, longest - 1, frames).round().astype(int)
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4.8), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(8, 4.8) as figure:
         grid = figure.add_gridspec(2, len(recalls), height_ratios=(1, 1))
         panels = [figure.add_subplot(grid[0, place]) for place in range(len(recalls))]
         energy = figure.add_subplot(grid[1, :])

@@ -11,8 +11,8 @@ from torch import nn
 
 from striate.core.seeds import torch_seed
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, DASHES, beside, drawing, plain, png_bytes, powers
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, DASHES, beside, plain, png_bytes, powers
 from striate.engine.initialisation import initialise
 from striate.engine.optimizers import SGD, ParamGroup
 from striate.engine.settings import InitName
@@ -99,10 +99,7 @@ def symmetry(seed: int, *, steps: int = 100) -> Table:
 def draw(linear: dict[str, tuple[np.ndarray, np.ndarray]], after: dict[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """The deviation of signal and gradient by layer, as a PNG."""
     groups = (("linear layers", linear), ("ReLU", _of(after, "relu")), ("tanh", _of(after, "tanh")))
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 6.8), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12, 6.8) as figure:
         panels = figure.subplots(2, 3, sharex=True)
         for column, (title, curves) in enumerate(groups):
             for row, what in enumerate(("signal", "gradient")):

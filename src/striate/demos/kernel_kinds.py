@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.seeds import torch_seed
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import bare, png_bytes
 from striate.networks.layers import Chain, Conv, ConvTranspose, DeformableConv, Layer, LocallyConnected
 from striate.networks.network import Network
 
@@ -147,10 +147,7 @@ def _plain(module: nn.Module, x: Tensor) -> Tensor:
 
 def draw_kinds(rows: list[Kind]) -> bytes:
     """The inputs seen by the middle of the first output map, by its gradient: the four input maps of each kind, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11, 5.4), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(11, 5.4) as figure:
         told = "Which inputs one output sees: the four 9 x 9 input maps of each kind, darker where the weight is larger"
         figure.suptitle(told, x=0.01, ha="left")
         panels = figure.subplots(2, -(-len(rows) // 2)).flat

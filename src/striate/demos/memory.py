@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, beside, drawing, plain, png_bytes, powers
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, beside, plain, png_bytes, powers
 from striate.estimators.sequences.padded import recall_problem
 from striate.estimators.sequences.recurrent import ElmanClassifier, LSTMClassifier
 
@@ -96,10 +96,7 @@ def fading(model: ElmanClassifier | LSTMClassifier, streams: np.ndarray) -> np.n
 
 def draw(read: dict[str, np.ndarray], faded: dict[str, np.ndarray]) -> bytes:
     """The accuracy of the probe, and the decay of the trace of a bit, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11, 4.2), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(11, 4.2) as figure:
         told, trace = figure.subplots(1, 2)
         plain(told, title="accuracy of a linear probe on the state, before training", x="bits after it", y="share of streams correct")
         plain(trace, title="trace of the bit in the state, before training", x="bits after it", y="change of the state / first change")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, animation
-from striate.drawing.style import COLOURS, DASHES, bare, below, drawing
+from striate.drawing.animation import animation, demo_figure
+from striate.drawing.style import COLOURS, DASHES, bare, below
 from striate.engine.optimizers import SGD, Adagrad, Adam, NAdam, Optimizer, ParamGroup, RMSprop
 
 STEPS, CLOSE = 300, 0.01
@@ -140,10 +140,7 @@ def ridge() -> Table:
 def draw(paths: dict[str, dict[str, tuple[float, np.ndarray]]], *, frames: int) -> bytes:
     """All paths as they grow, as a GIF: faster at the start."""
     chosen = sorted({round(STEPS * share**2) for share in np.linspace(0.0, 1.0, frames)})
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 4.7), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12, 4.7) as figure:
         lines = {}
         for axes, (key, surface) in zip(figure.subplots(1, 3), SURFACES.items(), strict=True):
             left, right, low, high = surface.frame

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, animation, stages
-from striate.drawing.style import COLOURS, TINTS, drawing, plain
+from striate.drawing.animation import animation, demo_figure, stages
+from striate.drawing.style import COLOURS, TINTS, plain
 from striate.estimators.neurons.perceptron import Perceptron
 from striate.estimators.neurons.svm import LinearSVM
 
@@ -107,11 +107,9 @@ def draw(points: np.ndarray, labels: np.ndarray, lines: list[Line], *, frames: i
     chosen = stages(len(lines), frames)
     across = np.linspace(-1.1, 1.1, 200)
     plane = np.stack(np.meshgrid(across, across), -1)
-    with drawing():
+    with demo_figure(8, 4.5) as figure:
         from matplotlib.colors import ListedColormap
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, 4.5), dpi=DEMO_DPI, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
 
         area = left.imshow(plane[..., 0], extent=(-1.1, 1.1, -1.1, 1.1), origin="lower", cmap=ListedColormap(TINTS), vmin=0, vmax=1)

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, numbers
-from striate.drawing.style import drawing, png_bytes
+from striate.drawing.animation import demo_figure, numbers
+from striate.drawing.style import png_bytes
 
 IMAGE = np.array([[1, 5, 2, 0], [3, 4, 8, 1], [7, 7, 0, 2], [6, 0, 3, 3]], float)  # two windows hold equal maxima
 DELTA = np.array([[1, 2], [3, 4]], float)
@@ -107,11 +107,9 @@ def changed(before: np.ndarray, after: np.ndarray) -> float:
 
 def draw() -> bytes:
     """Forward and backward of both on small whole numbers, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
+    with demo_figure(11, 6) as figure:
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
         for row, how in zip(figure.subplots(2, 4), ("max", "mean"), strict=True):
             titles = ("image", f"{how} of each window", "error that comes back", "error at the image: same sum")
             values = (IMAGE, pooled(IMAGE, how, 2, 2), DELTA, sent_back(IMAGE, DELTA, how, 2, 2))

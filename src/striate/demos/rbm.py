@@ -11,8 +11,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, colour_bar, drawing, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import bare, colour_bar, png_bytes
 from striate.estimators.generative.restricted_boltzmann import RestrictedBoltzmann
 
 HIDDEN, CHAINS = 64, 10
@@ -58,10 +58,7 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int
     filters = rbm.components_.reshape(-1, 8, 8)
     limit = float(np.quantile(np.abs(filters), 0.98))
     seen = np.concatenate([fantasies[0], *(rbm.inverse_transform(rbm.transform(states)) for states in fantasies[1:])])
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(11.5, 5) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.75))
         bare(left, title="weights of the hidden units")
         weights = left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")

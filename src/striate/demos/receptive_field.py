@@ -11,8 +11,8 @@ import torch
 
 from striate.core.seeds import torch_seed
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import bare, png_bytes
 from striate.networks.catalog import network
 from striate.networks.layers import Activation, Chain, Conv, Layer, Pool
 from striate.networks.network import Network
@@ -109,11 +109,9 @@ def width(seen: np.ndarray) -> int:
 
 def draw(seen: dict[str, np.ndarray]) -> bytes:
     """The gradient of each stack, with the square that the formula gives, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
+    with demo_figure(11, 6) as figure:
         from matplotlib.patches import Rectangle
 
-        figure = Figure(figsize=(11, 6), dpi=DEMO_DPI, layout="constrained")
         told = "How strongly the middle output depends on each pixel (41 x 41), darker where more; the square is its receptive field"
         figure.suptitle(told, x=0.01, ha="left")
         for axes, (name, gradient) in zip(figure.subplots(2, 4).flat, seen.items(), strict=True):

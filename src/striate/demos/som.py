@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import DEMO_DPI, animation, stages, tiles
-from striate.drawing.style import COLOURS, TEN, bare, colour_bar, drawing, png_bytes
+from striate.drawing.animation import animation, demo_figure, stages, tiles
+from striate.drawing.style import COLOURS, TEN, bare, colour_bar, png_bytes
 from striate.estimators.maps.som import SelfOrganizingMap
 
 ROUNDS, EACH = 60, 100  # of the unfolding: samples are shown in rounds, with a smaller reach in each
@@ -82,10 +82,7 @@ def names_of(som: SelfOrganizingMap, X: np.ndarray, labels: np.ndarray) -> np.nd
 def draw_unfolding(points: np.ndarray, course: list[np.ndarray], *, frames: int) -> bytes:
     """The net over the square, round by round, as a GIF."""
     chosen = stages(len(course), frames)
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5, 5.2), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(5, 5.2) as figure:
         axes = figure.subplots()
         bare(axes, title=" ")
         axes.scatter(points[:1000, 0], points[:1000, 1], s=3, color="#d0d0d0")
@@ -104,11 +101,9 @@ def draw_unfolding(points: np.ndarray, course: list[np.ndarray], *, frames: int)
 def draw_digits(som: SelfOrganizingMap, names: np.ndarray) -> bytes:
     """Each unit's weights as a digit, its label, and the distances between neighbours (U-matrix), as a PNG."""
     sheet = tiles(som.weights_.reshape(-1, 8, 8), som.columns, gap=1, fill=0.2)
-    with drawing():
+    with demo_figure(12.6, 4.6) as figure:
         from matplotlib.colors import ListedColormap
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12.6, 4.6), dpi=DEMO_DPI, layout="constrained")
         pictures, labels, distances = figure.subplots(1, 3)
         bare(pictures, title="prototype of each unit")
         pictures.imshow(1 - sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

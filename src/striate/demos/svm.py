@@ -12,8 +12,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, TINTS, bare, drawing, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, TINTS, bare, png_bytes
 from striate.estimators.neurons.svm import KernelSVM, LinearSVM
 
 if TYPE_CHECKING:
@@ -91,11 +91,9 @@ def digits() -> Table:
 
 def draw(panels: tuple[tuple[str, tuple[np.ndarray, np.ndarray], KernelSVM], ...]) -> bytes:
     """The decision boundary, the two edges of the margin and the support vectors of each machine, as a PNG."""
-    with drawing():
-        from matplotlib.figure import Figure
+    with demo_figure(12, 4.8) as figure:
         from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(12, 4.8), dpi=DEMO_DPI, layout="constrained")
         for axes, (title, (X, y), model) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             bare(axes, title=title)
             draw_street(axes, X, y, model)

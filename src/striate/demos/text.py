@@ -12,8 +12,8 @@ from itertools import pairwise, product
 import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI
-from striate.drawing.style import COLOURS, TEN, below, drawing, plain, png_bytes
+from striate.drawing.animation import demo_figure
+from striate.drawing.style import COLOURS, TEN, below, plain, png_bytes
 from striate.estimators.sequences.sequence_model import SequenceModel
 
 KINDS = {
@@ -159,11 +159,9 @@ def draw(model: SequenceModel, sentences: list[Sentence], measures: dict[str, fl
     meant = held(model, sentences)
     tokens = [word for word in meant if word in kind_of]
     tree = linkage(np.array([meant[word] for word in tokens]), "average")
-    with drawing():
-        from matplotlib.figure import Figure
+    with demo_figure(11.5, 5) as figure:
         from matplotlib.patches import Patch
 
-        figure = Figure(figsize=(11.5, 5), dpi=DEMO_DPI, layout="constrained")
         words, curve = figure.subplots(1, 2, width_ratios=(1.25, 1))
         dendrogram(tree, labels=tokens, orientation="left", ax=words, color_threshold=0, above_threshold_color="#777777")
         plain(words, title="mean states of the cells after each word, clustered by similarity", x="distance at which words or groups join")

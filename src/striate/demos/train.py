@@ -44,17 +44,17 @@ class TrainDemoReport:
     picture: str
 
 
-def demo(request: TrainDemoRequest, *, watch: Observer | None = None) -> TrainDemoReport:
+def demo(request: TrainDemoRequest, *, observer: Observer | None = None) -> TrainDemoReport:
     """Train on the embedded digits, measure on their test split, and draw some predictions.
 
     Raises:
         EnvironmentFault: the run folder cannot be written.
     """
-    watch = watch or QuietObserver()
+    observer = observer or QuietObserver()
     folder = new_run_folder("demo", "digits", request.output)
     training = TrainRequest(data="digits", network="compact_cnn", epochs=request.epochs, seed=request.seed, output=folder)
-    trained = train(training, watch=watch)
-    tested = cast("EvaluateReport", evaluate(EvaluateRequest(run=folder, split="test"), say=watch.say))  # digits are classes
+    trained = train(training, observer=observer)
+    tested = cast("EvaluateReport", evaluate(EvaluateRequest(run=folder, split="test"), say=observer.say))  # digits are classes
 
     model = load(folder)
     shown = open_data("digits").read("test", spec=model.images)

@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import Digits, small_digits
-from striate.drawing.animation import DEMO_DPI, tiles
-from striate.drawing.style import bare, beside, drawing, look, plain, png_bytes
+from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.style import bare, beside, look, plain, png_bytes
 from striate.estimators.generative.variational import VariationalAutoencoder
 
 SIDE = 15  # digits to a side of the manifold
@@ -48,10 +48,7 @@ def draw(model: VariationalAutoencoder, digits: Digits) -> bytes:
     """The digits decoded at the quantiles of z, and the codes of held-out digits, as a PNG."""
     at = norm.ppf((np.arange(SIDE) + 0.5) / SIDE)
     places = np.stack(np.meshgrid(at, at[::-1]), -1).reshape(-1, 2)
-    with drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(12, 5.6), dpi=DEMO_DPI, layout="constrained")
+    with demo_figure(12, 5.6) as figure:
         manifold, map_of_digits = figure.subplots(1, 2)
         bare(manifold, title="decoded digits over z, spaced by the quantiles of a standard normal")
         manifold.imshow(tiles(1 - model.inverse_transform(places).reshape(-1, 8, 8), SIDE, gap=2, fill=1), cmap="gray", vmin=0, vmax=1)

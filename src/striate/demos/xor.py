@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from striate.core.errors import NumericError
 from striate.demos.shown import Setting, Shown, Table
-from striate.drawing.animation import DEMO_DPI, animation, stages
-from striate.drawing.style import COLOURS, LABEL, TINTS, bare, drawing, plain
+from striate.drawing.animation import animation, demo_figure, stages
+from striate.drawing.style import COLOURS, LABEL, TINTS, bare, plain
 from striate.estimators.neurons.multilayer import MultilayerPerceptron
 from striate.estimators.neurons.perceptron import Perceptron
 
@@ -125,12 +125,10 @@ def draw(course: list[Weights], *, frames: int) -> bytes:
     along = np.linspace(0, 1, 9)
     lines = np.stack(np.meshgrid(along, along), -1)  # (9, 9, 2)
     mesh = np.concatenate([lines, lines.swapaxes(0, 1)])  # (18, 9, 2), rows and columns
-    with drawing():
+    with demo_figure(10, 3.7) as figure:
         from matplotlib.colors import LinearSegmentedColormap
-        from matplotlib.figure import Figure
 
         colours = LinearSegmentedColormap.from_list("answer", [TINTS[0], "#ffffff", TINTS[1]])
-        figure = Figure(figsize=(10, 3.7), dpi=DEMO_DPI, layout="constrained")
         inputs, hidden, curve = figure.subplots(1, 3)
         inputs.set(xlabel="x1", ylabel="x2")
         bare(inputs, title="inputs, and the output at each point")

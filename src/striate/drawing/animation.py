@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.drawing.style import bare
+from striate.drawing.style import bare, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 DEMO_DPI = 100  # their files are large
 FIRST_MS, LAST_MS = 1000, 3000  # for which the ends of an animation stand
+
+
+@contextlib.contextmanager
+def demo_figure(width: float, height: float) -> Iterator[Figure]:
+    """An empty figure of that many inches, in the style of every picture."""
+    from matplotlib.figure import Figure
+
+    with drawing():
+        yield Figure(figsize=(width, height), dpi=DEMO_DPI, layout="constrained")
 
 
 def animation(figure: Figure, draw: Callable[[int], None], num_frames: int, *, frame_ms: int = 90) -> bytes:

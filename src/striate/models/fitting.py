@@ -14,6 +14,7 @@ from striate.core.devices import choose_device
 from striate.core.images import ImageSpec
 from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
+from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation, Batches
 from striate.data.masks import MaskBatches
 from striate.data.records import ImageSet
@@ -24,6 +25,7 @@ from striate.engine.initialisation import initialise
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
 from striate.models.threads import on_one_thread
+from striate.networks.layers.foreign import Foreign, ForeignPart
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
 
@@ -93,6 +95,23 @@ def default_settings(network: Network, num_train: int, **chosen: Any) -> TrainSe
         chosen.setdefault("learning_rate", OWN_RATES[optimizer] if optimizer in OWN_RATES else of_adam * RATES_TO_ADAM.get(optimizer, 1.0))
         chosen.setdefault("weight_decay", 1e-2 if optimizer in ("adamw", "muon") else 0.0)
     return TrainSettings(**chosen)
+
+
+def usual_rate(network: Network, num_train: int, settings: TrainSettings) -> float:
+    """The default peak learning rate for the optimizer, the batch and the loss of these settings."""
+    said = {name: getattr(settings, name) for name in ("optimizer", "batch_size", "loss")}
+    return default_settings(network, num_train, **said).learning_rate
+
+
+def is_dense(network: Network) -> bool:
+    """True of a network in which no convolution shares its weights between places; what another library's parts do is not known."""
+    layers = [row.layer for row in network.rows]
+    return not any(layer.role == "conv" or isinstance(layer, Foreign | ForeignPart) for layer in layers)
+
+
+def shift_for(network: Network, channels: int) -> int:
+    """The default random shift, in pixels, of pictures with `channels`; 0 for a dense network, which learns each place anew."""
+    return 0 if is_dense(network) else default_shift(channels, *network.input_shape[1:])
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -44,6 +44,7 @@ TIMM_TWINS = {
     "resnetv2_50": "resnetv2_50.a1h_in1k",
     "mobilenet_v2": "mobilenetv2_100.ra_in1k",
     "efficientnet_b0": "efficientnet_b0.ra_in1k",
+    **{f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in (0, 1, 2)},
     "convnext_tiny": "convnext_tiny.fb_in1k",
 }
 

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from striate.networks.layers import Chain, Shape
 
-RGB_500, RGB_299, RGB_256, RGB_227, RGB_224, RGB_32 = (3, 500, 500), (3, 299, 299), (3, 256, 256), (3, 227, 227), (3, 224, 224), (3, 32, 32)
+RGB_500, RGB_299, RGB_260, RGB_256, RGB_240 = (3, 500, 500), (3, 299, 299), (3, 260, 260), (3, 256, 256), (3, 240, 240)
+RGB_227, RGB_224, RGB_32 = (3, 227, 227), (3, 224, 224), (3, 32, 32)
 SUFFIX = ".json"  # of a file with a description
 WRITTEN = "Give a file that Network.to_json wrote."
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
@@ -58,6 +59,7 @@ RESNET = "He et al., 2016, arXiv:1512.03385"
 PREACT = "He et al., 2016, arXiv:1603.05027"
 KERAS = "Keras cifar10_resnet example, after He et al., 2016, "
 RESNEXT = "Xie et al., 2017, arXiv:1611.05431"
+LITE = "Liu, 2020, EfficientNet-Lite, after Tan and Le, 2019, arXiv:1905.11946"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -156,6 +158,9 @@ CATALOG: dict[str, Entry] = {
     # what is used today
     "mobilenet_v2":             Entry(mobilenet.mobilenet_v2, RGB_224, 1000, "Sandler et al., 2018, arXiv:1801.04381", "71.88 top-1, 90.29 top-5 (torchvision)"),
     "efficientnet_b0":          Entry(efficientnet.efficientnet_b0, RGB_224, 1000, "Tan and Le, 2019, arXiv:1905.11946", "77.69 top-1, 93.53 top-5 (torchvision)"),
+    "efficientnet_lite0":       Entry(lambda k: efficientnet.efficientnet_lite(k, 0), RGB_224, 1000, LITE, "75.1 top-1"),
+    "efficientnet_lite1":       Entry(lambda k: efficientnet.efficientnet_lite(k, 1), RGB_240, 1000, LITE, "76.7 top-1"),
+    "efficientnet_lite2":       Entry(lambda k: efficientnet.efficientnet_lite(k, 2), RGB_260, 1000, LITE, "77.6 top-1"),
     "convnext_tiny":            Entry(convnext.convnext_tiny, RGB_224, 1000, "Liu et al., 2022, arXiv:2201.03545", "82.52 top-1, 96.15 top-5 (torchvision)"),
     "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),
 }

@@ -283,6 +283,8 @@ def _words(leaf: Step) -> tuple[str, ...]:
     if kind == "global_pool":
         return (f"global {_how(values['how'])} pool",)
     rank = max(len(leaf.shape) - 1, 1)
+    if kind == "adaptive_pool":
+        return (f"average pool to {_by(values['size'], rank)}",)
     what = {"pool": f"{_how(values.get('how', ''))} pool", "subsample": "sub-sampling", "conv_transpose": "transposed conv"}.get(
         kind, kind.replace("_", " ")
     )

@@ -35,7 +35,7 @@ from striate.workflows.explanation.filters import FilterReport, FilterRequest, F
 from striate.workflows.explanation.views import View
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.choices import request_of, with_checked_fields
 from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
@@ -52,18 +52,18 @@ from striate.workflows.training.train import train as train_request
 
 
 @call_as_in("striate.train('photos/', network='resnet18', epochs=30)", other_names=OTHER_NAMES)
-def train(data: Any, *, watch: Observer | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
+def train(data: Any, *, observer: Observer | None = None, **options: Unpack[TrainingOptions]) -> TrainReport:
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
     Args:
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
-        watch: The observer of the training; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         **options: See below.
 
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.training.train.train` raises.
     """
-    return train_request(with_checked_fields(TrainRequest, data=data, **with_module(options)), watch=watch)
+    return train_request(with_checked_fields(TrainRequest, data=data, **with_module(options)), observer=observer)
 
 
 def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,22 +112,7 @@ def evaluate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.evaluate.evaluate` raises.
     """
-    return evaluate_request(
-        with_checked_fields(
-            EvaluateRequest,
-            run=model,
-            data=data,
-            split=split,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return evaluate_request(request_of(EvaluateRequest, locals(), run=model))
 
 
 @call_as_in("striate.predict(model, 'photos/', top=3)", other_names=OTHER_NAMES)
@@ -180,7 +165,7 @@ def ablate(
     network: Any,
     data: Any,
     *edits: str,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     pairs: bool = False,
     grid: str | PathLike[str] | None = None,
     seeds: int = 3,
@@ -200,7 +185,7 @@ def ablate(
         network: A name of the catalogue or a Network.
         data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y), on which the trials run here, one after the other.
         *edits: Each a variant: "without norm", "swap pooling=avg", "split-kernels 3x3", "factorize", "head global-pool", "width 0.5".
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         pairs: Each two of the edits, too.
         grid: A YAML file with more variants.
         seeds: 0, 1, ...: the same for each variant.
@@ -217,27 +202,7 @@ def ablate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
-    return ablate_request(
-        with_checked_fields(
-            AblateRequest,
-            network=network,
-            data=data,
-            edits=edits,
-            pairs=pairs,
-            grid=grid,
-            seeds=seeds,
-            budget=budget,
-            jobs=jobs,
-            hang_after=hang_after,
-            on=on,
-            training=training or {},
-            output=output,
-            resume=resume,
-            retry_failed=retry_failed,
-            test=test,
-        ),
-        watch=watch,
-    )
+    return ablate_request(request_of(AblateRequest, locals(), training=training or {}), observer=observer)
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -271,21 +236,7 @@ def diagnose(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.diagnosis.diagnose.diagnose` raises.
     """
-    return diagnose_request(
-        with_checked_fields(
-            DiagnoseRequest,
-            run=given_path(run, "run"),
-            data=data,
-            batches=batches,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return diagnose_request(request_of(DiagnoseRequest, locals(), run=given_path(run, "run")))
 
 
 @call_as_in("striate.profile('resnet18')", other_names=OTHER_NAMES)
@@ -321,22 +272,7 @@ def profile(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.profiling.profile.profile` raises.
     """
-    return profile_request(
-        with_checked_fields(
-            ProfileRequest,
-            network=network,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            input_size=input_size,
-            measure=measure,
-            batch_size=batch_size,
-            batch_sizes=batch_sizes,
-            seconds=seconds,
-            output=output,
-            device=device,
-            module=module,
-        )
-    )
+    return profile_request(request_of(ProfileRequest, locals()))
 
 
 def compare(
@@ -378,25 +314,7 @@ def compare(
     """
     if len(subjects) == 1 and isinstance(subjects[0], list | tuple):
         (subjects,) = subjects
-    return compare_request(
-        with_checked_fields(
-            CompareRequest,
-            subjects=tuple(subjects),
-            data=data,
-            split=split,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            input_size=input_size,
-            measure=measure,
-            batch_size=batch_size,
-            output=output,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return compare_request(request_of(CompareRequest, locals(), subjects=tuple(subjects)))
 
 
 @call_as_in("striate.calibrate('runs/train/digits-001', coverage=0.95)", other_names=OTHER_NAMES)
@@ -436,24 +354,7 @@ def calibrate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.calibrate.calibrate` raises.
     """
-    return calibrate_request(
-        with_checked_fields(
-            CalibrateRequest,
-            run=model,
-            data=data,
-            coverage=coverage,
-            score=score,
-            against=against,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return calibrate_request(request_of(CalibrateRequest, locals(), run=model))
 
 
 @call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))", other_names=OTHER_NAMES)
@@ -504,30 +405,7 @@ def explain(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.explain.explain` raises.
     """
-    return explain_request(
-        with_checked_fields(
-            ExplainRequest,
-            run=model,
-            pictures=tuple(map(Path, pictures)),
-            data=data,
-            methods=methods,
-            views=views,
-            layer=layer,
-            target=target,
-            mistakes=mistakes,
-            num_pictures=num_pictures,
-            sanity=sanity,
-            split=split,
-            seed=seed,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return explain_request(request_of(ExplainRequest, locals(), run=model, pictures=tuple(map(Path, pictures))))
 
 
 @call_as_in("striate.attack('runs/train/digits-001', attacks=('fgsm', 'pgd'))", other_names=OTHER_NAMES)
@@ -579,30 +457,7 @@ def attack(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.attack.attack` raises.
     """
-    return attack_request(
-        with_checked_fields(
-            AttackRequest,
-            run=model,
-            data=data,
-            attacks=attacks,
-            norm=norm,
-            epsilons=epsilons,
-            steps=steps,
-            restarts=restarts,
-            degrees=degrees,
-            split=split,
-            num_images=num_images,
-            seed=seed,
-            batch_size=batch_size,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return attack_request(request_of(AttackRequest, locals(), run=model))
 
 
 @call_as_in("striate.filter('cat.jpg', 'blur', 'sobel', output='edges.png')", other_names=OTHER_NAMES)
@@ -623,15 +478,7 @@ def filter(  # noqa: A001  # the verb's own name
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.explanation.filters.filter_picture` raises.
     """
-    return filter_picture(
-        with_checked_fields(
-            FilterRequest,
-            image=given_path(image, "image"),
-            steps=steps,
-            form=form,
-            output=output,
-        )
-    )
+    return filter_picture(request_of(FilterRequest, locals(), image=given_path(image, "image")))
 
 
 @call_as_in("striate.report('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -669,23 +516,7 @@ def report(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
-    return report_request(
-        with_checked_fields(
-            ReportRequest,
-            run=given_path(run, "run"),
-            data=data,
-            split=split,
-            num_explained=num_explained,
-            measure=measure,
-            output=output,
-            device=device,
-            module=module,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        )
-    )
+    return report_request(request_of(ReportRequest, locals(), run=given_path(run, "run")))
 
 
 @call_as_in("striate.repeat('digits', seeds=5, network='lenet5')", other_names=OTHER_NAMES)
@@ -695,7 +526,7 @@ def repeat(
     seeds: int | None = None,
     folds: int | None = None,
     test: bool = False,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     **options: Unpack[TrainingOptions],
 ) -> RepeatReport:
     """The same training from several seeds, or on k folds: `striate.repeat("digits", seeds=5, network="lenet5").accuracy.mean`.
@@ -705,7 +536,7 @@ def repeat(
         seeds: From so many seeds, on one division into train and val; or
         folds: so many folds, of which each validates once.
         test: Measure each kept model on the test split too.
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         **options: Of the training, see below; `output` is the folder of all the runs.
 
     Raises:
@@ -714,7 +545,7 @@ def repeat(
     output = options.pop("output", None)
     training = with_checked_fields(TrainRequest, data=data, **with_module(options))
     request = with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output, test=test)
-    return repeat_request(request, watch=watch)
+    return repeat_request(request, observer=observer)
 
 
 @call_as_in("striate.repro('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -722,7 +553,7 @@ def repro(
     run: str | PathLike[str],
     data: Any = None,
     *,
-    watch: Observer | None = None,
+    observer: Observer | None = None,
     module: Any = None,
     network: Any = None,
     output: str | PathLike[str] | None = None,
@@ -733,7 +564,7 @@ def repro(
     Args:
         run: A run folder.
         data: The data again, where the run was trained on arrays, or where it lies elsewhere now.
-        watch: The observer; none by default.
+        observer: Is told of updates, epochs and messages; none by default.
         module: Your own module again, with the weights that it began with, where the run trained one.
         network: The same, as `train` calls it.
         output: Keep the repeated run here; None: it is thrown away.
@@ -743,15 +574,13 @@ def repro(
         UsageError: an unknown or bad field; and what `striate.workflows.training.repro.repro` raises.
     """
     return repro_request(
-        with_checked_fields(
+        request_of(
             ReproRequest,
+            locals(),
             run=given_path(run, "run"),
-            data=data,
             **with_module({"network": network, **({"module": module} if module is not None else {})}),
-            output=output,
-            data_dir=data_dir,
         ),
-        watch=watch,
+        observer=observer,
     )
 
 

@@ -67,42 +67,26 @@ def ablate_command(
 
         if network is None:
             raise UsageError("--lesion needs the folder of a training run", "For example: striate ablate runs/train/digits-001 --lesion")
-        request = LesionRequest(
+        asked = LesionRequest(
             run=Path(network),
             data=data,
             images=images,
             output=output,
             **{name: value for name, value in fields_of(training).items() if name in LESION_OPTIONS},
         )
-        damaged = lesion_model(request, say=say)
+        damaged = lesion_model(asked, say=say)
         print_report(damaged, lesion_summary, as_json=as_json)
         return
     from striate.workflows.ablation.ablate import AblateRequest, ablate
     from striate.workflows.ablation.report import latex_report, summary
+    from striate.workflows.recipes.choices import request_of
 
     if resume is None and (network is None or data is None):
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")
     listed = (("without", without), ("swap", swap), ("split-kernels", split_kernels), ("head", head), ("width", width), ("depth", depth))
     edits = [f"{verb} {what:g}" if isinstance(what, float) else f"{verb} {what}" for verb, whats in listed for what in whats or ()]
-    with show_progress() as watch:
-        report = ablate(
-            AblateRequest(
-                network=network,
-                data=data,
-                edits=(*edits, *(["factorize"] if factorize else [])),
-                pairs=pairs,
-                grid=grid,
-                seeds=seeds,
-                budget=budget,
-                jobs=jobs,
-                hang_after=hang_after,
-                on=on,
-                training=fields_of(training),
-                output=output,
-                resume=resume,
-                retry_failed=retry_failed,
-                test=test,
-            ),
-            watch=watch,
-        )
+    edits += ["factorize"] if factorize else []
+    request = request_of(AblateRequest, locals(), training=fields_of(training))
+    with show_progress() as observer:
+        report = ablate(request, observer=observer)
     print_report(report, latex_report if latex else summary, as_json=as_json)

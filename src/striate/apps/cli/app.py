@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from striate.workflows.recipes.options import OPTIONS
+
 app = typer.Typer(
     name="striate",
     help="Read a network as a table, train it in minutes, take it apart, ship it.",
@@ -18,17 +20,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 
+HELP = {option.field: option.help for option in OPTIONS}
+
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the named data sets [default: $STRIATE_DATA or ~/.cache/striate/data].")]
-Download = Annotated[bool, typer.Option("--download", help="Download a named data set from its publisher if it is missing.")]
-Layout = Annotated[
-    Literal["auto", "classes", "splits"],
-    typer.Option(help="How to read the folders of DATA if their names are ambiguous: one per class, or train/, val/, test/."),
-]
-SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help="Skip unreadable pictures instead of stopping.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")]
+MovedData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")]
+DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
+Download = Annotated[bool, typer.Option("--download", help=HELP["download"])]
+Layout = Annotated[Literal["auto", "classes", "splits"], typer.Option(help=HELP["layout"])]
+SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help=HELP["skip_unreadable"])]
 OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data, or other data; same as --data.")]
 NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Current location of the run's data, or other data.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")]
+OwnSplit = Annotated[
+    Literal["train", "val"] | None,
+    typer.Option(help="Split to take pictures from [default: val; all pictures of other data without splits]."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
+NumClasses = Annotated[int | None, typer.Option(min=1, help="Number of classes [default: as published].")]
+InChannels = Annotated[int | None, typer.Option("--in-chans", min=1, help="Input channels [default: as published].")]
+InputSize = Annotated[int | None, typer.Option("--img-size", min=1, help="Input size in pixels [default: as published].")]
 
 
 @app.callback(invoke_without_command=True)

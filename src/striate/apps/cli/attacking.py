@@ -7,13 +7,28 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, SkipUnreadable, app, one_data, share
+from striate.apps.cli.app import (
+    BatchSize,
+    DataDir,
+    Device,
+    Download,
+    Json,
+    NamedData,
+    OwnData,
+    OwnSplit,
+    Run,
+    Seed,
+    SkipUnreadable,
+    app,
+    one_data,
+    share,
+)
 from striate.apps.cli.output import print_report
 
 
 @app.command("attack", short_help="Attack a model: accuracy under attacks and corruptions.")
 def attack_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    run: Run,
     data: OwnData = None,
     named: NamedData = None,
     attack: Annotated[
@@ -35,16 +50,14 @@ def attack_command(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of pgd.")] = 20,
     restarts: Annotated[int, typer.Option(min=0, help="Random restarts of pgd, in addition to the start from FGSM.")] = 1,
-    degrees: Annotated[
-        list[float] | None, typer.Option(metavar="DEGREES", help="Angles of the attack rotation; repeatable [default: 0 15 30 45 90].")
+    angles: Annotated[
+        list[float] | None,
+        typer.Option("--degrees", metavar="DEGREES", help="Angles of the attack rotation; repeatable [default: 0 15 30 45 90]."),
     ] = None,
-    split: Annotated[
-        Literal["train", "val"] | None,
-        typer.Option(help="Split to take pictures from [default: val; all pictures of other data without splits]."),
-    ] = None,
+    split: OwnSplit = None,
     images: Annotated[int, typer.Option(min=1, help="Maximum number of pictures.")] = 500,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    seed: Seed = 0,
+    batch_size: BatchSize = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/attack].")] = None,
     skip_unreadable: SkipUnreadable = False,
@@ -56,29 +69,11 @@ def attack_command(
     from striate.apps.cli.progress import show_progress
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.choices import request_of
 
-    fields: dict[str, Any] = {
-        "run": run,
-        "data": one_data(data, named),
-        "norm": norm,
-        "epsilons": tuple(share("--eps", text) for text in eps) if eps else None,
-        "steps": steps,
-        "restarts": restarts,
-        "split": split,
-        "num_images": images,
-        "seed": seed,
-        "batch_size": batch_size,
-        "device": device,
-        "output": output,
-        "skip_unreadable": skip_unreadable,
-        "data_dir": data_dir,
-        "download": download,
-    }
-    if attack:
-        fields["attacks"] = tuple(attack)
-    if degrees:
-        fields["degrees"] = tuple(degrees)
-    with show_progress() as watch:
-        report = attack_model(with_checked_fields(AttackRequest, **fields), say=watch.say, follow=watch.share)
+    fields: dict[str, Any] = {name: values for name, values in (("attacks", attack), ("degrees", angles)) if values}
+    epsilons = [share("--eps", text) for text in eps] if eps else None
+    request = request_of(AttackRequest, locals(), data=one_data(data, named), num_images=images, **fields)
+    with show_progress() as observer:
+        report = attack_model(request, say=observer.say, follow=observer.share)
     print_report(report, summary, as_json=as_json)

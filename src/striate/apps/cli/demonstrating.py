@@ -32,8 +32,8 @@ def demo_command(
         from striate.demos.train import EPOCHS, SHORT_EPOCHS, TrainDemoRequest, demo
         from striate.demos.train import summary as main_summary
 
-        with show_progress() as watch:
-            trained = demo(TrainDemoRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), watch=watch)
+        with show_progress() as observer:
+            trained = demo(TrainDemoRequest(output=output, seed=seed, epochs=SHORT_EPOCHS if short else EPOCHS), observer=observer)
         print_report(trained, main_summary, as_json=as_json)
     else:
         report = demonstrate(DemoRequest(name=name, output=output, seed=seed, short=short), say=say)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, SkipUnreadable, app
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnSplit, Run, Seed, SkipUnreadable, app
 from striate.apps.cli.output import print_report, say
 
 
 @app.command("explain", short_help="Show what a model looks at, and what it learned.")
 def explain_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    run: Run,
     pictures: Annotated[
         list[Path] | None, typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures [default: the run's val split].")
     ] = None,
@@ -42,11 +42,8 @@ def explain_command(
     num_pictures: Annotated[int, typer.Option("--num", "-n", min=1, max=256, help="Maximum number of pictures.")] = 12,
     sanity: Annotated[bool, typer.Option("--sanity/--no-sanity", help="Measure how faithful each heat map is to the model.")] = True,
     data: NamedData = None,
-    split: Annotated[
-        Literal["train", "val"] | None,
-        typer.Option(help="Split to take pictures from [default: val; all pictures of other data without splits]."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
+    split: OwnSplit = None,
+    seed: Seed = 0,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures [default: RUN/report/explain].")] = None,
     skip_unreadable: SkipUnreadable = False,
@@ -56,28 +53,10 @@ def explain_command(
 ) -> None:
     """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
     from striate.workflows.explanation.explain import ExplainRequest, explain, summary
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.choices import request_of
 
-    fields: dict[str, Any] = {
-        "run": run,
-        "pictures": tuple(pictures or ()),
-        "methods": tuple(method or ("grad_cam",)),
-        "views": tuple(view or ()),
-        "layer": layer,
-        "target": target,
-        "mistakes": mistakes,
-        "num_pictures": num_pictures,
-        "sanity": sanity,
-        "data": data,
-        "split": split,
-        "seed": seed,
-        "device": device,
-        "output": output,
-        "skip_unreadable": skip_unreadable,
-        "data_dir": data_dir,
-        "download": download,
-    }
-    report = explain(with_checked_fields(ExplainRequest, **fields), say=say)
+    listed = {"pictures": tuple(pictures or ()), "methods": tuple(method or ("grad_cam",)), "views": tuple(view or ())}
+    report = explain(request_of(ExplainRequest, locals(), **listed), say=say)
     print_report(report, summary, as_json=as_json)
 
 

@@ -7,7 +7,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, Layout, NamedData, OwnData, SkipUnreadable, app, one_data
+from striate.apps.cli.app import (
+    BatchSize,
+    Data,
+    DataDir,
+    Device,
+    Download,
+    Json,
+    Layout,
+    NamedData,
+    OwnData,
+    Run,
+    SkipUnreadable,
+    app,
+    one_data,
+)
 from striate.apps.cli.flags import with_flags
 from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
@@ -16,14 +30,14 @@ from striate.core.text import in_lines
 
 @app.command("evaluate", short_help="Measure a model on a split of pictures.")
 def evaluate_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    run: Run,
     data: OwnData = None,
     named: NamedData = None,
     split: Annotated[
         Literal["train", "val", "test"] | None,
         typer.Option(help="Split to measure on [default: test if there is one, else val; all pictures of other data without splits]."),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    batch_size: BatchSize = 128,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: SkipUnreadable = False,
@@ -34,28 +48,15 @@ def evaluate_command(
 ) -> None:
     """Measure a model on a split: accuracy, per class, calibration, confusion, worst mistakes."""
     from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, summary
+    from striate.workflows.recipes.choices import request_of
 
-    report = evaluate(
-        EvaluateRequest(
-            run=run,
-            data=one_data(data, named),
-            split=split,
-            batch_size=batch_size,
-            device=device,
-            output=output,
-            skip_unreadable=skip_unreadable,
-            layout=layout,
-            data_dir=data_dir,
-            download=download,
-        ),
-        say=say,
-    )
-    print_report(report, summary, as_json=as_json)
+    request = request_of(EvaluateRequest, locals(), data=one_data(data, named))
+    print_report(evaluate(request, say=say), summary, as_json=as_json)
 
 
 @app.command("predict", short_help="Predict the classes of picture files.")
 def predict_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    run: Run,
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures.")],
     top: Annotated[int, typer.Option(min=1, help="Number of most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
@@ -66,23 +67,14 @@ def predict_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their predictions into this PNG file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks of a --task segment model, as PNG files.")] = None,
     skip_unreadable: SkipUnreadable = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    batch_size: BatchSize = 128,
     device: Device = "auto",
 ) -> None:
     """Classify picture files."""
     from striate.workflows.predict import PredictRequest, answer_rows, predict
+    from striate.workflows.recipes.choices import request_of
 
-    request = PredictRequest(
-        run=run,
-        pictures=pictures,
-        top=top,
-        plot=plot,
-        output=output,
-        skip_unreadable=skip_unreadable,
-        batch_size=batch_size,
-        device=device,
-    )
-    predictions = predict(request, say=say)
+    predictions = predict(request_of(PredictRequest, locals()), say=say)
     if as_json:
         print_data(predictions.to_json() + "\n")
     elif as_csv:
@@ -108,12 +100,14 @@ def compare_command(
     num_classes: Annotated[
         int | None, typer.Option(min=1, help="Number of classes of networks given by name [default: as published].")
     ] = None,
-    in_chans: Annotated[int | None, typer.Option(min=1, help="Input channels of networks given by name [default: as published].")] = None,
-    img_size: Annotated[
-        int | None, typer.Option(min=1, help="Input size of networks given by name, in pixels [default: as published].")
+    in_channels: Annotated[
+        int | None, typer.Option("--in-chans", min=1, help="Input channels of networks given by name [default: as published].")
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option("--img-size", min=1, help="Input size of networks given by name, in pixels [default: as published].")
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Also time each network, one picture at a time.")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    batch_size: BatchSize = 128,
     output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="List the pictures on which the models differ.")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
@@ -123,22 +117,9 @@ def compare_command(
     """Compare networks or runs; runs with a paired test (McNemar) on the same pictures."""
     from striate.workflows.evaluation.compare import CompareRequest, compare
     from striate.workflows.evaluation.comparison import summary, table
+    from striate.workflows.recipes.choices import request_of
 
-    request = CompareRequest(
-        subjects=tuple(subjects),
-        data=data,
-        split=split,
-        num_classes=num_classes,
-        in_channels=in_chans,
-        input_size=img_size,
-        measure=measure,
-        batch_size=batch_size,
-        output=output,
-        skip_unreadable=skip_unreadable,
-        data_dir=data_dir,
-        download=download,
-    )
-    report = compare(request, say=say)
+    report = compare(request_of(CompareRequest, locals()), say=say)
     if as_json:
         print_json(report)
         return
@@ -150,7 +131,7 @@ def compare_command(
 
 @app.command("calibrate", short_help="Calibrate a model's confidence.")
 def calibrate_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")],
+    run: Run,
     data: Annotated[
         str | None,
         typer.Argument(metavar="DATA", help="Data to use instead of the run's own: its val split, or all of it if it has no splits."),
@@ -169,7 +150,7 @@ def calibrate_command(
         typer.Option(metavar="DATA", help="Out-of-distribution pictures, a data set or a folder, to measure how well they are detected."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File for the calibrated model [default: RUN/calibrated.safetensors].")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size on a GPU; a CPU uses small batches.")] = 128,
+    batch_size: BatchSize = 128,
     device: Device = "auto",
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
@@ -178,30 +159,16 @@ def calibrate_command(
 ) -> None:
     """Calibrate a model's confidence: temperature, reliability diagram, and a threshold for the answer unknown."""
     from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.choices import request_of
 
-    request = with_checked_fields(
-        CalibrateRequest,
-        run=run,
-        data=one_data(data, named),
-        coverage=coverage,
-        score=score,
-        against=against,
-        output=output,
-        batch_size=batch_size,
-        device=device,
-        skip_unreadable=skip_unreadable,
-        data_dir=data_dir,
-        download=download,
-    )
-    report = calibrate(request, say=say)
-    print_report(report, summary, as_json=as_json)
+    request = request_of(CalibrateRequest, locals(), data=one_data(data, named))
+    print_report(calibrate(request, say=say), summary, as_json=as_json)
 
 
 @app.command("repeat", short_help="Train several times: mean and standard deviation of the accuracy.")
 @with_training_options("resume")
 def repeat_command(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")],
+    data: Data,
     seeds: Annotated[int | None, typer.Option(min=2, help="Number of seeds to train with, on the same train/val split.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Number of folds for cross-validation on the training pictures.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Also measure each saved model on the test split.")] = False,
@@ -212,14 +179,15 @@ def repeat_command(
 ) -> None:
     """Train several times, from several seeds or on k folds: mean and standard deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.choices import request_of, with_checked_fields
     from striate.workflows.training.repeat import RepeatRequest, repeat
     from striate.workflows.training.request import TrainRequest
     from striate.workflows.training.spread import latex_report, summary
 
-    request = with_checked_fields(TrainRequest, data=data, **fields_of(training))
-    with show_progress() as watch:
-        report = repeat(RepeatRequest(training=request, seeds=seeds, folds=folds, output=output, test=test), watch=watch)
+    of_each = with_checked_fields(TrainRequest, data=data, **fields_of(training))
+    request = request_of(RepeatRequest, locals(), training=of_each)
+    with show_progress() as observer:
+        report = repeat(request, observer=observer)
     print_report(report, latex_report if latex else summary, as_json=as_json)
 
 
@@ -231,7 +199,7 @@ def report_command(
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Also measure on this split; each use of test is counted.")
     ] = "val",
-    num: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Number of pictures to explain.")] = 8,
+    num_explained: Annotated[int, typer.Option("--num", "-n", min=1, max=64, help="Number of pictures to explain.")] = 8,
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Time the network on this machine, or only count.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: RUN/report/index.html]")] = None,
     device: Device = "auto",
@@ -240,20 +208,8 @@ def report_command(
     as_json: Json = False,
 ) -> None:
     """Summarize a run on one self-contained HTML page: training, results, explanations, cost, diagnosis, how to repeat it."""
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.choices import request_of
     from striate.workflows.reporting.report import ReportRequest, report, summary
 
-    request = with_checked_fields(
-        ReportRequest,
-        run=run,
-        data=one_data(data, named),
-        split=split,
-        num_explained=num,
-        measure=measure,
-        output=output,
-        device=device,
-        skip_unreadable=skip_unreadable,
-        data_dir=data_dir,
-    )
-    found = report(request, say=say)
-    print_report(found, summary, as_json=as_json)
+    request = request_of(ReportRequest, locals(), data=one_data(data, named))
+    print_report(report(request, say=say), summary, as_json=as_json)

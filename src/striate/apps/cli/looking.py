@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Json, app
+from striate.apps.cli.app import DataDir, Device, InChannels, InputSize, Json, NumClasses, app
 from striate.apps.cli.output import print_json, print_table, print_text, say
 from striate.core.text import in_lines
 
@@ -44,16 +44,16 @@ def show_command(
             "or a .json file that Network.to_json wrote.",
         ),
     ],
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Number of classes [default: as published].")] = None,
-    in_chans: Annotated[int | None, typer.Option(min=1, help="Input channels [default: as published].")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Input size in pixels [default: as published].")] = None,
+    num_classes: NumClasses = None,
+    in_channels: InChannels = None,
+    input_size: InputSize = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the network into this SVG file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print a network's layer table; draw it with --svg."""
     from striate.workflows.show import ShowRequest, show
 
-    net, report = show(ShowRequest(network=network, num_classes=num_classes, in_channels=in_chans, input_size=img_size, svg=svg))
+    net, report = show(ShowRequest(network=network, num_classes=num_classes, in_channels=in_channels, input_size=input_size, svg=svg))
     if as_json:
         print_json(report)
         return
@@ -82,9 +82,9 @@ def profile_command(
     network: Annotated[
         str, typer.Argument(metavar="NETWORK", help="A name from `striate networks`, timm:NAME, a run folder or a .safetensors file.")
     ],
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Number of classes [default: as published].")] = None,
-    in_chans: Annotated[int | None, typer.Option(min=1, help="Input channels [default: as published].")] = None,
-    img_size: Annotated[int | None, typer.Option(min=1, help="Input size in pixels [default: as published].")] = None,
+    num_classes: NumClasses = None,
+    in_channels: InChannels = None,
+    input_size: InputSize = None,
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Also time the network, or only count.")] = True,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Batch size for layers and memory.")] = 8,
     batch_sizes: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes for the latencies.")] = "1,8,32",
@@ -95,19 +95,9 @@ def profile_command(
     """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
     from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile
     from striate.workflows.profiling.words import summary, table
+    from striate.workflows.recipes.choices import request_of
 
-    request = ProfileRequest(
-        network=network,
-        num_classes=num_classes,
-        in_channels=in_chans,
-        input_size=img_size,
-        measure=measure,
-        batch_size=batch_size,
-        batch_sizes=check_sizes(batch_sizes),
-        output=output,
-        device=device,
-    )
-    report = profile(request, say=say)
+    report = profile(request_of(ProfileRequest, locals(), batch_sizes=check_sizes(batch_sizes)), say=say)
     if as_json:
         print_json(report)
         return

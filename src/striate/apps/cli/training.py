@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, SkipUnreadable, app, one_data
+from striate.apps.cli.app import DataDir, Device, Download, Json, MovedData, NamedData, SkipUnreadable, app, one_data
 from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
@@ -31,8 +31,8 @@ def train_command(
     from striate.workflows.training.train import train
 
     request = with_checked_fields(TrainRequest, data=one_data(data, named), **fields_of(training))
-    with show_progress() as watch:
-        report = train(request, watch=watch)
+    with show_progress() as observer:
+        report = train(request, observer=observer)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first alone does
     if as_json and speaks:
         print_json(report)
@@ -49,7 +49,7 @@ def train_command(
 @app.command("repro", short_help="Repeat a run: bit-identical, or by how much it differs.")
 def repro_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of `striate train`.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
+    data: MovedData = None,
     named: NamedData = None,
     output: Annotated[Path | None, typer.Option(help="Keep the repeated run in this folder [default: it is deleted].")] = None,
     data_dir: DataDir = None,
@@ -59,15 +59,15 @@ def repro_command(
     from striate.apps.cli.progress import show_progress
     from striate.workflows.training.repro import ReproRequest, repro, summary
 
-    with show_progress() as watch:
-        report = repro(ReproRequest(run=run, data=one_data(data, named), output=output, data_dir=data_dir), watch=watch)
+    with show_progress() as observer:
+        report = repro(ReproRequest(run=run, data=one_data(data, named), output=output, data_dir=data_dir), observer=observer)
     print_report(report, summary, as_json=as_json)
 
 
 @app.command("diagnose", short_help="Diagnose a training run.")
 def diagnose_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, finished or not.")],
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")] = None,
+    data: MovedData = None,
     named: NamedData = None,
     batches: Annotated[int, typer.Option(min=3, help="Number of training batches to run through the model again.")] = 8,
     device: Device = "auto",
@@ -80,16 +80,7 @@ def diagnose_command(
     """Diagnose a training run: gradients, dead units, learning rate, curves, labels, loading."""
     from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
     from striate.workflows.diagnosis.words import summary
+    from striate.workflows.recipes.choices import request_of
 
-    request = DiagnoseRequest(
-        run=run,
-        data=one_data(data, named),
-        batches=batches,
-        device=device,
-        output=output,
-        skip_unreadable=skip_unreadable,
-        data_dir=data_dir,
-        download=download,
-    )
-    report = diagnose(request, say=say)
-    print_report(report, summary, as_json=as_json)
+    request = request_of(DiagnoseRequest, locals(), data=one_data(data, named))
+    print_report(diagnose(request, say=say), summary, as_json=as_json)

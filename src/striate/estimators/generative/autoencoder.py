@@ -7,6 +7,7 @@ Departs from the sources: all layers are trained together from the start, by Ada
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Laye
 from striate.networks.network import Network
 
 
+@dataclass(eq=False, repr=False)
 class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn's
     """A code of few numbers, and the way back.
 
@@ -64,30 +66,17 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
     """
 
-    def __init__(
-        self,
-        n_components: int = 2,
-        *,
-        hidden_layer_sizes: int | tuple[int, ...] = (),
-        channels: int | tuple[int, ...] = (),
-        activation: str = "relu",
-        noise: float = 0.0,
-        learning_rate: float = 3e-3,
-        batch_size: int = 64,
-        max_iter: int = 100,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.channels = channels
-        self.activation = activation
-        self.noise = noise
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.device = device
-        self.random_state = random_state
+    n_components: int = 2
+    _: KW_ONLY
+    hidden_layer_sizes: int | tuple[int, ...] = ()
+    channels: int | tuple[int, ...] = ()
+    activation: str = "relu"
+    noise: float = 0.0
+    learning_rate: float = 3e-3
+    batch_size: int = 64
+    max_iter: int = 100
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn to rebuild X: rows (N, n), or with `channels` pictures (N, H, W) or (N, H, W, C), uint8 or float.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ from striate.estimators.randomness import random_state_of, seed_of
 GROUP = 250  # pictures that run together
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Draws 32 x 32 pictures of a label, after pictures X with labels y.
 
@@ -64,30 +66,16 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         (3, 32, 32)
     """
 
-    def __init__(
-        self,
-        *,
-        latent_size: int = 100,
-        width: int = 64,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        averaging: float = 0.0,
-        batch_size: int = 128,
-        max_iter: int = 20,
-        verbose: bool = False,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.latent_size = latent_size
-        self.width = width
-        self.learning_rate = learning_rate
-        self.betas = betas
-        self.averaging = averaging
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.verbose = verbose
-        self.device = device
-        self.random_state = random_state
+    latent_size: int = 100
+    width: int = 64
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    averaging: float = 0.0
+    batch_size: int = 128
+    max_iter: int = 20
+    verbose: bool = False
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on pictures X (n, h, w) or (n, h, w, c), uint8 or in [0, 1], with a label each.

@@ -9,6 +9,7 @@ learned them (there is no up-down algorithm).
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has 
 NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 
 
+@dataclass(eq=False, repr=False)
 class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Layers that learn without labels one after the other, a joint memory of features and labels on top, and back-propagation at last.
 
@@ -73,32 +75,18 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: tuple[int, ...] = (256, 256),
-        *,
-        visible: str = "auto",
-        pretrain_max_iter: int = 10,
-        pretrain_learning_rate: float = 0.1,
-        n_steps: int = 5,
-        max_iter: int | None = None,
-        learning_rate: float = 3e-3,
-        dropout: float = 0.1,
-        batch_size: int | None = None,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.visible = visible
-        self.pretrain_max_iter = pretrain_max_iter
-        self.pretrain_learning_rate = pretrain_learning_rate
-        self.n_steps = n_steps
-        self.max_iter = max_iter
-        self.learning_rate = learning_rate
-        self.dropout = dropout
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
+    hidden_layer_sizes: tuple[int, ...] = (256, 256)
+    _: KW_ONLY
+    visible: str = "auto"
+    pretrain_max_iter: int = 10
+    pretrain_learning_rate: float = 0.1
+    n_steps: int = 5
+    max_iter: int | None = None
+    learning_rate: float = 3e-3
+    dropout: float = 0.1
+    batch_size: int | None = None
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn X (N, n), then its labels y (N,).

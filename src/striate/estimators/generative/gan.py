@@ -8,6 +8,7 @@ generator's weights averaged over time (Yazici et al., 2019).
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ BLURRED = 0.75  # of the turns, after which the discriminator sees all as it is
 FAR = 0.99  # share of a mode's own rows that lie nearer to its centre than what counts as far
 
 
+@dataclass(eq=False, repr=False)
 class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A generator of rows like those of X, trained against a discriminator that learns to distinguish them.
 
@@ -69,34 +71,19 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         (3, 1)
     """
 
-    def __init__(
-        self,
-        latent_size: int = 8,
-        *,
-        latent: str = "normal",
-        hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
-        activation: str = "leaky_relu",
-        learning_rate: float = 2e-3,
-        betas: tuple[float, float] = (0.5, 0.999),
-        blur: float = 0.5,
-        averaging: float = 0.995,
-        batch_size: int = 256,
-        max_iter: int = 3000,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.latent_size = latent_size
-        self.latent = latent
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.learning_rate = learning_rate
-        self.betas = betas
-        self.blur = blur
-        self.averaging = averaging
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.device = device
-        self.random_state = random_state
+    latent_size: int = 8
+    _: KW_ONLY
+    latent: str = "normal"
+    hidden_layer_sizes: int | tuple[int, ...] = (128, 128)
+    activation: str = "leaky_relu"
+    learning_rate: float = 2e-3
+    betas: tuple[float, float] = (0.5, 0.999)
+    blur: float = 0.5
+    averaging: float = 0.995
+    batch_size: int = 256
+    max_iter: int = 3000
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows X (N, n).

@@ -8,6 +8,7 @@ mean; `score_samples` is the pseudo-likelihood itself, not an estimate from one 
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -50,6 +51,7 @@ def _has_pseudo_likelihood(rbm: RestrictedBoltzmann) -> bool:
     return True
 
 
+@dataclass(eq=False, repr=False)
 class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """A layer of binary hidden units that models the distribution of visible units.
 
@@ -87,32 +89,18 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         True
     """
 
-    def __init__(
-        self,
-        n_components: int = 256,
-        *,
-        visible: str = "auto",
-        learning_rate: float | None = None,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        batch_size: int = 10,
-        max_iter: int = 10,
-        n_steps: int = 1,
-        persistent: bool = False,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.n_components = n_components
-        self.visible = visible
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.n_steps = n_steps
-        self.persistent = persistent
-        self.device = device
-        self.random_state = random_state
+    n_components: int = 256
+    _: KW_ONLY
+    visible: str = "auto"
+    learning_rate: float | None = None
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int = 10
+    max_iter: int = 10
+    n_steps: int = 1
+    persistent: bool = False
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn X (N, n).

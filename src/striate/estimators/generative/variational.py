@@ -10,6 +10,7 @@ Known size: 652,824 parameters with 784 inputs, 400 hidden units and 20 componen
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -55,6 +56,7 @@ def reparametrized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     return mean + (0.5 * log_variance).exp() * noise
 
 
+@dataclass(eq=False, repr=False)
 class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn's
     """A generative model of rows: z from a standard normal, then x from the decoder's distribution given z.
 
@@ -86,28 +88,16 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
     """
 
-    def __init__(
-        self,
-        n_components: int = 20,
-        *,
-        hidden_layer_sizes: int | tuple[int, ...] = (400,),
-        activation: str = "relu",
-        likelihood: str = "auto",
-        learning_rate: float = 2e-3,
-        batch_size: int = 128,
-        max_iter: int = 30,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.likelihood = likelihood
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.device = device
-        self.random_state = random_state
+    n_components: int = 20
+    _: KW_ONLY
+    hidden_layer_sizes: int | tuple[int, ...] = (400,)
+    activation: str = "relu"
+    likelihood: str = "auto"
+    learning_rate: float = 2e-3
+    batch_size: int = 128
+    max_iter: int = 30
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Maximise the bound over the rows X (N, n).

@@ -9,6 +9,7 @@ the source takes back in its learning, is left out of both; inputs may be negati
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ FIRST_WEIGHTS = 1e-4  # so little that a cell which has learned anything similar
 SATURATION = 0.5  # alpha of the C-cells
 
 
+@dataclass(eq=False, repr=False)
 class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     r"""Stages of S-cells, which learn features without labels, and C-cells, which tolerate shifts.
 
@@ -69,28 +71,16 @@ class Cognitron(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         [0, 1, 2]
     """
 
-    def __init__(
-        self,
-        planes: int | tuple[int, ...] = (32,),
-        *,
-        kernel_size: int = 5,
-        pool_size: int = 2,
-        selectivity: float = 6.0,
-        recognition_selectivity: float = 2.0,
-        learning_rate: float = 16.0,
-        competition_size: int = 3,
-        max_iter: int = 1,
-        random_state: Any = None,
-    ) -> None:
-        self.planes = planes
-        self.kernel_size = kernel_size
-        self.pool_size = pool_size
-        self.selectivity = selectivity
-        self.recognition_selectivity = recognition_selectivity
-        self.learning_rate = learning_rate
-        self.competition_size = competition_size
-        self.max_iter = max_iter
-        self.random_state = random_state
+    planes: int | tuple[int, ...] = (32,)
+    _: KW_ONLY
+    kernel_size: int = 5
+    pool_size: int = 2
+    selectivity: float = 6.0
+    recognition_selectivity: float = 2.0
+    learning_rate: float = 16.0
+    competition_size: int = 3
+    max_iter: int = 1
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from pictures X (N, h, w) or (N, h, w, c), or rows (N, w) of one line each. uint8 counts from 0 to 1.

@@ -6,6 +6,7 @@ Departs from the source: the first weights are samples far from each other (Arth
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
 
+@dataclass(eq=False, repr=False)
 class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Winner takes all: each input pulls the nearest neuron towards it.
 
@@ -42,11 +44,11 @@ class CompetitiveLearning(Saved, ClusterMixin, BaseEstimator):  # type: ignore[m
         [0.0, 9.0]
     """
 
-    def __init__(self, n_clusters: int = 3, *, learning_rate: float = 0.3, max_iter: int = 20, random_state: Any = None) -> None:
-        self.n_clusters = n_clusters
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.random_state = random_state
+    n_clusters: int = 3
+    _: KW_ONLY
+    learning_rate: float = 0.3
+    max_iter: int = 20
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from X (N, n) in max_iter epochs.

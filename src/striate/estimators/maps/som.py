@@ -5,6 +5,7 @@ Source: Kohonen, 1982, "Self-organized formation of topologically correct featur
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from striate.estimators.randomness import random_state_of
 BLOCK = 1024  # samples whose winners are found at once
 
 
+@dataclass(eq=False, repr=False)
 class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """A grid of units that spreads over the data so that neighbours on the grid are neighbours in the data.
 
@@ -55,30 +57,17 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         True
     """
 
-    def __init__(
-        self,
-        rows: int = 8,
-        columns: int = 8,
-        *,
-        grid: str = "rectangular",
-        update: str = "batch",
-        max_iter: int = 30,
-        sigma: float | None = None,
-        sigma_end: float = 0.6,
-        learning_rate: float = 0.5,
-        init: str = "random",
-        random_state: Any = None,
-    ) -> None:
-        self.rows = rows
-        self.columns = columns
-        self.grid = grid
-        self.update = update
-        self.max_iter = max_iter
-        self.sigma = sigma
-        self.sigma_end = sigma_end
-        self.learning_rate = learning_rate
-        self.init = init
-        self.random_state = random_state
+    rows: int = 8
+    columns: int = 8
+    _: KW_ONLY
+    grid: str = "rectangular"
+    update: str = "batch"
+    max_iter: int = 30
+    sigma: float | None = None
+    sigma_end: float = 0.6
+    learning_rate: float = 0.5
+    init: str = "random"
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Spread over X (N, n).

@@ -8,6 +8,7 @@ source has steps of equal size and turns some clamped units at random (`rule="st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -31,6 +32,7 @@ class Means(NamedTuple):
     units: np.ndarray  # (n,)
 
 
+@dataclass(eq=False, repr=False)
 class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Symmetrically connected units of 0 and 1 that learn the probability of each pattern; the first units are visible, the others hidden.
 
@@ -63,36 +65,20 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         [0.2, 0.7]
     """
 
-    n_features_in_: int
-
-    def __init__(
-        self,
-        n_hidden: int = 0,
-        *,
-        learning_rate: float = 0.1,
-        weight_decay: float = 1e-3,
-        max_iter: int = 200,
-        rule: str = "gradient",
-        noise: tuple[float, float] = (0.0, 0.0),
-        phases: str = "gibbs",
-        n_chains: int = 100,
-        schedule: Sequence[tuple[float, int]] = ((4.0, 2), (2.0, 2), (1.0, 4)),
-        n_sweeps: int = 5,
-        connections: Any = None,
-        random_state: Any = None,
-    ) -> None:
-        self.n_hidden = n_hidden
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.max_iter = max_iter
-        self.rule = rule
-        self.noise = noise
-        self.phases = phases
-        self.n_chains = n_chains
-        self.schedule = schedule
-        self.n_sweeps = n_sweeps
-        self.connections = connections
-        self.random_state = random_state
+    n_features_in_: int = field(init=False)
+    n_hidden: int = 0
+    _: KW_ONLY
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-3
+    max_iter: int = 200
+    rule: str = "gradient"
+    noise: tuple[float, float] = (0.0, 0.0)
+    phases: str = "gibbs"
+    n_chains: int = 100
+    schedule: Sequence[tuple[float, int]] = ((4.0, 2), (2.0, 2), (1.0, 4))
+    n_sweeps: int = 5
+    connections: Any = None
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the patterns X (N, visible) of 0 and 1.

@@ -8,6 +8,7 @@ Departs from the source: states are -1 and 1, and a unit without input keeps its
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -165,6 +166,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         return energies
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
     """A memory of real-valued patterns that is read by attention.
 
@@ -182,9 +184,8 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
         [[1.0, -1.0, 1.0]]
     """
 
-    def __init__(self, *, beta: float = 1.0, max_iter: int = 1) -> None:
-        self.beta = beta
-        self.max_iter = max_iter
+    beta: float = 1.0
+    max_iter: int = 1
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Store the patterns X (P, N).

@@ -6,6 +6,7 @@ Departs from the source: several classes are learned by one output each, and the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A linear layer that follows the squared error of targets -1 and +1 down, then answers by sign.
 
@@ -46,20 +48,11 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         ['low', 'high']
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float | None = None,
-        rule: str = "sample",
-        max_iter: int = 100,
-        tol: float = 1e-6,
-        random_state: Any = None,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.rule = rule
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
+    learning_rate: float | None = None
+    rule: str = "sample"
+    max_iter: int = 100
+    tol: float = 1e-6
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn labels y (n,) of X (n, features).

@@ -6,6 +6,7 @@ several components Sanger, 1989, "Optimal unsupervised learning in a single-laye
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -74,6 +75,7 @@ class Hebb(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ign
         return tags
 
 
+@dataclass(eq=False, repr=False)
 class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above
     """Linear neurons whose weights turn to the principal components.
 
@@ -97,11 +99,11 @@ class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         True
     """
 
-    def __init__(self, n_components: int = 1, *, learning_rate: float = 0.05, max_iter: int = 50, random_state: Any = None) -> None:
-        self.n_components = n_components
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.random_state = random_state
+    n_components: int = 1
+    _: KW_ONLY
+    learning_rate: float = 0.05
+    max_iter: int = 50
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Turn to the components of X (N, n).

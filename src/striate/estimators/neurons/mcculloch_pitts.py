@@ -5,6 +5,7 @@ Source: McCulloch and Pitts, 1943, "A logical calculus of the ideas immanent in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ GATES = {
 # fmt: on
 
 
+@dataclass(eq=False, repr=False)
 class McCullochPitts(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """One neuron that fires if its weighted inputs exceed its threshold.
 
@@ -42,9 +44,8 @@ class McCullochPitts(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         [1, 0, 0, 0]
     """
 
-    def __init__(self, weights: Any = (1, 1), threshold: float = 1.5) -> None:
-        self.weights = weights
-        self.threshold = threshold
+    weights: Any = (1, 1)
+    threshold: float = 1.5
 
     @classmethod
     def gate(cls, name: str) -> Self:

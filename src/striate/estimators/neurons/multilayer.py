@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any, Self
 
@@ -114,6 +114,7 @@ def explain_step(coefs: Sequence[Any], intercepts: Sequence[Any], x: Any, target
     )
 
 
+@dataclass(eq=False, repr=False)
 class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Layers of sigmoids trained by error back-propagation.
 
@@ -149,30 +150,17 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         [0, 1, 1, 0]
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: tuple[int, ...] = (32,),
-        *,
-        loss: str = "cross_entropy",
-        learning_rate: float = 0.3,
-        momentum: float = 0.9,
-        batch_size: int | None = 32,
-        max_iter: int = 100,
-        tol: float = 1e-4,
-        min_accuracy: float | None = None,
-        init_range: float = 0.5,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.loss = loss
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.min_accuracy = min_accuracy
-        self.init_range = init_range
-        self.random_state = random_state
+    hidden_layer_sizes: tuple[int, ...] = (32,)
+    _: KW_ONLY
+    loss: str = "cross_entropy"
+    learning_rate: float = 0.3
+    momentum: float = 0.9
+    batch_size: int | None = 32
+    max_iter: int = 100
+    tol: float = 1e-4
+    min_accuracy: float | None = None
+    init_range: float = 0.5
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn labels y (N,) of X (N, features); sigmoids learn best from features of similar scale, as StandardScaler gives them.

@@ -6,6 +6,7 @@ Sources: Legendre, 1805 (least squares); Cox, 1958 (logistic regression); Bridle
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A linear layer of least squares.
 
@@ -43,10 +45,9 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         ([2.0], 1.0)
     """
 
-    def __init__(self, *, solver: str = "closed", max_iter: int = 1000, tol: float = 1e-12) -> None:
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
+    solver: str = "closed"
+    max_iter: int = 1000
+    tol: float = 1e-12
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn numbers y (N,) or (N, k) of X (N, n); a sample of weight 2 counts as two, one of weight 0 not at all.
@@ -93,13 +94,13 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         return finite_answers(validate_data(self, X, dtype=np.float64, reset=False) @ self.coef_.T + self.intercept_)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
     """The base of logistic and softmax regression: settings, minimisation, prediction."""
 
-    def __init__(self, *, C: float = 1.0, max_iter: int = 1000, tol: float = 1e-8) -> None:
-        self.C = C
-        self.max_iter = max_iter
-        self.tol = tol
+    C: float = 1.0
+    max_iter: int = 1000
+    tol: float = 1e-8
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn labels y (N,) of X (N, n); a sample of weight 2 counts as two, one of weight 0 not at all.

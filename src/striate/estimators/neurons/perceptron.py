@@ -7,6 +7,7 @@ Departs from the source: several classes are learned by one output each, and the
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from striate.estimators.randomness import random_state_of
 BLOCK = 256  # samples whose sums are taken at once; an update ends the block, so results are those of one at a time
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A layer of threshold neurons, trained sample by sample.
 
@@ -52,11 +54,10 @@ class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         ([[2.0, 1.0]], [-2.0], 10)
     """
 
-    def __init__(self, *, learning_rate: float = 1.0, max_iter: int = 1000, shuffle: bool = False, random_state: Any = None) -> None:
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
+    learning_rate: float = 1.0
+    max_iter: int = 1000
+    shuffle: bool = False
+    random_state: Any = None
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn labels y (n,) of X (n, features).

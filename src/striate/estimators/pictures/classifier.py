@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,6 @@ from striate.core.errors import DataError, DataWarning, UnknownNameError
 from striate.data.arrays import as_images, as_labels, doubts_in_words
 from striate.engine.settings import LossName
 from striate.estimators.pictures.images import ImageEstimator
-from striate.networks.network import Network
 
 LOSSES: dict[str, LossName] = {"softmax": "cross_entropy", "svm": "squared_hinge"}  # of each head
 
@@ -30,6 +29,7 @@ def has_probabilities(classifier: ImageClassifier) -> bool:
     return True
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Train a network on pictures in memory.
 
@@ -71,46 +71,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
 
     _noun = "classifier"
 
-    def __init__(
-        self,
-        network: str | Network | None = None,
-        *,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        optimizer: str | None = None,
-        weight_decay: float | None = None,
-        crop_padding: int | None = None,
-        flip: bool = False,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        policy: str | None = None,
-        erasing: float = 0.0,
-        augmentation: Mapping[str, Any] | None = None,
-        precision: str = "auto",
-        device: str = "auto",
-        random_state: Any = 0,
-        head: str = "softmax",
-    ) -> None:
-        super().__init__(
-            network,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            crop_padding=crop_padding,
-            flip=flip,
-            mixup=mixup,
-            cutmix=cutmix,
-            policy=policy,
-            erasing=erasing,
-            augmentation=augmentation,
-            precision=precision,
-            device=device,
-            random_state=random_state,
-        )
-        self.head = head
+    head: str = "softmax"
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on pictures X and labels y (n,), whole numbers or text.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,6 @@ from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, is_whole
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
-from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
 from striate.data.checks import look
 from striate.data.decode import fit_image
@@ -27,7 +27,7 @@ from striate.data.findings import DataFinding
 from striate.data.records import ImageSet
 from striate.engine.settings import LossName, TrainSettings
 from striate.estimators.randomness import seed_of
-from striate.models.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for
+from striate.models.fitting import Fitting, channel_statistics, default_settings, fit_images, network_for, shift_for
 from striate.models.model import Model
 from striate.networks.catalog import network as catalog_network
 from striate.networks.model_file import ModelFile
@@ -39,47 +39,29 @@ OWN_ARGUMENTS = ("crop_padding", "flip", "mixup", "cutmix", "policy", "erasing")
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
+@dataclass(eq=False, repr=False)
 class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A network that is fitted to pictures in memory; what its outputs mean is the subclass's."""
 
     _noun = "estimator"
 
-    def __init__(
-        self,
-        network: str | Network | None = None,
-        *,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        optimizer: str | None = None,
-        weight_decay: float | None = None,
-        crop_padding: int | None = None,
-        flip: bool = False,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        policy: str | None = None,
-        erasing: float = 0.0,
-        augmentation: Mapping[str, Any] | None = None,
-        precision: str = "auto",
-        device: str = "auto",
-        random_state: Any = 0,
-    ) -> None:
-        self.network = network
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.crop_padding = crop_padding
-        self.flip = flip
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.policy = policy
-        self.erasing = erasing
-        self.augmentation = augmentation
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
+    network: str | Network | None = None
+    _: KW_ONLY
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: str | None = None
+    weight_decay: float | None = None
+    crop_padding: int | None = None
+    flip: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    policy: str | None = None
+    erasing: float = 0.0
+    augmentation: Mapping[str, Any] | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    random_state: Any = 0
 
     def _fit(self, images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], loss: LossName, targets: TargetSpec | None) -> None:
         """Train on `images` (n, h, w, c) and `labels`, classes or targets by `names`; sets what was learned."""
@@ -93,7 +75,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
             images=spec,
             classes=names,
             settings=self._settings(network, len(images), loss),
-            augmentation=self._changes(spec, numbers=targets is not None),
+            augmentation=self._changes(network, numbers=targets is not None),
             targets=targets,
         )
         pictures = ImageSet("arrays", "train", fitted, labels, names, paths)
@@ -108,14 +90,14 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
 
-    def _changes(self, spec: ImageSpec, *, numbers: bool) -> Augmentation:
+    def _changes(self, network: Network, *, numbers: bool) -> Augmentation:
         """The record that the command line fills, too: separate arguments, overridden by those of `augmentation`."""
         chosen = {name: getattr(self, name) for name in OWN_ARGUMENTS} | dict(self.augmentation or {})
         for name in chosen:
             if name not in AUGMENTATIONS:
                 raise UnknownNameError("name in augmentation", name, AUGMENTATIONS, f"Known: {', '.join(AUGMENTATIONS)}.")
         if chosen["crop_padding"] is None:  # numbers, such as places, may change with a shift
-            chosen["crop_padding"] = 0 if numbers else default_shift(self._shape[2], spec.height, spec.width)
+            chosen["crop_padding"] = 0 if numbers else shift_for(network, self._shape[2])
         return Augmentation(**chosen)
 
     def _seen(self, X: Any) -> np.ndarray:

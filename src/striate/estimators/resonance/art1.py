@@ -6,6 +6,7 @@ with fast learning.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ def resonating(choices: np.ndarray, common: np.ndarray, size: float, vigilance: 
     return int(met[choices[met].argmax()]) if len(met) else -1
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """Adaptive resonance on patterns of 0 and 1.
 
@@ -54,11 +56,10 @@ class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         [0, 1, 0]
     """
 
-    def __init__(self, *, vigilance: float = 0.7, choice: float = 2.0, max_iter: int = 1, binarize: float | None = None) -> None:
-        self.vigilance = vigilance
-        self.choice = choice
-        self.max_iter = max_iter
-        self.binarize = binarize
+    vigilance: float = 0.7
+    choice: float = 2.0
+    max_iter: int = 1
+    binarize: float | None = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the patterns X (N, n) in their order.

@@ -6,6 +6,7 @@ Departs from the source: the second network, of labels, is a table from category
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from striate.estimators.resonance.fuzzy_art import FuzzySystem
 TRACKING = 1e-7  # by which the vigilance exceeds the match of a category with a wrong label
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ARTMAP(ClassifierMixin, FuzzySystem):  # type: ignore[misc]  # scikit-learn carries no types
     """Fuzzy ART whose categories carry labels.
 
@@ -47,11 +49,10 @@ class ARTMAP(ClassifierMixin, FuzzySystem):  # type: ignore[misc]  # scikit-lear
         [1, 0]
     """
 
-    def __init__(self, *, vigilance: float = 0.0, choice: float = 1e-3, learning_rate: float = 1.0, max_iter: int = 10) -> None:
-        self.vigilance = vigilance
-        self.choice = choice
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
+    vigilance: float = 0.0
+    choice: float = 1e-3
+    learning_rate: float = 1.0
+    max_iter: int = 10
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn labels y (N,) of patterns X (N, n) in their order.

@@ -7,6 +7,7 @@ Departs from the source: features are scaled to [0, 1] by the range of the data 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -95,6 +96,7 @@ class Categories:
         self._divisors[category] = self.choice + np.add.reduce(weights)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
     """Adaptive resonance on numbers.
 
@@ -121,11 +123,10 @@ class FuzzyART(ClusterMixin, FuzzySystem):  # type: ignore[misc]  # as above
         [0, 1, 0, 1]
     """
 
-    def __init__(self, *, vigilance: float = 0.5, choice: float = 1e-3, learning_rate: float = 1.0, max_iter: int = 1) -> None:
-        self.vigilance = vigilance
-        self.choice = choice
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
+    vigilance: float = 0.5
+    choice: float = 1e-3
+    learning_rate: float = 1.0
+    max_iter: int = 1
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the patterns X (N, n) in their order.

@@ -8,6 +8,7 @@ Departs from the sources: the rates of the weights are Adam's, unless "sgd" is c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -81,35 +82,22 @@ def started(state: Any, which: Tensor) -> Any:
     return state * which.to(state)[None, :, None]
 
 
+@dataclass(eq=False, repr=False)
 class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """The base of the recurrent estimators; the subclass defines the cells and the meaning of the output."""
 
-    def __init__(
-        self,
-        hidden_size: int = 32,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        max_iter: int = 100,
-        batch_size: int = 32,
-        optimizer: str = "adam",
-        learning_rate: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        truncate: int | None = None,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.max_grad_norm = max_grad_norm
-        self.truncate = truncate
-        self.device = device
-        self.random_state = random_state
+    hidden_size: int = 32
+    _: KW_ONLY
+    num_layers: int = 1
+    bidirectional: bool = False
+    max_iter: int = 100
+    batch_size: int = 32
+    optimizer: str = "adam"
+    learning_rate: float = 0.01
+    max_grad_norm: float | None = 1.0
+    truncate: int | None = None
+    device: str = "auto"
+    random_state: Any = None
 
     def states(self, X: Any) -> list[np.ndarray]:
         """The states of the last level after each step: (T_i, hidden_size) for each sequence, both directions side by side."""
@@ -290,41 +278,12 @@ class SequenceRegressor(RegressorMixin, RecurrentEstimator):  # type: ignore[mis
         return tags
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ElmanCells(RecurrentEstimator):
     """Settings of Elman's cells."""
 
-    def __init__(
-        self,
-        hidden_size: int = 32,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        activation: str = "tanh",
-        spectral_radius: float | None = None,
-        max_iter: int = 100,
-        batch_size: int = 32,
-        optimizer: str = "adam",
-        learning_rate: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        truncate: int | None = None,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            max_grad_norm=max_grad_norm,
-            truncate=truncate,
-            device=device,
-            random_state=random_state,
-        )
-        self.activation = activation
-        self.spectral_radius = spectral_radius
+    activation: str = "tanh"
+    spectral_radius: float | None = None
 
     def _check(self) -> None:
         super()._check()
@@ -346,39 +305,11 @@ class ElmanCells(RecurrentEstimator):
                         weight.mul_(self.spectral_radius / torch.linalg.eigvals(weight).abs().max())
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LSTMCells(RecurrentEstimator):
     """Settings of LSTM cells."""
 
-    def __init__(
-        self,
-        hidden_size: int = 32,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        forget_bias: float = 1.0,
-        max_iter: int = 100,
-        batch_size: int = 32,
-        optimizer: str = "adam",
-        learning_rate: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        truncate: int | None = None,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            max_grad_norm=max_grad_norm,
-            truncate=truncate,
-            device=device,
-            random_state=random_state,
-        )
-        self.forget_bias = forget_bias
+    forget_bias: float = 1.0
 
     def _check(self) -> None:
         super()._check()

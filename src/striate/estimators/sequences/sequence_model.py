@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -67,6 +68,7 @@ class TokenPredictor(nn.Module):
             return self(torch.tensor([[self.embedding.num_embeddings - 1]]))[1]
 
 
+@dataclass(eq=False, repr=False)
 class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     r"""The probability of each next character, byte or word of a text, by all that came before it.
 
@@ -99,34 +101,19 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         'cabcabc'
     """
 
-    def __init__(
-        self,
-        cell: str = "lstm",
-        *,
-        unit: str = "character",
-        hidden_size: int = 128,
-        num_layers: int = 1,
-        max_tokens: int | None = None,
-        truncate: int = 50,
-        max_iter: int = 20,
-        batch_size: int = 32,
-        learning_rate: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        device: str = "auto",
-        random_state: Any = None,
-    ) -> None:
-        self.cell = cell
-        self.unit = unit
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.max_tokens = max_tokens
-        self.truncate = truncate
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.max_grad_norm = max_grad_norm
-        self.device = device
-        self.random_state = random_state
+    cell: str = "lstm"
+    _: KW_ONLY
+    unit: str = "character"
+    hidden_size: int = 128
+    num_layers: int = 1
+    max_tokens: int | None = None
+    truncate: int = 50
+    max_iter: int = 20
+    batch_size: int = 32
+    learning_rate: float = 0.01
+    max_grad_norm: float | None = 1.0
+    device: str = "auto"
+    random_state: Any = None
 
     def fit(self, X: Text | Sequence[Text], y: Any = None) -> Self:
         """Learn a text, or several in turn. A str or bytes is the text itself; a Path is a file of it, in UTF-8.

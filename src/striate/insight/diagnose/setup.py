@@ -41,6 +41,7 @@ class Setup(NamedTuple):
     is_fresh: bool  # the weights were random at the start
     num_train: int | None = None  # pictures
     num_val: int | None = None
+    usual_rate: float | None = None  # the default learning rate for this network, optimizer and batch
 
     @property
     def is_mixed(self) -> bool:

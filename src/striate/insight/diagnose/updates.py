@@ -18,6 +18,7 @@ STUCK_RATIO = 1e-4  # below which a rate is too low for a training that has lear
 UNEVEN = 100.0  # factor between a layer's ratio and the median layer's
 USUAL_RATIO, MOST_TIMES = 1e-3, 1e6  # what a larger rate is to bring the ratio to, and the most that it grows by
 LITTLE = 0.1  # share of the first loss, that a training with a low rate has gained at most
+LARGEST_USUAL = 0.1  # learning rate that is a default of an optimizer with sums of gradients
 WAITING = 0.5  # share of the time
 
 
@@ -33,7 +34,7 @@ def rate_findings(samples: Sequence[Sample], gained: float | None, *, is_stuck: 
     found: list[Finding] = []
     high = next((b for a, b in pairwise(ratios) if math.sqrt(a[1] * b[1]) >= HIGH_RATIO), None) or _risky(ratios)
     if high is not None:
-        found.append(_too_high(*high))
+        found.append(_too_high(*high, setup))
     started = [sample for sample, _ in ratios if sample.step >= STARTED]
     if len(started) >= AT_ONCE or (is_stuck and len(ratios) >= AT_ONCE):
         sample, ratio = max(ratios, key=lambda pair: pair[1])
@@ -53,7 +54,8 @@ def _risky(ratios: Sequence[tuple[Sample, float]]) -> tuple[Sample, float] | Non
     return largest if largest[1] >= RISKY_RATIO else None
 
 
-def _too_high(sample: Sample, ratio: float) -> Finding:
+def _too_high(sample: Sample, ratio: float, setup: Setup | None) -> Finding:
+    usual = (setup.usual_rate if setup is not None else None) or LARGEST_USUAL
     return Finding(
         kind="learning_rate_too_high",
         severity="warning",
@@ -62,7 +64,7 @@ def _too_high(sample: Sample, ratio: float) -> Finding:
         unit="|change of the weights| / |weights| of an update",
         message=f"update {sample.step} changes the weights by {100 * ratio:.0f} % of their size, where about 0.1 % is healthy",
         cause="Each update undoes what earlier ones learned.",
-        remedy=f"`learning_rate={sample.learning_rate / 10:.2g}`" if sample.learning_rate else "`learning_rate` at a tenth",
+        remedy=f"`learning_rate={min(sample.learning_rate / 10, usual):.2g}`" if sample.learning_rate else "`learning_rate` at a tenth",
     )
 
 

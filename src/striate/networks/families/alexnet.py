@@ -3,8 +3,8 @@
 Source: Krizhevsky, Sutskever and Hinton, 2012, "ImageNet classification with deep convolutional neural networks", section 3
 (`alexnet_paper`); Krizhevsky, 2014, arXiv:1404.5997, the widths of one GPU, as torchvision has them (`alexnet`).
 Departs from the source: `alexnet_paper` reads 227 x 227 pixels, as its own code did, for 224 give no 55 x 55 maps without padding; the
-halves on two GPUs are two groups. `alexnet` has dropout before both hidden layers, as torchvision has. Where its last maps are not 6 x 6
-(an input of 223 to 254 pixels has such), its first dense layer has their size; torchvision first averages or repeats them to 6 x 6.
+halves on two GPUs are two groups. `alexnet` has dropout before both hidden layers, as torchvision has, and where its last maps are not
+6 x 6 (an input of 223 to 254 pixels has such), it averages or repeats them to 6 x 6, as torchvision does, so that weights fit at any size.
 Known size: 60,965,224 parameters and 724,406,816 MACs at 227 x 227 (paper); 61,100,840 and 714,188,480 at 224 x 224; 1,000 classes.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, Pool
+from striate.networks.layers import Activation, AdaptivePool, Chain, Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, Pool
 
 
 class Stage(NamedTuple):
@@ -64,6 +64,7 @@ def alexnet(num_classes: int) -> Chain:
     return Chain(
         **{f"stage{i}": stage(row) for i, row in enumerate(ONE_GPU, 1)},
         head=Chain(
+            pool=AdaptivePool(6),
             flatten=Flatten(),
             dropout1=Dropout(0.5),
             hidden1=Linear(4096),

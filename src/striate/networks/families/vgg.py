@@ -2,14 +2,14 @@
 
 Source: Simonyan and Zisserman, 2015, "Very deep convolutional networks for large-scale image recognition", arXiv:1409.1556, Table 1,
 columns A, B, D and E; with batch normalization (`_bn`) as torchvision has them.
-Departs from the source: nothing known. Departs from torchvision where the last maps are not 7 x 7 (an input of 224 to 255 pixels has
-such): the first dense layer has the size of the maps, where torchvision first averages or repeats them to 7 x 7.
+Departs from the source: where the last maps are not 7 x 7 (an input of 224 to 255 pixels has such), they are averaged or repeated to
+7 x 7, as torchvision does, so that weights fit at any size; `net.head("global-pool")` is lighter for small pictures.
 Known size: 138,357,544 parameters and 15,470,264,320 MACs for 16 layers at 224 x 224 and 1,000 classes.
 """
 
 from __future__ import annotations
 
-from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Dropout, Flatten, Layer, Linear, Pool
+from striate.networks.layers import Activation, AdaptivePool, BatchNorm, Chain, Conv, Dropout, Flatten, Layer, Linear, Pool
 
 # fmt: off
 WIDTHS =      (64, 128, 256, 512, 512)  # of the five stages; each halves a 224 x 224 image: 112, 56, 28, 14, 7
@@ -39,6 +39,7 @@ def vgg(num_classes: int, depth: int, *, norm: bool = False) -> Chain:
     return Chain(
         **stages,
         head=Chain(
+            pool=AdaptivePool(7),
             flatten=Flatten(),
             hidden1=Linear(4096),
             act1=Activation("relu"),

@@ -11,7 +11,7 @@ from striate.networks.layers.forms import asymmetric_conv, depthwise_conv, separ
 from striate.networks.layers.joins import Chain, Parallel
 from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
-from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
+from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
 from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
@@ -20,6 +20,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "AdaptivePool",
     "BatchNorm",
     "Chain",
     "ChannelLinear",

@@ -100,6 +100,35 @@ class GlobalPool(Layer):
 
 
 @leaf
+class AdaptivePool(Layer):
+    """Averages that make maps of `size`, whatever comes in: place i of m reads places floor(i n / m) to ceil((i + 1) n / m) of n.
+
+    Maps that have the size already stay as they are; of smaller ones places are read more than once.
+    """
+
+    role: ClassVar[str] = "pool"
+    size: Size
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (shape[0], *per_axis(self.size, len(spatial(shape, "adaptive pooling")), "size"))
+
+    def cost(self, shape: Shape) -> Cost:
+        output = self.output_shape(shape)
+        axes = list(zip(shape[1:], output[1:], strict=True))
+        reach = Reach(
+            tuple(max(-(-(i + 1) * n // m) - i * n // m for i in range(m)) for n, m in axes),
+            tuple(n / m for n, m in axes),
+            tuple((n / m - 1) / 2 for n, m in axes),
+        )
+        return Cost(activations=elements(output) if output != shape else 0, reach=reach)
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.pooling import AdaptivePoolModule
+
+        return AdaptivePoolModule(self.output_shape(shape)[1:])
+
+
+@leaf
 class Subsample(Layer):
     """LeNet-5's sub-sampling: the sum of a window times one coefficient per map, plus one bias per map.
 

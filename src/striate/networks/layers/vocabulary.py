@@ -16,7 +16,7 @@ from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork
 from striate.networks.layers.joins import Chain, Parallel, checked
 from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
-from striate.networks.layers.pooling import GlobalPool, Pool, Subsample
+from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
 from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
@@ -25,6 +25,7 @@ LEAVES: dict[str, type[Layer]] = {
     leaf.__name__: leaf
     for leaf in (
         Activation,
+        AdaptivePool,
         BatchNorm,
         ChannelLinear,
         Conv,

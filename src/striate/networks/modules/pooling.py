@@ -89,6 +89,32 @@ class GlobalPoolModule(nn.Module):
         return f"{self.how}, keep_axes={self.keep_axes}"
 
 
+class AdaptivePoolModule(nn.Module):
+    """Averages that make maps of `size`, by sums whose gradients, unlike torch's own, are the same in each run on a GPU."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis, wanted in enumerate(self.size, 2):
+            if x.shape[axis] != wanted:
+                windows = adaptive_windows(x.shape[axis], wanted, x)  # (wanted, places)
+                sums = torch.movedim(x, axis, -1) @ windows.T
+                x = torch.movedim(sums / windows.sum(1), -1, axis)
+        return x
+
+    def extra_repr(self) -> str:
+        return " x ".join(map(str, self.size))
+
+
+def adaptive_windows(places: int, wanted: int, like: Tensor) -> Tensor:
+    """(wanted, places): 1 for each of `places` that one of `wanted` windows reads, else 0; of the dtype and device of `like`."""
+    place, window = torch.arange(places, device=like.device), torch.arange(wanted, device=like.device)[:, None]
+    inside = (place >= window * places // wanted) & (place < -(-(window + 1) * places // wanted))
+    return inside.to(like.dtype)
+
+
 class SubsampleModule(nn.Module):
     """The sum of each window times one coefficient per map, plus one bias per map."""
 

@@ -69,7 +69,7 @@ class AblateReport:
     failed: int = 0  # trials that failed or hung; `retry_failed` trains them again
 
 
-def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateReport:
+def ablate(request: AblateRequest, *, observer: Observer | None = None) -> AblateReport:
     """Train each variant from each seed, and compare; the changes of each edit are reported before anything trains.
 
     Finished trials stand in a journal that is on the disk before the next begins; with `resume` they are kept, the others trained.
@@ -80,13 +80,13 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
         DataError: the data cannot be read.
         InterruptedRun: a signal stopped it; what is finished is kept.
     """
-    watch, started = watch or QuietObserver(), time.monotonic()
+    observer, started = observer or QuietObserver(), time.monotonic()
     if request.on is not None and request.on.partition("=")[0] != "ray":
         raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
     if request.retry_failed and request.resume is None:
         raise UsageError("`retry_failed=True` needs an existing ablation", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is None:
-        held, record = laid_out(request, watch)
+        held, record = laid_out(request, observer)
         folder = new_run_folder("ablate", f"{held['data_name']}-{held['network']}", request.output)
     elif not (folder := request.resume).joinpath(PLAN).exists() and not (folder / PLAN).is_symlink():
         raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
@@ -97,13 +97,13 @@ def ablate(request: AblateRequest, *, watch: Observer | None = None) -> AblateRe
             write_json(folder / PLAN, held)
         else:
             held = read_plan(folder)
-        results, repeated = _run(folder, held, request, watch)
+        results, repeated = _run(folder, held, request, observer)
         report = _report(folder, held, results, repeated, time.monotonic() - started)
         write_tables(folder / "report", report)
     return report
 
 
-def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: Observer) -> tuple[dict[str, Result], int]:
+def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, observer: Observer) -> tuple[dict[str, Result], int]:
     """The result of each trial by its key, and the number that existed before."""
     trials, again = trials_of(folder, held), UNFINISHED if request.retry_failed else ()
     results = {key: result for key, result in read_results(folder / JOURNAL).items() if result["status"] not in again}
@@ -121,11 +121,11 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, watch: O
         repeated = len(results)
         if repeated:
             left = f"; {len(trials) - repeated} are to be trained, including those that failed or hung" if again else ""
-            watch.say(f"{repeated} of {len(trials)} trials are finished{left}")
+            observer.say(f"{repeated} of {len(trials)} trials are finished{left}")
         try:
-            for one, result in under_way([one for one in trials if one.key not in results], held, request, watch.say):
+            for one, result in under_way([one for one in trials if one.key not in results], held, request, observer.say):
                 note(one, result)
-                watch.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
+                observer.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
             raise InterruptedRun(message, f"Continue with: {command('striate', 'ablate', '--resume', folder)}") from None

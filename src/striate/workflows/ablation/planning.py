@@ -38,16 +38,16 @@ TIMED_STEPS = 5  # of each variant, to make their times equal
 MOST_LINES = 24  # of the differences of one variant that are said
 
 
-def laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], SplitRecord]:
+def laid_out(request: AblateRequest, observer: Observer) -> tuple[dict[str, Any], SplitRecord]:
     """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     for field in ("pretrained", "pretrain", "unlabelled"):
         if getattr(training, field) is not None:
             message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
             raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
-    plan = resolve(training, watch)
+    plan = resolve(training, observer)
     if finds_rate(training):
-        plan, _ = with_found_rate(plan, watch.say)
+        plan, _ = with_found_rate(plan, observer.say)
     if not task_named(plan.fitting.task).single_class:
         raise UsageError(f"ablate compares classifiers, but the task is {plan.fitting.task}")
     variants = variants_of(plan.fitting.network, request.edits, pairs=request.pairs, grid=request.grid)
@@ -57,7 +57,7 @@ def laid_out(request: AblateRequest, watch: Observer) -> tuple[dict[str, Any], S
     steps = steps_of(plan, variants, request.budget)
     for one, number in zip(variants, steps, strict=True):
         head = f"{one.name}: {one.network.params:,} parameters, {one.network.macs:,} MACs, {number:,} steps"
-        watch.say(in_lines([head, *_cut(one.diff)]))
+        observer.say(in_lines([head, *_cut(one.diff)]))
     held = {
         "network": plan.fitting.network.name,
         "data_name": plan.source.name,

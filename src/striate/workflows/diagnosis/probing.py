@@ -18,7 +18,7 @@ from striate.insight.diagnose.probe import Probe
 from striate.insight.diagnose.records import Kind
 from striate.insight.diagnose.rules import withdrawn
 from striate.insight.diagnose.setup import Setup, facts_of
-from striate.models.fitting import EpochRow, FitEvent, FittingRun
+from striate.models.fitting import EpochRow, FitEvent, FittingRun, usual_rate
 from striate.workflows.runs.folder import RunFolder, read_history
 
 if TYPE_CHECKING:
@@ -93,8 +93,15 @@ def watched(
 def setup_of(plan: Plan) -> Setup:
     """The facts that the diagnosis needs from the plan of a training."""
     fitting = plan.fitting
-    is_fresh = fitting.start is None and plan.config.pretrained is None
-    return Setup(fitting.settings, fitting.augmentation, facts_of(fitting.network), is_fresh, len(plan.train_set), len(plan.val_set))
+    return Setup(
+        fitting.settings,
+        fitting.augmentation,
+        facts_of(fitting.network),
+        is_fresh=fitting.start is None and plan.config.pretrained is None,
+        num_train=len(plan.train_set),
+        num_val=len(plan.val_set),
+        usual_rate=usual_rate(fitting.network, len(plan.train_set), fitting.settings),
+    )
 
 
 def finding_data(finding: Finding) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from striate.insight.diagnose.examining import examine
 from striate.insight.diagnose.replay import replay
 from striate.insight.diagnose.setup import Setup, facts_of
 from striate.insight.diagnose.states import STARTED
+from striate.models.fitting import usual_rate
 from striate.workflows.diagnosis.probing import counts_in_nats, exam_of
 from striate.workflows.runs.config import ARRAYS
 from striate.workflows.runs.folder import REMOVE, RunFolder
@@ -88,8 +89,17 @@ def _setup(folder: RunFolder, config: RunConfig, exam: Exam | None) -> Setup | N
     if not folder.has_network:
         return None
     is_fresh = config.pretrained is None and config.start_sha256 is None
-    counts = (sum(exam.train_counts), sum(exam.val_counts)) if exam is not None else (None, None)
-    return Setup(config.settings, config.augmentation, facts_of(folder.read_network()), is_fresh, *counts)
+    network = folder.read_network()
+    rate = usual_rate(network, config.num_train or config.settings.batch_size, config.settings)
+    return Setup(
+        config.settings,
+        config.augmentation,
+        facts_of(network),
+        is_fresh,
+        num_train=sum(exam.train_counts) if exam is not None else None,
+        num_val=sum(exam.val_counts) if exam is not None else None,
+        usual_rate=rate,
+    )
 
 
 def stopped_at(run: Path, model: Model | None) -> list[Finding]:

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from striate.core.errors import UnknownNameError, UsageError
-from striate.core.images import ImageSpec
 from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
-from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation
 from striate.data.records import DataSource, num_batches
 from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE
 from striate.engine.settings import TrainSettings
-from striate.models.fitting import default_settings
+from striate.models.fitting import default_settings, shift_for
 from striate.models.fitting import network_for as network_for_size
 from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
@@ -324,6 +322,12 @@ def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: 
         raise found.cause or usage_error(found) from None
 
 
+def request_of(make: Callable[..., Record], arguments: Mapping[str, Any], **others: Any) -> Record:
+    """The request of a call, checked: its fields among `arguments`, which are the caller's `locals()`, and the `others`."""
+    names = {field.name for field in dataclasses.fields(make)}  # type: ignore[arg-type]  # a record's class
+    return with_checked_fields(make, **{name: value for name, value in arguments.items() if name in names} | others)
+
+
 def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
     """The error for an unknown argument; names the one that is called so in other tools, or else the nearest."""
     known = [field.name for field in fields]
@@ -342,17 +346,17 @@ def usage_error(found: Refusal) -> UsageError:
 
 
 def augmentation_for(
-    source: DataSource, images: ImageSpec, request: TrainRequest, choices: Choices = NO_CHOICES, base: Augmentation | None = None
+    source: DataSource, network: Network, request: TrainRequest, choices: Choices = NO_CHOICES, base: Augmentation | None = None
 ) -> Augmentation:
     """The augmentation of a training: what the request's `set` says over its fields, its recipe file, its recipe, and the defaults.
 
-    The default is random shifts by an eighth of the picture (small grey ones: 1 pixel). Only where it keeps the class are pictures
-    mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none, whatever the recipe:
-    many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
+    The default is random shifts by an eighth of the picture (grey ones: 1 pixel), but none for dense networks. Only where it keeps the
+    class are pictures mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none,
+    whatever the recipe: many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
 
     Args:
         source: The source of the pictures.
-        images: The input that they are fitted to.
+        network: The network that is trained.
         request: The request.
         choices: The values of the recipe file.
         base: The values of the recipe.
@@ -360,7 +364,7 @@ def augmentation_for(
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
     base = task_named(source.task).augmentation(base)
     if base is None:
-        base = Augmentation(crop_padding=default_shift(source.channels, images.height, images.width), flip=True)
+        base = Augmentation(crop_padding=shift_for(network, source.channels), flip=True)
     chosen = {"flip": base.flip and mirrors, **chosen_augmentation(request, choices)}
     return with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
 

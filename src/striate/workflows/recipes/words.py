@@ -14,7 +14,7 @@ OTHER_NAMES = {  # of fields, in other tools and on our command line
     "backbone": "network",
     "batch": "batch_size",
     "bs": "batch_size",
-    "callbacks": "watch",
+    "callbacks": "observer",
     "clip_grad": "max_grad_norm",
     "cpu": "device='cpu'",
     "cuda": "device='cuda'",

@@ -30,7 +30,7 @@ class Call:
     """A call of `train`: what is asked for, who is told, when it began, and the processes that train together, where there are several."""
 
     request: TrainRequest
-    watch: Observer
+    observer: Observer
     started: float  # s, of the monotonic clock
     group: ProcessGroup | None = None
 
@@ -49,9 +49,9 @@ def trained(
         return report_of(call, plan, folder, followed(plan, group, start=start, workers=request.workers))
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
     plan = first(plan)
-    with open_logs(request.log, folder, plan.config.plain(), call.watch.say) as logs:
+    with open_logs(request.log, folder, plan.config.plain(), call.observer.say) as logs:
         outcome = run(
-            plan, folder, call.watch, training=training, start=start, every=every, diagnose=request.diagnose, logs=logs, group=group
+            plan, folder, call.observer, training=training, start=start, every=every, diagnose=request.diagnose, logs=logs, group=group
         )
         draw_curves(plan, folder, outcome)
         report = report_of(call, plan, folder, outcome)

@@ -22,7 +22,7 @@ from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
-from striate.models.fitting import Fitting, channel_statistics
+from striate.models.fitting import Fitting, channel_statistics, is_dense
 from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
@@ -30,6 +30,7 @@ from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
     Choices,
     augmentation_for,
+    chosen_augmentation,
     chosen_settings,
     given_statistics,
     network_for,
@@ -63,7 +64,7 @@ from striate.workflows.training.transfer import (
 )
 
 
-def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None = None) -> Plan:
+def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
     """The plan of the training that `request` describes, its pictures read; the first process of `group` decides by its memory for all."""
     request, choices = with_recipe(request)
     fraction = Division.val_fraction if request.val_fraction is None else request.val_fraction
@@ -75,7 +76,7 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
         download=request.download,
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
-        say=watch.say,
+        say=observer.say,
     )
     asked = asked_network(request, source)
     weights = asked_weights(request, asked, source)
@@ -83,12 +84,12 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
     spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
-    train_set, val_set, record = read_train_and_val(source, spec, division, watch.say)
-    found = looked_at(train_set, val_set, spec, source, watch)
-    spec = normalized(with_statistics(spec, train_set), request, weights, watch.say)
+    train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
+    found = looked_at(train_set, val_set, spec, source, observer)
+    spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
     start = None
     if weights is not None:
-        start = started_from(weights, network, source.classes, watch.say)
+        start = started_from(weights, network, source.classes, observer.say)
 
     def fitting_with(batch_size: int | None) -> Fitting:
         sized = {} if batch_size is None else {"batch_size": batch_size}
@@ -98,7 +99,7 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
             images=spec,
             classes=source.classes,
             settings=suited_to(source.task, settings, asked=request.loss or request.set.get("settings.loss")),
-            augmentation=augmentation_for(source, spec, request, choices, choices.augmentation_of(network, len(train_set))),
+            augmentation=augmentation_for(source, network, request, choices, choices.augmentation_of(network, len(train_set))),
             targets=target_spec(source.task, train_set.labels),
             start=start,
         )
@@ -106,14 +107,14 @@ def resolve(request: TrainRequest, watch: Observer, group: ProcessGroup | None =
     fitting = fitting_with(None)
     if request.batch_size == AUTO:
         trial = fitting
-        fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, watch.say)))))
-    fitting = with_pretrained_layers(fitting, train_set, request, watch.say)
+        fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
+    fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
-    say_limits(config, source, request, choices, watch.say)
+    say_choices(config, network, source, request, choices, observer.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
 
 
-def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, watch: Observer) -> tuple[DataFinding, ...]:
+def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, observer: Observer) -> tuple[DataFinding, ...]:
     """Report the findings in the pictures.
 
     Raises:
@@ -122,13 +123,17 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: D
     found = look(train_set, val_set, spec=spec, size=source.image_size)
     refuse_hopeless(found)
     for finding in found:
-        watch.say(f"{finding.severity}: {finding}")
+        observer.say(f"{finding.severity}: {finding}")
     return found
 
 
-def say_limits(config: RunConfig, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]) -> None:
-    """Report which requested settings are reduced, and which have no effect."""
-    asked = chosen_settings(request, choices)
+def say_choices(
+    config: RunConfig, network: Network, source: DataSource, request: TrainRequest, choices: Choices, say: Callable[[str], None]
+) -> None:
+    """Report why pictures stay as they are, which requested settings are reduced, and which have no effect."""
+    asked, moved = chosen_settings(request, choices), chosen_augmentation(request, choices)
+    if choices.recipe is None and source.task == "classify" and is_dense(network) and "crop_padding" not in moved:
+        say("pictures are not shifted at random: without a convolution, the network would have to learn each place anew")
     for name, line in cuts_in_words(config.planned, config.settings).items():
         if name in asked or choices.recipe is not None:
             say(line)

@@ -68,7 +68,7 @@ class RepeatReport:
     picture: str | None = None  # the curves of all trainings
 
 
-def repeat(request: RepeatRequest, *, watch: Observer | None = None) -> RepeatReport:
+def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> RepeatReport:
     """Train the requested number of times, one after the other, and write a folder of runs with `repeat.json`.
 
     Raises:
@@ -87,7 +87,7 @@ def repeat(request: RepeatRequest, *, watch: Observer | None = None) -> RepeatRe
     reports, tests = [], []
     for what, training in trainings:
         with removed_if_unbegun(folder):
-            report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), watch=watch)
+            report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), observer=observer)
         if report.interrupted:
             again = command("striate", "train", "--resume", Path(report.run))
             raise InterruptedRun(f"{report.run}: stopped before its end", f"Continue it with: {again}")

@@ -61,7 +61,7 @@ class ReproReport:
     largest_weight: str | None  # the tensor with that difference
 
 
-def repro(request: ReproRequest, *, watch: Observer | None = None) -> ReproReport:
+def repro(request: ReproRequest, *, observer: Observer | None = None) -> ReproReport:
     """Repeat the training that the run folder describes, and compare metrics and model.
 
     Raises:
@@ -69,18 +69,18 @@ def repro(request: ReproRequest, *, watch: Observer | None = None) -> ReproRepor
         RefusedFileError: its model file or network description is missing or damaged.
         UsageError: it was trained on arrays, or is of a module of the user's own, and that is not handed in.
     """
-    watch = watch or QuietObserver()
+    observer = observer or QuietObserver()
     files = RunFolder(request.run)
     config, network = config_and_network(request.run)
-    before, kept = files.read_metrics(watch.say), read_model(files.model)
-    say_edits(files, config, kept.info, watch.say)
+    before, kept = files.read_metrics(observer.say), read_model(files.model)
+    say_edits(files, config, kept.info, observer.say)
     network = with_module(network, request.network)
-    plan = plan_of(request.run, config, network, watch.say, data=request.data, data_dir=request.data_dir, verb=f"repro {request.run}")
+    plan = plan_of(request.run, config, network, observer.say, data=request.data, data_dir=request.data_dir, verb=f"repro {request.run}")
     plan = with_kept_start(plan, request.run)
     with tempfile.TemporaryDirectory() as temporary:
         again = RunFolder(new_run_folder("repro", request.run.name, request.output or Path(temporary) / "run"))
         for stage in stages(plan):
-            run(stage, again.path, watch, start=CheckpointStore(again.checkpoints, say=watch.say).load_latest())
+            run(stage, again.path, observer, start=CheckpointStore(again.checkpoints, say=observer.say).load_latest())
         after = again.read_metrics()
         weights = compare_weights(kept.tensors, read_model(again.model).tensors)
     epoch, columns, largest = compare_metrics(before, after)

@@ -45,7 +45,7 @@ def resumed(call: Call, folder: Path) -> TrainReport:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder", near(folder, "Give the folder that `striate train` wrote."))
-    files, request, group, say = RunFolder(folder), call.request, call.group, call.watch.say
+    files, request, group, say = RunFolder(folder), call.request, call.group, call.observer.say
     with locked(folder, group, say):
         start = None if files.is_unstarted else latest_for_all(files.checkpoints, group, say)
         if start is not None:

@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
 def run(  # noqa: PLR0913  # all but the group come from one request
     plan: Plan,
     folder: Path,
-    watch: Observer,
+    observer: Observer,
     *,
     training: FittingRun | None = None,
     start: Checkpoint | None = None,
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     Args:
         plan: The plan of the training.
         folder: The run folder; the caller holds its lock.
-        watch: The observer.
+        observer: Is told of updates, epochs and messages.
         training: The training of `plan`, where the caller has it ready.
         start: The checkpoint to continue from.
         every: Updates between two checkpoints; None lets the time decide (`Saver`).
@@ -122,12 +122,12 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         FILES: {**hashes, **hash_of_kept_model(start)},
     }
     journal = Journal(files.events, keep_bytes=start.state.get("journal_bytes") if start else None)
-    saver = Saver(CheckpointStore(files.checkpoints, say=watch.say), training, rows, constant, every, journal)
+    saver = Saver(CheckpointStore(files.checkpoints, say=observer.say), training, rows, constant, every, journal)
     journal.append({"step": training.loop.step, "event": "continued" if start else "started", "at": now_in_words(), **found_in(plan.found)})
     if start is None:
         saver.after(0, at_once=True)  # a run that is killed in its first minute can be continued too
     interrupted, unfinished = False, None
-    beside = watched(training, plan, rows, folder, watch.say, journal.append, partial(examined, plan, folder)) if diagnose else None
+    beside = watched(training, plan, rows, folder, observer.say, journal.append, partial(examined, plan, folder)) if diagnose else None
     events = cast("Generator[FitEvent]", beside or training.events)
     with (
         journal,
@@ -137,7 +137,7 @@ def run(  # noqa: PLR0913  # all but the group come from one request
         try:
             for event in events:
                 for note in event.notes:
-                    watch.say(note)
+                    observer.say(note)
                 if event.row is not None:
                     if event.step_in_epoch == event.steps_in_epoch:
                         rows.append(event.row)
@@ -158,14 +158,14 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                             targets=fitting.targets,
                         )
                         constant[FILES][MODEL_NAME] = file_hash(files.model)
-                    watch.epoch(event.row)
+                    observer.epoch(event.row)
                 else:
-                    watch.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
+                    observer.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
                 interrupted = event.interrupted
                 for record in records_of(event, fitting):
                     journal.append(record)
                 saver.after(event.step, at_once=interrupted or training.loop.done)
-            end_of(training.loop, rows, fitting, journal, watch)
+            end_of(training.loop, rows, fitting, journal, observer)
         except TrainingDivergedError as error:
             journal.append({"step": error.step, "event": "diverged", "text": error.message})
             raise with_its_batch(error, train_set, folder) from None
@@ -192,7 +192,7 @@ def now_in_words() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, watch: Observer) -> None:
+def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Journal, observer: Observer) -> None:
     """Report and record early stopping, if patience ended the training."""
     if not loop.stopped_early:
         return
@@ -205,7 +205,7 @@ def end_of(loop: Training, rows: list[EpochRow], fitting: Fitting, journal: Jour
         f"kept: epoch {best.epoch}, {value:.4f}{', of equal epochs that with the lowest loss' if best.epoch > loop.gained_epoch else ''}"
     )
     journal.append({"step": loop.step, "event": "stopped_early", "text": text})
-    watch.say(text)
+    observer.say(text)
 
 
 def monitored_name(row: EpochRow, monitor: MonitorName) -> str:

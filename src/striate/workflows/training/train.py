@@ -38,7 +38,7 @@ MORE_MEMORY = (
 )
 
 
-def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainReport:
+def train(request: TrainRequest, *, observer: Observer | None = None) -> TrainReport:
     """Train a network as `request` says; the run folder holds the model after each better epoch.
 
     Raises:
@@ -47,14 +47,14 @@ def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainRepor
         NumericError: the loss is NaN or Inf; what was saved before stays.
         EnvironmentFault: no space or no permission for the run folder; or memory runs out, and not in an update, which would be divided.
 
-    In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `watch`.
+    In a process that `torchrun` started, it trains together with the others; the first one alone writes, and talks to `observer`.
     """
     started = time.monotonic()
     choose_device(request.device or "auto")  # before anything is made
     check_packages(request.log)
     with memory_in_words(MORE_MEMORY), joined(request.device or "auto") as group:
-        told = watch if watch is not None and (group is None or group.is_first) else QuietObserver()
-        call = Call(request=request, watch=told, started=started, group=group)
+        told = observer if observer is not None and (group is None or group.is_first) else QuietObserver()
+        call = Call(request=request, observer=told, started=started, group=group)
         if request.resume is None:
             return _begun(call)
         if request.recipe is not None:
@@ -65,22 +65,22 @@ def train(request: TrainRequest, *, watch: Observer | None = None) -> TrainRepor
 
 def _begun(call: Call) -> TrainReport:
     """A new run; or, where `torchrun` started the processes again, the same from its last checkpoint."""
-    request, watch, group = call.request, call.watch, call.group
+    request, observer, group = call.request, call.observer, call.group
     again = is_restarted(request.output)
     if group is None and request.output is not None and not again:
         refuse_used(request.output)  # before the pictures are read
-    plan, picture = resolve(request, watch, group), None
+    plan, picture = resolve(request, observer, group), None
     if finds_rate(request):
-        plan, picture = with_found_rate(plan, watch.say)
+        plan, picture = with_found_rate(plan, observer.say)
     refuse_other_plans(group, plan)
     folder = folder_for_all(group, lambda: _folder_of(request, plan, again=again))
-    with locked(folder, group, watch.say), removed_if_unbegun(folder, group):  # only who holds the lock may remove it
+    with locked(folder, group, observer.say), removed_if_unbegun(folder, group):  # only who holds the lock may remove it
         checkpoints = RunFolder(folder).checkpoints
         if again and (checkpoints / "latest").exists():
-            start = latest_for_all(checkpoints, group, watch.say)
-            watch.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, after a restart"]))
+            start = latest_for_all(checkpoints, group, observer.say)
+            observer.say(in_lines([chosen(plan, folder), f"from      step {start.step:,}, after a restart"]))
             return trained(call, plan, folder, start)
-        watch.say(chosen(plan, folder))
+        observer.say(chosen(plan, folder))
         return trained(call, plan, folder, None, lambda plan: _begin(folder, plan, picture, again=again))
 
 
