@@ -19,7 +19,7 @@ from striate.drawing.pictures import montage as striate_montage
 from striate.insight.attack.corruptions import corrupted
 from striate.workflows.attack import AttackRequest, attack, summary
 from striate.workflows.effort import time_in_words
-from striate.workflows.subjects.labelled import open_labelled
+from striate.workflows.subjects.labelled import DataRequest, open_labelled
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_what_a_model_withstands(digits_run):
     turned = curves["rotation"]
     assert turned.sizes == (0, 15, 30, 45, 90) and turned.accuracies[-1] < turned.accuracies[1]
     model = striate.load(digits_run)
-    val = open_labelled(model, digits_run, None, verb="attack RUN").read("val", lambda _text: None)
+    val = open_labelled(model, digits_run, DataRequest(), verb="attack RUN").read("val", lambda _text: None)
     by_hand = model.predict(np.ascontiguousarray(np.rot90(val.images, axes=(1, 2))))
     right = sum(answer.class_name == str(label) for answer, label in zip(by_hand, val.labels, strict=True))
     assert turned.accuracies[-1] == pytest.approx(right / len(val))
@@ -90,7 +90,7 @@ def test_the_way_to_a_wrong_answer_is_measured(digits_run, tmp_path):
 def test_light_deformation_and_clutter_make_recognition_hard(digits_run):
     """What a model reads well is read worse in flat light, warped, or with another digit's strokes at its side."""
     model = striate.load(digits_run)
-    val = open_labelled(model, digits_run, None, verb="attack RUN").read("val", lambda _text: None)
+    val = open_labelled(model, digits_run, DataRequest(), verb="attack RUN").read("val", lambda _text: None)
     beside = np.roll(val.images, 1, axis=0)[:, :, ::-1]  # of another picture, mirrored
     cluttered = np.concatenate([np.maximum(val.images[:, :, :4], beside[:, :, :4]), val.images[:, :, 4:]], axis=2)
 
@@ -126,7 +126,7 @@ def test_pictures_are_shown_at_every_angle_with_their_answers(digits_run, tmp_pa
     attack(AttackRequest(run=digits_run, attacks=("rotation",), degrees=(0, 90), num_images=3, output=tmp_path / "out"))
 
     model = striate.load(digits_run)
-    val = open_labelled(model, digits_run, None, verb="attack RUN").read("val", lambda _text: None)
+    val = open_labelled(model, digits_run, DataRequest(), verb="attack RUN").read("val", lambda _text: None)
     assert drawn["columns"] == 2 and len(drawn["images"]) == 6
     for place in range(3):
         for column, picture in enumerate((val.images[place], np.rot90(val.images[place]))):

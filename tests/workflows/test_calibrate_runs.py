@@ -13,7 +13,7 @@ from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.sources import open_data
 from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
 from striate.workflows.predict import answer_rows
-from striate.workflows.subjects.labelled import open_labelled
+from striate.workflows.subjects.labelled import DataRequest, open_labelled
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_strangers_may_lie_in_one_folder(run, noise, tmp_path):
 
     model, logits = striate.load(run), []
     for pictures in (open_data("digits"), sorted((noise / "snow").iterdir())):
-        own = open_labelled(model, None, pictures, verb="calibrate MODEL") if not isinstance(pictures, list) else None
+        own = open_labelled(model, None, DataRequest(data=pictures), verb="calibrate MODEL") if not isinstance(pictures, list) else None
         images = model.read(pictures) if own is None else own.read("val", lambda _: None).images
         logits.append(model.outputs(images).max(1))
     above = np.mean(logits[0][:, None] > logits[1][None]) + np.mean(logits[0][:, None] == logits[1][None]) / 2

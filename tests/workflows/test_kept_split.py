@@ -21,7 +21,7 @@ from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.explanation.explain import ExplainRequest, explain
-from striate.workflows.subjects.labelled import open_labelled
+from striate.workflows.subjects.labelled import DataRequest, open_labelled
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.train import train
@@ -71,13 +71,13 @@ def read(run: Path, data: Path | None, split: str | None = "val", *, model: Path
     """The pictures that a verb gets, by folder and name, and what it is told of them."""
     said: list[str] = []
     source = run if model is None else model
-    images = open_labelled(striate.load(source), source, data, verb="evaluate RUN").read(split, said.append)
+    images = open_labelled(striate.load(source), source, DataRequest(data=data), verb="evaluate RUN").read(split, said.append)
     return ["/".join(Path(path).parts[-2:]) for path in images.paths], said
 
 
 def outputs(run: Path, data: Path) -> dict[str, np.ndarray]:
     model = striate.load(run)
-    images = open_labelled(model, run, data, verb="evaluate RUN").read("val", lambda _text: None)
+    images = open_labelled(model, run, DataRequest(data=data), verb="evaluate RUN").read("val", lambda _text: None)
     return dict(zip(images.paths, model.outputs(images.images), strict=True))
 
 
@@ -373,10 +373,12 @@ def test_rows_taken_out_of_arrays_leave_the_others_where_they_were(tmp_path):
 
     said: list[str] = []
     model = striate.load(tmp_path / "r")
-    read_again = open_labelled(model, tmp_path / "r", (images[left], labels[left]), verb="evaluate RUN").read("val", said.append)
+    read_again = open_labelled(model, tmp_path / "r", DataRequest(data=(images[left], labels[left])), verb="evaluate RUN").read(
+        "val", said.append
+    )
 
     assert len(read_again) == len(val) - 1 and "1 of 4 held-out pictures is gone" in said[0]
-    own = open_labelled(model, tmp_path / "r", (images, labels), verb="evaluate RUN").read("val", said.append)
+    own = open_labelled(model, tmp_path / "r", DataRequest(data=(images, labels)), verb="evaluate RUN").read("val", said.append)
     np.testing.assert_array_equal(read_again.images, own.images[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,16 @@ def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[st
     return {split: arrays for split, arrays in splits.items() if split not in empty}, notes
 
 
+READERS: dict[Task, Callable[[Any, int, str], np.ndarray]] = {  # of the tasks whose targets are arrays
+    "classify": as_labels,
+    **{task: columns.read for task, columns in COLUMNS.items()},
+}
+
+
 def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
-    if task == "segment":
-        raise DataError(f"{name}: arrays cannot be used with `task='segment'`", "Give a folder of images/ and masks/.")
-    return COLUMNS[task].read(values, count, name) if task in COLUMNS else as_labels(values, count, name)
+    if task not in READERS:
+        raise DataError(f"{name}: arrays cannot be used with `task={task!r}`", "Give a folder of images/ and masks/.")
+    return READERS[task](values, count, name)
 
 
 def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...]], task: Task, names: Any) -> tuple[str, ...]:

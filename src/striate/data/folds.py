@@ -26,7 +26,7 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
         UsageError: fewer than two folds, or labels that are not one class per picture.
         DataError: a class has fewer pictures than there are folds; names it.
     """
-    if source.task != "classify":
+    if not source.has_classes:
         raise UsageError(f"{source.name}: folds need one class per picture, got targets for {source.task}", "Use `seeds` instead.")
     part = source.parts["train"]()
     places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed)

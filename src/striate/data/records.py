@@ -112,6 +112,11 @@ class DataSource:
         """The available splits, of train, val and test."""
         return tuple(split for split in SPLITS if split in self.parts)
 
+    @property
+    def has_classes(self) -> bool:
+        """True if each picture has one class."""
+        return self.task == "classify"
+
     def num_images(self, split: str) -> int:
         """The number of pictures of a split."""
         return len(self._part(split).labels)
@@ -166,7 +171,7 @@ class DataSource:
         """
         if self.classes == classes:
             return self
-        if self.task != "classify":  # which may have the same names, and be more or fewer
+        if not self.has_classes:  # its targets may have the same names, and be more or fewer
             theirs, ours = (f"{len(names)} ({', '.join(names[:20])})" for names in (self.classes, classes))
             raise DataError(f"{self.name}: has the targets {theirs}, but the model gives {ours}", "Give data with the same columns.")
         places = np.array([classes.index(name) if name in classes else -1 for name in self.classes], np.int64)

@@ -49,8 +49,8 @@ def open_data(
     """
     if isinstance(spec, DataSource):
         source = spec
-    elif task == "segment" and isinstance(spec, str | os.PathLike):
-        source = _masked(spec, skip_unreadable, layout, to_train)
+    elif task in OPENERS and isinstance(spec, str | os.PathLike):
+        source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
         source = _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
     for note in source.notes:
@@ -118,3 +118,8 @@ def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout,
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
         raise UsageError(f"{data}: no such folder of pictures and masks", near(Path(data), remedy))
     return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+
+
+OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool], DataSource]] = {
+    "segment": _masked
+}  # of tasks with their own folders

@@ -17,7 +17,7 @@ from striate.core.locks import RunLock
 from striate.core.reports import shown_short
 from striate.core.text import command
 from striate.workflows.ablation.planning import laid_out, trials_of
-from striate.workflows.ablation.record import JOURNAL, PLAN, Result, read_plan, read_result, read_results
+from striate.workflows.ablation.record import JOURNAL, PLAN, Result, in_words, read_plan, read_result, read_results
 from striate.workflows.ablation.report import write_tables
 from striate.workflows.ablation.rows import VariantRow, rows_of
 from striate.workflows.ablation.trials import Trial, under_way
@@ -125,17 +125,11 @@ def _run(folder: Path, held: Mapping[str, Any], request: AblateRequest, observer
         try:
             for one, result in under_way([one for one in trials if one.key not in results], held, request, observer.say):
                 note(one, result)
-                observer.say(f"{len(results)}/{len(trials)}  {one.key}: {_in_words(result)}")
+                observer.say(f"{len(results)}/{len(trials)}  {one.key}: {in_words(result)}")
         except InterruptedRun:
             message = f"{folder}: stopped; {len(results)} of {len(trials)} trials are finished and kept"
             raise InterruptedRun(message, f"Continue with: {command('striate', 'ablate', '--resume', folder)}") from None
     return results, repeated
-
-
-def _in_words(result: Result) -> str:
-    if result["status"] == "done":
-        return f"val accuracy {result['accuracy']:.4f}, train loss {result['train_loss']:.4f}, {result['seconds']:.1f} s"
-    return f"{result['status']}: {result['message']}"
 
 
 def _report(folder: Path, held: Mapping[str, Any], results: Mapping[str, Result], repeated: int, seconds: float) -> AblateReport:

@@ -140,6 +140,13 @@ def read_result(folder: Path) -> Result | None:
     return _checked(TypeAdapter(_AnyResult), read_json(path, remedy=TRAIN_AGAIN), str(path), TRAIN_AGAIN)
 
 
+def in_words(result: Result) -> str:
+    """The result of a trial on one line."""
+    if result["status"] == "done":
+        return f"val accuracy {result['accuracy']:.4f}, train loss {result['train_loss']:.4f}, {result['seconds']:.1f} s"
+    return f"{result['status']}: {result['message']}"
+
+
 def _checked(adapter: TypeAdapter[Any], data: Any, where: str, remedy: str) -> dict[str, Any]:
     checked_entry(adapter, data, where, remedy)
     held: dict[str, Any] = data

@@ -10,19 +10,19 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, write_atomically
 from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
 from striate.core.reports import shown_short
-from striate.core.tables import csv_text
 from striate.insight.measure.classes import Interval
 from striate.insight.measure.paired import Difference, PairedTest, differences, paired_test
 from striate.insight.profile.layers import batches
 from striate.insight.profile.whole import Latency, time_inference
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.answering import answers_of
+from striate.workflows.evaluation.comparison import write_differences
 from striate.workflows.profiling.profile import Totals, totals
-from striate.workflows.subjects.subject import DataRequest, Subject, is_untrained, open_subject
+from striate.workflows.subjects.labelled import DataRequest
+from striate.workflows.subjects.subject import Subject, is_untrained, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
         output=str(request.output) if request.output is not None else None,
     )
     if request.output is not None:
-        _write(request.output, report)
+        write_differences(request.output, report)
     return report
 
 
@@ -144,10 +144,3 @@ def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None = 
         accuracy=float(right.mean()) if right is not None else None,
         accuracy_interval=wilson_interval(int(right.sum()), len(right)) if right is not None else None,
     )
-
-
-def _write(path: Path, report: CompareReport) -> None:
-    header = ["path", "label", *(one.name for one in report.subjects)]
-    rows = [[one.path, one.label, *one.answers] for one in report.differences]
-    make_folder(path.parent)
-    write_atomically(path, csv_text(header, rows).encode())

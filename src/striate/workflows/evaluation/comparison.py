@@ -1,16 +1,28 @@
-"""A comparison as a table and as text."""
+"""A comparison as a table, as text, and its pictures as CSV."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from striate.core.files import make_folder, write_atomically
+from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.workflows.profiling.words import memory_text, sees
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from striate.workflows.evaluation.compare import CompareReport
 
 SHOWN = 20  # differing pictures that the summary names
+
+
+def write_differences(path: Path, report: CompareReport) -> None:
+    """Write the pictures on which the models differ as CSV."""
+    header = ["path", "label", *(one.name for one in report.subjects)]
+    rows = [[one.path, one.label, *one.answers] for one in report.differences]
+    make_folder(path.parent)
+    write_atomically(path, csv_text(header, rows).encode())
 
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
+from pydantic import ConfigDict
 
 from striate.core.errors import DataError
 from striate.data.layout import Layout
@@ -31,29 +33,26 @@ LOOKED_AT = ("val",)  # that other verbs look at; test is opened where it is ask
 Say = Callable[[str], None]
 
 
-def open_labelled(  # noqa: PLR0913  # all but the model come from one request
-    model: Model,
-    source_of_model: Any,
-    data: Any,
-    *,
-    verb: str,
-    data_dir: Path | None = None,
-    download: bool = False,
-    skip_unreadable: bool = False,
-    layout: Layout = "auto",
-    say: Say = lambda _text: None,
-) -> Labelled:
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class DataRequest:
+    """The labelled pictures that a verb lets trained models answer."""
+
+    data: Any = None  # the run's own data by default
+    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
+    layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
+    data_dir: Path | None = None
+    download: bool = False
+    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
+
+
+def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, verb: str, say: Say = lambda _text: None) -> Labelled:
     """The named data, or that of the run, opened for use with `model`.
 
     Args:
         model: The model to use on it.
         source_of_model: A run folder, a model file, or the Model itself.
-        data: A named set, a folder, an `.npz` file, arrays, or a source; None: the run's.
+        request: The data: a named set, a folder, an `.npz` file, arrays, or a source; and how it is read, if not as in the run.
         verb: The verb as typed, for errors: `evaluate RUN`.
-        data_dir: The folder of named sets.
-        download: Fetch a named set that is missing.
-        skip_unreadable: Leave out pictures that cannot be decoded.
-        layout: How to read the folders, if not as in the run.
         say: Receives a line for the user.
 
     Raises:
@@ -64,18 +63,19 @@ def open_labelled(  # noqa: PLR0913  # all but the model come from one request
     run = run_of(source_of_model) if isinstance(source_of_model, str | Path) else None
     config = config_behind(source_of_model, model, say) if run is not None else None
     record = record_of(run, model.info)
-    named = data_of(data, config, verb)
-    how: dict[str, Any] = {
-        "skip_unreadable": skip_unreadable or (config is not None and config.skip_unreadable),
-        "layout": config.layout if config is not None and layout == "auto" else layout,
-        "to_train": False,
-        "say": say,
-    }
-    place = data_dir or (config.data_folder if config is not None else None)
-    source = open_data(named, data_dir=place, download=download, task=model.task, **how)
+    source = open_data(
+        data_of(request.data, config, verb),
+        data_dir=request.data_dir or (config.data_folder if config is not None else None),
+        download=request.download,
+        skip_unreadable=request.skip_unreadable or (config is not None and config.skip_unreadable),
+        task=model.task,
+        layout=config.layout if config is not None and request.layout == "auto" else request.layout,
+        to_train=False,
+        say=say,
+    )
     if not task_named(source.task).single_class:
         source = source.with_classes(model.classes)
-    return Labelled(source=source, model=model, record=record, run=run, config=config, named=data is not None)
+    return Labelled(source=source, model=model, record=record, run=run, config=config, named=request.data is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

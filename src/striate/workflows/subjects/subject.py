@@ -13,14 +13,13 @@ from pydantic import ConfigDict
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.places import check_folder
-from striate.data.layout import Layout
 from striate.models.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
 from striate.networks.network import Network
 from striate.workflows.runs.behind import run_of
-from striate.workflows.subjects.labelled import LOOKED_AT, Labelled, open_labelled
+from striate.workflows.subjects.labelled import LOOKED_AT, DataRequest, Labelled, open_labelled
 from striate.workflows.subjects.openings import count_opening, say_opening
 from striate.workflows.tasks.registry import task_of
 
@@ -30,18 +29,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.data.records import ImageSet
-
-
-@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
-class DataRequest:
-    """The labelled pictures that a verb lets trained models answer."""
-
-    data: Any = None  # the run's own data by default
-    skip_unreadable: bool = False  # leave out pictures of the data that cannot be decoded, and say so
-    layout: Layout = "auto"  # what the folders of the data are; as the training was told by default
-    data_dir: Path | None = None
-    download: bool = False
-    module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -110,17 +97,7 @@ class Subject:
 
     def open_data(self, request: DataRequest, command: str, say: Callable[[str], None]) -> Labelled:
         """The data that the request names, or that of the run, opened; errors name the command. Raises as `open_labelled`."""
-        return open_labelled(
-            self.trained,
-            self.path,
-            request.data,
-            verb=command,
-            data_dir=request.data_dir,
-            download=request.download,
-            skip_unreadable=request.skip_unreadable,
-            layout=request.layout,
-            say=say,
-        )
+        return open_labelled(self.trained, self.path, request, verb=command, say=say)
 
 
 def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Subject:
