@@ -40,91 +40,38 @@ def found_in(data: Sequence[DataFinding] | None) -> dict[str, Any]:
     return {FOUND: [dataclasses.asdict(finding) for finding in data]} if data is not None else {}
 
 
+class _At:
+    """A file or a folder of a run, by its place in the run folder."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, folder: RunFolder, _: type[RunFolder]) -> Path:
+        return folder.path / self.place
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of a training run at `path`; files are read on demand."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The run's configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def network(self) -> Path:
-        """The description of the network."""
-        return self.path / "network.json"
-
-    @property
-    def classes(self) -> Path:
-        """The names of the classes, in the order of the outputs."""
-        return self.path / "classes.json"
-
-    @property
-    def split(self) -> Path:
-        """Names and hashes of the pictures that were held out."""
-        return self.path / "split.json"
-
-    @property
-    def env(self) -> Path:
-        """The machine and the versions."""
-        return self.path / "env.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One row per epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def events(self) -> Path:
-        """Starts, interruptions, notes, checkpoints, and each epoch with its numbers."""
-        return self.path / "events.jsonl"
-
-    @property
-    def history(self) -> Path:
-        """The samples of the probe, one per line."""
-        return self.path / "probe.jsonl"
-
-    @property
-    def model(self) -> Path:
-        """The model of the best epoch."""
-        return self.path / MODEL_NAME
-
-    @property
-    def start(self) -> Path:
-        """The weights that the run started from, if they were pretrained."""
-        return self.path / "start.safetensors"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The checkpoints of the training."""
-        return self.path / "checkpoints"
-
-    @property
-    def openings(self) -> Path:
-        """One line per use of the test split."""
-        return self.path / "test-openings.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """The lock, held by the process that uses the folder."""
-        return self.path / LOCK
-
-    @property
-    def report(self) -> Path:
-        """The folder of pages, pictures and tables."""
-        return self.path / "report"
-
-    @property
-    def curves(self) -> Path:
-        """The last file that a training writes."""
-        return self.report / "curves.png"
-
-    @property
-    def not_finite(self) -> Path:
-        """The batch at which the training met NaN or Inf."""
-        return self.report / "not-finite.npz"
+    config = _At("config.yaml")  # the run's configuration
+    network = _At("network.json")  # the description of the network
+    classes = _At("classes.json")  # the names of the classes, in the order of the outputs
+    split = _At("split.json")  # names and hashes of the pictures that were held out
+    env = _At("env.json")  # the machine and the versions
+    metrics = _At("metrics.csv")  # one row per epoch
+    events = _At("events.jsonl")  # starts, interruptions, notes, checkpoints, and each epoch with its numbers
+    history = _At("probe.jsonl")  # the samples of the probe, one per line
+    model = _At(MODEL_NAME)  # the model of the best epoch
+    start = _At("start.safetensors")  # the weights that the run started from, if they were pretrained
+    checkpoints = _At("checkpoints")  # of the training
+    openings = _At("test-openings.jsonl")  # one line per use of the test split
+    lock = _At(LOCK)  # held by the process that uses the folder
+    report = _At("report")  # the folder of pages, pictures and tables
+    curves = _At("report/curves.png")  # the last file that a training writes
+    not_finite = _At("report/not-finite.npz")  # the batch at which the training met NaN or Inf
 
     @property
     def is_run(self) -> bool:

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.files import make_folder, write_atomically
 from striate.core.reports import shown_short, write_report
-from striate.core.text import Lines, in_lines
+from striate.core.text import Lines
 from striate.data.omissions import Omission
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture, predictions_picture
@@ -21,7 +21,7 @@ from striate.insight.measure.classes import Measures, measure, most_confident_mi
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.models.model import OF_SCORES, Model, Predictions
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
-from striate.workflows.tasks.targets import refuse_masks
+from striate.workflows.tasks.targets import in_table, refuse_masks
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -80,7 +80,6 @@ def summary(report: EvaluateReport) -> Lines:
     low, high = report.accuracy_interval
     top5 = f"   top-5 {report.top5_accuracy:.4f}" if report.top5_accuracy is not None else ""
     lines = [
-        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures",
         f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}){top5}",
         f"balanced accuracy {report.balanced_accuracy:.4f}   macro F1 {report.macro_f1:.4f}",
         f"log loss {report.log_loss:.4f} nats   expected calibration error {report.ece:.4f}",
@@ -93,9 +92,7 @@ def summary(report: EvaluateReport) -> Lines:
         shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
         values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
         lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
-    if report.output:
-        lines += ["", f"tables and pictures: {report.output}"]
-    return in_lines([*lines, ""])
+    return in_table(report, lines)
 
 
 def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Predictions:

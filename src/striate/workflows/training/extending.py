@@ -12,9 +12,7 @@ from striate.engine.schedules import replanned
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.request import TrainRequest
-from striate.workflows.training.sharing import (
-    may_restart,
-)
+from striate.workflows.training.sharing import may_restart
 
 
 def with_extensions(config: RunConfig, extensions: tuple[int, ...], start: Checkpoint) -> RunConfig:

@@ -41,15 +41,10 @@ from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.tasks.registry import task_named
 from striate.workflows.tasks.suited import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
-from striate.workflows.training.continuing import (
-    Plan,
-    read_train_and_val,
-)
+from striate.workflows.training.continuing import Plan, read_train_and_val
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
-from striate.workflows.training.sharing import (
-    agreed,
-)
+from striate.workflows.training.sharing import agreed
 from striate.workflows.training.transfer import (
     asked_weights,
     frozen_in_words,
@@ -132,7 +127,7 @@ def say_choices(
 ) -> None:
     """Report why pictures stay as they are, which requested settings are reduced, and which have no effect."""
     asked, moved = chosen_settings(request, choices), chosen_augmentation(request, choices)
-    if choices.recipe is None and source.task == "classify" and is_dense(network) and "crop_padding" not in moved:
+    if choices.recipe is None and task_named(source.task).single_class and is_dense(network) and "crop_padding" not in moved:
         say("pictures are not shifted at random: without a convolution, the network would have to learn each place anew")
     for name, line in cuts_in_words(config.planned, config.settings).items():
         if name in asked or choices.recipe is not None:
