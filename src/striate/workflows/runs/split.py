@@ -23,14 +23,9 @@ NOT_RECORDED = (
 )
 
 
-def split_text(record: SplitRecord) -> str:
-    """The record as the content of a file."""
-    return json.dumps(record.to_data(), indent=1) + "\n"
-
-
 def write_record(folder: Path, record: SplitRecord) -> None:
     """Write the record into a run folder."""
-    write_atomically(RunFolder(folder).split, split_text(record).encode())
+    write_atomically(RunFolder(folder).split, (json.dumps(record.to_data(), indent=1) + "\n").encode())
 
 
 def read_record(folder: Path) -> SplitRecord | None:

@@ -38,11 +38,6 @@ from striate.workflows.training.transfer import pretrained_name
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
 
 
-def fitting_of(config: RunConfig, network: Network, classes: tuple[str, ...]) -> Fitting:
-    """The training that the configuration of a run describes."""
-    return Fitting(network=network, images=config.images, classes=classes, settings=config.planned, augmentation=config.augmentation)
-
-
 def refuse_changes(run: Path, kept: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue where the configuration differs from that of the checkpoint.
 
@@ -140,15 +135,15 @@ def plan_of(
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
     source = open_data(wanted, task=config.task, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else source.with_classes(record.classes)
-    fitting = fitting_of(config, network, source.classes)
     if record is None:
         say(NOT_RECORDED)
-        train_set, val_set, record = read_train_and_val(source, fitting.images, config.division, say)
+        train_set, val_set, record = read_train_and_val(source, config.images, config.division, say)
     else:
         since = "the checkpoint" if verb.startswith("train") else "the run"
         changed = f"{run}: the pictures or labels of {source.name} have changed since {since}"
-        train_set, val_set = recorded_sets(source, record, fitting.images, changed, say)
-    fitting = dataclasses.replace(fitting, targets=target_spec(source.task, train_set.labels))
+        train_set, val_set = recorded_sets(source, record, config.images, changed, say)
+    how = {"images": config.images, "settings": config.planned, "augmentation": config.augmentation}
+    fitting = Fitting(network=network, classes=source.classes, targets=target_spec(source.task, train_set.labels), **how)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config)
 
 

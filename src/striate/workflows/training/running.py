@@ -106,14 +106,9 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     """
     fitting, train_set, files = plan.fitting, plan.train_set, RunFolder(folder)
     training = training or fit_images(fitting, train_set, plan.val_set)
-    rows: list[EpochRow] = []
-    best: EpochRow | None = None
-    if start is not None:
-        training.loop.load_state(start.state["training"], start.tensors)
-        rows = [EpochRow(**row) for row in start.state["rows"]]
-        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
-        if rows:
-            write_rows(rows, fitting, folder, logs)
+    rows, best = put_back(training, start)
+    if rows:
+        write_rows(rows, fitting, folder, logs)
     hashes = files.hashes()
     constant: dict[str, Any] = {
         "config": plan.config.plain(),
@@ -174,6 +169,15 @@ def run(  # noqa: PLR0913  # all but the group come from one request
     if best is None:
         raise RuntimeError("a training ended without a row")  # fit yields one before it ends
     return Outcome(rows or [best], best, training.loop.step, interrupted, training.loop.stopped_early)
+
+
+def put_back(training: FittingRun, start: Checkpoint | None) -> tuple[list[EpochRow], EpochRow | None]:
+    """The rows so far and the best of them, of a training that is set to its checkpoint; none without one."""
+    if start is None:
+        return [], None
+    training.loop.load_state(start.state["training"], start.tensors)
+    rows = [EpochRow(**row) for row in start.state["rows"]]
+    return rows, next((row for row in rows if row.epoch == training.loop.best_epoch), None)
 
 
 @contextlib.contextmanager
@@ -238,12 +242,7 @@ def followed(plan: Plan, group: ProcessGroup, *, start: Checkpoint | None = None
         TrainingDivergedError: the loss or a weight is NaN or Inf.
     """
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=workers, group=group)
-    rows: list[EpochRow] = []
-    best: EpochRow | None = None
-    if start is not None:
-        training.loop.load_state(start.state["training"], start.tensors)
-        rows = [EpochRow(**row) for row in start.state["rows"]]
-        best = next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+    rows, best = put_back(training, start)
     interrupted = False
     for event in training.events:
         if event.row is not None:
