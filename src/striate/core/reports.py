@@ -1,12 +1,13 @@
-"""The display of a report at a prompt and in a notebook: a short table of its figures and files, not all that it holds."""
+"""A report as JSON, and its display at a prompt and in a notebook: a short table of its figures and files, not all that it holds."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.tables import aligned, html_table
 
 AnyReport = TypeVar("AnyReport")
@@ -19,6 +20,23 @@ def shown_short(report: type[AnyReport]) -> type[AnyReport]:
     record.__repr__ = _text
     record._repr_html_ = _page
     return report
+
+
+def write_report(path: Path, report: Any) -> None:
+    """Write all that a report holds as JSON; errors as of `write_atomically`."""
+    from pydantic import TypeAdapter
+
+    write_json(path, TypeAdapter(type(report)).dump_python(report, mode="json"))
+
+
+def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Make a folder, and in it files by their name: of bytes, of text, or of a report as JSON; errors as of `write_atomically`."""
+    make_folder(folder)
+    for name, content in files.items():
+        if isinstance(content, str | bytes):
+            write_atomically(folder / name, content.encode() if isinstance(content, str) else content)
+        else:
+            write_report(folder / name, content)
 
 
 def _text(report: Any) -> str:
