@@ -32,9 +32,9 @@ class Passes(NamedTuple):
         return self.forward + self.back
 
 
-def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...]) -> Passes:
+def passes_of(name: Attack, request: AttackRequest) -> Passes:
     """The most passes of an attack; fewer where pictures are fooled early, as those are not attacked again."""
-    sizes = sum(1 for eps in epsilons if eps > 0)
+    sizes = sum(eps > 0 for eps in request.eps_tried)
     return {
         "noise": Passes(sizes + 1, 0),
         "fgsm": Passes(sizes + 1, sizes),
@@ -46,25 +46,20 @@ def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...])
     }[name]
 
 
-def seconds_of_passes(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The time of one picture forward, and forward and backward, from the second of two measurements of a batch (N, C, H, W)."""
+def seconds_of(passes: Iterable[Passes], model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int) -> float:
+    """The most seconds that attacks on images (N, C, H, W) take, from the second of two measurements of a batch."""
+    some, classes = images[:batch_size], labels[:batch_size]
     with evaluation_mode(model):
         for _ in range(2):
             start = time.perf_counter()
             with torch.no_grad():
-                model(images)
+                model(some)
             forward = time.perf_counter() - start
-            pixels = images.clone().requires_grad_()
+            pixels = some.clone().requires_grad_()
             start = time.perf_counter()
-            loss = nn.functional.cross_entropy(model(pixels), labels)
-            torch.autograd.grad(loss, pixels)
+            torch.autograd.grad(nn.functional.cross_entropy(model(pixels), classes), pixels)
             back = time.perf_counter() - start
-    return forward / len(images), back / len(images)
-
-
-def estimate(passes: Iterable[Passes], num_images: int, forward: float, back: float) -> float:
-    """The seconds of all attacks at most."""
-    return num_images * sum(one.forward * forward + one.back * back for one in passes)
+    return len(images) / len(some) * sum(one.forward * forward + one.back * back for one in passes)
 
 
 def time_in_words(seconds: float) -> str:

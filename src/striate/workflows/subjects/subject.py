@@ -122,6 +122,10 @@ class Subject:
             say=say,
         )
 
+    def pictures(self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None]) -> ImageSet:
+        """The pictures of a split of that data; raises as `open_labelled` and `read_split`."""
+        return read_split(self.open_data(request, f"{verb} {self.where}", say), split, verb, say)[0]
+
 
 def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Subject:
     """The trained model that a verb is given: of a run folder or a model file, or a Model as it is.
