@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.modes import evaluation_mode
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.insight.attack.inside import loss_gradient
 
 if TYPE_CHECKING:
     from striate.workflows.attack import Attack, AttackRequest
@@ -55,9 +56,8 @@ def seconds_of(passes: Iterable[Passes], model: nn.Module, images: Tensor, label
             with torch.no_grad():
                 model(some)
             forward = time.perf_counter() - start
-            pixels = some.clone().requires_grad_()
             start = time.perf_counter()
-            torch.autograd.grad(nn.functional.cross_entropy(model(pixels), classes), pixels)
+            loss_gradient(model, some, classes)
             back = time.perf_counter() - start
     return len(images) / len(some) * sum(one.forward * forward + one.back * back for one in passes)
 

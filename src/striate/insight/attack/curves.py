@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,7 @@ from striate.engine.climbing import Norm
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
 from striate.insight.attack.inside import check, sizes
 
-
-class BoundedAttack(Protocol):
-    """An attack that changes images by at most eps."""
-
-    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-        """The changed images."""
+BoundedAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]  # changes images, of these labels, by at most eps
 
 
 class Curve(NamedTuple):
@@ -44,19 +39,14 @@ def bounded_attack(name: str, *, norm: Norm, steps: int = 20, restarts: int = 1,
     Raises:
         UsageError: there is no attack of that name.
     """
-    attacks: dict[str, Callable[[nn.Module, Tensor, Tensor, float], Tensor]] = {
+    attacks: dict[str, BoundedAttack] = {
         "noise": lambda _model, images, _labels, eps: random_noise(images, eps=eps, norm=norm, seed=seed),
         "fgsm": lambda model, images, labels, eps: fgsm(model, images, labels, eps=eps, norm=norm),
         "pgd": lambda model, images, labels, eps: pgd(model, images, labels, eps=eps, norm=norm, steps=steps, restarts=restarts, seed=seed),
     }
     if name not in attacks:
         raise UsageError(f"attack must be one of {', '.join(attacks)}, got {name!r}")
-    run = attacks[name]
-
-    def attack(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-        return run(model, images, labels, eps)
-
-    return attack
+    return attacks[name]
 
 
 def answers_of(model: nn.Module, images: Tensor, batch_size: int = 128) -> Tensor:
@@ -100,7 +90,7 @@ def accuracy_curve(
             standing = places[fooled_at[places].isinf()]
             if not len(standing):
                 continue
-            changed = images[standing] if eps == 0 else attack(model, images[standing], labels[standing], eps=eps)
+            changed = images[standing] if eps == 0 else attack(model, images[standing], labels[standing], eps)
             given = answers_of(model, changed, batch_size)
             examples[standing], answers[standing] = changed, given
             fooled_at[standing[(given != labels[standing]).cpu()]] = eps
