@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -22,9 +23,6 @@ from striate.networks.table import layer_records
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects.subject import open_subject
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RULE = "1 MAC = 1 multiply-add of a convolution or matrix product; FLOPs = 2 x MACs; biases, norms, activations and pooling are not counted"
 Count = Annotated[int, Field(ge=1)]

@@ -38,8 +38,8 @@ from striate.workflows.diagnosis.diagnose import (
     diagnose_pictures,
     own_pictures,
 )
-from striate.workflows.evaluation.calibrate import worth
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate_subject
+from striate.workflows.evaluation.reliability import worth
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
 from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
