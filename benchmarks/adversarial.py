@@ -17,8 +17,8 @@ from sheet import write_sheet
 
 import striate
 from striate.data.sources import open_data
-from striate.insight.attack import accuracy_curve, bounded_attack, rotated
-from striate.workflows.attack import DEGREES, PixelModel
+from striate.insight.attack import PixelModel, accuracy_curve, bounded_attack, rotated
+from striate.workflows.attack import DEGREES
 
 NETWORK, EPS = "mnist_notes", (0.0, 0.1, 0.2, 0.3)
 PGD_IMAGES = 1000  # of 10,000; FGSM and turns have them all

@@ -39,8 +39,7 @@ from striate.insight.profile.machine import Machine
 from striate.workflows.ablation.lesion import LesionPoint, LesionReport, lesion_picture
 from striate.workflows.ablation.report import ablation_picture
 from striate.workflows.diagnosis.evidence import gradient_evidence, shares_evidence
-from striate.workflows.evaluation.calibrate import Reliability
-from striate.workflows.evaluation.reliability_picture import reliability_picture
+from striate.workflows.evaluation.reliability import Reliability, reliability_picture
 from striate.workflows.explanation.views import Viewed, draw_view
 from striate.workflows.profiling.roofline import roofline_picture
 from striate.workflows.tasks.overlays import overlays_picture

@@ -10,19 +10,8 @@ from PIL import Image
 from scipy import ndimage
 
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
-from striate.workflows.explanation.filters import (
-    KERNELS,
-    FilterRequest,
-    apply_step,
-    clipped,
-    exposed,
-    filter_picture,
-    filtered,
-    read_kernel,
-    read_step,
-    summary,
-    watercolour,
-)
+from striate.data.effects import KERNELS, apply_step, clipped, exposed, filtered, read_kernel, read_step, watercolour
+from striate.workflows.explanation.filters import FilterRequest, filter_picture, summary
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (11, 14, 3), dtype=np.uint8)

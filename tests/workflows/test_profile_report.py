@@ -84,7 +84,7 @@ def test_the_command_prints_a_table_or_json(capsys):
 
 def test_no_layer_exceeds_the_peak_without_a_word_on_why(monkeypatch):
     """The machine is told to reach next to nothing: what needs every multiply-add raises the peak, a 3 x 3 convolution exceeds it."""
-    monkeypatch.setattr("striate.workflows.profiling.profile.measure_machine", lambda _device: Machine(1.0, 1e9))
+    monkeypatch.setattr("striate.insight.profile.measured.measure_machine", lambda _device: Machine(1.0, 1e9))
     direct = profile(ProfileRequest(network="lenet5", batch_size=2, batch_sizes=(1,), seconds=0.02, device="cpu"))
     shares = [layer["share_of_peak"] for layer in direct.layers if layer["share_of_peak"]]
     assert len(shares) == 5 and max(*shares, direct.measured.share_of_peak) == 1 and "above 100 %" not in dict(facts(direct))

@@ -21,7 +21,7 @@ from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv
-from striate.workflows.evaluation.calibrate import worth
+from striate.workflows.evaluation.reliability import worth
 from striate.workflows.reporting.report import ReportRequest, RunReport, report
 from striate.workflows.reporting.sections import calibration, counted
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from striate.core.files import write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.tables import aligned, html_table
 
 AnyReport = TypeVar("AnyReport")
@@ -27,6 +27,16 @@ def write_report(path: Path, report: Any) -> None:
     from pydantic import TypeAdapter
 
     write_json(path, TypeAdapter(type(report)).dump_python(report, mode="json"))
+
+
+def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Make a folder, and in it files by their name: of bytes, of text, or of a report as JSON; errors as of `write_atomically`."""
+    make_folder(folder)
+    for name, content in files.items():
+        if isinstance(content, str | bytes):
+            write_atomically(folder / name, content.encode() if isinstance(content, str) else content)
+        else:
+            write_report(folder / name, content)
 
 
 def _text(report: Any) -> str:

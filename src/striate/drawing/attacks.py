@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from striate.core.tables import csv_text
 from striate.drawing.page import Section, document, figure, pairs, table
 from striate.drawing.pictures import montage
 from striate.drawing.style import beside, curve, drawing, look, panels, plain, png_bytes, short_name
@@ -104,18 +105,25 @@ def size_in_words(size: float, unit: str) -> str:
     return f"eps {size:.3g} (l2)"
 
 
-def attack_page(
-    title: str, known: Sequence[tuple[str, str]], results: Sequence[Resistance], curves: bytes, drawings: Mapping[str, bytes]
-) -> bytes:
-    """One HTML page with what is `known` of the pictures, the curves, their tables and the pictures."""
+def attack_files(title: str, known: Sequence[tuple[str, str]], found: Sequence[tuple[Resistance, bytes | None]]) -> dict[str, str | bytes]:
+    """The files of a report by name: the curves, their table, the pictures of each attack, and a page of all with what is `known`."""
+    results = [result for result, _ in found]
+    curves = accuracy_curves(results)
     sections = [Section("Accuracy", pairs(known) + figure(curves, "Accuracy against the size of each attack"))]
-    for result in results:
-        name = result.attack.replace("_", " ")
-        rows = [[f"{size:.4g}", f"{100 * accuracy:.2f} %"] for size, accuracy in zip(result.sizes, result.accuracies, strict=True)]
-        content = table([result.unit, "accuracy"], rows, f"Accuracy under {name}")
+    rows = []
+    for result, picture in found:
+        name, points = result.attack.replace("_", " "), list(zip(result.sizes, result.accuracies, strict=True))
+        rows += [[result.attack, result.unit, f"{size:.6g}", f"{accuracy:.6f}"] for size, accuracy in points]
+        told = [[f"{size:.4g}", f"{100 * accuracy:.2f} %"] for size, accuracy in points]
+        content = table([result.unit, "accuracy"], told, f"Accuracy under {name}")
         if result.median_distance is not None:
             content += pairs([("median distance to a wrong answer", f"{result.median_distance:.4f} (L2, pixels in [0, 1])")])
-        if f"{result.attack}.png" in drawings:
-            content += figure(drawings[f"{result.attack}.png"], f"Pictures under {name}", least_px=520)
+        if picture is not None:
+            content += figure(picture, f"Pictures under {name}", least_px=520)
         sections.append(Section(name, content))
-    return document(title, "", sections)
+    return {
+        "accuracy.csv": csv_text(["attack", "unit", "size", "accuracy"], rows),
+        "accuracy.png": curves,
+        **{f"{result.attack}.png": picture for result, picture in found if picture is not None},
+        "index.html": document(title, "", sections),
+    }

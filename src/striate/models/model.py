@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -220,6 +221,13 @@ class Model:
 
     def _repr_html_(self) -> str:
         return html_table(("Model", ""), self._facts())
+
+    def calibrated(self, found: Calibration) -> Model:
+        """The same weights with that calibration; the model itself is not changed."""
+        result = copy.copy(self)
+        result.info = {**self.info, "calibration": TypeAdapter(Calibration).dump_python(found, mode="json")}
+        result.calibration = found
+        return result
 
     @property
     def gives_scores(self) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.modes import evaluation_mode
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.insight.attack.inside import loss_gradient
 
 if TYPE_CHECKING:
     from striate.workflows.attack import Attack, AttackRequest
@@ -32,9 +33,9 @@ class Passes(NamedTuple):
         return self.forward + self.back
 
 
-def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...]) -> Passes:
+def passes_of(name: Attack, request: AttackRequest) -> Passes:
     """The most passes of an attack; fewer where pictures are fooled early, as those are not attacked again."""
-    sizes = sum(1 for eps in epsilons if eps > 0)
+    sizes = sum(eps > 0 for eps in request.eps_tried)
     return {
         "noise": Passes(sizes + 1, 0),
         "fgsm": Passes(sizes + 1, sizes),
@@ -46,25 +47,19 @@ def passes_of(name: Attack, request: AttackRequest, epsilons: tuple[float, ...])
     }[name]
 
 
-def seconds_of_passes(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The time of one picture forward, and forward and backward, from the second of two measurements of a batch (N, C, H, W)."""
+def seconds_of(passes: Iterable[Passes], model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int) -> float:
+    """The most seconds that attacks on images (N, C, H, W) take, from the second of two measurements of a batch."""
+    some, classes = images[:batch_size], labels[:batch_size]
     with evaluation_mode(model):
         for _ in range(2):
             start = time.perf_counter()
             with torch.no_grad():
-                model(images)
+                model(some)
             forward = time.perf_counter() - start
-            pixels = images.clone().requires_grad_()
             start = time.perf_counter()
-            loss = nn.functional.cross_entropy(model(pixels), labels)
-            torch.autograd.grad(loss, pixels)
+            loss_gradient(model, some, classes)
             back = time.perf_counter() - start
-    return forward / len(images), back / len(images)
-
-
-def estimate(passes: Iterable[Passes], num_images: int, forward: float, back: float) -> float:
-    """The seconds of all attacks at most."""
-    return num_images * sum(one.forward * forward + one.back * back for one in passes)
+    return len(images) / len(some) * sum(one.forward * forward + one.back * back for one in passes)
 
 
 def time_in_words(seconds: float) -> str:

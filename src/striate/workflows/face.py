@@ -12,6 +12,7 @@ from striate.core.calibration import Score
 from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
+from striate.data.effects import Form
 from striate.data.layout import Layout
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Pictures, Predictions
@@ -31,7 +32,7 @@ from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.evaluation.evaluate import evaluate as evaluate_request
 from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainRequest
 from striate.workflows.explanation.explain import explain as explain_request
-from striate.workflows.explanation.filters import FilterReport, FilterRequest, Form, filter_picture
+from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.explanation.views import View
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request

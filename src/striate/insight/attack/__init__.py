@@ -2,16 +2,19 @@
 
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
 from striate.insight.attack.corruptions import corrupted, rotated
-from striate.insight.attack.curves import accuracy_curve, answers_of, bounded_attack, distances_to_fool
+from striate.insight.attack.curves import accuracy_curve, answers_of, bounded_attack, distance_curve, distances_to_fool
+from striate.insight.attack.inside import PixelModel
 from striate.insight.attack.least import carlini_wagner, deepfool
 
 __all__ = [
+    "PixelModel",
     "accuracy_curve",
     "answers_of",
     "bounded_attack",
     "carlini_wagner",
     "corrupted",
     "deepfool",
+    "distance_curve",
     "distances_to_fool",
     "fgsm",
     "pgd",

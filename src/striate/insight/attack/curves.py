@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +15,22 @@ from striate.engine.climbing import Norm
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
 from striate.insight.attack.inside import check, sizes
 
-
-class BoundedAttack(Protocol):
-    """An attack that changes images by at most eps."""
-
-    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-        """The changed images."""
+BoundedAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]  # changes images, of these labels, by at most eps
 
 
 class Curve(NamedTuple):
     """For each eps the accuracy, and the changed images that were tried last."""
 
+    epsilons: tuple[float, ...]
     accuracies: tuple[float, ...]
     fooled_at: Tensor  # (N,) float64, the least eps of those tried at which an image is answered wrongly; inf where at none
     examples: Tensor  # (N, C, H, W), each image as it fooled, or at the largest eps
     answers: Tensor  # (N,) int64, the classes given to them
+
+    @property
+    def is_fooled(self) -> Tensor:
+        """(N,) bool: the images that were right as they were, and are wrong at some eps."""
+        return self.fooled_at.isfinite() & (self.fooled_at > 0)
 
 
 def bounded_attack(name: str, *, norm: Norm, steps: int = 20, restarts: int = 1, seed: int = 0) -> BoundedAttack:
@@ -38,19 +39,14 @@ def bounded_attack(name: str, *, norm: Norm, steps: int = 20, restarts: int = 1,
     Raises:
         UsageError: there is no attack of that name.
     """
-    attacks: dict[str, Callable[[nn.Module, Tensor, Tensor, float], Tensor]] = {
+    attacks: dict[str, BoundedAttack] = {
         "noise": lambda _model, images, _labels, eps: random_noise(images, eps=eps, norm=norm, seed=seed),
         "fgsm": lambda model, images, labels, eps: fgsm(model, images, labels, eps=eps, norm=norm),
         "pgd": lambda model, images, labels, eps: pgd(model, images, labels, eps=eps, norm=norm, steps=steps, restarts=restarts, seed=seed),
     }
     if name not in attacks:
         raise UsageError(f"attack must be one of {', '.join(attacks)}, got {name!r}")
-    run = attacks[name]
-
-    def attack(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-        return run(model, images, labels, eps)
-
-    return attack
+    return attacks[name]
 
 
 def answers_of(model: nn.Module, images: Tensor, batch_size: int = 128) -> Tensor:
@@ -94,12 +90,34 @@ def accuracy_curve(
             standing = places[fooled_at[places].isinf()]
             if not len(standing):
                 continue
-            changed = images[standing] if eps == 0 else attack(model, images[standing], labels[standing], eps=eps)
+            changed = images[standing] if eps == 0 else attack(model, images[standing], labels[standing], eps)
             given = answers_of(model, changed, batch_size)
             examples[standing], answers[standing] = changed, given
             fooled_at[standing[(given != labels[standing]).cpu()]] = eps
         accuracies.append(float((fooled_at > eps).double().mean()))
-    return Curve(tuple(accuracies), fooled_at, examples, answers)
+    return Curve(tuple(epsilons), tuple(accuracies), fooled_at, examples, answers)
+
+
+def distance_curve(
+    model: nn.Module, images: Tensor, labels: Tensor, attack: Callable[[nn.Module, Tensor, Tensor], Tensor], *, batch_size: int = 128
+) -> Curve:
+    """The accuracy under an attack that looks for the least change in L2: at no change, at the longest found, and at three quarters of it.
+
+    Args:
+        model: As of `accuracy_curve`.
+        images: As of `accuracy_curve`.
+        labels: As of `accuracy_curve`.
+        attack: Such as `deepfool`: gives the changed images.
+        batch_size: Images at once.
+    """
+    parts = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
+    examples = torch.cat([attack(model, *part) for part in parts])
+    far, answers = distances_to_fool(model, images, labels, examples)
+    found = Curve((0.0,), (), far, examples, answers)
+    if found.is_fooled.any():  # else nothing was right, or nothing could be fooled
+        longest = float(far[found.is_fooled].max())
+        found = found._replace(epsilons=tuple(longest * quarter / 4 for quarter in range(5)))
+    return found._replace(accuracies=tuple(float((far > eps).double().mean()) for eps in found.epsilons))
 
 
 def distances_to_fool(model: nn.Module, images: Tensor, labels: Tensor, changed: Tensor, norm: Norm = "l2") -> tuple[Tensor, Tensor]:

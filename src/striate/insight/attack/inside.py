@@ -18,6 +18,18 @@ from striate.core.modes import evaluation_mode
 from striate.engine.climbing import Norm, in_box, lengths
 
 
+class PixelModel(nn.Module):
+    """A module of uint8 pictures (N, H, W, C) as attacks take it: pixels (N, C, H, W) in [0, 1] to logits, its normalization inside."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.module((images * 255).permute(0, 2, 3, 1))
+        return logits
+
+
 def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf") -> None:
     """Refuse input that no attack can work on.
 

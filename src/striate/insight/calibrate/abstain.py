@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import DataError, UsageError
+from striate.insight.calibrate.evidence import coverage_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,23 @@ class CoveragePoint:
     coverage: float  # share that is answered
     threshold: float  # the least score that is
     accuracy: float  # of those answered
+
+
+class Abstention(NamedTuple):
+    """The answers that a threshold leaves."""
+
+    threshold: float
+    coverage: float  # share that is answered
+    coverage_interval: tuple[float, float]  # 95 %, of other pictures like them
+    accuracy_answered: float
+
+
+def abstention(scores: np.ndarray, correct: np.ndarray, coverage: float) -> Abstention:
+    """The threshold that answers the share `coverage` of pictures, by their scores (N,), and what it leaves; raises as `threshold_for`."""
+    threshold = threshold_for(scores, coverage)
+    answered = scores >= threshold
+    interval = coverage_interval(int(answered.sum()), len(scores))
+    return Abstention(threshold, float(answered.mean()), interval, float(correct[answered].mean()))
 
 
 def threshold_for(scores: np.ndarray, coverage: float) -> float:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pydantic.dataclasses import dataclass
+
+from striate.networks.catalog import CATALOG
+from striate.networks.network import Network
+
 
 class Printed(NamedTuple):
     """The numbers of one network; None if the paper gives none."""
@@ -44,3 +49,30 @@ PRINTED: dict[str, Printed] = {
     "convnext_tiny":     Printed(None, 4.5e9, "Liu et al., 2022, arXiv:2201.03545, table 1 ('FLOPs')"),
 }
 # fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperNumbers:
+    """The numbers of the paper, and our difference from them."""
+
+    params: float | None
+    macs: float | None
+    params_difference: float | None  # (ours - paper) / paper
+    macs_difference: float | None
+    place: str
+
+
+def paper_numbers(network: Network) -> PaperNumbers | None:
+    """The paper's numbers, if it gives them for this network."""
+    printed = PRINTED.get(network.name)
+    if printed is None or network.provenance:
+        return None
+    if (network.input_shape, network.output_shape) != (CATALOG[network.name].input_shape, (CATALOG[network.name].num_classes,)):
+        return None
+    return PaperNumbers(
+        params=printed.params,
+        macs=printed.macs,
+        params_difference=network.params / printed.params - 1 if printed.params else None,
+        macs_difference=network.macs / printed.macs - 1 if printed.macs else None,
+        place=printed.place,
+    )

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.places import check_folder
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_files
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.drawing.style import RULE, VAL, beside, curve, drawing, look, name_ticks, panels, plain, png_bytes
@@ -95,11 +94,9 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
     report = LesionReport(
         run=str(request.run), network=model.network.name, images=len(chosen), accuracy=whole, points=tuple(points), output=str(output)
     )
-    make_folder(output)
-    write_json(output / "lesion.json", TypeAdapter(LesionReport).dump_python(report, mode="json"))
     rows = [[point.lesion, point.where, f"{point.damage:.4g}", f"{point.accuracy:.6g}"] for point in points]
-    write_atomically(output / "lesion.csv", csv_text(["lesion", "where", "damage", "accuracy"], rows).encode())
-    write_atomically(output / "lesion.png", lesion_picture(report))
+    table = csv_text(["lesion", "where", "damage", "accuracy"], rows)
+    write_files(output, {"lesion.json": report, "lesion.csv": table, "lesion.png": lesion_picture(report)})
     return report
 
 

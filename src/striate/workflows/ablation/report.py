@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.core.files import make_folder, write_atomically
 from striate.core.intervals import least_sign_flip_p
-from striate.core.reports import write_report
+from striate.core.reports import write_files
 from striate.core.tables import aligned, csv_text, latex_table
 from striate.core.text import Lines, command, in_lines
 from striate.drawing.curves import plot_with_band
@@ -28,15 +27,10 @@ LONGEST_NAME = 20  # characters of a variant's name on the line of its numbers
 
 def write_tables(place: Path, report: AblateReport) -> None:
     """Write everything into the folder `place`."""
-    make_folder(place)
     picture = ablation_picture(report)
-    write_report(place / "ablation.json", report)
-    write_atomically(place / "ablation.md", markdown_table(report).encode())
-    write_atomically(place / "ablation.csv", csv_table(report).encode())
-    write_atomically(place / "ablation.tex", latex_report(report).encode())
-    if picture is not None:
-        write_atomically(place / "ablation.png", picture)
-    write_atomically(place / "ablation.html", page(report, picture))
+    tables = {"ablation.md": markdown_table(report), "ablation.csv": csv_table(report), "ablation.tex": latex_report(report)}
+    drawn = {"ablation.png": picture} if picture is not None else {}
+    write_files(place, {"ablation.json": report, **tables, **drawn, "ablation.html": page(report, picture)})
 
 
 def cells(row: VariantRow, seeds: int) -> list[str]:

@@ -9,9 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import write_atomically
 from striate.core.places import check_folder, near
-from striate.core.reports import shown_short, write_report
+from striate.core.reports import shown_short, write_files
 from striate.core.tables import csv_text
 from striate.core.targets import Task
 from striate.data.findings import DataFinding
@@ -126,9 +125,9 @@ def diagnose_pictures(
         batches=len(again),
         output=str(output),
     )
-    noisy = any(finding.kind == "label_noise" for finding in findings)
+    noisy, doubted = any(finding.kind == "label_noise" for finding in findings), {}
     if noisy and own.train is not None and model is not None and task_of(model).single_class:
-        table = csv_text(["path", "label", "answer", "probability"], doubted_labels(model, own.train))
-        write_atomically(output / "doubted-labels.csv", table.encode())
-    write_report(output / "findings.json", report)
+        rows = doubted_labels(model, own.train)
+        doubted = {"doubted-labels.csv": csv_text(["path", "label", "answer", "probability"], rows)}
+    write_files(output, {**doubted, "findings.json": report})
     return report

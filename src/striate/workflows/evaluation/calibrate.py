@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.calibration import SCORES, UNKNOWN, Calibration, Score, scores_of
-from striate.core.errors import DataError, UsageError
-from striate.core.files import make_folder, write_atomically, write_json
+from striate.core.calibration import UNKNOWN, Calibration, Score, scores_of
+from striate.core.errors import UsageError
 from striate.core.places import check_file
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
-from striate.data.folder import readable_pictures
-from striate.data.listing import subfolders_of
-from striate.data.sources import open_data
-from striate.insight.calibrate.abstain import CoveragePoint, auroc, coverage_curve, threshold_for
-from striate.insight.calibrate.evidence import ENOUGH, Temperature, coverage_interval, held_back_temperature, refuse_few
-from striate.insight.calibrate.temperature import Bin, reliability
-from striate.insight.measure.classes import measure
-from striate.models.meanings import softmax
+from striate.insight.calibrate.abstain import CoveragePoint, abstention, coverage_curve
+from striate.insight.calibrate.evidence import ENOUGH, Temperature, held_back_temperature, refuse_few
 from striate.models.model import Model
-from striate.workflows.evaluation.reliability_picture import reliability_picture
-from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+from striate.workflows.evaluation.reliability import Reliability, reliability_picture, worth
+from striate.workflows.evaluation.strangers import OutOfDistribution, strangers
+from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "calibrated.safetensors"  # of a run folder
 SCORES_IN_WORDS = {  # for display
@@ -52,26 +40,6 @@ class CalibrateRequest(LabelledRequest):
     output: Path | None = None  # the model file; RUN/calibrated.safetensors by default
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reliability:
-    """The reliability of the probabilities at one temperature."""
-
-    temperature: float
-    ece: float
-    log_loss: float
-    bins: list[Bin]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutOfDistribution:
-    """Detection of out-of-distribution pictures, which belong to no class of the model."""
-
-    data: str
-    num_images: int
-    auroc: dict[str, float]  # by score: the probability that a picture of val scores above a strange one
-    answered: float | None  # share that would still be answered; None: no threshold was asked for
-
-
 @shown_short
 @dataclass(frozen=True, kw_only=True)
 class CalibrateReport:
@@ -85,10 +53,10 @@ class CalibrateReport:
     after: Reliability  # on the pictures that the temperature was fitted to: one number, so hardly too good
     fitted: Temperature  # what the temperature rests on
     score: str
-    threshold: float | None
-    coverage: float | None  # share of val that is answered
-    coverage_interval: tuple[float, float] | None  # 95 %, of other pictures like them
-    accuracy_answered: float | None
+    threshold: float | None = None
+    coverage: float | None = None  # share of val that is answered
+    coverage_interval: tuple[float, float] | None = None  # 95 %, of other pictures like them
+    accuracy_answered: float | None = None
     curve: list[CoveragePoint]
     against: OutOfDistribution | None
     output: str
@@ -105,65 +73,41 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         DataError: no val split, unreadable pictures, classes that the model does not know, or too few pictures for the coverage.
         RefusedFileError: the model file is damaged or not a model.
     """
-    subject = _subject(request)
-    model, run = subject.trained, subject.path if subject.path is not None and subject.path.is_dir() else None
+    subject = open_model(request.run, device=request.device, module=request.module)
+    model = subject.classifier(f"{subject.name}: does not give one class per picture, and has no temperature", "Calibrate a classifier.")
+    if request.coverage is not None and UNKNOWN in model.classes:
+        raise UsageError(f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would be ambiguous", "Leave `coverage` out.")
+    run = subject.path if subject.path is not None and subject.path.is_dir() else None
     output = _output(request, run)
-    labelled = subject.open_data(request, f"calibrate {subject.where}", say)
-    images = labelled.read("val", say)
+    images = subject.pictures(request, "val", "calibrate", say)
     if request.coverage is not None:
         refuse_few(len(images), request.coverage)
     logits, labels = model.outputs(images.images, batch_size=request.batch_size), images.labels
     fitted = held_back_temperature(logits, labels)
-    temperature = fitted.value
-    scores, correct = scores_of(logits, request.score, temperature), logits.argmax(1) == labels
-    threshold = None if request.coverage is None else threshold_for(scores, request.coverage)
-    found = Calibration(temperature=temperature, score=request.score, threshold=threshold)
-    answered = scores >= threshold if threshold is not None else np.ones(len(scores), bool)
-    against = None if request.against is None else _strangers(request, model, logits, found, say)
-    _calibrated(model, found).save(output)
+    scores, correct = scores_of(logits, request.score, fitted.value), logits.argmax(1) == labels
+    answered = abstention(scores, correct, request.coverage) if request.coverage is not None else None
+    found = Calibration(temperature=fitted.value, score=request.score, threshold=answered.threshold if answered else None)
+    against = None if request.against is None else strangers(request, model, logits, found, say)
+    model.calibrated(found).save(output)
     report = CalibrateReport(
         model=subject.name,
-        data=labelled.source.name,
+        data=images.name,
         num_images=len(images),
         accuracy=float(correct.mean()),
         before=worth(logits, labels, model.classes, 1.0),
-        after=worth(logits, labels, model.classes, temperature),
+        after=worth(logits, labels, model.classes, fitted.value),
         fitted=fitted,
         score=request.score,
-        threshold=threshold,
-        coverage_interval=coverage_interval(int(answered.sum()), len(scores)) if threshold is not None else None,
-        coverage=float(answered.mean()) if threshold is not None else None,
-        accuracy_answered=float(correct[answered].mean()) if threshold is not None else None,
+        **(answered._asdict() if answered else {}),
         curve=coverage_curve(scores, correct),
         against=against,
         output=str(output),
         picture=str(run / "report" / "calibrate" / "reliability.png") if run is not None else None,
     )
     if run is not None:
-        _write(run / "report" / "calibrate", report)
+        picture = reliability_picture(report.before, report.after, report.curve)
+        write_files(run / "report" / "calibrate", {"calibration.json": report, "reliability.png": picture})
     return report
-
-
-def _subject(request: CalibrateRequest) -> Subject:
-    """The subject of a calibration.
-
-    Raises:
-        UsageError: it gives no single class, or one of its classes is called as the answer that it learns to give.
-    """
-    subject = open_model(request.run, device=request.device, module=request.module)
-    model = subject.classifier(f"{subject.name}: does not give one class per picture, and has no temperature", "Calibrate a classifier.")
-    if request.coverage is not None and UNKNOWN in model.classes:
-        message = f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would be ambiguous"
-        raise UsageError(message, "Leave `coverage` out.")
-    return subject
-
-
-def _calibrated(model: Model, found: Calibration) -> Model:
-    """The same weights with the calibration; `model` is not changed."""
-    result = copy.copy(model)
-    result.info = {**model.info, "calibration": TypeAdapter(Calibration).dump_python(found, mode="json")}
-    result.calibration = found
-    return result
 
 
 def _output(request: CalibrateRequest, run: Path | None) -> Path:
@@ -178,52 +122,13 @@ def _output(request: CalibrateRequest, run: Path | None) -> Path:
     return output
 
 
-def _strangers(
-    request: CalibrateRequest, model: Model, logits: np.ndarray, found: Calibration, say: Callable[[str], None]
-) -> OutOfDistribution:
-    """The scores of the pictures of `against`, of its test split if it has one, beside those that gave `logits`."""
-    name, images = _stranger_pictures(request, model, say)
-    strange = model.outputs(images, batch_size=request.batch_size)
-    areas: dict[str, float] = {score: auroc(*(scores_of(rows, score, found.temperature) for rows in (logits, strange))) for score in SCORES}
-    scores = scores_of(strange, found.score, found.temperature)
-    answered = None if found.threshold is None else float((scores >= found.threshold).mean())
-    return OutOfDistribution(data=name, num_images=len(images), auroc=areas, answered=answered)
-
-
-def _stranger_pictures(request: CalibrateRequest, model: Model, say: Callable[[str], None]) -> tuple[str, np.ndarray]:
-    """Their name, and the pictures (N, H, W, C) uint8 as the model takes them: a data set's, or those that lie in one folder."""
-    folder = Path(request.against) if isinstance(request.against, str | Path) else None
-    if folder is not None and folder.is_dir() and not subfolders_of(folder):
-        return str(folder), model.read(readable_pictures([folder], skip_unreadable=request.skip_unreadable, say=say))
-    where: dict[str, Any] = {"data_dir": request.data_dir, "download": request.download, "skip_unreadable": request.skip_unreadable}
-    source = open_data(request.against, **where, to_train=False, say=say)
-    if common := sorted(set(source.classes) & set(model.classes)):
-        words = ", ".join(map(repr, common[:5]))
-        raise DataError(
-            f"{source.name}: has the model's own classes {words}, so it is not out of distribution", "Give pictures of other objects."
-        )
-    return source.name, source.read("test" if "test" in source.splits else source.splits[0], spec=model.images).images
-
-
-def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Reliability:
-    """The reliability of the probabilities of a split at a temperature."""
-    probs = softmax(logits / temperature)
-    measured = measure(probs, labels, classes)
-    bins = reliability(probs.max(1), probs.argmax(1) == labels)
-    return Reliability(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
-
-
-def _write(folder: Path, report: CalibrateReport) -> None:
-    make_folder(folder)
-    write_json(folder / "calibration.json", dataclasses.asdict(report))
-    write_atomically(folder / "reliability.png", reliability_picture(report.before, report.after, report.curve))
-
-
 def summary(report: CalibrateReport) -> Lines:
     """The report as text."""
+    low, high = report.fitted.interval
+    few = f"; {report.fitted.num_images:,} pictures are few: give {ENOUGH} or more" if report.fitted.is_uncertain else ""
     lines = [
         f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
-        f"temperature {report.after.temperature:.4f}{_doubt(report.fitted)}",
+        f"temperature {report.after.temperature:.4f} (95 % interval {low:.2f} to {high:.2f}{few})",
         f"expected calibration error {report.before.ece:.4f} -> {report.after.ece:.4f}",
         f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f} nats",
     ]
@@ -241,10 +146,3 @@ def summary(report: CalibrateReport) -> Lines:
     lines += [f"picture: {report.picture}"] if report.picture else []
     lines.append(f"model: {report.output}")
     return in_lines([*lines, ""])
-
-
-def _doubt(fitted: Temperature) -> str:
-    """The uncertainty of a temperature, in words."""
-    low, high = fitted.interval
-    few = f"; {fitted.num_images:,} pictures are few: give {ENOUGH} or more" if fitted.is_uncertain else ""
-    return f" (95 % interval {low:.2f} to {high:.2f}{few})"

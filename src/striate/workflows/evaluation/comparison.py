@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.core.files import make_folder, write_atomically
+from striate.core.reports import write_files
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.workflows.profiling.words import memory_text, sees
@@ -21,8 +21,7 @@ def write_differences(path: Path, report: CompareReport) -> None:
     """Write the pictures on which the models differ as CSV."""
     header = ["path", "label", *(one.name for one in report.subjects)]
     rows = [[one.path, one.label, *one.answers] for one in report.differences]
-    make_folder(path.parent)
-    write_atomically(path, csv_text(header, rows).encode())
+    write_files(path.parent, {path.name: csv_text(header, rows)})
 
 
 def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:

@@ -11,7 +11,9 @@ from striate.networks.table import field_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from striate.workflows.profiling.profile import Measured, PaperNumbers, ProfileReport, Totals
+    from striate.insight.profile.measured import Measured
+    from striate.insight.profile.published import PaperNumbers
+    from striate.workflows.profiling.profile import ProfileReport, Totals
 
 SAVING = "computed with fewer multiplications than are counted (Winograd's method for convolutions of stride 1)"
 COLUMNS = "field: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"

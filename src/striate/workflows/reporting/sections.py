@@ -17,7 +17,7 @@ from striate.networks.catalog import CATALOG
 from striate.networks.drawing import draw_svg
 from striate.networks.foreign import is_own, is_published_name
 from striate.networks.table import layer_records
-from striate.workflows.evaluation.reliability_picture import reliability_picture
+from striate.workflows.evaluation.reliability import Reliability, reliability_picture
 from striate.workflows.profiling.words import COLUMNS, MEASURED_COLUMNS, memory_text
 from striate.workflows.profiling.words import facts as profile_facts
 from striate.workflows.profiling.words import table as profile_table
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from striate.insight.calibrate.abstain import CoveragePoint
     from striate.networks.network import Network
     from striate.workflows.diagnosis.diagnose import DiagnoseReport
-    from striate.workflows.evaluation.calibrate import Reliability
     from striate.workflows.explanation.explain import ExplainReport
     from striate.workflows.profiling.profile import ProfileReport
 

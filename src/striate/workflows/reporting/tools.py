@@ -25,8 +25,8 @@ from striate.networks.foreign import needs_its_module
 from striate.networks.network import Network
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest, diagnose_pictures
 from striate.workflows.diagnosis.record import OwnPictures, own_pictures
-from striate.workflows.evaluation.calibrate import Reliability, worth
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate_subject
+from striate.workflows.evaluation.reliability import Reliability, worth
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting.sections import counted

@@ -99,6 +99,10 @@ class Subject:
         """The data that the request names, or that of the run, opened; errors name the command. Raises as `open_labelled`."""
         return open_labelled(self.trained, self.path, request, verb=command, say=say)
 
+    def pictures(self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None]) -> ImageSet:
+        """The pictures of a split of that data; raises as `open_labelled` and `read_split`."""
+        return read_split(self.open_data(request, f"{verb} {self.where}", say), split, verb, say)[0]
+
 
 def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Subject:
     """The trained model that a verb is given: of a run folder or a model file, or a Model as it is.

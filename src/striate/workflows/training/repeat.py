@@ -10,8 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import InterruptedRun, UsageError
-from striate.core.files import write_atomically
-from striate.core.reports import shown_short, write_report
+from striate.core.reports import shown_short, write_files
 from striate.core.text import command
 from striate.data.folds import folds
 from striate.data.sources import open_data
@@ -106,7 +105,7 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
     ]
     num_val = found[0].num_val if request.seeds else sum(one.num_val for one in found)
     curves = [RunFolder(Path(one.run)).read_metrics() for one in found]
-    write_atomically(folder / "curves.png", bands_picture(curves, title=f"{reports[0].network} on {name}"))
+    picture = bands_picture(curves, title=f"{reports[0].network} on {name}")
     result = RepeatReport(
         folder=str(folder),
         network=reports[0].network,
@@ -118,7 +117,7 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         test_accuracy=share_spread([one.test_accuracy for one in found], tests[0].num_images) if tests[0] else None,
         picture=str(folder / "curves.png"),
     )
-    write_report(folder / "repeat.json", result)
+    write_files(folder, {"curves.png": picture, "repeat.json": result})
     return result
 
 

@@ -1,16 +1,35 @@
-"""The reliability diagram, before and after temperature scaling, with accuracy over coverage beside it."""
+"""The reliability of a classifier's probabilities, and its diagram, before and after temperature scaling, with accuracy over coverage."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic.dataclasses import dataclass
 
 from striate.drawing.style import RIGHT, RULE, TRAIN, VAL, below, curve, drawing, empty, panels, plain, png_bytes
+from striate.insight.calibrate.abstain import CoveragePoint
+from striate.insight.calibrate.temperature import Bin, reliability
+from striate.insight.measure.classes import measure
+from striate.models.meanings import softmax
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from striate.insight.calibrate.abstain import CoveragePoint
-    from striate.workflows.evaluation.calibrate import Reliability
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """The reliability of the probabilities at one temperature."""
+
+    temperature: float
+    ece: float
+    log_loss: float
+    bins: list[Bin]
+
+
+def worth(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], temperature: float) -> Reliability:
+    """The reliability of the probabilities of a split at a temperature."""
+    probs = softmax(logits / temperature)
+    measured = measure(probs, labels, classes)
+    bins = reliability(probs.max(1), probs.argmax(1) == labels)
+    return Reliability(temperature=temperature, ece=measured.ece, log_loss=measured.log_loss, bins=bins)
 
 
 def reliability_picture(before: Reliability, after: Reliability, curve_points: Sequence[CoveragePoint]) -> bytes:

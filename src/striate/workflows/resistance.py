@@ -1,0 +1,74 @@
+"""What a model withstands: its accuracy under each attack, with examples of pictures that fool it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.drawing.attacks import Cell, Resistance, fooled_picture, worsened_picture
+from striate.insight.attack import PixelModel, accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distance_curve, rotated
+from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.models.model import Model
+
+if TYPE_CHECKING:
+    from striate.workflows.attack import Attack, AttackRequest
+
+LEAST: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {"deepfool": deepfool, "cw": carlini_wagner}  # change
+PICTURES = 12  # shown as they fool
+WORSENED = 4  # shown at every angle and severity
+
+
+def tensors(model: Model, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Pixels (N, C, H, W) in [0, 1] and labels (N,) on the model's device."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().to(model.device) / 255
+    return pixels, torch.from_numpy(labels.astype(np.int64)).to(model.device)
+
+
+def attacked(
+    name: Attack, request: AttackRequest, model: Model, shown: np.ndarray, labels: np.ndarray
+) -> Iterator[tuple[Resistance, bytes | None]]:
+    """The curve, or the curves, of one attack, each with examples where it makes them."""
+    if name == "rotation":
+        yield _worsened(name, "degrees", request.degrees, functools.partial(rotated, shown), model, labels)
+    elif name == "corruptions":
+        for kind in CORRUPTIONS:
+            change = functools.partial(corrupted, shown, kind, seed=request.seed)
+            yield _worsened(kind, "severity", tuple(range(6)), change, model, labels)
+    else:
+        yield _fooled(name, request, model, shown, labels)
+
+
+def _fooled(name: Attack, request: AttackRequest, model: Model, shown: np.ndarray, labels: np.ndarray) -> tuple[Resistance, bytes | None]:
+    """Accuracy by the size of the attack, and the first few pictures that it fools the model on."""
+    subject, batch_size = (PixelModel(model.module), *tensors(model, shown, labels)), request.batch_size
+    if name in LEAST:
+        unit, curve = "eps (l2)", distance_curve(*subject, LEAST[name], batch_size=batch_size)
+    else:
+        way = bounded_attack(name, norm=request.norm, steps=request.steps, restarts=request.restarts, seed=request.seed)
+        unit, curve = f"eps ({request.norm})", accuracy_curve(*subject, request.eps_tried, way, batch_size=batch_size)
+    fooled = curve.is_fooled
+    median = float(curve.fooled_at[fooled].median()) if name in LEAST and fooled.any() else None
+    result = Resistance(attack=name, unit=unit, sizes=curve.epsilons, accuracies=curve.accuracies, median_distance=median)
+    chosen = np.flatnonzero(fooled.numpy())[:PICTURES]
+    changed = curve.examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
+    answered = [(model.classes[labels[place]], model.classes[curve.answers[place]]) for place in chosen.tolist()]
+    return result, fooled_picture(name, unit, shown[chosen], changed, answered, curve.fooled_at[chosen].tolist())
+
+
+def _worsened(
+    name: str, unit: str, sizes: tuple[float, ...], change: Callable[[Any], np.ndarray], model: Model, labels: np.ndarray
+) -> tuple[Resistance, bytes | None]:
+    """Accuracy on pictures changed without access to the model, by each size, and the first few of them with their predictions."""
+    accuracies, cells = [], []
+    for size in sizes:
+        changed = change(size)
+        answers = model.outputs(changed).argmax(1)
+        accuracies.append(float((answers == labels).mean()))
+        for picture, answer, label in zip(changed[:WORSENED], answers, labels, strict=False):
+            cells.append(Cell(picture, size, model.classes[answer], wrong=bool(answer != label)))
+    return Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies)), worsened_picture(name, unit, cells, len(sizes))
