@@ -92,7 +92,7 @@ def ablate(request: AblateRequest, *, observer: Observer | None = None) -> Ablat
         raise UsageError(f"{folder}: holds no ablation to continue", f"Name the folder with {PLAN}.")
     with RunLock(folder):
         if request.resume is None:
-            RunFolder(folder).write_env(info())
+            write_json(RunFolder(folder).env, info())
             write_record(folder, record)
             write_json(folder / PLAN, held)
         else:

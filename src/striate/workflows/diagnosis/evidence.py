@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.core.files import make_folder, write_atomically
+from striate.core.reports import write_files
 from striate.drawing.curves import curves_picture
 from striate.drawing.style import COLOURS, RULE, VAL, beside, curve, drawing, empty, look, name_ticks, panels, plain, png_bytes, powers
 from striate.insight.diagnose import Finding, LayerSample, Sample
@@ -32,18 +32,16 @@ def draw_evidence(
     output: Path, findings: Sequence[Finding], samples: Sequence[Sample], rows: Sequence[Mapping[str, str]], *, draw_all: bool
 ) -> list[Finding]:
     """Draw the evidence into the folder `output`, without `draw_all` only that of a finding; the findings with their pictures' names."""
-    make_folder(output)
-    kinds, pictures = {finding.kind for finding in findings}, dict[str, str]()
+    kinds = {finding.kind for finding in findings}
     drawings: dict[str, Callable[[], bytes | None]] = {
         "gradients.png": lambda: gradient_evidence(samples),
         "layers.png": lambda: shares_evidence(samples),
         "curves.png": lambda: curves_picture(rows) if rows else None,
     }
-    for name, draw in drawings.items():
-        picture = draw() if draw_all or kinds & set(PICTURES[name]) else None
-        if picture is not None:
-            write_atomically(output / name, picture)
-            pictures |= dict.fromkeys(PICTURES[name], name)
+    drawn = {name: draw() for name, draw in drawings.items() if draw_all or kinds & set(PICTURES[name])}
+    drawn = {name: picture for name, picture in drawn.items() if picture is not None}
+    write_files(output, drawn)
+    pictures = {kind: name for name in drawn for kind in PICTURES[name]}
     return [dataclasses.replace(finding, picture=pictures.get(finding.kind)) for finding in findings]
 
 

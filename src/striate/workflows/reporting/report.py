@@ -14,9 +14,8 @@ from pydantic.dataclasses import dataclass
 from striate.core.bounded import read_text
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, write_atomically
 from striate.core.places import check_file, near
-from striate.core.reports import shown_short
+from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.drawing.page import Section, document
 from striate.workflows.info import info
@@ -77,8 +76,7 @@ def report(request: ReportRequest, *, say: Callable[[str], None] = lambda _text:
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     foot = f"Written {now} by Striate {info()['versions']['striate']}."
     content = document(f"{network.name} on {Path(config.data).name}", str(run), sections, foot=foot)
-    make_folder(path.parent)
-    write_atomically(path, content)
+    write_files(path.parent, {path.name: content})
     names = tuple(section.heading for section in sections)
     return RunReport(run=str(run), output=str(path), num_bytes=len(content), sections=names, left_out=bench.left_out)
 

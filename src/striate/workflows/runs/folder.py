@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.bounded import read_csv, read_json, read_json_lines
 from striate.core.errors import RefusedFileError
-from striate.core.files import write_atomically, write_json, write_yaml
+from striate.core.files import write_atomically, write_yaml
 from striate.core.locks import LOCK
 from striate.core.refusals import checked_entry
 from striate.core.sealed import TEMPORARY
@@ -292,18 +292,6 @@ class RunFolder:
             held["settings"]["warmup_epochs"] = now["settings"]["warmup_epochs"]
         held["settings"] |= {name: now["settings"][name] for name in ("epochs", "steps")}
         write_yaml(self.config, held)
-
-    def write_network(self, network: Network) -> None:
-        """Write the description of the network."""
-        write_atomically(self.network, network.to_json().encode())
-
-    def write_classes(self, classes: Sequence[str]) -> None:
-        """Write the names of the classes."""
-        write_json(self.classes, list(classes))
-
-    def write_env(self, known: Mapping[str, Any]) -> None:
-        """Write the machine and the versions."""
-        write_json(self.env, dict(known))
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write one row per epoch, with the names of the first row's fields as the header."""

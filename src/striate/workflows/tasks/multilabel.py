@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pydantic.dataclasses import dataclass
 
-from striate.core.files import make_folder
-from striate.core.reports import shown_short, write_report
+from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines
-from striate.data.records import ImageSet
-from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import LabelMeasures, MultilabelMeasures, measure_labels
 from striate.models.model import Model
 from striate.workflows.tasks.record import MEASURES, Measured, SplitFacts, TaskRecord
-from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
+from striate.workflows.tasks.targets import four, in_table, of_kept, outputs_csv, parts_csv, predict
 
 
 @shown_short
@@ -30,10 +25,8 @@ def evaluate(model: Model, measured: Measured) -> MultilabelReport:
     measures = measure_labels(probabilities, images.labels, model.classes)
     report = measured.report(MultilabelReport, measures)
     if output is not None:
-        make_folder(output)
-        write_parts(output / "labels.csv", report.labels, LabelMeasures)
-        write_outputs(output / "predictions.csv", images, probabilities, model.classes, "probability")
-        write_report(output / MEASURES, report)
+        parts, each = parts_csv(report.labels, LabelMeasures), outputs_csv(images, probabilities, model.classes, "probability")
+        write_files(output, {"labels.csv": parts, "predictions.csv": each, MEASURES: report})
     return report
 
 
@@ -54,13 +47,6 @@ def summary(report: MultilabelReport) -> Lines:
     return in_table(report, lines)
 
 
-def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
-    """The four measures of the kept model on the validation split."""
-    model = kept()
-    measures = measure_labels(model.shares(val_set.images), val_set.labels, model.classes)
-    return {name: getattr(measures, name) for name in ("mean_average_precision", "macro_f1", "micro_f1", "subset_accuracy")}
-
-
 MULTILABEL = TaskRecord(
     name="multilabel",
     outputs=("label", "labels"),
@@ -70,5 +56,8 @@ MULTILABEL = TaskRecord(
     evaluate=evaluate,
     summary=summary,
     predict=predict,
-    val_measures=val_measures,
+    val_measures=of_kept(
+        lambda model, val: measure_labels(model.shares(val.images), val.labels, model.classes),
+        *("mean_average_precision", "macro_f1", "micro_f1", "subset_accuracy"),
+    ),
 )

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pydantic.dataclasses import dataclass
 
-from striate.core.files import make_folder, write_atomically
-from striate.core.reports import shown_short, write_report
+from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
-from striate.data.records import ImageSet
-from striate.engine.epochs import EpochRow
 from striate.insight.measure.targets import NumberMeasures, RegressionMeasures, measure_numbers
 from striate.models.model import Model
 from striate.workflows.tasks.record import MEASURES, Measured, SplitFacts, TaskRecord
 from striate.workflows.tasks.scatter import scatter_picture
-from striate.workflows.tasks.targets import four, in_table, predict, write_outputs, write_parts
+from striate.workflows.tasks.targets import four, in_table, of_kept, outputs_csv, parts_csv, predict
 
 
 @shown_short
@@ -32,12 +27,10 @@ def evaluate(model: Model, measured: Measured) -> RegressionReport:
     measures = measure_numbers(outputs, images.labels, model.classes)
     report = measured.report(RegressionReport, measures)
     if output is not None:
-        make_folder(output)
         title = f"{report.num_images:,} pictures, {report.split} split"
-        write_atomically(output / "scatter.png", scatter_picture(outputs, images.labels, model.classes, title=title))
-        write_parts(output / "outputs.csv", report.outputs, NumberMeasures)
-        write_outputs(output / "predictions.csv", images, outputs, model.classes, "estimate")
-        write_report(output / MEASURES, report)
+        scatter = scatter_picture(outputs, images.labels, model.classes, title=title)
+        parts, each = parts_csv(report.outputs, NumberMeasures), outputs_csv(images, outputs, model.classes, "estimate")
+        write_files(output, {"scatter.png": scatter, "outputs.csv": parts, "predictions.csv": each, MEASURES: report})
     return report
 
 
@@ -53,13 +46,6 @@ def summary(report: RegressionReport) -> Lines:
     return in_table(report, lines)
 
 
-def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
-    """The three measures of the kept model on the validation split."""
-    model = kept()
-    measures = measure_numbers(model.outputs(val_set.images), val_set.labels, model.classes)
-    return {name: getattr(measures, name) for name in ("r2", "mae", "rmse")}
-
-
 REGRESSION = TaskRecord(
     name="regression",
     has_accuracy=False,
@@ -71,5 +57,5 @@ REGRESSION = TaskRecord(
     evaluate=evaluate,
     summary=summary,
     predict=predict,
-    val_measures=val_measures,
+    val_measures=of_kept(lambda model, val: measure_numbers(model.outputs(val.images), val.labels, model.classes), "r2", "mae", "rmse"),
 )

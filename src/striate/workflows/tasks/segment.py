@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,12 @@ from striate.core.files import make_folder, shortened, write_atomically, write_j
 from striate.core.images import Fit
 from striate.core.reports import shown_short, write_report
 from striate.core.tables import csv_text
-from striate.core.text import Lines, in_lines
+from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.masks import MOVES
 from striate.data.omissions import Omission
 from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import confusion_picture
-from striate.engine.epochs import EpochRow
 from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
 from striate.insight.measure.tables import write_confusion_csv, write_regions_csv
 from striate.models.model import Model
@@ -30,6 +29,7 @@ from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
+from striate.workflows.tasks.targets import in_table, of_kept
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -103,12 +103,10 @@ def evaluate(model: Model, measured: Measured) -> SegmentReport:
     return report
 
 
-def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
-    """The four measures of the kept model on the validation split."""
-    model = kept()
-    table = pixel_confusion(segment(model, val_set.images), val_set.labels, len(model.classes))
-    measures = measure_pixels(table, model.classes, len(val_set))
-    return {name: getattr(measures, name) for name in ("mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy")}
+def measured_pixels(model: Model, images: ImageSet) -> SegmentMeasures:
+    """The measures of all pixels of the pictures together."""
+    table = pixel_confusion(segment(model, images.images), images.labels, len(model.classes))
+    return measure_pixels(table, model.classes, len(images))
 
 
 def _write(
@@ -140,7 +138,6 @@ def summary(report: SegmentReport) -> Lines:
     """The report as text."""
     width = max(5, *(len(name) for name in report.classes))
     lines = [
-        f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, {report.num_pixels:,} pixels",
         f"mean IU {report.mean_iu:.4f}   frequency weighted IU {report.frequency_weighted_iu:.4f}",
         f"pixel accuracy {report.pixel_accuracy:.4f}   mean accuracy {report.mean_accuracy:.4f}",
         f"compared at {report.size[0]} x {report.size[1]} pixels",
@@ -150,9 +147,7 @@ def summary(report: SegmentReport) -> Lines:
     for name, one in report.classes.items():
         iu, accuracy = ("-" if value is None else f"{value:.4f}" for value in (one.iu, one.accuracy))
         lines.append(f"{name:<{width}}  {iu:>6}  {accuracy:>8}  {one.pixels:>12,}")
-    if report.output:
-        lines += ["", f"tables and pictures: {report.output}"]
-    return in_lines([*lines, ""])
+    return in_table(report, lines, f", {report.num_pixels:,} pixels")
 
 
 def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Segmentations:
@@ -211,5 +206,5 @@ SEGMENT = TaskRecord(
     evaluate=evaluate,
     summary=summary,
     predict=predict,
-    val_measures=val_measures,
+    val_measures=of_kept(measured_pixels, "mean_iu", "frequency_weighted_iu", "pixel_accuracy", "mean_accuracy"),
 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from striate.core.errors import UsageError
-from striate.core.files import write_atomically
 from striate.core.tables import csv_text
 from striate.core.text import Lines, in_lines
 from striate.data.records import ImageSet
+from striate.engine.epochs import EpochRow
 from striate.models.estimates import Estimates
 from striate.models.model import Model
 from striate.workflows.tasks.record import Say
@@ -40,26 +40,36 @@ def refuse_masks(request: PredictRequest) -> None:
         raise UsageError("output: the model gives a class to each picture, and no masks to write", "Leave `output` out.")
 
 
-def write_outputs(path: Path, images: ImageSet, outputs: np.ndarray, names: Sequence[str], word: str) -> None:
+def outputs_csv(images: ImageSet, outputs: np.ndarray, names: Sequence[str], word: str) -> str:
     """One row per picture: the truth and what was given, called `word`, of each output; `outputs` are (N, K)."""
     columns = [text for name in names for text in (name, f"{name} {word}")]
     lines = [
         [name, *(f"{value:.9g}" for pair in zip(truth, row, strict=True) for value in pair)]
         for name, truth, row in zip(images.paths, images.labels, outputs, strict=True)
     ]
-    write_atomically(path, csv_text(["path", *columns], lines).encode())
+    return csv_text(["path", *columns], lines)
 
 
-def write_parts(path: Path, parts: Mapping[str, Any], kind: type[Any]) -> None:
+def parts_csv(parts: Mapping[str, Any], kind: type[Any]) -> str:
     """One row each, one column per measure; a cell is empty if it is undefined."""
     header = [field.name for field in dataclasses.fields(kind)]
     rows = [[name, *(_cell(getattr(part, field)) for field in header)] for name, part in parts.items()]
-    write_atomically(path, csv_text(["name", *header], rows).encode())
+    return csv_text(["name", *header], rows)
 
 
-def in_table(report: Any, lines: Sequence[str]) -> Lines:
-    """A report as text: what was measured, `lines`, and where the tables lie."""
-    head = f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures"
+def of_kept(measure: Callable[[Model, ImageSet], Any], *names: str) -> Callable[..., dict[str, float | None]]:
+    """The `val_measures` of a task: those of `names`, as `measure` gives them of the kept model and the validation split."""
+
+    def val_measures(_: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:
+        measures = measure(kept(), val_set)
+        return {name: getattr(measures, name) for name in names}
+
+    return val_measures
+
+
+def in_table(report: Any, lines: Sequence[str], more: str = "") -> Lines:
+    """A report as text: what was measured, with `more` of it, then `lines`, and where the tables lie."""
+    head = f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures{more}"
     foot = ["", f"tables and pictures: {report.output}"] if report.output else []
     return in_lines([head, *lines, *foot, ""])
 

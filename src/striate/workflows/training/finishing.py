@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.core.files import write_atomically
+from striate.core.files import write_atomically, write_json
+from striate.core.reports import write_files
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import ProcessGroup
 from striate.models.fitting import fit_images
@@ -63,19 +64,18 @@ def draw_curves(plan: Plan, folder: Path, outcome: Outcome) -> None:
     """Draw the curves into the run folder."""
     from striate.drawing.curves import curves_picture
 
-    files = RunFolder(folder)
-    files.report.mkdir(exist_ok=True)
     title = f"{plan.fitting.network.name} on {plan.source.name}"
-    write_atomically(files.curves, curves_picture(metrics_of(outcome.rows, plan.fitting), title=title))
+    curves = RunFolder(folder).curves
+    write_files(curves.parent, {curves.name: curves_picture(metrics_of(outcome.rows, plan.fitting), title=title)})
 
 
 def write_description(plan: Plan, folder: Path) -> Plan:
     """Write the definition and the environment of the training; gives the plan as it is."""
     files = RunFolder(folder)
     files.write_config(plan.config)
-    files.write_network(plan.fitting.network)
-    files.write_env(info())
-    files.write_classes(plan.source.classes)
+    write_atomically(files.network, plan.fitting.network.to_json().encode())
+    write_json(files.env, info())
+    write_json(files.classes, list(plan.source.classes))
     write_record(files.path, plan.record)
     return plan
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError, memory_in_words
-from striate.core.files import write_atomically
 from striate.core.locks import LOCK
+from striate.core.reports import write_files
 from striate.core.text import in_lines
 from striate.engine.processes import joined
 from striate.workflows.recipes.choices import finds_rate
@@ -111,6 +111,5 @@ def _begin(folder: Path, plan: Plan, picture: bytes | None, *, again: bool) -> P
     plan = with_written_start(plan, files)
     write_description(plan, folder)
     if picture is not None:
-        files.report.mkdir(exist_ok=True)
-        write_atomically(files.report / "lr_find.png", picture)
+        write_files(files.report, {"lr_find.png": picture})
     return plan
