@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from striate.insight.explain import has_relu
 
 CLOSE = 1e-4  # of a map's largest value: what two ways of rounding may differ by
 BACK_THROUGH_RELU = {"saliency", "guided_backprop", "deconvnet"}  # the gradient, with three rules for the way back through a ReLU
@@ -23,9 +25,13 @@ def same_maps(heats: Mapping[str, Tensor]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
-def in_words(group: tuple[str, ...], *, has_relu: bool) -> str:
-    """One sentence on methods that agree: why, where the network's layers tell, else that these pictures do not distinguish them."""
-    names = f"{', '.join(group[:-1])} and {group[-1]}"
-    if set(group) <= BACK_THROUGH_RELU and not has_relu:
-        return f"{names} give the same maps: they differ only in the backward pass through a ReLU, and this network has none"
-    return f"{names} give the same maps on these pictures"
+def agreements(network: nn.Module, inputs: Tensor, heats: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """A sentence on each group of methods that agree: why, where the network's layers tell, else that these pictures do not show it."""
+    found = []
+    for group in same_maps(heats):
+        words = f"{', '.join(group[:-1])} and {group[-1]} give the same maps"
+        if set(group) <= BACK_THROUGH_RELU and not has_relu(network, inputs[:1]):
+            found.append(f"{words}: they differ only in the backward pass through a ReLU, and this network has none")
+        else:
+            found.append(f"{words} on these pictures")
+    return tuple(found)

@@ -32,7 +32,6 @@ class Viewed(NamedTuple):
     layer: str
     names: list[str]
     inputs: Tensor  # (N, C, H, W) normalized
-    images: np.ndarray  # (N, H, W, C) uint8
     from_unit: Callable[[Tensor], Tensor]  # (N, C, H, W) in [0, 1] -> normalized
     seed: int
 

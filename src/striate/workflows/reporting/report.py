@@ -40,7 +40,8 @@ from striate.workflows.diagnosis.diagnose import (
 )
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate_subject
 from striate.workflows.evaluation.reliability import worth
-from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
+from striate.workflows.explanation.choosing import spread, taken
+from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen
 from striate.workflows.info import info
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting import sections as draw
