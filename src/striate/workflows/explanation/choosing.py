@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,8 @@ from striate.models.model import Model
 
 if TYPE_CHECKING:
     from striate.workflows.explanation.explain import ExplainRequest
+
+MAX_READ = 2000  # pictures of a split that the views look at
 
 
 class Chosen(NamedTuple):
@@ -66,12 +69,25 @@ def taken(split: ImageSet, places: np.ndarray) -> Chosen:
     return Chosen([Path(path).name for path in some.paths], np.asarray(some.images), [int(label) for label in some.labels])
 
 
+def sampled(model: Model, read: Callable[[], ImageSet]) -> Callable[[], tuple[ImageSet, Tensor]]:
+    """A function that reads at most `MAX_READ` pictures of the split, spread over it, once; gives them and what the network takes."""
+
+    @functools.cache
+    def sample() -> tuple[ImageSet, Tensor]:
+        split = read()
+        some = split.take(spread(len(split), MAX_READ))
+        return some, as_inputs(model, some.images)
+
+    return sample
+
+
 def as_inputs(model: Model, images: np.ndarray) -> Tensor:
     """Images (N, H, W, C) uint8 as the network takes them: (N, C, H, W) float."""
-    return normalized(model, torch.from_numpy(np.array(images)).to(model.device)).contiguous()
+    inputs: Tensor = model.module.normalized(torch.from_numpy(np.array(images)).to(model.device))  # type: ignore[operator]
+    return inputs.contiguous()
 
 
-def normalized(model: Model, values: Tensor) -> Tensor:
-    """Values from 0 to 255 (N, H, W, C) as the network takes them, (N, C, H, W), with gradients."""
-    inputs: Tensor = model.module.normalized(values)  # type: ignore[operator]
+def of_unit(model: Model, pictures: Tensor) -> Tensor:
+    """(N, C, H, W) in [0, 1] as the network takes them, with gradients."""
+    inputs: Tensor = model.module.normalized(255 * pictures.permute(0, 2, 3, 1))  # type: ignore[operator]
     return inputs

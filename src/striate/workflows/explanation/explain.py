@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,21 +11,20 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
+from striate.core.errors import ShapeError, UnknownNameError
 from striate.core.reports import shown_short, write_files
 from striate.data.records import ImageSet
 from striate.insight import explain as tools
 from striate.insight.explain import METHODS, Method
-from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, normalized, spread
+from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, of_unit, sampled
 from striate.workflows.explanation.maps import Explained, draw_maps
 from striate.workflows.explanation.page import page
-from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_view
+from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_views
 from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model
 from striate.workflows.training.runs import new_run_folder
 
 Asked = Literal[Method, "all"]  # all: every method and every view that the network and its data have
 OF_MAPS = ("grad_cam", "grad_cam_plus_plus", "maps", "channels", "units", "by_class")  # methods and views of a feature map
-MAX_READ = 2000  # pictures of a split that the views look at
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -70,65 +69,33 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
         RefusedFileError: the model file is damaged or not a model.
         EnvironmentFault: UMAP is requested and not installed, or the output cannot be written.
     """
-    unavailable = _not_installed(request)  # before the work
+    if "umap" in request.views:
+        tools.check_installed("umap")  # before the work
     subject = open_model(request.run, device=request.device, module=request.module)
     subject.report_folder("explain", request.output)
     model = subject.classifier("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: subject.pictures(request, request.split, "explain", say))
-    return explain_chosen(subject, request, choose(request, model, read, say), read, unavailable, say=say)
+    return explain_chosen(subject, request, choose(request, model, read, say), read, say=say)
 
 
 def explain_chosen(
-    subject: Subject,
-    request: ExplainRequest,
-    chosen: Chosen,
-    read: Callable[[], ImageSet],
-    unavailable: Mapping[str, str],
-    *,
-    say: Callable[[str], None],
+    subject: Subject, request: ExplainRequest, chosen: Chosen, read: Callable[[], ImageSet], *, say: Callable[[str], None]
 ) -> ExplainReport:
-    """The same of a subject that is open already, and of pictures that are read.
-
-    Args:
-        subject: The model.
-        request: The methods and views.
-        chosen: The pictures.
-        read: Gives the split, for views that need it.
-        unavailable: Of all views, those that cannot be drawn here, and why.
-        say: Takes a line for the user.
-    """
+    """The same of a subject that is open already, and of pictures that are read; `read` gives the split, for views that need it."""
     model, network, every = subject.trained, subject.module(), "all" in request.methods
     inputs = as_inputs(model, chosen.images)
     layer = _layer(request, network, inputs[:1])  # before anything is written
-    left_out = dict(unavailable) | ({} if layer else dict.fromkeys(OF_MAPS, "the network has no feature map"))
+    left_out = {} if layer else dict.fromkeys(OF_MAPS, "the network has no feature map")
     methods = tuple(name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out)
-    output = subject.report_folder("explain", request.output) or new_run_folder(
-        "explain", subject.path.stem if subject.path is not None else subject.name, None
-    )
-
+    name = subject.path.stem if subject.path is not None else subject.name
+    output = subject.report_folder("explain", request.output) or new_run_folder("explain", name, None)
     maps = draw_maps(request, model, network, layer, methods, chosen, inputs, say=say)
-    shown = [*maps.shown]
-
-    @functools.cache
-    def sample() -> tuple[ImageSet, Tensor]:
-        split = read()
-        some = split.take(spread(len(split), MAX_READ))
-        return some, as_inputs(model, some.images)
-
-    def from_unit(pictures: Tensor) -> Tensor:
-        return normalized(model, 255 * pictures.permute(0, 2, 3, 1))
-
-    viewed = Viewed(model.classes, network, layer, chosen.names, inputs, from_unit, seed=request.seed)
-    for view in dict.fromkeys((*request.views, *(name for name in VIEWS if every and name not in left_out))):
-        say(f"{view}: drawing")
-        try:
-            shown += draw_view(view, viewed, sample)
-        except (UsageError, DataError) as error:
-            if view in request.views:
-                raise
-            left_out[view] = error.message.removeprefix(f"{view}: ")
+    views = dict.fromkeys((*request.views, *(view for view in VIEWS if every and view not in left_out)))
+    viewed = Viewed(model.classes, network, layer, chosen.names, inputs, functools.partial(of_unit, model), seed=request.seed)
+    drawn, missing = draw_views(views, viewed, sampled(model, read), required=request.views, say=say)
+    shown, left_out = [*maps.shown, *drawn], left_out | missing
     for name, why in left_out.items():
         say(f"{name}: left out: {why}")
     report = ExplainReport(
@@ -145,22 +112,6 @@ def explain_chosen(
     whole = page(f"{subject.name}: what it looks at", shown, left_out)
     write_files(output, {item.name: item.content for item in shown} | {"index.html": whole, "explain.json": report})
     return report
-
-
-def _not_installed(request: ExplainRequest) -> dict[str, str]:
-    """The view that needs a package which is not installed.
-
-    Raises:
-        EnvironmentFault: it is requested by its name.
-    """
-    try:
-        if "all" in request.methods or "umap" in request.views:
-            tools.check_installed("umap")
-    except EnvironmentFault as error:
-        if "umap" in request.views:
-            raise
-        return {"umap": f"{error.message}. {error.remedy}"}
-    return {}
 
 
 def _layer(request: ExplainRequest, network: nn.Module, images: Tensor) -> str:

@@ -14,9 +14,8 @@ from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
 from striate.insight.explain import COARSE, Method, attribute, trust_in
 from striate.models.model import OF_SCORES, Model
-from striate.workflows.explanation.agreement import agreements
 from striate.workflows.explanation.page import Shown, shaded
-from striate.workflows.explanation.words import told
+from striate.workflows.explanation.words import agreements, told
 
 if TYPE_CHECKING:
     from striate.workflows.explanation.choosing import Chosen

@@ -265,7 +265,7 @@ def _explained(request: ReportRequest, subject: Subject, answers: Answers, place
     if not len(places):
         places = spread(len(answers.images), request.num_explained)
     fields = ExplainRequest(run=subject.trained, output=place / "explain")
-    return explain_chosen(subject, fields, taken(answers.images, places), lambda: answers.images, {}, say=lambda _text: None)
+    return explain_chosen(subject, fields, taken(answers.images, places), lambda: answers.images, say=lambda _text: None)
 
 
 def _profiled(request: ReportRequest, network: Network, model: Model | None, place: Path, finder: Finder) -> ProfileReport:
