@@ -160,7 +160,8 @@ def same_threads() -> Iterator[None]:
 def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[int, str]]]:
     """Run in a process of its own without the seconds that imports take: `forked(folder, command=["show", "lenet5"])`.
 
-    Or `program=TEXT` or `file=PATH`, of Python, or `shell=TEXT`. Gives the exit code and what was written, stdout and stderr together. Not on Windows.
+    Or `program=TEXT` or `file=PATH`, of Python, or `shell=TEXT`. Not on Windows.
+    Gives the exit code and what was written, stdout and stderr together.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     setting = os.environ | {"COLUMNS": "88", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PATH": path}
