@@ -132,7 +132,7 @@ def mlp() -> Iterator[Contest]:
     train, test, train_labels, test_labels = digits()
 
     def ours(batch_size: int) -> Any:
-        net = MultilayerPerceptron((64,), learning_rate=0.5, batch_size=batch_size, max_iter=40, tol=0, random_state=0)
+        net = MultilayerPerceptron((64,), learning_rate=0.5, batch_size=batch_size, max_iter=40, tol=0, standardize=False, random_state=0)
         return net.fit(train, train_labels)
 
     def peer(batch_size: int) -> Any:

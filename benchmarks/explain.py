@@ -8,9 +8,8 @@ import time
 import torch
 from sheet import spread, write_sheet
 
-from striate.insight.explain import last_map
+from striate.insight.explain import METHODS, attribute, last_map
 from striate.networks.catalog import network
-from striate.workflows.explanation.explain import METHODS, attribute
 
 NUM_PICTURES = 64
 WANTED = {"grad_cam": 2.0}  # seconds

@@ -25,8 +25,9 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: a fork must not lose threads
 
-import matplotlib.pyplot  # noqa: F401  (here, so that the children have it, as the two others)
+import matplotlib.pyplot  # noqa: F401  (here, so that the children have it, as the three others)
 import numpy as np
+import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 from sheet import spread, write_sheet
 

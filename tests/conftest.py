@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import os
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -152,6 +154,28 @@ def same_threads() -> Iterator[None]:
     yield
     after = threads_asked()
     assert {name: after[name] for name in before} == before
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Run in a process of its own without the seconds that imports take: `forked(folder, command=["show", "lenet5"])`.
+
+    Or `program=TEXT` or `file=PATH`, of Python, or `shell=TEXT`. Not on Windows.
+    Gives the exit code and what was written, stdout and stderr together.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    setting = os.environ | {"COLUMNS": "88", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PATH": path}
+    words = [sys.executable, str(HERE / "forked.py")]
+    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=setting)
+    output = tmp_path_factory.mktemp("forked") / "output"
+
+    def run(folder: Path, **job: object) -> tuple[int, str]:
+        server.stdin.write(json.dumps({"folder": str(folder), "output": str(output), **job}) + "\n")
+        server.stdin.flush()
+        return int(server.stdout.readline()), output.read_text(encoding="utf-8")
+
+    yield run
+    server.communicate()
 
 
 @pytest.fixture

@@ -300,7 +300,7 @@ def test_wrong_input_is_one_clear_error_with_its_exit_code(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_is_said_with_the_file_and_the_older_model_stays(tmp_path):
+def test_a_full_disk_is_said_with_the_file_and_the_older_model_stays(forked, tmp_path):
     """A real file system with 600 KB left: the second training does not fit beside the first."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -308,14 +308,14 @@ def test_a_full_disk_is_said_with_the_file_and_the_older_model_stays(tmp_path):
     if mounted.returncode != 0:
         pytest.skip("this machine does not let us mount a file system")
     try:
-        command = [sys.executable, "-m", "striate", "train", "digits", "--model", "compact_cnn", "--steps", "2", "--output"]
-        first = subprocess.run([*command, disk / "first"], capture_output=True, text=True, check=False)
-        assert first.returncode == 0, first.stderr
+        command = ["train", "digits", "--model", "compact_cnn", "--steps", "2", "--output"]
+        code, written = forked(tmp_path, command=[*command, str(disk / "first")])
+        assert code == 0, written
         (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 600_000))
-        second = subprocess.run([*command, disk / "second"], capture_output=True, text=True, check=False)
-        assert second.returncode == 4, second.stderr
-        assert "no space left on the device" in second.stderr
-        assert str(disk / "second") in second.stderr
+        code, written = forked(tmp_path, command=[*command, str(disk / "second")])
+        assert code == 4, written
+        assert "error: " in written and "no space left on the device" in written.rpartition("error: ")[2]
+        assert str(disk / "second") in written.rpartition("error: ")[2]
         assert not list((disk / "second").glob(".*tmp*"))
         assert striate.load(disk / "first").classes == tuple("0123456789")
     finally:

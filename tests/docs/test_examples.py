@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,19 +20,14 @@ LAST = {
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize("name", sorted(file.stem for file in EXAMPLES.glob("*.py")))
-def test_an_example_runs(name, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_an_example_runs(name, forked, tmp_path):
+    """With warnings as errors."""
+    code, written = forked(tmp_path, file=str(EXAMPLES / f"{name}.py"))
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(LAST[name])
+    assert code == 0, written
+    assert written.splitlines()[-1].startswith(LAST[name])
 
 
 def test_each_example_has_a_line_in_their_list():

@@ -19,9 +19,8 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,42 +135,21 @@ def renewed(shown: list[str], came: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def run() -> Iterator[Run]:
+def run(forked: Callable[..., tuple[int, str]]) -> Run:
     """`run(folder, kind, text)` gives the exit code and what was written, stdout and stderr together."""
-    here = Path(__file__).parent
-    environment = os.environ | {
-        "COLUMNS": "88",
-        "OMP_NUM_THREADS": "1",
-        "NO_COLOR": "1",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    server = subprocess.Popen(
-        [sys.executable, str(here / "forked.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-
-    def fork(folder: Path, **job: object) -> tuple[int, str]:
-        output = folder.parent / f"{folder.name}.output"
-        server.stdin.write(json.dumps({"folder": str(folder), "output": str(output), **job}) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        return code, output.read_text(encoding="utf-8")
 
     def run_one(folder: Path, kind: str, text: str) -> tuple[int, str]:
         if kind == "program":
-            return fork(folder, program=text)
+            return forked(folder, program=text)
         if text.startswith("striate ") and not set("|<>&;`$") & set(text):
             words = [
                 sorted(glob.glob(word, root_dir=folder)) or [word]  # noqa: PTH207  # Path.glob takes no absolute pattern
                 for word in shlex.split(text, comments=True)[1:]
             ]
-            return fork(folder, command=[word for several in words for word in several])
-        done = subprocess.run(
-            ["bash", "-c", text], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        return done.returncode, done.stdout
+            return forked(folder, command=[word for several in words for word in several])
+        return forked(folder, shell=text)
 
-    yield run_one
-    server.communicate()
+    return run_one
 
 
 def go_through(page: Path, folder: Path, run: Run, *, update: bool) -> list[str]:

@@ -185,7 +185,7 @@ def subject(channels: int, num_classes: int, *, long: bool = False) -> tuple[Vie
     paths = tuple(f"{k}.png" for k in range(count))
     split = SimpleNamespace(images=images, labels=np.arange(count) % num_classes, classes=told, paths=paths)
     split = type("Split", (SimpleNamespace,), {"__len__": lambda self: len(self.images)})(**vars(split))
-    return Viewed(told, network.eval(), "1", list(paths), inputs, images, lambda x: x, seed=0), split, inputs
+    return Viewed(told, network.eval(), "1", list(paths), inputs, lambda x: x, seed=0), split, inputs
 
 
 def view(kind: str, file: int, channels: int, num_classes: int, *, long: bool = False) -> bytes:

@@ -8,8 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 from torch.nn import functional as F
 
-from striate.estimators import ImageClassifier, MultilayerPerceptron
-from striate.estimators.neurons.multilayer import explain_step
+from striate.estimators import ImageClassifier, MultilayerPerceptron, MultilayerRegressor, explain_step
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 
@@ -21,7 +20,7 @@ def test_a_table_of_numbers_and_categories_reaches_the_network_as_the_course_wan
     X = np.column_stack([size, np.full(120, 7.0), kind])  # the second column is constant
     scaled = make_column_transformer((MinMaxScaler(), [0, 1]), (OneHotEncoder(handle_unknown="ignore"), [2]), sparse_threshold=0)
     for y, outputs in (((size > 50) ^ (kind == 1), 1), (kind, 3)):
-        net = make_pipeline(scaled, MultilayerPerceptron((8,), max_iter=150, random_state=0)).fit(X[:90], y[:90])
+        net = make_pipeline(scaled, MultilayerPerceptron((8,), random_state=0)).fit(X[:90], y[:90])
         assert net[1].n_features_in_ == 2 + 3  # one input for each category
         assert net[1].coefs_[-1].shape[1] == outputs  # two classes have one output, three have three
         assert net.score(X[90:], y[90:]) > 0.85
@@ -81,6 +80,9 @@ def test_a_layer_of_one_relu_is_found_again_by_its_answers():
                     parameter.sub_(rate * gradient)
         np.testing.assert_allclose(weight.detach()[0], w, atol=1e-3)
         assert bias.item() == pytest.approx(b, abs=1e-3)
+        unit = MultilayerRegressor((), output_activation="relu", random_state=seed).fit(x.numpy(), answers.numpy())
+        np.testing.assert_allclose(unit.coefs_[0][:, 0], w, atol=1e-3)
+        assert unit.intercepts_[0][0] == pytest.approx(b, abs=1e-3)
 
 
 @pytest.mark.row("003-40")
@@ -130,6 +132,6 @@ def test_the_errors_of_a_hidden_layer_come_from_weights_before_the_update():
 def test_first_weights_are_uniform_in_the_textbooks_range():
     X, y = np.random.default_rng(0).normal(size=(10, 40)), np.arange(10) % 2
     for reach in (0.5, 1.0):
-        net = MultilayerPerceptron((50,), init_range=reach, learning_rate=1e-300, max_iter=1, random_state=0).fit(X, y)
+        net = MultilayerPerceptron((50,), init_range=reach, learning_rate=1e-300, max_iter=1, standardize=False, random_state=0).fit(X, y)
         weights = net.coefs_[0].ravel()
         assert abs(weights).max() < reach and weights.var() == pytest.approx(reach**2 / 3, rel=0.05)

@@ -17,8 +17,8 @@ from striate import estimators
 TABLES = (
     "ARTMAP", "Adaline", "Autoencoder", "CompetitiveLearning", "DeepBelief", "ElmanClassifier", "ElmanRegressor", "FuzzyART",
     "GRUClassifier", "GRURegressor", "Hebb", "KernelSVM", "LSTMClassifier", "LSTMRegressor", "LinearRegression", "LinearSVM",
-    "LogisticRegression", "ModernHopfield", "MultilayerPerceptron", "Oja", "Perceptron", "RestrictedBoltzmann", "SelfOrganizingMap",
-    "SoftmaxRegression", "VariationalAutoencoder",
+    "LogisticRegression", "ModernHopfield", "MultilayerPerceptron", "MultilayerRegressor", "Oja", "Perceptron", "RestrictedBoltzmann",
+    "SelfOrganizingMap", "SoftmaxRegression", "VariationalAutoencoder",
 )  # fmt: skip
 
 

@@ -27,6 +27,8 @@ LARGE = {  # one of each other kind, but for FCN, whose own tests build it; furt
 }  # fmt: skip
 LEARNERS = {"mnist_notes", "nin_cifar", "googlenet", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet_40_12", "resnet56v2_keras"}
 
+WITHOUT_NORM = {"googlenet_paper", "squeezenet1_0", "squeezenet1_1"}
+
 
 def is_light(name: str) -> bool:
     """Whether a network's module is run by the quick tests; the others are marked slow, or run before a release."""
@@ -178,10 +180,10 @@ def test_every_parameter_gets_a_gradient(built: Built) -> None:
 def test_one_batch_can_be_learned(name: str, prime: Prime) -> None:
     """The loss on three images of three classes falls to a third.
 
-    `googlenet_paper` starts with He's weights: torch's own are too small for 22 layers without normalization.
+    Some start with He's weights: torch's own are too small for 18 or 22 layers without normalization.
     """
     _, module, images = build(name, prime)
-    for layer in module.modules() if name == "googlenet_paper" else ():
+    for layer in module.modules() if name in WITHOUT_NORM else ():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     optimizer = torch.optim.Adam(module.train().parameters(), lr=1e-3)

@@ -1,4 +1,4 @@
-"""LeNet-5 against the figures of LeCun et al., 1998, and against plain restatements."""
+"""LeNets against the figures of LeCun et al., 1990, 1995 and 1998, and against plain restatements."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ from torch.nn import functional as F
 
 from striate.networks.catalog import network
 from striate.networks.families.lenet import C3_INPUTS
+
+
+def test_lenet1_has_the_2578_parameters_and_98442_connections_of_the_paper() -> None:
+    """The two totals that the text of 1990 states, layer by layer as it derives them."""
+    net = network("lenet1")
+    rows = [row for row in net.rows if row.cost.connections]
+
+    assert (net.params, net.connections) == (2_578, 98_442)
+    assert [(row.path, row.output_shape, row.cost.params) for row in rows] == [
+        ("h1.conv", (4, 24, 24), 104),
+        ("h2.pool", (4, 12, 12), 8),
+        ("h3.conv", (12, 8, 8), 512),
+        ("h4.pool", (12, 4, 4), 24),
+        ("head.linear", (10,), 1_930),
+    ]
+
+
+def test_lenet4_has_the_maps_of_the_papers() -> None:
+    """4 maps, 8 sub-sampled ones, two of each of them, 16, 16, 120 units, 10 outputs."""
+    net = network("lenet4")
+
+    assert list(net.shapes_at(["c1", "s2", "c3", "s4"]).values()) == [(4, 28, 28), (8, 14, 14), (16, 10, 10), (16, 5, 5)]
+    assert net.params == 104 + 8 * 2 + 16 * (8 * 25 + 1) + 16 * 2 + 120 * (16 * 25 + 1) + 10 * 121 == 52_698
 
 
 @pytest.mark.row("003-16")

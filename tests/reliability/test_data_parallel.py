@@ -95,7 +95,7 @@ def test_norms_of_their_own_parts_are_kept_as_the_first_process_has_them(results
 
 def command(folder: Path, *more: str, restarts: int = 0) -> list[str]:
     torchrun = [*TORCHRUN, free_port(), "--max-restarts", str(restarts), "--monitor-interval", "0.1", "-m", "striate", "train"]
-    network = ["digits", "--model", "lenet5", "--epochs", "3", "--device", "cpu", "--output", str(folder), "--checkpoint-every", "5"]
+    network = ["digits", "--model", "lenet5", "--epochs", "2", "--device", "cpu", "--output", str(folder), "--checkpoint-every", "5"]
     return [*torchrun, *network, "--no-diagnose", "--img-size", "32", *more]
 
 

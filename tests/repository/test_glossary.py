@@ -8,11 +8,13 @@ from typing import get_args
 import striate
 from striate.core.calibration import Score
 from striate.insight.diagnose import KINDS
+from striate.insight.explain import METHODS
 from striate.insight.measure.classes import Measures
 from striate.workflows.ablation.report import SHORT_HEADING
 from striate.workflows.evaluation.compare import CompareRequest, compare
 from striate.workflows.evaluation.comparison import table as compared
-from striate.workflows.explanation.explain import METHODS, TRUST, VIEWS
+from striate.workflows.explanation.views import VIEWS
+from striate.workflows.explanation.words import TRUST
 from striate.workflows.profiling.profile import ProfileRequest, profile
 from striate.workflows.profiling.words import table as profiled
 

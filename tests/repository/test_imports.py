@@ -53,6 +53,12 @@ except SystemExit as stop:
     assert set(imported_by(code)) <= allowed
 
 
+def test_the_scanned_digits_are_read_without_importing_scikit_learn():
+    code = "from striate.data.sources import open_data; open_data('digits').read('train')"
+
+    assert not {"sklearn", "scipy", "pandas"} & set(imported_by(code))
+
+
 def test_describing_networks_loads_no_torch():
     modules = light_modules()
 

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 import striate
 from striate.apps.cli import app
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
-from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain, summary
+from striate.insight.explain import METHODS
+from striate.workflows.explanation.explain import ExplainRequest, explain
 from striate.workflows.explanation.page import shaded
+from striate.workflows.explanation.words import summary
 
 
 @pytest.fixture(scope="module")

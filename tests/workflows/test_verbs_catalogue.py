@@ -21,9 +21,10 @@ from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
 from striate.insight import explain as tools
 from striate.insight.ablate.lesions import Block, blocks_of, dropped
+from striate.insight.explain import METHODS
 from striate.networks.model_file import ModelFile
 from striate.workflows.ablation.lesion import SHARES, lesion_points
-from striate.workflows.explanation.explain import METHODS, ExplainRequest, explain
+from striate.workflows.explanation.explain import ExplainRequest, explain
 from striate.workflows.explanation.views import VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,17 +206,22 @@ def _check(name: str, split: str, images: np.ndarray, labels: np.ndarray, num_cl
         raise DataError(f"{name}: the {split} labels must be 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}", REMEDY)
 
 
+def _digits_file() -> Path:
+    """The file that `sklearn.datasets.load_digits` reads; importing that, with SciPy and pandas, takes as long as importing torch."""
+    (package,) = find_spec("sklearn").submodule_search_locations  # type: ignore[union-attr]  # striate depends on it
+    return Path(package) / "datasets" / "data" / "digits.csv.gz"
+
+
 def _digits() -> DataSource:
     """scikit-learn's digits; the fifth of each class with the smallest hash is the test split."""
 
     @cache
     def everything() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
-        images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]  # (1797, 8, 8, 1), from 0..16
+        table = np.loadtxt(_digits_file(), delimiter=",")  # (1797, 65): 8 x 8 pixels from 0 to 16, and the label
+        images = np.rint(table[:, :64].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+        labels = table[:, 64].astype(np.int64)
         names = tuple(f"digits/{index:05d}" for index in range(len(images)))
-        return images, bunch.target, held_out_places(bunch.target, names, DIGITS, fraction=0.2, seed=0)
+        return images, labels, held_out_places(labels, names, DIGITS, fraction=0.2, seed=0)
 
     def load(split: str) -> tuple[np.ndarray, np.ndarray]:
         images, labels, is_test = everything()

@@ -14,7 +14,7 @@ import torch
 from striate.demos.shown import Cell, Setting, Shown, Table
 from striate.drawing.animation import demo_figure
 from striate.drawing.style import COLOURS, bare, png_bytes
-from striate.estimators.neurons.multilayer import Step, explain_step
+from striate.estimators.neurons.explained import Step, explain_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def repeated() -> tuple[tuple[Cell, ...], ...]:
     for done in range(101):
         step = explain_step(coefs, intercepts, SAMPLE, TARGET, learning_rate=RATE)
         if done in (0, 1, 10, 100):
-            rows.append((str(done), float(step.outputs[1][0]), TARGET, step.loss))
+            rows.append((str(done), float(step.outputs[1][0]), TARGET, step.loss or 0.0))
         coefs, intercepts = (step.coefs[0], step.coefs[1]), (step.intercepts[0], step.intercepts[1])
     return tuple(rows)
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from striate.estimators.memory.boltzmann import BoltzmannMachine
     from striate.estimators.memory.hopfield import Hopfield, ModernHopfield
     from striate.estimators.neurons.adaline import Adaline
+    from striate.estimators.neurons.explained import explain_step
     from striate.estimators.neurons.hebb import Hebb, Oja
     from striate.estimators.neurons.mcculloch_pitts import McCullochPitts
-    from striate.estimators.neurons.multilayer import MultilayerPerceptron
+    from striate.estimators.neurons.multilayer import MultilayerPerceptron, MultilayerRegressor
     from striate.estimators.neurons.one_layer import LinearRegression, LogisticRegression, SoftmaxRegression
     from striate.estimators.neurons.perceptron import Perceptron
     from striate.estimators.neurons.svm import KernelSVM, LinearSVM
@@ -71,6 +72,7 @@ __all__ = [
     "McCullochPitts",
     "ModernHopfield",
     "MultilayerPerceptron",
+    "MultilayerRegressor",
     "Oja",
     "Perceptron",
     "RestrictedBoltzmann",
@@ -78,6 +80,7 @@ __all__ = [
     "SequenceModel",
     "SoftmaxRegression",
     "VariationalAutoencoder",
+    "explain_step",
     "load_estimator",
 ]
 HOMES = {
@@ -110,6 +113,7 @@ HOMES = {
     "McCullochPitts": "striate.estimators.neurons.mcculloch_pitts",
     "ModernHopfield": "striate.estimators.memory.hopfield",
     "MultilayerPerceptron": "striate.estimators.neurons.multilayer",
+    "MultilayerRegressor": "striate.estimators.neurons.multilayer",
     "Oja": "striate.estimators.neurons.hebb",
     "Perceptron": "striate.estimators.neurons.perceptron",
     "RestrictedBoltzmann": "striate.estimators.generative.restricted_boltzmann",
@@ -117,6 +121,7 @@ HOMES = {
     "SequenceModel": "striate.estimators.sequences.sequence_model",
     "SoftmaxRegression": "striate.estimators.neurons.one_layer",
     "VariationalAutoencoder": "striate.estimators.generative.variational",
+    "explain_step": "striate.estimators.neurons.explained",
     "load_estimator": "striate.estimators.persistence",
 }
 

@@ -52,3 +52,13 @@ def finite_answers(answers: np.ndarray, name: str = "X") -> np.ndarray:
         message = f"{name}[{bad[0]}]: the result is NaN or Inf{more}: its numbers are too large for the fitted estimator"
         raise NumericError(message, "Check the units, and scale X like the data that was fitted.")
     return answers
+
+
+def standardization(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each column of X (N, n), also of very large and small numbers; of a constant column the deviation is 1."""
+    largest = np.abs(X).max(0)
+    largest[largest == 0] = 1.0
+    shares = X / largest
+    mean, scale = shares.mean(0), shares.std(0)
+    constant = scale <= 8 * np.finfo(float).eps  # rounding of the mean is no deviation
+    return mean * largest, np.where(constant, 1.0, scale * largest)

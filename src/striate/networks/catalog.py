@@ -22,17 +22,24 @@ from striate.networks.families import (
     fcn,
     googlenet,
     inception,
+    inception_v4,
     lenet,
     mobilenet,
     nin,
     notes,
     resnet,
     resnet_cifar,
+    resnet_d,
     resnet_keras,
     resnetv2,
     resnext,
+    senet,
+    squeezenet,
     unet,
     vgg,
+    wide_resnet,
+    xception,
+    zfnet,
 )
 from striate.networks.foreign import is_published_name, published_network
 from striate.networks.layers.windows import by
@@ -59,7 +66,12 @@ RESNET = "He et al., 2016, arXiv:1512.03385"
 PREACT = "He et al., 2016, arXiv:1603.05027"
 KERAS = "Keras cifar10_resnet example, after He et al., 2016, "
 RESNEXT = "Xie et al., 2017, arXiv:1611.05431"
+SQUEEZENET = "Iandola et al., 2016, arXiv:1602.07360"
 LITE = "Liu, 2020, EfficientNet-Lite, after Tan and Le, 2019, arXiv:1905.11946"
+TRICKS = "He et al., 2019, arXiv:1812.01187"
+WIDE = "Zagoruyko and Komodakis, 2016, arXiv:1605.07146"
+SENET = "Hu et al., 2018, arXiv:1709.01507"
+INCEPTION_V4 = "Szegedy et al., 2017, arXiv:1602.07261"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -83,10 +95,13 @@ CATALOG: dict[str, Entry] = {
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),
     "mnist_notes_fixed":  Entry(lambda k: notes.mnist_notes(k, hidden_activation=True), GREY_28, 10, "course notes, with the missing activation"),
     # LeCun 1998 to Szegedy 2016
+    "lenet1":             Entry(lenet.lenet1, GREY_28, 10, "LeCun et al., 1990, NIPS 2", "98.3 MNIST (1998)"),
+    "lenet4":             Entry(lenet.lenet4, GREY_32, 10, "LeCun et al., 1995, ICANN; " + LENET, "98.9 MNIST"),
     "lenet5":             Entry(lenet.lenet5, GREY_32, 10, LENET, "99.05 MNIST (LeNet-5 as published)"),
     "lenet5_paper":       Entry(lenet.lenet5_paper, GREY_32, 10, LENET, "99.05 MNIST, 99.2 with distortions"),
     "alexnet":            Entry(alexnet.alexnet, RGB_224, 1000, "Krizhevsky, 2014, arXiv:1404.5997", "56.52 top-1, 79.07 top-5 (torchvision)"),
     "alexnet_paper":      Entry(alexnet.alexnet_paper, RGB_227, 1000, "Krizhevsky et al., 2012, NIPS 25", "59.3 top-1, 81.8 top-5"),
+    "zfnet":              Entry(zfnet.zfnet, RGB_224, 1000, "Zeiler and Fergus, 2014, arXiv:1311.2901", "61.6 top-1, 83.5 top-5"),
     "nin":                Entry(nin.nin, RGB_224, 1000, NIN),
     "nin_cifar":          Entry(nin.nin_cifar, RGB_32, 10, NIN, "91.19 CIFAR-10 with flips, 89.59 without"),
     "vgg11":              Entry(lambda k: vgg.vgg(k, 11), RGB_224, 1000, VGG, "69.02 top-1, 88.63 top-5 (torchvision)"),
@@ -102,6 +117,9 @@ CATALOG: dict[str, Entry] = {
     "bn_inception":       Entry(inception.bn_inception, RGB_224, 1000, BN_INCEPTION, "73.5 top-1, 91.6 top-5 (released weights)"),
     "bn_inception_paper": Entry(inception.bn_inception_paper, RGB_224, 1000, BN_INCEPTION, "74.8 top-1, 92.18 top-5"),
     "inception_v3":       Entry(inception.inception_v3, RGB_299, 1000, INCEPTION, "77.29 top-1, 93.45 top-5 (torchvision)", inception.inception_v3_heads),
+    "inception_v4":       Entry(inception_v4.inception_v4, RGB_299, 1000, INCEPTION_V4, "80.0 top-1, 95.0 top-5"),
+    "inception_resnet_v2": Entry(inception_v4.inception_resnet_v2, RGB_299, 1000, INCEPTION_V4, "80.1 top-1, 95.1 top-5"),
+    "xception":           Entry(xception.xception, RGB_299, 1000, "Chollet, 2017, arXiv:1610.02357", "79.0 top-1, 94.5 top-5"),
     "fcn32s_vgg16":       Entry(fcn.fcn32s_vgg16, RGB_500, 21, FCN, "59.4 mean IU, PASCAL VOC 2011"),
     "fcn16s_vgg16":       Entry(fcn.fcn16s_vgg16, RGB_500, 21, FCN, "62.4 mean IU, PASCAL VOC 2011"),
     "fcn8s_vgg16":        Entry(fcn.fcn8s_vgg16, RGB_500, 21, FCN, "62.7 mean IU, PASCAL VOC 2011"),
@@ -117,6 +135,15 @@ CATALOG: dict[str, Entry] = {
     "resnetv2_50":              Entry(resnetv2.resnetv2_50, RGB_224, 1000, PREACT),
     "resnext50_32x4d":          Entry(lambda k: resnext.resnext(k, 50, 4), RGB_224, 1000, RESNEXT, "77.62 top-1, 93.70 top-5 (torchvision)"),
     "resnext101_32x8d":         Entry(lambda k: resnext.resnext(k, 101, 8), RGB_224, 1000, RESNEXT, "79.31 top-1, 94.53 top-5 (torchvision)"),
+    "resnet50d":                Entry(lambda k: resnet_d.resnet_d(k, 50), RGB_224, 1000, TRICKS, "77.16 top-1"),
+    "resnet101d":               Entry(lambda k: resnet_d.resnet_d(k, 101), RGB_224, 1000, TRICKS),
+    "wide_resnet50_2":          Entry(lambda k: wide_resnet.wide_resnet_2(k, 50), RGB_224, 1000, WIDE, "78.47 top-1, 94.09 top-5 (torchvision)"),
+    "wide_resnet101_2":         Entry(lambda k: wide_resnet.wide_resnet_2(k, 101), RGB_224, 1000, WIDE, "78.85 top-1, 94.28 top-5 (torchvision)"),
+    "se_resnet50":              Entry(lambda k: senet.senet(k, 50), RGB_224, 1000, SENET, "76.71 top-1, 93.38 top-5"),
+    "se_resnet101":             Entry(lambda k: senet.senet(k, 101), RGB_224, 1000, SENET, "77.62 top-1, 93.93 top-5"),
+    "se_resnet152":             Entry(lambda k: senet.senet(k, 152), RGB_224, 1000, SENET, "78.43 top-1, 94.27 top-5"),
+    "se_resnext50_32x4d":       Entry(lambda k: senet.senet(k, 50, groups=32, group_width=4), RGB_224, 1000, SENET, "78.90 top-1, 94.51 top-5"),
+    "se_resnext101_32x4d":      Entry(lambda k: senet.senet(k, 101, groups=32, group_width=4), RGB_224, 1000, SENET, "79.30 top-1, 94.99 top-5"),
     # residual networks, for CIFAR
     "resnet20_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 20), RGB_32, 10, RESNET, "91.25 CIFAR-10"),
     "resnet32_cifar":           Entry(lambda k: resnet_cifar.resnet_cifar(k, 32), RGB_32, 10, RESNET, "92.49 CIFAR-10"),
@@ -134,6 +161,9 @@ CATALOG: dict[str, Entry] = {
     "preact_resnet110_cifar":   Entry(lambda k: resnet_cifar.preact_resnet_cifar(k, 110), RGB_32, 10, PREACT, "93.63 CIFAR-10"),
     "preact_resnet164_cifar":   Entry(lambda k: resnet_cifar.preact_bottleneck_resnet_cifar(k, 164), RGB_32, 10, PREACT, "94.54 CIFAR-10"),
     "preact_resnet1001_cifar":  Entry(lambda k: resnet_cifar.preact_bottleneck_resnet_cifar(k, 1001), RGB_32, 10, PREACT, "95.08 CIFAR-10, 95.38 with batches of 64"),
+    "wrn_16_8":                 Entry(lambda k: wide_resnet.wrn(k, 16, 8), RGB_32, 10, WIDE, "95.73 CIFAR-10"),
+    "wrn_40_4":                 Entry(lambda k: wide_resnet.wrn(k, 40, 4), RGB_32, 10, WIDE, "95.47 CIFAR-10"),
+    "wrn_28_10":                Entry(lambda k: wide_resnet.wrn(k, 28, 10), RGB_32, 10, WIDE, "96.00 CIFAR-10"),
     "resnet20_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 20), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.16 CIFAR-10 (the example's header)"),
     "resnet32_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 32), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.46 CIFAR-10 (the example's header)"),
     "resnet44_keras":           Entry(lambda k: resnet_keras.resnet_keras(k, 44), RGB_32, 10, KERAS + "arXiv:1512.03385", "92.50 CIFAR-10 (the example's header)"),
@@ -156,6 +186,9 @@ CATALOG: dict[str, Entry] = {
     "densenet_bc_250_24":       Entry(lambda k: densenet.densenet_bc_cifar(k, 250, 24), RGB_32, 10, DENSENET, "96.38 CIFAR-10 with augmentation"),
     "densenet_bc_190_40":       Entry(lambda k: densenet.densenet_bc_cifar(k, 190, 40), RGB_32, 10, DENSENET, "96.54 CIFAR-10 with augmentation"),
     # what is used today
+    "squeezenet1_0":            Entry(squeezenet.squeezenet1_0, RGB_224, 1000, SQUEEZENET, "58.09 top-1, 80.42 top-5 (torchvision)"),
+    "squeezenet1_1":            Entry(squeezenet.squeezenet1_1, RGB_224, 1000, SQUEEZENET, "58.18 top-1, 80.62 top-5 (torchvision)"),
+    "mobilenet_v1":             Entry(mobilenet.mobilenet_v1, RGB_224, 1000, "Howard et al., 2017, arXiv:1704.04861", "70.6 top-1"),
     "mobilenet_v2":             Entry(mobilenet.mobilenet_v2, RGB_224, 1000, "Sandler et al., 2018, arXiv:1801.04381", "71.88 top-1, 90.29 top-5 (torchvision)"),
     "efficientnet_b0":          Entry(efficientnet.efficientnet_b0, RGB_224, 1000, "Tan and Le, 2019, arXiv:1905.11946", "77.69 top-1, 93.53 top-5 (torchvision)"),
     "efficientnet_lite0":       Entry(lambda k: efficientnet.efficientnet_lite(k, 0), RGB_224, 1000, LITE, "75.1 top-1"),

@@ -282,6 +282,8 @@ def _words(leaf: Step) -> tuple[str, ...]:
         return (f"dropout {values['p']:g}",)
     if kind == "global_pool":
         return (f"global {_how(values['how'])} pool",)
+    if kind == "scale":
+        return (f"times {values['factor']:g}",)
     rank = max(len(leaf.shape) - 1, 1)
     if kind == "adaptive_pool":
         return (f"average pool to {_by(values['size'], rank)}",)

@@ -52,7 +52,8 @@ def explain_command(
     as_json: Json = False,
 ) -> None:
     """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
-    from striate.workflows.explanation.explain import ExplainRequest, explain, summary
+    from striate.workflows.explanation.explain import ExplainRequest, explain
+    from striate.workflows.explanation.words import summary
     from striate.workflows.recipes.choices import request_of
 
     listed = {"pictures": tuple(pictures or ()), "methods": tuple(method or ("grad_cam",)), "views": tuple(view or ())}

@@ -1,7 +1,8 @@
-"""The multilayer perceptron with error back-propagation as it was published.
+"""The multilayer perceptron: dense layers trained by error back-propagation, for classes and for numbers.
 
-Source: Rumelhart, Hinton and Williams, 1986, "Learning representations by back-propagating errors"; the form of one update by Han and
-Kamber, "Data Mining", section 9.2, with a bias beside the weights.
+Source: Rumelhart, Hinton and Williams, 1986, "Learning representations by back-propagating errors".
+Departs from the source, at the defaults: inputs are standardized inside, and L-BFGS or Adam goes downhill in place of plain descent, as
+scikit-learn's `MLPClassifier` does; a given learning_rate, or optimizer="sgd", brings the published rule.
 """
 
 from __future__ import annotations
@@ -9,114 +10,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from striate.core.errors import DataError, NumericError, ShapeError, UsageError
-from striate.core.settings import check_counts, check_numbers, check_rate, sizes_of
+from striate.core.errors import UsageError
 from striate.estimators.labels import classes_of, outputs_of
-from striate.estimators.numbers import finite_answers, real_numbers, validate_data
-from striate.estimators.persistence import Saved
+from striate.estimators.neurons.activations import names_of
+from striate.estimators.neurons.dense import DenseNetwork
+from striate.estimators.numbers import standardization, validate_data
 from striate.estimators.randomness import random_state_of
-
-Arrays = tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """Every number of one forward and backward pass and its update; a tuple has one entry for each layer after the input.
-
-    `nets` are weighted sums, `outputs` their sigmoids, `errors` the terms Err_j = -dE/dI_j.
-    """
-
-    inputs: np.ndarray
-    target: np.ndarray
-    nets: Arrays
-    outputs: Arrays
-    loss: float  # half the squared error, before the update
-    errors: Arrays
-    coefs: Arrays  # after the update
-    intercepts: Arrays
-
-    def __str__(self) -> str:
-        lines = [
-            f"inputs {self.inputs.tolist()}, target {self.target.tolist()}, loss {self.loss:.6f}",
-            "unit   net I        output O     error Err",
-        ]
-        unit = first = len(self.inputs)
-        for net, output, error in zip(self.nets, self.outputs, self.errors, strict=True):
-            for values in zip(net, output, error, strict=True):
-                unit += 1
-                lines.append(f"{unit:<4}" + "".join(f"{value:13.6f}" for value in values))
-        before, after = 0, first
-        lines.append("after the update:")
-        for weights, biases in zip(self.coefs, self.intercepts, strict=True):
-            for j in range(weights.shape[1]):
-                terms = [f"w({before + i + 1},{after + j + 1}) = {weights[i, j]:.6f}" for i in range(len(weights))]
-                lines.append(f"bias({after + j + 1}) = {biases[j]:.6f}  " + "  ".join(terms))
-            before, after = after, after + weights.shape[1]
-        return "\n".join(lines)
-
-
-def explain_step(coefs: Sequence[Any], intercepts: Sequence[Any], x: Any, target: Any, *, learning_rate: float) -> Step:
-    """One update of a network of sigmoids by back-propagation on one sample, with every intermediate number.
-
-        O_j = 1 / (1 + e^-I_j)     Err_j = O_j (1 - O_j) (T_j - O_j)     Err_j = O_j (1 - O_j) sum_k Err_k w_jk
-        w_ij += rate Err_j O_i     bias_j += rate Err_j
-
-    Args:
-        coefs: One matrix (inputs, units) for each layer.
-        intercepts: One vector (units,) for each layer.
-        x: (n,).
-        target: (outputs,) in [0, 1].
-        learning_rate: The rate.
-
-    Raises:
-        ShapeError: the layers do not fit each other, or x or target does not fit them.
-        DataError: x or target holds NaN or Inf.
-        UsageError: learning_rate is not positive.
-    """
-    check_rate(learning_rate)
-    weights, biases = [real_numbers("coefs", w) for w in coefs], [real_numbers("intercepts", b) for b in intercepts]
-    shapes = [w.shape for w in weights]
-    sizes = [shape[0] for shape in shapes if len(shape) == 2] + [shape[-1] for shape in shapes[-1:]]
-    if not shapes or shapes != list(pairwise(sizes)) or [b.shape for b in biases] != [(size,) for size in sizes[1:]]:
-        message = f"coefs must be (inputs, units) and intercepts (units,) layer by layer, got {shapes} and {[b.shape for b in biases]}"
-        raise ShapeError(message)
-    inputs, wanted = np.asarray(x, float), np.atleast_1d(np.asarray(target, float))
-    if inputs.shape != (weights[0].shape[0],) or wanted.shape != biases[-1].shape:
-        message = f"x and target must be ({weights[0].shape[0]},) and {biases[-1].shape}, got {inputs.shape} and {wanted.shape}"
-        raise ShapeError(message)
-    if not (np.isfinite(inputs).all() and np.isfinite(wanted).all()):
-        raise DataError("x and target must be finite numbers, got NaN or Inf", "Give the sample without gaps.")
-    nets, outputs = [], [inputs]
-    for weight, bias in zip(weights, biases, strict=True):
-        nets.append(outputs[-1] @ weight + bias)
-        outputs.append(expit(nets[-1]))
-    errors = [outputs[-1] * (1 - outputs[-1]) * (wanted - outputs[-1])]
-    for weight, output in zip(weights[:0:-1], outputs[-2:0:-1], strict=True):
-        errors.insert(0, output * (1 - output) * (weight @ errors[0]))
-    return Step(
-        inputs=inputs,
-        target=wanted,
-        nets=tuple(nets),
-        outputs=tuple(outputs[1:]),
-        loss=float(((wanted - outputs[-1]) ** 2).sum() / 2),
-        errors=tuple(errors),
-        coefs=tuple(w + learning_rate * np.outer(o, e) for w, o, e in zip(weights, outputs[:-1], errors, strict=True)),
-        intercepts=tuple(b + learning_rate * e for b, e in zip(biases, errors, strict=True)),
-    )
 
 
 @dataclass(eq=False, repr=False)
-class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
-    """Layers of sigmoids trained by error back-propagation.
+class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]  # scikit-learn carries no types
+    """Dense layers that tell classes apart, trained by error back-propagation.
 
         change = rate * (-dE/dw) + momentum * last change         w += change
 
@@ -125,45 +36,63 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
 
     Args:
         hidden_layer_sizes: Units of each hidden layer; a number for one layer, () for none.
+        activation: Of the hidden layers, by its name in the vocabulary of layers; or one name for each.
         loss: "cross_entropy" or "mse".
-        learning_rate: The rate.
-        momentum: Share of the last change that is added.
+        optimizer: "lbfgs" (all samples at once), "adam", "sgd" (the published rule, above), or "auto": sgd where a learning_rate is
+            given, else lbfgs for up to 2,000 samples and adam for more.
+        learning_rate: Of sgd and adam; None: 0.3 and 0.01.
+        momentum: Share of the last change that sgd adds.
         batch_size: Samples an update: 1 is the published per-sample rule, None is all.
-        max_iter: Epochs at most.
-        tol: Ends when no weight changed by more in an epoch.
+        max_iter: Epochs at most, or steps of lbfgs; None: 100 epochs or as many as 2,000 updates take, 1,000 steps of lbfgs. A
+            ConvergenceWarning says that the loss was still falling.
+        tol: sgd ends when no weight changed by more in an epoch; adam and lbfgs also when the loss fell by less in ten, lbfgs when no
+            part of the gradient is larger; 0: never.
         min_accuracy: Ends when so large a share of the samples is right; None: never.
-        init_range: First weights are uniform in (-init_range, init_range).
+        standardize: Bring each feature to mean 0 and deviation 1 inside.
+        init_range: First weights are uniform in (-init_range, init_range); None: 0.5 for sgd, else by the sizes of the layers.
         random_state: Seed of the first weights and of the orders.
 
     Attributes:
-        coefs_: One matrix (inputs, units) for each layer.
+        coefs_: One matrix (inputs, units) for each layer; those of the first are of X as it is given.
         intercepts_: One vector (units,) for each layer.
+        activations_: The name of each layer's, the output's last.
         classes_: The labels.
-        loss_curve_: Mean loss of each epoch.
-        n_iter_: Epochs.
-        stopped_by_: "accuracy", "change" or "max_iter".
+        mean_, scale_: Of each feature, as the inputs were standardized.
+        loss_curve_: Mean loss of each epoch or step.
+        n_iter_: Epochs, or steps.
+        stopped_by_: "accuracy", "change", "loss", "gradient" or "max_iter".
 
     Example:
         >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-        >>> net = MultilayerPerceptron((4,), batch_size=1, learning_rate=0.9, momentum=0, max_iter=2000, min_accuracy=1, random_state=0)
-        >>> net.fit(X, y).predict(X).tolist()
+        >>> MultilayerPerceptron(random_state=0).fit(X, y).predict(X).tolist()
         [0, 1, 1, 0]
     """
 
     hidden_layer_sizes: tuple[int, ...] = (32,)
     _: KW_ONLY
+    activation: str | Sequence[str] = "sigmoid"
     loss: str = "cross_entropy"
-    learning_rate: float = 0.3
+    optimizer: str = "auto"
+    learning_rate: float | None = None
     momentum: float = 0.9
     batch_size: int | None = 32
-    max_iter: int = 100
+    max_iter: int | None = None
     tol: float = 1e-4
     min_accuracy: float | None = None
-    init_range: float = 0.5
+    standardize: bool = True
+    init_range: float | None = None
     random_state: Any = None
 
+    @property
+    def _last_activation(self) -> str:
+        return "softmax" if self.loss == "cross_entropy" and len(self.classes_) > 2 else "sigmoid"
+
+    @property
+    def _penalty(self) -> float:
+        return 1e-2  # without one, the weights of classes that are told apart would grow on
+
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn labels y (N,) of X (N, features); sigmoids learn best from features of similar scale, as StandardScaler gives them.
+        """Learn labels y (N,) of X (N, features).
 
         Raises:
             UsageError: a setting is out of its range.
@@ -171,110 +100,38 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         generator = random_state_of(self.random_state)
-        self._start(X, np.asarray(y), generator)
-        targets = outputs_of(y, self.classes_)
-        for _ in range(self.max_iter):
-            before = [w.copy() for w in (*self.coefs_, *self.intercepts_)]
-            self._epoch(X, targets, generator.permutation(len(X)))
-            if self.min_accuracy is not None and np.mean(self._labels(self._outputs(X)[-1]) == y) >= self.min_accuracy:
-                self.stopped_by_ = "accuracy"
-                break
-            change = max(np.abs(now - then).max() for now, then in zip((*self.coefs_, *self.intercepts_), before, strict=True))
-            if change < self.tol:
-                self.stopped_by_ = "change"
-                break
-        if self.min_accuracy is not None and self.stopped_by_ == "max_iter":
-            message = f"min_accuracy {self.min_accuracy:g} was not reached in {self.max_iter} epochs. Raise max_iter, or try another seed."
+        self._start(X, np.asarray(y), generator, published=self._optimizer(len(X)) == "sgd")
+        self._learn(X, outputs_of(y, self.classes_), generator, lambda inputs: self._is_right(inputs, y))
+        if self.min_accuracy is not None and self.stopped_by_ != "accuracy":
+            message = f"min_accuracy {self.min_accuracy:g} was not reached in {self.n_iter_} epochs. Raise max_iter, or try another seed."
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
+    def _is_right(self, inputs: np.ndarray, y: np.ndarray) -> bool:
+        """Return whether as many samples are right as `min_accuracy` wants."""
+        return self.min_accuracy is not None and bool(np.mean(self._labels(self._forward(inputs)[1][-1]) == y) >= self.min_accuracy)
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """One epoch over X, y in their order; the first call names all `classes`, or has them all in y."""
+        """One epoch of sgd over X, y in their order; the first call names all `classes`, or has them all in y.
+
+        Without a `fit` before, X is taken as it is: give features of similar scale.
+        """
         first = not hasattr(self, "coefs_")
         X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
         if first:
-            self._start(X, np.asarray(y if classes is None else classes), random_state_of(self.random_state))
-        self._epoch(X, outputs_of(y, self.classes_), np.arange(len(X)))
+            self._start(X, np.asarray(y if classes is None else classes), random_state_of(self.random_state), published=True)
+        targets = outputs_of(y, self.classes_)
+        self._unfold()
+        self._epoch((X - self.mean_) / self.scale_, targets, np.arange(len(X)))
+        self._fold()
         return self
 
-    def _start(self, X: np.ndarray, y: np.ndarray, generator: np.random.RandomState) -> None:
+    def _start(self, X: np.ndarray, y: np.ndarray, generator: np.random.RandomState, *, published: bool) -> None:
         if self.loss not in ("cross_entropy", "mse"):
             raise UsageError(f"loss must be cross_entropy or mse, got {self.loss!r}")
-        check_rate(self.learning_rate)
-        check_counts(max_iter=self.max_iter)
-        check_numbers(momentum=self.momentum, tol=self.tol, init_range=self.init_range)
-        if not 0 <= self.momentum < 1:
-            raise UsageError(f"momentum must be from 0 to below 1, got {self.momentum}")
-        if self.batch_size is not None:
-            check_counts(batch_size=self.batch_size)
-        if self.init_range < 0:
-            raise UsageError(f"init_range must not be negative, got {self.init_range}")
+        self._check()
         self.classes_ = classes_of(y)
-        hidden = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
-        sizes = [X.shape[1], *hidden, 1 if len(self.classes_) == 2 else len(self.classes_)]
-        reach = self.init_range
-        self.coefs_ = [generator.uniform(-reach, reach, shape) for shape in pairwise(sizes)]
-        self.intercepts_ = [generator.uniform(-reach, reach, size) for size in sizes[1:]]
-        self._last = [np.zeros_like(w) for w in (*self.coefs_, *self.intercepts_)]
-        self.loss_curve_: list[float] = []
-        self.n_iter_, self.stopped_by_ = 0, "max_iter"
-
-    def _epoch(self, X: np.ndarray, targets: np.ndarray, order: np.ndarray) -> None:
-        size, total = self.batch_size or len(X), 0.0
-        weights = (*self.coefs_, *self.intercepts_)
-        for start in range(0, len(X), size):
-            batch = order[start : start + size]
-            loss, gradients = self.gradients(X[batch], targets[batch])
-            total += loss * len(batch)
-            for place, gradient in enumerate(gradients):
-                self._last[place] *= self.momentum
-                self._last[place] -= self.learning_rate * gradient
-                np.add(weights[place], self._last[place], out=weights[place])
-        self.n_iter_ += 1
-        self.loss_curve_.append(total / len(X))
-        if not np.isfinite(total):
-            raise NumericError(f"the loss is not finite in epoch {self.n_iter_}", f"Lower learning_rate, which is {self.learning_rate:g}.")
-
-    def _outputs(self, X: np.ndarray) -> list[np.ndarray]:
-        """The output of each layer, the input first."""
-        outputs = [X]
-        for layer, (weight, bias) in enumerate(zip(self.coefs_, self.intercepts_, strict=True), start=1):
-            net = outputs[-1] @ weight + bias
-            many = layer == len(self.coefs_) and self.loss == "cross_entropy" and len(self.classes_) > 2
-            outputs.append(softmax(net, axis=1) if many else expit(net))
-        return outputs
-
-    def gradients(self, X: np.ndarray, targets: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """The mean loss over X (N, n) and targets (N, outputs), and its gradients: of all coefs_, then of all intercepts_."""
-        outputs = self._outputs(X)
-        answer = outputs[-1]
-        if self.loss == "mse":
-            loss = float(((targets - answer) ** 2).sum() / 2) / len(X)
-            delta = (answer - targets) * answer * (1 - answer)
-        else:
-            tiny = np.finfo(float).tiny
-            missed = (1 - targets) * np.log(np.maximum(1 - answer, tiny)) if answer.shape[1] == 1 else 0.0
-            loss = -float((targets * np.log(np.maximum(answer, tiny)) + missed).sum()) / len(X)
-            delta = answer - targets
-        coefs: list[np.ndarray] = []
-        intercepts: list[np.ndarray] = []
-        delta = delta / len(X)
-        for layer in reversed(range(len(self.coefs_))):
-            coefs.insert(0, outputs[layer].T @ delta)
-            intercepts.insert(0, delta.sum(0))
-            if layer:
-                delta = delta @ self.coefs_[layer].T * outputs[layer] * (1 - outputs[layer])
-        return loss, [*coefs, *intercepts]
-
-    def explain_step(self, x: Any, target: Any) -> Step:
-        """Every number of one published update (sigmoids, squared error, no momentum) from the weights as they are, which stay.
-
-        Args:
-            x: (n,).
-            target: (outputs,) in [0, 1].
-        """
-        check_is_fitted(self)
-        return explain_step(self.coefs_, self.intercepts_, x, target, learning_rate=self.learning_rate)
+        self._begin(X.shape[1], 1 if len(self.classes_) == 2 else len(self.classes_), generator, published=published)
 
     def _labels(self, answer: np.ndarray) -> np.ndarray:
         labels: np.ndarray = self.classes_[(answer[:, 0] > 0.5).astype(int) if answer.shape[1] == 1 else answer.argmax(1)]
@@ -294,6 +151,91 @@ class MultilayerPerceptron(Saved, ClassifierMixin, BaseEstimator):  # type: igno
         check_is_fitted(self)
         return self._labels(self._answer(X))
 
-    def _answer(self, X: Any) -> np.ndarray:
-        """The outputs of the last layer for each row (N, outputs)."""
-        return finite_answers(self._outputs(validate_data(self, X, dtype=np.float64, reset=False))[-1])
+
+@dataclass(eq=False, repr=False)
+class MultilayerRegressor(MultiOutputMixin, RegressorMixin, DenseNetwork):  # type: ignore[misc]  # as above
+    """Dense layers that give numbers, trained by error back-propagation.
+
+        h = f(W1 x + b1), ...         y = g(W h + b)         E = mean (y - target)^2 / 2
+
+    With no hidden layer and g = relu it is one unit, y = max(w x + b, 0), whose w and b are found again from its answers.
+
+    Args:
+        hidden_layer_sizes: Units of each hidden layer; a number for one layer, () for none.
+        activation: f, of the hidden layers, by its name in the vocabulary of layers; or one name for each.
+        output_activation: g: "identity" for any numbers, "relu" for numbers that are not negative, "sigmoid" for shares, or another.
+        loss: "mse" or "mae".
+        optimizer, learning_rate, momentum, batch_size, max_iter, tol, standardize, init_range, random_state: As those of
+            `MultilayerPerceptron`; the targets are scaled too.
+
+    Attributes:
+        coefs_: One matrix (inputs, units) for each layer; those of X and y as they are given.
+        intercepts_: One vector (units,) for each layer.
+        activations_, mean_, scale_, loss_curve_, n_iter_, stopped_by_: As those of `MultilayerPerceptron`.
+
+    Example:
+        >>> X = np.linspace(-2, 2, 41)[:, None]
+        >>> unit = MultilayerRegressor((), output_activation="relu", random_state=0).fit(X, np.maximum(3 * X[:, 0] - 1.5, 0))
+        >>> unit.coefs_[0].round(2).tolist(), unit.intercepts_[0].round(2).tolist()
+        ([[3.0]], [-1.5])
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = (32,)
+    _: KW_ONLY
+    activation: str | Sequence[str] = "tanh"
+    output_activation: str = "identity"
+    loss: str = "mse"
+    optimizer: str = "auto"
+    learning_rate: float | None = None
+    momentum: float = 0.9
+    batch_size: int | None = 32
+    max_iter: int | None = None
+    tol: float = 1e-4
+    standardize: bool = True
+    init_range: float | None = None
+    random_state: Any = None
+
+    @property
+    def _last_activation(self) -> str:
+        return self.output_activation
+
+    @property
+    def _penalty(self) -> float:
+        return 0.1 if len(self.coefs_) > 1 else 0.0  # one layer hardly overfits, and its weights are found exactly
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn numbers y (N,) or (N, k) of X (N, features).
+
+        Raises:
+            UsageError: a setting is out of its range.
+            NumericError: the weights left the finite numbers.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        self._check()
+        if self.loss == "cross_entropy":
+            raise UsageError("loss must be mse or mae, got 'cross_entropy'")
+        names_of((self.output_activation,), 1)
+        y = np.asarray(y, float)
+        self._is_one = y.ndim == 1
+        targets = y.reshape(len(y), -1)
+        middle, scale = self._scaling(targets)
+        generator = random_state_of(self.random_state)
+        self._begin(X.shape[1], targets.shape[1], generator, published=self._optimizer(len(X)) == "sgd")
+        self._learn(X, (targets - middle) / scale, generator, lambda _: False)
+        self.coefs_[-1] = self.coefs_[-1] * scale
+        self.intercepts_[-1] = self.intercepts_[-1] * scale + middle
+        return self
+
+    def _scaling(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is taken off the targets, and what they are divided by, where the last layer can undo it."""
+        none, one = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+        if not self.standardize or self.output_activation not in ("identity", "relu"):
+            return none, one
+        middle, scale = standardization(targets)
+        return (none if self.output_activation == "relu" else middle), scale
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The numbers: (N,) or (N, k), as y was."""
+        check_is_fitted(self)
+        answer = self._answer(X)
+        return answer[:, 0] if self._is_one else answer

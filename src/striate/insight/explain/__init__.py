@@ -13,11 +13,16 @@ from striate.insight.explain.gradients import (
 from striate.insight.explain.inside import features, last_map, maps_of, outputs_of, part
 from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
 from striate.insight.explain.maps import grad_cam, grad_cam_plus_plus, occlusion, probabilities
+from striate.insight.explain.methods import COARSE, METHODS, Method, attribute, trust_in
 from striate.insight.explain.sanity import deletion_insertion, heat_of, on_images, randomisation_score, randomised, rank_correlation
 from striate.insight.explain.units import favourite_pictures, most_exciting, responses_by_class
 
 __all__ = [
+    "COARSE",
+    "METHODS",
     "Embedding",
+    "Method",
+    "attribute",
     "check_installed",
     "convolutions",
     "deconvnet",
@@ -49,4 +54,5 @@ __all__ = [
     "rank_correlation",
     "responses_by_class",
     "smooth_grad",
+    "trust_in",
 ]

@@ -24,6 +24,7 @@ class Printed(NamedTuple):
 RESNET = "He et al., 2016, arXiv:1512.03385, table 1 ('FLOPs (multiply-adds)')"
 RESNET_CIFAR = "He et al., 2016, arXiv:1512.03385, table 6"
 VGG = "Simonyan and Zisserman, 2015, arXiv:1409.1556, table 2"
+WIDE = "Zagoruyko and Komodakis, 2016, arXiv:1605.07146, table 5"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993, table 2"
 
 # fmt: off
@@ -45,6 +46,10 @@ PRINTED: dict[str, Printed] = {
     "densenet_bc_100_12": Printed(0.8e6, None, DENSENET),
     "densenet_bc_250_24": Printed(15.3e6, None, DENSENET),
     "densenet_bc_190_40": Printed(25.6e6, None, DENSENET),
+    "wrn_16_8":          Printed(11.0e6, None, WIDE),
+    "wrn_40_4":          Printed(8.9e6, None, WIDE),
+    "wrn_28_10":         Printed(36.5e6, None, WIDE),
+    "lenet1":            Printed(2_578, None, "LeCun et al., 1990, section 4"),
     "efficientnet_b0":   Printed(5.3e6, 0.39e9, "Tan and Le, 2019, arXiv:1905.11946, table 2 ('FLOPs')"),
     "convnext_tiny":     Printed(None, 4.5e9, "Liu et al., 2022, arXiv:2201.03545, table 1 ('FLOPs')"),
 }

@@ -13,18 +13,14 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from striate.networks.families.parts import conv_norm, residual
+from striate.networks.families.parts import conv_norm, residual, squeeze_excitation
 from striate.networks.layers import (
-    Activation,
     BatchNorm,
     Chain,
-    Conv,
     Dropout,
     GlobalPool,
-    Identity,
     Layer,
     Linear,
-    Parallel,
     StochasticDepth,
 )
 
@@ -62,18 +58,6 @@ LITE = (    # factors of width and depth, and dropout, of Lite0, Lite1 and Lite2
 # fmt: on
 LITE_NORM = BatchNorm(eps=1e-3)
 DROP = 0.2  # of the last block but one step
-
-
-def squeeze_excitation(channels: int, squeezed: int) -> Parallel:
-    """Each map times a number in (0, 1) that is computed from the averages of all maps."""
-    gate = Chain(
-        pool=GlobalPool("avg", keep_axes=True),
-        reduce=Conv(squeezed, 1),
-        act=Activation("silu"),
-        expand=Conv(channels, 1),
-        sigmoid=Activation("sigmoid"),
-    )
-    return Parallel(gate=gate, maps=Identity(), merge="multiply")
 
 
 def mb_conv(in_channels: int, row: Stage, stride: int, drop: float) -> Layer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Identity, Layer, Linear, Parallel, Pool
 from striate.networks.layers.activation import ActivationName
@@ -53,6 +53,20 @@ def bottleneck(width: int, out_channels: int, *, stride: int = 1, groups: int = 
         unit=conv_norm(width, 3, stride=second, groups=groups),
         expand=conv_norm(out_channels, 1, act=None),
     )
+
+
+def squeeze_excitation(
+    channels: int, squeezed: int, *, act: ActivationName = "silu", gate: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
+) -> Parallel:
+    """Each map times a number in [0, 1] that is computed from the averages of all maps."""
+    weights = Chain(
+        pool=GlobalPool("avg", keep_axes=True),
+        reduce=Conv(squeezed, 1),
+        act=Activation(act),
+        expand=Conv(channels, 1),
+        sigmoid=Activation(gate),
+    )
+    return Parallel(gate=weights, maps=Identity(), merge="multiply")
 
 
 def projection(out_channels: int, stride: int) -> Chain:

@@ -2,7 +2,7 @@
 
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
-from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
+from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels, Scale
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -48,6 +48,7 @@ __all__ = [
     "Pool",
     "Reach",
     "Row",
+    "Scale",
     "Shape",
     "SpatialDropout",
     "StochasticDepth",

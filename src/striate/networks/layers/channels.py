@@ -1,4 +1,4 @@
-"""Layers along the channel axis: a linear map, a learned constant, and the padding of parameter-free shortcuts."""
+"""Layers along the channel axis: a linear map, a learned or given constant, and the padding of parameter-free shortcuts."""
 
 from __future__ import annotations
 
@@ -54,6 +54,19 @@ class Gain(Layer):
         from striate.networks.modules.channels import GainModule
 
         return GainModule(self.output_shape(shape), self.init)
+
+
+@leaf
+class Scale(Layer):
+    """Its input times one constant, as the residual bodies of Inception-ResNet are scaled down."""
+
+    role: ClassVar[str] = "scale"
+    factor: float
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.channels import ScaleModule
+
+        return ScaleModule(self.factor)
 
 
 @leaf

@@ -7,7 +7,7 @@ from typing import Any
 from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Layer
-from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels
+from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels, Scale
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -51,6 +51,7 @@ LEAVES: dict[str, type[Layer]] = {
         PadChannels,
         Pool,
         PublishedNetwork,
+        Scale,
         SpatialDropout,
         StochasticDepth,
         Subsample,

@@ -27,6 +27,20 @@ class GainModule(nn.Module):
         return self.weight.expand(x.shape[0], *self.weight.shape)
 
 
+class ScaleModule(nn.Module):
+    """The input times `factor`."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
 class PadChannelsModule(nn.Module):
     """Every `stride`-th place, and `count` maps of zeros behind the last."""
 

@@ -119,7 +119,7 @@ def results(measures: Mapping[str, Any], folder: Path, *, openings: int | None) 
 
 def explanations(found: ExplainReport, picture: bytes) -> str:
     """Heat maps of some pictures, and measures of their faithfulness."""
-    from striate.workflows.explanation.explain import trust_in_words
+    from striate.workflows.explanation.words import trust_in_words
 
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
     which = "that the model misclassifies, the most confident first" if wrong else "of the val split"

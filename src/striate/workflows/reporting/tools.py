@@ -27,7 +27,8 @@ from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.record import OwnPictures, own_pictures
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate_subject
 from striate.workflows.evaluation.reliability import Reliability, worth
-from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen, spread, taken
+from striate.workflows.explanation.choosing import spread, taken
+from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
 from striate.workflows.reporting.sections import counted
 from striate.workflows.runs.behind import refuse_edits
@@ -176,7 +177,7 @@ def explained(bench: Bench, answers: Answers) -> ExplainReport:
     if not len(places):
         places = spread(len(answers.images), count)
     asked = ExplainRequest(run=bench.subject.trained, output=bench.place / "explain")
-    return explain_chosen(bench.subject, asked, taken(answers.images, places), lambda: answers.images, {}, say=lambda _text: None)
+    return explain_chosen(bench.subject, asked, taken(answers.images, places), lambda: answers.images, say=lambda _text: None)
 
 
 def profiled(bench: Bench) -> ProfileReport:

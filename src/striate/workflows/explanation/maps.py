@@ -1,0 +1,109 @@
+"""Heat maps of pictures: drawn, measured, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from striate.drawing.pictures import Scale, montage
+from striate.drawing.style import short_name
+from striate.insight.explain import COARSE, Method, attribute, trust_in
+from striate.models.model import OF_SCORES, Model
+from striate.workflows.explanation.page import Shown, shaded
+from striate.workflows.explanation.words import agreements, told
+
+if TYPE_CHECKING:
+    from striate.workflows.explanation.choosing import Chosen
+    from striate.workflows.explanation.explain import ExplainRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """One picture: the prediction, the class that was explained, and how well each map finds the pixels that matter."""
+
+    path: str
+    answer: str
+    probability: float
+    target: str
+    label: str | None
+    deletion: dict[str, float]  # method -> area under the curve, the smaller the better
+    insertion: dict[str, float]  # method -> area under the curve, the larger the better
+
+
+class Maps(NamedTuple):
+    """The heat maps of all pictures by all methods: as in the report, and as they are shown."""
+
+    pictures: tuple[Explained, ...]
+    randomisation: dict[str, float]
+    notes: tuple[str, ...]
+    shown: list[Shown]
+
+
+def draw_maps(  # all but the pictures are of the model
+    request: ExplainRequest,
+    model: Model,
+    network: nn.Module,
+    layer: str,
+    methods: Sequence[Method],
+    chosen: Chosen,
+    inputs: Tensor,
+    *,
+    say: Callable[[str], None],
+) -> Maps:
+    """Explain the model's answers, or the class that is requested, by each method; `inputs` are the pictures as the network takes them."""
+    probabilities = model.shares(chosen.images)
+    if model.gives_scores:
+        say(OF_SCORES)
+    answers = probabilities.argmax(1)
+    targets = answers if request.target is None else np.full(len(answers), model.classes.index(request.target))
+    classes = torch.from_numpy(targets).to(inputs.device)
+    heats, trust = {}, {}
+    for method in methods:
+        say(f"{method}: {len(answers)} pictures")
+        heats[str(method)] = attribute(method, network, layer, inputs, classes, seed=request.seed)
+        if request.sanity:
+            trust[str(method)] = trust_in(method, network, layer, inputs, classes, heats[method], seed=request.seed)
+    explained = tuple(
+        Explained(
+            path=chosen.names[place],
+            answer=model.classes[answer],
+            probability=float(probabilities[place, answer]),
+            target=model.classes[targets[place]],
+            label=model.classes[label] if label is not None else None,
+            deletion={method: float(found.deletion[place]) for method, found in trust.items()},
+            insertion={method: float(found.insertion[place]) for method, found in trust.items()},
+        )
+        for place, (answer, label) in enumerate(zip(answers, chosen.labels, strict=True))
+    )
+    randomisation = {method: found.randomisation for method, found in trust.items()}
+    notes = agreements(network, inputs, heats)
+    words = told(layer, randomisation, notes)
+    shown = [Shown("heat-maps.png", "Heat maps", _drawn(chosen.images, explained, heats), words)] if heats else []
+    return Maps(explained, randomisation, notes, shown)
+
+
+def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: Mapping[str, Tensor]) -> bytes:
+    """One row per picture: the picture, then each method's map."""
+    cells, captions = [], []
+    for place, (image, item) in enumerate(zip(images, explained, strict=True)):
+        plain = image if image.shape[2] == 3 else image.mean(2, keepdims=True).round().astype(np.uint8).repeat(3, 2)
+        truth = f"\nis {short_name(item.label)}" if item.label is not None else ""
+        cells.append(plain)
+        captions.append(f"{short_name(item.path)}\n{short_name(item.answer)} {100 * item.probability:.0f} %{truth}")
+        for method, heat in heats.items():
+            cells.append(shaded(heat[place].cpu().numpy(), plain if method in COARSE else None))
+            areas = f"\ndeletion {item.deletion[method]:.2f}, insertion {item.insertion[method]:.2f}" if method in item.deletion else ""
+            aim = f"\nfor {short_name(item.target)}" if item.target != item.answer else ""
+            captions.append(f"{method.replace('_', ' ')}{aim}{areas}")
+    across = 1 + len(heats)
+    groups = max(1, min(len(images), round(6 / across)))
+    scales = [
+        *([Scale("turbo", "least", "most", "over the picture:")] if any(name in COARSE for name in heats) else []),
+        *([Scale("inferno", "least", "most", "by pixels:")] if any(name not in COARSE for name in heats) else []),
+    ]
+    return montage(np.stack(cells), captions, title="Where the model looks", columns=across * groups, scales=scales)

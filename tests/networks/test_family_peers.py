@@ -1,0 +1,75 @@
+"""Networks that torchvision or timm have too: the published parameters, the MACs that torch counts there, and the same logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from striate.networks.catalog import network
+
+
+class Peer(NamedTuple):
+    """One network and its peer."""
+
+    name: str
+    peer: str  # tv: torchvision's, else timm's
+    params: int  # as the peer's documentation or its paper has them
+    size: tuple[int, int]  # small, for logits
+    quick: bool = True
+
+    def make(self, **options: Any) -> nn.Module:
+        library, _, name = self.peer.rpartition(":")
+        module: nn.Module = torchvision.models.get_model(name, **options) if library else timm.create_model(name, **options)
+        return module
+
+
+PEERS = (
+    Peer("squeezenet1_0", "tv:squeezenet1_0", 1_248_424, (63, 96)),
+    Peer("squeezenet1_1", "tv:squeezenet1_1", 1_235_496, (63, 96)),
+    Peer("xception", "legacy_xception", 22_855_952, (63, 96)),
+    Peer("inception_v4", "inception_v4", 42_679_816, (96, 80), quick=False),
+    Peer("inception_resnet_v2", "inception_resnet_v2", 55_843_464, (96, 80)),
+    Peer("resnet50d", "resnet50d", 25_576_264, (33, 64)),
+    Peer("resnet101d", "resnet101d", 44_568_392, (33, 64), quick=False),
+    Peer("wide_resnet50_2", "tv:wide_resnet50_2", 68_883_240, (33, 64), quick=False),
+    Peer("wide_resnet101_2", "tv:wide_resnet101_2", 126_886_696, (33, 64), quick=False),
+    Peer("se_resnet50", "seresnet50", 28_088_024, (33, 64)),
+    Peer("se_resnet101", "seresnet101", 49_326_872, (33, 64), quick=False),
+    Peer("se_resnet152", "seresnet152", 66_821_848, (33, 64), quick=False),
+    Peer("se_resnext50_32x4d", "seresnext50_32x4d", 27_559_896, (33, 64), quick=False),
+    Peer("se_resnext101_32x4d", "seresnext101_32x4d", 48_955_416, (33, 64), quick=False),
+    Peer("mobilenet_v1", "mobilenetv1_100", 4_231_976, (63, 96)),
+)
+
+
+with_peer = pytest.mark.parametrize("row", [pytest.param(row, marks=() if row.quick else pytest.mark.slow, id=row.name) for row in PEERS])
+
+
+@pytest.mark.parametrize("row", PEERS, ids=lambda row: row.name)
+def test_a_network_has_the_published_parameters(row: Peer) -> None:
+    assert network(row.name).params == row.params
+
+
+@with_peer
+def test_a_network_has_its_peers_parameters_and_macs(row: Peer) -> None:
+    """torch counts the multiply-adds of the peer, as two FLOPs each."""
+    net = network(row.name)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        peer = row.make().eval()
+        peer(torch.empty(1, *net.input_shape))
+
+    assert net.params == sum(parameter.numel() for parameter in peer.parameters())
+    assert net.flops == counter.get_total_flops()
+
+
+@with_peer
+def test_a_network_gives_its_peers_logits_with_its_peers_weights(row: Peer, peer_difference: Callable[..., float]) -> None:
+    net = network(row.name, num_classes=17, input_size=row.size)
+    assert peer_difference(net, row.make, num_classes=17) == 0
