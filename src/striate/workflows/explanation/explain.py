@@ -91,9 +91,9 @@ def explain_chosen(
     methods = tuple(name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out)
     name = subject.path.stem if subject.path is not None else subject.name
     output = subject.report_folder("explain", request.output) or new_run_folder("explain", name, None)
-    maps = draw_maps(request, model, network, layer, methods, chosen, inputs, say=say)
-    views = dict.fromkeys((*request.views, *(view for view in VIEWS if every and view not in left_out)))
     viewed = Viewed(model.classes, network, layer, chosen.names, inputs, functools.partial(of_unit, model), seed=request.seed)
+    maps = draw_maps(request, model, viewed, methods, chosen, say=say)
+    views = dict.fromkeys((*request.views, *(view for view in VIEWS if every and view not in left_out)))
     drawn, missing = draw_views(views, viewed, sampled(model, read), required=request.views, say=say)
     shown, left_out = [*maps.shown, *drawn], left_out | missing
     for name, why in left_out.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
@@ -20,6 +20,7 @@ from striate.workflows.explanation.words import agreements, told
 if TYPE_CHECKING:
     from striate.workflows.explanation.choosing import Chosen
     from striate.workflows.explanation.explain import ExplainRequest
+    from striate.workflows.explanation.views import Viewed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +45,11 @@ class Maps(NamedTuple):
     shown: list[Shown]
 
 
-def draw_maps(  # all but the pictures are of the model
-    request: ExplainRequest,
-    model: Model,
-    network: nn.Module,
-    layer: str,
-    methods: Sequence[Method],
-    chosen: Chosen,
-    inputs: Tensor,
-    *,
-    say: Callable[[str], None],
+def draw_maps(
+    request: ExplainRequest, model: Model, viewed: Viewed, methods: Sequence[Method], chosen: Chosen, *, say: Callable[[str], None]
 ) -> Maps:
-    """Explain the model's answers, or the class that is requested, by each method; `inputs` are the pictures as the network takes them."""
+    """Explain the model's answers, or the class that is requested, by each method."""
+    network, layer, inputs = viewed.network, viewed.layer, viewed.inputs
     probabilities = model.shares(chosen.images)
     if model.gives_scores:
         say(OF_SCORES)
