@@ -208,7 +208,7 @@ def _check(name: str, split: str, images: np.ndarray, labels: np.ndarray, num_cl
 
 def _digits_file() -> Path:
     """The file that `sklearn.datasets.load_digits` reads; importing that, with SciPy and pandas, takes as long as importing torch."""
-    (package,) = find_spec("sklearn").submodule_search_locations  # type: ignore[union-attr]  # striate depends on it
+    (package,) = find_spec("sklearn").submodule_search_locations  # type: ignore[union-attr, misc]  # striate depends on it
     return Path(package) / "datasets" / "data" / "digits.csv.gz"
 
 
