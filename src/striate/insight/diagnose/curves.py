@@ -76,10 +76,11 @@ def curve_findings(curves: Curves, num_classes: int | None, setup: Setup | None,
     """The findings from the curves."""
     if not curves.are_finite:
         return []
-    return [*_unsettled(curves, num_classes, setup, exam), *_over(curves, setup, exam)]
+    found = _unsettled(curves, num_classes, setup, exam), _over(curves, setup, exam)
+    return [finding for finding in found if finding is not None]
 
 
-def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Finding]:
+def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> Finding | None:
     """Overfitting: training pictures are classified much better than others.
 
     The accuracy in training is that of batches before their update, augmentation included: without them it is higher still.
@@ -89,20 +90,17 @@ def _over(curves: Curves, setup: Setup | None, exam: Exam | None) -> list[Findin
         kept = (exam.train.accuracy, exam.train.num_images, exam.val.accuracy, exam.val.num_images)
         seen = max(seen or kept, kept, key=lambda one: one[0] - one[2])
     if seen is None or seen[0] - seen[2] < GAP or gap_of(*seen) < SURELY:
-        return []
+        return None
     gap = seen[0] - seen[2]
-    return [
-        Finding(
-            kind="overfitting",
-            severity="note",
-            where="",
-            evidence=round(gap, 4),
-            unit="accuracy in training - in validation",
-            message=f"accuracy is {100 * seen[0]:.0f} % in training and {100 * seen[2]:.0f} % in validation, {100 * gap:.0f} points apart",
-            cause="The network has memorized its training pictures: too few of them, or too many weights.",
-            remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or `pretrained` with weights that were trained on many"),
-        )
-    ]
+    return Finding(
+        kind="overfitting",
+        severity="note",
+        evidence=round(gap, 4),
+        unit="accuracy in training - in validation",
+        message=f"accuracy is {100 * seen[0]:.0f} % in training and {100 * seen[2]:.0f} % in validation, {100 * gap:.0f} points apart",
+        cause="The network has memorized its training pictures: too few of them, or too many weights.",
+        remedy=first_new(setup, TRIVIAL, MIXUP, "more pictures, or `pretrained` with weights that were trained on many"),
+    )
 
 
 def _gap_of_curves(curves: Curves, setup: Setup | None) -> tuple[float, int, float, int] | None:
@@ -117,14 +115,14 @@ def _gap_of_curves(curves: Curves, setup: Setup | None) -> tuple[float, int, flo
     return train, num_train or 10_000, val, num_val or 10_000
 
 
-def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> list[Finding]:
+def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exam: Exam | None) -> Finding | None:
     """Validations that are meaningless, because the running statistics of a batch norm are still mostly their initial values."""
     momentum = setup.network.norm_momentum if setup is not None else None
     if setup is None or momentum is None or not SLOWEST <= momentum < 1 or not num_classes or setup.is_averaged or not setup.is_fresh:
-        return []
+        return None
     young = [place for place, step in enumerate(curves.step) if math.isfinite(step) and 1 - (1 - momentum) ** step < ARRIVED]
     if not young:
-        return []
+        return None
     guess, end = math.log(num_classes), len(curves.step) - 1
     ruined = [place for place in young if curves.val_loss[place] >= max(RUINED * guess, APART * curves.train_loss[place])]
     if ruined:
@@ -136,24 +134,21 @@ def _unsettled(curves: Curves, num_classes: int | None, setup: Setup | None, exa
             f"{100 * worst:.0f} % of training pictures are correct in evaluation, and {100 * curves.train_accuracy[-1]:.0f} % in training"
         )
     else:
-        return []
+        return None
     last = ruined[-1] if ruined else end
     needed, done = math.ceil(math.log(1 - ARRIVED) / math.log(1 - momentum)), int(curves.step[last])
-    return [
-        Finding(
-            kind="batch_norm_unsettled",
-            severity="warning" if last == end else "note",
-            where="",
-            evidence=worst,
-            unit="nats, the largest validation loss of such an epoch" if ruined else "accuracy on training pictures in evaluation",
-            message=seen,
-            cause=(
-                f"Evaluation uses running statistics. With a momentum of {momentum:g} it takes about {needed} updates until they are the "
-                f"network's own and not the initial ones, and epoch {last + 1} ends with update {done}."
-            ),
-            remedy=_more_updates(setup, len(curves.step), done, needed) if last == end else "nothing: later epochs are not affected",
-        )
-    ]
+    return Finding(
+        kind="batch_norm_unsettled",
+        severity="warning" if last == end else "note",
+        evidence=worst,
+        unit="nats, the largest validation loss of such an epoch" if ruined else "accuracy on training pictures in evaluation",
+        message=seen,
+        cause=(
+            f"Evaluation uses running statistics. With a momentum of {momentum:g} it takes about {needed} updates until they are the "
+            f"network's own and not the initial ones, and epoch {last + 1} ends with update {done}."
+        ),
+        remedy=_more_updates(setup, len(curves.step), done, needed) if last == end else "nothing: later epochs are not affected",
+    )
 
 
 def _is_behind(curves: Curves, setup: Setup, exam: Exam | None) -> bool:

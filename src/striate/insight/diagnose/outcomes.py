@@ -37,8 +37,17 @@ FEW_PARAMS = 1_000
 
 def outcome_findings(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
     """All findings from the predictions."""
-    found = [*_input_scale(exam, setup), *_frozen(exam, setup), *_held_down(exam, setup), *_leak(exam), *_val_differs(exam, curves)]
-    return [*found, *_label_noise(exam), *_rare(exam, setup), *_underfitting(exam, curves, setup)]
+    found = (
+        _input_scale(exam, setup),
+        _frozen(exam, setup),
+        _held_down(exam, setup),
+        _leak(exam),
+        _val_differs(exam, curves),
+        _label_noise(exam),
+        _rare(exam, setup),
+        _underfitting(exam, curves, setup),
+    )
+    return [finding for finding in found if finding is not None]
 
 
 def skill(answers: Answers) -> float:
@@ -47,113 +56,94 @@ def skill(answers: Answers) -> float:
     return (answers.accuracy - guess) / (1 - guess) if guess < 1 else 0.0
 
 
-def _input_scale(exam: Exam, setup: Setup | None) -> list[Finding]:
+def _input_scale(exam: Exam, setup: Setup | None) -> Finding | None:
     mean, std = exam.input_mean, exam.input_std
     is_far = abs(mean) > FAR_MEAN or not 1 / FAR_STD <= std <= FAR_STD
     if not is_far or skill(exam.val) >= WELL or (setup is not None and setup.network.norms and skill(exam.val) >= UNDER):
-        return []
-    return [
-        Finding(
-            kind="input_scale",
-            severity="warning",
-            where="",
-            evidence=std,
-            unit="standard deviation of the network's input, where 1 is usual",
-            message=f"the network's input has the mean {mean:.3g} and the standard deviation {std:.3g}, where 0 and 1 are usual",
-            cause="The pictures were normalized by the mean and standard deviation of other data.",
-            remedy="`normalization='dataset'`",
-        )
-    ]
+        return None
+    return Finding(
+        kind="input_scale",
+        evidence=std,
+        unit="standard deviation of the network's input, where 1 is usual",
+        message=f"the network's input has the mean {mean:.3g} and the standard deviation {std:.3g}, where 0 and 1 are usual",
+        cause="The pictures were normalized by the mean and standard deviation of other data.",
+        remedy="`normalization='dataset'`",
+    )
 
 
-def _frozen(exam: Exam, setup: Setup | None) -> list[Finding]:
+def _frozen(exam: Exam, setup: Setup | None) -> Finding | None:
     if setup is None or not setup.settings.freeze or setup.settings.unfreeze_every or not setup.is_fresh or skill(exam.val) >= WELL:
-        return []
+        return None
     parts = ", ".join(setup.settings.freeze)
-    return [
-        Finding(
-            kind="frozen_at_random",
-            severity="warning",
-            where=setup.settings.freeze[0],
-            evidence=float(len(setup.settings.freeze)),
-            unit="frozen parts",
-            message=f"frozen with random initial weights: {parts}",
-            cause="The frozen parts have not been trained, so what they pass on is random.",
-            remedy="no `freeze`, or `pretrained` with weights that were trained",
-        )
-    ]
+    return Finding(
+        kind="frozen_at_random",
+        where=setup.settings.freeze[0],
+        evidence=float(len(setup.settings.freeze)),
+        unit="frozen parts",
+        message=f"frozen with random initial weights: {parts}",
+        cause="The frozen parts have not been trained, so what they pass on is random.",
+        remedy="no `freeze`, or `pretrained` with weights that were trained",
+    )
 
 
-def _leak(exam: Exam) -> list[Finding]:
+def _leak(exam: Exam) -> Finding | None:
     count = exam.val.num_images
     if exam.shared is None or exam.shared < SHARED * count:
-        return []
-    return [
-        Finding(
-            kind="leak",
-            severity="warning",
-            where="",
-            evidence=exam.shared / count,
-            unit="share of the validation pictures",
-            message=f"{exam.shared:,} of the {count:,} validation pictures are also training pictures, pixel for pixel",
-            cause="The network has memorized their labels: the validation accuracy says too little about new pictures.",
-            remedy="a val split of other pictures: remove the copies from one of the two",
-        )
-    ]
+        return None
+    return Finding(
+        kind="leak",
+        evidence=exam.shared / count,
+        unit="share of the validation pictures",
+        message=f"{exam.shared:,} of the {count:,} validation pictures are also training pictures, pixel for pixel",
+        cause="The network has memorized their labels: the validation accuracy says too little about new pictures.",
+        remedy="a val split of other pictures: remove the copies from one of the two",
+    )
 
 
-def _val_differs(exam: Exam, curves: Curves) -> list[Finding]:
+def _val_differs(exam: Exam, curves: Curves) -> Finding | None:
     train, val = exam.train, exam.val
     if val.num_images < FEWEST or exam.shift.distance < SHIFTED or exam.shift.p_value > BY_CHANCE:
-        return []
+        return None
     known = max(train.accuracy, *curves.train_accuracy)  # the kept model may be one of before, where the validation was best
     if known - val.accuracy < WORSE_BY or gap_of(known, train.num_images, val.accuracy, val.num_images) < SURELY:
-        return []
-    return [
-        Finding(
-            kind="val_differs",
-            severity="warning",
-            where="",
-            evidence=exam.shift.distance,
-            unit="distance between the distributions of brightness or contrast, from 0 to 1",
-            message=(
-                f"accuracy is {100 * (known - val.accuracy):.0f} points lower in validation, whose pictures differ from the training's "
-                f"in brightness or contrast: by {exam.shift.distance:.2f}, where 0 means equal and 1 nothing in common"
-            ),
-            cause="The validation pictures come from another source than the training pictures, or were prepared differently.",
-            remedy="to compare the two; without the val split, held-out training pictures show the accuracy on pictures of the same source",
-        )
-    ]
+        return None
+    return Finding(
+        kind="val_differs",
+        evidence=exam.shift.distance,
+        unit="distance between the distributions of brightness or contrast, from 0 to 1",
+        message=(
+            f"accuracy is {100 * (known - val.accuracy):.0f} points lower in validation, whose pictures differ from the training's "
+            f"in brightness or contrast: by {exam.shift.distance:.2f}, where 0 means equal and 1 nothing in common"
+        ),
+        cause="The validation pictures come from another source than the training pictures, or were prepared differently.",
+        remedy="to compare the two; without the val split, held-out training pictures show the accuracy on pictures of the same source",
+    )
 
 
-def _label_noise(exam: Exam) -> list[Finding]:
+def _label_noise(exam: Exam) -> Finding | None:
     """Wrong labels: confident predictions contradict labels as often as others do, if the errors are random.
 
     A hard picture gets an unsure answer, so that of the surest third hardly any is wrong. A wrong label has nothing to do with what its
     picture shows: it contradicts sure and unsure answers alike, in validation as in training.
     """
     if exam.val.num_images < FEWEST or skill(exam.val) < LEARNED:
-        return []
+        return None
     (wrong, count), (val_wrong, val_count) = sure_errors(exam.train), sure_errors(exam.val)
     rates = wrong / count, val_wrong / val_count
     val_is_right = gap_of(rates[0], count, rates[1], val_count) > 0  # somebody has looked at these labels
     if not _is_flat(exam.train) or not (_is_flat(exam.val) or val_is_right):
-        return []
-    return [
-        Finding(
-            kind="label_noise",
-            severity="warning",
-            where="",
-            evidence=round(rates[0], 4),
-            unit="share of the most confident third of the predictions that contradict the label of a training picture",
-            message=(
-                f"of the most confident third of the predictions, {100 * rates[0]:.0f} % contradict the label in training and "
-                f"{100 * rates[1]:.0f} % in validation"
-            ),
-            cause="Labels that contradict confident predictions as often as others are wrong labels, not hard pictures.",
-            remedy="to correct the labels in doubted-labels.csv, which `striate diagnose` writes",
-        )
-    ]
+        return None
+    return Finding(
+        kind="label_noise",
+        evidence=round(rates[0], 4),
+        unit="share of the most confident third of the predictions that contradict the label of a training picture",
+        message=(
+            f"of the most confident third of the predictions, {100 * rates[0]:.0f} % contradict the label in training and "
+            f"{100 * rates[1]:.0f} % in validation"
+        ),
+        cause="Labels that contradict confident predictions as often as others are wrong labels, not hard pictures.",
+        remedy="to correct the labels in doubted-labels.csv, which `striate diagnose` writes",
+    )
 
 
 def _is_flat(answers: Answers, least: float = FLAT) -> bool:
@@ -178,7 +168,7 @@ def _tenths(count: int) -> list[range]:
     return [range(start, end) for start, end in pairwise(ends)]
 
 
-def _rare(exam: Exam, setup: Setup | None) -> list[Finding]:
+def _rare(exam: Exam, setup: Setup | None) -> Finding | None:
     usual, val = sum(exam.train_counts) / len(exam.train_counts), exam.val
     ignored = []
     for place, (pictures, count, hits) in enumerate(zip(exam.train_counts, val.counts, val.hits, strict=True)):
@@ -187,39 +177,35 @@ def _rare(exam: Exam, setup: Setup | None) -> list[Finding]:
         if is_rare and hits <= IGNORED * count and median(others) >= 0.6 and tail_probability(hits, count, median(others)) < 0.01:
             ignored.append((place, pictures, hits, count))
     if not ignored:
-        return []
+        return None
     place, pictures, hits, count = min(ignored, key=lambda one: one[2] / one[3])
-    return [
-        Finding(
-            kind="rare_classes",
-            severity="warning",
-            where="",
-            evidence=hits / count,
-            unit="accuracy in the rarest class",
-            message=(
-                f"{len(ignored)} of {len(exam.train_counts)} classes have few training pictures and are hardly ever predicted: of class "
-                f"{place + 1} with {pictures} training pictures, {hits} of {count} validation pictures are right"
-            ),
-            cause="A network that rarely sees a class loses little by never predicting it.",
-            remedy=first_new(setup, BALANCED, "more pictures of the rare classes"),
-        )
-    ]
+    return Finding(
+        kind="rare_classes",
+        evidence=hits / count,
+        unit="accuracy in the rarest class",
+        message=(
+            f"{len(ignored)} of {len(exam.train_counts)} classes have few training pictures and are hardly ever predicted: of class "
+            f"{place + 1} with {pictures} training pictures, {hits} of {count} validation pictures are right"
+        ),
+        cause="A network that rarely sees a class loses little by never predicting it.",
+        remedy=first_new(setup, BALANCED, "more pictures of the rare classes"),
+    )
 
 
-def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> list[Finding]:
+def _underfitting(exam: Exam, curves: Curves, setup: Setup | None) -> Finding | None:
     """Underfitting, if its cause is known."""
     learned = skill(exam.train)
     if setup is None or learned >= UNDER or exam.train.accuracy - exam.val.accuracy > CLOSE:
-        return []
+        return None
     if max(curves.train_accuracy, default=0.0) >= UNDER:  # of later epochs than the kept one
-        return []
+        return None
     if learned >= DOUBTFUL and _is_flat(exam.train, NEARLY_FLAT):  # it may be wrong labels that it cannot learn
-        return []
+        return None
     reason = _why(curves, setup)
     if reason is None:
-        return []
+        return None
     cause, remedy = reason
-    return [_not_learned(exam, "underfitting", "note", cause, remedy)]
+    return _not_learned(exam, "underfitting", "note", cause, remedy)
 
 
 def _not_learned(exam: Exam, kind: Kind, severity: Severity, cause: str, remedy: str) -> Finding:
@@ -227,7 +213,6 @@ def _not_learned(exam: Exam, kind: Kind, severity: Severity, cause: str, remedy:
     return Finding(
         kind=kind,
         severity=severity,
-        where="",
         evidence=round(exam.train.accuracy, 4),
         unit="accuracy on training pictures without augmentation",
         message=f"only {100 * exam.train.accuracy:.0f} % of its training pictures are classified correctly, without augmentation",
@@ -253,12 +238,12 @@ def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
     return None
 
 
-def _held_down(exam: Exam, setup: Setup | None) -> list[Finding]:
+def _held_down(exam: Exam, setup: Setup | None) -> Finding | None:
     held = held_down(setup)
     if held is None or skill(exam.train) >= UNDER:
-        return []
+        return None
     cause, remedy = held
-    return [_not_learned(exam, "regularisation_too_strong", "warning", cause, remedy)]
+    return _not_learned(exam, "regularisation_too_strong", "warning", cause, remedy)
 
 
 def held_down(setup: Setup | None) -> tuple[str, str] | None:

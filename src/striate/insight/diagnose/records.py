@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 from pydantic.dataclasses import dataclass
 
@@ -60,20 +60,13 @@ class Sample:
     wait_share: float | None = None  # of the time of the update: from the end of the one before until the model began to compute
 
 
-class Evidence(NamedTuple):
-    """The number that a finding rests on."""
-
-    value: float
-    unit: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One problem, or a note."""
 
     kind: Kind
-    severity: Severity
-    where: str  # path of a part; empty for the training as a whole
+    severity: Severity = "warning"
+    where: str = ""  # path of a part; empty for the training as a whole
     evidence: float
     unit: str  # of the evidence
     message: str  # the evidence in a sentence

@@ -16,7 +16,7 @@ from striate.insight.diagnose.outcomes import held_down, outcome_findings
 from striate.insight.diagnose.records import KINDS, Finding, Kind, Sample, Withdrawn
 from striate.insight.diagnose.setup import Setup
 from striate.insight.diagnose.states import held_up, state_findings
-from striate.insight.diagnose.updates import rate_findings, waiting_findings
+from striate.insight.diagnose.updates import rate_findings, waiting
 
 BAD_STATES: tuple[Kind, ...] = ("not_finite", "symmetric_units", "dead_relu", "saturated", "vanishing_gradient", "exploding_gradient")
 TOO_FAST: tuple[Kind, ...] = ("not_finite", "learning_rate_too_high")
@@ -68,12 +68,14 @@ def judge(record: Record) -> list[Finding]:
     found = [
         *state_findings(record.samples, setup),
         *rate_findings(record.samples, curves.gained, is_stuck=stuck, setup=setup),
-        *waiting_findings(record.samples),
         *curve_findings(curves, record.num_classes, setup, record.exam),
     ]
+    if (waits := waiting(record.samples)) is not None:
+        found.append(waits)
     if record.exam is not None and record.is_finished:
         found += outcome_findings(record.exam, curves, setup)
-    found += held_up(record.samples, setup) if stuck else []
+    if stuck and (held := held_up(record.samples, setup)) is not None:
+        found.append(held)
     if held_down(setup) is not None and not record.is_finished:  # what it explains waits until it is known whether it does harm
         found = [finding for finding in found if "regularisation_too_strong" not in causes(finding.kind)]
     return _explained(found)
@@ -106,7 +108,7 @@ def _explained(found: Iterable[Finding]) -> list[Finding]:
     """The findings that no other explains, one of a kind; each names those that it explains."""
     first = {finding.kind: finding for finding in reversed(list(found))}
     kept = {kind: finding for kind, finding in first.items() if not any(cause in first for cause in causes(kind))}
-    for kind in first.keys() - kept.keys():
+    for kind in sorted(first.keys() - kept.keys(), key=KINDS.index):
         for cause in [cause for cause in causes(kind) if cause in kept][:1]:
             kept[cause] = replace(kept[cause], consequences=(*kept[cause].consequences, kind))
     order = {"error": 0, "warning": 1, "note": 2}

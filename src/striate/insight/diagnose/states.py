@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from striate.insight.diagnose.records import Evidence, Finding, Kind, LayerSample, Sample
+from striate.insight.diagnose.records import Finding, Kind, LayerSample, Sample
 from striate.insight.diagnose.remedies import CLIP, INIT_HE, INIT_XAVIER, first_new
 from striate.insight.diagnose.setup import Setup
 
@@ -31,9 +31,8 @@ def state_findings(samples: Sequence[Sample], setup: Setup | None) -> list[Findi
     last = [sample for sample in samples if sample.step >= STARTED][-AT_ONCE:]
     if len(last) < AT_ONCE:
         return found
-    for find in (_alike, _dead, _saturated, _constant, _depth, _drift):
-        found += find(last, setup)
-    return found
+    seen = [find(last, setup) for find in (_alike, _dead, _saturated, _constant, _depth, _drift)]
+    return found + [finding for finding in seen if finding is not None]
 
 
 def _not_finite(sample: Sample, layer: LayerSample, setup: Setup | None) -> Finding:
@@ -49,36 +48,33 @@ def _not_finite(sample: Sample, layer: LayerSample, setup: Setup | None) -> Find
     )
 
 
-def _worst(samples: Sequence[Sample], name: str, threshold: float) -> tuple[LayerSample, Evidence] | None:
-    """The first layer, in the order of computing, that is at `threshold` or above in each sample, with its last share."""
+def _worst(samples: Sequence[Sample], name: str, threshold: float) -> tuple[LayerSample, float] | None:
+    """The first layer, in the order of computing, whose value `name` is at `threshold` or above in each sample; and its last one."""
     by_path = [{layer.path: getattr(layer, name) for layer in sample.layers} for sample in samples]
     for layer in samples[-1].layers:
         values = [seen.get(layer.path) for seen in by_path]
         if all(value is not None and value >= threshold for value in values):
-            return layer, Evidence(float(getattr(layer, name)), "share")
+            return layer, float(getattr(layer, name))
     return None
 
 
-def _share(samples: Sequence[Sample], name: str, threshold: float, kind: Kind, *, message: str, cause: str, remedy: str) -> list[Finding]:
+def _share(samples: Sequence[Sample], name: str, threshold: float, kind: Kind, *, message: str, cause: str, remedy: str) -> Finding | None:
     worst = _worst(samples, name, threshold)
     if worst is None:
-        return []
-    layer, evidence = worst
-    return [
-        Finding(
-            kind=kind,
-            severity="warning",
-            where=layer.path,
-            evidence=round(evidence.value, 4),
-            unit=evidence.unit,
-            message=message.format(percent=f"{100 * evidence.value:.0f} %"),
-            cause=cause,
-            remedy=remedy,
-        )
-    ]
+        return None
+    layer, share = worst
+    return Finding(
+        kind=kind,
+        where=layer.path,
+        evidence=round(share, 4),
+        unit="share",
+        message=message.format(percent=f"{100 * share:.0f} %"),
+        cause=cause,
+        remedy=remedy,
+    )
 
 
-def _alike(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _alike(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     return _share(
         samples,
         "alike",
@@ -90,7 +86,7 @@ def _alike(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
     )
 
 
-def _dead(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _dead(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     cause = "A ReLU that is never positive has no gradient: an update that was too large, or a bias far below zero, pushed it there."
     return _share(
         samples,
@@ -118,7 +114,7 @@ def too_deep(setup: Setup | None) -> str:
     )
 
 
-def _saturated(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _saturated(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     cause = "There the slope is nearly zero and little gradient comes through: the weights before it are too large."
     return _share(
         samples,
@@ -131,7 +127,7 @@ def _saturated(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
     )
 
 
-def _constant(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _constant(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     return _share(
         samples,
         "constant",
@@ -143,50 +139,44 @@ def _constant(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
     )
 
 
-def _depth(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _depth(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     """Vanishing and exploding gradients: the signal near the input against that near the output."""
     ends = [signal_ends(sample) for sample in samples]
     pairs = [pair for pair in ends if pair is not None]
     if len(pairs) < len(samples):
-        return []
+        return None
     ratios = [first / max(last, 1e-30) for first, last in pairs]
     if max(ratios) > VANISHING and not (min(ratios) >= EXPLODING and min(first for first, _ in pairs) >= EXPLODING):
-        return []
+        return None
     where = next(layer.path for layer in samples[-1].layers if layer.signal is not None)
     if max(ratios) <= VANISHING:
-        return [
-            Finding(
-                kind="vanishing_gradient",
-                severity="warning",
-                where=where,
-                evidence=ratios[-1],
-                unit="signal near the input / near the output",
-                message=f"the gradient that reaches it is {ratios[-1]:.1e} of the one near the output",
-                cause=too_deep(setup) or "Each layer passes on less than it gets, so that the first ones hardly learn.",
-                remedy=SHORTCUTS if too_deep(setup) else first_new(setup, INIT_HE, SHORTCUTS),
-            )
-        ]
-    return [
-        Finding(
-            kind="exploding_gradient",
-            severity="warning",
+        return Finding(
+            kind="vanishing_gradient",
             where=where,
             evidence=ratios[-1],
             unit="signal near the input / near the output",
-            message=f"the gradient that reaches it is {ratios[-1]:.1e} times the one near the output",
-            cause=too_deep(setup) or "Each layer passes on more than it gets: the weights are too large for the depth.",
-            remedy=SHORTCUTS if too_deep(setup) else first_new(setup, CLIP, INIT_HE, SHORTCUTS),
+            message=f"the gradient that reaches it is {ratios[-1]:.1e} of the one near the output",
+            cause=too_deep(setup) or "Each layer passes on less than it gets, so that the first ones hardly learn.",
+            remedy=SHORTCUTS if too_deep(setup) else first_new(setup, INIT_HE, SHORTCUTS),
         )
-    ]
+    return Finding(
+        kind="exploding_gradient",
+        where=where,
+        evidence=ratios[-1],
+        unit="signal near the input / near the output",
+        message=f"the gradient that reaches it is {ratios[-1]:.1e} times the one near the output",
+        cause=too_deep(setup) or "Each layer passes on more than it gets: the weights are too large for the depth.",
+        remedy=SHORTCUTS if too_deep(setup) else first_new(setup, CLIP, INIT_HE, SHORTCUTS),
+    )
 
 
-def held_up(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def held_up(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     """Gradients that vanished or exploded for so long that the training learned next to nothing."""
     for last in range(len(samples), AT_ONCE - 1, -1):
         window = samples[last - AT_ONCE : last]
         if found := _depth(window, setup):
-            return [replace(found[0], message=f"until update {window[-1].step}, {found[0].message}")]
-    return []
+            return replace(found, message=f"until update {window[-1].step}, {found.message}")
+    return None
 
 
 def signal_ends(sample: Sample) -> tuple[float, float] | None:
@@ -198,20 +188,17 @@ def signal_ends(sample: Sample) -> tuple[float, float] | None:
     return median(signals[:quarter]), median(signals[-quarter:])
 
 
-def _drift(samples: Sequence[Sample], _setup: Setup | None) -> list[Finding]:
+def _drift(samples: Sequence[Sample], _setup: Setup | None) -> Finding | None:
     worst = _worst(samples, "drift", DRIFT)
     if worst is None:
-        return []
-    layer, evidence = worst
-    return [
-        Finding(
-            kind="batch_norm_drift",
-            severity="warning",
-            where=layer.path,
-            evidence=evidence.value,
-            unit="nats from the batch's statistics to the running ones",
-            message=f"its running statistics are {evidence.value:.2g} nats from a batch's, where less than 0.02 is usual",
-            cause="Evaluation uses the running statistics, and they are not those that the network trains with.",
-            remedy="a larger momentum of the batch norm, a larger `batch_size`, or a smaller `learning_rate`",
-        )
-    ]
+        return None
+    layer, nats = worst
+    return Finding(
+        kind="batch_norm_drift",
+        where=layer.path,
+        evidence=nats,
+        unit="nats from the batch's statistics to the running ones",
+        message=f"its running statistics are {nats:.2g} nats from a batch's, where less than 0.02 is usual",
+        cause="Evaluation uses the running statistics, and they are not those that the network trains with.",
+        remedy="a larger momentum of the batch norm, a larger `batch_size`, or a smaller `learning_rate`",
+    )

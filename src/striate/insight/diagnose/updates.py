@@ -40,8 +40,8 @@ def rate_findings(samples: Sequence[Sample], gained: float | None, *, is_stuck: 
         sample, ratio = max(ratios, key=lambda pair: pair[1])
         if ratio < (STUCK_RATIO if is_stuck else LOW_RATIO) and (gained is None or gained < LITTLE):
             found.append(_too_low(sample, ratio))
-    if len(started) >= AT_ONCE:
-        found += _uneven(started[-AT_ONCE:], setup)
+    if len(started) >= AT_ONCE and (uneven := _uneven(started[-AT_ONCE:], setup)) is not None:
+        found.append(uneven)
     return found
 
 
@@ -58,8 +58,6 @@ def _too_high(sample: Sample, ratio: float, setup: Setup | None) -> Finding:
     usual = (setup.usual_rate if setup is not None else None) or LARGEST_USUAL
     return Finding(
         kind="learning_rate_too_high",
-        severity="warning",
-        where="",
         evidence=ratio,
         unit="|change of the weights| / |weights| of an update",
         message=f"update {sample.step} changes the weights by {100 * ratio:.0f} % of their size, where about 0.1 % is healthy",
@@ -71,8 +69,6 @@ def _too_high(sample: Sample, ratio: float, setup: Setup | None) -> Finding:
 def _too_low(sample: Sample, ratio: float) -> Finding:
     return Finding(
         kind="learning_rate_too_low",
-        severity="warning",
-        where="",
         evidence=ratio,
         unit="|change of the weights| / |weights| of an update",
         message=f"an update changes the weights by {100 * ratio:.1e} % of their size, where about 0.1 % is healthy",
@@ -83,7 +79,7 @@ def _too_low(sample: Sample, ratio: float) -> Finding:
     )
 
 
-def _uneven(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
+def _uneven(samples: Sequence[Sample], setup: Setup | None) -> Finding | None:
     """A layer whose updates are far from the others', in each of the samples."""
     by_path = [{layer.path: layer.update_ratio for layer in sample.layers if layer.update_ratio is not None} for sample in samples]
     for path in by_path[-1]:
@@ -93,19 +89,16 @@ def _uneven(samples: Sequence[Sample], setup: Setup | None) -> list[Finding]:
         slow, fast = max(factors) <= 1 / UNEVEN, min(factors) >= UNEVEN
         if slow or fast:
             times = f"{factors[-1]:.2g} times the others'"
-            return [
-                Finding(
-                    kind="uneven_updates",
-                    severity="warning",
-                    where=path,
-                    evidence=factors[-1],
-                    unit="its |change| / |weights| over that of the median layer",
-                    message=f"its updates are {times}, in proportion to its weights",
-                    cause="It learns at a different pace from the rest: its learning rate or the scale of its weights is off.",
-                    remedy=_evened(setup),
-                )
-            ]
-    return []
+            return Finding(
+                kind="uneven_updates",
+                where=path,
+                evidence=factors[-1],
+                unit="its |change| / |weights| over that of the median layer",
+                message=f"its updates are {times}, in proportion to its weights",
+                cause="It learns at a different pace from the rest: its learning rate or the scale of its weights is off.",
+                remedy=_evened(setup),
+            )
+    return None
 
 
 def _evened(setup: Setup | None) -> str:
@@ -113,21 +106,18 @@ def _evened(setup: Setup | None) -> str:
     return "one learning rate for all layers: no layer_rates" if own else first_new(setup, ADAMW, INIT_HE)
 
 
-def waiting_findings(samples: Sequence[Sample]) -> list[Finding]:
-    """Findings on whether the network waits for its batches."""
+def waiting(samples: Sequence[Sample]) -> Finding | None:
+    """The finding that the network waits for its batches."""
     shares = [sample.wait_share for sample in samples if sample.wait_share is not None]
     if len(shares) < 2 * AT_ONCE or sum(share >= WAITING for share in shares) < 0.75 * len(shares):  # others use the machine too
-        return []
+        return None
     share = median(shares)
-    return [
-        Finding(
-            kind="loader_bound",
-            severity="note",
-            where="",
-            evidence=round(share, 4),
-            unit="share of the time",
-            message=f"{100 * share:.0f} % of an update's time is spent waiting for the batch",
-            cause="Reading and augmenting pictures takes longer than training on them.",
-            remedy="smaller picture files, less augmentation, or more `workers`",
-        )
-    ]
+    return Finding(
+        kind="loader_bound",
+        severity="note",
+        evidence=round(share, 4),
+        unit="share of the time",
+        message=f"{100 * share:.0f} % of an update's time is spent waiting for the batch",
+        cause="Reading and augmenting pictures takes longer than training on them.",
+        remedy="smaller picture files, less augmentation, or more `workers`",
+    )
