@@ -63,33 +63,33 @@ __all__ = [
 ]
 
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
-HOMES = {
-    "EvaluateReport": "striate.workflows.tasks.classify",
-    "ImageClassifier": "striate.estimators.pictures.classifier",
-    "ImageRegressor": "striate.estimators.pictures.regressor",
-    "Model": "striate.models.model",
-    "Network": "striate.networks.network",
-    "Prediction": "striate.models.model",
-    "Predictions": "striate.models.model",
-    "TrainReport": "striate.workflows.training.request",
-    "ablate": "striate.workflows.face",
-    "attack": "striate.workflows.face",
-    "calibrate": "striate.workflows.face",
-    "compare": "striate.workflows.face",
-    "demo": "striate.demos.registry",
-    "diagnose": "striate.workflows.face",
-    "evaluate": "striate.workflows.face",
-    "explain": "striate.workflows.face",
-    "filter": "striate.workflows.face",
-    "load": "striate.models.model",
-    "network": "striate.networks.catalog",
-    "predict": "striate.workflows.face",
-    "profile": "striate.workflows.face",
-    "repeat": "striate.workflows.face",
-    "report": "striate.workflows.face",
-    "repro": "striate.workflows.face",
-    "train": "striate.workflows.face",
+NAMES = {  # of each module
+    "striate.demos.registry": ("demo",),
+    "striate.estimators.pictures.classifier": ("ImageClassifier",),
+    "striate.estimators.pictures.regressor": ("ImageRegressor",),
+    "striate.models.model": ("Model", "Prediction", "Predictions", "load"),
+    "striate.networks.catalog": ("network",),
+    "striate.networks.network": ("Network",),
+    "striate.workflows.face": (
+        "ablate",
+        "attack",
+        "calibrate",
+        "compare",
+        "diagnose",
+        "evaluate",
+        "explain",
+        "filter",
+        "predict",
+        "profile",
+        "repeat",
+        "report",
+        "repro",
+        "train",
+    ),
+    "striate.workflows.tasks.classify": ("EvaluateReport",),
+    "striate.workflows.training.request": ("TrainReport",),
 }
+HOMES = {name: module for module, names in NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -47,60 +47,43 @@ class NamedSet(NamedTuple):
     licence: str  # as its publisher states it
 
 
-def _idx_files(*md5s: str) -> tuple[PublishedFile, ...]:
+def _idx_set(about: str, folders: tuple[str, ...], url: str, licence: str, *md5s: str) -> NamedSet:
+    """MNIST, or a set of its size in its four files."""
     names = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
-    return tuple(map(PublishedFile, names, md5s))
+    return NamedSet(about, 60_000, 10_000, 10, (28, 28, 1), folders, url, tuple(map(PublishedFile, names, md5s)), licence)
 
 
 NAMED: dict[str, NamedSet] = {
     "digits": NamedSet("scanned digits, 8 x 8, of scikit-learn (embedded)", 1438, 359, 10, (8, 8, 1), (), "", (), "CC BY 4.0"),
-    "mnist": NamedSet(
+    "mnist": _idx_set(
         "handwritten digits (LeCun, Cortes and Burges, 1998)",
-        60_000,
-        10_000,
-        10,
-        (28, 28, 1),
         ("MNIST/raw", "mnist", "MNIST"),
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        _idx_files(
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "d53e105ee54ea40749a09fcbcd1e9432",
-            "9fb629c4189551a2d022fa330f9573f3",
-            "ec29112dd5afa0611ce80d1b7f02629c",
-        ),
         "none stated",
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
     ),
-    "fashion_mnist": NamedSet(
+    "fashion_mnist": _idx_set(
         "articles of clothing (Xiao, Rasul and Vollgraf, 2017)",
-        60_000,
-        10_000,
-        10,
-        (28, 28, 1),
         ("FashionMNIST/raw", "fashion_mnist", "fashion-mnist", "FashionMNIST"),
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        _idx_files(
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "25c81989df183df01b3e8a0aad5dffbe",
-            "bef4ecab320f06d8554ea6380940ec79",
-            "bb300cfdad3c16e7a12a480ee83cd310",
-        ),
         "MIT",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
     ),
-    "kmnist": NamedSet(
+    "kmnist": _idx_set(
         "cursive Japanese characters (Clanuwat et al., 2018)",
-        60_000,
-        10_000,
-        10,
-        (28, 28, 1),
         ("KMNIST/raw", "kmnist", "KMNIST"),
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        _idx_files(
-            "bdb82020997e1d708af4cf47b453dcf7",
-            "e144d726b3acfaa3e44228e80efcd344",
-            "5c965bf0a639b31b8f53240b1b52f4d7",
-            "7320c461ea6c1c855c0b718fb2a4b134",
-        ),
         "CC BY-SA 4.0",
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
     ),
     "cifar10": NamedSet(
         "small colour pictures (Krizhevsky, 2009)",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from striate.core.errors import ShapeError, UsageError
-from striate.drawing.style import DPI, RIGHT, SMALL, WRONG, drawable, drawing, heading, png_bytes, short_name, width_of
+from striate.drawing.style import DPI, RIGHT, SMALL, WRONG, as_written, drawable, drawing, heading, png_bytes, short_name, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -267,8 +267,7 @@ def _explain(axes: Axes, legend: Mapping[str, tuple[float, float, float]], width
     columns = max(1, min(len(names), int(width / each)))
     box = axes.legend(patches, names, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.2, ncols=columns, fontsize=8)
     box.set_frame_on(False)
-    for text in box.get_texts():
-        text.set_parse_math(False)
+    as_written(box)
 
 
 def _check_lengths(images: np.ndarray, **parts: Sequence[Any] | np.ndarray) -> None:

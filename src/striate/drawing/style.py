@@ -174,7 +174,7 @@ def beside(axes: Axes, *, title: str = "", handles: Sequence[Artist] | None = No
         return None
     shown, words = _named(handles, names, 32)
     legend = axes.legend(shown, words, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, title=title or None)
-    _as_written(legend)
+    as_written(legend)
     return legend
 
 
@@ -186,7 +186,7 @@ def below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> Le
     each = 0.6 + max(width_of(word, SMALL) for word in words)  # inches
     columns = max(1, min(len(words), int((figure.get_figwidth() - 0.2) / each)))
     legend = figure.legend(shown, words, loc="outside lower center", ncols=columns)
-    _as_written(legend)
+    as_written(legend)
     return legend
 
 
@@ -200,7 +200,8 @@ def _named(handles: Sequence[Artist], names: Sequence[str], longest: int) -> tup
     return shown, words
 
 
-def _as_written(legend: Legend) -> None:
+def as_written(legend: Legend) -> None:
+    """Show the names of a legend as they are: a $ begins no formula."""
     for text in legend.get_texts():
         text.set_parse_math(False)
 

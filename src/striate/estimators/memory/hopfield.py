@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -205,9 +206,7 @@ class ModernHopfield(Saved, BaseEstimator):  # type: ignore[misc]  # as above
         check_is_fitted(self)
         states: np.ndarray = validate_data(self, X, dtype=np.float64, reset=False)
         for _ in range(self.max_iter):
-            scores = self.beta * states @ self.patterns_.T
-            shares = np.exp(scores - scores.max(1, keepdims=True))
-            states = finite_answers(shares / shares.sum(1, keepdims=True) @ self.patterns_)
+            states = finite_answers(softmax(self.beta * states @ self.patterns_.T, axis=1) @ self.patterns_)
         return states
 
 

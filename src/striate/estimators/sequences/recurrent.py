@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
@@ -230,9 +231,7 @@ class SequenceClassifier(ClassifierMixin, RecurrentEstimator):  # type: ignore[m
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (N, K)."""
-        logits = self._outputs(X)
-        shares = np.exp(logits - logits.max(1, keepdims=True))
-        probabilities: np.ndarray = shares / shares.sum(1, keepdims=True)
+        probabilities: np.ndarray = softmax(self._outputs(X), axis=1)
         return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
