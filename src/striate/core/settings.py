@@ -45,6 +45,17 @@ def check_numbers(**numbers: Any) -> None:
             raise UsageError(f"{name} must be a number, got {value!r}")
 
 
+def check_word(*, known: Sequence[str], **words: Any) -> None:
+    """Refuse a setting that is none of the `known` words.
+
+    Raises:
+        UsageError: names it.
+    """
+    for name, value in words.items():
+        if value not in known:
+            raise UsageError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value!r}")
+
+
 def check_rate(learning_rate: Any) -> None:
     """Refuse a learning rate that is not positive.
 

@@ -23,14 +23,13 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import NumericError, UsageError
 from striate.core.seeds import mixed
-from striate.core.settings import check_counts, check_numbers, sizes_of
+from striate.core.settings import check_counts, check_numbers, check_word, sizes_of
 from striate.estimators.generative.contrastive import GAUSSIAN_SHARE, Contrast, Machine, drawn_, first_machine, no_shares, require_shares
 from striate.estimators.labels import classes_of
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
-VISIBLE = ("auto", "binary", "gaussian")
 MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has few updates an epoch
 NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 
@@ -122,8 +121,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return self
 
     def _check_settings(self, X: np.ndarray) -> None:
-        if self.visible not in VISIBLE:
-            raise UsageError(f"visible must be auto, binary or gaussian, got {self.visible!r}")
+        check_word(visible=self.visible, known=("auto", "binary", "gaussian"))
         if not sizes_of("hidden_layer_sizes", self.hidden_layer_sizes):
             raise UsageError(f"hidden_layer_sizes must be one or more positive numbers, got {self.hidden_layer_sizes}")
         check_counts(n_steps=self.n_steps)

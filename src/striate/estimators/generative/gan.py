@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from striate.core.devices import choose_device
 from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
-from striate.core.settings import check_betas, check_counts, check_numbers, check_rate, sizes_of
+from striate.core.settings import check_betas, check_counts, check_numbers, check_rate, check_word, sizes_of
 from striate.estimators.described import dense, packed, unpacked
 from striate.estimators.generative.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
 from striate.estimators.numbers import finite_answers, validate_data
@@ -121,8 +121,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
         check_rate(self.learning_rate)
         check_betas(self.betas)
         check_numbers(blur=self.blur, averaging=self.averaging)
-        if self.latent not in ("normal", "uniform"):
-            raise UsageError(f"latent must be normal or uniform, got {self.latent!r}")
+        check_word(latent=self.latent, known=("normal", "uniform"))
         if not self.blur >= 0:
             raise UsageError(f"blur must not be negative, got {self.blur}")
         if not 0 <= self.averaging < 1:

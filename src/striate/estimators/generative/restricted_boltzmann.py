@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from striate.core.devices import choose_device
 from striate.core.errors import ShapeError, UsageError
 from striate.core.seeds import mixed
-from striate.core.settings import check_counts, check_numbers, check_rate
+from striate.core.settings import check_counts, check_numbers, check_rate, check_word
 from striate.estimators.generative.contrastive import (
     GAUSSIAN_SHARE,
     Contrast,
@@ -39,7 +39,6 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
 RATE = 0.1  # by default, of binary visibles
-VISIBLE = ("auto", "binary", "gaussian")
 
 
 def _has_pseudo_likelihood(rbm: RestrictedBoltzmann) -> bool:
@@ -160,8 +159,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
             self._velocity: np.ndarray = contrast.velocity.cpu().numpy()
 
     def _check_settings(self) -> None:
-        if self.visible not in VISIBLE:
-            raise UsageError(f"visible must be auto, binary or gaussian, got {self.visible!r}")
+        check_word(visible=self.visible, known=("auto", "binary", "gaussian"))
         check_counts(n_components=self.n_components, batch_size=self.batch_size, n_steps=self.n_steps)
         check_counts(least=0, max_iter=self.max_iter)
         if self.learning_rate is not None:

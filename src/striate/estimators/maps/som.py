@@ -15,7 +15,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
-from striate.core.settings import check_counts, check_numbers
+from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
@@ -110,13 +110,9 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         check_numbers(learning_rate=self.learning_rate, **sigmas)
         if not 0 < self.learning_rate <= 1:
             raise UsageError(f"learning_rate must be above 0 and at most 1, got {self.learning_rate}")
-        for name, value, known in (
-            ("grid", self.grid, ("rectangular", "hexagonal")),
-            ("update", self.update, ("batch", "online")),
-            ("init", self.init, ("random", "samples")),
-        ):
-            if value not in known:
-                raise UsageError(f"{name} must be {' or '.join(known)}, got {value!r}")
+        check_word(grid=self.grid, known=("rectangular", "hexagonal"))
+        check_word(update=self.update, known=("batch", "online"))
+        check_word(init=self.init, known=("random", "samples"))
         if self.sigma_end <= 0 or (self.sigma is not None and self.sigma <= 0):
             raise UsageError(f"sigma and sigma_end must be positive, got {self.sigma} and {self.sigma_end}")
         units = self.rows * self.columns

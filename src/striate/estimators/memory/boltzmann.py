@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
-from striate.core.settings import check_counts, check_numbers, is_number, is_whole
+from striate.core.settings import check_counts, check_numbers, check_word, is_number, is_whole
 from striate.estimators.numbers import real_numbers
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
@@ -130,13 +130,11 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         return disturbed
 
     def _check_settings(self, num_units: int) -> None:
-        if self.rule not in ("gradient", "steps"):
-            raise UsageError(f"rule must be gradient or steps, got {self.rule!r}")
+        check_word(rule=self.rule, known=("gradient", "steps"))
         noise = tuple(self.noise) if isinstance(self.noise, Sequence | np.ndarray) else ()
         if len(noise) != 2 or not all(is_number(share) and 0 <= share < 1 for share in noise):
             raise UsageError(f"noise must be two shares from 0 to below 1, got {self.noise}")
-        if self.phases not in ("gibbs", "exact"):
-            raise UsageError(f"phases must be gibbs or exact, got {self.phases!r}")
+        check_word(phases=self.phases, known=("gibbs", "exact"))
         if self.phases == "exact" and num_units > MAX_ENUMERATED:
             raise UsageError(f"phases='exact' takes {MAX_ENUMERATED} units at most, got {num_units}", "Take phases='gibbs'.")
         check_counts(n_chains=self.n_chains, n_sweeps=self.n_sweeps)

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, ShapeError, UsageError
-from striate.core.settings import check_counts, check_numbers
+from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
@@ -74,8 +74,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Store further patterns."""
-        if self.update not in ("asynchronous", "synchronous"):
-            raise UsageError(f"update must be asynchronous or synchronous, got {self.update!r}")
+        check_word(update=self.update, known=("asynchronous", "synchronous"))
         check_counts(max_iter=self.max_iter)
         first = not hasattr(self, "sums_")
         patterns = signs("X", X, None if first else self.n_features_in_)

@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from striate.core.errors import NumericError, UsageError
-from striate.core.settings import check_counts, check_numbers, check_rate
+from striate.core.errors import NumericError
+from striate.core.settings import check_counts, check_numbers, check_rate, check_word
 from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
@@ -87,8 +87,7 @@ class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             check_rate(self.learning_rate)
         check_counts(max_iter=self.max_iter)
         check_numbers(tol=self.tol)
-        if self.rule not in ("sample", "batch"):
-            raise UsageError(f"rule must be sample or batch, got {self.rule!r}")
+        check_word(rule=self.rule, known=("sample", "batch"))
         self.classes_ = classes_of(y)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         self.coef_ = np.zeros((outputs, X.shape[1]))

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from striate.core.errors import UsageError
-from striate.core.settings import check_counts, check_numbers
+from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.labels import classes_of
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
@@ -55,8 +55,7 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
         Raises:
             UsageError: an unknown solver.
         """
-        if self.solver not in ("closed", "descent"):
-            raise UsageError(f"solver must be closed or descent, got {self.solver!r}")
+        check_word(solver=self.solver, known=("closed", "descent"))
         check_counts(max_iter=self.max_iter)
         check_numbers(tol=self.tol)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)

@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from striate.core.devices import choose_device
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
-from striate.core.settings import check_counts, check_limit, check_numbers, check_rate
+from striate.core.settings import check_counts, check_limit, check_numbers, check_rate, check_word
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
@@ -114,8 +114,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_counts(hidden_size=self.hidden_size, num_layers=self.num_layers, max_iter=self.max_iter, batch_size=self.batch_size)
         check_rate(self.learning_rate)
         check_limit(self.max_grad_norm)
-        if self.optimizer not in ("adam", "sgd"):
-            raise UsageError(f"optimizer must be adam or sgd, got {self.optimizer!r}")
+        check_word(optimizer=self.optimizer, known=("adam", "sgd"))
         if self.truncate is not None:
             check_counts(truncate=self.truncate)
         if self.truncate is not None and self.bidirectional:
@@ -286,8 +285,7 @@ class ElmanCells(RecurrentEstimator):
 
     def _check(self) -> None:
         super()._check()
-        if self.activation not in ("tanh", "relu"):
-            raise UsageError(f"activation must be tanh or relu, got {self.activation!r}")
+        check_word(activation=self.activation, known=("tanh", "relu"))
         if self.spectral_radius is not None:
             check_numbers(spectral_radius=self.spectral_radius)
         if self.spectral_radius is not None and self.spectral_radius <= 0:
