@@ -10,8 +10,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import demo_figure, tiles
-from striate.drawing.style import bare, png_bytes
+from striate.drawing.animation import demo_figure, rows_of_pictures
+from striate.drawing.style import png_bytes
 from striate.estimators.generative.autoencoder import Autoencoder
 
 CODES = (2, 8, 16)
@@ -81,10 +81,6 @@ def error(made: np.ndarray, wanted: np.ndarray) -> float:
 def draw(rows: dict[str, np.ndarray]) -> bytes:
     """The same digits in each row, by what was done to them, as a PNG."""
     with demo_figure(9.5, 4.8) as figure:
-        axes = figure.subplots()
-        bare(axes, title="held-out digits and their reconstructions")
-        sheet = tiles(1 - np.concatenate(list(rows.values())).reshape(-1, 8, 8), DRAWN, fill=0.8)
-        axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_yticks([9 * row + 3.5 for row in range(len(rows))], list(rows), fontsize=9)
-        axes.tick_params(length=0)
+        digits = np.concatenate(list(rows.values())).reshape(-1, 8, 8)
+        rows_of_pictures(figure.subplots(), digits, list(rows), title="held-out digits and their reconstructions")
         return png_bytes(figure)

@@ -10,8 +10,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import judge, small_digits
-from striate.drawing.animation import demo_figure, tiles
-from striate.drawing.style import COLOURS, bare, beside, plain, png_bytes
+from striate.drawing.animation import demo_figure, rows_of_pictures
+from striate.drawing.style import COLOURS, beside, plain, png_bytes
 from striate.estimators.generative.cdcgan import ConditionalDCGAN
 
 EACH, DRAWN = 30, 10  # samples a label that are judged, and drawn
@@ -80,10 +80,8 @@ def draw(samples: list[np.ndarray], history: list[dict[str, float]]) -> bytes:
     """A row of samples for each label, and the losses of the training, as a PNG."""
     with demo_figure(11.5, 5.6) as figure:
         left, right = figure.subplots(1, 2)
-        bare(left, title="samples for each label")
-        left.imshow(tiles(1 - np.concatenate(samples) / 255, DRAWN, gap=3, fill=0.8), cmap="gray", vmin=0, vmax=1)
-        left.set_yticks([(SIDE + 3) * row + SIDE / 2 for row in range(len(samples))], [str(label) for label in range(len(samples))])
-        left.tick_params(length=0)
+        names = [str(label) for label in range(len(samples))]
+        rows_of_pictures(left, np.concatenate(samples) / 255, names, title="samples for each label", gap=3)
         plain(right, title="mean losses of each epoch", x="epoch", y="loss (nats)")
         epochs = range(1, len(history) + 1)
         for colour, (key, name) in zip(COLOURS, LOSSES.items(), strict=False):

@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import judge, small_digits
-from striate.drawing.animation import demo_figure, tiles
-from striate.drawing.style import bare, png_bytes
+from striate.drawing.animation import demo_figure, rows_of_pictures
+from striate.drawing.style import png_bytes
 from striate.estimators.generative.deep_belief import DeepBelief
 
 SIZES = (200, 200)
@@ -58,9 +58,6 @@ def show(setting: Setting) -> Shown:
 def draw(samples: list[np.ndarray]) -> bytes:
     """A row of samples for each label, as a PNG."""
     with demo_figure(5.4, 5.6) as figure:
-        axes = figure.subplots()
-        bare(axes, title="samples for each label")
-        axes.imshow(tiles(1 - np.concatenate(samples).reshape(-1, 8, 8), DRAWN, fill=0.8), cmap="gray", vmin=0, vmax=1)
-        axes.set_yticks([9 * row + 3.5 for row in range(len(samples))], [str(label) for label in range(len(samples))])
-        axes.tick_params(length=0)
+        names = [str(label) for label in range(len(samples))]
+        rows_of_pictures(figure.subplots(), np.concatenate(samples).reshape(-1, 8, 8), names, title="samples for each label")
         return png_bytes(figure)

@@ -11,7 +11,7 @@ import numpy as np
 
 from striate.demos.shown import Setting, Shown, Table
 from striate.demos.sources import small_digits
-from striate.drawing.animation import demo_figure, tiles
+from striate.drawing.animation import demo_figure, rows_of_pictures, tiles
 from striate.drawing.style import bare, colour_bar, png_bytes
 from striate.estimators.generative.restricted_boltzmann import RestrictedBoltzmann
 
@@ -63,9 +63,7 @@ def draw(rbm: RestrictedBoltzmann, fantasies: list[np.ndarray], steps: tuple[int
         bare(left, title="weights of the hidden units")
         weights = left.imshow(tiles(filters, 8, fill=0), cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
         colour_bar(figure, weights, left, "weight", high=0.78)
-        bare(right, title="digits, and the samples of Gibbs chains started from them (expected pixels)")
-        right.imshow(tiles(1 - seen.reshape(-1, 8, 8), CHAINS, fill=0.8), cmap="gray", vmin=0, vmax=1)
         names = [f"{count:,} draw{'' if count == 1 else 's'}" for count in steps]
-        right.set_yticks([9 * row + 3.5 for row in range(len(steps))], names, fontsize=9)
-        right.tick_params(length=0)
+        title = "digits, and the samples of Gibbs chains started from them (expected pixels)"
+        rows_of_pictures(right, seen.reshape(-1, 8, 8), names, title=title)
         return png_bytes(figure)

@@ -84,6 +84,16 @@ def tiles(images: np.ndarray, columns: int, *, gap: int = 1, fill: float = 0.5) 
     return sheet
 
 
+def rows_of_pictures(axes: Axes, images: np.ndarray, names: Sequence[str], *, title: str, gap: int = 1) -> None:
+    """Images (n, h, w) in [0, 1], dark on light, as many in a row as fill a row for each name; the names stand at the left."""
+    height = images.shape[1]
+    bare(axes, title=title)
+    sheet = tiles(1 - images, len(images) // len(names), gap=gap, fill=0.8)
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([(height + gap) * row + (height - 1) / 2 for row in range(len(names))], names, fontsize=9)
+    axes.tick_params(length=0)
+
+
 def stages(num_steps: int, num_frames: int) -> Sequence[int]:
     """At most `num_frames` steps of 0..num_steps - 1, denser at the start, where most happens; the first and the last are among them."""
     share = np.linspace(0, 1, min(num_frames, num_steps)) ** 1.6
