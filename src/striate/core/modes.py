@@ -1,4 +1,4 @@
-"""Setting a module's mode temporarily."""
+"""What is set of a module for a time: its mode, and its hooks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
 
 @contextlib.contextmanager
@@ -30,3 +31,12 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """
     with kept_modes(model):
         yield model.eval()
+
+
+@contextlib.contextmanager
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Context of hooks that are registered; they are removed on leaving."""
+    with contextlib.ExitStack() as stack:
+        for handle in handles:
+            stack.enter_context(handle)
+        yield

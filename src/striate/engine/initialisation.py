@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from striate.core.errors import NumericError, UnknownNameError, UsageError
-from striate.core.modes import evaluation_mode
+from striate.core.modes import evaluation_mode, hooked
 from striate.engine.settings import InitName
 
 SCALES = {"constant": 0.1, "normal": 0.01, "uniform": 0.05}  # the value, the deviation (Krizhevsky 2012), the half-width
@@ -261,9 +261,5 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
 
     layers = [layer for layer in gains(model) if not isinstance(layer, nn.RNNBase | nn.RNNCellBase)]
     handles = [layer.register_forward_hook(divide) for layer in layers]
-    try:
-        with torch.no_grad(), evaluation_mode(model):
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad(), evaluation_mode(model):
+        model(images)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import NumericError, UsageError
-from striate.core.modes import evaluation_mode
+from striate.core.modes import evaluation_mode, hooked
 from striate.core.seeds import mixed, torch_seed
 
 if TYPE_CHECKING:
@@ -117,14 +117,11 @@ def input_of(layer: nn.Module, module: nn.Module, images: np.ndarray) -> Tensor:
     def stop(_: nn.Module, inputs: Any) -> None:
         raise _ReachedError(inputs[0])
 
-    handle = layer.register_forward_pre_hook(stop)
     try:
-        with torch.no_grad():
+        with layer.register_forward_pre_hook(stop), torch.no_grad():
             module(torch.from_numpy(np.array(images)).to(next(module.parameters()).device))
     except _ReachedError as reached:
         return reached.x.detach()
-    finally:
-        handle.remove()
     raise UsageError("a layer does not run")
 
 
@@ -141,12 +138,8 @@ def first_layers(module: ImageModule, images: np.ndarray, num_layers: int) -> li
     order: list[tuple[str, nn.Module]] = []
     named = [(path, part) for path, part in module.network.named_modules() if isinstance(part, WITH_WEIGHTS) or _is_activation(part)]
     handles = [part.register_forward_pre_hook(lambda part, _, path=path: order.append((path, part))) for path, part in named]
-    try:
-        with torch.no_grad(), evaluation_mode(module):
-            module(torch.from_numpy(np.array(images)).to(next(module.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad(), evaluation_mode(module):
+        module(torch.from_numpy(np.array(images)).to(next(module.parameters()).device))
     found: dict[str, FirstLayer] = {}
     for place, (path, part) in enumerate(order):
         if isinstance(part, WITH_WEIGHTS):

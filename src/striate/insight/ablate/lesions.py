@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import UsageError
-from striate.core.modes import evaluation_mode
+from striate.core.modes import evaluation_mode, hooked
 from striate.core.seeds import mixed
 from striate.networks.modules.convolution import PartialConv2d
 
@@ -115,11 +115,8 @@ def dropped(module: nn.Module, blocks: Sequence[Block]) -> Iterator[None]:
         return torch.zeros_like(output)
 
     handles = [module.get_submodule(block.path).register_forward_hook(hand_on if block.identity else silence) for block in blocks]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextlib.contextmanager
@@ -169,21 +166,18 @@ def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0
     generator = torch.Generator().manual_seed(mixed(seed))
     parts = [part for part in module.modules() if isinstance(part, (*WEIGHED, *NORMS))]
     handles = []
-    try:
-        for part, after in zip(parts, [*parts[1:], None], strict=True):
-            if isinstance(part, WEIGHED):
-                kernels = part.dense_weight() if isinstance(part, PartialConv2d) else part.weight  # (out, in, ...)
-                score = kernels.detach().flatten(1).abs().sum(1)
-                if rank == "random":
-                    score = torch.rand(len(score), generator=generator).to(score.device)
-                order = torch.argsort(score, descending=rank == "largest", stable=True)
-                gone = order[: min(round(share * len(score)), len(score) - 1)]
-                follows = isinstance(after, NORMS) and after.weight is not None and len(after.weight) == len(score)
-                handles.append((after if follows and after is not None else part).register_forward_hook(_without_channels(gone)))
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        if isinstance(part, WEIGHED):
+            kernels = part.dense_weight() if isinstance(part, PartialConv2d) else part.weight  # (out, in, ...)
+            score = kernels.detach().flatten(1).abs().sum(1)
+            if rank == "random":
+                score = torch.rand(len(score), generator=generator).to(score.device)
+            order = torch.argsort(score, descending=rank == "largest", stable=True)
+            gone = order[: min(round(share * len(score)), len(score) - 1)]
+            follows = isinstance(after, NORMS) and after.weight is not None and len(after.weight) == len(score)
+            handles.append((after if follows and after is not None else part).register_forward_hook(_without_channels(gone)))
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _without_channels(gone: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.core.modes import evaluation_mode
+from striate.core.modes import evaluation_mode, hooked
 from striate.insight.explain.grids import as_map, is_map
 
 
@@ -82,11 +82,8 @@ def recording(layer: nn.Module, *, copied: bool = False) -> Iterator[list[Tensor
         seen.append(output)
         return output.clone() if copied else None
 
-    handle = layer.register_forward_hook(record)
-    try:
+    with layer.register_forward_hook(record):
         yield seen
-    finally:
-        handle.remove()
 
 
 def outputs_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
@@ -171,12 +168,8 @@ def last_map(model: nn.Module, images: Tensor) -> str:
         for name, layer in model.named_modules()
         if name
     ]
-    try:
-        with open_network(model), torch.no_grad():
-            model(checked_images(images[:1]))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), open_network(model), torch.no_grad():
+        model(checked_images(images[:1]))
     if found and found[-1] in tokens:
         return next((name for name in reversed(tokens) if _is_used(model, part(model, name), images[:1])), found[-1])
     if not found:
@@ -207,12 +200,8 @@ def features(model: nn.Module, images: Tensor) -> Tensor:
 
     leaves = [layer for layer in model.modules() if not any(True for _ in layer.children()) and layer is not model]
     handles = [layer.register_forward_hook(look) for layer in leaves]
-    try:
-        with open_network(model), torch.no_grad():
-            model(checked_images(images))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), open_network(model), torch.no_grad():
+        model(checked_images(images))
     if not seen:
         raise ShapeError(f"{type(model).__name__}: has no parts whose input could be recorded")
     read = seen[0].clone()

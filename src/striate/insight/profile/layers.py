@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from striate.core.modes import kept_modes
+from striate.core.modes import hooked, kept_modes
 from striate.insight.profile.clock import seconds_of
 
 if TYPE_CHECKING:
@@ -48,11 +48,9 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
     try:
         for part in in_place:
             part.inplace = False
-        with torch.random.fork_rng(), kept_modes(module), torch.no_grad():
+        with hooked(handles), torch.random.fork_rng(), kept_modes(module), torch.no_grad():
             module.eval()(images)
     finally:
-        for handle in handles:
-            handle.remove()
         for part in in_place:
             part.inplace = True
         with torch.no_grad():

@@ -143,7 +143,7 @@ def lines_of(module: nn.Module, shape: Shape) -> tuple[Line, ...]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from striate.core.modes import evaluation_mode
+    from striate.core.modes import evaluation_mode, hooked
 
     found: list[Line] = []
     counted = FlopCounterMode(display=False)
@@ -165,15 +165,12 @@ def lines_of(module: nn.Module, shape: Shape) -> tuple[Line, ...]:
     weight = next(module.parameters(), torch.zeros(()))
     images = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
     try:
-        with evaluation_mode(module), torch.no_grad(), counted:
+        with hooked(handles), evaluation_mode(module), torch.no_grad(), counted:
             logits: Tensor = module(images)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # what modules raise at a size that they do not take
         if isinstance(error, NotImplementedError):
             raise
         raise ShapeError(f"{type(module).__name__} cannot take a picture {shape}: {str(error).splitlines()[0]}") from None
-    finally:
-        for handle in handles:
-            handle.remove()
     if not isinstance(logits, torch.Tensor) or logits.ndim < 2 or len(logits) != 1:
         came = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ShapeError(f"{type(module).__name__} must give logits (N, K), or (N, K, H, W) for pixels, gave {came} for one picture")
