@@ -1,4 +1,4 @@
-"""What is set of a module for a time: its mode, and its hooks."""
+"""What is set of a module for a time: its mode, its buffers, its hooks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """
     with kept_modes(model):
         yield model.eval()
+
+
+@contextlib.contextmanager
+def kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Context after which the buffers of `model`, such as running statistics, hold what they held before."""
+    import torch
+
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(before[name])
 
 
 @contextlib.contextmanager

@@ -110,7 +110,14 @@ NAMES = {  # of each module
     "striate.estimators.resonance.art1": ("ART1",),
     "striate.estimators.resonance.artmap": ("ARTMAP",),
     "striate.estimators.resonance.fuzzy_art": ("FuzzyART",),
-    "striate.estimators.sequences.recurrent": ("ElmanClassifier", "ElmanRegressor", "GRUClassifier", "GRURegressor", "LSTMClassifier", "LSTMRegressor"),
+    "striate.estimators.sequences.recurrent": (
+        "ElmanClassifier",
+        "ElmanRegressor",
+        "GRUClassifier",
+        "GRURegressor",
+        "LSTMClassifier",
+        "LSTMRegressor",
+    ),
     "striate.estimators.sequences.sequence_model": ("SequenceModel",),
 }
 HOMES = {name: module for module, names in NAMES.items() for name in names}

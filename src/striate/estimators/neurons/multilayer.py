@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
+from striate.core.settings import check_word
 from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.neurons.activations import names_of
 from striate.estimators.neurons.dense import DenseNetwork
@@ -127,8 +128,7 @@ class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]
         return self
 
     def _start(self, X: np.ndarray, y: np.ndarray, generator: np.random.RandomState, *, published: bool) -> None:
-        if self.loss not in ("cross_entropy", "mse"):
-            raise UsageError(f"loss must be cross_entropy or mse, got {self.loss!r}")
+        check_word(loss=self.loss, known=("cross_entropy", "mse"))
         self._check()
         self.classes_ = classes_of(y)
         self._begin(X.shape[1], 1 if len(self.classes_) == 2 else len(self.classes_), generator, published=published)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from striate.core.modes import hooked, kept_modes
+from striate.core.modes import hooked, kept_buffers, kept_modes
 from striate.insight.profile.clock import seconds_of
 
 if TYPE_CHECKING:
@@ -42,20 +42,16 @@ def time_layers(module: nn.Module, images: Tensor, *, budget: float = 0.05) -> d
             found.setdefault(path, []).append(time._replace(may_save=may_save(part, tensors[0].device)))
 
     parts = [(path, part) for path, part in module.named_modules() if not any(True for _ in part.children())]
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     handles = [part.register_forward_pre_hook(lambda part, x, path=path: measured(path, part, x)) for path, part in parts]
     in_place = [part for _, part in parts if getattr(part, "inplace", False) is True]
     try:
         for part in in_place:
             part.inplace = False
-        with hooked(handles), torch.random.fork_rng(), kept_modes(module), torch.no_grad():
+        with hooked(handles), torch.random.fork_rng(), kept_modes(module), kept_buffers(module), torch.no_grad():
             module.eval()(images)
     finally:
         for part in in_place:
             part.inplace = True
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                buffer.copy_(buffers[name])
     return found
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from striate.core.modes import evaluation_mode, kept_modes
+from striate.core.modes import evaluation_mode, kept_buffers, kept_modes
 from striate.insight.profile.clock import seconds_of, wait_for
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def time_training(module: nn.Module, images: Tensor, *, budget: float = 1.0) -> 
 
     Buffers, modes, `.grad` and random numbers end as they came.
     """
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     params = [param for param in module.parameters() if param.requires_grad]
     forwards: list[float] = []
 
@@ -63,12 +62,9 @@ def time_training(module: nn.Module, images: Tensor, *, budget: float = 1.0) -> 
         forwards.append(time.perf_counter() - start)
         _backward(output, params)
 
-    with torch.random.fork_rng(), kept_modes(module):
+    with torch.random.fork_rng(), kept_modes(module), kept_buffers(module):
         module.train()
         both = seconds_of(step, images.device, least=5, most=50, budget=budget)
-    with torch.no_grad():
-        for name, buffer in module.named_buffers():
-            buffer.copy_(buffers[name])
     forward = np.array(forwards[-len(both) :])
     return 1000 * float(np.median(forward)), 1000 * float(np.median(both - forward))
 
@@ -85,7 +81,6 @@ def peak_memory(module: nn.Module, images: Tensor, *, training: bool) -> int:
     On CUDA it is what torch's allocator says, which rounds up and counts that too.
     """
     params = [param for param in module.parameters() if param.requires_grad]
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
 
     def work() -> None:
         if training:
@@ -96,12 +91,8 @@ def peak_memory(module: nn.Module, images: Tensor, *, training: bool) -> int:
             with torch.inference_mode():
                 module(images)
 
-    with torch.random.fork_rng(), kept_modes(module):
-        peak = _peak_on_cuda(work, images.device) if images.device.type == "cuda" else _peak_of_storages(work)
-    with torch.no_grad():
-        for name, buffer in module.named_buffers():
-            buffer.copy_(buffers[name])
-    return peak
+    with torch.random.fork_rng(), kept_modes(module), kept_buffers(module):
+        return _peak_on_cuda(work, images.device) if images.device.type == "cuda" else _peak_of_storages(work)
 
 
 def _peak_on_cuda(work: Callable[[], None], device: torch.device) -> int:
