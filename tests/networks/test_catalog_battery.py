@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
-from striate.networks.catalog import CATALOG, network, networks
+from striate.networks import catalog
+from striate.networks.catalog import CATALOG, networks
 from striate.networks.network import Network
 
 Prime = Callable[[nn.Module, Tensor], nn.Module]
@@ -30,14 +32,18 @@ LEARNERS = {"mnist_notes", "nin_cifar", "googlenet", "resnet18", "mobilenet_v2",
 WITHOUT_NORM = {"googlenet_paper", "squeezenet1_0", "squeezenet1_1"}
 
 
+network = functools.cache(catalog.network)  # the whole catalogue takes a second to describe, and nearly every line here describes it
+
+
 def is_light(name: str) -> bool:
     """Whether a network's module is run by the quick tests; the others are marked slow, or run before a release."""
     net = network(name)
     return name in FAMILIES or (net.params < 12_000_000 and len(net.rows) < 130)
 
 
-def smallest_size(net: Network) -> int:
-    smallest = net.smallest_input()
+@functools.cache
+def smallest_size(name: str) -> int:
+    smallest = network(name).smallest_input()
     assert smallest is not None
     return smallest[1]
 
@@ -107,7 +113,7 @@ def test_the_module_has_the_parameters_of_the_description(name: str) -> None:
 @pytest.mark.parametrize("name", CATALOG)
 def test_the_smallest_input_fits_and_one_less_names_the_layer_that_stops_it(name: str) -> None:
     net = network(name)
-    smallest = smallest_size(net)
+    smallest = smallest_size(name)
 
     assert network(name, input_size=smallest).output_shape[0] == CATALOG[name].num_classes
     if smallest == 1:
@@ -135,7 +141,7 @@ class Built(NamedTuple):
 def build(name: str, prime: Prime) -> Built:
     """A network with fresh weights, except that its normalizations know the mean and variance of the three images."""
     torch.manual_seed(0)
-    height = max(smallest_size(network(name)), 16)
+    height = max(smallest_size(name), 16)
     net = network(name, num_classes=7, in_channels=2, input_size=(height, height + 16))
     module, images = net.build(), torch.randn(3, *net.input_shape)
     return Built(net, prime(module, images), images)
