@@ -43,6 +43,7 @@ from striate.networks.layers import (
     StochasticDepth,
     Subsample,
 )
+from striate.networks.layers.joins import MERGES
 from striate.networks.layout import BOLD, text_width
 from striate.networks.network import AuxiliaryHead, Network
 from striate.networks.sketch import Box, Frame, Node, Split, Stack, sketch
@@ -261,7 +262,7 @@ def test_every_layer_of_the_table_is_in_the_drawing_as_often_as_in_the_network(n
     assert shown["BN"] == kinds["batch_norm"]
     assert shown["ReLU"] == kinds["relu"]
     assert shown["SiLU"] == kinds["silu"]
-    layers = sum(count for kind, count in kinds.items() if kind not in ("identity", "sum", "concat", "multiply", "first"))
+    layers = sum(count for kind, count in kinds.items() if kind not in ("identity", *MERGES))
     assert sum(shown.values()) - shown["merge"] == layers
     assert sum(band.params for band in bands) == net.params
     assert sum(band.macs for band in bands) == net.macs

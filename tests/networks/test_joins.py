@@ -67,7 +67,7 @@ class TestNames:
             (lambda: Chain(**{"class": Conv(4, 3)}), "a part's name must be an identifier, got 'class'"),
             (lambda: Chain("relu"), "must be a layer, got str"),
             (lambda: Chain(act="relu"), "'act' must be a layer, got str"),
-            (lambda: Parallel(Identity(), merge="max"), "merge must be one of sum, concat, multiply, first, got 'max'"),
+            (lambda: Parallel(Identity(), merge="max"), "merge must be one of sum, concat, multiply, first, resize, unpool, got 'max'"),
             (lambda: Parallel(merge="sum"), "a parallel needs at least one branch"),
         ],
     )
@@ -117,6 +117,36 @@ class TestMerges:
         module = built(block, self.shape)
         assert block.output_shape(self.shape) == (2, 4, 5)
         torch.testing.assert_close(module(x), module.small(x) + module.large(x)[:, :, 1:5, 1:6], rtol=0, atol=1e-12)
+
+    def test_a_map_of_one_place_is_joined_to_each_place(self):
+        block, x = Parallel(image=GlobalPool(keep_axes=True), body=Conv(2, 1), merge="concat"), images(2, *self.shape)
+        module = built(block, self.shape)
+        assert block.output_shape(self.shape) == (5, 6, 7)
+        expected = torch.cat([x.mean((2, 3), keepdim=True).repeat(1, 1, 6, 7), module.body(x)], 1)
+        torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-12)
+
+    def test_resizing_enlarges_the_first_branch_to_the_second(self):
+        block, x = Parallel(scores=Conv(2, 3, stride=2), size=Identity(), merge="resize"), images(2, *self.shape)
+        module = built(block, self.shape)
+        expected = F.interpolate(module.scores(x), (6, 7), mode="bilinear", align_corners=False)
+        assert block.output_shape(self.shape) == (2, 6, 7)
+        torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
+
+    def test_unpooling_is_torchs_also_where_values_are_equal(self):
+        block = Parallel(maps=Activation("relu"), coarse=Chain(Pool("max", 2, ceil_mode=True), Conv(3, 1)), merge="unpool")
+        module, x = built(block, (3, 5, 7)), images(2, 3, 5, 7) - 1  # most windows are zeros
+        _, places = F.max_pool2d(x.relu(), 2, ceil_mode=True, return_indices=True)
+        expected = F.max_unpool2d(module.coarse(x), places, 2, output_size=(5, 7))
+        assert block.output_shape((3, 5, 7)) == (3, 5, 7)
+        torch.testing.assert_close(module(x), expected, rtol=0, atol=0)
+        assert View.of_input(2).through(block.cost((3, 5, 7)).reach).size == (2, 2)
+
+    def test_enlarging_needs_two_maps_that_fit(self):
+        half = r"unpool needs a second branch of half the size of the first, rounded up, got a \(3, 6, 7\), b \(3, 3, 3\)"
+        with pytest.raises(ShapeError, match=half):
+            Parallel(a=Identity(), b=Pool("max", 2), merge="unpool").output_shape(self.shape)
+        with pytest.raises(ShapeError, match=r"resize needs two branches \(C, H, W\), got a \(126,\), b \(3, 6, 7\)"):
+            Parallel(a=Flatten(), b=Identity(), merge="resize").output_shape(self.shape)
 
     @pytest.mark.row("004-9")
     def test_dense_connections_are_nested_concatenations(self):

@@ -95,7 +95,10 @@ REFUSED = (
     (lambda d: stem(d).update(kernel_size="three"), "root.stem: Conv: kernel_size: "),
     (lambda d: stem(d).update(connections=[[0]]), "root.stem: connections must list the inputs of each of 4 output maps"),
     (lambda d: stem(d).pop("out_channels"), "root.stem: Conv: out_channels: is missing"),
-    (lambda d: d["root"]["children"][1][1].update(merge="max"), "root.block: merge must be one of sum, concat, multiply, first, got 'max'"),
+    (
+        lambda d: d["root"]["children"][1][1].update(merge="max"),
+        "root.block: merge must be one of sum, concat, multiply, first, resize, unpool, got 'max'",
+    ),
     (lambda d: d["root"]["children"][1][1].update(crop=-1), "root.block: crop must be a whole number, got -1"),
     (lambda d: d["root"]["children"][1][1].update(code="x"), "root.block: Parallel must have the fields children, merge"),
     (lambda d: d["root"]["children"].append(["stem", {"type": "Identity"}]), "two parts are called 'stem'"),

@@ -115,6 +115,7 @@ ENLARGING = {
     "bilinear": Chain(Pool("avg", 4), Interpolate(4, mode="bilinear")),
     "bilinear, three times": Interpolate(3, mode="bilinear"),
     "adaptive": Chain(AdaptivePool(12), Conv(1, 3, padding=1), AdaptivePool(24)),
+    "resized": Parallel(deep=Chain(Pool("avg", 4), Conv(1, 3, padding=1)), size=Identity(), merge="resize"),
     "u-net": Parallel(
         deep=Chain(Pool("max", 2), Conv(1, 3, padding=1), ConvTranspose(1, 2, 2)), skip=Conv(1, 3, padding=1), merge="concat"
     ),

@@ -280,7 +280,7 @@ def test_a_network_for_whole_pictures_cannot_be_trained_on_masks(scenes: Path) -
         UsageError, match=r"resnet18 gives \(3,\) for a picture, expected a score for each of 3 classes at each pixel"
     ) as caught:
         striate.train(scenes, task="segment", network="resnet18")
-    assert caught.value.remedy == "Suitable networks: unet, fcn32s_vgg16, fcn16s_vgg16, fcn8s_vgg16."
+    assert caught.value.remedy == "Suitable networks: unet, fcn32s_vgg16, fcn16s_vgg16, fcn8s_vgg16, segnet, deeplabv3_resnet50."
     with pytest.raises(UsageError, match=r"small_unet gives \(5, 48, 64\) for a picture"):
         striate.train(scenes, task="segment", network=small_unet(num_classes=5))
 

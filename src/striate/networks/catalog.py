@@ -17,6 +17,8 @@ from striate.networks.families import (
     alexnet,
     compact,
     convnext,
+    dcgan,
+    deeplab,
     densenet,
     efficientnet,
     fcn,
@@ -33,6 +35,7 @@ from striate.networks.families import (
     resnet_keras,
     resnetv2,
     resnext,
+    segnet,
     senet,
     squeezenet,
     unet,
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from striate.networks.layers import Chain, Shape
 
 RGB_500, RGB_299, RGB_260, RGB_256, RGB_240 = (3, 500, 500), (3, 299, 299), (3, 260, 260), (3, 256, 256), (3, 240, 240)
-RGB_227, RGB_224, RGB_32 = (3, 227, 227), (3, 224, 224), (3, 32, 32)
+RGB_520, RGB_227, RGB_224, RGB_32 = (3, 520, 520), (3, 227, 227), (3, 224, 224), (3, 32, 32)
 SUFFIX = ".json"  # of a file with a description
 WRITTEN = "Give a file that Network.to_json wrote."
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
@@ -72,6 +75,9 @@ TRICKS = "He et al., 2019, arXiv:1812.01187"
 WIDE = "Zagoruyko and Komodakis, 2016, arXiv:1605.07146"
 SENET = "Hu et al., 2018, arXiv:1709.01507"
 INCEPTION_V4 = "Szegedy et al., 2017, arXiv:1602.07261"
+SEGNET = "Badrinarayanan et al., 2017, arXiv:1511.00561"
+DEEPLAB = "Chen et al., 2017, arXiv:1706.05587"
+DCGAN = "Radford et al., 2016, arXiv:1511.06434"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -195,7 +201,11 @@ CATALOG: dict[str, Entry] = {
     "efficientnet_lite1":       Entry(lambda k: efficientnet.efficientnet_lite(k, 1), RGB_240, 1000, LITE, "76.7 top-1"),
     "efficientnet_lite2":       Entry(lambda k: efficientnet.efficientnet_lite(k, 2), RGB_260, 1000, LITE, "77.6 top-1"),
     "convnext_tiny":            Entry(convnext.convnext_tiny, RGB_224, 1000, "Liu et al., 2022, arXiv:2201.03545", "82.52 top-1, 96.15 top-5 (torchvision)"),
+    "dcgan_generator":          Entry(dcgan.dcgan_generator, (100, 1, 1), 3, DCGAN),
+    "dcgan_discriminator":      Entry(dcgan.dcgan_discriminator, (3, 64, 64), 1, DCGAN),
     "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),
+    "segnet":                   Entry(segnet.segnet, (3, 360, 480), 11, SEGNET, "60.1 mean IU, CamVid"),
+    "deeplabv3_resnet50":       Entry(deeplab.deeplabv3_resnet50, RGB_520, 21, DEEPLAB, "66.4 mean IU, COCO's images of VOC's classes (torchvision)"),
 }
 # fmt: on
 

@@ -35,7 +35,7 @@ SHORT = {
     "gelu": "GELU",
     "silu": "SiLU",
 }
-MERGES = {"sum": "+", "multiply": "×", "concat": "concat", "first": "cut to size"}
+MERGES = {"sum": "+", "multiply": "×", "concat": "concat", "first": "cut to size", "resize": "enlarged", "unpool": "unpooled"}
 COLORS = {  # role of the layer that a box is about -> name of its colour
     "conv": "convolution",
     "local": "convolution",

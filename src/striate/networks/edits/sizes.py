@@ -91,7 +91,7 @@ def _closing(layer: Layer, path: str) -> tuple[list[str], bool]:
                 return found, False
         return found, True
     if isinstance(layer, Parallel):
-        ends = [_closing(child, f"{path}.{name}") for name, child in layer.branches[: 1 if layer.merge == "first" else None]]
+        ends = [_closing(child, f"{path}.{name}") for name, child in layer.branches[: 1 if layer.merge in ("first", "resize") else None]]
         return [leaf for paths, _ in ends for leaf in paths], any(passes for _, passes in ends)
     fixes = any(hasattr(layer, field) for field in WIDTHS)
     return ([path] if fixes else []), not fixes

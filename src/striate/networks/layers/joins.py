@@ -7,15 +7,15 @@ import keyword
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from striate.core.errors import ShapeError, UsageError
-from striate.networks.layers.base import Cost, Layer, Row, Shape, View, elements
+from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View, elements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
 
-Merge = Literal["sum", "concat", "multiply", "first"]
-MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first")
+Merge = Literal["sum", "concat", "multiply", "first", "resize", "unpool"]
+MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first", "resize", "unpool")
 Named = tuple[tuple[str, Layer], ...]
 TAKEN = frozenset(  # names that a torch module uses itself, and `self`
     """
@@ -135,7 +135,10 @@ class Parallel(Container):
     """Side by side on the same input, then merged: `Parallel(body=..., shortcut=Identity(), merge="sum")`.
 
     "sum" and "multiply" go element by element, an extent of 1 standing for any (a gate (C, 1, 1) times a map (C, H, W));
-    "concat" joins the channels in the order of the branches; "first" takes the first branch, the others giving only their size.
+    "concat" joins the channels in the order of the branches, the only place of a map (C, 1, 1) standing for any; "first" takes the first
+    branch, the others giving only their size, and "resize" enlarges it to that size by bilinear interpolation (DeepLab's scores).
+    "unpool" puts each value of the second branch where its window of 2 x 2 places in the first, a map twice as large, has its first
+    maximum, and zeros elsewhere (SegNet's way up).
     With `crop`, each map larger than the smallest is cut to its size, from place `crop` of each axis on (FCN's skips).
     The child that `trunk` names runs first, and the branches read what comes out of it (the normalization that a pre-activation body
     shares with its shortcut); its place among the children decides only where its weights stand, as other libraries order them.
@@ -202,14 +205,39 @@ class Parallel(Container):
         if self.merge == "first":
             return shapes[0]
         if self.merge == "concat":
-            if any(s[1:] != shapes[0][1:] for s in shapes):
+            size = max((s[1:] for s in shapes), key=elements)
+            if any(s[1:] not in (size, (1,) * len(size)) for s in shapes):
                 raise ShapeError(f"concat needs branches of one size, got {self._listed(shapes)}")
-            return (sum(s[0] for s in shapes), *shapes[0][1:])
+            return (sum(s[0] for s in shapes), *size)
+        if self.merge in ("resize", "unpool"):
+            return self._enlarged(shapes)
         ranks = {len(s) for s in shapes}
         merged = tuple(max(extents) for extents in zip(*shapes, strict=False))
         if len(ranks) > 1 or any(n not in (1, m) for s in shapes for n, m in zip(s, merged, strict=True)):
             raise ShapeError(f"{self.merge} needs branches of one shape, got {self._listed(shapes)}")
         return merged
+
+    def _enlarged(self, shapes: list[Shape]) -> Shape:
+        if len(shapes) != 2 or any(len(s) != 3 for s in shapes):
+            raise ShapeError(f"{self.merge} needs two branches (C, H, W), got {self._listed(shapes)}")
+        if self.merge == "resize":
+            return (shapes[0][0], *shapes[1][1:])
+        channels, height, width = shapes[0]
+        if shapes[1] != (channels, (height + 1) // 2, (width + 1) // 2):
+            raise ShapeError(f"unpool needs a second branch of half the size of the first, rounded up, got {self._listed(shapes)}")
+        return shapes[0]
+
+    def _merged_view(self, views: list[View], shapes: list[Shape]) -> View:
+        """The view of the merged branches; of a map that is enlarged, as by the nearest or by bilinear interpolation."""
+        if self.merge == "first":
+            return views[0]
+        if self.merge in ("resize", "unpool"):
+            small = 0 if self.merge == "resize" else 1
+            scales = [m / n for n, m in zip(shapes[small][1:], shapes[1 - small][1:], strict=True)]
+            kernel = (2.0 if self.merge == "resize" else 1.0,) * len(scales)
+            reach = Reach(kernel, tuple(1 / scale for scale in scales), tuple((1 / scale - 1) / 2 for scale in scales))
+            views = [view.through(reach) if i == small else view for i, view in enumerate(views)]
+        return views[0] if self.merge == "resize" else _union(views)
 
     def _cropped(self, shapes: list[Shape], crop: int) -> list[Shape]:
         smallest = tuple(map(min, *(s[1:] for s in shapes)))
@@ -245,7 +273,7 @@ class Parallel(Container):
                 _cut(view, whole, part, self.crop)
                 for view, whole, part in zip(views, shapes, self._cropped(shapes, self.crop), strict=True)
             ]
-        yield Row(path, self, shape, merged, Cost(activations=elements(merged)), views[0] if self.merge == "first" else _union(views))
+        yield Row(path, self, shape, merged, Cost(activations=elements(merged)), self._merged_view(views, shapes))
 
     def build(self, shape: Shape) -> nn.Module:
         from striate.networks.modules.joins import ParallelModule
@@ -277,8 +305,6 @@ def _union(views: list[View]) -> View:
 
 def _sum_of_leaves(container: Container, shape: Shape) -> Cost:
     """The cost of a whole container; its reach is that of a single layer with the same view."""
-    from striate.networks.layers.base import Reach
-
     params = macs = activations = connections = 0
     rank = len(shape) - 1
     view = View.of_input(rank)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class ChainModule(nn.Sequential):
@@ -11,7 +14,7 @@ class ChainModule(nn.Sequential):
 
 
 class ParallelModule(nn.Module):
-    """All children on the same input, merged by sum, concatenation of channels, or product; a trunk works on that input first."""
+    """All children on the same input, merged as `merge` says; a trunk works on that input first."""
 
     def __init__(self, merge: str, crop: int | None = None, trunk: str | None = None) -> None:
         super().__init__()
@@ -25,8 +28,12 @@ class ParallelModule(nn.Module):
             outputs = _cut_to_smallest(outputs, self.crop)
         if self.merge_by == "first":
             return outputs[0]
+        if self.merge_by == "resize":
+            return F.interpolate(outputs[0], tuple(outputs[1].shape[2:]), mode="bilinear", align_corners=False)
+        if self.merge_by == "unpool":
+            return unpooled(outputs[0], outputs[1])
         if self.merge_by == "concat":
-            return torch.cat(outputs, dim=1)
+            return torch.cat(_spread_single_places(outputs), dim=1)
         merged = outputs[0]
         for output in outputs[1:]:
             merged = merged + output if self.merge_by == "sum" else merged * output
@@ -42,3 +49,26 @@ def _cut_to_smallest(maps: list[Tensor], start: int) -> list[Tensor]:
         smallest = min(m.shape[axis] for m in maps)
         maps = [m if m.shape[axis] == smallest else m.narrow(axis, start, smallest) for m in maps]
     return maps
+
+
+def _spread_single_places(maps: list[Tensor]) -> list[Tensor]:
+    """Maps of one place repeated to the size of the others."""
+    size = max((tuple(m.shape[2:]) for m in maps), key=math.prod)
+    return [m if tuple(m.shape[2:]) == size else m.expand(*m.shape[:2], *size) for m in maps]
+
+
+def unpooled(maps: Tensor, coarse: Tensor) -> Tensor:
+    """Each value of `coarse` (N, C, h, w) where its window of 2 x 2 places of `maps` (N, C, H, W) has its first maximum; zeros elsewhere.
+
+    Written out, as torch's own has no gradient that is the same in each run on a GPU.
+    """
+    height, width = maps.shape[2:]
+    _, places = F.max_pool2d(maps, 2, ceil_mode=True, return_indices=True)  # (N, C, h, w), counted row by row
+    here = torch.arange(height * width, device=maps.device).view(height, width)
+    return torch.where(_doubled(places, height, width) == here, _doubled(coarse, height, width), 0)
+
+
+def _doubled(maps: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, h, w) with each place as 2 x 2, cut to (N, C, height, width)."""
+    fourfold = maps[:, :, :, None, :, None].expand(*maps.shape[:3], 2, maps.shape[3], 2)
+    return fourfold.reshape(*maps.shape[:2], 2 * maps.shape[2], 2 * maps.shape[3])[:, :, :height, :width]

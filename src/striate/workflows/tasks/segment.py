@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
 MAX_SHOWN = 12  # pictures in one plot
-PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16")
+PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "segnet", "deeplabv3_resnet50")
 
 
 @shown_short
