@@ -81,7 +81,7 @@ def test_yes_and_no_are_two_classes():
         (np.zeros((4, 35), np.uint8), r"pictures \(n, h, w\) or \(n, h, w, c\), got shape \(4, 35\)"),
         (np.zeros((0, 5, 7), np.uint8), r"got shape \(0, 5, 7\)"),
         (np.zeros((4, 5, 0), np.uint8), r"got shape \(4, 5, 0\)"),
-        (np.zeros((2, 2, 5, 7, 3), np.uint8), r"got shape"),
+        (np.zeros((2, 2, 2, 5, 7, 3), np.uint8), r"got shape"),
         (np.full((4, 5, 7), 256, np.int64), r"uint8, or floats in \[0, 1\], got int64"),
         (np.full((4, 5, 7), 256, np.uint16), r"got uint16"),
         (np.zeros((4, 5, 7), complex), r"got complex128"),
@@ -522,10 +522,10 @@ def test_a_last_axis_that_looks_like_channels_is_no_width():
     flat = np.zeros((12, 64, 3), np.uint8)
     with pytest.raises(DataError, match="whose last axis looks like channels") as caught:
         as_images(flat, "X")
-    remedy = "For flattened pictures, X.reshape(-1, 8, 8, 3); for a single one, X[None]; for grey ones of 64 x 3, X[..., None]."
-    assert caught.value.remedy == remedy
+    remedy = "For flattened pictures, X.reshape(-1, 8, 8, 3); for a single one, X[None]; for grey ones of 64 x 3, X[..., None]"
+    assert caught.value.remedy == f"{remedy}; for signals, train with `network='signal_cnn'`."
     shapes = [as_images(X, "X").shape for X in (flat.reshape(-1, 8, 8, 3), flat[None], flat[..., None])]
     assert shapes == [(12, 8, 8, 3), (1, 12, 64, 3), (12, 64, 3, 1)]
     with pytest.raises(DataError) as caught:
         as_images(np.zeros((12, 60, 3), np.uint8), "X")
-    assert caught.value.remedy == "For a single picture, X[None]; for grey ones of 60 x 3, X[..., None]."
+    assert caught.value.remedy.startswith("For a single picture, X[None]; for grey ones of 60 x 3, X[..., None]; ")

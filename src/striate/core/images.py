@@ -1,21 +1,50 @@
-"""The input of a network and the preprocessing of pictures for it: a record that data, models and exports share."""
+"""The input of a network and the preprocessing for it: a record that data, models and exports share."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Discriminator, Tag
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 
 Fit = Literal["crop", "pad", "stretch"]
 Normalization = Literal["dataset", "per_image", "min_max"]
+Kind = Literal["pictures", "signals", "volumes", "rows"]  # of the samples that a network takes
+KINDS: dict[int, Kind] = {0: "rows", 1: "signals", 2: "pictures", 3: "volumes"}  # by the number of axes beside the channels
+
+
+class _Input:
+    """Properties that inputs of every kind share."""
+
+    channels: int
+    extent: tuple[int, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the samples, as a plural noun."""
+        return KINDS[len(self.extent)]
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """The shape of one sample in an array, channels last: (H, W, C), (L, C), (D, H, W, C) or (F,)."""
+        return (*self.extent, self.channels)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample in the network, channels first: (C, H, W), (C, L), (C, D, H, W) or (F,)."""
+        return (self.channels, *self.extent)
+
+    @property
+    def words(self) -> str:
+        """The input in words, such as `3 x 32 x 32`."""
+        return " x ".join(map(str, self.input_shape))
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class ImageSpec:
+class ImageSpec(_Input):
     """Size, fit, channels and normalization of a network's input; it is stored in the model file.
 
     A picture is brought to `height` x `width` pixels and `channels` channels as uint8 (H, W, C); inside the model
@@ -45,3 +74,50 @@ class ImageSpec:
             raise UsageError(f"mean and std must have {self.channels} entries, got {len(self.mean)} and {len(self.std)}")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
             raise UsageError(f"mean must be finite and std positive, got {self.mean} and {self.std}")
+
+    @property
+    def extent(self) -> tuple[int, int]:  # type: ignore[override]  # read only
+        """(H, W)."""
+        return (self.height, self.width)
+
+    @property
+    def scale_and_offset(self) -> tuple[list[float], list[float]]:
+        """The a and b of each channel that make a value of 0 to 255 the normalized a value + b."""
+        pairs = [(1 / (255 * std), -mean / std) for mean, std in zip(self.mean, self.std, strict=True)]
+        return [scale for scale, _ in pairs], [offset for _, offset in pairs]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SignalSpec(_Input):
+    """The input of a network that takes no pictures, but signals, volumes or the rows of a table; it is stored in the model file.
+
+    A sample is float32 (L, C), (D, H, W, C) or (F,), in the user's units; inside the model each channel, or each column, becomes
+    (value - mean) / std with the training set's `mean` and `std`.
+    """
+
+    normalization: ClassVar[Normalization] = "dataset"
+    extent: tuple[int, ...]  # (L,), (D, H, W) or ()
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.extent) not in (0, 1, 3) or min((self.channels, *self.extent)) < 1:
+            raise UsageError(f"extent must be (), (L,) or (D, H, W), of at least 1, got {self.extent} of {self.channels} channels")
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UsageError(f"mean and std must have {self.channels} entries, got {len(self.mean)} and {len(self.std)}")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
+            raise UsageError("mean must be finite and std positive")
+
+    @property
+    def scale_and_offset(self) -> tuple[list[float], list[float]]:
+        """The a and b of each channel that make a value the normalized a value + b."""
+        return [1 / std for std in self.std], [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+
+
+def _which(data: object) -> str:
+    """The name of the record that `data` is, or is to be read as."""
+    return "SignalSpec" if isinstance(data, SignalSpec) or (isinstance(data, dict) and "extent" in data) else "ImageSpec"
+
+
+InputSpec = Annotated[Annotated[ImageSpec, Tag("ImageSpec")] | Annotated[SignalSpec, Tag("SignalSpec")], Discriminator(_which)]

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 UNKNOWN = "is not known"
 LONGEST = 80  # letters of a refused value that are repeated
-KINDS = frozenset({"int", "float", "bool", "str", "none", "tuple", "list", "dict", "path", "constrained-int", "constrained-float"})
+KINDS = frozenset({"int", "float", "bool", "str", "none", "tuple", "list", "dict", "path", "constrained-int", "constrained-float"}) | {
+    "ImageSpec",
+    "SignalSpec",
+}
 WANTED = {  # by pydantic's name of the error; the braces are filled from its context
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,37 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.images import Kind
 from striate.core.targets import Task
 from striate.data.archives import npz_arrays
 from striate.data.fitting import fit_images
 from striate.data.identities import picture_digests
 from striate.data.ranges import as_bytes, channels_without_rows, refuse_masked, reshaping
-from striate.data.records import DataSource, Part, alike_in_words, checked_classes
+from striate.data.records import DataSource, Images, Part, alike_in_words, checked_classes
+from striate.data.signals import as_signals, kind_of_array, rows_of
 from striate.data.targets import COLUMNS, as_it_came, is_gap, is_one_hot, plain, task_in_words, task_of
 
 CHANNELS = (1, 3, 4)  # of grey pictures, of coloured ones, and of those with transparency
 OF_GAPS = ("nan", "NaN", "None", "<NA>", "NaT")  # as Python and pandas write what is not there
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
+
+
+def as_samples(values: Any, name: str, kind: Kind | None = None) -> np.ndarray:
+    """Pictures as `as_images` has them, or samples of another kind as `as_signals` has them; None: the kind that the axes indicate.
+
+    Raises:
+        DataError: another shape, dtype or range; names the field.
+    """
+    array = _as_array(values, name, "Cut or pad all samples to one size, and stack them: numpy.stack(X).")
+    kind = kind or kind_of_array(array)
+    if kind != "pictures":
+        return as_signals(array, kind, name)
+    try:
+        return as_images(values, name)
+    except DataError as error:
+        if array.ndim == 3 and array.dtype.kind == "f":
+            error.remedy = f"{error.remedy} For signals (n, l, c), train with `network='signal_cnn'`."
+        raise
 
 
 def as_images(values: Any, name: str) -> np.ndarray:
@@ -131,6 +152,7 @@ def open_arrays(
     fields: dict[str, tuple[str, str]] | None = None,
     *,
     task: Task | None = None,
+    kind: Kind | None = None,
     names: Any = None,
     to_train: bool = True,
 ) -> DataSource:
@@ -141,6 +163,7 @@ def open_arrays(
         name: The name of the source, and of its pictures.
         fields: The names of the arrays of each split in errors; Keras' keys by default.
         task: The task of the targets; None infers it from the training split's (`task_of`).
+        kind: The kind of the samples; None infers it from the axes of the training split (`kind_of_array`).
         names: The names of the columns of numbers or of labels; "y", or their indices, by default.
         to_train: Whether a network is to be trained on them; else the classes are the labels of all splits, also a single one.
 
@@ -149,8 +172,9 @@ def open_arrays(
     """
     words = {split: tuple(f"{name}: {field}" for field in pair) for split, pair in (fields or KEYS).items()}
     splits, notes = _without_empty(splits, words)
-    images = {split: as_images(x, words[split][0]) for split, (x, _) in splits.items()}
     first = "train" if "train" in splits else next(iter(splits))
+    kind = kind or kind_of_array(_as_array(splits[first][0], words[first][0], "Give all samples one size, and stack them: numpy.stack(X)."))
+    images = {split: as_samples(x, words[split][0], kind) for split, (x, _) in splits.items()}
     asked, task = task, task or task_of(splits[first][1])
     labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
     if asked is None:
@@ -168,8 +192,11 @@ def open_arrays(
     parts = {}
     for split, values in labels.items():
         paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(values)))
-        parts[split] = partial(Part, values, paths, partial(fit_images, images[split]), digests=partial(picture_digests, images[split]))
+        images_of: Images = partial(fit_images if kind == "pictures" else rows_of, images[split])
+        parts[split] = partial(Part, values, paths, images_of, digests=partial(picture_digests, images[split]))
     shapes = sorted({array.shape[1:] for array in images.values()})
+    if kind != "pictures":
+        return _of_signals(DataSource(name, classes, shapes[0][-1], None, parts, tuple(notes), task, kind=kind), shapes, words[first][0])
     if len({shape[2] for shape in shapes}) != 1:
         raise DataError(f"{name}: the splits differ in their number of channels: {shapes}", "Convert them to the same number.")
     height, width, channels = images[first].shape[1:]
@@ -177,6 +204,24 @@ def open_arrays(
         read = f"{words[first][0]}: read as pictures of {height} x {width} with {channels} channels"
         notes.append(f"{read}; if it is (n, c, h, w), move the channels last: X.transpose(0, 2, 3, 1)")
     return DataSource(name, classes, channels, (height, width) if len(shapes) == 1 else None, parts, tuple(notes), task)
+
+
+def _of_signals(source: DataSource, shapes: list[tuple[int, ...]], name: str) -> DataSource:
+    """The source of samples of these shapes (..., c) that are no pictures, with the note on how they were read.
+
+    Raises:
+        DataError: the shapes of the splits differ.
+    """
+    if len(shapes) > 1:
+        raise DataError(f"{source.name}: the splits differ in the shape of their {source.kind}: {shapes}", "Give them the same shape.")
+    (*extent, channels), kind = shapes[0], source.kind
+    size = f"{channels} column{'s' * (channels > 1)}"
+    if extent:
+        size = f"{' x '.join(map(str, extent))} places and {channels} channel{'s' * (channels > 1)}"
+    side = round(channels**0.5)
+    flat = f"; flattened pictures: X.reshape(-1, {side}, {side})" if kind == "rows" and side >= 8 and side * side == channels else ""
+    note = f"{name}: read as {'the rows of a table' if kind == 'rows' else kind} of {size}{flat}"
+    return dataclasses.replace(source, extent=tuple(extent), notes=(note, *source.notes))
 
 
 def _without_empty(splits: dict[str, tuple[Any, Any]], words: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
@@ -232,7 +277,7 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndar
     return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
 
 
-def open_npz(path: Path, *, task: Task | None = None, to_train: bool = True) -> DataSource:
+def open_npz(path: Path, *, task: Task | None = None, kind: Kind | None = None, to_train: bool = True) -> DataSource:
     """The arrays of an `.npz` file: x_train, y_train, and x_test, y_test, x_val, y_val where it has them.
 
     Without `to_train`, it need not have the first two where it has others.
@@ -257,6 +302,6 @@ def open_npz(path: Path, *, task: Task | None = None, to_train: bool = True) -> 
         if x in content:
             splits[split] = (content[x], content[y])
     try:
-        return open_arrays(splits, path.stem, task=task, names=content.get("y_names"), to_train=to_train)
+        return open_arrays(splits, path.stem, task=task, kind=kind, names=content.get("y_names"), to_train=to_train)
     except DataError as error:
         raise DataError(f"{path}: {error.message.removeprefix(f'{path.stem}: ')}", error.remedy) from None

@@ -32,7 +32,7 @@ MAX_BYTES_ON_DEVICE = 4 * 2**30  # a training set up to this size moves to the G
 class Batch(NamedTuple):
     """A batch of pictures."""
 
-    images: Tensor  # (N, H, W, C) uint8
+    images: Tensor  # (N, H, W, C) uint8, or (N, ..., C) float32
     labels: Tensor  # (N,) int64; (N, K) float32 shares of classes where pictures are mixed
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
 
@@ -60,7 +60,9 @@ class Batches:
         if workers < 0:
             raise UsageError(f"workers must not be negative, got {workers}")
         self.augmentation = augmentation or Augmentation()
-        height, width = images.images.shape[1:3]
+        if self.augmentation != Augmentation() and images.kind != "pictures":
+            raise UsageError(f"augmentation changes pictures, and the data has {images.kind}", "Leave it out.")
+        height, width = images.images.shape[1:3] if images.kind == "pictures" else (0, 0)
         if self.augmentation.pad_mode == "reflect" and self.augmentation.crop_padding >= min(height, width):
             message = f"crop_padding {self.augmentation.crop_padding} reflects more pixels than a picture of {height} x {width} has"
             raise UsageError(message, "Choose a smaller padding, or pad_mode='zero'.")
@@ -140,5 +142,7 @@ class Batches:
         return torch.from_numpy(self.set.images[indices.numpy()]).to(self.device)  # NumPy waits for no other thread
 
     def augmented(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
-        """`images` (N, H, W, C) of the samples `indices`, changed as `epoch` has it, but not mixed."""
+        """`images` (N, H, W, C) of the samples `indices`, changed as `epoch` has it, but not mixed; others than pictures as they are."""
+        if self.set.kind != "pictures":
+            return images
         return augmented(images, Draws(self.seed, epoch, indices), self.augmentation, self.components)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from striate.core.errors import DataError
-from striate.core.images import ImageSpec
+from striate.core.images import ImageSpec, InputSpec
 from striate.data.copies import Place, copies
 from striate.data.findings import DataFinding, Kind, Severity
 from striate.data.fitting import IGNORED, placement
@@ -33,7 +33,7 @@ RESCALE = (
 
 
 def look(
-    train: ImageSet, val: ImageSet | None = None, *, spec: ImageSpec | None = None, size: tuple[int, int] | None = None
+    train: ImageSet, val: ImageSet | None = None, *, spec: InputSpec | None = None, size: tuple[int, int] | None = None
 ) -> tuple[DataFinding, ...]:
     """The problems of the data of a training, the most severe first; empty if there are none.
 
@@ -44,11 +44,13 @@ def look(
         size: (H, W); None if they differed.
     """
     sets = [train] if val is None else [train, val]
-    inside = _inside(spec, size)
-    flat = [flat_pictures(images.images[inside]) for images in sets]
+    pictures = train.kind == "pictures"
+    inside = _inside(spec if isinstance(spec, ImageSpec) else None, size)
+    flat = [flat_pictures(images.images[inside]) if pictures else np.zeros(len(images), bool) for images in sets]
     groups = copies([images.images for images in sets], flat)
     found = [*_masks(sets), *_shared(sets, groups), *_two_labels(sets, groups)]
-    found += _faint(train, flat[0], inside) or _flat(train, flat[0])
+    if pictures:
+        found += _faint(train, flat[0], inside) or _flat(train, flat[0])
     found += _equal(train, groups)
     order = {"error": 0, "warning": 1, "note": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))
@@ -164,8 +166,9 @@ def shared_finding(images: ImageSet, pairs: Sequence[tuple[str, str]]) -> list[D
     """The findings on `pairs` of a picture of `images` and the equal training picture; empty without pairs."""
     if not pairs:
         return []
-    message = f"{_of(len(pairs), len(images))} {images.split} pictures are also training pictures, pixel for pixel: {_equations(pairs)}"
-    remedy = f"Remove them from one of the two: memorized pictures count as correct, so the {images.split} accuracy is too high."
+    what, each = images.kind, _each(images)
+    message = f"{_of(len(pairs), len(images))} {images.split} {what} are also training {what}, {each} for {each}: {_equations(pairs)}"
+    remedy = f"Remove them from one of the two: memorized {what} count as correct, so the {images.split} accuracy is too high."
     names = tuple(name for name, _ in pairs)
     return [_finding("shared_pictures", images, len(pairs) / len(images), message, remedy, names=names)]
 
@@ -178,8 +181,8 @@ def _two_labels(sets: Sequence[ImageSet], groups: Sequence[Sequence[Place]]) -> 
             pairs.append((_labelled(sets, first), _labelled(sets, other)))
     if not pairs:
         return []
-    word = "masks" if isinstance(sets[0], MaskedSet) else "labels"
-    one = f"1 picture occurs with two {word}" if len(pairs) == 1 else f"{len(pairs):,} pictures occur with two {word} each"
+    word, what = "masks" if isinstance(sets[0], MaskedSet) else "labels", sets[0].kind
+    one = f"1 {what[:-1]} occurs with two {word}" if len(pairs) == 1 else f"{len(pairs):,} {what} occur with two {word} each"
     remedy = f"Only one of the {word} can be right: remove the copy with the wrong one."
     names = tuple(name for pair in pairs for name in pair)
     share = len(pairs) / len(sets[0])
@@ -198,19 +201,19 @@ def _equal(images: ImageSet, groups: Sequence[Sequence[Place]]) -> list[DataFind
     for group in groups:
         places = [place.place for place in group if place.which == 0]
         if len(places) == len(images):
-            return [_equal_finding(images, f"all {len(images):,} {images.split} pictures", 1.0)]
+            return [_equal_finding(images, f"all {len(images):,} {images.split} {images.kind}", 1.0)]
         if counts is None or len(places) < FEWEST:
             continue
         labels = images.labels[places]
         if (labels == labels[0]).all() and counts[labels[0]] == len(labels):
-            what = f"all {len(labels):,} {images.split} pictures of class {images.classes[labels[0]]!r}"
+            what = f"all {len(labels):,} {images.split} {images.kind} of class {images.classes[labels[0]]!r}"
             return [_equal_finding(images, what, len(labels) / len(images))]
     return []
 
 
 def _equal_finding(images: ImageSet, what: str, share: float) -> DataFinding:
     remedy = "Check them: together they teach no more than one of them."
-    return _finding("equal_pictures", images, share, f"{what} are the same, pixel for pixel", remedy)
+    return _finding("equal_pictures", images, share, f"{what} are the same, {_each(images)} for {_each(images)}", remedy)
 
 
 # ---- masks
@@ -269,6 +272,11 @@ def _finding(
         remedy=remedy,
         names=names,
     )
+
+
+def _each(images: ImageSet) -> str:
+    """The smallest part of a sample, in words."""
+    return "pixel" if images.kind == "pictures" else "value"
 
 
 def _of(count: int, total: int) -> str:

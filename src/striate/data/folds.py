@@ -14,7 +14,7 @@ from striate.data.records import DataSource, Part
 from striate.data.splits import fold_places, names_below
 
 if TYPE_CHECKING:
-    from striate.core.images import ImageSpec
+    from striate.core.images import InputSpec
 
 
 def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
@@ -34,7 +34,7 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
     all_of_them = source.identities("train")
 
     def only(chosen: np.ndarray) -> Part:
-        def images(spec: ImageSpec | None, some: np.ndarray | None = None) -> np.ndarray:
+        def images(spec: InputSpec | None, some: np.ndarray | None = None) -> np.ndarray:
             return take_rows(decoded(spec), chosen if some is None else chosen[some])
 
         paths = tuple(part.paths[place] for place in chosen)

@@ -21,7 +21,7 @@ import torch
 
 from striate.core.bounded import read_text
 from striate.core.errors import DataError, RefusedFileError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec, SignalSpec
 from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
@@ -148,13 +148,15 @@ class MaskSource(DataSource):
         root = self.root if self.root is not None else Path()
         return Identities(tuple(path.relative_to(root).as_posix() for path in files), file_digests(files))
 
-    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> MaskedSet:
+    def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> MaskedSet:
         """Decode a split, or its pictures at `places`, with masks, brought to `spec`; without a spec, as the pictures are.
 
         Raises:
             DataError: there is no such split, a file cannot be read, a mask holds an index without a class, or without a spec the sizes
                 differ; names it.
         """
+        if isinstance(spec, SignalSpec):
+            raise DataError(f"{self.name}: has pictures, and the network takes {spec.kind}", "Choose a network that takes pictures.")
         pairs = self.of(split) if places is None else [self.of(split)[place] for place in places.tolist()]
         shape = (spec.height, spec.width) if spec is not None else self.image_size
         if shape is None:

@@ -81,7 +81,7 @@ def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
     if len(shape) == 1:
         return "Give the pictures first and the labels second: (X, y)."
     if len(shape) == 2:
-        return f"Restore their rows and columns: {_unflattened(shape[1])}"
+        return f"A table's rows train with `network='table_mlp'`; restore the rows and columns of pictures: {_unflattened(shape[1])}"
     if len(shape) == 5:
         return "Give one array of single pictures: X.reshape(-1, *X.shape[2:]), with a label for each."
     return "Give at least one picture of at least one pixel."
@@ -90,7 +90,7 @@ def reshaping(shape: tuple[int, ...], *, of_objects: bool = False) -> str:
 def channels_without_rows(shape: tuple[int, ...]) -> str:
     """The remedy for (n, a, c), whose last axis looks like channels: flattened pictures, a single one, or narrow grey ones."""
     side = round(shape[1] ** 0.5)
-    grey = f"for grey ones of {shape[1]} x {shape[2]}, X[..., None]"
+    grey = f"for grey ones of {shape[1]} x {shape[2]}, X[..., None]; for signals, train with `network='signal_cnn'`"
     if side * side == shape[1] and side > 1:
         return f"For flattened pictures, X.reshape(-1, {side}, {side}, {shape[2]}); for a single one, X[None]; {grey}."
     return f"For a single picture, X[None]; {grey}."

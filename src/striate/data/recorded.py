@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from striate.core.errors import RefusedFileError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.data.identities import DIGEST_BYTES, Identities
 from striate.data.records import ImageSet
 from striate.data.splits import Images, Places, Source
@@ -309,7 +309,7 @@ def _classes_now(source: Source[ImageSet]) -> list[str]:
     return found
 
 
-def pictures_at(source: Source[Images], places: Sequence[Place], split: str, spec: ImageSpec) -> Images:
+def pictures_at(source: Source[Images], places: Sequence[Place], split: str, spec: InputSpec) -> Images:
     """The pictures at some places of train and val, in that order, as one set that is called `split`."""
     by_split = {name: np.array([place for at, place in places if at == name], np.int64) for name in dict(places)}
     sets = [source.read(name, spec=spec, places=chosen) for name, chosen in by_split.items()]

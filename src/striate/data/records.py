@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from striate.core.errors import DataError
-from striate.core.images import ImageSpec
+from striate.core.images import KINDS, InputSpec, Kind
 from striate.core.targets import Task
 from striate.data.identities import Identities, picture_digests
 from striate.data.omissions import Omission, some
@@ -29,7 +29,7 @@ class ImageSet:
     Attributes:
         name: The data set's name.
         split: train, val or test.
-        images: (N, H, W, C) uint8; may be a memory map, and is not to be written to.
+        images: (N, H, W, C) uint8, or samples of another kind (N, ..., C) float32; may be a memory map, and is not to be written to.
         labels: (N,) int64, indices into `classes`; or (N, K) float64, numbers or sets of labels of the K `classes`.
         classes: The class names, in the order of the training split.
         paths: One name per picture: its file, or such as `mnist/test/00017`.
@@ -44,6 +44,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the samples."""
+        return KINDS[self.images.ndim - 2]
 
     def take(self, indices: np.ndarray | Sequence[int]) -> Self:
         """The pictures at `indices` (n,) whole numbers, in that order."""
@@ -64,10 +69,10 @@ class ImageSet:
 
 
 class Images(Protocol):
-    """Decodes pictures to a spec (None: as they are): all of them, or those at some places."""
+    """Decodes pictures to a spec (None: as they are): all of them, or those at some places; other samples are as they are."""
 
-    def __call__(self, spec: ImageSpec | None, places: np.ndarray | None = None, /) -> np.ndarray:
-        """-> (n, H, W, C) uint8."""
+    def __call__(self, spec: Any, places: np.ndarray | None = None, /) -> np.ndarray:
+        """-> (n, H, W, C) uint8, or (n, ..., C) float32."""
 
 
 class Part(NamedTuple):
@@ -96,6 +101,8 @@ class DataSource:
         notes: Notes on the reading for the user.
         task: The task of the labels; of numbers and of sets of labels, `classes` are the names of the columns.
         left_out: The files found but not read, by the reason.
+        kind: The kind of the samples.
+        extent: Of samples that are no pictures, their axes beside the channels: (L,), (D, H, W) or ().
     """
 
     name: str
@@ -106,6 +113,8 @@ class DataSource:
     notes: tuple[str, ...] = ()
     task: Task = "classify"
     left_out: tuple[Omission, ...] = ()
+    kind: Kind = "pictures"
+    extent: tuple[int, ...] | None = None
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -141,7 +150,7 @@ class DataSource:
         names = part.names if part.names is not None else tuple(f"{split}/{place:05d}" for place in range(len(part.labels)))
         return Identities(names, part.digests() if part.digests is not None else picture_digests(part.images(None)))
 
-    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> ImageSet:
+    def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> ImageSet:
         """Decode a split, or its pictures at `places`, to `spec`'s size, fit and channels; without a spec, as the pictures are.
 
         Raises:

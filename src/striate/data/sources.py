@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
+from striate.core.images import Kind
 from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
@@ -18,13 +19,14 @@ from striate.data.named import NAMED, open_named
 from striate.data.records import SPLITS, DataSource
 
 
-def open_data(
+def open_data(  # noqa: PLR0913  # all but the data say how it is read
     spec: str | os.PathLike[str] | tuple[Any, Any] | DataSource,
     *,
     data_dir: Path | None = None,
     download: bool = False,
     skip_unreadable: bool = False,
     task: Task | None = None,
+    kind: Kind | None = None,
     layout: Layout = "auto",
     say: Callable[[str], None] = lambda _text: None,
     to_train: bool = True,
@@ -38,6 +40,7 @@ def open_data(
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
         task: The task of arrays' targets; None infers it from them. Named sets and folders have classes; segment reads a folder of
             pictures and masks.
+        kind: The kind of the samples of arrays; None infers it from their axes. Named sets and folders have pictures.
         layout: How to read the subfolders of a folder if their names are ambiguous.
         say: Receives a line for the user.
         to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
@@ -52,7 +55,10 @@ def open_data(
     elif task in OPENERS and isinstance(spec, str | os.PathLike):
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
-        source = _opened(spec, data_dir, download, skip_unreadable, task, layout, to_train)
+        source = _opened(spec, data_dir, download, skip_unreadable, task, kind, layout, to_train)
+    if kind is not None and source.kind != kind:
+        remedy = f"Choose a network for {source.kind}, or give arrays (X, y) of {kind}."
+        raise UsageError(f"the network takes {kind}, but {source.name} has {source.kind}", remedy)
     for note in source.notes:
         say(note)
     return source
@@ -64,11 +70,12 @@ def _opened(
     download: bool,
     skip_unreadable: bool,
     task: Task | None,
+    kind: Kind | None,
     layout: Layout,
     to_train: bool,
 ) -> DataSource:
     if isinstance(spec, tuple) and len(spec) == 2:
-        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, to_train=to_train)
+        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=kind, to_train=to_train)
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
@@ -85,7 +92,7 @@ def _opened(
                 f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
                 "Give a folder of pictures, an .npz file, or a named set.",
             )
-        return open_npz(path, task=task, to_train=to_train)
+        return open_npz(path, task=task, kind=kind, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         if spec in SPLITS:
             raise UsageError(f"{spec}: no data set or folder, but a split", f"Say `split={spec!r}`.")

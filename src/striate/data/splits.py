@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from striate.core.errors import DataError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.data.identities import Identities
 from striate.data.records import ImageSet
 
@@ -35,7 +35,7 @@ class Source(Protocol[Images_co]):
 
     def identities(self, split: str) -> Identities: ...
 
-    def read(self, split: str, *, spec: ImageSpec | None = None, places: np.ndarray | None = None) -> Images_co: ...
+    def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> Images_co: ...
 
 
 class Places(NamedTuple):
@@ -65,7 +65,7 @@ class Division:
         train = self._few(source, kept)
         return Places(train, np.flatnonzero(held_out) if "val" not in source.splits else None, np.setdiff1d(kept, train))
 
-    def part(self, source: Source[Images], split: str, spec: ImageSpec) -> Images:
+    def part(self, source: Source[Images], split: str, spec: InputSpec) -> Images:
         """One split, train or val as this divides them; errors as of `divide`, and of that split alone."""
         if split not in ("train", "val") or (split == "val" and "val" in source.splits):
             return source.read(split, spec=spec)

@@ -11,9 +11,9 @@ Norm = Literal["linf", "l2"]  # linf: no pixel changes by more than eps; l2: the
 
 
 def lengths(changes: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The L2 norm of each picture's change, (N, 1, 1, 1), computed in `dtype`; None for that of the changes."""
+    """The L2 norm of each picture's change, (N, 1, ...), computed in `dtype`; None for that of the changes."""
     norms: Tensor = torch.linalg.vector_norm(changes.flatten(1), dim=1, dtype=dtype)
-    return norms.view(-1, 1, 1, 1)
+    return norms.view(-1, *(1,) * (changes.ndim - 1))
 
 
 def direction(slope: Tensor, norm: Norm, dtype: torch.dtype | None = None) -> Tensor:
@@ -26,7 +26,7 @@ def random_change(like: Tensor, norm: Norm, generator: torch.Generator | None = 
     if norm == "linf":
         return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device) * 2 - 1
     change = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    radius = torch.rand((len(like), 1, 1, 1), generator=generator, dtype=like.dtype, device=like.device)
+    radius = torch.rand((len(like), *(1,) * (like.ndim - 1)), generator=generator, dtype=like.dtype, device=like.device)
     return change / lengths(change).clamp(min=1e-12) * radius
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from striate.core.devices import choose_device
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.augmentation.record import default_shift
@@ -50,7 +50,7 @@ class Fitting:
     """Everything that decides a training but the pictures."""
 
     network: Network
-    images: ImageSpec
+    images: InputSpec
     classes: tuple[str, ...]
     settings: TrainSettings
     augmentation: Augmentation

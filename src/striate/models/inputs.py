@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate.core.errors import NumericError, ShapeError, UsageError
-from striate.core.images import ImageSpec
-from striate.data.arrays import plain_array
+from striate.core.images import ImageSpec, InputSpec
+from striate.data.arrays import as_samples, plain_array
 from striate.data.ranges import refuse_masked
 
 LAST_AXES = (1, 3, 4)  # channels of a picture: an array (h, w, c) whose last axis is one of these is one picture
@@ -27,7 +27,7 @@ class Given(NamedTuple):
     items: Sequence[Path | np.ndarray] | np.ndarray  # paths and arrays (h, w, c), or one array (n, h, w, c)
 
 
-def given_pictures(pictures: Any, spec: ImageSpec) -> Given:
+def given_pictures(pictures: Any, spec: InputSpec) -> Given:
     """`pictures` in the form in which they are read and answered.
 
     Args:
@@ -38,6 +38,9 @@ def given_pictures(pictures: Any, spec: ImageSpec) -> Given:
         UsageError: something else, or a folder.
         ShapeError: an array of other numbers, of no pixels, or whose axes can be understood in two ways.
     """
+    if not isinstance(spec, ImageSpec):
+        samples = _as_spec(pictures, spec)
+        return Given([str(index) for index in range(len(samples))], samples)
     if isinstance(pictures, np.ndarray) and pictures.ndim == 1 and pictures.dtype.kind in "UO":
         pictures = pictures.tolist()
     if isinstance(pictures, str | PathLike) or _is_pillow(pictures):
@@ -55,13 +58,16 @@ def given_pictures(pictures: Any, spec: ImageSpec) -> Given:
     return Given(names, items)
 
 
-def read_pictures(items: Sequence[Path | np.ndarray] | np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """The pictures of a `Given`, or some of them, as a model of `spec` takes them: uint8 (N, H, W, C).
+def read_pictures(items: Sequence[Path | np.ndarray] | np.ndarray, spec: InputSpec) -> np.ndarray:
+    """The pictures of a `Given`, or some of them, as a model of `spec` takes them: uint8 (N, H, W, C), or float32 (N, ..., C).
 
     Raises:
         DataError: a file cannot be read as a picture, or a picture has another number of channels; names it.
     """
     from striate.data.decode import decode_image, fit_image
+
+    if not isinstance(spec, ImageSpec):
+        return np.asarray(items)
 
     def read(item: Path | np.ndarray) -> np.ndarray:
         return decode_image(item, spec) if isinstance(item, Path) else fit_image(item, spec)
@@ -100,19 +106,40 @@ def as_stack(pictures: Any, spec: ImageSpec) -> np.ndarray:
     return array
 
 
-def as_seen(images: Any, spec: ImageSpec) -> np.ndarray:
-    """`images` as an array, if they are uint8 (N, H, W, C) of the model's own size.
+def as_seen(images: Any, spec: InputSpec) -> np.ndarray:
+    """`images` as an array, if they are uint8 (N, H, W, C), or numbers (N, ..., C), of the model's own size.
 
     Raises:
         ShapeError: they are not.
     """
-    array, wanted = plain_array(images), (spec.height, spec.width, spec.channels)
+    if not isinstance(spec, ImageSpec):
+        return _as_spec(images, spec)
+    array, wanted = plain_array(images), spec.array_shape
     if array.ndim != 4 or array.shape[1:] != wanted or array.dtype != np.uint8:
         came = f"{array.dtype} {array.shape}" if array.dtype.kind != "O" else _kind(images)
         raise ShapeError(
             f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {came}", "model.read(pictures) returns such an array."
         )
     return array
+
+
+def _as_spec(samples: Any, spec: InputSpec) -> np.ndarray:
+    """float32 (N, ..., C) of an array or a tensor of samples, or of a single one, as `spec` has them.
+
+    Raises:
+        ShapeError: of another shape, or files.
+        DataError: not finite numbers.
+    """
+    array = plain_array(samples)
+    if array.dtype.kind in "USO":
+        raise ShapeError(f"the model takes {spec.kind} of shape {spec.array_shape} as an array, got {_kind(samples)}", "Pass an array.")
+    if array.shape in (spec.array_shape, spec.extent):
+        array = array[None]
+    found = as_samples(array, "X", spec.kind) if len(array) else np.zeros((0, *spec.array_shape), np.float32)
+    if found.shape[1:] != spec.array_shape:
+        wanted = ", ".join(map(str, ("n", *spec.array_shape)))
+        raise ShapeError(f"the model takes {spec.kind} of shape ({wanted}), got {np.shape(samples)}")
+    return found
 
 
 def finite_outputs(outputs: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:

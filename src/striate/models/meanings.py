@@ -15,7 +15,7 @@ from striate.models.segmenter import PIXELS_AT_ONCE, Segmentations, segment_pict
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.core.images import ImageSpec
+    from striate.core.images import InputSpec
     from striate.models.model import Model, Predictions
 
 
@@ -34,7 +34,7 @@ class Meaning:
     noun: str = "classes"
     predict: Callable[[Model, Any, int, int], Predictions | Estimates | Segmentations]
     shares: Callable[[np.ndarray, float], np.ndarray] | None
-    module: Callable[[nn.Module, ImageSpec, TargetSpec | None], nn.Module]
+    module: Callable[[nn.Module, InputSpec, TargetSpec | None], nn.Module]
     instead: str = ""
 
 
@@ -45,13 +45,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return shares
 
 
-def _plain(module: nn.Module, images: ImageSpec, _: TargetSpec | None) -> nn.Module:
+def _plain(module: nn.Module, images: InputSpec, _: TargetSpec | None) -> nn.Module:
     from striate.networks.modules.image import ImageModule
 
     return ImageModule(module, images)
 
 
-def _of_numbers(module: nn.Module, images: ImageSpec, targets: TargetSpec | None) -> nn.Module:
+def _of_numbers(module: nn.Module, images: InputSpec, targets: TargetSpec | None) -> nn.Module:
     from striate.networks.modules.image import ImageModuleOfNumbers
 
     if targets is None:

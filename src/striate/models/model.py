@@ -17,7 +17,7 @@ from striate.core.calls import call_as_in
 from striate.core.devices import choose_device
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
-from striate.core.images import Fit, ImageSpec
+from striate.core.images import Fit, ImageSpec, InputSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.places import near
 from striate.core.refusals import refusal
@@ -115,10 +115,11 @@ class Model:
     """A trained classifier: what `striate.load` gives.
 
     Attributes:
-        module: Maps uint8 images (N, H, W, C) to logits (N, K), or to numbers in the user's units; in evaluation mode.
+        module: Maps uint8 images (N, H, W, C), or float32 samples of another kind (N, ..., C), to logits (N, K), or to numbers in the
+            user's units; in evaluation mode.
         network: The description that the module was built from.
         classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
-        images: Size, fit, channels and normalization of the input.
+        images: Size, channels and normalization of the input; an ImageSpec, or the SignalSpec of what is no picture.
         info: Facts of the training: data, settings, validation accuracy.
         targets: The meaning of the outputs if they are not classes; else None.
         calibration: Its temperature, and when it answers "unknown"; what `striate calibrate` found, or 1 and never.
@@ -129,10 +130,12 @@ class Model:
 
         module = MEANINGS[task_of_outputs(file.network.output_shape, file.targets)].module(file.module, file.images, file.targets)
         self.device = str(choose_device(device))
-        self.module: nn.Module = module.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module: nn.Module = module.eval().to(self.device)
+        if file.images.kind == "pictures":
+            self.module = self.module.to(memory_format=torch.channels_last)
         self.network: Network = file.network
         self.classes: tuple[str, ...] = file.classes
-        self.images: ImageSpec = file.images
+        self.images: InputSpec = file.images
         self.info: dict[str, Any] = file.info
         self.targets: TargetSpec | None = file.targets
         self.calibration = _calibration(file)
@@ -210,7 +213,7 @@ class Model:
         return [
             ["network", f"{self.network.name}, {self.network.params:,} parameters"],
             [self._meaning.noun, f"{len(self.classes)}: {', '.join(self.classes[:NAMES_SHOWN])}{more}"],
-            ["pictures", f"{spec.channels} x {spec.height} x {spec.width}, {spec.fit}"],
+            [spec.kind, f"{spec.words}, {spec.fit}" if isinstance(spec, ImageSpec) else spec.words],
             *([name, f"{value:.4f}" if isinstance(value, float) else str(value)] for name, value in known if value is not None),
             ["calibrated", never + unknown],
             ["device", self.device],

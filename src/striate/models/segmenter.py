@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.core.images import ImageSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.settings import check_counts
 from striate.models.answers import Answers
@@ -129,7 +130,7 @@ def segment_pictures(model: Model, pictures: Any, *, batch_size: int = PIXELS_AT
             else:
                 header = picture_header(picture)
                 size = (header.height, header.width)
-            mask = unfit_mask(answer, model.images, size)
+            mask = unfit_mask(answer, model.images, size) if isinstance(model.images, ImageSpec) else answer
             counts = np.bincount(mask[mask != 255], minlength=len(model.classes))
             shares = dict(zip(model.classes, (counts / max(1, counts.sum())).tolist(), strict=True))
             items.append(Segmentation(path=name, shares=shares, mask=mask))

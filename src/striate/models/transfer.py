@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import ImageSpec, InputSpec
 from striate.core.places import near
 from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
 from striate.models.model import MODEL_NAME
@@ -66,7 +66,7 @@ class Weights:
     tensors: Mapping[str, Tensor]
     network: Network | None = None  # the description they were trained with
     classes: tuple[str, ...] | None = None  # of the head
-    images: ImageSpec | None = None
+    images: InputSpec | None = None
     mean: tuple[float, ...] | None = None  # that pictures were normalized with, where no ImageSpec says it
     std: tuple[float, ...] | None = None
 
@@ -77,7 +77,7 @@ class Weights:
 
     def normalized(self, spec: ImageSpec) -> ImageSpec | None:
         """`spec` with the normalization that the weights were trained with; None if it is not known, or of other channels."""
-        if self.images is not None and self.images.channels == spec.channels:
+        if isinstance(self.images, ImageSpec) and self.images.channels == spec.channels:
             return dataclasses.replace(spec, mean=self.images.mean, std=self.images.std, normalization=self.images.normalization)
         if self.mean is not None and self.std is not None and len(self.mean) == spec.channels:
             return dataclasses.replace(spec, mean=self.mean, std=self.std)

@@ -57,6 +57,7 @@ RGB_500, RGB_299, RGB_260, RGB_256, RGB_240 = (3, 500, 500), (3, 299, 299), (3, 
 RGB_520, RGB_227, RGB_224, RGB_32 = (3, 520, 520), (3, 227, 227), (3, 224, 224), (3, 32, 32)
 SUFFIX = ".json"  # of a file with a description
 WRITTEN = "Give a file that Network.to_json wrote."
+OWN = "Striate's own, after VGG and batch normalization"
 GREY_28, GREY_32 = (1, 28, 28), (1, 32, 32)
 LENET = "LeCun et al., 1998, Proc. IEEE 86"
 NIN = "Lin et al., 2014, arXiv:1312.4400"
@@ -95,7 +96,12 @@ class Entry(NamedTuple):
 # fmt: off
 CATALOG: dict[str, Entry] = {
     # a small network for small pictures
-    "compact_cnn":        Entry(compact.compact_cnn, RGB_32, 10, "Striate's own, after VGG and batch normalization"),
+    "compact_cnn":        Entry(compact.compact_cnn, RGB_32, 10, OWN),
+    # small networks for what is no picture
+    "signal_cnn":         Entry(compact.signal_cnn, (1, 128), 2, OWN),
+    "volume_cnn":         Entry(compact.volume_cnn, (1, 28, 28, 28), 2, OWN),
+    "sequence_lstm":      Entry(compact.sequence_lstm, (8, 64), 2, "Striate's own, after Hochreiter and Schmidhuber, 1997"),
+    "table_mlp":          Entry(compact.table_mlp, (16,), 2, "Striate's own, after Rumelhart et al., 1986, Nature 323"),
     # the networks of the notes
     "cifar_notes":        Entry(notes.cifar_notes, RGB_32, 10, "course notes"),
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),
@@ -224,7 +230,7 @@ def network(
             `network.json` of a run, which says itself how many classes and channels it has.
         num_classes: Outputs; as published by default.
         in_channels: Channels of the input.
-        input_size: Pixels of a square input, or (H, W).
+        input_size: Pixels of a square input, or (H, W); places of a signal (L,), of a volume (D, H, W); none for a table.
 
     Raises:
         UnknownNameError: no such name; gives the nearest ones.
@@ -251,7 +257,11 @@ def network(
     entry = CATALOG[name]
     channels, *extent = entry.input_shape
     if input_size is not None:
-        extent = [input_size] * len(extent) if isinstance(input_size, int) else list(input_size)
+        sizes = [input_size] * len(extent) if isinstance(input_size, int) else list(input_size)
+        if len(sizes) != len(extent) or (not extent and input_size != ()):
+            remedy = "`in_channels` is the number of columns." if not extent else "For example one number for all of them."
+            raise UsageError(f"{name}: its input has {len(extent)} axes beside the channels, got input_size={input_size}", remedy)
+        extent = sizes
     shape = (channels if in_channels is None else in_channels, *extent)
     classes = entry.num_classes if num_classes is None else num_classes
     if classes < 1 or min(shape) < 1:

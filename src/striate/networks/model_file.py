@@ -1,7 +1,7 @@
 """Model files: safetensors with the description, the classes and the preprocessing as JSON in the metadata. Numbers and names only.
 
-A file holds one metadata entry, `striate`: format, network, classes, images (the ImageSpec), info, targets (a TargetSpec, where the
-outputs are not classes), and the SHA-256 of all that and of the tensors, so that a damaged or edited file is refused.
+A file holds one metadata entry, `striate`: format, network, classes, images (the ImageSpec or SignalSpec), info, targets (a TargetSpec,
+where the outputs are not classes), and the SHA-256 of all that and of the tensors, so that a damaged or edited file is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from striate.core.bounded import is_text
 from striate.core.errors import NumericError, RefusedFileError, StriateError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.core.refusals import refusal
 from striate.core.seeds import torch_seed
 from striate.core.targets import TargetSpec
@@ -53,7 +53,7 @@ class ModelFile(NamedTuple):
     network: Network
     module: nn.Module
     classes: tuple[str, ...]
-    images: ImageSpec
+    images: InputSpec
     info: dict[str, Any]
     targets: TargetSpec | None = None
 
@@ -64,7 +64,7 @@ def save_model(
     state: dict[str, Tensor],
     *,
     classes: tuple[str, ...],
-    images: ImageSpec,
+    images: InputSpec,
     info: dict[str, Any],
     targets: TargetSpec | None = None,
 ) -> None:
@@ -94,7 +94,7 @@ def save_model(
         "format": FORMAT,
         "network": network.to_data(),
         "classes": list(classes),
-        "images": TypeAdapter(ImageSpec).dump_python(images, mode="json"),
+        "images": TypeAdapter(InputSpec).dump_python(images, mode="json"),
         "info": info,
     }
     if targets is not None:
@@ -109,7 +109,7 @@ class Contents(NamedTuple):
     network: Network
     tensors: dict[str, Tensor]
     classes: tuple[str, ...]
-    images: ImageSpec
+    images: InputSpec
     info: dict[str, Any]
     targets: TargetSpec | None
 
@@ -144,7 +144,7 @@ def _contents(file: TensorFile) -> Contents:
     check_seal(path, header, tensors)
     try:
         network = Network.from_data(header["network"])
-        images = TypeAdapter(ImageSpec).validate_python(header["images"])
+        images = TypeAdapter(InputSpec).validate_python(header["images"])
         classes = _classes(header["classes"])
         targets = TypeAdapter(TargetSpec).validate_python(header["targets"]) if "targets" in header else None
         outputs = network.output_shape[0]
@@ -157,8 +157,8 @@ def _contents(file: TensorFile) -> Contents:
         raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(classes)} classes")
     if targets is not None and targets.mean and len(targets.mean) != outputs:
         raise RefusedFileError(f"{path}: the network has {outputs} outputs for {len(targets.mean)} targets")
-    if (images.channels, images.height, images.width) != network.input_shape:
-        raise RefusedFileError(f"{path}: images of {images.channels, images.height, images.width} for an input of {network.input_shape}")
+    if images.input_shape != network.input_shape:
+        raise RefusedFileError(f"{path}: {images.kind} of {images.input_shape} for an input of {network.input_shape}")
     return Contents(network, tensors, classes, images, dict(header["info"]), targets)
 
 

@@ -10,16 +10,18 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from striate.core.errors import UsageError
+from striate.core.images import Kind
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.drawing.attacks import Resistance, attack_files
-from striate.insight.attack import PixelModel
 from striate.workflows.effort import ProgressCallback, counted, passes_of, seconds_of, time_in_words
-from striate.workflows.resistance import attacked, tensors
+from striate.workflows.resistance import as_pixels, attacked
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
+OF_PICTURES = ("rotation", "corruptions")
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
 
 
@@ -81,13 +83,13 @@ def attack(
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
-    passes = {name: passes_of(name, request) for name in dict.fromkeys(request.attacks)}
-    seconds = seconds_of(passes.values(), PixelModel(model.module), *tensors(model, shown, labels), batch_size=request.batch_size)
+    passes = {name: passes_of(name, request) for name in _possible(request.attacks, model.images.kind, say)}
+    seconds = seconds_of(passes.values(), *as_pixels(model, shown, labels), batch_size=request.batch_size)
     longest = f"at most about {time_in_words(seconds)}, less as pictures are fooled"
-    say(f"{', '.join(passes)} on {len(shown):,} pictures: {longest}")
+    say(f"{', '.join(passes)} on {len(shown):,} {model.images.kind}: {longest}")
     found: list[tuple[Resistance, bytes | None]] = []
     for name, most in passes.items():
-        say(f"{name}: {len(shown)} pictures")
+        say(f"{name}: {len(shown)} {model.images.kind}")
         with counted(model.module, name, len(shown) * most.both, follow):
             found += attacked(name, request, model, shown, labels)
     report = AttackReport(
@@ -106,6 +108,21 @@ def attack(
         ]
         write_files(output, attack_files(f"{report.model}: robustness", known, found) | {"attack.json": report})
     return report
+
+
+def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None]) -> list[Attack]:
+    """The attacks that can be made on samples of a kind, each once; the others are reported.
+
+    Raises:
+        UsageError: there is none.
+    """
+    named = list(dict.fromkeys(attacks))
+    left_out = [name for name in named if name in OF_PICTURES and kind != "pictures"]
+    if len(left_out) == len(named):
+        raise UsageError(f"{left_out[0]}: changes pictures, and the model takes {kind}", "Use fgsm, pgd, deepfool, cw or noise.")
+    if left_out:
+        say(f"left out: {', '.join(left_out)}, as the model takes {kind}")
+    return [name for name in named if name not in left_out]
 
 
 def summary(report: AttackReport) -> Lines:

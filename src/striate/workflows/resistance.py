@@ -23,10 +23,18 @@ PICTURES = 12  # shown as they fool
 WORSENED = 4  # shown at every angle and severity
 
 
-def tensors(model: Model, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Pixels (N, C, H, W) in [0, 1] and labels (N,) on the model's device."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().to(model.device) / 255
-    return pixels, torch.from_numpy(labels.astype(np.int64)).to(model.device)
+def as_pixels(model: Model, samples: np.ndarray, labels: np.ndarray) -> tuple[PixelModel, Tensor, Tensor]:
+    """The model for pixels in [0, 1], the pixels (N, C, ...) of the samples, and the labels (N,), on the model's device.
+
+    Of what is no picture, a pixel is a value's share of the range that its channel has in these samples; 0 where the channel is constant.
+    """
+    low, span = np.zeros(1), np.full(1, 255.0)
+    if model.images.kind != "pictures":
+        values = samples.reshape(-1, samples.shape[-1])
+        low, span = values.min(0), values.max(0) - values.min(0)
+    subject = PixelModel(model.module, low=low.tolist(), span=span.tolist()).to(model.device)
+    shares = (torch.from_numpy(samples).float().to(model.device) - subject.low) / torch.where(subject.span > 0, subject.span, 1.0)
+    return subject, shares.movedim(-1, 1).clamp(0, 1), torch.from_numpy(labels.astype(np.int64)).to(model.device)
 
 
 def attacked(
@@ -45,7 +53,7 @@ def attacked(
 
 def _fooled(name: Attack, request: AttackRequest, model: Model, shown: np.ndarray, labels: np.ndarray) -> tuple[Resistance, bytes | None]:
     """Accuracy by the size of the attack, and the first few pictures that it fools the model on."""
-    subject, batch_size = (PixelModel(model.module), *tensors(model, shown, labels)), request.batch_size
+    subject, batch_size = as_pixels(model, shown, labels), request.batch_size
     if name in LEAST:
         unit, curve = "eps (l2)", distance_curve(*subject, LEAST[name], batch_size=batch_size)
     else:
@@ -54,6 +62,8 @@ def _fooled(name: Attack, request: AttackRequest, model: Model, shown: np.ndarra
     fooled = curve.is_fooled
     median = float(curve.fooled_at[fooled].median()) if name in LEAST and fooled.any() else None
     result = Resistance(attack=name, unit=unit, sizes=curve.epsilons, accuracies=curve.accuracies, median_distance=median)
+    if model.images.kind != "pictures":
+        return result, None
     chosen = np.flatnonzero(fooled.numpy())[:PICTURES]
     changed = curve.examples[torch.from_numpy(chosen)].permute(0, 2, 3, 1).cpu().numpy()  # (n, H, W, C)
     answered = [(model.classes[labels[place]], model.classes[curve.answers[place]]) for place in chosen.tolist()]

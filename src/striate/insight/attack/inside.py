@@ -1,13 +1,14 @@
 """Common parts of the attacks: their input, access to the model, and the exact ball around a picture.
 
-All of insight.attack works in pixel space: images are float (N, C, H, W) in [0, 1], and the model that is handed in maps these to logits
-(N, K), so its normalization is inside it. Perturbed values are real numbers; they are not rounded to the 256 levels of a file.
+All of insight.attack works in pixel space: images, or other samples, are float (N, C, ...) in [0, 1], and the model that is handed in
+maps these to logits (N, K), so its normalization is inside it. Perturbed values are real numbers; they are not rounded to the 256 levels of
+a file.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,22 @@ from striate.engine.climbing import Norm, in_box, lengths
 
 
 class PixelModel(nn.Module):
-    """A module of uint8 pictures (N, H, W, C) as attacks take it: pixels (N, C, H, W) in [0, 1] to logits, its normalization inside."""
+    """A module of samples (N, ..., C), such as uint8 pictures, as attacks take it: pixels (N, C, ...) in [0, 1] to logits.
 
-    def __init__(self, module: nn.Module) -> None:
+    Its normalization is inside. A pixel p of channel c stands for the value `low`[c] + p `span`[c].
+    """
+
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, module: nn.Module, low: Sequence[float] = (0.0,), span: Sequence[float] = (255.0,)) -> None:
         super().__init__()
         self.module = module
+        self.register_buffer("low", torch.tensor(low))
+        self.register_buffer("span", torch.tensor(span))
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.module((images * 255).permute(0, 2, 3, 1))
+        logits: Tensor = self.module(images.movedim(1, -1) * self.span + self.low)
         return logits
 
 
@@ -34,11 +43,11 @@ def check(images: Tensor, labels: Tensor, *, eps: float = 0.0, norm: str = "linf
     """Refuse input that no attack can work on.
 
     Raises:
-        ShapeError: `images` is not (N, C, H, W), or `labels` not (N,).
+        ShapeError: `images` is not (N, C, ...), or `labels` not (N,).
         UsageError: pixels outside [0, 1], a negative `eps`, or an unknown norm.
     """
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ShapeError(f"images must be float (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    if images.ndim not in range(2, 6) or not images.is_floating_point():
+        raise ShapeError(f"images must be float (N, C, H, W), or (N, C, ...) of another kind, got {images.dtype} {tuple(images.shape)}")
     if labels.shape != images.shape[:1]:
         raise ShapeError(f"labels must be ({len(images)},), one per image, got {tuple(labels.shape)}")
     if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):

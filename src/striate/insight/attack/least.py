@@ -64,15 +64,15 @@ def _nearest_boundary(logits: Tensor, pixels: Tensor, labels: Tensor, others: Te
     rows = torch.arange(len(labels), device=labels.device)
     gaps = logits.gather(1, others) - logits[rows, labels][:, None]  # (n, k), negative where right
     nearest = torch.full((len(labels),), float("inf"), device=pixels.device, dtype=torch.float64)
-    way = torch.zeros_like(pixels)
+    way, ones = torch.zeros_like(pixels), (-1, *(1,) * (pixels.ndim - 1))
     for place in range(others.shape[1]):
         (slope,) = torch.autograd.grad(gaps[:, place].sum(), pixels, retain_graph=True)
         length = lengths(slope, torch.float64).flatten().clamp(min=1e-12)  # (n,)
         gap = gaps[:, place].detach().double().abs()
         closer = gap / length < nearest
         nearest = torch.where(closer, gap / length, nearest)
-        full = ((gap + 1e-4) / length.square()).view(-1, 1, 1, 1) * slope.double()  # a little more, so that the boundary is crossed
-        way = torch.where(closer.view(-1, 1, 1, 1), full.to(way.dtype), way)
+        full = ((gap + 1e-4) / length.square()).view(ones) * slope.double()  # a little more, so that the boundary is crossed
+        way = torch.where(closer.view(ones), full.to(way.dtype), way)
     return way
 
 

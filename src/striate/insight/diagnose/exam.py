@@ -73,7 +73,7 @@ def shared_pictures(train: np.ndarray, val: np.ndarray) -> int | None:
 
 
 def shift_between(train: np.ndarray, val: np.ndarray) -> Shift:
-    """The largest distance in the means of the channels and in the contrast of the pictures, (N, H, W, C) uint8 each."""
+    """The largest distance in the means of the channels and in the contrast of the pictures, (N, ..., C) each."""
     from scipy.stats import ks_2samp
 
     tests = [ks_2samp(one, other) for one, other in zip(_measures(train), _measures(val), strict=True)]
@@ -83,5 +83,5 @@ def shift_between(train: np.ndarray, val: np.ndarray) -> Shift:
 
 def _measures(images: np.ndarray) -> list[np.ndarray]:
     """(N,) each: the mean of each channel, and the deviation over all values of a picture."""
-    values = images.reshape(len(images), -1, images.shape[3]).astype(np.float32)  # (N, pixels, C)
+    values = images.reshape(len(images), -1, images.shape[-1]).astype(np.float32)  # (N, places, C)
     return [*values.mean(1).T, values.std((1, 2))]

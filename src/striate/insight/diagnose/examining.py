@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.core.images import SignalSpec
 from striate.insight.diagnose.exam import Exam, answers_of, shared_pictures, shift_between
 from striate.models.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from striate.core.images import ImageSpec
+    from striate.core.images import InputSpec
     from striate.data.findings import DataFinding
     from striate.data.records import ImageSet
 
@@ -52,11 +53,14 @@ def spread_over(images: ImageSet, most: int) -> ImageSet:
     return images if len(images) <= most else images.take(np.linspace(0, len(images) - 1, most).astype(np.int64))
 
 
-def input_statistics(spec: ImageSpec, images: np.ndarray) -> tuple[float, float]:
+def input_statistics(spec: InputSpec, images: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of the network's input, of the channel that is furthest from 0 and 1."""
     if spec.normalization != "dataset":
         return 0.0, 1.0
-    pixels = np.asarray(images).reshape(-1, images.shape[3]).astype(np.float32) / 255
-    means, stds = (pixels.mean(0) - spec.mean) / spec.std, pixels.std(0) / spec.std
+    scale, offset = map(np.array, spec.scale_and_offset)
+    values = np.asarray(images).reshape(-1, spec.channels).astype(np.float64)
+    means, stds = values.mean(0) * scale + offset, values.std(0) * scale
+    if isinstance(spec, SignalSpec):  # a constant column tells nothing
+        stds = np.where(stds > 0, stds, 1.0)
     worst = int(np.argmax(np.abs(means) + np.abs(np.log(np.maximum(stds, 1e-6)))))
     return float(means[worst]), float(stds[worst])

@@ -1,4 +1,4 @@
-"""A network with its normalization inside: uint8 pictures in, logits out."""
+"""A network with its normalization inside: uint8 pictures or plain numbers in, logits out."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from striate.core.images import ImageSpec
+    from striate.core.images import InputSpec
     from striate.core.targets import TargetSpec
     from striate.networks.modules.heads import NetworkWithHeads
 
 
 class ImageModule(nn.Module):
-    """`network` behind its normalization, as `ImageSpec` defines it, so that every export carries its preprocessing.
+    """`network` behind its normalization, as its `InputSpec` defines it, so that every export carries its preprocessing.
 
-    Maps uint8 images (N, H, W, C) to logits (N, K).
+    Maps uint8 images (N, H, W, C), or samples (N, ..., C) in the user's units, to logits (N, K).
     """
 
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, network: nn.Module, spec: ImageSpec) -> None:
+    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
         super().__init__()
         self.network = network
         self.normalization = spec.normalization
-        std = torch.tensor(spec.std, dtype=torch.float64)
-        scale, offset = 1 / (255 * std), -torch.tensor(spec.mean, dtype=torch.float64) / std
-        self.register_buffer("scale", scale.float().view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("offset", offset.float().view(1, -1, 1, 1), persistent=False)
+        shape = (1, -1, *(1,) * len(spec.extent))
+        for name, values in zip(("scale", "offset"), spec.scale_and_offset, strict=True):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(shape), persistent=False)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """The input of the network: (N, C, H, W) in the dtype of its normalization, channels last in memory."""
-        x = images.permute(0, 3, 1, 2).to(self.scale.dtype)  # (N, C, H, W)
+        """The input of the network: (N, C, ...) in the dtype of its normalization, channels last in memory."""
+        x = images.movedim(-1, 1).to(self.scale.dtype)  # (N, C, ...)
         if self.normalization == "per_image":
             return standardized(x)
         if self.normalization == "min_max":
@@ -51,7 +50,7 @@ class ImageModuleOfNumbers(ImageModule):
     target_mean: Tensor
     target_std: Tensor
 
-    def __init__(self, network: nn.Module, spec: ImageSpec, targets: TargetSpec) -> None:
+    def __init__(self, network: nn.Module, spec: InputSpec, targets: TargetSpec) -> None:
         super().__init__(network, spec)
         self.register_buffer("target_mean", torch.tensor(targets.mean).float(), persistent=False)
         self.register_buffer("target_std", torch.tensor(targets.std).float(), persistent=False)

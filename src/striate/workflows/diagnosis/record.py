@@ -139,7 +139,7 @@ def _stopping_batch(path: Path, model: Model | None) -> np.ndarray:
         images = npz_arrays(path).get("images")
     except DataError as error:
         raise RefusedFileError(error.message, REMOVE) from None
-    wanted = None if model is None else (model.images.height, model.images.width, model.images.channels)
-    if images is None or images.ndim != 4 or (wanted is not None and images.shape[1:] != wanted):
+    wanted = None if model is None else model.images.array_shape
+    if images is None or images.ndim < 2 or (wanted is not None and images.shape[1:] != wanted):
         raise RefusedFileError(f"{path}: images are not a batch of pictures of the model's size", REMOVE)
     return images

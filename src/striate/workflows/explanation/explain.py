@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.errors import ShapeError, UnknownNameError
+from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.core.reports import shown_short, write_files
 from striate.data.records import ImageSet
 from striate.insight import explain as tools
@@ -74,6 +74,9 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     subject = open_model(request.run, device=request.device, module=request.module)
     subject.report_folder("explain", request.output)
     model = subject.classifier("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
+    if model.images.kind != "pictures":
+        remedy = "Other verbs, such as attack and profile, work on every kind of data."
+        raise UsageError(f"{subject.name}: takes {model.images.kind}, and explain draws heat maps over pictures", remedy)
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: subject.pictures(request, request.split, "explain", say))

@@ -235,7 +235,7 @@ def weight_layers(network: Network) -> int:
 
 
 def _is_small(network: Network) -> bool:
-    return max(network.input_shape[1:]) <= SMALL_PICTURE
+    return max(network.input_shape[1:], default=1) <= SMALL_PICTURE
 
 
 def _colour(network: Network) -> float:
@@ -245,4 +245,4 @@ def _colour(network: Network) -> float:
 
 def _shift(network: Network, share: float) -> int:
     """Pixels: `share` of the longer side."""
-    return round(max(network.input_shape[1:]) * share)
+    return round(max(network.input_shape[1:], default=1) * share)

@@ -15,6 +15,7 @@ from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.batches import Augmentation
 from striate.data.records import DataSource, num_batches
+from striate.data.signals import NETWORKS
 from striate.engine.limits import CUT, in_effect
 from striate.engine.losses import WITH_SMOOTHING
 from striate.engine.schedules import OWN_RISE
@@ -45,8 +46,8 @@ AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 
 def network_for(source: DataSource) -> str:
-    """The catalogue's choice for the task, or for pictures of this size."""
-    return task_named(source.task).network or network_for_size(source.image_size)
+    """The catalogue's choice for the task, for the kind of the samples, or for pictures of this size."""
+    return task_named(source.task).network or NETWORKS.get(source.kind) or network_for_size(source.image_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,6 +354,7 @@ def augmentation_for(
     The default is random shifts by an eighth of the picture (grey ones: 1 pixel), but none for dense networks. Only where it keeps the
     class are pictures mirrored, by default and by a recipe: those of folders, and of some named sets. For numbers the default is none,
     whatever the recipe: many, such as places and angles, change with the picture. With masks, a recipe gives only what moves both alike.
+    What is no picture is left as it is.
 
     Args:
         source: The source of the pictures.
@@ -361,6 +363,8 @@ def augmentation_for(
         choices: The values of the recipe file.
         base: The values of the recipe.
     """
+    if source.kind != "pictures":
+        return Augmentation()
     mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
     base = task_named(source.task).augmentation(base)
     if base is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from striate.core.bounded import read_yaml
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import ImageSpec, SignalSpec
 from striate.core.places import near
 from striate.data.batches import Augmentation
 from striate.engine.settings import TrainSettings
@@ -20,7 +20,7 @@ RECIPE = "`recipe` takes the name of a recipe or a YAML file with settings."
 KNOWN = {
     "settings": tuple(field.name for field in dataclasses.fields(TrainSettings)),
     "augmentation": tuple(field.name for field in dataclasses.fields(Augmentation)),
-    "images": tuple(field.name for field in dataclasses.fields(ImageSpec)),
+    "images": tuple({field.name: None for spec in (ImageSpec, SignalSpec) for field in dataclasses.fields(spec)}),
 }
 OF_A_RUN = tuple(name for name in FIELDS if name not in KNOWN)  # what config.yaml of a run holds beside
 

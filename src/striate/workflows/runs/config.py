@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import read_yaml
 from striate.core.errors import DataError, RefusedFileError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.core.places import near
 from striate.core.refusals import checked_entry, first_fault
 from striate.core.targets import Task
@@ -52,7 +52,7 @@ class RunConfig:
     settings: TrainSettings  # as they took effect
     asked: dict[CutName, int | float] = Field(default_factory=dict)  # as they were asked for, where that is more
     augmentation: Augmentation
-    images: ImageSpec
+    images: InputSpec
 
     @property
     def division(self) -> Division:

@@ -69,6 +69,7 @@ def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, v
         download=request.download,
         skip_unreadable=request.skip_unreadable or (config is not None and config.skip_unreadable),
         task=model.task,
+        kind=model.images.kind,
         layout=config.layout if config is not None and request.layout == "auto" else request.layout,
         to_train=False,
         say=say,

@@ -62,6 +62,8 @@ def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: 
     write_classes_csv(output / "classes.csv", measures)
     write_predictions_csv(output / "predictions.csv", images.paths, probabilities, images.labels, model.classes)
     write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes, title=title))
+    if images.kind != "pictures":
+        return
     wrong = most_confident_mistakes(probabilities, images.labels, MAX_MISTAKES)
     predicted = probabilities.argmax(1)
     picture = mistakes_picture(

@@ -44,7 +44,7 @@ PIXEL_NETWORKS = ("unet", "fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "segnet
 class SegmentReport(SplitFacts, SegmentMeasures):
     """The measures of a model on a split, and where their pictures and tables lie."""
 
-    size: tuple[int, int]  # (H, W) that pictures and masks were brought to
+    size: tuple[int, ...]  # (H, W) that pictures and masks were brought to
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
 
 
@@ -95,7 +95,7 @@ def evaluate(model: Model, measured: Measured) -> SegmentReport:
     answers = segment(model, images.images)
     confusions = [pixel_confusion(a, m, len(model.classes)) for a, m in zip(answers, images.labels, strict=True)]  # (K, K) a picture
     measures = measure_pixels(np.sum(confusions, axis=0), model.classes, len(images))
-    report = measured.report(SegmentReport, measures, left_out=measured.left_out, size=(model.images.height, model.images.width))
+    report = measured.report(SegmentReport, measures, left_out=measured.left_out, size=model.images.extent)
     if output is not None:
         make_folder(output)
         _write(output, report, images, answers, confusions, model)

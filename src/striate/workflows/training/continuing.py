@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import RefusedFileError, UsageError
-from striate.core.images import ImageSpec
+from striate.core.images import InputSpec
 from striate.core.text import in_lines
 from striate.data.findings import DataFinding
 from striate.data.omissions import some
@@ -133,7 +133,7 @@ def plan_of(
     wanted = data_of(data, config, verb)
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
-    source = open_data(wanted, task=config.task, data_dir=data_dir or config.data_folder, **how)
+    source = open_data(wanted, task=config.task, kind=config.images.kind, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else source.with_classes(record.classes)
     if record is None:
         say(NOT_RECORDED)
@@ -148,7 +148,7 @@ def plan_of(
 
 
 def recorded_sets(
-    source: DataSource, record: SplitRecord, spec: ImageSpec, changed: str, say: Callable[[str], None]
+    source: DataSource, record: SplitRecord, spec: InputSpec, changed: str, say: Callable[[str], None]
 ) -> tuple[ImageSet, ImageSet]:
     """The pictures that a run trained on and validated on, in its order, wherever they lie in the data now; others are reported.
 
@@ -171,7 +171,7 @@ def recorded_sets(
 
 
 def read_train_and_val(
-    source: DataSource, spec: ImageSpec, division: Division, say: Callable[[str], None]
+    source: DataSource, spec: InputSpec, division: Division, say: Callable[[str], None]
 ) -> tuple[ImageSet, ImageSet, SplitRecord]:
     """The decoded training and validation splits, and the record of them; differences from the data's own splits are reported."""
     places = division.divide(source)
@@ -180,7 +180,7 @@ def read_train_and_val(
     held_out = None if places.val is None else source.read("train", spec=spec, places=places.val)
     val_set = source.read("val", spec=spec) if held_out is None else dataclasses.replace(held_out, split="val")
     if "val" not in source.splits:
-        say(f"no val split: {len(val_set):,} of the {total:,} training pictures are held out, stratified, seed {seed}")
+        say(f"no val split: {len(val_set):,} of the {total:,} training {source.kind} are held out, stratified, seed {seed}")
         total -= len(val_set)
         if single := _single(source):
             words = (
@@ -192,7 +192,7 @@ def read_train_and_val(
     elif absent := _absent(source):
         say(f"val has no picture of class {some([repr(name) for name in absent])}: it does not measure how well that is learned")
     if division.train_images is not None:
-        say(f"train: {len(train_set):,} of the {total:,} training pictures, the same share of each class, seed {seed}")
+        say(f"train: {len(train_set):,} of the {total:,} training {source.kind}, the same share of each class, seed {seed}")
     return train_set, val_set, SplitRecord.of(source, places, source.classes)
 
 
@@ -220,9 +220,9 @@ def config_and_network(run: Path) -> tuple[RunConfig, Network]:
     folder = RunFolder(run)
     config, network = folder.read_config(), folder.read_network()
     images = config.images
-    if (images.channels, images.height, images.width) != network.input_shape:
-        wanted = f"{images.channels} x {images.height} x {images.width}"
-        raise RefusedFileError(f"{folder.network}: takes {network.input_shape}, but images of {folder.config} are {wanted}", RESTORE)
+    if images.input_shape != network.input_shape:
+        message = f"{folder.network}: takes {network.input_shape}, but {images.kind} of {folder.config} are {images.words}"
+        raise RefusedFileError(message, RESTORE)
     return config, network
 
 

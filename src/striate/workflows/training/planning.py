@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import UsageError
-from striate.core.images import Fit, ImageSpec
+from striate.core.images import Fit, ImageSpec, InputSpec
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look, refuse_hopeless
@@ -45,6 +45,7 @@ from striate.workflows.training.continuing import Plan, read_train_and_val
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import agreed
+from striate.workflows.training.signals import kind_of_network, network_of_signals, refuse_for_pictures, spec_of_signals
 from striate.workflows.training.transfer import (
     asked_weights,
     frozen_in_words,
@@ -67,6 +68,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     source = open_data(
         request.data,
         task=request.task,
+        kind=kind_of_network(request.network),
         data_dir=request.data_dir,
         download=request.download,
         skip_unreadable=request.skip_unreadable,
@@ -75,13 +77,13 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     )
     asked = asked_network(request, source)
     weights = asked_weights(request, asked, source)
-    network, fit = plan_network(request, asked, source, weights)
-    channels, height, width = network.input_shape
-    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
+    network, spec = planned_input(request, asked, source, weights)
     train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
-    found = looked_at(train_set, val_set, spec, source, observer)
-    spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
+    findings = looked_at(train_set, val_set, spec, source, observer)
+    if isinstance(spec, ImageSpec):
+        spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
+    else:
+        spec = spec_of_signals(source, train_set.images, weights)
     start = None
     if weights is not None:
         start = started_from(weights, network, source.classes, observer.say)
@@ -106,10 +108,24 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
     say_choices(config, network, source, request, choices, observer.say)
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=found)
+    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=findings)
 
 
-def looked_at(train_set: ImageSet, val_set: ImageSet, spec: ImageSpec, source: DataSource, observer: Observer) -> tuple[DataFinding, ...]:
+def planned_input(
+    request: TrainRequest, asked: Network | str | None, source: DataSource, weights: Weights | None
+) -> tuple[Network, InputSpec]:
+    """The network, and its input, whose normalization is yet to be known."""
+    if source.kind != "pictures":
+        refuse_for_pictures(request, source.kind)
+        return network_of_signals(asked, source, outputs_in_words(source)), spec_of_signals(source)
+    network, fit = plan_network(request, asked, source, weights)
+    channels, height, width = network.input_shape
+    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
+    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
+    return network, spec
+
+
+def looked_at(train_set: ImageSet, val_set: ImageSet, spec: InputSpec, source: DataSource, observer: Observer) -> tuple[DataFinding, ...]:
     """Report the findings in the pictures.
 
     Raises:
@@ -127,7 +143,8 @@ def say_choices(
 ) -> None:
     """Report why pictures stay as they are, which requested settings are reduced, and which have no effect."""
     asked, moved = chosen_settings(request, choices), chosen_augmentation(request, choices)
-    if choices.recipe is None and task_named(source.task).single_class and is_dense(network) and "crop_padding" not in moved:
+    shifted = choices.recipe is None and source.kind == "pictures" and "crop_padding" not in moved
+    if shifted and task_named(source.task).single_class and is_dense(network):
         say("pictures are not shifted at random: without a convolution, the network would have to learn each place anew")
     for name, line in cuts_in_words(config.planned, config.settings).items():
         if name in asked or choices.recipe is not None:
@@ -248,12 +265,14 @@ def chosen(plan: Plan, folder: Path) -> Lines:
     return in_lines(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
-            f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.channels} x {spec.height} x {spec.width}",
+            f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
             f"training  {length}{loss}, {schedule}",
             *attack_in_words(settings),
             *frozen_in_words(settings),
             *patience_in_words(settings),
-            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}",
+            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}"
+            if isinstance(spec, ImageSpec)
+            else f"{spec.kind:<9} each {'channel' if spec.extent else 'column'} brought to mean 0 and deviation 1; no augmentation",
             f"run       {folder}",
         )
     )

@@ -57,7 +57,7 @@ def module_for(module: nn.Module, image_size: int | None, source: DataSource) ->
         UsageError: the pictures have no size of their own, and none is given.
         ShapeError: the module cannot take them.
     """
-    size = (image_size, image_size) if image_size is not None else source.image_size
+    size = (image_size, image_size) if image_size is not None else source.image_size if source.kind == "pictures" else source.extent
     if size is None:
         raise UsageError(
             f"image_size: required for a module of your own, as the pictures of {source.name} have several sizes", "For example 64."
@@ -185,7 +185,7 @@ def with_pretrained_layers(fitting: Fitting, train_set: ImageSet, request: Train
             raise UsageError("`unlabelled`: these pictures would not be used", "Add `pretrain='autoencoder'` or `pretrain='rbm'`.")
         return fitting
     images = np.asarray(train_set.images)
-    if request.unlabelled is not None:
+    if request.unlabelled is not None and isinstance(fitting.images, ImageSpec):
         more = unlabelled_images(request, fitting.images, say)
         need_memory(images.nbytes + more.nbytes, "`unlabelled`: the pictures together", "Give fewer, or smaller ones (`image_size`).")
         images = np.concatenate([images, more])
