@@ -25,6 +25,7 @@ from striate.workflows.explanation.filters import FilterRequest
 from striate.workflows.profiling.profile import ProfileRequest
 from striate.workflows.reporting.report import ReportRequest
 from striate.workflows.training.repro import ReproRequest
+from striate.workflows.training.request import summary
 
 VERBS = ("ablate", "attack", "calibrate", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
 VERBS += ("report", "repro", "train")
@@ -48,6 +49,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path) -> Path:
     network = striate.network("cifar_notes", num_classes=2, input_size=(16, 12))
     return Path(striate.train(photos, network=network, epochs=1, batch_size=4, output=photos.parent / "run").run)
+
+
+@pytest.mark.row("002-20")
+def test_a_training_with_l1_has_weights_that_are_exactly_0_and_counts_them(photos: Path):
+    network = striate.network("cifar_notes", num_classes=2, input_size=(16, 12))
+    report = striate.train(photos, network=network, epochs=1, batch_size=4, output=photos.parent / "l1", set={"settings.l1": 0.1})
+
+    zeros = sum(int((weight == 0).sum()) for weight in striate.load(report.run).module.parameters())
+    assert report.zeros == zeros > network.params / 100
+    assert f"zeros: {zeros:,} of {network.params:,} parameters are exactly 0" in summary(report)
 
 
 def test_every_verb_is_a_function_of_striate_with_an_example():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from striate.core.errors import UsageError
 from striate.engine.optimizers.groups import is_decayed
@@ -18,6 +19,10 @@ class Penalties:
     The gradient of the data is cut first, by norm and then by value, so that penalties weigh as much on every step. For plain descent
     l2 is a decay of 2 l2, and l2_half one of l2_half; for Adam neither is the decay of AdamW.
 
+    L1 makes weights exactly 0 (Andrew and Gao, 2007, "Scalable training of L1-regularized log-linear models"): the gradient at 0 is the
+    soft threshold of the data's, and a weight that an update moves across 0 stops there. For plain descent that is the proximal step
+    sign(w) max(0, |w| - rate l1) but where a step crosses 0; unlike it, the minimum is the same under momentum and for Adam.
+
     After the update max-norm projects the weights that come into each unit on the ball of that radius (Srivastava et al., 2014).
     A parameter without a gradient is left as it is.
     """
@@ -25,6 +30,7 @@ class Penalties:
     def __init__(self, settings: TrainSettings, model: nn.Module) -> None:
         self.settings, self.model = settings, model
         self.decayed = [param for param in model.parameters() if is_decayed(param, settings)]
+        self.signs: list[tuple[nn.Parameter, Tensor]] = []  # that the update may give the weights, -1, 0 or 1; with L1
         self.weights = [
             (weight, isinstance(part, TRANSPOSED), int(getattr(part, "groups", 1)))
             for part in model.modules()
@@ -45,17 +51,23 @@ class Penalties:
         if self.settings.max_grad_value is not None:
             nn.utils.clip_grad_value_(self.model.parameters(), self.settings.max_grad_value)
         square_factor = 2 * self.settings.l2 + self.settings.l2_half
+        self.signs.clear()
         for param in self.decayed:
             if param.grad is None:
                 continue
-            if self.settings.l1:
-                param.grad.add_(param.sign(), alpha=self.settings.l1)
             if square_factor:
                 param.grad.add_(param, alpha=square_factor)
+            if self.settings.l1:
+                param.grad.copy_(
+                    torch.where(param == 0, F.softshrink(param.grad, self.settings.l1), param.grad + self.settings.l1 * param.sign())
+                )
+                self.signs.append((param, torch.where(param == 0, -param.grad.sign(), param.sign())))
 
     @torch.no_grad()
     def after_update(self) -> None:
-        """Shorten the incoming weights of each unit to `max_norm`."""
+        """Stop the weights at 0 that crossed it, where there is L1; shorten the incoming weights of each unit to `max_norm`."""
+        for param, sign in self.signs:
+            param.mul_(param * sign > 0)  # a product, so that NaN stays
         if self.settings.max_norm is None:
             return
         for weight, is_transposed, groups in self.weights:

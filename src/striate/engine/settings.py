@@ -62,7 +62,7 @@ class TrainSettings:
 
     weight_decay: NotNegative = 5e-4
     decay_all: bool = False  # decay biases and norms too
-    l1: NotNegative = 0.0  # adds l1 * sum |w| to the loss
+    l1: NotNegative = 0.0  # adds l1 * sum |w| to the loss; weights become exactly 0
     l2: NotNegative = 0.0  # adds l2 * sum w^2 to the loss
     l2_half: NotNegative = 0.0  # adds l2_half / 2 * sum w^2 to the loss
     max_norm: Positive | None = None  # of the incoming weights of each unit, after each update

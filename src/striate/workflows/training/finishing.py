@@ -100,7 +100,14 @@ def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainRe
         interrupted=outcome.interrupted,
         stopped_early=outcome.stopped_early,
         left_out=plan.source.left_out,
+        zeros=zeros_of(plan, folder) if call.is_first and plan.fitting.settings.l1 else None,
     )
+
+
+def zeros_of(plan: Plan, folder: Path) -> int:
+    """The number of the kept model's parameters that are exactly 0."""
+    model = load(folder, module=given_module(plan.fitting.network))
+    return sum(int((parameter == 0).sum()) for parameter in model.module.parameters())
 
 
 def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:

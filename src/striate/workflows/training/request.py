@@ -183,6 +183,7 @@ class TrainReport:
     interrupted: bool
     stopped_early: bool = False  # by `patience`
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
+    zeros: int | None = None  # parameters of the kept model that are exactly 0, of a training with L1
 
 
 def summary(report: TrainReport) -> Lines:
@@ -193,9 +194,11 @@ def summary(report: TrainReport) -> Lines:
     early = ", stopped early" if report.stopped_early else ""
     length = f"(epoch {report.best_epoch} of {report.epochs}{early}), {report.seconds:.1f} s"
     following = command("striate", "evaluate", Path(report.run), "--split", split)
+    zeros = [] if report.zeros is None else [f"zeros: {report.zeros:,} of {report.params:,} parameters are exactly 0"]
     return in_lines(
         (
             f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} {length}",
+            *zeros,
             f"run: {report.run}",
             f"next: {following}",
             "",
