@@ -304,12 +304,13 @@ class Asked:
         shutil.copytree(self.base / "run", folder)
         damage(folder)
         places = {"RUN": str(folder), "PICTURE": str(self.base / "picture.png"), "WHOLE": str(self.base / "run")}
-        code, out, err = self._asked([places.get(word, word) for word in VERBS[verb]], seconds)
+        code, out, err = self.asked([places.get(word, word) for word in VERBS[verb]], seconds)
         with contextlib.suppress(ValueError):
             return code, steady(json.loads(out), str(folder)), err
         return code, out.replace(str(folder), "RUN"), err
 
-    def _asked(self, words: list[str], seconds: int) -> tuple[int, str, str]:
+    def asked(self, words: list[str], seconds: int) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command line."""
         sys.argv = ["striate", *words, "--json"]
         kept = [os.dup(number) for number in (1, 2)]
         code: object = 0
