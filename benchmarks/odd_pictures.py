@@ -80,16 +80,17 @@ def main() -> None:
 
 
 def prepare(base: Path) -> None:
-    """Three classes of twelve small colour pictures, and a run of one epoch on them."""
+    """Two folders of three classes of twelve small colour pictures each, and a run of one epoch on the first."""
     values = np.random.default_rng(0)
-    for label, name in enumerate(("ash", "beech", "cedar")):
-        (base / "good" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = values.integers(0, 150, (40, 36, 3)) + 50 * label
-            Image.fromarray(pixels.astype(np.uint8)).save(base / "good" / name / f"{number:02}.png")
+    for folder in ("seen", "unseen"):
+        for label, name in enumerate(("ash", "beech", "cedar")):
+            (base / folder / name).mkdir(parents=True)
+            for number in range(12):
+                pixels = values.integers(0, 150, (40, 36, 3)) + 50 * label
+                Image.fromarray(pixels.astype(np.uint8)).save(base / folder / name / f"{number:02}.png")
     words = [*VERBS["train"][:-2], "--output", str(base / "run")]
     subprocess.run(
-        ["striate", *[str(base / "good") if word == "DATA" else word for word in words]], check=True, capture_output=True, cwd=base
+        ["striate", *[str(base / "seen") if word == "DATA" else word for word in words]], check=True, capture_output=True, cwd=base
     )
 
 
@@ -278,10 +279,10 @@ def worked(batch: Path) -> None:
 
 @contextmanager
 def arranged(base: Path, batch: Path, case: dict[str, Any]) -> Iterator[tuple[list[str], Path]]:
-    """The words of a command line, and the path of the odd picture, in a fresh copy of the good data."""
+    """The words of a command line, and the path of the odd picture, in a fresh copy of the unseen data."""
     place = batch.with_suffix(".case")
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(base / "good", place / "data", copy_function=os.link)
+    shutil.copytree(base / "unseen", place / "data", copy_function=os.link)
     shutil.copytree(base / "run", place / "run", copy_function=os.link)
     path = placed(case["picture"], case["seed"], place / "data" / "beech")
     places = {"RUN": place / "run", "PICTURE": path, "FOLDER": path.parent, "DATA": place / "data", "NEW": place / "new"}
