@@ -29,6 +29,7 @@ LARGE = {  # one of each other kind, but for FCN, whose own tests build it; furt
 }  # fmt: skip
 LEARNERS = {"mnist_notes", "nin_cifar", "googlenet", "resnet18", "mobilenet_v2", "efficientnet_b0", "densenet_40_12", "resnet56v2_keras"}
 
+OTHER_SIZES = {"dcgan_generator": (1, 2), "efficientnet_v2_s": (64, 80)}  # it enlarges 64 times; gates close at 1 x 1 places of 3 images
 WITHOUT_NORM = {"googlenet_paper", "squeezenet1_0", "squeezenet1_1"}
 
 
@@ -146,9 +147,7 @@ def build(name: str, prime: Prime) -> Built:
     """A network with fresh weights, except that its normalizations know the mean and variance of the three images."""
     torch.manual_seed(0)
     height = max(smallest_size(name), 16)
-    size = (
-        (1, 2) if name == "dcgan_generator" else (height, height + 16, 8)[: len(CATALOG[name].input_shape) - 1]
-    )  # which enlarges 64 times
+    size = OTHER_SIZES.get(name, (height, height + 16, 8)[: len(CATALOG[name].input_shape) - 1])
     net = network(name, num_classes=7, in_channels=2, input_size=size)
     module, images = net.build(), torch.randn(3, *net.input_shape)
     return Built(net, prime(module, images), images)

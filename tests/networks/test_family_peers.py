@@ -46,6 +46,22 @@ PEERS = (
     Peer("se_resnext50_32x4d", "seresnext50_32x4d", 27_559_896, (33, 64), quick=False),
     Peer("se_resnext101_32x4d", "seresnext101_32x4d", 48_955_416, (33, 64), quick=False),
     Peer("mobilenet_v1", "mobilenetv1_100", 4_231_976, (63, 96)),
+    Peer("mobilenet_v3_large", "tv:mobilenet_v3_large", 5_483_032, (63, 96)),
+    Peer("mobilenet_v3_small", "tv:mobilenet_v3_small", 2_542_856, (63, 96), quick=False),
+    Peer("shufflenet_v2_x0_5", "tv:shufflenet_v2_x0_5", 1_366_792, (63, 96), quick=False),
+    Peer("shufflenet_v2_x1_0", "tv:shufflenet_v2_x1_0", 2_278_604, (63, 96)),
+    Peer("shufflenet_v2_x1_5", "tv:shufflenet_v2_x1_5", 3_503_624, (63, 96), quick=False),
+    Peer("shufflenet_v2_x2_0", "tv:shufflenet_v2_x2_0", 7_393_996, (63, 96), quick=False),
+    Peer("regnet_x_400mf", "regnetx_004_tv", 5_495_976, (63, 96), quick=False),
+    Peer("regnet_x_800mf", "regnetx_008", 7_259_656, (63, 96), quick=False),
+    Peer("regnet_x_1_6gf", "regnetx_016", 9_190_136, (63, 96), quick=False),
+    Peer("regnet_x_3_2gf", "regnetx_032", 15_296_552, (63, 96), quick=False),
+    Peer("regnet_y_400mf", "regnety_004", 4_344_144, (63, 96)),
+    Peer("regnet_y_800mf", "regnety_008_tv", 6_432_512, (63, 96), quick=False),
+    Peer("regnet_y_1_6gf", "regnety_016", 11_202_430, (63, 96), quick=False),
+    Peer("regnet_y_3_2gf", "regnety_032", 19_436_338, (63, 96), quick=False),
+    Peer("efficientnet_v2_s", "tv:efficientnet_v2_s", 21_458_488, (63, 96)),
+    Peer("convnextv2_tiny", "convnextv2_tiny", 28_635_496, (63, 96)),
 )
 
 

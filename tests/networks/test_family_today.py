@@ -157,3 +157,22 @@ def test_unet_joins_each_level_with_the_coarser_ones() -> None:
     assert scores.shape == (2, 5, 32, 16)
     torch.testing.assert_close(scores, expected, rtol=1e-9, atol=1e-9)
     assert next(values, None) is None
+
+
+def test_convnext_v2_atto_gives_timms_logits_with_timms_weights() -> None:
+    """timm keeps the linear layers of its small sizes as 1 x 1 convolutions; all else has the same shape in the same order."""
+    torch.manual_seed(0)
+    peer = timm.create_model("convnextv2_atto", num_classes=17).double().eval()
+    net = network("convnextv2_atto", num_classes=17, input_size=(63, 96))
+    ours = net.build().double().eval()
+    for mine, theirs in zip(ours.parameters(), peer.parameters(), strict=True):
+        theirs.data.uniform_(-0.2, 0.2)
+        mine.data.copy_(theirs.data.reshape(mine.shape))
+    images = torch.randn(1, 3, 63, 96, dtype=torch.float64)
+
+    with torch.inference_mode():
+        logits, expected = ours(images), peer(images)
+
+    assert network("convnextv2_atto").params == 3_708_400
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-12)

@@ -54,6 +54,15 @@ TIMM_TWINS = {
     "mobilenet_v2": "mobilenetv2_100.ra_in1k",
     "efficientnet_b0": "efficientnet_b0.ra_in1k",
     **{f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in (0, 1, 2)},
+    "regnet_x_400mf": "regnetx_004_tv.tv2_in1k",
+    "regnet_x_800mf": "regnetx_008.tv2_in1k",
+    "regnet_x_1_6gf": "regnetx_016.tv2_in1k",
+    "regnet_x_3_2gf": "regnetx_032.tv2_in1k",
+    "regnet_y_400mf": "regnety_004.tv2_in1k",
+    "regnet_y_800mf": "regnety_008_tv.tv2_in1k",
+    "regnet_y_1_6gf": "regnety_016.tv2_in1k",
+    "regnet_y_3_2gf": "regnety_032.tv2_in1k",
+    **{f"convnextv2_{size}": f"convnextv2_{size}.fcmae_ft_in1k" for size in ("atto", "tiny")},
     "convnext_tiny": "convnext_tiny.fb_in1k",
 }
 
@@ -249,7 +258,10 @@ def _orders_of_twins(network: Network) -> Iterator[list[str]]:
             twins.append(PublishedNetwork("torchvision", network.name, classes))
     for twin in twins:
         shape = (3, *network.input_shape[1:]) if twin.library == "torchvision" else network.input_shape
-        with torch.device("meta"), contextlib.suppress(EnvironmentFault):
+        with (
+            torch.device("meta"),
+            contextlib.suppress(EnvironmentFault, NotImplementedError),
+        ):  # torchvision computes with numbers of its RegNets
             yield _floating(twin.build(shape))
 
 

@@ -17,18 +17,22 @@ from striate.networks.families import (
     alexnet,
     compact,
     convnext,
+    convnext_v2,
     dcgan,
     deeplab,
     densenet,
     efficientnet,
+    efficientnet_v2,
     fcn,
     googlenet,
     inception,
     inception_v4,
     lenet,
     mobilenet,
+    mobilenet_v3,
     nin,
     notes,
+    regnet,
     resnet,
     resnet_cifar,
     resnet_d,
@@ -37,6 +41,7 @@ from striate.networks.families import (
     resnext,
     segnet,
     senet,
+    shufflenet,
     squeezenet,
     unet,
     vgg,
@@ -79,6 +84,10 @@ INCEPTION_V4 = "Szegedy et al., 2017, arXiv:1602.07261"
 SEGNET = "Badrinarayanan et al., 2017, arXiv:1511.00561"
 DEEPLAB = "Chen et al., 2017, arXiv:1706.05587"
 DCGAN = "Radford et al., 2016, arXiv:1511.06434"
+MOBILE_V3 = "Howard et al., 2019, arXiv:1905.02244"
+SHUFFLE = "Ma et al., 2018, arXiv:1807.11164"
+REGNET = "Radosavovic et al., 2020, arXiv:2003.13678"
+CONVNEXT_V2 = "Woo et al., 2023, arXiv:2301.00808"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -202,11 +211,28 @@ CATALOG: dict[str, Entry] = {
     "squeezenet1_1":            Entry(squeezenet.squeezenet1_1, RGB_224, 1000, SQUEEZENET, "58.18 top-1, 80.62 top-5 (torchvision)"),
     "mobilenet_v1":             Entry(mobilenet.mobilenet_v1, RGB_224, 1000, "Howard et al., 2017, arXiv:1704.04861", "70.6 top-1"),
     "mobilenet_v2":             Entry(mobilenet.mobilenet_v2, RGB_224, 1000, "Sandler et al., 2018, arXiv:1801.04381", "71.88 top-1, 90.29 top-5 (torchvision)"),
+    "mobilenet_v3_large":       Entry(mobilenet_v3.mobilenet_v3_large, RGB_224, 1000, MOBILE_V3, "74.04 top-1, 91.34 top-5 (torchvision)"),
+    "mobilenet_v3_small":       Entry(mobilenet_v3.mobilenet_v3_small, RGB_224, 1000, MOBILE_V3, "67.67 top-1, 87.40 top-5 (torchvision)"),
+    "shufflenet_v2_x0_5":      Entry(lambda k: shufflenet.shufflenet_v2(k, "x0_5"), RGB_224, 1000, SHUFFLE, "60.55 top-1, 81.75 top-5 (torchvision)"),
+    "shufflenet_v2_x1_0":      Entry(lambda k: shufflenet.shufflenet_v2(k, "x1_0"), RGB_224, 1000, SHUFFLE, "69.36 top-1, 88.32 top-5 (torchvision)"),
+    "shufflenet_v2_x1_5":      Entry(lambda k: shufflenet.shufflenet_v2(k, "x1_5"), RGB_224, 1000, SHUFFLE, "73.00 top-1, 91.09 top-5 (torchvision)"),
+    "shufflenet_v2_x2_0":      Entry(lambda k: shufflenet.shufflenet_v2(k, "x2_0"), RGB_224, 1000, SHUFFLE, "76.23 top-1, 93.01 top-5 (torchvision)"),
+    "regnet_x_400mf":          Entry(lambda k: regnet.regnet_x(k, "400mf"), RGB_224, 1000, REGNET, "72.83 top-1, 90.95 top-5 (torchvision)"),
+    "regnet_x_800mf":          Entry(lambda k: regnet.regnet_x(k, "800mf"), RGB_224, 1000, REGNET, "75.21 top-1, 92.35 top-5 (torchvision)"),
+    "regnet_x_1_6gf":          Entry(lambda k: regnet.regnet_x(k, "1_6gf"), RGB_224, 1000, REGNET, "77.04 top-1, 93.44 top-5 (torchvision)"),
+    "regnet_x_3_2gf":          Entry(lambda k: regnet.regnet_x(k, "3_2gf"), RGB_224, 1000, REGNET, "78.36 top-1, 93.99 top-5 (torchvision)"),
+    "regnet_y_400mf":          Entry(lambda k: regnet.regnet_y(k, "400mf"), RGB_224, 1000, REGNET, "74.05 top-1, 91.72 top-5 (torchvision)"),
+    "regnet_y_800mf":          Entry(lambda k: regnet.regnet_y(k, "800mf"), RGB_224, 1000, REGNET, "76.42 top-1, 93.14 top-5 (torchvision)"),
+    "regnet_y_1_6gf":          Entry(lambda k: regnet.regnet_y(k, "1_6gf"), RGB_224, 1000, REGNET, "77.95 top-1, 93.97 top-5 (torchvision)"),
+    "regnet_y_3_2gf":          Entry(lambda k: regnet.regnet_y(k, "3_2gf"), RGB_224, 1000, REGNET, "78.95 top-1, 94.58 top-5 (torchvision)"),
     "efficientnet_b0":          Entry(efficientnet.efficientnet_b0, RGB_224, 1000, "Tan and Le, 2019, arXiv:1905.11946", "77.69 top-1, 93.53 top-5 (torchvision)"),
     "efficientnet_lite0":       Entry(lambda k: efficientnet.efficientnet_lite(k, 0), RGB_224, 1000, LITE, "75.1 top-1"),
     "efficientnet_lite1":       Entry(lambda k: efficientnet.efficientnet_lite(k, 1), RGB_240, 1000, LITE, "76.7 top-1"),
     "efficientnet_lite2":       Entry(lambda k: efficientnet.efficientnet_lite(k, 2), RGB_260, 1000, LITE, "77.6 top-1"),
+    "efficientnet_v2_s":        Entry(efficientnet_v2.efficientnet_v2_s, (3, 384, 384), 1000, "Tan and Le, 2021, arXiv:2104.00298", "84.23 top-1, 96.88 top-5 (torchvision)"),
     "convnext_tiny":            Entry(convnext.convnext_tiny, RGB_224, 1000, "Liu et al., 2022, arXiv:2201.03545", "82.52 top-1, 96.15 top-5 (torchvision)"),
+    "convnextv2_atto":          Entry(lambda k: convnext_v2.convnext_v2(k, "atto"), RGB_224, 1000, CONVNEXT_V2, "76.7 top-1"),
+    "convnextv2_tiny":          Entry(lambda k: convnext_v2.convnext_v2(k, "tiny"), RGB_224, 1000, CONVNEXT_V2, "83.0 top-1"),
     "dcgan_generator":          Entry(dcgan.dcgan_generator, (100, 1, 1), 3, DCGAN),
     "dcgan_discriminator":      Entry(dcgan.dcgan_discriminator, (3, 64, 64), 1, DCGAN),
     "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),

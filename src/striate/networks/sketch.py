@@ -24,6 +24,7 @@ SHORT = {
     "layer_norm": "LN",
     "instance_norm": "IN",
     "local_response_norm": "LRN",
+    "global_response_norm": "GRN",
     "stochastic_depth": "drop path",
     "relu": "ReLU",
     "relu6": "ReLU6",
@@ -282,6 +283,8 @@ def _words(leaf: Step) -> tuple[str, ...]:
         return (f"dropout {values['p']:g}",)
     if kind == "global_pool":
         return (f"global {_how(values['how'])} pool",)
+    if kind == "channel_chunk":
+        return (f"part {values['index'] + 1} of {values['chunks']} of the channels",)
     if kind == "scale":
         return (f"times {values['factor']:g}",)
     rank = max(len(leaf.shape) - 1, 1)

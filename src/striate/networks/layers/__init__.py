@@ -2,7 +2,7 @@
 
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
-from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels, Scale
+from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -10,7 +10,7 @@ from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticD
 from striate.networks.layers.forms import asymmetric_conv, depthwise_conv, separable_conv
 from striate.networks.layers.joins import Chain, Parallel
 from striate.networks.layers.local import LocallyConnected
-from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
+from striate.networks.layers.normalization import BatchNorm, GlobalResponseNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
 from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
@@ -23,6 +23,7 @@ __all__ = [
     "AdaptivePool",
     "BatchNorm",
     "Chain",
+    "ChannelChunk",
     "ChannelLinear",
     "Conv",
     "ConvTranspose",
@@ -34,6 +35,7 @@ __all__ = [
     "Flatten",
     "Gain",
     "GlobalPool",
+    "GlobalResponseNorm",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
@@ -50,6 +52,7 @@ __all__ = [
     "Row",
     "Scale",
     "Shape",
+    "ShuffleChannels",
     "SpatialDropout",
     "StochasticDepth",
     "Subsample",

@@ -1,10 +1,12 @@
-"""Layers along the channel axis: a linear map, a learned or given constant, and the padding of parameter-free shortcuts."""
+"""Layers along the channel axis: a linear map, constants, padding, parts and their order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from striate.core.errors import ShapeError
+from pydantic import Field
+
+from striate.core.errors import ShapeError, UsageError
 from striate.networks.layers.base import Cost, Count, Layer, Reach, Shape, Size, elements, leaf, per_axis, spatial
 
 if TYPE_CHECKING:
@@ -100,3 +102,49 @@ class PadChannels(Layer):
 
         self.output_shape(shape)
         return PadChannelsModule(self.out_channels - shape[0], per_axis(self.stride, len(shape) - 1, "stride"))
+
+
+@leaf
+class ChannelChunk(Layer):
+    """One of `chunks` equal parts of the channels, counted from 0."""
+
+    role: ClassVar[str] = "chunk"
+    index: Annotated[int, Field(ge=0)]
+    chunks: Count
+
+    def __post_init__(self) -> None:
+        if self.index >= self.chunks:
+            raise UsageError(f"index of a chunk must be less than chunks={self.chunks}, got {self.index}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape[0] % self.chunks:
+            raise ShapeError(f"chunks={self.chunks} must divide the channels, got {shape}")
+        return (shape[0] // self.chunks, *shape[1:])
+
+    def cost(self, shape: Shape) -> Cost:
+        return Cost()
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.channels import ChannelChunkModule
+
+        self.output_shape(shape)
+        return ChannelChunkModule(self.index, self.chunks)
+
+
+@leaf
+class ShuffleChannels(Layer):
+    """The channels dealt out anew: the first of each of `groups`, then the second of each, and so on (Zhang et al. 2018)."""
+
+    role: ClassVar[str] = "shuffle"
+    groups: Count
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape[0] % self.groups:
+            raise ShapeError(f"groups={self.groups} must divide the channels, got {shape}")
+        return shape
+
+    def build(self, shape: Shape) -> nn.Module:
+        from torch import nn
+
+        self.output_shape(shape)
+        return nn.ChannelShuffle(self.groups)

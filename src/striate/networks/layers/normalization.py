@@ -108,6 +108,30 @@ class InstanceNorm(Layer):
 
 
 @leaf
+class GlobalResponseNorm(Layer):
+    """x + scale x n + shift, with n the norm of a whole map divided by the mean of those of all maps (Woo et al. 2023).
+
+    Scale and shift, one of each channel, start at 0, so that it starts as the identity.
+    """
+
+    role: ClassVar[str] = "norm"
+    eps: Epsilon = 1e-6
+
+    def output_shape(self, shape: Shape) -> Shape:
+        spatial(shape, "global response normalization")
+        return shape
+
+    def cost(self, shape: Shape) -> Cost:
+        return Cost(params=2 * shape[0], activations=elements(shape))
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.normalization import GlobalResponseNormModule
+
+        self.output_shape(shape)
+        return GlobalResponseNormModule(shape[0], self.eps)
+
+
+@leaf
 class LocalResponseNorm(Layer):
     """b_i = a_i / (k + alpha sum_j a_j^2)^beta over the `size` channels j around i at the same place.
 

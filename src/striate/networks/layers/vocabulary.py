@@ -7,7 +7,7 @@ from typing import Any
 from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.base import Layer
-from striate.networks.layers.channels import ChannelLinear, Gain, PadChannels, Scale
+from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -15,7 +15,7 @@ from striate.networks.layers.dropout import Dropout, SpatialDropout, StochasticD
 from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork
 from striate.networks.layers.joins import Chain, Parallel, checked
 from striate.networks.layers.local import LocallyConnected
-from striate.networks.layers.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
+from striate.networks.layers.normalization import BatchNorm, GlobalResponseNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
 from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
@@ -27,6 +27,7 @@ LEAVES: dict[str, type[Layer]] = {
         Activation,
         AdaptivePool,
         BatchNorm,
+        ChannelChunk,
         ChannelLinear,
         Conv,
         ConvTranspose,
@@ -38,6 +39,7 @@ LEAVES: dict[str, type[Layer]] = {
         GRU,
         Gain,
         GlobalPool,
+        GlobalResponseNorm,
         GroupNorm,
         Identity,
         InstanceNorm,
@@ -52,6 +54,7 @@ LEAVES: dict[str, type[Layer]] = {
         Pool,
         PublishedNetwork,
         Scale,
+        ShuffleChannels,
         SpatialDropout,
         StochasticDepth,
         Subsample,

@@ -54,3 +54,18 @@ class PadChannelsModule(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.count}, stride={self.stride}"
+
+
+class ChannelChunkModule(nn.Module):
+    """Part `index` of `chunks` equal ones of the channels."""
+
+    def __init__(self, index: int, chunks: int) -> None:
+        super().__init__()
+        self.index, self.chunks = index, chunks
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[1] // self.chunks
+        return keep_layout(x).narrow(1, self.index * size, size)
+
+    def extra_repr(self) -> str:
+        return f"{self.index} of {self.chunks}"
