@@ -133,8 +133,9 @@ def is_solved(machine: BoltzmannMachine) -> bool:
 def cycles_to_solve(seed: int, most: int) -> int:
     """Updates until the encoder is solved, looked at every tenth; 0 where it is not. Rule, noise and annealing are the published ones."""
     schedule = ((2.0, 2), (1.5, 2), (1.2, 2), (1.0, 4))  # the source's temperatures 20 to 10 and steps of 2, over 10
-    settings = {"rule": "steps", "learning_rate": 0.2, "weight_decay": 0, "noise": (0.15, 0.05), "n_chains": 8, "n_sweeps": 10}
-    machine = BoltzmannMachine(2, connections=encoder_connections(), schedule=schedule, random_state=seed, **settings)
+    rule = {"rule": "steps", "learning_rate": 0.2, "momentum": 0, "weight_decay": 0, "noise": (0.15, 0.05)}
+    drawn = {"phases": "gibbs", "n_chains": 8, "n_sweeps": 10, "schedule": schedule}
+    machine = BoltzmannMachine(2, connections=encoder_connections(), random_state=seed, **rule, **drawn)
     patterns = np.hstack([np.eye(4), np.eye(4)])
     for cycle in range(1, most + 1):
         machine.partial_fit(patterns)
@@ -196,17 +197,17 @@ def test_bad_input_is_named():
     with pytest.raises(ShapeError, match=r"X must be \(patterns, 2\), got \(2,\)"):
         BoltzmannMachine(max_iter=1).fit([[0, 1]]).complete([0, 1])
     for settings, words in (
-        ({"phases": "guessed"}, "phases must be gibbs or exact, got 'guessed'"),
+        ({"phases": "guessed"}, "phases must be auto, gibbs or exact, got 'guessed'"),
         ({"phases": "exact", "n_hidden": 20}, "phases='exact' takes 16 units at most, got 22\nTake phases='gibbs'"),
         ({"rule": "leaps"}, "rule must be gradient or steps, got 'leaps'"),
         ({"noise": (0.1, 1)}, r"noise must be two shares from 0 to below 1, got \(0.1, 1\)"),
         ({"n_chains": 0}, "n_chains must be at least 1, got 0"),
-        ({"learning_rate": 0}, "learning_rate must be positive, weight_decay not negative, got 0 and 0.001"),
+        ({"learning_rate": 0}, "weight_decay not negative, momentum from 0 to below 1, got 0, 0.0001 and 0.9"),
         ({"noise": 0.1}, r"noise must be two shares from 0 to below 1, got 0\.1"),
         ({"max_iter": -1}, "max_iter must be at least 0, got -1"),
         ({"schedule": (3, 1)}, r"schedule must be \(temperature, sweeps\) with positive temperatures, got \(3, 1\)"),
         ({"schedule": [(0, 2)]}, r"positive temperatures, got \[\(0, 2\)\]"),
-        ({"connections": np.eye(3, dtype=bool)}, r"connections must be a symmetric bool array \(2, 2\), got bool \(3, 3\)"),
+        ({"connections": np.eye(3, dtype=bool)}, r"connections must be a symmetric bool array \(6, 6\), got bool \(3, 3\)"),
     ):
         with pytest.raises(UsageError, match=words):
             BoltzmannMachine(**settings).fit([[0, 1]])
@@ -214,3 +215,13 @@ def test_bad_input_is_named():
         random_machine(17).score_samples(np.eye(17))
     with pytest.raises(NumericError, match="the weights are not finite after update 1\nLower learning_rate"):
         BoltzmannMachine(max_iter=2, learning_rate=1e200, weight_decay=1e200).fit([[0, 1], [1, 1]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_triples_of_xor_are_learned_at_the_defaults(seed):
+    """No pair of the three tells anything, so hidden units have to; of samples by chance half would be right."""
+    triples = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    machine = BoltzmannMachine(random_state=seed).fit(triples)
+    samples = machine.sample(1000)
+    assert samples.shape == (1000, 3) and np.mean(samples.sum(1) % 2 == 0) > 0.9
+    assert np.exp(machine.score_samples(triples)).min() > 0.15  # each of them

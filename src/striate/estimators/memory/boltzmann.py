@@ -1,8 +1,9 @@
 """The Boltzmann machine: any unit may be connected to any other, with hidden units beside the visible ones.
 
 Source: Ackley, Hinton and Sejnowski, 1985, "A learning algorithm for Boltzmann machines".
-Departs from the source: by default weights change in proportion to the difference of the two phases, and decay keeps them finite; the
-source has steps of equal size and turns some clamped units at random (`rule="steps"`, `noise=(0.15, 0.05)`).
+Departs from the source: by default weights change in proportion to the difference of the two phases, with momentum, decay keeps them
+finite, and small machines go through all states instead of drawing; the source has steps of equal size, draws, and turns some clamped
+units at random (`rule="steps"`, `momentum=0`, `phases="gibbs"`, `noise=(0.15, 0.05)`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
 MAX_ENUMERATED = 16  # units whose states are all gone through
+ENUMERATED = 10  # likewise, in learning, by default
+RATES = {"exact": 1.0, "gibbs": 0.3}  # by default
+LEAST_HIDDEN = 4
 
 
 class Means(NamedTuple):
@@ -37,16 +41,19 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     """Symmetrically connected units of 0 and 1 that learn the probability of each pattern; the first units are visible, the others hidden.
 
         E(s) = -sum_i<j w_ij s_i s_j - sum_i b_i s_i     P(s) = e^(-E(s) / T) / Z     p(s_i = 1 | others) = sigmoid((b_i + w_i s) / T)
-        w_ij += rate (<s_i s_j> with the data clamped - <s_i s_j> free)
+        change = rate (<s_i s_j> with the data clamped - <s_i s_j> free) + momentum * last change         w_ij += change
+
+    Without hidden units it learns which pairs go together, and nothing of three: of XOR, each pair alone is chance.
 
     Args:
-        n_hidden: Hidden units.
-        learning_rate: The rate.
+        n_hidden: Hidden units; None: as many as visible ones, but at least 4.
+        learning_rate: The rate; None: 1 for exact phases, 0.3 for drawn ones.
+        momentum: Share of the last change that is added.
         weight_decay: The share of a weight removed in each update, over the rate.
         max_iter: Updates.
         rule: "gradient", or "steps": each weight by the rate, up or down.
         noise: Shares of clamped units that are flipped from on to off, and from off to on, anew in each update.
-        phases: "gibbs", or "exact": over all states, of 16 units at most.
+        phases: "gibbs": drawn; "exact": over all states, of 16 units at most; "auto": exact for up to 10 units.
         n_chains: Of the free phase, and at least so many of the clamped one.
         schedule: (temperature, sweeps) of the annealing before each phase, which runs at the last temperature.
         n_sweeps: Sweeps that a phase averages over.
@@ -60,20 +67,21 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         n_iter_: Updates.
 
     Example:
-        >>> machine = BoltzmannMachine(phases="exact", max_iter=500, learning_rate=1.0).fit([[0, 0], [1, 1], [1, 1], [1, 1]])
+        >>> machine = BoltzmannMachine(random_state=0).fit([[0, 0], [1, 1], [1, 1], [1, 1]])
         >>> np.exp(machine.score_samples([[0, 0], [1, 1]])).round(1).tolist()
         [0.2, 0.7]
     """
 
     n_features_in_: int = field(init=False)
-    n_hidden: int = 0
+    n_hidden: int | None = None
     _: KW_ONLY
-    learning_rate: float = 0.1
-    weight_decay: float = 1e-3
-    max_iter: int = 200
+    learning_rate: float | None = None
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    max_iter: int = 300
     rule: str = "gradient"
     noise: tuple[float, float] = (0.0, 0.0)
-    phases: str = "gibbs"
+    phases: str = "auto"
     n_chains: int = 100
     schedule: Sequence[tuple[float, int]] = ((4.0, 2), (2.0, 2), (1.0, 4))
     n_sweeps: int = 5
@@ -98,12 +106,14 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def _learn(self, X: Any, num_updates: int) -> Self:
         first = not hasattr(self, "weights_")
         patterns = binary("X", X, None if first else self.n_features_in_)
-        check_counts(least=0, n_hidden=self.n_hidden, max_iter=self.max_iter)
-        self._check_settings(patterns.shape[1] + self.n_hidden)
+        num_hidden = max(LEAST_HIDDEN, patterns.shape[1]) if self.n_hidden is None else self.n_hidden
+        check_counts(least=0, n_hidden=num_hidden, max_iter=self.max_iter)
+        self._check_settings(patterns.shape[1] + num_hidden)
         if first:
             self.n_features_in_, self.n_iter_ = patterns.shape[1], 0
             self._seed = seed_of(self.random_state)
-            self._start(self.n_features_in_ + self.n_hidden)
+            self._start(self.n_features_in_ + num_hidden)
+        rate = self._rate()
         for _ in range(num_updates):
             self.n_iter_ += 1
             generator = np.random.default_rng((self._seed, self.n_iter_))
@@ -113,12 +123,19 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
                 change, of_units = np.sign(change.round(9)), np.sign(of_units.round(9))
             change -= self.weight_decay * self.weights_
             with np.errstate(over="ignore", invalid="ignore"):  # said below
-                self.weights_ += self.learning_rate * change
-            self.intercept_ += self.learning_rate * of_units
+                self._last[0] = self.momentum * self._last[0] + rate * change
+                self._last[1] = self.momentum * self._last[1] + rate * of_units
+                self.weights_ += self._last[0]
+                self.intercept_ += self._last[1]
             if not np.isfinite(self.weights_).all():
-                message = f"the weights are not finite after update {self.n_iter_}"
-                raise NumericError(message, f"Lower learning_rate, which is {self.learning_rate:g}.")
+                raise NumericError(f"the weights are not finite after update {self.n_iter_}", f"Lower learning_rate, which is {rate:g}.")
         return self
+
+    def _rate(self) -> float:
+        return RATES["exact" if self._is_exact() else "gibbs"] if self.learning_rate is None else self.learning_rate
+
+    def _is_exact(self) -> bool:
+        return self.phases == "exact" or (self.phases == "auto" and len(self.intercept_) <= ENUMERATED)
 
     def _disturbed(self, patterns: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """The patterns, at least as often as there are chains, with some units flipped, if there is noise."""
@@ -134,43 +151,47 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
         noise = tuple(self.noise) if isinstance(self.noise, Sequence | np.ndarray) else ()
         if len(noise) != 2 or not all(is_number(share) and 0 <= share < 1 for share in noise):
             raise UsageError(f"noise must be two shares from 0 to below 1, got {self.noise}")
-        check_word(phases=self.phases, known=("gibbs", "exact"))
+        check_word(phases=self.phases, known=("auto", "gibbs", "exact"))
         if self.phases == "exact" and num_units > MAX_ENUMERATED:
             raise UsageError(f"phases='exact' takes {MAX_ENUMERATED} units at most, got {num_units}", "Take phases='gibbs'.")
         check_counts(n_chains=self.n_chains, n_sweeps=self.n_sweeps)
-        check_numbers(learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            raise UsageError(f"learning_rate must be positive, weight_decay not negative, got {self.learning_rate} and {self.weight_decay}")
+        rate = RATES["gibbs"] if self.learning_rate is None else self.learning_rate
+        check_numbers(learning_rate=rate, weight_decay=self.weight_decay, momentum=self.momentum)
+        if rate <= 0 or self.weight_decay < 0 or not 0 <= self.momentum < 1:
+            wanted = "learning_rate must be positive, weight_decay not negative, momentum from 0 to below 1"
+            raise UsageError(f"{wanted}, got {rate}, {self.weight_decay} and {self.momentum}")
         check_schedule(self.schedule)
 
     def _start(self, num_units: int) -> None:
-        """Small random weights where units are joined."""
+        """Random weights where units are joined: smaller ones leave hidden units that are alike, which takes long to undo."""
         joined = np.ones((num_units, num_units), bool) if self.connections is None else np.asarray(self.connections)
         if joined.shape != (num_units, num_units) or joined.dtype != bool or not np.array_equal(joined, joined.T):
             message = f"connections must be a symmetric bool array ({num_units}, {num_units}), got {joined.dtype} {joined.shape}"
             raise UsageError(message, "One row for each unit, visible ones first.")
         self._joined: np.ndarray = joined & ~np.eye(num_units, dtype=bool)
-        upper = np.triu(np.random.default_rng(self._seed).normal(0, 0.1, (num_units, num_units)), 1) * self._joined
+        upper = np.triu(np.random.default_rng(self._seed).normal(0, num_units**-0.5, (num_units, num_units)), 1) * self._joined
         self.weights_: np.ndarray = upper + upper.T
         self.intercept_: np.ndarray = np.zeros(num_units)
+        self._last = [np.zeros_like(self.weights_), np.zeros_like(self.intercept_)]
 
     # ---- the two phases
 
     def clamped_means(self, patterns: np.ndarray, generator: np.random.Generator) -> Means:
         """Means with the visible units held at `patterns` (N, visible)."""
-        if not self.n_hidden:
+        num_hidden = len(self.intercept_) - self.n_features_in_
+        if not num_hidden:
             return Means(patterns.T @ patterns / len(patterns), patterns.mean(0))
-        if self.phases == "exact":
+        if self._is_exact():
             return means_of(*self._exact_hidden(patterns))
         times = -(-self.n_chains // len(patterns))
         held = np.tile(patterns, (times, 1))
-        states = np.hstack([held, generator.integers(0, 2, (len(held), self.n_hidden))])
+        states = np.hstack([held, generator.integers(0, 2, (len(held), num_hidden))])
         return self._averaged(states, np.arange(self.n_features_in_, states.shape[1]), generator)
 
     def free_means(self, generator: np.random.Generator) -> Means:
         """Means with no unit held."""
         num_units = len(self.intercept_)
-        if self.phases == "exact":
+        if self._is_exact():
             states = all_states(num_units)
             return means_of(states, softmax(-self._energies(states)))
         states = generator.integers(0, 2, (self.n_chains, num_units)).astype(float)
@@ -199,7 +220,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _exact_hidden(self, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All states with the visible units at `patterns`, and the share of each."""
-        hidden = all_states(self.n_hidden)
+        hidden = all_states(len(self.intercept_) - self.n_features_in_)
         rows, counts = np.unique(patterns, axis=0, return_counts=True)
         states = np.hstack([np.repeat(rows, len(hidden), 0), np.tile(hidden, (len(rows), 1))])
         shares = softmax(-self._energies(states).reshape(len(rows), len(hidden)), axis=1) * (counts / counts.sum())[:, None]
@@ -228,7 +249,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             message = f"log P goes through all states: {MAX_ENUMERATED} units at most, got {len(self.intercept_)}"
             raise UsageError(message, "Sample instead: sample().")
         log_z = logsumexp(-self.energy(all_states(len(self.intercept_))))
-        hidden = all_states(self.n_hidden)
+        hidden = all_states(len(self.intercept_) - self.n_features_in_)
         log_p = [logsumexp(-self.energy(np.hstack([np.tile(row, (len(hidden), 1)), hidden]))) for row in patterns]
         scores: np.ndarray = np.array(log_p) - log_z
         return scores
