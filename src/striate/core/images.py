@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Discriminator, Tag
 from pydantic.dataclasses import dataclass
@@ -14,6 +14,17 @@ Fit = Literal["crop", "pad", "stretch"]
 Normalization = Literal["dataset", "per_image", "min_max"]
 Kind = Literal["pictures", "signals", "volumes", "rows"]  # of the samples that a network takes
 KINDS: dict[int, Kind] = {0: "rows", 1: "signals", 2: "pictures", 3: "volumes"}  # by the number of axes beside the channels
+
+
+class Form(NamedTuple):
+    """The form in which data is read: what a network, or a request, says of its samples; None and () are left to the data."""
+
+    kind: Kind | None = None
+    target: str | None = None  # the column of a table to learn
+    columns: tuple[str, ...] = ()  # those to learn from
+
+
+AS_IT_COMES = Form()
 
 
 class _Input:
@@ -36,6 +47,11 @@ class _Input:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one sample in the network, channels first: (C, H, W), (C, L), (C, D, H, W) or (F,)."""
         return (self.channels, *self.extent)
+
+    @property
+    def form(self) -> Form:
+        """The form of data for this input."""
+        return Form(self.kind)
 
     @property
     def words(self) -> str:
@@ -100,14 +116,23 @@ class SignalSpec(_Input):
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    columns: tuple[str, ...] = ()  # the names of a table's, where it has some
+    target: str | None = None  # the column that is learned
 
     def __post_init__(self) -> None:
+        if self.columns and (self.extent or len(self.columns) != self.channels):
+            raise UsageError(f"columns must name each of {self.channels} columns of a table, got {len(self.columns)} names")
         if len(self.extent) not in (0, 1, 3) or min((self.channels, *self.extent)) < 1:
             raise UsageError(f"extent must be (), (L,) or (D, H, W), of at least 1, got {self.extent} of {self.channels} channels")
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UsageError(f"mean and std must have {self.channels} entries, got {len(self.mean)} and {len(self.std)}")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
             raise UsageError("mean must be finite and std positive")
+
+    @property
+    def form(self) -> Form:
+        """The form of data for this input."""
+        return Form(self.kind, self.target, self.columns)
 
     @property
     def scale_and_offset(self) -> tuple[list[float], list[float]]:

@@ -103,6 +103,8 @@ class DataSource:
         left_out: The files found but not read, by the reason.
         kind: The kind of the samples.
         extent: Of samples that are no pictures, their axes beside the channels: (L,), (D, H, W) or ().
+        columns: The names of a table's columns, where it has some.
+        target: The column of a table that is learned.
     """
 
     name: str
@@ -115,6 +117,8 @@ class DataSource:
     left_out: tuple[Omission, ...] = ()
     kind: Kind = "pictures"
     extent: tuple[int, ...] | None = None
+    columns: tuple[str, ...] = ()
+    target: str | None = None
 
     @cached_property
     def splits(self) -> tuple[str, ...]:

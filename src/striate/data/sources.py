@@ -1,4 +1,4 @@
-"""Opening data: a named set, a folder, an `.npz` file, or a pair of arrays."""
+"""Opening data: a named set, a folder, an `.npz` or a `.csv` file, or a pair of arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
-from striate.core.images import Kind
+from striate.core.images import AS_IT_COMES, Form
 from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
@@ -17,6 +17,7 @@ from striate.data.layout import Layout
 from striate.data.masks import MaskSource, open_masks
 from striate.data.named import NAMED, open_named
 from striate.data.records import SPLITS, DataSource
+from striate.data.tables import open_table
 
 
 def open_data(  # noqa: PLR0913  # all but the data say how it is read
@@ -26,7 +27,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     download: bool = False,
     skip_unreadable: bool = False,
     task: Task | None = None,
-    kind: Kind | None = None,
+    form: Form = AS_IT_COMES,
     layout: Layout = "auto",
     say: Callable[[str], None] = lambda _text: None,
     to_train: bool = True,
@@ -34,13 +35,14 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     """The data set that `spec` names; nothing is decoded yet. Files left out and decisions made are reported.
 
     Args:
-        spec: A named set (`mnist`), a path of a folder or `.npz` file, a pair of arrays (X, y), or what is open already.
+        spec: A named set (`mnist`), a path of a folder, an `.npz` or a `.csv` file, a pair of arrays (X, y), or what is open already.
         data_dir: The folder of named sets; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
         task: The task of arrays' targets; None infers it from them. Named sets and folders have classes; segment reads a folder of
             pictures and masks.
-        kind: The kind of the samples of arrays; None infers it from their axes. Named sets and folders have pictures.
+        form: The kind of the samples of arrays, which else is inferred from their axes, and the columns of a table. Named sets and
+            folders have pictures.
         layout: How to read the subfolders of a folder if their names are ambiguous.
         say: Receives a line for the user.
         to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
@@ -55,8 +57,9 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     elif task in OPENERS and isinstance(spec, str | os.PathLike):
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
-        source = _opened(spec, data_dir, download, skip_unreadable, task, kind, layout, to_train)
-    if kind is not None and source.kind != kind:
+        source = _opened(spec, data_dir, download, skip_unreadable, task, form, layout, to_train)
+    kind = form.kind or source.kind
+    if source.kind != kind:
         remedy = f"Choose a network for {source.kind}, or give arrays (X, y) of {kind}."
         raise UsageError(f"the network takes {kind}, but {source.name} has {source.kind}", remedy)
     for note in source.notes:
@@ -70,12 +73,12 @@ def _opened(
     download: bool,
     skip_unreadable: bool,
     task: Task | None,
-    kind: Kind | None,
+    form: Form,
     layout: Layout,
     to_train: bool,
 ) -> DataSource:
     if isinstance(spec, tuple) and len(spec) == 2:
-        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=kind, to_train=to_train)
+        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
@@ -87,12 +90,14 @@ def _opened(
         _refuse_task(path, task)
         return open_folder(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
     if is_file:
+        if path.suffix.lower() == ".csv":
+            return open_table(path, form.target, form.columns, task=task, to_train=to_train)
         if path.suffix.lower() != ".npz":
             raise DataError(
-                f"{path}: a data file must be an .npz file, got {path.suffix or 'no ending'}",
+                f"{path}: a data file must be an .npz or a .csv file, got {path.suffix or 'no ending'}",
                 "Give a folder of pictures, an .npz file, or a named set.",
             )
-        return open_npz(path, task=task, kind=kind, to_train=to_train)
+        return open_npz(path, task=task, kind=form.kind, to_train=to_train)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         if spec in SPLITS:
             raise UsageError(f"{spec}: no data set or folder, but a split", f"Say `split={spec!r}`.")

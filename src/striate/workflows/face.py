@@ -34,6 +34,7 @@ from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainR
 from striate.workflows.explanation.explain import explain as explain_request
 from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.explanation.views import View
+from striate.workflows.predict import predict_samples
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import request_of, with_checked_fields
@@ -124,7 +125,7 @@ def predict(
 
     Args:
         model: A Model, a run folder, or a model file.
-        pictures: As `Model.predict` takes them, or a folder.
+        pictures: As `Model.predict` takes them, or a folder; of signals, volumes and rows an array, or a .csv, .npy or .npz file.
         top: The number of most probable classes to list.
         module: The user's own torch module, where the run trained one.
 
@@ -134,6 +135,8 @@ def predict(
     from striate.data.folder import readable_pictures
 
     loaded = open_model(model, device="cpu", module=module).trained
+    if isinstance(pictures, str | PathLike) and loaded.images.kind != "pictures":
+        return predict_samples(loaded, [Path(pictures)], top=top)
     if isinstance(pictures, str | PathLike):
         pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=6))
     return loaded.predict(pictures, top=top)

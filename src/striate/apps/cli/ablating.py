@@ -20,7 +20,7 @@ def ablate_command(
     network: Annotated[
         str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")
     ] = None,
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, an .npz or a .csv file.")] = None,
     named: NamedData = None,
     without: Annotated[
         list[str] | None,

@@ -24,7 +24,7 @@ HELP = {option.field: option.help for option in OPTIONS}
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, or an .npz file.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, an .npz or a .csv file.")]
 MovedData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")]
 DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
 Download = Annotated[bool, typer.Option("--download", help=HELP["download"])]

@@ -57,7 +57,10 @@ def evaluate_command(
 @app.command("predict", short_help="Predict the classes of picture files.")
 def predict_command(
     run: Run,
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures.")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures; for other data .csv, .npy and .npz files."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Number of most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     spreadsheet: Annotated[

@@ -87,6 +87,7 @@ OPTIONS = (
     _setting("monitor", Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"], "Val measure that selects the best epoch; the loss "
              "breaks ties [default: accuracy; for regression, loss]."),
     _setting("patience", int, "Stop early after this many epochs in a row without a better --monitor."),
+    _images("target", str, "Column of a .csv table to learn: classes or numbers [default: the last].", metavar="COLUMN"),
     _images("image_size", int, "Input size of the network in pixels [default: depends on data and network].", flag="img-size"),
     _images("fit", Literal["crop", "pad", "stretch"], "How pictures of another shape are fitted."),
     _augmentation("crop_padding", int, "Random shift in pixels (pad and crop) [default: depends on the data]."),

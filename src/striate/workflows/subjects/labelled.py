@@ -69,7 +69,7 @@ def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, v
         download=request.download,
         skip_unreadable=request.skip_unreadable or (config is not None and config.skip_unreadable),
         task=model.task,
-        kind=model.images.kind,
+        form=model.images.form,
         layout=config.layout if config is not None and request.layout == "auto" else request.layout,
         to_train=False,
         say=say,
@@ -144,7 +144,7 @@ class Labelled:
         split = self.split_for(asked, order)
         images = self._recorded(split, say) if self.is_own and split in ("train", "val") else self._as_it_is(split, say)
         if not len(images):
-            raise DataError(f"{self.source.name}: {split} has no pictures", "Choose another `split`, or other data.")
+            raise DataError(f"{self.source.name}: {split} has no {self.source.kind}", "Choose another `split`, or other data.")
         return self._labelled(images)
 
     def _as_it_is(self, split: str, say: Say) -> ImageSet:
@@ -156,7 +156,8 @@ class Labelled:
         self._refuse_unknown(self._all_of(own))
         images = dataclasses.replace(self.source.read(own, spec=self.model.images), split=split)
         if split == ALL:
-            say(f"{self.source.name}: not the data that the model was trained on, and without splits: all of its {_counted(len(images))}")
+            count = self._counted(len(images))
+            say(f"{self.source.name}: not the data that the model was trained on, and without splits: all of its {count}")
         if words := self.trained_in_words(split, len(images)):
             say(words)
         return images
@@ -177,8 +178,8 @@ class Labelled:
             if self.record is not None or self.config is None:  # its own train or val: recorded; without a run there is nothing to say
                 return None
             return f"{split}: the run does not record which pictures it was trained on: whether these include some of them is unknown"
-        unsure = f"the model file knows {found.num_known:,} of its {self.num_train:,} training pictures"
-        of = f"{total:,} {'' if split == ALL else split + ' '}pictures"
+        unsure = f"the model file knows {found.num_known:,} of its {self.num_train:,} training {self.source.kind}"
+        of = f"{total:,} {'' if split == ALL else split + ' '}{self.source.kind}"
         if not found.count:
             return None if found.is_exact else f"none of {of} is among the training pictures that are known: {unsure}"
         were, worth = (
@@ -219,10 +220,10 @@ class Labelled:
             if left:
                 parts.append(f"{left:,} {'was' if left == 1 else 'were'} trained on, and {'is' if left == 1 else 'are'} left out")
             if parts:
-                say(f"val: {_counted(len(places))} of the val split; since the training {', '.join(parts)}")
+                say(f"val: {self._counted(len(places))} of the val split; since the training {', '.join(parts)}")
             return pictures_at(self.source, places, "val", spec)
         if split == "train" and isinstance(record, BriefRecord):
-            say(f"train: the {_counted(len(found.train))} that were not held out; the training had {record.num_train:,}")
+            say(f"train: the {self._counted(len(found.train))} that were not held out; the training had {record.num_train:,}")
             return self._set(found.train, split)
         total = found.num_train if split == "train" else found.num_val
         what = "that were trained on" if split == "train" else "that the training held out" if not record.own_val else "that validated it"
@@ -231,7 +232,7 @@ class Labelled:
         if found.new:
             words = "1 new picture belongs" if found.new == 1 else f"{found.new:,} new pictures belong"
             parts.append(f"{words} to neither train nor val")
-        of = f"the {_counted(total)}" if len(there) == total else f"{len(there):,} of the {_counted(total)}"
+        of = f"the {self._counted(total)}" if len(there) == total else f"{len(there):,} of the {self._counted(total)}"
         say("; ".join([f"{split}: {of} {what}", *parts]))
         return self._set(there, split)
 
@@ -264,6 +265,5 @@ class Labelled:
         places = np.array([known.index(name) if name in known else -1 for name in names], np.int64)
         return dataclasses.replace(images, labels=places[images.labels], classes=known)
 
-
-def _counted(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"
+    def _counted(self, count: int) -> str:
+        return f"1 {self.source.kind[:-1]}" if count == 1 else f"{count:,} {self.source.kind}"

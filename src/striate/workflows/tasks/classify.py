@@ -89,7 +89,7 @@ def summary(report: EvaluateReport) -> Lines:
         "",
     ]
     width = max(5, *(len(name) for name in report.classes))
-    lines.append(f"{'class':<{width}}  precision  recall      F1  pictures")
+    lines.append(f"{'class':<{width}}  precision  recall      F1  {report.kind or 'pictures':>8}")
     for name, item in report.classes.items():
         shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
         values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)

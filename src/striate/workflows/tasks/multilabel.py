@@ -39,7 +39,7 @@ def summary(report: MultilabelReport) -> Lines:
         f"macro F1 {four(report.macro_f1)}   micro F1 {four(report.micro_f1)}   log loss {report.log_loss:.4f} nats",
         f"all labels correct {report.subset_accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), each {report.label_accuracy:.4f}",
         "",
-        f"{'label':<{width}}  av. prec.  precision  recall      F1  pictures",
+        f"{'label':<{width}}  av. prec.  precision  recall      F1  {report.kind or 'pictures':>8}",
     ]
     for name, one in report.labels.items():
         values = ((one.average_precision, 9), (one.precision, 9), (one.recall, 6), (one.f1, 6))

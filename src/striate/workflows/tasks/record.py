@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import pydantic
 
-from striate.core.images import Fit
+from striate.core.images import Fit, Kind
 from striate.core.targets import Task
 from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
@@ -44,6 +44,7 @@ class SplitFacts:
     output: str | None
     test_openings: int | None = None  # how often the run's test split was opened, this time counted
     trained_among: Trained | None = None  # pictures of it that the model was trained on; None: not recorded, or train and val of the run
+    kind: Kind | None = None  # of samples that are no pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +61,16 @@ class Measured:
     trained_among: Trained | None = None
     left_out: tuple[Omission, ...] = ()
 
-    def report(self, kind: type[AnyReport], measures: Any, **more: Any) -> AnyReport:
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of samples that are no pictures."""
+        return None if self.images.kind == "pictures" else self.images.kind
+
+    def report(self, record: type[AnyReport], measures: Any, **more: Any) -> AnyReport:
         """The report of `measures`, with what the report of every task says of the pictures, and the fields of `more`."""
         found = {field.name: getattr(measures, field.name) for field in dataclasses.fields(measures)}
         facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(SplitFacts)}
-        return kind(**found, **facts | {"output": str(self.output) if self.output is not None else None}, **more)
+        return record(**found, **facts | {"output": str(self.output) if self.output is not None else None}, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

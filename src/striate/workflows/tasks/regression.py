@@ -27,7 +27,7 @@ def evaluate(model: Model, measured: Measured) -> RegressionReport:
     measures = measure_numbers(outputs, images.labels, model.classes)
     report = measured.report(RegressionReport, measures)
     if output is not None:
-        title = f"{report.num_images:,} pictures, {report.split} split"
+        title = f"{report.num_images:,} {report.kind or 'pictures'}, {report.split} split"
         scatter = scatter_picture(outputs, images.labels, model.classes, title=title)
         parts, each = parts_csv(report.outputs, NumberMeasures), outputs_csv(images, outputs, model.classes, "estimate")
         write_files(output, {"scatter.png": scatter, "outputs.csv": parts, "predictions.csv": each, MEASURES: report})

@@ -69,7 +69,7 @@ def of_kept(measure: Callable[[Model, ImageSet], Any], *names: str) -> Callable[
 
 def in_table(report: Any, lines: Sequence[str], more: str = "") -> Lines:
     """A report as text: what was measured, with `more` of it, then `lines`, and where the tables lie."""
-    head = f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures{more}"
+    head = f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} {report.kind or 'pictures'}{more}"
     foot = ["", f"tables and pictures: {report.output}"] if report.output else []
     return in_lines([head, *lines, *foot, ""])
 

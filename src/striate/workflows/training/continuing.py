@@ -133,7 +133,7 @@ def plan_of(
     wanted = data_of(data, config, verb)
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
-    source = open_data(wanted, task=config.task, kind=config.images.kind, data_dir=data_dir or config.data_folder, **how)
+    source = open_data(wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else source.with_classes(record.classes)
     if record is None:
         say(NOT_RECORDED)

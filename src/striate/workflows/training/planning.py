@@ -45,7 +45,7 @@ from striate.workflows.training.continuing import Plan, read_train_and_val
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import agreed
-from striate.workflows.training.signals import kind_of_network, network_of_signals, refuse_for_pictures, spec_of_signals
+from striate.workflows.training.signals import form_of, network_of_signals, refuse_for_pictures, spec_of_signals
 from striate.workflows.training.transfer import (
     asked_weights,
     frozen_in_words,
@@ -68,7 +68,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     source = open_data(
         request.data,
         task=request.task,
-        kind=kind_of_network(request.network),
+        form=form_of(request),
         data_dir=request.data_dir,
         download=request.download,
         skip_unreadable=request.skip_unreadable,
@@ -115,6 +115,8 @@ def planned_input(
     request: TrainRequest, asked: Network | str | None, source: DataSource, weights: Weights | None
 ) -> tuple[Network, InputSpec]:
     """The network, and its input, whose normalization is yet to be known."""
+    if request.target is not None and source.target is None:
+        raise UsageError(f"target: names a column of a .csv table, and {source.name} is none", "Leave `target` out.")
     if source.kind != "pictures":
         refuse_for_pictures(request, source.kind)
         return network_of_signals(asked, source, outputs_in_words(source)), spec_of_signals(source)

@@ -21,6 +21,7 @@ from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
+from striate.workflows.training.signals import form_of
 from striate.workflows.training.spread import Spread, share_spread, spread_of
 from striate.workflows.training.train import train
 
@@ -127,7 +128,7 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
         yield f"seed {seed}", dataclasses.replace(training, set={**training.set, "settings.seed": seed})
     if request.folds is not None:
         where: dict[str, Any] = {name: getattr(training, name) for name in ("data_dir", "download", "skip_unreadable", "layout")}
-        source = open_data(training.data, task=training.task, **where)
+        source = open_data(training.data, task=training.task, form=form_of(training), **where)
         for place, fold in enumerate(folds(source, request.folds, seed=training.seed or 0), start=1):
             yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold)
 

@@ -26,7 +26,7 @@ LogName = Literal["tensorboard", "mlflow"]
 class TrainRequest:
     """The network, data and settings of a training. None leaves a choice to the defaults, which report it; see `options` for each field."""
 
-    data: Any = None  # a named set, a folder, an .npz file, or a pair of arrays (X, y)
+    data: Any = None  # a named set, a folder, an .npz or a .csv file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
     pretrained: str | Path | None = None
     pretrain: Literal["autoencoder", "rbm"] | None = None
@@ -47,6 +47,7 @@ class TrainRequest:
     max_grad_norm: Positive | None = None
     monitor: MonitorName | None = None
     patience: Count | None = None
+    target: str | None = None
     image_size: Count | None = None
     fit: Fit | None = None
     crop_padding: int | None = None
@@ -106,6 +107,7 @@ class TrainingOptions(TypedDict, total=False):
     max_grad_norm: float | None
     monitor: MonitorName | None
     patience: int | None
+    target: str | None
     image_size: int | None
     fit: Fit | None
     crop_padding: int | None

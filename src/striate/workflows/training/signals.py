@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import UsageError
-from striate.core.images import KINDS, Kind, SignalSpec
+from striate.core.images import KINDS, Form, Kind, SignalSpec
 from striate.data.records import DataSource
 from striate.data.signals import NETWORKS, statistics_of
 from striate.models.transfer import Weights
@@ -19,6 +19,7 @@ from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.training.request import TrainRequest
 
 OF_PICTURES = (*(option.field for option in OPTIONS if option.group in ("augmentation", "images")), "pretrain", "adversarial")
+OF_TABLES = ("target",)
 
 
 def kind_of_network(asked: Any) -> Kind | None:
@@ -27,6 +28,11 @@ def kind_of_network(asked: Any) -> Kind | None:
         asked = described_network(Path(asked))
     shape = asked.input_shape if isinstance(asked, Network) else CATALOG[asked].input_shape if asked in CATALOG else None
     return None if shape is None else KINDS.get(len(shape) - 1)
+
+
+def form_of(request: TrainRequest) -> Form:
+    """The form in which the data of a request is read."""
+    return Form(kind_of_network(request.network), request.target)
 
 
 def network_of_signals(asked: Network | str | None, source: DataSource, outputs: str) -> Network:
@@ -56,7 +62,7 @@ def spec_of_signals(source: DataSource, samples: np.ndarray | None = None, weigh
         mean, std = theirs.mean, theirs.std
     else:
         mean, std = ((0.0,) * channels, (1.0,) * channels) if samples is None else statistics_of(samples)
-    return SignalSpec(extent=source.extent or (), channels=channels, mean=mean, std=std)
+    return SignalSpec(extent=source.extent or (), channels=channels, mean=mean, std=std, columns=source.columns, target=source.target)
 
 
 def refuse_for_pictures(request: TrainRequest, kind: Kind) -> None:
@@ -66,7 +72,7 @@ def refuse_for_pictures(request: TrainRequest, kind: Kind) -> None:
         UsageError: names the first.
     """
     plain = TrainRequest()
-    chosen = [name for name in OF_PICTURES if getattr(request, name) != getattr(plain, name)]
+    chosen = [name for name in OF_PICTURES if name not in OF_TABLES and getattr(request, name) != getattr(plain, name)]
     chosen += [f"`set` {name}" for name in request.set if name.partition(".")[0] in ("augmentation", "images")]
     if chosen:
         raise UsageError(f"{chosen[0]}: changes pictures, and the data has {kind}", "Leave it out.")
