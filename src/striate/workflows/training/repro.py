@@ -6,9 +6,8 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.data.records import num_batches
 from striate.engine.checkpoints import CheckpointStore
+from striate.insight.measure.repeated import compare_metrics, compare_weights
 from striate.networks.foreign import with_module
 from striate.networks.model_file import read_model
 from striate.workflows.runs.config import RESTORE, RunConfig
@@ -26,11 +26,6 @@ from striate.workflows.training.continuing import Plan, config_and_network, plan
 from striate.workflows.training.running import Observer, QuietObserver, run
 from striate.workflows.training.runs import new_run_folder
 from striate.workflows.training.transfer import with_kept_start
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-TIMES = ("seconds", "images_per_second")  # columns that no run repeats
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -131,30 +126,6 @@ def stages(plan: Plan) -> Iterator[Plan]:
         else:
             shorter = dataclasses.replace(settings, steps=settings.steps - later * an_epoch)
         yield dataclasses.replace(plan, fitting=dataclasses.replace(plan.fitting, settings=shorter))
-
-
-def compare_metrics(before: list[dict[str, str]], after: list[dict[str, str]]) -> tuple[int | None, tuple[str, ...], float]:
-    """The first epoch that differs, the columns in which it does, and the largest difference of any number."""
-    epoch: int | None = None
-    columns: tuple[str, ...] = ()
-    largest = 0.0
-    for number, (ours, theirs) in enumerate(zip(before, after, strict=False), start=1):
-        differing = tuple(name for name in ours if name not in TIMES and ours[name] != theirs.get(name))
-        if differing and epoch is None:
-            epoch, columns = number, differing
-        largest = max([largest, *(abs(float(ours[name]) - float(theirs[name])) for name in differing if theirs.get(name))])
-    if epoch is None and len(before) != len(after):
-        epoch = min(len(before), len(after)) + 1
-    return epoch, columns, largest
-
-
-def compare_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[int, int, float, str | None]:
-    """The number of tensors of two models, the number that differ, the largest difference, and its tensor."""
-    ours, theirs = ({name: tensor.numpy() for name, tensor in each.items()} for each in (before, after))
-    differing = [name for name in ours if name not in theirs or not np.array_equal(ours[name], theirs[name])]
-    by_name = {name: float(np.abs(ours[name].astype(np.float64) - theirs[name]).max()) for name in differing if name in theirs}
-    worst = max(by_name, key=by_name.__getitem__, default=None)
-    return len(ours), len(differing), by_name[worst] if worst else 0.0, worst
 
 
 def summary(report: ReproReport) -> Lines:
