@@ -200,6 +200,32 @@ def test_turns_equal_scipys_and_quarter_turns_are_exact():
     assert row < 10 and column < 18
 
 
+@pytest.mark.row("001-9")
+def test_shifts_leave_black_behind_and_flips_undo_themselves():
+    right, up = attack.shifted(PICTURES, 3, "right"), attack.shifted(PICTURES, 2, "up")
+
+    assert np.array_equal(right[:, :, 3:], PICTURES[:, :, :-3]) and not right[:, :, :3].any()
+    assert np.array_equal(up[:, :-2], PICTURES[:, 2:]) and not up[:, -2:].any()
+    assert np.array_equal(attack.shifted(PICTURES, 0, "left"), PICTURES) and not attack.shifted(PICTURES, 99, "down").any()
+    for axis, reverse in (("horizontal", np.s_[:, :, ::-1]), ("vertical", np.s_[:, ::-1])):
+        assert np.array_equal(attack.flipped(PICTURES, axis), PICTURES[reverse])
+    with pytest.raises(UsageError, match="pixels must be 0 or more, got -1"):
+        attack.shifted(PICTURES, -1, "left")
+
+
+@pytest.mark.row("003-26")
+def test_uneven_light_occlusion_and_clutter_by_hand():
+    grey = np.stack([np.full((20, 30, 1), value, np.uint8) for value in (100, 200)])
+
+    light, covered, clutter = (attack.corrupted(grey, name, 2, seed=1) for name in ("uneven_light", "occlusion", "clutter"))
+
+    assert light[0].max() == 100 and light[0].min() == 50  # all of the light in one place, half of it in another
+    assert ((covered == 128).sum((1, 2, 3)) == 6 * 9).all()  # 0.3 of each side
+    assert covered[0].tolist() != (covered[1] - 100).tolist()  # each picture at a place of its own
+    assert (clutter[0, 3:-3, 4:-4] == 100).all() and (clutter[1, 3:-3, 4:-4] == 200).all()  # 0.15 of the sides
+    assert (clutter[0] == 200).sum() == (clutter[1] == 100).sum() == 20 * 30 - 14 * 22  # the frame is the other picture's
+
+
 def test_corruptions_by_hand():
     grey = np.full((1, 16, 18, 1), 100, np.uint8)
     grey[0, :, 9:] = 200
@@ -213,7 +239,7 @@ def test_corruptions_by_hand():
     assert noisy.std() / 255 == pytest.approx(0.08, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "blur", "gaussian_noise", "jpeg", "elastic"])
+@pytest.mark.parametrize("name", list(attack.corruptions.NAMES))
 def test_corruptions_grow_with_severity_and_repeat_themselves(name):
     rows = np.add.outer(np.arange(64) * 2, np.arange(80) * 1).astype(float)
     waves = np.stack([rows + 40 * np.sin(rows / (5 + c)) for c in range(3)], -1)[None]

@@ -29,10 +29,16 @@ def digits_run(tmp_path_factory):
     return folder
 
 
-@pytest.mark.row("004-19", "001-9")
+def right_of(model, val, images):
+    """The share of changed pictures of val that a model answers rightly."""
+    answers = model.predict(np.ascontiguousarray(images))
+    return sum(answer.class_name == str(label) for answer, label in zip(answers, val.labels, strict=True)) / len(val)
+
+
+@pytest.mark.row("004-19", "001-9", "003-26")
 def test_what_a_model_withstands(digits_run):
     """Eps 0 is the accuracy that evaluate counts, accuracy never rises with eps, and PGD is at least as strong as FGSM."""
-    every = ("fgsm", "pgd", "noise", "rotation", "corruptions")
+    every = ("fgsm", "pgd", "noise", "rotation", "shift", "flip", "corruptions")
     report = attack(AttackRequest(run=digits_run, attacks=every, steps=4, num_images=400, epsilons=(0.0, 0.05, 0.1, 0.3)))
 
     assert report.num_images == striate.evaluate(digits_run, split="val").num_images  # all of the split
@@ -43,12 +49,18 @@ def test_what_a_model_withstands(digits_run):
         "pgd",
         "noise",
         "rotation",
+        "shift",
+        "horizontal_flip",
+        "vertical_flip",
         "brightness",
         "contrast",
         "blur",
         "gaussian_noise",
         "jpeg",
         "elastic",
+        "uneven_light",
+        "occlusion",
+        "clutter",
     }
     for result in report.results:
         assert result.accuracies[0] == pytest.approx(report.accuracy)
@@ -61,16 +73,19 @@ def test_what_a_model_withstands(digits_run):
     assert turned.sizes == (0, 15, 30, 45, 90) and turned.accuracies[-1] < turned.accuracies[1]
     model = striate.load(digits_run)
     val = open_labelled(model, digits_run, DataRequest(), verb="attack RUN").read("val", lambda _text: None)
-    by_hand = model.predict(np.ascontiguousarray(np.rot90(val.images, axes=(1, 2))))
-    right = sum(answer.class_name == str(label) for answer, label in zip(by_hand, val.labels, strict=True))
-    assert turned.accuracies[-1] == pytest.approx(right / len(val))
+    assert turned.accuracies[-1] == pytest.approx(right_of(model, val, np.rot90(val.images, axes=(1, 2))))
+    shifted, (mirrored, turned_over) = curves["shift"], (curves[f"{axis}_flip"] for axis in ("horizontal", "vertical"))
+    assert (shifted.unit, shifted.sizes) == ("pixels", (0, 1, 2, 4, 8))
+    assert shifted.accuracies[0] > shifted.accuracies[2] > shifted.accuracies[4]
+    assert mirrored.sizes == (0, 1) and mirrored.accuracies[1] == pytest.approx(right_of(model, val, val.images[:, :, ::-1]))
+    assert turned_over.accuracies[1] == pytest.approx(right_of(model, val, val.images[:, ::-1]))
     folder = digits_run / "report" / "attack"
     assert json.loads((folder / "attack.json").read_text())["accuracy"] == report.accuracy
-    for name in ("accuracy.png", "fgsm.png", "pgd.png", "rotation.png", "elastic.png"):
+    for name in ("accuracy.png", "fgsm.png", "rotation.png", "shift.png", "horizontal_flip.png", "clutter.png"):
         with Image.open(folder / name) as picture:
             assert picture.size[0] > 300
     page = (folder / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 11 and "https:" not in page  # the curves, and pictures of each attack
+    assert page.count("data:image/png;base64,") == 17 and "https:" not in page  # the curves, and pictures of each attack
     assert all(f"<h2>{name}</h2>" in page for name in ("fgsm", "gaussian noise", "rotation"))
     assert f'<td>90</td><td class="n">{100 * turned.accuracies[-1]:.2f} %</td>' in page
     assert (folder / "accuracy.csv").read_text().startswith("attack,unit,size,accuracy\nfgsm,eps (linf),0,")
@@ -114,6 +129,38 @@ def test_the_command_line_attacks(digits_run, tmp_path, capsys):
     assert curve["sizes"] == [0, 0.2]
     assert curve["accuracies"][1] < curve["accuracies"][0]
     assert (tmp_path / "out" / "accuracy.csv").is_file()
+
+
+@pytest.mark.row("001-9")
+def test_shifts_and_flips_are_asked_for_by_name_and_printed(digits_run, tmp_path, capsys):
+    app(
+        [
+            "attack",
+            str(digits_run),
+            "-a",
+            "shift",
+            "-a",
+            "flip",
+            "--pixels",
+            "0",
+            "--pixels",
+            "3",
+            "--images",
+            "20",
+            "--output",
+            str(tmp_path),
+        ],
+        standalone_mode=False,
+    )
+
+    printed = capsys.readouterr().out
+    assert re.search(r"shift, pixels\n  size +0 +3\n", printed)
+    assert re.search(r"vertical_flip, flips\n  size +0 +1\n", printed)
+    table = (tmp_path / "accuracy.csv").read_text().splitlines()
+    assert [line.rsplit(",", 1)[0] for line in table[1:]] == [
+        *(f"shift,pixels,{size}" for size in (0, 3)),
+        *(f"{axis}_flip,flips,{size}" for axis in ("horizontal", "vertical") for size in (0, 1)),
+    ]
 
 
 def test_pictures_are_shown_at_every_angle_with_their_answers(digits_run, tmp_path, monkeypatch):

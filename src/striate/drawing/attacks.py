@@ -17,6 +17,8 @@ SIZES = {  # in words, and at the axis
     "eps (linf)": ("a change of each pixel by at most eps", "eps (linf, of pixels from 0 to 1)"),
     "eps (l2)": ("a change of the picture by eps", "eps (l2, of pixels from 0 to 1)"),
     "degrees": ("turning", "turn (degrees)"),
+    "pixels": ("shifting, the mean of right, left, down and up", "shift (pixels)"),
+    "flips": ("mirroring", "0: as it was, 1: mirrored"),
     "severity": ("corruptions", "severity (0: as it was, 5: worst)"),
 }
 
@@ -62,14 +64,22 @@ def worsened_picture(name: str, unit: str, cells: Sequence[Cell], num_sizes: int
     if not cells:
         return None
     by_picture = [cells[place] for place in np.arange(len(cells)).reshape(num_sizes, -1).T.ravel().tolist()]
-    by = "{:g} degrees" if unit == "degrees" else f"{unit} {{:g}}"
     return montage(
         np.stack([cell.picture for cell in by_picture]),
-        [f"{by.format(cell.size)}\nsaid {short_name(cell.answer)}" for cell in by_picture],
+        [f"{worsened_in_words(cell.size, unit)}\nsaid {short_name(cell.answer)}" for cell in by_picture],
         title=f"Pictures under {name.replace('_', ' ')}, and the answers; wrong ones are red",
         columns=num_sizes,
         wrong=[cell.wrong for cell in by_picture],
     )
+
+
+def worsened_in_words(size: float, unit: str) -> str:
+    """The size of a change as text."""
+    if unit == "flips":
+        return "mirrored" if size else "as it was"
+    if unit == "pixels":
+        return f"{size:g} pixels right" if size != 1 else "1 pixel right"
+    return f"{size:g} degrees" if unit == "degrees" else f"{unit} {size:g}"
 
 
 def fooled_picture(

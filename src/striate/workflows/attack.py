@@ -1,4 +1,4 @@
-"""Attack a trained model: accuracy against the size of the attack, rotations and corruptions."""
+"""Attack a trained model: accuracy against the size of the attack, under rotations, shifts, flips and corruptions."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from striate.workflows.effort import ProgressCallback, counted, passes_of, secon
 from striate.workflows.resistance import as_pixels, attacked
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
-Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "corruptions"]
+Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "shift", "flip", "corruptions"]
+USUAL: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation", "shift", "flip")
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 OF_PICTURES = ("rotation", "corruptions")
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
+PIXELS = (0, 1, 2, 4, 8)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class AttackRequest(LabelledRequest):
     """The model, the attacks, and the pictures."""
 
-    attacks: tuple[Attack, ...] = Field(default=("fgsm", "pgd", "noise", "rotation"), min_length=1)
+    attacks: tuple[Attack, ...] = Field(default=USUAL, min_length=1)
     norm: Literal["linf", "l2"] = "linf"  # of fgsm, pgd and noise; deepfool and cw are of L2
     epsilons: tuple[float, ...] | None = None  # in units of a pixel's range, 0 to 1
     steps: int = Field(default=20, ge=1)
     restarts: int = Field(default=1, ge=0)
     degrees: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=DEGREES, min_length=1)
+    pixels: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=PIXELS, min_length=1)  # that shift moves a picture by
     split: Literal["train", "val"] | None = None  # None: val; all of other data without splits
     num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
     seed: int = 0

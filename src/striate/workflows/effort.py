@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.core.modes import evaluation_mode
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.insight.attack.inside import loss_gradient
+from striate.insight.attack.moves import DIRECTIONS
 
 if TYPE_CHECKING:
     from striate.workflows.attack import Attack, AttackRequest
@@ -43,6 +44,8 @@ def passes_of(name: Attack, request: AttackRequest) -> Passes:
         "deepfool": Passes(2, DEEPFOOL_STEPS),
         "cw": Passes(2, CW_PASSES),
         "rotation": Passes(len(request.degrees), 0),
+        "shift": Passes(len(DIRECTIONS) * len(request.pixels), 0),
+        "flip": Passes(4, 0),
         "corruptions": Passes(6 * len(CORRUPTIONS), 0),
     }[name]
 

@@ -20,7 +20,7 @@ from striate.models.segmenter import Segmentations
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.ablation.variants import EDITS
-from striate.workflows.attack import DEGREES, Attack, AttackReport, AttackRequest
+from striate.workflows.attack import DEGREES, PIXELS, USUAL, Attack, AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
@@ -417,12 +417,13 @@ def attack(
     model: Model | str | PathLike[str],
     data: Any = None,
     *,
-    attacks: Sequence[Attack] = ("fgsm", "pgd", "noise", "rotation"),
+    attacks: Sequence[Attack] = USUAL,
     norm: Literal["linf", "l2"] = "linf",
     epsilons: Sequence[float] | None = None,
     steps: int = 20,
     restarts: int = 1,
     degrees: Sequence[float] = DEGREES,
+    pixels: Sequence[int] = PIXELS,
     split: Literal["train", "val"] | None = None,
     num_images: int = 500,
     seed: int = 0,
@@ -440,12 +441,13 @@ def attack(
     Args:
         model: A Model, a run folder, or a model file.
         data: Whose pictures are attacked; the run's own data when left out.
-        attacks: fgsm, pgd, deepfool, cw, noise, rotation, corruptions.
+        attacks: fgsm, pgd, deepfool, cw, noise, rotation, shift, flip, corruptions.
         norm: Of fgsm, pgd and noise; deepfool and cw are of L2.
         epsilons: In units of a pixel's range, 0 to 1.
         steps: Steps of pgd.
         restarts: Climbs of pgd from random places, beside the one from FGSM's place.
         degrees: Rotation angles in degrees.
+        pixels: Shifts in whole pixels, each to the right, left, down and up.
         split: None: val; all of other data without splits.
         num_images: The first so many; all where there are fewer.
         seed: Of all that is random.

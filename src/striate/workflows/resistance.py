@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate.drawing.attacks import Cell, Resistance, fooled_picture, worsened_picture
-from striate.insight.attack import PixelModel, accuracy_curve, bounded_attack, carlini_wagner, corrupted, deepfool, distance_curve, rotated
+from striate.insight.attack import (
+    PixelModel,
+    accuracy_curve,
+    bounded_attack,
+    carlini_wagner,
+    corrupted,
+    deepfool,
+    distance_curve,
+    flipped,
+    rotated,
+    shifted,
+)
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
+from striate.insight.attack.moves import DIRECTIONS, Axis
 from striate.models.model import Model
 
 if TYPE_CHECKING:
@@ -42,11 +53,17 @@ def attacked(
 ) -> Iterator[tuple[Resistance, bytes | None]]:
     """The curve, or the curves, of one attack, each with examples where it makes them."""
     if name == "rotation":
-        yield _worsened(name, "degrees", request.degrees, functools.partial(rotated, shown), model, labels)
+        yield _worsened(name, "degrees", request.degrees, lambda degrees: [rotated(shown, degrees)], model, labels)
+    elif name == "shift":
+        yield _worsened(name, "pixels", request.pixels, lambda pixels: [shifted(shown, pixels, way) for way in DIRECTIONS], model, labels)
+    elif name == "flip":
+        for axis in get_args(Axis):
+            mirrored = [shown], [flipped(shown, axis)]
+            yield _worsened(f"{axis}_flip", "flips", (0, 1), mirrored.__getitem__, model, labels)
     elif name == "corruptions":
         for kind in CORRUPTIONS:
-            change = functools.partial(corrupted, shown, kind, seed=request.seed)
-            yield _worsened(kind, "severity", tuple(range(6)), change, model, labels)
+            severities = [[corrupted(shown, kind, severity, seed=request.seed)] for severity in range(6)]
+            yield _worsened(kind, "severity", tuple(range(6)), severities.__getitem__, model, labels)
     else:
         yield _fooled(name, request, model, shown, labels)
 
@@ -71,14 +88,17 @@ def _fooled(name: Attack, request: AttackRequest, model: Model, shown: np.ndarra
 
 
 def _worsened(
-    name: str, unit: str, sizes: tuple[float, ...], change: Callable[[Any], np.ndarray], model: Model, labels: np.ndarray
+    name: str, unit: str, sizes: tuple[float, ...], change: Callable[[Any], list[np.ndarray]], model: Model, labels: np.ndarray
 ) -> tuple[Resistance, bytes | None]:
-    """Accuracy on pictures changed without access to the model, by each size, and the first few of them with their predictions."""
+    """Accuracy on pictures changed without access to the model, by each size, in one way or the mean of several; and the first few.
+
+    The pictures with their predictions are of the first way.
+    """
     accuracies, cells = [], []
     for size in sizes:
-        changed = change(size)
-        answers = model.outputs(changed).argmax(1)
+        ways = change(size)
+        answers = np.stack([model.outputs(changed).argmax(1) for changed in ways])  # (ways, N)
         accuracies.append(float((answers == labels).mean()))
-        for picture, answer, label in zip(changed[:WORSENED], answers, labels, strict=False):
+        for picture, answer, label in zip(ways[0][:WORSENED], answers[0], labels, strict=False):
             cells.append(Cell(picture, size, model.classes[answer], wrong=bool(answer != label)))
     return Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies)), worsened_picture(name, unit, cells, len(sizes))

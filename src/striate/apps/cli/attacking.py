@@ -37,7 +37,7 @@ def attack_command(
             "--attack",
             "-a",
             metavar="NAME",
-            help="fgsm, pgd, deepfool, cw, noise, rotation, corruptions; repeatable [default: fgsm, pgd, noise, rotation].",
+            help="fgsm, pgd, noise, rotation, shift, flip, deepfool, cw, corruptions; repeatable [default: the first six].",
         ),
     ] = None,
     norm: Annotated[
@@ -54,6 +54,10 @@ def attack_command(
         list[float] | None,
         typer.Option("--degrees", metavar="DEGREES", help="Angles of the attack rotation; repeatable [default: 0 15 30 45 90]."),
     ] = None,
+    shifts: Annotated[
+        list[int] | None,
+        typer.Option("--pixels", min=0, metavar="PIXELS", help="Shifts of the attack shift; repeatable [default: 0 1 2 4 8]."),
+    ] = None,
     split: OwnSplit = None,
     images: Annotated[int, typer.Option(min=1, help="Maximum number of pictures.")] = 500,
     seed: Seed = 0,
@@ -65,13 +69,13 @@ def attack_command(
     download: Download = False,
     as_json: Json = False,
 ) -> None:
-    """Attack a model: accuracy against the size of attacks, rotations and corruptions."""
+    """Attack a model: accuracy against the size of attacks, rotations, shifts, flips and corruptions."""
     from striate.apps.cli.progress import show_progress
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model
     from striate.workflows.recipes.choices import request_of
 
-    fields: dict[str, Any] = {name: values for name, values in (("attacks", attack), ("degrees", angles)) if values}
+    fields: dict[str, Any] = {name: values for name, values in (("attacks", attack), ("degrees", angles), ("pixels", shifts)) if values}
     epsilons = [share("--eps", text) for text in eps] if eps else None
     request = request_of(AttackRequest, locals(), data=one_data(data, named), num_images=images, **fields)
     with show_progress() as observer:

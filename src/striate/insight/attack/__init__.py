@@ -1,10 +1,11 @@
 """Adversarial attacks and corruptions, for any module that maps pixels in [0, 1] to logits."""
 
 from striate.insight.attack.bounded import fgsm, pgd, random_noise
-from striate.insight.attack.corruptions import corrupted, rotated
+from striate.insight.attack.corruptions import corrupted
 from striate.insight.attack.curves import accuracy_curve, answers_of, bounded_attack, distance_curve, distances_to_fool
 from striate.insight.attack.inside import PixelModel
 from striate.insight.attack.least import carlini_wagner, deepfool
+from striate.insight.attack.moves import flipped, rotated, shifted
 
 __all__ = [
     "PixelModel",
@@ -17,7 +18,9 @@ __all__ = [
     "distance_curve",
     "distances_to_fool",
     "fgsm",
+    "flipped",
     "pgd",
     "random_noise",
     "rotated",
+    "shifted",
 ]

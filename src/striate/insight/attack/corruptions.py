@@ -1,23 +1,23 @@
-"""Common corruptions: rotated, bright, low-contrast, blurred, noisy, compressed and warped pictures, at severities 1 to 5.
+"""Corruptions: pictures in other light, blurred, noisy, compressed, warped, covered and among clutter, at severities 1 to 5.
 
 Source: Hendrycks and Dietterich, 2019, arXiv:1903.12261v1, with the strengths of its published ImageNet-C.
 Departs from the source: brightness is added to every channel, not to the value of HSV; blur is Gaussian and elastic warps
 have one smoothness; both are given for a shorter side of 224 pixels, and shrink with it, the blur with its square root.
+Uneven light, occlusion and clutter are not in the source; they are fractions of the picture, the same at every size.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.core.seeds import mixed
-from striate.data.augmentation.places import matrices_of, moved
 
 # fmt: off
 #                 severity    1     2     3     4     5
@@ -28,26 +28,14 @@ SEVERITIES: dict[str, tuple[float, float, float, float, float]] = {
     "gaussian_noise":      (0.08, 0.12, 0.18, 0.26, 0.38),  # deviation of the Gaussian, of values in [0, 1]
     "jpeg":                (25.0, 18.0, 15.0, 10.0, 7.00),  # quality
     "elastic":             (3.00, 5.00, 8.00, 12.0, 16.0),  # root mean square of the way of a pixel, in pixels of 224
+    "uneven_light":        (0.30, 0.50, 0.70, 0.85, 0.95),  # the share of light that the darkest corner or side loses
+    "occlusion":           (0.20, 0.30, 0.40, 0.50, 0.60),  # sides of a grey rectangle, as shares of the picture's
+    "clutter":             (0.10, 0.15, 0.20, 0.25, 0.30),  # width of a frame of another picture, as a share of the sides
 }
 # fmt: on
 NAMES = tuple(SEVERITIES)
+Randoms = list[np.random.Generator]  # one a picture
 ELASTIC_SMOOTH = 11.2  # deviation that smooths the warp's field, in pixels of 224
-
-
-def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Pictures (N, H, W, C) uint8 rotated about their centre, counter-clockwise; bilinear, black outside. 0 degrees changes nothing.
-
-    Raises:
-        ShapeError: `images` has another shape or type.
-    """
-    _check(images)
-    angle = torch.full((1,), math.radians(degrees), dtype=torch.float64)
-    flat = torch.zeros(1, dtype=torch.float64)
-    matrices = matrices_of(angle.cos(), angle.sin(), flat, flat).expand(len(images), 2, 2)
-    turned: np.ndarray = moved(
-        torch.from_numpy(np.array(images)), matrices, torch.zeros(len(images), 2, dtype=torch.float64), "zero"
-    ).numpy()
-    return turned
 
 
 def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) -> np.ndarray:
@@ -57,7 +45,7 @@ def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) ->
         images: (N, H, W, C) uint8.
         name: One of NAMES.
         severity: 1 to 5; 0 changes nothing.
-        seed: Of noise and warps; each picture has its own, by its place.
+        seed: Of noise, warps, places and neighbours; each picture has its own, by its place.
 
     Returns:
         (N, H, W, C) uint8.
@@ -67,36 +55,80 @@ def corrupted(images: np.ndarray, name: str, severity: int, *, seed: int = 0) ->
         UnknownNameError: no such corruption.
         UsageError: no such severity.
     """
-    _check(images)
+    check_pictures(images)
     if name not in SEVERITIES:
         raise UnknownNameError("corruption", name, NAMES, f"Known: {', '.join(NAMES)}.")
     if severity not in range(6):
         raise UsageError(f"severity must be 0 to 5, got {severity}")
     if severity == 0 or not len(images):
         return images.copy()
-    strength = SEVERITIES[name][severity - 1]
+    strength, randoms = SEVERITIES[name][severity - 1], [np.random.default_rng(mixed(seed, place)) for place in range(len(images))]
     if name == "jpeg":
         return np.stack([_squeezed(image, int(strength)) for image in images])
-    values = images.astype(np.float64) / 255
-    scale = min(images.shape[1:3]) / 224
-    if name == "brightness":
-        values = values + strength
-    elif name == "contrast":
-        middle = values.mean((1, 2), keepdims=True)
-        values = middle + strength * (values - middle)
-    elif name == "blur":
-        deviation = strength * math.sqrt(scale)
-        values = ndimage.gaussian_filter(values, (0, deviation, deviation, 0), mode="nearest")
-    elif name == "gaussian_noise":
-        values = values + np.stack([_random(seed, i).normal(0, strength, values.shape[1:]) for i in range(len(values))])
-    else:
-        values = np.stack([_warped(image, strength * scale, ELASTIC_SMOOTH * scale, _random(seed, i)) for i, image in enumerate(values)])
+    values = CHANGES[name](images.astype(np.float64) / 255, strength, randoms)
     rounded: np.ndarray = np.floor(values.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return rounded
 
 
-def _random(seed: int, place: int) -> np.random.Generator:
-    return np.random.default_rng(mixed(seed, place))
+def _faded(values: np.ndarray, strength: float, _randoms: Randoms) -> np.ndarray:
+    """Pictures with less contrast, about the mean of each channel."""
+    middle = values.mean((1, 2), keepdims=True)
+    faded: np.ndarray = middle + strength * (values - middle)
+    return faded
+
+
+def _blurred(values: np.ndarray, strength: float, _randoms: Randoms) -> np.ndarray:
+    deviation = strength * math.sqrt(_scale(values))
+    blurred: np.ndarray = ndimage.gaussian_filter(values, (0, deviation, deviation, 0), mode="nearest")
+    return blurred
+
+
+def _noisy(values: np.ndarray, strength: float, randoms: Randoms) -> np.ndarray:
+    return values + np.stack([random.normal(0, strength, values.shape[1:]) for random in randoms])
+
+
+def _elastic(values: np.ndarray, strength: float, randoms: Randoms) -> np.ndarray:
+    scale = _scale(values)
+    return np.stack(
+        [_warped(image, strength * scale, ELASTIC_SMOOTH * scale, random) for image, random in zip(values, randoms, strict=True)]
+    )
+
+
+def _shaded(values: np.ndarray, strength: float, randoms: Randoms) -> np.ndarray:
+    """Pictures whose light falls off linearly, from all of it on one side to `strength` less on the other, in a random direction."""
+    down, across = (np.linspace(-1, 1, side) for side in values.shape[1:3])
+    lit = []
+    for image, random in zip(values, randoms, strict=True):
+        angle = random.uniform(0, 2 * math.pi)
+        way = math.sin(angle) * down[:, None] + math.cos(angle) * across  # (H, W)
+        lit.append(image * (1 - strength * (way / abs(way).max() + 1) / 2)[..., None])
+    return np.stack(lit)
+
+
+def _covered(values: np.ndarray, strength: float, randoms: Randoms) -> np.ndarray:
+    """Pictures with a grey rectangle, of their own proportions, at a random place."""
+    covered, sides = values.copy(), values.shape[1:3]
+    for image, random in zip(covered, randoms, strict=True):
+        lengths = [max(1, round(strength * side)) for side in sides]
+        top, left = (int(random.uniform() * (side - length + 1)) for side, length in zip(sides, lengths, strict=True))
+        image[top : top + lengths[0], left : left + lengths[1]] = 0.5
+    return covered
+
+
+def _framed(values: np.ndarray, strength: float, randoms: Randoms) -> np.ndarray:
+    """Pictures with pieces of another one along their edges; it is moved by half its size, so that its middle comes into the corners."""
+    count, height, width = values.shape[:3]
+    others = [(place + int(random.integers(1, max(count, 2)))) % count for place, random in enumerate(randoms)]
+    framed = np.roll(values[others], (height // 2, width // 2), (1, 2))
+    down, across = max(1, round(strength * height)), max(1, round(strength * width))
+    inner = (slice(None), slice(down, max(down, height - down)), slice(across, max(across, width - across)))
+    framed[inner] = values[inner]
+    return framed
+
+
+def _scale(values: np.ndarray) -> float:
+    """The size of pictures (N, H, W, C) against that for which strengths are given."""
+    return float(min(values.shape[1:3])) / 224
 
 
 def _squeezed(image: np.ndarray, quality: int) -> np.ndarray:
@@ -118,6 +150,19 @@ def _warped(image: np.ndarray, way: float, smooth: float, random: np.random.Gene
     return np.stack([ndimage.map_coordinates(image[..., c], places, order=1, mode="reflect") for c in range(channels)], axis=2)
 
 
-def _check(images: np.ndarray) -> None:
+def check_pictures(images: np.ndarray) -> None:
+    """Refuse what is not uint8 (N, H, W, C)."""
     if images.ndim != 4 or images.dtype != np.uint8:
         raise ShapeError(f"images must be uint8 (N, H, W, C), got {images.dtype} {images.shape}")
+
+
+CHANGES: dict[str, Callable[[np.ndarray, float, Randoms], np.ndarray]] = {  # of values (N, H, W, C) in [0, 1], by a strength
+    "brightness": lambda values, strength, _randoms: values + strength,
+    "contrast": _faded,
+    "blur": _blurred,
+    "gaussian_noise": _noisy,
+    "elastic": _elastic,
+    "uneven_light": _shaded,
+    "occlusion": _covered,
+    "clutter": _framed,
+}
