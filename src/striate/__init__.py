@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from striate.demos.registry import demo
     from striate.estimators.pictures.classifier import ImageClassifier
     from striate.estimators.pictures.regressor import ImageRegressor
+    from striate.estimators.robustness import lesion_curve, noise_curve
     from striate.models.model import Model, Prediction, Predictions, load
     from striate.networks.catalog import network
     from striate.networks.network import Network
@@ -51,9 +52,11 @@ __all__ = [
     "evaluate",
     "explain",
     "filter",
+    "lesion_curve",
     "load",
     "network",
     "networks",
+    "noise_curve",
     "predict",
     "profile",
     "repeat",
@@ -67,6 +70,7 @@ NAMES = {  # of each module
     "striate.demos.registry": ("demo",),
     "striate.estimators.pictures.classifier": ("ImageClassifier",),
     "striate.estimators.pictures.regressor": ("ImageRegressor",),
+    "striate.estimators.robustness": ("lesion_curve", "noise_curve"),
     "striate.models.model": ("Model", "Prediction", "Predictions", "load"),
     "striate.networks.catalog": ("network",),
     "striate.networks.network": ("Network",),

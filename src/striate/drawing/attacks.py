@@ -18,7 +18,7 @@ SIZES = {  # in words, and at the axis
     "eps (l2)": ("a change of the picture by eps", "eps (l2, of pixels from 0 to 1)"),
     "degrees": ("turning", "turn (degrees)"),
     "pixels": ("shifting, the mean of right, left, down and up", "shift (pixels)"),
-    "flips": ("mirroring", "0: as it was, 1: mirrored"),
+    "flips": ("mirroring", "picture"),
     "severity": ("corruptions", "severity (0: as it was, 5: worst)"),
 }
 
@@ -55,6 +55,8 @@ def accuracy_curves(results: Sequence[Resistance]) -> bytes:
                 accuracies = [100 * value for value in result.accuracies]
                 curve(axes, result.sizes, accuracies, form=".1f", label=result.attack.replace("_", " "), **look(place))
             axes.set_ylim(-4, 104)
+            if unit == "flips":
+                axes.set_xticks((0, 1), ("as it was", "mirrored"))
             beside(axes)
         return png_bytes(figure)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from striate.estimators.resonance.art1 import ART1
     from striate.estimators.resonance.artmap import ARTMAP
     from striate.estimators.resonance.fuzzy_art import FuzzyART
+    from striate.estimators.robustness import lesion_curve, noise_curve
     from striate.estimators.sequences.recurrent import (
         ElmanClassifier,
         ElmanRegressor,
@@ -81,7 +82,9 @@ __all__ = [
     "SoftmaxRegression",
     "VariationalAutoencoder",
     "explain_step",
+    "lesion_curve",
     "load_estimator",
+    "noise_curve",
 ]
 NAMES = {  # of each module
     "striate.estimators.generative.autoencoder": ("Autoencoder",),
@@ -110,6 +113,7 @@ NAMES = {  # of each module
     "striate.estimators.resonance.art1": ("ART1",),
     "striate.estimators.resonance.artmap": ("ARTMAP",),
     "striate.estimators.resonance.fuzzy_art": ("FuzzyART",),
+    "striate.estimators.robustness": ("lesion_curve", "noise_curve"),
     "striate.estimators.sequences.recurrent": (
         "ElmanClassifier",
         "ElmanRegressor",

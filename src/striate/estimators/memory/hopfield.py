@@ -132,7 +132,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
     def _fields(self, states: np.ndarray) -> np.ndarray:
         """sum_j w_ij s_j, times N: (P, N). By way of the overlaps with few patterns, less work than by way of all pairs of units."""
         fields: np.ndarray
-        if 2 * self.n_patterns_ < self.n_features_in_:
+        if 2 * self.n_patterns_ < self.n_features_in_ and hasattr(self, "patterns_"):  # a network whose weights were damaged has none
             fields = states @ self.patterns_.T @ self.patterns_
             fields -= self.n_patterns_ * states
         else:
