@@ -368,7 +368,7 @@ ONE_OF_A_KIND = {
     "compact_cnn", "mnist_notes", "lenet5", "lenet5_paper", "alexnet", "vgg16_bn", "nin_cifar", "googlenet", "inception_v3", "resnet18",
     "resnet50", "resnetv2_50", "resnext50_32x4d", "resnet20_cifar", "resnet20v2_keras", "densenet_bc_40_12", "mobilenet_v2",
     "squeezenet1_1", "inception_resnet_v2", "xception", "wrn_16_8", "se_resnet50", "resnet50d", "mobilenet_v1",
-    "mobilenet_v3_small", "shufflenet_v2_x0_5", "regnet_y_400mf", "efficientnet_v2_s", "convnextv2_atto",
+    "mobilenet_v3_small", "shufflenet_v2_x0_5", "regnet_y_400mf", "efficientnet_v2_s", "convnextv2_atto", "vit_tiny",
     "efficientnet_b0", "efficientnet_lite0", "convnext_tiny", "unet", "fcn8s_vgg16", "segnet", "deeplabv3_resnet50",
 }  # fmt: skip
 EVERY = [pytest.param(name, marks=[] if name in ONE_OF_A_KIND else [pytest.mark.slow, pytest.mark.release]) for name in CATALOG]

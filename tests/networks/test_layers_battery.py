@@ -18,6 +18,7 @@ from striate.networks.layers import (
     BatchNorm,
     ChannelChunk,
     ChannelLinear,
+    ClassToken,
     Conv,
     ConvTranspose,
     DeformableConv,
@@ -39,12 +40,15 @@ from striate.networks.layers import (
     LocalResponseNorm,
     PadChannels,
     Pool,
+    PositionEmbedding,
     Scale,
+    SelfAttention,
     Shape,
     ShuffleChannels,
     SpatialDropout,
     StochasticDepth,
     Subsample,
+    TakeStep,
     ToSequence,
 )
 from striate.networks.layers.vocabulary import LEAVES, layer_from_data
@@ -155,6 +159,13 @@ CASES: tuple[tuple[Layer, Shape], ...] = (
     (EuclideanRBF(3, negate=False, seed=5), (7,)),
     (ToSequence(), (3, 4, 5)),
     (ToSequence(), (3, 4)),
+    (ToSequence("places"), (3, 4, 5)),
+    (SelfAttention(1), (5, 6)),
+    (SelfAttention(3), (4, 18)),
+    (ClassToken(7), (3, 4, 5)),
+    (PositionEmbedding(), (5, 6)),
+    (TakeStep(), (5, 6)),
+    (TakeStep(2), (5, 6)),
     (Elman(5), (4, 3)),
     (Elman(5, 2, True, True, "relu"), (4, 3)),
     (LSTM(5), (4, 3)),
@@ -213,7 +224,7 @@ def test_macs_are_half_of_what_torch_counts_as_flops(layer, shape):
 
 
 def test_layers_without_matrix_products_cost_no_macs():
-    with_products = (*COUNTED, DeformableConv, EuclideanRBF, Elman, LSTM, GRU)
+    with_products = (*COUNTED, SelfAttention, DeformableConv, EuclideanRBF, Elman, LSTM, GRU)
     assert all(layer.cost(shape).macs == 0 for layer, shape in CASES if not isinstance(layer, with_products))
 
 
@@ -261,7 +272,7 @@ def test_every_trainable_parameter_gets_a_gradient(layer, shape):
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-    assert isinstance(layer, Gain) or (x.grad is not None and x.grad.isfinite().all())
+    assert isinstance(layer, Gain | ClassToken) or (x.grad is not None and x.grad.isfinite().all())
 
 
 @every_case

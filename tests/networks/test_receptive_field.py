@@ -145,6 +145,8 @@ def test_a_gate_that_sees_everything_does_not_widen_the_view():
     gated = Parallel(gate=GlobalPool("avg", keep_axes=True), body=Conv(1, 3, padding=1), merge="multiply")
     assert view_of(gated, SHAPE).size == (3, 3) and not view_of(gated, SHAPE).whole
     assert view_of(GlobalPool(), SHAPE).whole
+    joined = Parallel(image=GlobalPool("avg", keep_axes=True), body=Conv(1, 3, padding=1), merge="concat")
+    assert view_of(joined, SHAPE).whole, "what is joined is seen, unlike what closes and opens"
 
 
 @pytest.mark.row("004-8")

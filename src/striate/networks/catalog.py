@@ -45,6 +45,7 @@ from striate.networks.families import (
     squeezenet,
     unet,
     vgg,
+    vit,
     wide_resnet,
     xception,
     zfnet,
@@ -88,6 +89,8 @@ MOBILE_V3 = "Howard et al., 2019, arXiv:1905.02244"
 SHUFFLE = "Ma et al., 2018, arXiv:1807.11164"
 REGNET = "Radosavovic et al., 2020, arXiv:2003.13678"
 CONVNEXT_V2 = "Woo et al., 2023, arXiv:2301.00808"
+VIT = "Dosovitskiy et al., 2021, arXiv:2010.11929"
+VIT_SMALL = VIT + "; Touvron et al., 2021, arXiv:2012.12877"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -233,6 +236,10 @@ CATALOG: dict[str, Entry] = {
     "convnext_tiny":            Entry(convnext.convnext_tiny, RGB_224, 1000, "Liu et al., 2022, arXiv:2201.03545", "82.52 top-1, 96.15 top-5 (torchvision)"),
     "convnextv2_atto":          Entry(lambda k: convnext_v2.convnext_v2(k, "atto"), RGB_224, 1000, CONVNEXT_V2, "76.7 top-1"),
     "convnextv2_tiny":          Entry(lambda k: convnext_v2.convnext_v2(k, "tiny"), RGB_224, 1000, CONVNEXT_V2, "83.0 top-1"),
+    "vit_tiny":                 Entry(lambda k: vit.vit(k, "tiny"), RGB_224, 1000, VIT_SMALL),
+    "vit_small":                Entry(lambda k: vit.vit(k, "small"), RGB_224, 1000, VIT_SMALL),
+    "vit_b_16":                 Entry(lambda k: vit.vit(k, "b_16"), RGB_224, 1000, VIT, "81.07 top-1, 95.32 top-5 (torchvision)"),
+    "vit_b_32":                 Entry(lambda k: vit.vit(k, "b_32"), RGB_224, 1000, VIT, "75.91 top-1, 92.47 top-5 (torchvision)"),
     "dcgan_generator":          Entry(dcgan.dcgan_generator, (100, 1, 1), 3, DCGAN),
     "dcgan_discriminator":      Entry(dcgan.dcgan_discriminator, (3, 64, 64), 1, DCGAN),
     "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),

@@ -1,6 +1,7 @@
 """The vocabulary of descriptions: every leaf, and the two joins."""
 
 from striate.networks.layers.activation import Activation
+from striate.networks.layers.attention import ClassToken, PositionEmbedding, SelfAttention, TakeStep
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
 from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
@@ -25,6 +26,7 @@ __all__ = [
     "Chain",
     "ChannelChunk",
     "ChannelLinear",
+    "ClassToken",
     "Conv",
     "ConvTranspose",
     "Cost",
@@ -48,14 +50,17 @@ __all__ = [
     "PadChannels",
     "Parallel",
     "Pool",
+    "PositionEmbedding",
     "Reach",
     "Row",
     "Scale",
+    "SelfAttention",
     "Shape",
     "ShuffleChannels",
     "SpatialDropout",
     "StochasticDepth",
     "Subsample",
+    "TakeStep",
     "ToSequence",
     "View",
     "asymmetric_conv",

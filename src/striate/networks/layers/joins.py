@@ -237,7 +237,7 @@ class Parallel(Container):
             kernel = (2.0 if self.merge == "resize" else 1.0,) * len(scales)
             reach = Reach(kernel, tuple(1 / scale for scale in scales), tuple((1 / scale - 1) / 2 for scale in scales))
             views = [view.through(reach) if i == small else view for i, view in enumerate(views)]
-        return views[0] if self.merge == "resize" else _union(views)
+        return views[0] if self.merge == "resize" else _union(views, gated=self.merge == "multiply")
 
     def _cropped(self, shapes: list[Shape], crop: int) -> list[Shape]:
         smallest = tuple(map(min, *(s[1:] for s in shapes)))
@@ -293,14 +293,15 @@ def _cut(view: View, whole: Shape, part: Shape, start: int) -> View:
     return view._replace(centre=tuple(c + s * j for c, s, j in zip(view.centre, starts, view.stride, strict=True)))
 
 
-def _union(views: list[View]) -> View:
-    """The joint view of branches; one that sees everything, such as a gate, counts only if all do."""
+def _union(views: list[View], *, gated: bool) -> View:
+    """The joint view of branches; where they are `gated`, one that sees everything counts only if all do."""
+    whole = (all if gated else any)(view.whole for view in views)
     windowed = [view for view in views if not view.whole] or views
     lows = [tuple(c - (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]
     highs = [tuple(c + (r - 1) / 2 for c, r in zip(view.centre, view.size, strict=True)) for view in windowed]
     low, high = tuple(map(min, *lows, lows[0])), tuple(map(max, *highs, highs[0]))
     size = tuple(b - a + 1 for a, b in zip(low, high, strict=True))
-    return View(size, windowed[0].stride, tuple((a + b) / 2 for a, b in zip(low, high, strict=True)), windowed[0].whole)
+    return View(size, windowed[0].stride, tuple((a + b) / 2 for a, b in zip(low, high, strict=True)), whole)
 
 
 def _sum_of_leaves(container: Container, shape: Shape) -> Cost:

@@ -13,23 +13,26 @@ if TYPE_CHECKING:
 
 @leaf
 class ToSequence(Layer):
-    """A map as a sequence: (C, H, W) row by row to (H, C W), and a signal (C, L) step by step to (L, C)."""
+    """A map as a sequence: (C, H, W) row by row to (H, C W), or of its "places" to (H W, C); a signal (C, L) step by step to (L, C)."""
 
     role: ClassVar[str] = "sequence"
+    of: Literal["rows", "places"] = "rows"
 
     def output_shape(self, shape: Shape) -> Shape:
-        extent = spatial(shape, "a sequence of rows", (1, 2))
+        extent = spatial(shape, f"a sequence of {self.of}", (1, 2))
+        if self.of == "places":
+            return (elements(extent), shape[0])
         return (extent[0], shape[0] * elements(extent[1:]))
 
     def cost(self, shape: Shape) -> Cost:
-        extent = spatial(shape, "a sequence of rows", (1, 2))
-        return Cost(reach=None if len(extent) == 1 else Reach.of_window((1, extent[1]), (1, 1), (0, 0)))
+        extent = spatial(shape, f"a sequence of {self.of}", (1, 2))
+        return Cost(reach=None if len(extent) == 1 or self.of == "places" else Reach.of_window((1, extent[1]), (1, 1), (0, 0)))
 
     def build(self, shape: Shape) -> nn.Module:
         from striate.networks.modules.recurrent import ToSequenceModule
 
         self.output_shape(shape)
-        return ToSequenceModule()
+        return ToSequenceModule(self.of)
 
 
 @leaf

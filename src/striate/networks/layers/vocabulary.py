@@ -6,6 +6,7 @@ from typing import Any
 
 from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
+from striate.networks.layers.attention import ClassToken, PositionEmbedding, SelfAttention, TakeStep
 from striate.networks.layers.base import Layer
 from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
@@ -29,6 +30,7 @@ LEAVES: dict[str, type[Layer]] = {
         BatchNorm,
         ChannelChunk,
         ChannelLinear,
+        ClassToken,
         Conv,
         ConvTranspose,
         DeformableConv,
@@ -52,12 +54,15 @@ LEAVES: dict[str, type[Layer]] = {
         OwnNetwork,
         PadChannels,
         Pool,
+        PositionEmbedding,
         PublishedNetwork,
         Scale,
+        SelfAttention,
         ShuffleChannels,
         SpatialDropout,
         StochasticDepth,
         Subsample,
+        TakeStep,
         ToSequence,
     )
 }

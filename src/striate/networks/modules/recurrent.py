@@ -6,9 +6,15 @@ from torch import Tensor, nn
 
 
 class ToSequenceModule(nn.Module):
-    """(N, C, H, W) to (N, H, C W), or (N, C, L) to (N, L, C)."""
+    """(N, C, H, W) to (N, H, C W), or to (N, H W, C) by `places`; (N, C, L) to (N, L, C)."""
+
+    def __init__(self, of: str = "rows") -> None:
+        super().__init__()
+        self.of = of
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.of == "places":
+            return x.flatten(2).transpose(1, 2)
         return x.transpose(1, 2).flatten(2)
 
 
