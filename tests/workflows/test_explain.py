@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_every_method_draws_its_maps_and_says_how_far_it_can_be_trusted(run: Pat
     assert "grad_cam_plus_plus" in summary(report)
 
 
-@pytest.mark.row("003-15", "003-19", "003-46")
+@pytest.mark.row("003-15", "003-19")
 def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
     views = ("filters", "maps", "classes", "channels", "units", "by_class", "pca")
     report = explain(ExplainRequest(run=run, views=views, methods=(), num_pictures=2, split="train", output=tmp_path))
@@ -64,6 +65,27 @@ def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
     }
     assert all((tmp_path / name).stat().st_size > 100 for name in report.files)
     assert len((tmp_path / "filters.csv").read_text().splitlines()) == 33  # 32 filters and the header
+
+
+@pytest.mark.row("003-46")
+def test_every_value_inside_a_network_is_written_as_numbers_and_given_in_python(run: Path, tmp_path: Path):
+    """Each layer's recorded output is what it gives for the recorded output of the layer before it."""
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (16, 12, 3), dtype=np.uint8)).save(picture)
+    asked = ["explain", str(run), str(picture), "--view", "activations", "--no-sanity", "--output", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+
+    model = striate.load(run)
+    given, written = model.activations(picture), np.load(tmp_path / "out" / "activations.npz")
+
+    layers = [row.path for row in model.network.rows]
+    assert set(layers) <= set(written.files) <= set(given) and given["block1"].shape == (1, *model.network.shapes_at(["block1"])["block1"])
+    assert all(np.allclose(written[path], given[path], atol=1e-5) for path in written.files)
+    np.testing.assert_allclose(given[layers[-1]], model.outputs(model.read(picture)), rtol=1e-4, atol=1e-5)
+    for before, path in itertools.pairwise(layers):
+        with torch.no_grad():
+            output = model.module.network.get_submodule(path)(torch.from_numpy(given[before]))
+        np.testing.assert_allclose(given[path], output, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
 def test_each_map_and_view_is_said_before_the_work(run: Path, tmp_path: Path):

@@ -33,7 +33,7 @@ from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from striate.networks.network import Network
 
@@ -362,6 +362,21 @@ class Model:
         names, items = given_pictures(pictures, self.images)
         for start in range(0, len(names), size):
             yield names[start : start + size], read_pictures(items[start : start + size], self.images)
+
+    @call_as_in("model.activations('a.jpg')['stem.conv']")
+    def activations(self, pictures: Pictures) -> dict[str, np.ndarray]:
+        """Path of each part of the network -> its output (N, ...) for pictures, which run all at once; they are given as to `predict`.
+
+        The parts are in the order in which they finish; `striate show` lists the paths of layers.
+        """
+        import torch
+
+        from striate.models.activations import activations_of
+
+        images = torch.from_numpy(np.array(self.read(pictures))).to(self.device)  # (N, H, W, C)
+        inputs: Tensor = self.module.normalized(images)  # type: ignore[operator]
+        found = activations_of(self.module.get_submodule("network"), inputs)
+        return {path: output.cpu().numpy() for path, output in found.items()}
 
     def read(self, pictures: Pictures) -> np.ndarray:
         """The pictures as the network sees them: uint8 (N, H, W, C)."""

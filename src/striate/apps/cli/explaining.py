@@ -32,8 +32,8 @@ def explain_command(
         typer.Option(
             "--view",
             metavar="NAME",
-            help="Views of the network: filters, maps, classes and channels (pictures that maximize each), units (pictures that activate "
-            "channels most), by_class, pca, tsne, umap; repeatable.",
+            help="Views of the network: filters, maps, activations (every part's output as numbers), classes and channels (pictures that "
+            "maximize each), units (pictures that activate channels most), by_class, pca, tsne, umap; repeatable.",
         ),
     ] = None,
     layer: Annotated[str | None, typer.Option(metavar="PATH", help="Layer to explain [default: the last feature map].")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from striate.drawing.learned import layout_picture, means_picture, norms_picture
 from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
 from striate.insight import explain as tools
+from striate.models.activations import activations_of
 from striate.workflows.explanation.choosing import spread
 from striate.workflows.explanation.page import Shown, shaded
 
@@ -74,6 +76,17 @@ def maps(viewed: Viewed) -> list[Shown]:
     captions = [f"channel {channel}\nup to {value:.3g}" for channel, value in enumerate(values.max((1, 2)))]
     drawn = montage(cells, captions, title=heading + some, scales=[Scale("inferno", "0", "maximum of the map")])
     return [Shown("maps.png", heading, drawn, "Absolute values, each map by its own largest.")]
+
+
+def activations(viewed: Viewed) -> list[Shown]:
+    """The output of every part for the pictures, in an archive of NumPy; what several parts give is under the innermost of them."""
+    stream, arrays, written = io.BytesIO(), dict[str, np.ndarray](), set[int]()
+    for path, output in activations_of(viewed.network, viewed.inputs).items():
+        if id(output) not in written:
+            written.add(id(output))
+            arrays[path] = output.cpu().numpy()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # no path is one of its own arguments
+    return [Shown("activations.npz", f"Outputs of all {len(arrays)} parts for {len(viewed.names)} pictures", stream.getvalue())]
 
 
 def of_classes(viewed: Viewed) -> list[Shown]:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from striate.core.errors import DataError, EnvironmentFault, UsageError
 from striate.data.records import ImageSet
 from striate.insight.explain import Embedding, check_installed
-from striate.workflows.explanation.looks import by_class, filters, layout, maps, of_channels, of_classes, units
+from striate.workflows.explanation.looks import activations, by_class, filters, layout, maps, of_channels, of_classes, units
 from striate.workflows.explanation.page import Shown
 
-View = Literal["filters", "maps", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
+View = Literal["filters", "maps", "activations", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
 VIEWS: tuple[View, ...] = get_args(View)
-OF_NETWORK = {"filters": filters, "maps": maps, "classes": of_classes, "channels": of_channels}
+OF_NETWORK = {"filters": filters, "maps": maps, "activations": activations, "classes": of_classes, "channels": of_channels}
 OF_SPLIT: dict[str, Callable[[Viewed, ImageSet, Tensor], list[Shown]]] = {
     "units": units,
     "by_class": by_class,
