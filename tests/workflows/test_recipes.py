@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import get_args
 
 import pytest
+import yaml
 
 import striate
 from striate.core.errors import UnknownNameError, UsageError
@@ -153,14 +154,24 @@ def test_large_pictures_are_cut_and_small_ones_are_shifted():
 
 
 @pytest.mark.row("003-45")
-def test_the_textbooks_default_network_trains_with_the_textbooks_defaults():
-    """He's weights, ReLU or Swish, batch normalization when deep, early stopping and decay, Nesterov, a schedule by performance."""
-    settings = RECIPES["default_dnn"](SMALL, 50_000).settings
+def test_the_textbooks_default_network_trains_with_the_textbooks_defaults(tmp_path):
+    """He's weights, Swish, batch normalization, early stopping and decay, Nesterov, a schedule by performance; it reads the digits."""
+    report = striate.train("digits", recipe="default_dnn", epochs=3, output=tmp_path / "run")
+    config, network = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()), striate.load(report.run).network
+    settings = config["settings"]
 
-    assert (settings.init, settings.optimizer, settings.nesterov, settings.schedule) == ("he", "sgd", True, "plateau")
-    assert settings.patience is not None and settings.weight_decay > 0
-    assert {row.layer.role for row in SMALL.rows} >= {"norm"}
-    assert {row.layer.name for row in SMALL.swap(activation="silu").rows if row.layer.role == "act"} == {"silu"}
+    assert (settings["init"], settings["optimizer"], settings["nesterov"], settings["schedule"]) == ("he", "sgd", True, "plateau")
+    assert RECIPES["default_dnn"](SMALL, 50_000).settings.patience == 10 and settings["weight_decay"] > 0
+    assert config["network"] == report.network == "default_dnn"
+    hidden = [[row.layer.kind for row in network.rows if row.path.startswith(f"hidden{place}.")] for place in range(1, 7)]
+    assert hidden == [["linear", "batch_norm", "silu"]] * 5 + [[]]
+    assert report.val.accuracy > 0.9
+
+
+@pytest.mark.parametrize("asked", [{"network": "lenet5"}, {"recipe": "fast"}])
+def test_a_named_network_or_another_recipe_is_trained_as_without_the_textbook(asked, tmp_path):
+    given = {"recipe": "default_dnn", "steps": 1, "diagnose": False, "output": tmp_path / "run", **asked}
+    assert striate.train("digits", **given).network == asked.get("network", "compact_cnn")
 
 
 # ---- what is stronger

@@ -114,6 +114,8 @@ CATALOG: dict[str, Entry] = {
     "volume_cnn":         Entry(compact.volume_cnn, (1, 28, 28, 28), 2, OWN),
     "sequence_lstm":      Entry(compact.sequence_lstm, (8, 64), 2, "Striate's own, after Hochreiter and Schmidhuber, 1997"),
     "table_mlp":          Entry(compact.table_mlp, (16,), 2, "Striate's own, after Rumelhart et al., 1986, Nature 323"),
+    # a textbook's default
+    "default_dnn":        Entry(compact.default_dnn, GREY_28, 10, "Géron, 2022, Hands-On Machine Learning, 3rd edition, chapter 11"),
     # the networks of the notes
     "cifar_notes":        Entry(notes.cifar_notes, RGB_32, 10, "course notes"),
     "mnist_notes":        Entry(notes.mnist_notes, GREY_28, 10, "course notes, after TensorFlow-Examples"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from striate.networks.families.parts import conv_norm
-from striate.networks.layers import LSTM, Activation, Chain, Dropout, GlobalPool, Layer, Linear, Pool, ToSequence
+from striate.networks.layers import LSTM, Activation, BatchNorm, Chain, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, ToSequence
 
 WIDTHS = (32, 64, 128)  # of the three stages; the picture is halved between them
 WIDTHS_3D = (8, 16, 32)  # of volumes, which have many places
@@ -44,6 +44,16 @@ def volume_cnn(num_classes: int) -> Chain:
 def sequence_lstm(num_classes: int) -> Chain:
     """An LSTM over the steps, and a classifier of its last state."""
     return Chain(sequence=ToSequence(), recurrent=LSTM(HIDDEN), head=Linear(num_classes))
+
+
+def default_dnn(num_classes: int) -> Chain:
+    """Five hidden layers of 100 units with batch normalization and Swish: a textbook's default for deep networks of dense layers.
+
+    Source: Géron, Hands-On Machine Learning, 3rd edition, 2022, chapters 10 (sizes) and 11 ("Default DNN configuration"); the recipe
+    of the same name trains it.
+    """
+    hidden = {f"hidden{i}": Chain(linear=Linear(100, bias=False), norm=BatchNorm(), act=Activation("silu")) for i in range(1, 6)}
+    return Chain(flatten=Flatten(), **hidden, head=Linear(num_classes))
 
 
 def table_mlp(num_classes: int) -> Chain:

@@ -199,8 +199,8 @@ def fast(network: Network, num_train: int) -> Recipe:
 def default_dnn(_network: Network, _num_train: int) -> Recipe:
     """A textbook's defaults for deep networks: He's weights, Nesterov momentum, early stopping, a rate that waits for the loss.
 
-    The rate is halved after 5 epochs without a lower validation loss, and training ends after 10 without a better model. Activation
-    (ReLU, or Swish when deep) and batch normalization (when deep) are the network's: see `Network.swap`.
+    The rate is halved after 5 epochs without a lower validation loss, and training ends after 10 without a better model. Where no network
+    is named it trains `default_dnn` of the catalogue, which has the textbook's activation and normalization.
 
     Departs from the source: its table names no numbers; the rate, the batch and the patience are those of its examples.
 
@@ -227,6 +227,8 @@ def default_dnn(_network: Network, _num_train: int) -> Recipe:
 RECIPES: dict[str, Callable[[Network, int], Recipe]] = {
     recipe.__name__: recipe for recipe in (notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn)
 }
+
+NETWORKS: dict[Callable[[Network, int], Recipe], str] = {default_dnn: "default_dnn"}  # that a recipe is for, where none is named
 
 
 def weight_layers(network: Network) -> int:

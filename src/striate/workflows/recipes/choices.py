@@ -25,6 +25,7 @@ from striate.models.fitting import network_for as network_for_size
 from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
+from striate.workflows.recipes.book import NETWORKS as OF_RECIPES
 from striate.workflows.recipes.book import RECIPES, Recipe
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.recipes.options import given
@@ -59,6 +60,12 @@ class Choices:
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)  # of a run's config.yaml: its data, network and pictures
     folder: Path | None = None  # of the file
+
+    def network_for(self, source: DataSource) -> str | None:
+        """The network that the recipe is for, if the data is pictures that have a class, labels or numbers each."""
+        if self.recipe is None or source.kind != "pictures" or task_named(source.task).network is not None:
+            return None
+        return OF_RECIPES.get(self.recipe)
 
     def augmentation_of(self, network: Network, num_train: int) -> Augmentation | None:
         """The recipe's augmentation, where there is a recipe."""

@@ -77,6 +77,8 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     )
     asked = asked_network(request, source)
     weights = asked_weights(request, asked, source)
+    if asked is None and weights is None:
+        asked = choices.network_for(source)
     network, spec = planned_input(request, asked, source, weights)
     train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
     findings = looked_at(train_set, val_set, spec, source, observer)
