@@ -115,6 +115,20 @@ def test_the_three_stopping_rules():
     assert late.stopped_by_ == "max_iter" and len(late.loss_curve_) == 3
 
 
+@pytest.mark.row("003-13")
+def test_a_training_that_reads_too_few_right_starts_again_from_other_weights_and_the_best_is_kept():
+    """Two hidden units for XOR: one start in two ends in a minimum that has 2 or 3 of the 4 right."""
+    stuck, again = (MultilayerPerceptron((2,), restarts=number, random_state=5).fit(XOR, [0, 1, 1, 0]) for number in (0, 3))
+    assert stuck.start_scores_ == [0.75] and again.start_scores_ == [0.75, 1.0]
+    assert (stuck.score(XOR, [0, 1, 1, 0]), again.score(XOR, [0, 1, 1, 0])) == (0.75, 1.0)
+
+    with pytest.warns(
+        ConvergenceWarning, match=r"min_accuracy 1 was not reached in \d+ epochs from any of 3 starts.*other hidden_layer_sizes"
+    ):
+        line = MultilayerPerceptron((), min_accuracy=1, restarts=2, random_state=0).fit([[0, 0], *XOR], [1, 0, 1, 1, 0])
+    assert len(line.start_scores_) == 3 and line.score([[0, 0], *XOR], [1, 0, 1, 1, 0]) == max(line.start_scores_) < 1
+
+
 def test_momentum_adds_a_share_of_the_last_change():
     y, once = [0, 1, 1, 0], {"max_iter": 1, "tol": 0, "standardize": False, "random_state": 0}
     net = MultilayerPerceptron((3,), batch_size=None, learning_rate=0.5, momentum=0.8, **once).fit(XOR, y)
@@ -144,6 +158,7 @@ def test_digits_are_read_and_the_net_survives_its_file(tmp_path):
         ({"momentum": 1}, "momentum must be from 0 to below 1, got 1"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes\[1\] must be at least 1, got 0"),
+        ({"restarts": -1}, "restarts must be at least 0, got -1"),
         ({"max_iter": 0}, "max_iter must be at least 1, got 0"),
         ({"init_range": -1}, "init_range must not be negative, got -1"),
     ],

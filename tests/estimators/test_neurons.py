@@ -84,20 +84,30 @@ def test_two_irises_take_four_epochs_and_five_updates():
     assert [*line.intercept_, *line.coef_[0]] == [-1, -11, -36, 52, 22]
 
 
-def test_the_perceptron_in_blocks_is_the_rule_one_by_one():
-    """Three classes that overlap, against a loop over samples and neurons."""
+@pytest.mark.row("003-25")
+@pytest.mark.parametrize("fields", [{}, {"learning_rate": 0.1, "decay": 0.5, "init_range": 0.2, "random_state": 3}])
+def test_the_perceptron_in_blocks_is_the_rule_one_by_one(fields):
+    """Three classes that overlap, against a loop over samples and neurons; from weights at random too, with a rate that decays."""
     generator = np.random.default_rng(0)
     X, y = generator.integers(-9, 10, (700, 3)).astype(float), generator.integers(0, 3, 700)
     with pytest.warns(ConvergenceWarning):
-        layer = Perceptron(max_iter=2).fit(X, y)
+        layer, start = Perceptron(max_iter=2, **fields).fit(X, y), Perceptron(max_iter=1, **fields | {"learning_rate": 1e-300}).fit(X, y)
 
-    weights = np.zeros((3, 4))
-    for _ in range(2):
+    weights = np.column_stack([start.intercept_, start.coef_]) if fields else np.zeros((3, 4))
+    for epoch in range(2):
+        rate = fields.get("learning_rate", 1) / (1 + fields.get("decay", 0) * epoch)
         for row, label in zip(X, y, strict=True):
             for k in range(3):
                 wrong = int(label == k) - int(weights[k, 0] + weights[k, 1:] @ row > 0)
-                weights[k] += wrong * np.array([1, *row])
-    np.testing.assert_array_equal(np.column_stack([layer.intercept_, layer.coef_]), weights)
+                weights[k] += rate * wrong * np.array([1, *row])
+    np.testing.assert_allclose(np.column_stack([layer.intercept_, layer.coef_]), weights, rtol=0, atol=1e-12)
+    assert (np.abs(start.coef_) < 0.2).all() and (np.abs(start.coef_) > 1e-3).any() == bool(fields)
+
+
+@pytest.mark.parametrize("name", ["decay", "init_range"])
+def test_the_perceptron_refuses_what_is_less_than_nothing(name):
+    with pytest.raises(UsageError, match=f"{name} must not be negative, got -1"):
+        Perceptron(**{name: -1}).fit(INPUTS, GOLDEN["and"][0])
 
 
 @pytest.mark.row("003-6")

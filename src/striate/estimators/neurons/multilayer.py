@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
-from striate.core.settings import check_word
+from striate.core.settings import check_counts, check_word
 from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.neurons.activations import names_of
 from striate.estimators.neurons.dense import DenseNetwork
@@ -49,6 +49,8 @@ class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]
         tol: sgd ends when no weight changed by more in an epoch; adam and lbfgs also when the loss fell by less in ten, lbfgs when no
             part of the gradient is larger; 0: never.
         min_accuracy: Ends when so large a share of the samples is right; None: never.
+        restarts: Trains again from other first weights, so many times at most, until the share of `min_accuracy` (None: 1) is right;
+            the best training is kept.
         standardize: Bring each feature to mean 0 and deviation 1 inside.
         init_range: First weights are uniform in (-init_range, init_range); None: 0.5 for sgd, else by the sizes of the layers.
         random_state: Seed of the first weights and of the orders.
@@ -62,6 +64,7 @@ class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]
         loss_curve_: Mean loss of each epoch or step.
         n_iter_: Epochs, or steps.
         stopped_by_: "accuracy", "change", "loss", "gradient" or "max_iter".
+        start_scores_: The share of the samples that was right after each training, of which the first largest is that of the weights.
 
     Example:
         >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -80,6 +83,7 @@ class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]
     max_iter: int | None = None
     tol: float = 1e-4
     min_accuracy: float | None = None
+    restarts: int = 0
     standardize: bool = True
     init_range: float | None = None
     random_state: Any = None
@@ -100,11 +104,19 @@ class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]
             NumericError: the weights left the finite numbers.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
-        generator = random_state_of(self.random_state)
-        self._start(X, np.asarray(y), generator, published=self._optimizer(len(X)) == "sgd")
-        self._learn(X, outputs_of(y, self.classes_), generator, lambda inputs: self._is_right(inputs, y))
-        if self.min_accuracy is not None and self.stopped_by_ != "accuracy":
-            message = f"min_accuracy {self.min_accuracy:g} was not reached in {self.n_iter_} epochs. Raise max_iter, or try another seed."
+        check_counts(restarts=self.restarts, least=0)
+        generator, wanted = random_state_of(self.random_state), 1.0 if self.min_accuracy is None else self.min_accuracy
+        scores, best = list[float](), dict[str, Any]()
+        while not scores or (max(scores) < wanted and len(scores) <= self.restarts):
+            self._start(X, np.asarray(y), generator, published=self._optimizer(len(X)) == "sgd")
+            self._learn(X, outputs_of(y, self.classes_), generator, lambda inputs: self._is_right(inputs, y))
+            scores.append(float(np.mean(self._labels(self._forward(X)[1][-1]) == y)))
+            best = dict(vars(self)) if scores[-1] > max(scores[:-1], default=-1.0) else best
+        self.__dict__.update(best, start_scores_=scores)
+        if self.min_accuracy is not None and max(scores) < self.min_accuracy:
+            starts = f" from any of {len(scores)} starts" if self.restarts else ""
+            remedy = "other hidden_layer_sizes" if self.restarts else "restarts=5"
+            message = f"min_accuracy {wanted:g} was not reached in {self.n_iter_} epochs{starts}. Raise max_iter, or try {remedy}."
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
