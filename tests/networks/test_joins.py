@@ -67,7 +67,10 @@ class TestNames:
             (lambda: Chain(**{"class": Conv(4, 3)}), "a part's name must be an identifier, got 'class'"),
             (lambda: Chain("relu"), "must be a layer, got str"),
             (lambda: Chain(act="relu"), "'act' must be a layer, got str"),
-            (lambda: Parallel(Identity(), merge="max"), "merge must be one of sum, concat, multiply, first, resize, unpool, got 'max'"),
+            (
+                lambda: Parallel(Identity(), merge="max"),
+                "merge must be one of sum, concat, multiply, first, resize, unpool, mixture, got 'max'",
+            ),
             (lambda: Parallel(merge="sum"), "a parallel needs at least one branch"),
         ],
     )

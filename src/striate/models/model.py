@@ -192,6 +192,24 @@ class Model:
         images = ImageSpec(height=height, width=width, channels=channels, mean=means, std=deviations, fit=fit)
         return cls(ModelFile(network, network.build(), names, images, {}), device=device)
 
+    @classmethod
+    def ensemble(cls, models: Sequence[Model], *, device: str = "cpu") -> Model:
+        """Several trained classifiers as one, a network in which they stand side by side: its probabilities are the mean of theirs.
+
+        Args:
+            models: Two or more, of the same classes and pictures (size, fit, normalization). They are copied and not changed; what
+                `calibrate` found for one of them is left out, as it is the ensemble that is to be calibrated.
+            device: The device to run on.
+
+        Raises:
+            UsageError: fewer than two, or one that has other classes or pictures than the first, or gives no probabilities of classes.
+
+        Source: Hansen and Salamon, 1990, IEEE Transactions on Pattern Analysis and Machine Intelligence 12(10).
+        """
+        from striate.models.ensemble import ensemble_file
+
+        return cls(ensemble_file(list(models)), device=device)
+
     @property
     def task(self) -> Task:
         """What it was trained for: classify, multilabel, regression or segment."""

@@ -36,7 +36,15 @@ SHORT = {
     "gelu": "GELU",
     "silu": "SiLU",
 }
-MERGES = {"sum": "+", "multiply": "×", "concat": "concat", "first": "cut to size", "resize": "enlarged", "unpool": "unpooled"}
+MERGES = {
+    "sum": "+",
+    "multiply": "×",
+    "concat": "concat",
+    "first": "cut to size",
+    "resize": "enlarged",
+    "unpool": "unpooled",
+    "mixture": "mean of p",
+}
 COLORS = {  # role of the layer that a box is about -> name of its colour
     "conv": "convolution",
     "local": "convolution",

@@ -532,6 +532,7 @@ def repeat(
     seeds: int | None = None,
     folds: int | None = None,
     test: bool = False,
+    ensemble: bool = False,
     observer: Observer | None = None,
     **options: Unpack[TrainingOptions],
 ) -> RepeatReport:
@@ -542,6 +543,7 @@ def repeat(
         seeds: From so many seeds, on one division into train and val; or
         folds: so many folds, of which each validates once.
         test: Measure each kept model on the test split too.
+        ensemble: Of seeds: measure the models together too, and keep them as one model file.
         observer: Is told of updates, epochs and messages; none by default.
         **options: Of the training, see below; `output` is the folder of all the runs.
 
@@ -550,7 +552,7 @@ def repeat(
     """
     output = options.pop("output", None)
     training = with_checked_fields(TrainRequest, data=data, **with_module(options))
-    request = with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output, test=test)
+    request = with_checked_fields(RepeatRequest, training=training, seeds=seeds, folds=folds, output=output, test=test, ensemble=ensemble)
     return repeat_request(request, observer=observer)
 
 

@@ -175,6 +175,9 @@ def repeat_command(
     seeds: Annotated[int | None, typer.Option(min=2, help="Number of seeds to train with, on the same train/val split.")] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Number of folds for cross-validation on the training pictures.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Also measure each saved model on the test split.")] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="With --seeds: also measure the models together, and save them as one model.")
+    ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print the measures as a LaTeX table (booktabs).")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder for the runs [default: runs/repeat/NAME-NNN].")] = None,
     as_json: Json = False,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-Merge = Literal["sum", "concat", "multiply", "first", "resize", "unpool"]
-MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first", "resize", "unpool")
+Merge = Literal["sum", "concat", "multiply", "first", "resize", "unpool", "mixture"]
+MERGES: tuple[Merge, ...] = ("sum", "concat", "multiply", "first", "resize", "unpool", "mixture")
 Named = tuple[tuple[str, Layer], ...]
 TAKEN = frozenset(  # names that a torch module uses itself, and `self`
     """
@@ -139,6 +139,8 @@ class Parallel(Container):
     branch, the others giving only their size, and "resize" enlarges it to that size by bilinear interpolation (DeepLab's scores).
     "unpool" puts each value of the second branch where its window of 2 x 2 places in the first, a map twice as large, has its first
     maximum, and zeros elsewhere (SegNet's way up).
+    "mixture" takes the branches for logits over the first axis and gives log((p_1 + ... + p_n) / n) of their softmax p_i, which is again
+    logits: their softmax is the mean of the branches' probabilities (an ensemble).
     With `crop`, each map larger than the smallest is cut to its size, from place `crop` of each axis on (FCN's skips).
     The child that `trunk` names runs first, and the branches read what comes out of it (the normalization that a pre-activation body
     shares with its shortcut); its place among the children decides only where its weights stand, as other libraries order them.
@@ -203,6 +205,10 @@ class Parallel(Container):
         if self.crop is not None:
             shapes = self._cropped(shapes, self.crop)
         if self.merge == "first":
+            return shapes[0]
+        if self.merge == "mixture":
+            if len(set(shapes)) > 1:
+                raise ShapeError(f"mixture needs branches of the same classes, got {self._listed(shapes)}")
             return shapes[0]
         if self.merge == "concat":
             size = max((s[1:] for s in shapes), key=elements)

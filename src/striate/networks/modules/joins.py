@@ -34,6 +34,8 @@ class ParallelModule(nn.Module):
             return unpooled(outputs[0], outputs[1])
         if self.merge_by == "concat":
             return torch.cat(_spread_single_places(outputs), dim=1)
+        if self.merge_by == "mixture":
+            return _log_of_mean([output.log_softmax(1) for output in outputs])
         merged = outputs[0]
         for output in outputs[1:]:
             merged = merged + output if self.merge_by == "sum" else merged * output
@@ -41,6 +43,11 @@ class ParallelModule(nn.Module):
 
     def extra_repr(self) -> str:
         return f"merge={self.merge_by}"
+
+
+def _log_of_mean(logs: list[Tensor]) -> Tensor:
+    """The logarithm of the mean of probabilities given as logarithms, (N, K) each."""
+    return torch.stack(logs).logsumexp(0) - math.log(len(logs))
 
 
 def _cut_to_smallest(maps: list[Tensor], start: int) -> list[Tensor]:

@@ -15,10 +15,13 @@ from striate.core.text import command
 from striate.data.folds import folds
 from striate.data.sources import open_data
 from striate.drawing.curves import bands_picture
+from striate.models.ensemble import refuse_other
+from striate.models.model import load
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.classify import EvaluateReport
-from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.ensemble import Ensemble, ensemble_of, refuse_no_ensemble
+from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
 from striate.workflows.training.signals import form_of
@@ -38,6 +41,7 @@ class RepeatRequest:
     folds: Annotated[int, Field(ge=2)] | None = None  # each picture of the training split validates once
     output: Path | None = None  # the folder of all the runs; runs/repeat/NAME-NNN by default
     test: bool = False  # measure each kept model on the test split too
+    ensemble: bool = False  # of the models of all seeds: measure it, and keep it as one model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,15 @@ class RepeatReport:
     repetitions: list[Repetition]
     test_accuracy: Spread | None = None
     picture: str | None = None  # the curves of all trainings
+    ensemble: Ensemble | None = None  # where it was asked for
 
 
 def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> RepeatReport:
     """Train the requested number of times, one after the other, and write a folder of runs with `repeat.json`.
 
     Raises:
-        UsageError: neither or both of seeds and folds, or folders of its own for the training; and what `train` raises.
+        UsageError: neither or both of seeds and folds, an ensemble of folds or of what gives no probabilities, or folders of its own
+            for the training; and what `train` raises.
         DataError: a class has fewer pictures than there are folds.
         InterruptedRun: a training was stopped.
     """
@@ -81,16 +87,21 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
     if request.training.output is not None or request.training.resume is not None:
         message = "repeat names the folders of its runs itself, and cannot resume a run"
         raise UsageError(message, "Give `output` for the folder of all runs.")
+    if request.ensemble:
+        refuse_no_ensemble(request)
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
-    reports, tests = [], []
+    reports: list[TrainReport] = []
+    tests = []
     for what, training in trainings:
         with removed_if_unbegun(folder):
             report = train(dataclasses.replace(training, output=folder / what.replace(" ", "-")), observer=observer)
         if report.interrupted:
             again = command("striate", "train", "--resume", Path(report.run))
             raise InterruptedRun(f"{report.run}: stopped before its end", f"Continue it with: {again}")
+        if request.ensemble and not reports:  # before the others are trained
+            refuse_other(first := load(report.run), first)
         reports.append(report)
         tests.append(test_measures(report.run, training) if request.test else None)
     found = [
@@ -117,6 +128,7 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         repetitions=found,
         test_accuracy=share_spread([one.test_accuracy for one in found], tests[0].num_images) if tests[0] else None,
         picture=str(folder / "curves.png"),
+        ensemble=ensemble_of([one.run for one in found], folder, request) if request.ensemble else None,
     )
     write_files(folder, {"curves.png": picture, "repeat.json": result})
     return result

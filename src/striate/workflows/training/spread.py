@@ -51,8 +51,21 @@ def summary(report: RepeatReport) -> Lines:
         test = f"test {one.test_accuracy:.4f}   " if one.test_accuracy is not None else ""
         lines.append(f"{one.what:<14}{accuracy}{test}loss {one.loss:.4f}   {one.num_val:,} val pictures   {one.run}")
     lines += [f"{word:<14}{in_words(spread)}" for word, spread in measures_of(report).items()]
+    lines += _of_ensemble(report)
     lines += [few_trainings(report), *([f"curves        {report.picture}"] if report.picture else [])]
     return in_lines([*lines, ""])
+
+
+def _of_ensemble(report: RepeatReport) -> list[str]:
+    """The lines of the ensemble: by the mean of the probabilities, and by majority."""
+    if report.ensemble is None:
+        return []
+    lines = []
+    for one in report.ensemble.measured:
+        low, high = one.accuracy_interval
+        mean = f"accuracy {one.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) by the mean of the probabilities"
+        lines.append(f"{'ensemble':<14}{mean}, {one.majority_accuracy:.4f} by majority; {one.num_images:,} {one.split} pictures")
+    return [*lines, f"{'':<14}{report.ensemble.model}"]
 
 
 def measures_of(report: RepeatReport) -> dict[str, Spread]:
