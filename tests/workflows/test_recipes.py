@@ -32,7 +32,7 @@ def request(**fields):
 
 
 def source(name: str, image_size=(32, 32), channels=3, task="classify"):
-    return SimpleNamespace(name=name, image_size=image_size, channels=channels, task=task)
+    return SimpleNamespace(name=name, image_size=image_size, channels=channels, task=task, kind="pictures")
 
 
 def write(tmp_path, text):
@@ -86,6 +86,29 @@ def test_densenet_2017_divides_at_half_and_three_quarters_or_after_30_and_60_epo
 
     assert [len(small), *(sum(rate > bound for rate in small) for bound in (0.05, 0.005))] == [3000, 1500, 2250]
     assert [len(large), *(sum(rate > bound for rate in large) for bound in (0.05, 0.005))] == [900, 300, 600]
+
+
+def keras_rate(epoch: int) -> float:
+    """`lr_schedule` of the example, as it stands there; epochs count from 0."""
+    lr = 1e-3
+    if epoch > 180:
+        lr *= 0.5e-3
+    elif epoch > 160:
+        lr *= 1e-3
+    elif epoch > 120:
+        lr *= 1e-2
+    elif epoch > 80:
+        lr *= 1e-1
+    return lr
+
+
+def test_keras_resnet_has_the_rates_of_the_example():
+    recipe = RECIPES["keras_resnet"](SMALL, 320)  # 10 updates an epoch
+    settings = recipe.settings
+
+    assert rates(settings, 320) == pytest.approx([keras_rate(step // 10) for step in range(2000)])
+    assert (settings.optimizer, settings.batch_size, settings.l2, settings.weight_decay) == ("adam", 32, 1e-4, 0.0)
+    assert recipe.augmentation == Augmentation(shift=0.1, flip=True)
 
 
 def test_alexnet_2012_divides_three_times_and_never_again():

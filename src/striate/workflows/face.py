@@ -44,12 +44,13 @@ from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.subjects.subject import open_model
 from striate.workflows.tasks.registry import SplitReport
-from striate.workflows.training.repeat import RepeatReport, RepeatRequest
+from striate.workflows.training.repeat import RepeatRequest
 from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
 from striate.workflows.training.repro import repro as repro_request
 from striate.workflows.training.request import TrainingOptions, TrainReport, TrainRequest
 from striate.workflows.training.running import Observer
+from striate.workflows.training.spread import RepeatReport
 from striate.workflows.training.train import train as train_request
 
 

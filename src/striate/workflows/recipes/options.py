@@ -72,8 +72,8 @@ OPTIONS = (
     _setting("epochs", str, "Passes over the training split; +N extends a run [default: depends on the data].", metavar="N"),
     _setting("steps", int, "Number of updates to train, instead of epochs."),
     _setting("batch_size", str, "Images per update; auto: as memory allows [default: depends on the data].", short="b", metavar="N|auto"),
-    Option("recipe", str, "Training recipe: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file, "
-           "such as the config.yaml of a run. Flags override it.", metavar="NAME|FILE"),
+    Option("recipe", str, "Training recipe: notes, alexnet_2012, resnet_2015, densenet_2017, keras_resnet, modern, fast, default_dnn, or a "
+           "YAML file, such as the config.yaml of a run. Flags override it.", metavar="NAME|FILE"),
     _setting("loss", str, "cross_entropy, focal, hinge, squared_hinge, map, nll, binary_cross_entropy, mse, l1, huber [default: by task]."),
     _setting("learning_rate", str, "Peak learning rate; find: by a range test [default: depends on the network].",
              flag="lr", metavar="RATE|find"),

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import InterruptedRun, UsageError
-from striate.core.reports import shown_short, write_files
+from striate.core.reports import write_files
 from striate.core.text import command
 from striate.data.folds import folds
 from striate.data.sources import open_data
@@ -20,12 +20,12 @@ from striate.models.model import load
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.classify import EvaluateReport
-from striate.workflows.training.ensemble import Ensemble, ensemble_of, refuse_no_ensemble
+from striate.workflows.training.ensemble import ensemble_of, refuse_no_ensemble
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.runs import new_run_folder, removed_if_unbegun
 from striate.workflows.training.signals import form_of
-from striate.workflows.training.spread import Spread, share_spread, spread_of
+from striate.workflows.training.spread import RepeatReport, Repetition, share_spread, spread_of
 from striate.workflows.training.train import train
 
 if TYPE_CHECKING:
@@ -42,35 +42,6 @@ class RepeatRequest:
     output: Path | None = None  # the folder of all the runs; runs/repeat/NAME-NNN by default
     test: bool = False  # measure each kept model on the test split too
     ensemble: bool = False  # of the models of all seeds: measure it, and keep it as one model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repetition:
-    """One of the training runs."""
-
-    run: str
-    what: str  # "seed 3", "fold 2 of 5"
-    accuracy: float | None  # of val; None: of numbers
-    loss: float
-    num_val: int
-    test_accuracy: float | None = None  # where it was asked for
-
-
-@shown_short
-@dataclass(frozen=True, kw_only=True)
-class RepeatReport:
-    """Mean and standard deviation over the runs. Those of folds share training pictures, so their interval is rather too narrow."""
-
-    folder: str
-    network: str
-    data: str
-    seconds: float
-    accuracy: Spread | None
-    loss: Spread
-    repetitions: list[Repetition]
-    test_accuracy: Spread | None = None
-    picture: str | None = None  # the curves of all trainings
-    ensemble: Ensemble | None = None  # where it was asked for
 
 
 def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> RepeatReport:

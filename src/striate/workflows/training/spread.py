@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 from pydantic.dataclasses import dataclass
 
 from striate.core.intervals import share_interval, t_interval
+from striate.core.reports import shown_short
 from striate.core.tables import latex_table
 from striate.core.text import Lines, in_lines
+from striate.workflows.training.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from striate.workflows.training.repeat import RepeatReport
 
 MANY = 5  # trainings, from which their deviation is known to about a third
 
@@ -26,6 +26,35 @@ class Spread:
     mean: float
     deviation: float  # between trainings, with n - 1 below
     interval: tuple[float, float]  # of the mean, 95 %: of a loss over other trainings, of an accuracy over other pictures too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """One of the training runs."""
+
+    run: str
+    what: str  # "seed 3", "fold 2 of 5"
+    accuracy: float | None  # of val; None: of numbers
+    loss: float
+    num_val: int
+    test_accuracy: float | None = None  # where it was asked for
+
+
+@shown_short
+@dataclass(frozen=True, kw_only=True)
+class RepeatReport:
+    """Mean and standard deviation over the runs. Those of folds share training pictures, so their interval is rather too narrow."""
+
+    folder: str
+    network: str
+    data: str
+    seconds: float
+    accuracy: Spread | None
+    loss: Spread
+    repetitions: list[Repetition]
+    test_accuracy: Spread | None = None
+    picture: str | None = None  # the curves of all trainings
+    ensemble: Ensemble | None = None  # where it was asked for
 
 
 def spread_of(values: list[float]) -> Spread:
