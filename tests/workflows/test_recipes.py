@@ -283,7 +283,7 @@ def test_a_recipe_that_there_is_not_comes_with_the_nearest_and_all(tmp_path):
         choices_of("resnet_2016")
     assert caught.value.remedy == (
         "Did you mean resnet_2015 or densenet_2017 or alexnet_2012? "
-        "Known: notes, alexnet_2012, resnet_2015, densenet_2017, modern, fast, default_dnn, or a YAML file."
+        "Known: notes, alexnet_2012, resnet_2015, densenet_2017, keras_resnet, modern, fast, default_dnn, or a YAML file."
     )
 
     with pytest.raises(UnknownNameError, match=r"unknown recipe 'moderm'"):
