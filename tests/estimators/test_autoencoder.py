@@ -25,7 +25,7 @@ def test_scikit_learn_accepts_the_autoencoder(estimator, check):
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     """Bourlard and Kamp, 1988: its best error is that of the first principal components, and it spans them."""
     pca = PCA(3).fit(digits)
-    ae = Autoencoder(3, max_iter=60, learning_rate=0.01, random_state=0).fit(digits)
+    ae = Autoencoder(3, hidden_layer_sizes=(), max_iter=60, learning_rate=0.01, random_state=0).fit(digits)
 
     by_pca = ((pca.inverse_transform(pca.transform(digits)) - digits) ** 2).mean()
     assert ((ae.reconstruct(digits) - digits) ** 2).mean() == pytest.approx(by_pca, rel=0.01)
@@ -39,6 +39,14 @@ def test_layers_between_keep_more_than_any_linear_code(digits):
     deep = Autoencoder(2, hidden_layer_sizes=(64, 32), max_iter=60, random_state=0).fit(digits)
     assert deep.score(digits) > PCA(2).fit(digits).explained_variance_ratio_.sum() + 0.1
     assert deep.loss_curve_[-1] < 0.7 * deep.loss_curve_[0]
+
+
+def test_the_default_is_deep_and_bends_where_a_line_cannot():
+    """Points on a circle, in one number: a line keeps half of the variance."""
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 150)
+    circle = np.column_stack([np.cos(angle), np.sin(angle), np.ones(150)])  # with a constant column
+    deep, linear = (Autoencoder(1, random_state=0, **more).fit(circle).score(circle) for more in ({}, {"hidden_layer_sizes": ()}))
+    assert deep > 0.9 and linear < 0.6
 
 
 def test_noise_in_training_teaches_to_clean(digits):
@@ -67,7 +75,7 @@ def test_convolutions_bring_pictures_back_to_their_own_size(shape, tmp_path):
 
 
 def test_a_line_between_two_codes_ends_at_both_pictures(digits):
-    ae = Autoencoder(5, max_iter=5, random_state=0).fit(digits)
+    ae = Autoencoder(5, hidden_layer_sizes=(), max_iter=5, random_state=0).fit(digits)
     line = ae.interpolate(digits[0], digits[1], steps=7)
     assert line.shape == (7, 64)
     np.testing.assert_allclose(line[[0, -1]], ae.reconstruct(digits[:2]))
@@ -78,13 +86,14 @@ def test_far_from_zero_the_data_is_learned_as_well():
     """Years in seconds, say: a float32 of 1e8 knows steps of 8 only."""
     t = np.random.default_rng(0).normal(size=200)
     X = np.column_stack([t, -2 * t])
-    near, far = (Autoencoder(1, learning_rate=0.02, max_iter=30, random_state=0).fit(X + offset).score(X + offset) for offset in (0, 1e8))
+    linear = {"hidden_layer_sizes": (), "learning_rate": 0.02, "max_iter": 30, "random_state": 0}
+    near, far = (Autoencoder(1, **linear).fit(X + offset).score(X + offset) for offset in (0, 1e8))
     assert near > 0.999 and far == pytest.approx(near, abs=1e-3)
 
 
 def test_what_has_no_variance_scores_one_or_zero():
     flat = np.full((6, 3), 4.0)
-    ae = Autoencoder(1, max_iter=1, random_state=0).fit(flat)
+    ae = Autoencoder(1, hidden_layer_sizes=(), max_iter=1, random_state=0).fit(flat)
     assert ae.score(flat) == 0
     ae.decoder_["weights"]["linear1.bias"][:] = ae.decoder_["weights"]["linear1.weight"][:] = 0
     assert ae.score(flat) == 1

@@ -53,6 +53,13 @@ def test_only_each_third_bit_of_the_temporal_xor_is_foretold():
     assert first > 0.95 and second > 0.95 and third < 0.1
 
 
+@pytest.mark.parametrize("text", ["The quick brown fox jumps over the lazy dog.", "To be, or not to be, that is the question: " * 3])
+def test_a_short_text_is_known_by_heart_at_the_defaults(text):
+    model = SequenceModel(hidden_size=64, random_state=0).fit(text)
+    assert model.sample(len(text), temperature=0) == text
+    assert model.bits_per_character(text) < 0.1
+
+
 def test_losses_are_those_of_one_step_after_the_other():
     model = SequenceModel("lstm", max_iter=1, num_layers=2, **SMALL).fit(TEXT)
     network, text = model._fitted(), "the cat"

@@ -62,7 +62,7 @@ def remade(size: int, train: np.ndarray, test: np.ndarray, epochs: int, seed: in
     from sklearn.decomposition import PCA
 
     components = PCA(size, random_state=seed).fit(train)
-    linear = Autoencoder(size, learning_rate=0.01, max_iter=epochs, random_state=seed).fit(train)
+    linear = Autoencoder(size, hidden_layer_sizes=(), learning_rate=0.01, max_iter=epochs, random_state=seed).fit(train)
     dense = Autoencoder(size, hidden_layer_sizes=128, max_iter=epochs, random_state=seed).fit(train)
     convolutional = Autoencoder(size, channels=(16, 32), max_iter=epochs, random_state=seed).fit(train.reshape(-1, 8, 8))
     return {

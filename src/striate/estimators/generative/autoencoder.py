@@ -29,6 +29,9 @@ from striate.models.threads import threads_for
 from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Layer
 from striate.networks.network import Network
 
+HIDDEN = (128, 64)  # units between input and code by default
+MIN_EPOCHS, MIN_UPDATES = 100, 1000  # by default: small data has few updates an epoch
+
 
 @dataclass(eq=False, repr=False)
 class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn's
@@ -36,19 +39,19 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         code = encoder(x)         error = mean (decoder(code) - x)^2
 
-    Without hidden layers both are linear, and the codes span what PCA's components span. With `noise`, the encoder sees x with a share
+    With `hidden_layer_sizes=()` both are linear, and the codes span what the components of PCA span. With `noise`, the encoder sees x with
     of its values set to 0, and has to rebuild the whole.
 
     Args:
         n_components: Numbers in a code.
-        hidden_layer_sizes: Units between input and code, of each layer; the decoder has them in the other order. For pictures, with
-            `channels`, none.
+        hidden_layer_sizes: Units between input and code, of each layer; the decoder has them in the other order; None: 128 and 64,
+            or none for pictures, with `channels`; (): none.
         channels: Maps of each convolution with stride 2; X is then pictures (N, H, W) or (N, H, W, C). Empty: X is rows (N, n).
         activation: Behind each hidden layer, by its name in the vocabulary of layers.
         noise: Share of the input that is set to 0 while training.
         learning_rate: Adam's; it falls to 0 along a cosine.
         batch_size: Samples an update.
-        max_iter: Epochs.
+        max_iter: Epochs; None: 100, or as many as 1,000 updates take.
         device: The device to train on: "auto", "cpu", "cuda" or "mps".
         random_state: Seed of the first weights, the orders and the noise.
 
@@ -61,20 +64,20 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     Example:
         >>> X = [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
-        >>> ae = Autoencoder(n_components=1, learning_rate=0.05, max_iter=300, random_state=0).fit(X)
+        >>> ae = Autoencoder(n_components=1, random_state=0).fit(X)
         >>> ae.inverse_transform(ae.transform(X)).round(1).tolist()
         [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
     """
 
     n_components: int = 2
     _: KW_ONLY
-    hidden_layer_sizes: int | tuple[int, ...] = ()
+    hidden_layer_sizes: int | tuple[int, ...] | None = None
     channels: int | tuple[int, ...] = ()
     activation: str = "relu"
     noise: float = 0.0
     learning_rate: float = 3e-3
     batch_size: int = 64
-    max_iter: int = 100
+    max_iter: int | None = None
     device: str = "auto"
     random_state: Any = None
 
@@ -87,7 +90,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             UsageError: a setting is out of its range.
             NumericError: the error left the finite numbers.
         """
-        check_counts(n_components=self.n_components, batch_size=self.batch_size, max_iter=self.max_iter)
+        check_counts(n_components=self.n_components, batch_size=self.batch_size)
+        check_counts(max_iter=1 if self.max_iter is None else self.max_iter)
         check_rate(self.learning_rate)
         check_numbers(noise=self.noise)
         Activation(self.activation)  # type: ignore[arg-type]  # the leaf checks the name, also where there is no hidden layer
@@ -96,6 +100,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         if self.channels and self.hidden_layer_sizes:
             raise UsageError("hidden_layer_sizes is for rows and channels is for pictures, got both", "Leave one of them empty.")
         rows = self._rows(X, reset=True)
+        updates = -(-len(rows) // self.batch_size)  # an epoch
+        self.n_iter_ = max(MIN_EPOCHS, -(-MIN_UPDATES // updates)) if self.max_iter is None else self.max_iter
         self.mean_ = rows.mean(0)
         self.scale_ = float(np.sqrt(((rows - self.mean_) ** 2).mean())) or 1.0
         networks = self._networks()
@@ -112,12 +118,11 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                 [*encoder.parameters(), *decoder.parameters()],
                 error,
                 torch.tensor(self._shaped((rows - self.mean_) / self.scale_), dtype=torch.float32, device=device),
-                epochs=self.max_iter,
+                epochs=self.n_iter_,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
             )
         self.encoder_, self.decoder_ = packed(networks[0], encoder), packed(networks[1], decoder)
-        self.n_iter_ = self.max_iter
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -194,7 +199,8 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _networks(self) -> tuple[Network, Network]:
         """The descriptions of the encoder and the decoder."""
         if len(self.shape_) == 1:
-            inner, width = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes), self.shape_[0]
+            inner = HIDDEN if self.hidden_layer_sizes is None else sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
+            width = self.shape_[0]
             encoder = Network("encoder", (width,), dense((*inner, self.n_components), self.activation))
             return encoder, Network("decoder", (self.n_components,), dense((*inner[::-1], width), self.activation))
         height, width = self.shape_[:2]

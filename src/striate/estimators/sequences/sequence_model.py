@@ -40,6 +40,8 @@ CELLS: dict[str, type[Recurrent]] = {"elman": Elman, "lstm": LSTM, "gru": GRU}
 UNITS = ("character", "byte", "word")
 WORDS = re.compile(r" ?\w+| ?[^\w\s]+|\s")  # a word or signs with the blank before them; joined they are the text again
 UNKNOWN = 0  # the token of all that is not in the vocabulary
+MIN_EPOCHS, MIN_UPDATES = 20, 600  # by default: a short text has few updates an epoch
+WINDOWS = 4  # of `truncate` tokens, that each row of a batch has at least
 READ_AT_ONCE = 512  # steps of a text that is measured
 MOST_BYTES = 2**30  # of a text
 LONGEST_NAME = 200  # characters of a text that may be the name of a file
@@ -82,7 +84,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         num_layers: Levels.
         max_tokens: Tokens of the vocabulary, the most frequent; all others are one, "unknown". None: all.
         truncate: Steps through which the gradient goes back.
-        max_iter: Passes over the text.
+        max_iter: Passes over the text; None: 20, or as many as 600 updates take.
         batch_size: Places that are read side by side; fewer where the text is short.
         learning_rate: The first rate, of Adam; it falls along a cosine to 0.
         max_grad_norm: Longest gradient; a longer one is shortened to it. None: no limit.
@@ -108,7 +110,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
     num_layers: int = 1
     max_tokens: int | None = None
     truncate: int = 50
-    max_iter: int = 20
+    max_iter: int | None = None
     batch_size: int = 32
     learning_rate: float = 0.01
     max_grad_norm: float | None = 1.0
@@ -249,7 +251,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
         if self.unit not in UNITS:
             raise UnknownNameError("unit", str(self.unit), UNITS, f"Known: {', '.join(UNITS)}.")
         check_counts(hidden_size=self.hidden_size, num_layers=self.num_layers, truncate=self.truncate)
-        check_counts(max_iter=self.max_iter, batch_size=self.batch_size)
+        check_counts(max_iter=1 if self.max_iter is None else self.max_iter, batch_size=self.batch_size)
         if self.max_tokens is not None:
             check_counts(max_tokens=self.max_tokens)
         check_rate(self.learning_rate)
@@ -274,12 +276,15 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
     def _epochs(self, model: TokenPredictor, numbers: np.ndarray) -> Iterator[float]:
         """Train, and return the mean loss of each epoch in bits."""
         device = next(model.parameters()).device
-        wanted, before = columns(numbers, min(self.batch_size, max(1, len(numbers) // self.truncate)), start=len(self.vocabulary_))
+        wanted, before = columns(
+            numbers, min(self.batch_size, max(1, len(numbers) // (WINDOWS * self.truncate))), start=len(self.vocabulary_)
+        )
         wanted, before = wanted.to(device), before.to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, fused=device.type != "mps")
         windows = -(-wanted.shape[1] // self.truncate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.max_iter * windows)
-        for epoch in range(1, self.max_iter + 1):
+        epochs = max(MIN_EPOCHS, -(-MIN_UPDATES // windows)) if self.max_iter is None else self.max_iter
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * windows)
+        for epoch in range(1, epochs + 1):
             state, total = None, 0.0
             for place in range(0, wanted.shape[1], self.truncate):
                 logits, state = model(before[:, place : place + self.truncate], detached(state))
