@@ -31,6 +31,7 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
 MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has few updates an epoch
+MIN_PRETRAIN_EPOCHS, MOST_PRETRAIN_EPOCHS, PRETRAIN_UPDATES = 10, 80, 8000  # of each machine by default
 NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 
 
@@ -44,8 +45,8 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     Args:
         hidden_layer_sizes: Units of each hidden layer; a number for one layer.
         visible: "binary" (values from 0 to 1 are shares of being on), "gaussian" (any numbers), or "auto": as the data is.
-        pretrain_max_iter: Epochs of each machine; 0: fresh weights, and no samples.
-        pretrain_learning_rate: Of the machines.
+        pretrain_max_iter: Epochs of each machine; None: as many as 8,000 updates take, but 10 to 80; 0: fresh weights, and no samples.
+        pretrain_learning_rate: Of the machines, at first; it falls to 0 in a straight line.
         n_steps: Draws of both layers in an update of the topmost machine (CD-k): more of them make better samples.
         max_iter: Epochs of fine-tuning; None: 20, or as many as 2,000 updates take; 0: the answers are the topmost machine's.
         learning_rate: First rate of Adam.
@@ -77,7 +78,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     hidden_layer_sizes: tuple[int, ...] = (256, 256)
     _: KW_ONLY
     visible: str = "auto"
-    pretrain_max_iter: int = 10
+    pretrain_max_iter: int | None = None
     pretrain_learning_rate: float = 0.1
     n_steps: int = 5
     max_iter: int | None = None
@@ -125,7 +126,8 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if not sizes_of("hidden_layer_sizes", self.hidden_layer_sizes):
             raise UsageError(f"hidden_layer_sizes must be one or more positive numbers, got {self.hidden_layer_sizes}")
         check_counts(n_steps=self.n_steps)
-        check_counts(least=0, pretrain_max_iter=self.pretrain_max_iter)
+        if self.pretrain_max_iter is not None:
+            check_counts(least=0, pretrain_max_iter=self.pretrain_max_iter)
         if self.max_iter is not None:
             check_counts(least=0, max_iter=self.max_iter)
         if self.batch_size is not None:
@@ -144,6 +146,12 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _batch_size(self, num_samples: int) -> int:
         return self.batch_size or min(100, max(10, num_samples // 100))
 
+    def _pretrain_epochs(self, num_samples: int) -> int:
+        if self.pretrain_max_iter is not None:
+            return self.pretrain_max_iter
+        updates = -(-num_samples // self._batch_size(num_samples))  # an epoch
+        return min(MOST_PRETRAIN_EPOCHS, max(MIN_PRETRAIN_EPOCHS, -(-PRETRAIN_UPDATES // updates)))
+
     def _pretrained(self, data: Tensor, labels: Tensor, generator: torch.Generator) -> list[Machine]:
         """The machines, from the lowest, each taught on the shares that the one below gives."""
         machines: list[Machine] = []
@@ -159,9 +167,12 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             contrast = Contrast(learning_rate=rate, momentum=0.5, weight_decay=2e-4, batch_size=self._batch_size(len(x)))
             contrast.num_steps = self.n_steps if top else 1
             errors = [reconstruction_error(machine, x)]
-            for epoch in range(self.pretrain_max_iter):
+            epochs = self._pretrain_epochs(len(x))
+            for epoch in range(epochs):
                 contrast.momentum = 0.5 if epoch < 2 else 0.9  # the first steps are long ones
-                contrast.epoch(machine, x, generator)
+                contrast.learning_rate = rate * (1 - epoch / epochs)
+                states = drawn_(x.clone(), torch.empty_like(x), generator) if top and level > 1 else x  # as the samples will be
+                contrast.epoch(machine, states, generator)
                 errors.append(reconstruction_error(machine, x))
             self.reconstruction_errors_.append(errors)
             machines.append(machine)
@@ -172,7 +183,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _first_layers(self, machines: list[Machine], generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Weights and biases that fine-tuning begins with, the logits' layer last: the machines' own, or fresh ones."""
         num_classes, first = len(self.classes_), machines[0]
-        if self.pretrain_max_iter:
+        if self.pretrain_max_iter != 0:
             layers = [(m.weights[:, : m.weights.shape[1] - m.num_labels].t(), m.hidden) for m in machines]
             layers.append((machines[-1].weights[:, -num_classes:], machines[-1].visible[-num_classes:]))
         else:
@@ -228,7 +239,7 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _machines(self) -> list[Machine]:
         """The machines, to draw from."""
         check_is_fitted(self)
-        if not self.pretrain_max_iter:
+        if self.pretrain_max_iter == 0:
             raise UsageError(
                 "pretrain_max_iter was 0: there are no trained machines to sample from",
                 "Fit with a positive pretrain_max_iter, such as 10.",
