@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -16,6 +17,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 import striate
+from striate.apps.cli import main
 from striate.core.errors import DataError, ShapeError, UnknownNameError, UsageError
 from striate.data.arrays import as_images
 from striate.data.sources import open_data
@@ -220,6 +222,22 @@ def test_what_is_not_said_is_chosen_as_the_command_line_chooses_it(shape, shift)
     assert settings == plan.fitting.settings
     assert classifier._changes(network, numbers=False) == plan.fitting.augmentation
     assert plan.fitting.augmentation.crop_padding == shift
+
+
+def test_a_saved_classifier_is_opened_by_load_and_by_predict(tmp_path, capsys):
+    X = np.zeros((20, 8, 8), np.uint8)
+    X[10:, :, 4:] = 255
+    with pytest.raises(NotFittedError):
+        ImageClassifier().save(tmp_path / "model.safetensors")
+    clf = ImageClassifier(network="compact_cnn", epochs=2, batch_size=10).fit(X, np.repeat(["left", "right"], 10))
+    clf.save(tmp_path / "model.safetensors")
+    Image.fromarray(X[0]).save(tmp_path / "one.png")
+
+    np.testing.assert_allclose(striate.load(tmp_path / "model.safetensors").probabilities(clf._seen(X)), clf.predict_proba(X), atol=1e-7)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "one.png")])
+    assert not ended.value.code
+    assert clf.predict(X[:1])[0] in capsys.readouterr().out
 
 
 def test_tensors_are_learned_from_also_where_they_have_a_gradient(digits):

@@ -57,7 +57,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]  #
     Attributes:
         classes_: The labels, sorted; as they came.
         n_features_in_: Numbers a picture.
-        model_: The trained `striate.Model`; `model_.save(path)` writes a model file.
+        model_: The trained `striate.Model`; `save(path)` writes its model file.
         history_: One record per epoch.
 
     Example:

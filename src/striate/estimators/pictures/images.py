@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from os import PathLike
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,6 +90,16 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn carri
         module.load_state_dict(training.state())
         info = {"data": "arrays", "epochs": len(self.history_), "loss": loss}
         self.model_ = Model(ModelFile(network, module, names, spec, info, targets))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted network to `path` (.safetensors), a model file: `striate.load` and `striate predict` open it.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            EnvironmentFault: the file cannot be written.
+        """
+        check_is_fitted(self)
+        self.model_.save(path)
 
     def _changes(self, network: Network, *, numbers: bool) -> Augmentation:
         """The record that the command line fills, too: separate arguments, overridden by those of `augmentation`."""

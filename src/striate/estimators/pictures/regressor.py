@@ -22,7 +22,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):  # type: ignore[misc]  # s
     Attributes:
         n_outputs_: Numbers a picture.
         n_features_in_: Values a picture.
-        model_: The trained `striate.Model`; `model_.save(path)` writes a model file.
+        model_: The trained `striate.Model`; `save(path)` writes its model file.
         history_: One record per epoch; losses are in squared deviations of y.
 
     Example:
