@@ -19,7 +19,7 @@ from striate.networks.catalog import CATALOG, networks
 from striate.networks.network import Network
 
 Prime = Callable[[nn.Module, Tensor], nn.Module]
-IMAGE_TO_IMAGE = {"fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet", "segnet", "deeplabv3_resnet50"}
+IMAGE_TO_IMAGE = {"fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16", "unet", "step_lstm", "segnet", "deeplabv3_resnet50"}
 
 
 FAMILIES = {"googlenet", "densenet_bc_40_12", "mobilenet_v2", "efficientnet_b0"}  # the smallest of those that have no small member

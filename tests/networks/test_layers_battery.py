@@ -50,6 +50,7 @@ from striate.networks.layers import (
     Subsample,
     TakeStep,
     ToSequence,
+    ToSignal,
 )
 from striate.networks.layers.vocabulary import LEAVES, layer_from_data
 
@@ -166,6 +167,7 @@ CASES: tuple[tuple[Layer, Shape], ...] = (
     (PositionEmbedding(), (5, 6)),
     (TakeStep(), (5, 6)),
     (TakeStep(2), (5, 6)),
+    (ToSignal(), (4, 3)),
     (Elman(5), (4, 3)),
     (Elman(5, 2, True, True, "relu"), (4, 3)),
     (LSTM(5), (4, 3)),

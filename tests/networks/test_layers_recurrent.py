@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import ShapeError
-from striate.networks.layers import GRU, LSTM, Chain, Elman, Linear, ToSequence
+from striate.networks.layers import GRU, LSTM, Chain, Elman, Linear, ToSequence, ToSignal
 
 F64 = torch.float64
 SHAPE = (6, 3)  # (T, F)
@@ -112,6 +112,18 @@ def test_a_map_is_read_row_by_row_and_a_signal_step_by_step():
     assert torch.equal(ToSequence().build((3, 7))(signal), signal.transpose(1, 2))
     reader = Chain(ToSequence(), LSTM(8), Linear(10))
     assert reader.output_shape((1, 28, 30)) == (10,) == tuple(reader.build((1, 28, 30))(torch.randn(2, 1, 28, 30)).shape[1:])
+
+
+@pytest.mark.row("003-29")
+def test_each_step_gets_an_output_of_its_own():
+    """o_t = g(V s_t): the scores of a signal's classes at step t are V times the state that Elman's recursion has there, (K, T)."""
+    x = sequences(2, 3, 7)
+    module = built(Chain(ToSequence(), Elman(4, return_sequence=True), Linear(5), ToSignal()), (3, 7))
+    states = module[1](x.transpose(1, 2))  # (2, 7, 4)
+    expected = torch.einsum("kh,nth->nkt", module[2].weight, states) + module[2].bias[:, None]
+    torch.testing.assert_close(module(x), expected)
+    with pytest.raises(ShapeError, match=r"a signal of steps needs a sequence \(T, F\), got \(5,\)"):
+        ToSignal().output_shape((5,))
 
 
 def test_errors_say_what_fits():

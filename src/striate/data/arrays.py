@@ -18,7 +18,7 @@ from striate.data.fitting import fit_images
 from striate.data.identities import picture_digests
 from striate.data.ranges import as_bytes, channels_without_rows, refuse_masked, reshaping
 from striate.data.records import DataSource, Images, Part, alike_in_words, checked_classes
-from striate.data.signals import as_signals, kind_of_array, rows_of
+from striate.data.signals import as_signals, as_steps, kind_of_array, rows_of
 from striate.data.targets import COLUMNS, as_it_came, is_gap, is_one_hot, plain, task_in_words, task_of
 
 CHANNELS = (1, 3, 4)  # of grey pictures, of coloured ones, and of those with transparency
@@ -124,7 +124,8 @@ def _labels_remedy(array: np.ndarray) -> str:
     if array.dtype.kind == "f" and array.ndim == 1:
         return "To estimate numbers, train with `task='regression'` (ImageRegressor); for classes, give each a whole number or a name."
     if array.ndim == 2:
-        return "Give the class of each picture, or one-hot rows of 0 and 1; for several labels per picture, `task='multilabel'`."
+        several = "for several labels per picture, `task='multilabel'`; for a label at each step of signals, `task='segment'`"
+        return f"Give the class of each picture, or one-hot rows of 0 and 1; {several}."
     if array.ndim > 2:
         return "Give the pictures first and the labels second: (X, y)."
     return "Give each picture a label of one kind: all whole numbers, or all text."
@@ -176,7 +177,7 @@ def open_arrays(
     kind = kind or kind_of_array(_as_array(splits[first][0], words[first][0], "Give all samples one size, and stack them: numpy.stack(X)."))
     images = {split: as_samples(x, words[split][0], kind) for split, (x, _) in splits.items()}
     asked, task = task, task or task_of(splits[first][1])
-    labels = {split: _targets(y, len(images[split]), words[split][1], task) for split, (_, y) in splits.items()}
+    labels = {split: _targets(y, images[split], words[split][1], task) for split, (_, y) in splits.items()}
     if asked is None:
         notes += task_in_words(task, splits[first][1], words[first][1])
     if task not in COLUMNS:
@@ -237,7 +238,11 @@ READERS: dict[Task, Callable[[Any, int, str], np.ndarray]] = {  # of the tasks w
 }
 
 
-def _targets(values: Any, count: int, name: str, task: Task) -> np.ndarray:
+def _targets(values: Any, samples: np.ndarray, name: str, task: Task) -> np.ndarray:
+    count = len(samples)
+    if task == "segment" and samples.dtype != np.uint8:
+        labels = plain(as_it_came(_as_array(values, name, "Give all samples the same number of labels."), values))
+        return as_steps(labels, samples.shape[1:-1], count, name)
     if task not in READERS:
         raise DataError(f"{name}: arrays cannot be used with `task={task!r}`", "Give a folder of images/ and masks/.")
     return READERS[task](values, count, name)
@@ -263,7 +268,7 @@ def _column_names(labels: dict[str, np.ndarray], words: dict[str, tuple[str, ...
 
 
 def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndarray:
-    """The labels (n,) int64 as indices into `classes`, mapped by name.
+    """The labels (n, ...) int64 as indices into `classes`, mapped by name.
 
     Raises:
         DataError: a label is not among them; names the field.
@@ -274,7 +279,7 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...], name: str) -> np.ndar
         more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
         remedy = f"Known: {', '.join(classes[:20])}."
         raise DataError(f"{name} has class {', '.join(map(repr, unknown[:5]))}{more}, which the training labels do not have", remedy)
-    return np.array([classes.index(value) for value in names], np.int64)[places.reshape(-1)]
+    return np.array([classes.index(value) for value in names], np.int64)[places.reshape(labels.shape)]
 
 
 def open_npz(path: Path, *, task: Task | None = None, kind: Kind | None = None, to_train: bool = True) -> DataSource:

@@ -51,6 +51,21 @@ def as_signals(values: np.ndarray, kind: Kind, name: str) -> np.ndarray:
     return array
 
 
+def as_steps(values: np.ndarray, extent: tuple[int, ...], count: int, name: str) -> np.ndarray:
+    """Labels (n, *extent), one at each place of a signal or a volume: whole numbers or text.
+
+    Raises:
+        DataError: another shape or dtype, a label is missing, or not one row per sample; names the field.
+    """
+    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    if not extent or values.shape != (count, *extent) or values.dtype.kind not in "iuUb":
+        wanted = ", ".join(map(str, (count, *extent)))
+        remedy = "Give one whole number or one string per place; the rows of a table have one label each, without `task='segment'`."
+        raise DataError(f"{name} must be a label at each place, of shape ({wanted}), got {values.dtype} {values.shape}", remedy)
+    return values
+
+
 def rows_of(samples: np.ndarray, spec: InputSpec | None, places: np.ndarray | None = None) -> np.ndarray:
     """The samples, or those at `places`, as they are.
 

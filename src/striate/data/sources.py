@@ -54,7 +54,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     """
     if isinstance(spec, DataSource):
         source = spec
-    elif task in OPENERS and isinstance(spec, str | os.PathLike):
+    elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
         source = _opened(spec, data_dir, download, skip_unreadable, task, form, layout, to_train)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation, Batches
-from striate.data.masks import MaskBatches
+from striate.data.masks import MaskBatches, MaskedSet
 from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.epochs import EpochRow, FitEvent
@@ -42,7 +42,6 @@ RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of
 GROW_AS_SQUARES = ("mse", "squared_hinge")  # losses whose gradient grows with the error
 INIT_IMAGES = 64  # that an initialisation may look at
 ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
-BATCHES: dict[Task, Callable[..., Batches]] = {"segment": MaskBatches}  # of other tasks Batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,6 @@ def fit_images(
     device = choose_device(settings.device)
     module = begun(fitting, train_set).to(device)
     train_batches = batches_of(
-        fitting.task,
         as_learned(train_set, fitting.targets),
         settings.batch_size,
         seed=settings.seed,
@@ -160,9 +158,7 @@ def fit_images(
         device=device,
         workers=workers,
     )
-    val_batches = (
-        batches_of(fitting.task, as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
-    )
+    val_batches = batches_of(as_learned(val_set, fitting.targets), VAL_BATCH_SIZE, device=device) if val_set is not None else None
     if group is not None:
         for batches in filter(None, (train_batches, val_batches)):
             batches.divide(group.rank, group.size)
@@ -195,9 +191,9 @@ def class_counts(images: ImageSet) -> Tensor | None:
     return torch.from_numpy(counts) if counts is not None else None
 
 
-def batches_of(task: Task, images: ImageSet, batch_size: int, **options: Any) -> Batches:
-    """The batches of pictures, as the task has them."""
-    return BATCHES.get(task, Batches)(images, batch_size, **options)
+def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
+    """The batches of pictures, with their masks where they have some."""
+    return MaskBatches(images, batch_size, **options) if isinstance(images, MaskedSet) else Batches(images, batch_size, **options)
 
 
 def as_learned(images: ImageSet, targets: TargetSpec | None) -> ImageSet:

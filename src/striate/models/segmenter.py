@@ -30,7 +30,8 @@ class Segmentation:
     Attributes:
         path: Its file, or its place in an array.
         shares: Of the pixels that the network sees, the share that got each class.
-        mask: (H, W) uint8 of the picture's own size: class indices; 255 where the network does not see the picture ("crop").
+        mask: (H, W) uint8 of the picture's own size: class indices; 255 where the network does not see the picture ("crop"). Of a signal
+            (L,).
         mask_file: The file of the mask.
     """
 
@@ -62,15 +63,25 @@ class Segmentations(Answers[Segmentation]):
         return Segmentations([replace(item, mask_file=str(file)) for item, file in zip(self.items, files, strict=True)], self.classes)
 
     def to_data(self) -> list[dict[str, Any]]:
-        """Plain records: path, height, width, mask (the file), classes (share of the pixels of each)."""
-        records = []
+        """Plain records: path, height, width, mask (the file), classes (share of the pixels of each).
+
+        Of signals path, steps (the class at each), classes.
+        """
+        records: list[dict[str, Any]] = []
         for item in self.items:
+            if item.mask.ndim != 2:
+                names = np.array(self.classes, object)[item.mask].tolist()
+                records.append({"path": item.path, "steps": names, "classes": item.shares})
+                continue
             height, width = item.mask.shape
             records.append({"path": item.path, "height": height, "width": width, "mask": item.mask_file, "classes": item.shares})
         return records
 
     def to_rows(self) -> list[list[object]]:
         """The records as a table with a header, one column per class."""
+        if any(item.mask.ndim != 2 for item in self.items):
+            of_steps: list[list[object]] = [[item.path, *(f"{share:.6f}" for share in item.shares.values())] for item in self.items]
+            return [["path", *self.classes], *of_steps]
         header: list[object] = ["path", "height", "width", "mask", *self.classes]
         return [
             header,
@@ -99,7 +110,7 @@ def segment(model: Model, images: np.ndarray, *, batch_size: int = PIXELS_AT_ONC
     size = 1 if model.device.partition(":")[0] == "cpu" else batch_size
     if size == 1 and not is_own(model.network) and model.network.inference_memory_bytes > ALWAYS_THERE:
         need_memory(model.network.inference_memory_bytes, f"{model.network.name}: a picture", SMALLER_PICTURES)
-    answers = np.empty(images.shape[:3], np.uint8)
+    answers = np.empty(images.shape[:-1], np.uint8)
     with torch.inference_mode(), evaluation_mode(model.module):
         for start in range(0, len(images), size):
             group = np.array(images[start : start + size])  # a copy: the source may be read-only, or a view
@@ -125,9 +136,9 @@ def segment_pictures(model: Model, pictures: Any, *, batch_size: int = PIXELS_AT
         names, some = given.names[start : start + batch_size], given.items[start : start + batch_size]
         answers = segment(model, read_pictures(some, model.images), batch_size=batch_size, names=names)
         for name, answer, picture in zip(names, answers, some, strict=True):
-            if isinstance(picture, np.ndarray):
+            if isinstance(picture, np.ndarray) and isinstance(model.images, ImageSpec):
                 size = (picture.shape[0], picture.shape[1])
-            else:
+            elif isinstance(picture, Path):
                 header = picture_header(picture)
                 size = (header.height, header.width)
             mask = unfit_mask(answer, model.images, size) if isinstance(model.images, ImageSpec) else answer

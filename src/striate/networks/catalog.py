@@ -113,6 +113,7 @@ CATALOG: dict[str, Entry] = {
     "signal_cnn":         Entry(compact.signal_cnn, (1, 128), 2, OWN),
     "volume_cnn":         Entry(compact.volume_cnn, (1, 28, 28, 28), 2, OWN),
     "sequence_lstm":      Entry(compact.sequence_lstm, (8, 64), 2, "Striate's own, after Hochreiter and Schmidhuber, 1997"),
+    "step_lstm":          Entry(compact.step_lstm, (8, 64), 2, "Striate's own, after Hochreiter and Schmidhuber, 1997"),
     "table_mlp":          Entry(compact.table_mlp, (16,), 2, "Striate's own, after Rumelhart et al., 1986, Nature 323"),
     # a textbook's default
     "default_dnn":        Entry(compact.default_dnn, GREY_28, 10, "Géron, 2022, Hands-On Machine Learning, 3rd edition, chapter 11"),

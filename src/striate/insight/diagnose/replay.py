@@ -27,7 +27,6 @@ SURE = 0.9  # probability of another class, from which a label is doubted
 def replay(model: Model, pictures: ImageSet, settings: TrainSettings, augmentation: Augmentation, num_batches: int) -> list[Sample]:
     """The samples of a probe while the model runs some training batches again, in training mode and without an update."""
     batches = batches_of(
-        model.task,
         pictures,
         settings.batch_size,
         seed=settings.seed,

@@ -14,7 +14,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from striate.networks.families.parts import conv_norm
-from striate.networks.layers import LSTM, Activation, BatchNorm, Chain, Dropout, Flatten, GlobalPool, Layer, Linear, Pool, ToSequence
+from striate.networks.layers import (
+    LSTM,
+    Activation,
+    BatchNorm,
+    Chain,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Linear,
+    Pool,
+    ToSequence,
+    ToSignal,
+)
 
 WIDTHS = (32, 64, 128)  # of the three stages; the picture is halved between them
 WIDTHS_3D = (8, 16, 32)  # of volumes, which have many places
@@ -54,6 +67,12 @@ def default_dnn(num_classes: int) -> Chain:
     """
     hidden = {f"hidden{i}": Chain(linear=Linear(100, bias=False), norm=BatchNorm(), act=Activation("silu")) for i in range(1, 6)}
     return Chain(flatten=Flatten(), **hidden, head=Linear(num_classes))
+
+
+def step_lstm(num_classes: int) -> Chain:
+    """An LSTM that reads the steps forwards and backwards, and a classifier of its states at each step: (K, T) scores."""
+    states = LSTM(HIDDEN, bidirectional=True, return_sequence=True)
+    return Chain(sequence=ToSequence(), recurrent=states, head=Linear(num_classes), signal=ToSignal())
 
 
 def table_mlp(num_classes: int) -> Chain:

@@ -14,7 +14,7 @@ from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GlobalResponseNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
-from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
+from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence, ToSignal
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "Subsample",
     "TakeStep",
     "ToSequence",
+    "ToSignal",
     "View",
     "asymmetric_conv",
     "depthwise_conv",

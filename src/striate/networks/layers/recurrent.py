@@ -1,4 +1,4 @@
-"""Recurrent layers over sequences (T, F), and the layer that reads a map as a sequence."""
+"""Recurrent layers over sequences (T, F), and the layers that read a map as a sequence and a sequence as a signal."""
 
 from __future__ import annotations
 
@@ -33,6 +33,30 @@ class ToSequence(Layer):
 
         self.output_shape(shape)
         return ToSequenceModule(self.of)
+
+
+@leaf
+class ToSignal(Layer):
+    """A sequence of steps as a signal: (T, F) to (F, T), so that scores of classes at each step come out as (K, T)."""
+
+    role: ClassVar[str] = "signal"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ShapeError(
+                f"a signal of steps needs a sequence (T, F), got {shape}", "Put a recurrent layer with return_sequence before it."
+            )
+        return (shape[1], shape[0])
+
+    def cost(self, shape: Shape) -> Cost:
+        self.output_shape(shape)
+        return Cost()
+
+    def build(self, shape: Shape) -> nn.Module:
+        from striate.networks.modules.recurrent import ToSequenceModule
+
+        self.output_shape(shape)
+        return ToSequenceModule()
 
 
 @leaf

@@ -19,7 +19,7 @@ from striate.networks.layers.local import LocallyConnected
 from striate.networks.layers.normalization import BatchNorm, GlobalResponseNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool, Subsample
 from striate.networks.layers.radial import EuclideanRBF
-from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence
+from striate.networks.layers.recurrent import GRU, LSTM, Elman, ToSequence, ToSignal
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 
 LEAVES: dict[str, type[Layer]] = {
@@ -64,6 +64,7 @@ LEAVES: dict[str, type[Layer]] = {
         Subsample,
         TakeStep,
         ToSequence,
+        ToSignal,
     )
 }
 MAX_DEPTH = 200  # containers inside containers; the catalogue stays under 20

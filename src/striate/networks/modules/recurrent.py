@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ToSequenceModule(nn.Module):
-    """(N, C, H, W) to (N, H, C W), or to (N, H W, C) by `places`; (N, C, L) to (N, L, C)."""
+    """(N, C, H, W) to (N, H, C W), or to (N, H W, C) by `places`; (N, C, L) to (N, L, C), and back."""
 
     def __init__(self, of: str = "rows") -> None:
         super().__init__()

@@ -126,6 +126,8 @@ def _write(
         rows.append([path, *values])
     write_atomically(output / "pictures.csv", csv_text(header, rows).encode())
 
+    if images.kind != "pictures":
+        return
     order = sorted((score.mean_iu, place) for place, score in enumerate(scores) if score)[:MAX_SHOWN]
     worst = [place for _, place in order]
     captions = [text for value, place in order for text in (Path(images.paths[place]).name, "as drawn", f"mean IU {value:.3f}")]
@@ -136,18 +138,18 @@ def _write(
 
 def summary(report: SegmentReport) -> Lines:
     """The report as text."""
-    width = max(5, *(len(name) for name in report.classes))
+    width, each = max(5, *(len(name) for name in report.classes)), "pixel" if report.kind is None else "place"
     lines = [
         f"mean IU {report.mean_iu:.4f}   frequency weighted IU {report.frequency_weighted_iu:.4f}",
-        f"pixel accuracy {report.pixel_accuracy:.4f}   mean accuracy {report.mean_accuracy:.4f}",
-        f"compared at {report.size[0]} x {report.size[1]} pixels",
+        f"{each} accuracy {report.pixel_accuracy:.4f}   mean accuracy {report.mean_accuracy:.4f}",
+        f"compared at {' x '.join(map(str, report.size))} {each}s",
         "",
-        f"{'class':<{width}}      IU  accuracy        pixels",
+        f"{'class':<{width}}      IU  accuracy        {each}s",
     ]
     for name, one in report.classes.items():
         iu, accuracy = ("-" if value is None else f"{value:.4f}" for value in (one.iu, one.accuracy))
         lines.append(f"{name:<{width}}  {iu:>6}  {accuracy:>8}  {one.pixels:>12,}")
-    return in_table(report, lines, f", {report.num_pixels:,} pixels")
+    return in_table(report, lines, f", {report.num_pixels:,} {each}s")
 
 
 def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Segmentations:

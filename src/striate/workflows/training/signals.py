@@ -43,14 +43,17 @@ def network_of_signals(asked: Network | str | None, source: DataSource, outputs:
         ShapeError: a network of the catalogue does not fit the extent.
     """
     extent, classes = source.extent or (), len(source.classes)
+    dense = source.task == "segment"
     if not isinstance(asked, Network):
-        return catalog_network(asked or NETWORKS[source.kind], num_classes=classes, in_channels=source.channels, input_size=extent)
+        name = asked or ("step_lstm" if dense else NETWORKS[source.kind])
+        asked = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=extent)
     if asked.input_shape != (source.channels, *extent):
         message = f"{asked.name} takes {asked.input_shape}, but the {source.kind} of {source.name} are {(source.channels, *extent)}"
         raise UsageError(message, "Give the network an input_shape of channels first; ToSequence() turns (C, L) into steps (L, C).")
-    if asked.output_shape != (classes,):
-        message = f"{asked.name} has outputs of shape {asked.output_shape}, but {source.name} has {outputs}"
-        raise UsageError(message, f"Let its last layer have {classes} outputs.")
+    wanted = (classes, *(extent if dense else ()))
+    if asked.output_shape != wanted:
+        message = f"{asked.name} has outputs of shape {asked.output_shape}, but {source.name} has {outputs}{' at each place' * dense}"
+        raise UsageError(message, f"Let its outputs have the shape {wanted}.")
     return asked
 
 
