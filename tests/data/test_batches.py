@@ -121,15 +121,6 @@ def test_the_last_smaller_batch_is_kept_and_one_of_a_single_picture_joins_the_on
     assert len(batches) == len(sizes)
 
 
-@pytest.mark.row("001-14")
-def test_2000_steps_of_128_images_end_in_the_fifth_epoch_of_55000():
-    """2,000 x 128 / 55,000 = 4.65: four whole epochs of 430 batches and 280 batches of the fifth."""
-    batches = Batches(image_set(55_000, 1, 1, 1), 128)
-    whole, rest = divmod(2000, len(batches))
-    assert (len(batches), whole, rest) == (430, 4, 280)
-    assert round(2000 * 128 / 55_000, 2) == 4.65 and round(whole + rest / len(batches), 2) == 4.65
-
-
 def test_an_epoch_can_be_taken_up_at_any_batch():
     batches = Batches(image_set(23), 4, seed=3, shuffle=True, augmentation=BOTH)
     whole = list(batches.epoch(6))

@@ -53,7 +53,7 @@ def test_the_trace_of_a_bit_fades_in_small_weights_and_stays_behind_an_open_gate
 
 
 @pytest.mark.slow
-@pytest.mark.row("003-9")
+@pytest.mark.row("003-29")
 def test_an_elman_network_learns_a_small_language_almost_as_far_as_its_grammar_goes():
     shown = text.show(SHORT)
 
@@ -76,7 +76,6 @@ def test_the_bits_of_the_grammar_are_those_of_its_choices():
     assert text.entropy(shares) == pytest.approx((np.log2(7) + 3 + np.mean(objects)) / np.mean(words))
 
 
-@pytest.mark.row("003-47")
 def test_a_variational_autoencoder_rebuilds_better_through_more_numbers():
     shown = vae.show(SHORT)
 

@@ -29,7 +29,7 @@ def test_the_perceptrons_numbers_are_the_published_ones_and_its_line_stays_withi
     assert 0 < updates <= bound
 
 
-@pytest.mark.row("003-24", "003-1")
+@pytest.mark.row("003-24")
 def test_hidden_units_make_xor_separable():
     shown = xor.show(SHORT)
 
@@ -108,7 +108,7 @@ def test_the_map_unfolds_and_lays_out_digits():
     assert named.rows[0][1] > 0.85  # a published implementation reaches 0.911
 
 
-@pytest.mark.row("003-8", "002-16")
+@pytest.mark.row("003-8")
 def test_vigilance_sets_the_number_and_the_size_of_categories():
     shown = art.show(SHORT)
 

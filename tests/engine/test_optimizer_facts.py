@@ -75,7 +75,7 @@ def test_from_beside_the_ridge_of_a_saddle_momentum_leaves_in_a_third_of_the_ste
     assert first_step(places[:, 1].abs() > 1) == steps
 
 
-@pytest.mark.row("000-3", "000-4")
+@pytest.mark.row("000-4")
 def test_single_samples_have_the_whole_sets_gradient_on_average_and_noise_that_a_batch_divides():
     """The mean of all single gradients is the whole set's; the deviation of a batch's gradient is s / sqrt(B), within 10 %."""
     torch.manual_seed(0)
@@ -97,7 +97,6 @@ def test_single_samples_have_the_whole_sets_gradient_on_average_and_noise_that_a
         assert float(measured * math.sqrt(size) / deviation) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.row("000-3")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 def test_a_batch_in_parts_updates_as_the_whole(make_batches, optimizer):
     """Thirteen pictures in 1, 2, 5 and 13 parts, which differ in size: each weighs as many pictures as it has."""

@@ -108,7 +108,6 @@ def test_negative_inputs_are_seen_by_off_cells():
     assert net.transform(picture).max() > 0 and net.transform(-picture).max() < 1e-3
 
 
-@pytest.mark.row("003-9")
 def test_features_of_unlabelled_digits_help_where_labels_are_few(tmp_path):
     X, y = load_digits(return_X_y=True)
     X = (X / 16).reshape(-1, 8, 8)

@@ -4,11 +4,25 @@ import numpy as np
 import pytest
 import torch
 from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 from torch.nn import functional as F
 
-from striate.estimators import ImageClassifier, MultilayerPerceptron, MultilayerRegressor, explain_step
+from striate.estimators import (
+    Autoencoder,
+    DeepBelief,
+    ImageClassifier,
+    ImageFeatures,
+    LSTMClassifier,
+    MultilayerPerceptron,
+    MultilayerRegressor,
+    Perceptron,
+    RestrictedBoltzmann,
+    SelfOrganizingMap,
+    explain_step,
+)
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 
@@ -135,3 +149,43 @@ def test_first_weights_are_uniform_in_the_textbooks_range():
         net = MultilayerPerceptron((50,), init_range=reach, learning_rate=1e-300, max_iter=1, standardize=False, random_state=0).fit(X, y)
         weights = net.coefs_[0].ravel()
         assert abs(weights).max() < reach and weights.var() == pytest.approx(reach**2 / 3, rel=0.05)
+
+
+@pytest.mark.row("002-16")
+def test_labels_are_needed_to_learn_answers_and_without_them_there_is_more_to_learn_than_groups():
+    """Of unlabelled digits: groups of like ones, which pictures are likely, and few numbers that they are rebuilt from."""
+    X, y = load_digits(return_X_y=True)
+    X, noise = X / 16, np.random.default_rng(0).permuted(X / 16, axis=1)
+    train, test = X[:1000], X[1000:]
+    with pytest.raises(TypeError, match="'y'"):
+        Perceptron().fit(train)
+
+    groups = SelfOrganizingMap(5, 5, max_iter=50, random_state=0).fit(train).predict(train)
+    of_largest = sum(np.bincount(y[:1000][groups == group]).max() for group in np.unique(groups)) / 1000
+    assert of_largest > 0.7  # of 25 groups by chance, some 0.2 would be of the largest class in each
+
+    machine = RestrictedBoltzmann(32, max_iter=5, random_state=0).fit(train)
+    assert np.mean(machine.free_energy(test) < machine.free_energy(noise[1000:])) > 0.95
+
+    code = Autoencoder(8, max_iter=20, random_state=0).fit(train)
+    assert code.transform(test).shape == (797, 8)
+    assert ((code.inverse_transform(code.transform(test)) - test) ** 2).mean() < 0.55 * test.var(0).mean()
+
+
+@pytest.mark.row("003-9")
+def test_convolutional_recurrent_and_belief_networks_learn_digits_and_features_of_them():
+    """Each reads held-out digits; and the features that a hidden layer has learned are enough for a linear classifier."""
+    digits = load_digits()
+    pictures, y = (16 * digits.images).clip(max=255).astype(np.uint8), digits.target
+    rows, shares = digits.images / 16, digits.data / 16  # a sequence of rows, and one vector
+    convolutional = ImageClassifier(epochs=2, random_state=0).fit(pictures[:600], y[:600])
+    recurrent = LSTMClassifier(32, max_iter=20, learning_rate=0.02, random_state=0).fit(rows[:600], y[:600])
+    belief = DeepBelief((64,), pretrain_max_iter=5, max_iter=10, learning_rate=0.01, random_state=0).fit(shares[:600], y[:600])
+    assert convolutional.score(pictures[1000:], y[1000:]) > 0.85
+    assert recurrent.score(rows[1000:], y[1000:]) > 0.75
+    assert belief.score(shares[1000:], y[1000:]) > 0.85
+
+    maps = ImageFeatures(convolutional.model_).fit(pictures[:9]).transform(pictures)
+    units = 1 / (1 + np.exp(-(shares @ belief.coefs_[0] + belief.intercepts_[0])))
+    for features in (maps, units):
+        assert LogisticRegression(max_iter=300).fit(features[:600], y[:600]).score(features[1000:], y[1000:]) > 0.85

@@ -7,7 +7,7 @@ from scipy.special import erfc
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.core.errors import DataError, ShapeError, UsageError
-from striate.estimators import Hopfield, ModernHopfield, load_estimator
+from striate.estimators import Hopfield, ModernHopfield, MultilayerPerceptron, SelfOrganizingMap, load_estimator
 
 
 def patterns(count: int, units: int, seed: int = 0) -> np.ndarray:
@@ -87,6 +87,24 @@ def test_mirrored_patterns_and_mixtures_of_three_are_stable_too():
 
 
 @pytest.mark.row("003-3")
+def test_a_feedback_network_is_fed_its_output_until_it_stays_where_a_feed_forward_one_answers_at_once():
+    """Hopfield's last layer is its first; the layers of a perceptron and of Kohonen's map lie one behind the other."""
+    stored, flips = patterns(8, 200), np.random.default_rng(1).random((8, 200)) < 0.33
+    net, state = Hopfield(update="synchronous").fit(stored), np.where(flips, -stored, stored)
+    rounds = 0
+    while not np.array_equal(fed_back := net.step(state), state):
+        state, rounds = fed_back, rounds + 1
+    assert rounds > 1 and np.array_equal(state, net.predict(np.where(flips, -stored, stored))) and np.array_equal(state, stored)
+
+    layers = MultilayerPerceptron((4,), random_state=0).fit(stored, range(8))
+    h = 1 / (1 + np.exp(-(stored @ layers.coefs_[0] + layers.intercepts_[0])))
+    sums = h @ layers.coefs_[1] + layers.intercepts_[1]
+    np.testing.assert_allclose(np.log(layers.predict_proba(stored)), sums - np.log(np.exp(sums).sum(1, keepdims=True)), rtol=1e-9)
+    kohonen = SelfOrganizingMap(3, 3, max_iter=50, random_state=0).fit(stored)
+    distances = ((stored[:, None] - kohonen.weights_.reshape(9, 200)) ** 2).sum(2)
+    assert np.array_equal(kohonen.predict(stored), distances.argmin(1))
+
+
 def test_at_once_two_units_can_swap_for_ever():
     """Two units that want to be equal, from different states."""
     net = Hopfield(update="synchronous", max_iter=7).fit([[1, 1]])

@@ -61,7 +61,7 @@ def elman_case() -> tuple[dict[str, np.ndarray], np.ndarray]:
     return weights, generator.normal(size=(6, 3))
 
 
-@pytest.mark.row("003-9")
+@pytest.mark.row("003-29")
 @pytest.mark.parametrize("truncate", [None, 1, 4, 9])
 def test_back_propagation_through_time_is_autograd(truncate):
     weights, x = elman_case()

@@ -44,7 +44,6 @@ def test_a_source_of_known_entropy_is_learned_to_its_entropy():
 
 @pytest.mark.slow
 @pytest.mark.row("003-48")
-@pytest.mark.row("003-9")
 def test_only_each_third_bit_of_the_temporal_xor_is_foretold():
     bits = "".join(map(str, temporal_xor(3000, random_state=0)))
     model = SequenceModel("elman", hidden_size=20, truncate=30, batch_size=8, learning_rate=0.02, max_iter=60, random_state=0).fit(bits)

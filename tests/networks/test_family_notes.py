@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from striate.core.errors import ShapeError
 from striate.core.modes import evaluation_mode
 from striate.networks.catalog import network
-from striate.networks.layers import Conv, Dropout, Linear
+from striate.networks.layers import Chain, Conv, Dropout, Flatten, Linear
+from striate.networks.network import Network
 
 
 @pytest.mark.row("000-17")
@@ -88,3 +90,26 @@ def test_one_module_with_one_set_of_parameters_trains_and_is_evaluated() -> None
     with evaluation_mode(module):
         assert not torch.equal(module(images), first)
     assert [id(parameter) for parameter in module.parameters()] == before
+
+
+@pytest.mark.row("003-1")
+@pytest.mark.parametrize("name", ["cifar_notes", "mnist_notes", "lenet5", "default_dnn"])
+def test_a_network_goes_from_signals_over_features_to_values_and_convolution_and_reduction_come_before_the_layers(name: str) -> None:
+    """Input, hidden and output layers; a convolutional network has convolutions and poolings in front, each smaller than the one before."""
+    net = network(name)
+    roles = [row.layer.role for row in net.rows if row.layer.role in ("conv", "pool", "linear")]
+    maps = [row.output_shape for row in net.rows if len(row.output_shape) == 3]
+    places = [shape[1] * shape[2] for shape in maps]
+
+    dense = roles[roles.index("linear") :]
+    assert set(dense) == {"linear"}
+    front = roles[: -len(dense)]
+    assert front == [] if name == "default_dnn" else front[:4] == ["conv", "pool"] * 2
+    assert places == sorted(places, reverse=True)
+    assert net.rows[-1].output_shape == (10,) and len(net.input_shape) == 3
+
+
+@pytest.mark.row("003-1")
+def test_layers_in_another_order_are_refused_by_name() -> None:
+    with pytest.raises(ShapeError, match=r"conv: convolution needs a shape \(C, L\) or \(C, H, W\) .*, got \(12,\)"):
+        repr(Network("odd", (1, 8, 8), Chain(flatten=Flatten(), hidden=Linear(12), conv=Conv(4, 3))).rows)

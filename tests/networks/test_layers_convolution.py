@@ -101,7 +101,7 @@ def test_convolution_is_an_inner_product_at_each_place_summed_over_channels():
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("003-18")
+@pytest.mark.row("003-18", "003-47")
 def test_a_published_worked_example():
     """The 5x5 picture and the 3x3 kernel of the UFLDL tutorial."""
     picture = torch.tensor([[int(digit) for digit in row] for row in ("11100", "01110", "00111", "00110", "01100")], dtype=F64)
@@ -442,7 +442,7 @@ class TestTransposed:
                 if extra < s and size + 2 * p > d * (k - 1):
                     assert Conv(1, k, stride=s, padding=p, dilation=d).output_shape((1, size)) == (1, n)
 
-    @pytest.mark.row("004-12")
+    @pytest.mark.row("004-12", "003-47")
     @pytest.mark.parametrize(("stride", "padding", "groups", "dilation"), [(1, 0, 1, 1), ((2, 3), 1, 1, 1), (2, 1, 2, 2)])
     def test_it_is_the_adjoint_of_the_convolution_with_its_kernel(self, stride, padding, groups, dilation):
         """<A x, y> = <x, A^T y>."""

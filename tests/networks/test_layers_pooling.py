@@ -60,7 +60,7 @@ def test_pooling_has_no_parameters_and_steps_by_its_own_size():
     assert Conv(3, 2).output_shape((3, 8, 10)) == (3, 7, 9), "a convolution's stride is 1 unless told otherwise"
 
 
-@pytest.mark.row("003-20")
+@pytest.mark.row("003-20", "003-47")
 def test_a_20x20_image_pooled_by_10x10_leaves_2x2():
     x = torch.arange(400, dtype=F64).view(1, 1, 20, 20)
     assert Pool("max", 10).build((1, 20, 20))(x)[0, 0].tolist() == [[189, 199], [389, 399]]
@@ -74,8 +74,24 @@ def test_mean_pooling_is_a_depthwise_convolution_with_equal_weights():
     torch.testing.assert_close(Pool("avg", 3).build((3, 6, 9))(x), F.conv2d(x, kernel, stride=3, groups=3), rtol=0, atol=1e-12)
 
 
-@pytest.mark.row("000-14")
 @pytest.mark.row("004-11")
+def test_maximum_pooling_keeps_what_stands_out_and_drops_the_rest():
+    """Three planted responses among weak ones: all are kept at full height with a sixteenth of the values, which the mean dilutes."""
+    weak = 0.1 * images(1, 1, 16, 24).abs().clamp(max=3)
+    places = ((1, 2), (6, 13), (14, 20))
+    scene = weak.clone()
+    for row, column in places:
+        scene[0, 0, row, column] = 1.0
+    pooled, mean = (Pool(how, 4).build((1, 16, 24))(scene)[0, 0] for how in ("max", "avg"))
+
+    assert pooled.numel() * 16 == scene.numel()
+    assert [pooled[row // 4, column // 4].item() for row, column in places] == [1, 1, 1] and (pooled == 1).sum() == 3
+    assert all(mean[row // 4, column // 4] < 0.4 for row, column in places)
+    others = torch.where(scene == F.interpolate(pooled[None, None], scale_factor=4), scene, torch.zeros(()))  # all but the largest at 0
+    assert torch.equal(Pool("max", 4).build((1, 16, 24))(others)[0, 0], pooled) and (others == 0).sum() == scene.numel() * 15 / 16
+
+
+@pytest.mark.row("000-14")
 def test_a_shift_by_one_pixel_changes_pooled_features_less():
     scene = F.avg_pool2d(images(8, 1, 35, 35), 3, 1)  # smooth, as pictures are
     here, there = scene[:, :, :, :-1], scene[:, :, :, 1:]

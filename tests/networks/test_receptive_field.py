@@ -123,7 +123,6 @@ ENLARGING = {
 
 
 @pytest.mark.row("000-16")
-@pytest.mark.row("003-47")
 @pytest.mark.parametrize("layer", ENLARGING.values(), ids=ENLARGING)
 def test_after_enlarging_the_view_is_the_largest_and_the_mean_centre_over_one_period(layer):
     """Places side by side then see windows of different size and phase."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 import striate
 from striate.core.errors import DataError, UsageError
+from striate.networks.layers import Chain, Flatten, Linear
 from striate.workflows.ablation.ablate import AblateRequest
 from striate.workflows.attack import AttackRequest
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest
@@ -23,6 +28,7 @@ from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.explanation.explain import ExplainRequest
 from striate.workflows.explanation.filters import FilterRequest
 from striate.workflows.profiling.profile import ProfileRequest
+from striate.workflows.recipes.book import RECIPES
 from striate.workflows.reporting.report import ReportRequest
 from striate.workflows.training.repro import ReproRequest
 from striate.workflows.training.request import summary
@@ -49,6 +55,62 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path) -> Path:
     network = striate.network("cifar_notes", num_classes=2, input_size=(16, 12))
     return Path(striate.train(photos, network=network, epochs=1, batch_size=4, output=photos.parent / "run").run)
+
+
+@contextlib.contextmanager
+def kept_for_the_gradient() -> Iterator[dict[str, int]]:
+    """Largest number of bytes that the updates under way keep for their way back, the weights included."""
+    found, since = {"most": 0}, 0
+
+    def pack(kept: Tensor) -> Tensor:
+        nonlocal since
+        since += kept.numel() * kept.element_size()
+        found["most"] = max(found["most"], since)
+        return kept
+
+    def unpack(kept: Tensor) -> Tensor:
+        nonlocal since
+        since = 0
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield found
+
+
+@pytest.mark.row("000-3")
+def test_full_batch_single_sample_and_mini_batch_descent_need_memory_by_the_batch_whatever_the_data(tmp_path: Path):
+    """24 pictures are 24 updates of 1, 4 of 6 or 1 of all; an update of 6 of 48 pictures needs what one of 6 of 24 does."""
+    images, labels = np.random.default_rng(0).integers(0, 256, (64, 8, 10), dtype=np.uint8), np.arange(64) % 2
+    network = striate.network("cifar_notes", num_classes=2, in_channels=1, input_size=(8, 10))
+    steps, memory = {}, {}
+    for number, size in ((24, 1), (24, 6), (24, 24), (48, 6)):
+        given = {"network": network, "optimizer": "gd", "learning_rate": 0.01, "epochs": 1, "val_fraction": 0.25, "diagnose": False}
+        count = number * 4 // 3
+        with kept_for_the_gradient() as kept:
+            report = striate.train((images[:count], labels[:count]), batch_size=size, output=tmp_path / f"{number}-{size}", **given)
+        steps[number, size], memory[number, size] = report.steps, kept["most"]
+
+    assert list(steps.values()) == [24, 4, 1, 8]
+    assert memory[48, 6] == memory[24, 6]
+    assert (memory[24, 24] - memory[24, 6]) / 18 == pytest.approx((memory[24, 6] - memory[24, 1]) / 5, rel=0.01)
+    assert memory[24, 24] > 2 * memory[24, 6]
+
+
+@pytest.mark.row("001-14", "001-22")
+def test_steps_go_round_the_pictures_as_often_as_they_need_and_answers_go_round_once(tmp_path: Path):
+    """The notes' 2,000 updates of 128 are 4.65 passes of 55,000 pictures with 5,000 held out; here all but the batch is a tenth of that."""
+    images, labels = np.random.default_rng(0).integers(0, 256, (6_000, 4, 4), dtype=np.uint8), np.arange(6_000) % 10
+    network = striate.Network("one layer", (1, 4, 4), Chain(Flatten(), Linear(10)))
+    given = {"network": network, "recipe": "notes", "val_fraction": 1 / 12, "diagnose": False}
+    report = striate.train((images, labels), steps=200, output=tmp_path / "run", **given)
+    notes, settings = RECIPES["notes"](network, 55_000).settings, yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["settings"]
+
+    assert (notes.steps, notes.batch_size, notes.optimizer, notes.learning_rate) == (2000, 128, "adam", 1e-3)
+    assert (settings["batch_size"], settings["optimizer"], settings["learning_rate"]) == (128, "adam", 1e-3)
+    assert round(notes.steps * 128 / 55_000, 2) == 4.65 == round(report.steps * 128 / report.num_train, 2)
+    assert (report.num_train, report.num_val, report.steps, report.epochs) == (5_500, 500, 200, 5)
+    answers = striate.predict(report.run, images[:130])  # two batches, of 128 and of 2
+    assert [answer.path for answer in answers] == [f"{place}" for place in range(130)]
 
 
 @pytest.mark.row("002-20")
