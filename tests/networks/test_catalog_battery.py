@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.core.errors import ShapeError, UsageError
+from striate.core.errors import ShapeError, UnknownNameError, UsageError
 from striate.networks import catalog
 from striate.networks.catalog import CATALOG, networks
 from striate.networks.network import Network
@@ -130,6 +130,14 @@ def test_the_smallest_input_fits_and_one_less_names_the_layer_that_stops_it(name
     assert caught.value.path in {row.path for row in net.rows}
     assert caught.value.message.startswith(f"{name}: {caught.value.path}: ")
     assert caught.value.remedy.startswith(f"The smallest input of {name} is {' x '.join([str(smallest)] * (len(net.input_shape) - 1))}.")
+
+
+@pytest.mark.parametrize(("name", "lacking"), [("swin_t", "attention within shifted windows"), ("yolov3", "outputs of several sizes")])
+def test_a_network_that_cannot_be_described_is_told_with_what_it_would_need(name: str, lacking: str) -> None:
+    words = f"unknown network '{name}'\nIts description would need {lacking}, which no layer here does. If timm or .* `torchvision:{name}`"
+    with pytest.raises(UnknownNameError, match=words):
+        network(name)
+    assert not any(known.startswith(start) for known in CATALOG for start in catalog.LACKING)
 
 
 # ---- modules

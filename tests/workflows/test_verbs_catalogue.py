@@ -29,7 +29,10 @@ from striate.workflows.explanation.views import VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 
 CLASSES = ("light", "dark", "striped")
-BESIDE = {"lenet5_paper": 2 * (900 * 100 - 84 * 3)}  # torch counts the weights that C3's table leaves out, and not its distances to 3 codes
+BESIDE = {  # torch counts the weights that tables of connections leave out, and not distances to 3 codes
+    "lenet1": 2 * 28 * 25 * 8 * 8,
+    "lenet5_paper": 2 * (900 * 100 - 84 * 3),
+}
 EDITS: dict[str, Callable[[striate.Network], striate.Network]] = {
     "without shortcut": lambda net: net.without("shortcut"),
     "without norm": lambda net: net.without("norm"),

@@ -251,6 +251,26 @@ CATALOG: dict[str, Entry] = {
 }
 # fmt: on
 
+LACKING = {  # how names begin that people expect here: what a description of theirs would need, and the vocabulary lacks
+    "beit": "attention that knows how far apart two steps are",
+    "capsnet": "routing between capsules",
+    "coatnet": "attention that knows how far apart two steps are",
+    "detr": "attention between two sequences",
+    "fasterrcnn": "a layer that proposes boxes and cuts them out",
+    "faster_rcnn": "a layer that proposes boxes and cuts them out",
+    "maskrcnn": "a layer that proposes boxes and cuts them out",
+    "mask_rcnn": "a layer that proposes boxes and cuts them out",
+    "maxvit": "attention within windows and grids",
+    "mixer": "a linear layer across the steps of a sequence",
+    "resnest": "a softmax across branches",
+    "retinanet": "outputs of several sizes",
+    "skresnet": "a softmax across branches",
+    "ssd": "outputs of several sizes",
+    "stylegan": "weights that another input scales",
+    "swin": "attention within shifted windows",
+    "yolo": "outputs of several sizes",
+}
+
 
 @call_as_in("striate.network('lenet5', num_classes=10, in_channels=1, input_size=32)")
 def network(
@@ -289,6 +309,10 @@ def network(
     if ("/" in name or os.sep in name) and not Path(name).expanduser().exists():
         raise UsageError(f"{name}: no such file or folder, and no network of that name", near(name, "`striate networks` lists the names."))
     if name not in CATALOG:
+        lacking = next((what for start, what in LACKING.items() if name.startswith(start)), None)
+        if lacking is not None:
+            library = f"If timm or torchvision has it, use `timm:{name}` or `torchvision:{name}`."
+            raise UnknownNameError("network", name, (), f"Its description would need {lacking}, which no layer here does. {library}")
         raise UnknownNameError("network", name, CATALOG, "`striate networks` lists all.")
     entry = CATALOG[name]
     channels, *extent = entry.input_shape
