@@ -8,7 +8,7 @@ Departs from the sources: all layers are trained together from the start, by Ada
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from striate.estimators.randomness import seed_of
 from striate.models.threads import threads_for
 from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Layer
 from striate.networks.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HIDDEN = (128, 64)  # units between input and code by default
 MIN_EPOCHS, MIN_UPDATES = 100, 1000  # by default: small data has few updates an epoch
@@ -161,6 +164,18 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_counts(steps=steps)
         ends = self.transform([first, last])
         return self.inverse_transform(np.linspace(ends[0], ends[1], steps))
+
+    def plot(self, X: Any, y: Any = None) -> Figure:
+        """The codes of samples X, the first two numbers of each, coloured by the labels y (N,) where given; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            UsageError: y does not fit X.
+        """
+        from striate.drawing.classical import codes_figure, labels_for
+
+        codes = self.transform(X)
+        return codes_figure(codes, labels_for(codes, y), f"Codes of {len(codes):,} samples")
 
     def score(self, X: Any, y: Any = None) -> float:
         """The share of the variance of X around the fitted mean that the reconstruction keeps: 1 is all, 0 that of the mean.

@@ -23,6 +23,7 @@ MAX_ENUMERATED = 20  # units whose states are all gone through
 GAUSSIAN_SHARE = (
     0.01  # of the rate of binary visibles, for those without bounds: Hinton, 2010, section 13.2, has it 10 to 100 times smaller
 )
+NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 ROUNDING = 1e-6  # beyond 0 and 1, that scaling may leave on shares
 
 
@@ -242,6 +243,12 @@ def exact_log_partition(machine: Machine) -> float:
 def all_states(num_units: int) -> Tensor:
     """(2^n, n) int64 of 0 and 1."""
     return (torch.arange(2**num_units)[:, None] >> torch.arange(num_units)) & 1
+
+
+def reconstruction_error(machine: Machine, x: Tensor) -> float:
+    """The mean squared reconstruction error of x from its hidden probabilities, over at most 1,000 rows."""
+    x = x[:NUM_MEASURED]
+    return float((machine.visible_means(machine.hidden_means(x)) - x).square().mean())
 
 
 def no_shares(X: np.ndarray) -> np.ndarray:

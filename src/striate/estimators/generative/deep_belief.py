@@ -24,7 +24,16 @@ from striate.core.devices import choose_device
 from striate.core.errors import NumericError, UsageError
 from striate.core.seeds import mixed
 from striate.core.settings import check_counts, check_numbers, check_word, sizes_of
-from striate.estimators.generative.contrastive import GAUSSIAN_SHARE, Contrast, Machine, drawn_, first_machine, no_shares, require_shares
+from striate.estimators.generative.contrastive import (
+    GAUSSIAN_SHARE,
+    Contrast,
+    Machine,
+    drawn_,
+    first_machine,
+    no_shares,
+    reconstruction_error,
+    require_shares,
+)
 from striate.estimators.labels import classes_of
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
@@ -32,7 +41,6 @@ from striate.estimators.randomness import seed_of
 
 MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has few updates an epoch
 MIN_PRETRAIN_EPOCHS, MOST_PRETRAIN_EPOCHS, PRETRAIN_UPDATES = 10, 80, 8000  # of each machine by default
-NUM_MEASURED = 1000  # samples that the reconstruction error is measured on
 
 
 @dataclass(eq=False, repr=False)
@@ -318,9 +326,3 @@ def logits(layers: list[tuple[Tensor, Tensor]], x: Tensor, dropout: float = 0.0,
         if dropout:
             x = x * torch.empty_like(x).bernoulli_(1 - dropout, generator=generator).div_(1 - dropout)
     return torch.addmm(bias, x, last)
-
-
-def reconstruction_error(machine: Machine, x: Tensor) -> float:
-    """The mean squared reconstruction error of x from its hidden probabilities, over at most 1,000 rows."""
-    x = x[:NUM_MEASURED]
-    return float((machine.visible_means(machine.hidden_means(x)) - x).square().mean())

@@ -8,8 +8,9 @@ mean; `score_samples` is the pseudo-likelihood itself, not an estimate from one 
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -32,11 +33,15 @@ from striate.estimators.generative.contrastive import (
     exact_log_partition,
     first_machine,
     no_shares,
+    reconstruction_error,
     require_shares,
 )
 from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATE = 0.1  # by default, of binary visibles
 
@@ -80,6 +85,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         mean_: (visible,) what is taken from Gaussian visibles; 0 of binary ones.
         scale_: (visible,) what they are divided by then; 1 of binary ones.
         n_iter_: Epochs.
+        reconstruction_errors_: The mean square of the data less its reconstruction, before and after each epoch.
 
     Example:
         >>> X = np.array([[1, 1, 0, 0], [0, 0, 1, 1]] * 50)
@@ -120,11 +126,33 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         self._learn(validate_data(self, X, dtype=(np.float64, np.float32), reset=first), 1, start=first, shuffle=False)
         return self
 
+    def plot(self, shape: tuple[int, int] | None = None) -> Figure:
+        """The weights of the hidden units as pictures of `shape`, and the reconstruction error by epoch; a matplotlib figure.
+
+        Args:
+            shape: (height, width) of the visibles; None: square where they are, else one row.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            ShapeError: the visibles do not fill the shape.
+        """
+        from striate.drawing.classical import filters_figure
+
+        check_is_fitted(self)
+        visibles = self.components_.shape[1]
+        side = math.isqrt(visibles)
+        height, width = shape or ((side, side) if side**2 == visibles else (1, visibles))
+        if height * width != visibles:
+            raise ShapeError(f"shape must hold the {visibles} visibles, got {height} x {width}")
+        title = f"Restricted Boltzmann machine after {self.n_iter_:,} epochs"
+        return filters_figure(self.components_.reshape(-1, height, width), self.reconstruction_errors_, title)
+
     def _learn(self, X: np.ndarray, epochs: int, *, start: bool, shuffle: bool = True) -> None:
         self._check_settings()
         device = choose_device(self.device)
         if start:
             self.n_iter_, self._seed = 0, seed_of(self.random_state)
+            self.reconstruction_errors_: list[float] = []
             self.visible_ = self._kind(X)
             gaussian = self.visible_ == "gaussian"
             self.mean_ = X.mean(0, dtype=np.float64) if gaussian else np.zeros(X.shape[1])
@@ -147,9 +175,12 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
             contrast.chains = torch.from_numpy(chains).to(device)
         if hasattr(self, "_velocity"):
             contrast.velocity = torch.from_numpy(self._velocity).to(device)
+        if not self.reconstruction_errors_:
+            self.reconstruction_errors_.append(reconstruction_error(machine, data))
         for _ in range(epochs):
             self.n_iter_ += 1
             contrast.epoch(machine, data, self._generator(self.n_iter_, device), shuffle=shuffle)
+            self.reconstruction_errors_.append(reconstruction_error(machine, data))
         self.components_: np.ndarray = machine.weights.cpu().numpy()
         self.intercept_hidden_: np.ndarray = machine.hidden.cpu().numpy()
         self.intercept_visible_: np.ndarray = machine.visible.cpu().numpy()

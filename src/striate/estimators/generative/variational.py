@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.models.threads import threads_for
 from striate.networks.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIKELIHOODS = ("auto", "bernoulli", "gaussian")
 
@@ -239,6 +242,18 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         found = several.logsumexp(0) - math.log(num_draws) if importance else several.mean(0)
         nats: np.ndarray = found.numpy() - np.log(self.scale_).sum()
         return nats
+
+    def plot(self, X: Any, y: Any = None) -> Figure:
+        """The codes of samples X, the first two numbers of each, coloured by the labels y (N,) where given; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            UsageError: y does not fit X.
+        """
+        from striate.drawing.classical import codes_figure, labels_for
+
+        codes = self.transform(X)
+        return codes_figure(codes, labels_for(codes, y), f"Codes of {len(codes):,} samples")
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean bound of log p(x), in nats: more is better."""

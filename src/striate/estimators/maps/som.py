@@ -6,7 +6,7 @@ Source: Kohonen, 1982, "Self-organized formation of topologically correct featur
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -19,6 +19,9 @@ from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLOCK = 1024  # samples whose winners are found at once
 
@@ -190,6 +193,25 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         """One map for each feature: (n, rows, columns)."""
         check_is_fitted(self)
         return np.moveaxis(self.weights_, 2, 0)
+
+    def plot(self, X: Any, y: Any = None) -> Figure:
+        """The samples X (N, n) that each unit wins, their majority label where y (N,) is given, and the U-matrix; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            UsageError: y does not fit X.
+        """
+        from striate.drawing.classical import labels_for, map_figure
+
+        winners, units = self.predict(X), len(self._units)
+        labels, names = labels_for(winners, y), None
+        if labels is not None:
+            kinds, places = np.unique(labels, return_inverse=True)
+            counts = np.zeros((units, len(kinds)))
+            np.add.at(counts, (winners, places), 1)
+            names = np.where(counts.any(1), kinds.astype(str)[counts.argmax(1)], "")
+        hits = np.bincount(winners, minlength=units)
+        return map_figure(self.positions_, hits, names, self.u_matrix().ravel(), self.grid == "hexagonal")
 
     def _checked(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

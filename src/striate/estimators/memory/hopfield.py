@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -21,6 +21,9 @@ from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.numbers import finite_answers, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CAPACITY = 0.138  # random patterns a unit; above, recall breaks down
 EXACT = 2**24  # below, every whole number is a float32
@@ -157,6 +160,36 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
                 fields[rows[changed]] += changes[changed] @ weights
                 moved |= changed
         return moved
+
+    def plot(self, X: Any) -> Figure:
+        """The energy of the first probes of X (P, N), at most 8, while they are recalled unit by unit; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+        """
+        from striate.drawing.classical import MOST_STATES, energies_figure
+
+        check_is_fitted(self)
+        probes = signs("X", X, self.n_features_in_)[:MOST_STATES]
+        courses = [self._course(probe, random_state_of(self.random_state)) for probe in probes]
+        names = [f"probe {k}" for k in range(len(courses))]
+        title = f"Recall from {self.n_patterns_} stored pattern{'s' if self.n_patterns_ != 1 else ''}"
+        return energies_figure(courses, names, title)
+
+    def _course(self, probe: np.ndarray, generator: np.random.RandomState) -> list[float]:
+        """The energy of a probe (N,), and after the update of each unit in turn, until a sweep changes none."""
+        state, weights = probe.astype(float), self.weights_
+        energies = [float(self.energy(probe[None])[0])]
+        for _ in range(self.max_iter):
+            before = state.copy()
+            for unit in generator.permutation(len(state)):
+                field = float(weights[unit] @ state)
+                new = np.sign(field) or state[unit]
+                energies.append(energies[-1] - (new - state[unit]) * field)
+                state[unit] = new
+            if np.array_equal(state, before):
+                break
+        return energies
 
     def energy(self, X: Any) -> np.ndarray:
         """E of each state of X (P, N): float64 (P,)."""

@@ -16,13 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from striate.core.errors import NumericError
 from striate.core.settings import check_counts, check_numbers, check_rate, check_word
 from striate.estimators.labels import classes_of, outputs_of
+from striate.estimators.neurons.regions import Regions
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Adaline(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+class Adaline(Regions, Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A linear layer that follows the squared error of targets -1 and +1 down, then answers by sign.
 
         o = w . x + b         w += rate (t - o) x         b += rate (t - o)

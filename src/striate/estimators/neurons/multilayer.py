@@ -22,12 +22,13 @@ from striate.core.settings import check_counts, check_word
 from striate.estimators.labels import classes_of, outputs_of
 from striate.estimators.neurons.activations import names_of
 from striate.estimators.neurons.dense import DenseNetwork
+from striate.estimators.neurons.regions import Regions
 from striate.estimators.numbers import standardization, validate_data
 from striate.estimators.randomness import random_state_of
 
 
 @dataclass(eq=False, repr=False)
-class MultilayerPerceptron(ClassifierMixin, DenseNetwork):  # type: ignore[misc]  # scikit-learn carries no types
+class MultilayerPerceptron(Regions, ClassifierMixin, DenseNetwork):  # type: ignore[misc]  # scikit-learn carries no types
     """Dense layers that tell classes apart, trained by error back-propagation.
 
         change = rate * (-dE/dw) + momentum * last change         w += change

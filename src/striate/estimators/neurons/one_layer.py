@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers, check_word
 from striate.estimators.labels import classes_of
+from striate.estimators.neurons.regions import Regions
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 
@@ -94,7 +95,7 @@ class LinearRegression(Saved, MultiOutputMixin, RegressorMixin, BaseEstimator): 
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OneLayerClassifier(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
+class OneLayerClassifier(Regions, Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
     """The base of logistic and softmax regression: settings, minimisation, prediction."""
 
     C: float = 1.0

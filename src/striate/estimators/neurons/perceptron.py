@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate
 from striate.estimators.labels import classes_of, outputs_of
+from striate.estimators.neurons.regions import Regions
 from striate.estimators.numbers import finite_answers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
@@ -26,7 +27,7 @@ BLOCK = 256  # samples whose sums are taken at once; an update ends the block, s
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Perceptron(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
+class Perceptron(Regions, Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
     """A layer of threshold neurons, trained sample by sample.
 
         o = 1 if w . x + b > 0 else 0         w += rate (t - o) x         b += rate (t - o)

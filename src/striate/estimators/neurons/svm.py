@@ -12,10 +12,11 @@ from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
+from striate.estimators.neurons.regions import Regions
 from striate.estimators.persistence import Saved
 
 
-class KernelSVM(Saved, SVC):  # type: ignore[misc]  # scikit-learn carries no types
+class KernelSVM(Regions, Saved, SVC):  # type: ignore[misc]  # scikit-learn carries no types
     """The largest margin in the space of a kernel; settings and attributes are those of `sklearn.svm.SVC`, solved more closely.
 
         max over a of  sum a - sum a_i a_j y_i y_j K(x_i, x_j) / 2,   0 <= a <= C,   sum a y = 0

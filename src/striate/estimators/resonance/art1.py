@@ -7,7 +7,7 @@ with fast learning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
@@ -17,6 +17,9 @@ from striate.core.errors import DataError, UsageError
 from striate.core.settings import check_counts, check_numbers
 from striate.estimators.numbers import validate_data
 from striate.estimators.persistence import Saved
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def resonating(choices: np.ndarray, common: np.ndarray, size: float, vigilance: float) -> int:
@@ -106,6 +109,19 @@ class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         """The category that each pattern would join; -1 if it would begin a new one."""
         check_is_fitted(self)
         return np.array([self._winner(pattern, self.templates_) for pattern in self._patterns(X, reset=False)])
+
+    def plot(self, X: Any) -> Figure:
+        """The template of each category, and how many patterns of X (N, n) join it; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+        """
+        from striate.drawing.classical import categories_figure
+
+        joined = self.predict(X)
+        sizes = np.bincount(joined[joined >= 0], minlength=len(self.templates_))
+        title = f"ART1, vigilance {self.vigilance:g}: {len(self.templates_)} categories"
+        return categories_figure(self.templates_.astype(float), sizes, title, "template: black is on")
 
     def _winner(self, pattern: np.ndarray, templates: np.ndarray) -> int:
         if not pattern.any():

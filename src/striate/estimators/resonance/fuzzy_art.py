@@ -8,7 +8,7 @@ Departs from the source: features are scaled to [0, 1] by the range of the data 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
@@ -19,6 +19,9 @@ from striate.core.settings import check_counts, check_numbers
 from striate.estimators.numbers import validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.resonance.art1 import resonating
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries no types
@@ -50,6 +53,28 @@ class FuzzySystem(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn c
         scaled = np.clip((X - self.data_min_) / np.where(span > 0, span, 1), 0, 1)
         coded: np.ndarray = np.hstack([scaled, 1 - scaled])
         return coded
+
+    def plot(self, X: Any, y: Any = None) -> Figure:
+        """The categories: of two features as boxes around samples X (N, 2), coloured by y where given; of more as a table of their middles.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            UsageError: y does not fit X.
+        """
+        from striate.drawing.classical import boxes_figure, categories_figure, labels_for
+
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        low, high = self.weights_[:, : X.shape[1]], 1 - self.weights_[:, X.shape[1] :]
+        title = f"{type(self).__name__}, vigilance {self.vigilance:g}: {len(low)} categories"
+        if X.shape[1] == 2:
+            corners = self.data_min_ + (self.data_max_ - self.data_min_) * np.stack([low, high], axis=1)
+            return boxes_figure(corners, X, labels_for(X, y), title)
+        middles = (low + high) / 2
+        nearest = np.abs(self._coded(X)[:, None, : X.shape[1]] - middles).sum(2).argmin(1)
+        return categories_figure(
+            middles, np.bincount(nearest, minlength=len(low)), title, "middle of each box: white is the least, black the most"
+        )
 
     def _categories(self) -> Categories:
         return Categories(self.weights_, self.choice)
