@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from striate.models.model import Model, Prediction, Predictions, load
     from striate.networks.catalog import network
     from striate.networks.network import Network
+    from striate.workflows.datasets import dataset
     from striate.workflows.face import (
         ablate,
         attack,
@@ -46,6 +47,7 @@ __all__ = [
     "attack",
     "calibrate",
     "compare",
+    "dataset",
     "demo",
     "diagnose",
     "estimators",
@@ -74,6 +76,7 @@ NAMES = {  # of each module
     "striate.models.model": ("Model", "Prediction", "Predictions", "load"),
     "striate.networks.catalog": ("network",),
     "striate.networks.network": ("Network",),
+    "striate.workflows.datasets": ("dataset",),
     "striate.workflows.face": (
         "ablate",
         "attack",

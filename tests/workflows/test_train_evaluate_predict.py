@@ -21,6 +21,8 @@ from striate.core.images import ImageSpec
 from striate.data.sources import open_data
 from striate.data.splits import Division
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.predict import PredictRequest, predict
+from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training.continuing import read_train_and_val
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
@@ -148,6 +150,42 @@ def test_the_first_test_pictures_are_drawn_with_their_classes_without_a_screen(d
     with Image.open(tmp_path / "four.png") as picture:
         shown = set(np.unique(np.asarray(picture.convert("L"))))
     assert set(np.unique(test.images[:4])) <= shown
+
+
+@pytest.mark.row("001-23")
+def test_the_first_pictures_of_a_split_are_answered_and_drawn(digits_run, tmp_path, capsys):
+    """Of a named set, of an .npz file and of a folder alike; the use of test is counted."""
+    test = open_data("digits").read("test")
+    expected = [item.class_name for item in striate.load(digits_run[0]).predict(test.images[:4])]
+    np.savez(tmp_path / "some.npz", x_train=test.images[4:], y_train=test.labels[4:], x_test=test.images[:9], y_test=test.labels[:9])
+    for split, images in (("train", test.images[4:9]), ("test", test.images[:4])):
+        for index, image in enumerate(images):
+            folder = tmp_path / "photos" / split / str(test.labels[index] if split == "test" else index % 2)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(folder / f"{index}.png")
+    before = len(RunFolder(digits_run[0]).read_openings())
+
+    with pytest.raises(SystemExit) as end:
+        main(f"predict {digits_run[0]} digits --split test --first 4 --json --plot {tmp_path}/four.png".split())
+
+    out, err = capsys.readouterr()
+    assert not end.value.code and "drawn" in err
+    assert [item["class"] for item in json.loads(out)] == expected
+    assert [item["path"] for item in json.loads(out)] == [f"digits/test/0000{index}" for index in range(4)]
+    assert len(RunFolder(digits_run[0]).read_openings()) == before + 1
+    with Image.open(tmp_path / "four.png") as picture:
+        assert set(np.unique(test.images[:4])) <= set(np.unique(np.asarray(picture.convert("L"))))
+    arrays = striate.predict(digits_run[0], tmp_path / "some.npz", split="test", first=4)
+    assert [item.class_name for item in arrays] == expected
+    files = striate.predict(digits_run[0], tmp_path / "photos", split="test")
+    assert len(files) == 4 and all(Path(item.path).is_file() for item in files)
+
+
+def test_a_split_is_of_one_data_set(digits_run):
+    with pytest.raises(UsageError, match="digits, mnist: a split is of one data set"):
+        predict(PredictRequest(run=digits_run[0], pictures=["digits", "mnist"]))
+    with pytest.raises(UsageError, match="split, first: are of a data set"):
+        striate.predict(digits_run[0], np.zeros((3, 8, 8), np.uint8), first=2)
 
 
 @pytest.mark.row("001-21")

@@ -26,18 +26,25 @@ class Given(NamedTuple):
     names: list[str]
     items: Sequence[Path | np.ndarray] | np.ndarray  # paths and arrays (h, w, c), or one array (n, h, w, c)
 
+    def first(self, count: int | None) -> Given:
+        """The first so many; all for None."""
+        return Given(self.names[:count], self.items[:count])
+
 
 def given_pictures(pictures: Any, spec: InputSpec) -> Given:
     """`pictures` in the form in which they are read and answered.
 
     Args:
-        pictures: A file or several; a uint8 array or tensor of one picture or of several; a picture of Pillow; or a list of these.
+        pictures: A file or several; a uint8 array or tensor of one picture or of several; a picture of Pillow; a list of these; or what
+            is in this form already.
         spec: Of the model: where it and an array's shape agree, the axes are what the model takes.
 
     Raises:
         UsageError: something else, or a folder.
         ShapeError: an array of other numbers, of no pixels, or whose axes can be understood in two ways.
     """
+    if isinstance(pictures, Given):
+        return pictures
     if not isinstance(spec, ImageSpec):
         samples = _as_spec(pictures, spec)
         return Given([str(index) for index in range(len(samples))], samples)

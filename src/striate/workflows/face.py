@@ -34,7 +34,7 @@ from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainR
 from striate.workflows.explanation.explain import explain as explain_request
 from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.explanation.views import View
-from striate.workflows.predict import predict_samples
+from striate.workflows.predict import PredictRequest, asked_pictures
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import request_of, with_checked_fields
@@ -120,27 +120,40 @@ def evaluate(
 
 @call_as_in("striate.predict(model, 'photos/', top=3)", other_names=OTHER_NAMES)
 def predict(
-    model: Model | str | PathLike[str], pictures: Pictures | str | PathLike[str], *, top: int = 1, module: Any = None
+    model: Model | str | PathLike[str],
+    pictures: Pictures | str | PathLike[str],
+    *,
+    top: int = 1,
+    split: Literal["train", "val", "test"] | None = None,
+    first: int | None = None,
+    module: Any = None,
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
 ) -> Predictions | Segmentations | Estimates:
     """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array.
 
     Args:
         model: A Model, a run folder, or a model file.
-        pictures: As `Model.predict` takes them, or a folder; of signals, volumes and rows an array, or a .csv, .npy or .npz file.
+        pictures: As `Model.predict` takes them, a folder, a named set or an .npz file; of signals, volumes and rows an array, or a
+            .csv, .npy or .npz file.
         top: The number of most probable classes to list.
+        split: Of the set, the folder or the file that is named; None: all pictures of a folder, val of a set or a file.
+        first: Only so many; None: all.
         module: The user's own torch module, where the run trained one.
+        data_dir: The folder of named sets; None: the cache.
+        download: Fetch a named set from its publisher where it is missing.
 
     Raises:
-        UsageError: the module is wanted and not handed in, or the other way round; and what `Model.predict` raises.
+        UsageError: the module is wanted and not handed in, or the other way round, or an array is asked for a split; and what
+            `Model.predict` raises.
     """
-    from striate.data.folder import readable_pictures
-
-    loaded = open_model(model, device="cpu", module=module).trained
-    if isinstance(pictures, str | PathLike) and loaded.images.kind != "pictures":
-        return predict_samples(loaded, [Path(pictures)], top=top)
+    subject = open_model(model, device="cpu", module=module)
     if isinstance(pictures, str | PathLike):
-        pictures = readable_pictures([Path(pictures)], say=lambda text: warnings.warn(text, UserWarning, stacklevel=6))
-    return loaded.predict(pictures, top=top)
+        request = request_of(PredictRequest, locals(), run=model, pictures=[Path(pictures)])
+        pictures = asked_pictures(subject, request, lambda text: warnings.warn(text, UserWarning, stacklevel=6))
+    elif split is not None or first is not None:
+        raise UsageError("split, first: are of a data set, a folder or a file that is named", "Cut the pictures yourself, as in X[:4].")
+    return subject.trained.predict(pictures, top=top)
 
 
 def other_form(name: str, value: Any) -> UsageError | None:

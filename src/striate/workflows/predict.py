@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.places import check_file, check_folder
+from striate.data.named import NAMED
 from striate.data.samples import read_samples
+from striate.models.inputs import Given
 from striate.models.model import Model
 from striate.workflows.runs.behind import say_edits
-from striate.workflows.subjects.subject import open_model
+from striate.workflows.subjects.labelled import DataRequest
+from striate.workflows.subjects.subject import Subject, open_model
 from striate.workflows.tasks.record import PictureAnswers
 from striate.workflows.tasks.registry import task_of
 
@@ -25,14 +27,18 @@ from striate.workflows.tasks.registry import task_of
 class PredictRequest:
     """The model and the pictures."""
 
-    run: Path
-    pictures: list[Path]  # files, or folders of them; of a model of other samples .csv, .npy and .npz files
+    run: Any  # a run folder, a .safetensors file, or a Model
+    pictures: list[Path]  # files, folders of them, or one data set; of a model of other samples .csv, .npy and .npz files
+    split: Literal["train", "val", "test"] | None = None  # of the data set; val by default, all where there are no splits
+    first: int | None = Field(default=None, ge=1)  # so many of them; None: all
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
     output: Path | None = None  # folder for the masks of a model that gives a class to each pixel
     skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
+    data_dir: Path | None = None
+    download: bool = False
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
@@ -45,28 +51,54 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         EnvironmentFault: the plot or the masks cannot be written where they are to be.
         RefusedFileError: the model file is damaged or not a model.
     """
-    from striate.data.folder import readable_pictures
-
     check_file(request.plot, "plot", (".png",))
     check_folder(request.output)
-    model = open_model(request.run, device=request.device, module=request.module).trained
+    subject = open_model(request.run, device=request.device, module=request.module)
+    model = subject.trained
     say_edits(request.run, model, say)
+    if model.images.kind != "pictures" and (request.plot is not None or request.output is not None):
+        raise UsageError("plot, output: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
+    return task_of(model).predict(model, asked_pictures(subject, request, say), request, say)
+
+
+def asked_pictures(subject: Subject, request: PredictRequest, say: Callable[[str], None]) -> Given:
+    """The pictures or samples that a request names, with their names; of a split of data those that `evaluate` measures.
+
+    Raises:
+        UsageError: a split is asked for of several folders.
+        DataError: as of `readable_pictures`, `read_samples` and `open_labelled`.
+    """
+    from striate.data.folder import readable_pictures
+
+    model = subject.trained
+    if is_data(request, model):
+        return of_split(subject, request, say).first(request.first)
     if model.images.kind != "pictures":
-        if request.plot is not None or request.output is not None:
-            raise UsageError("plot, output: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
-        return predict_samples(model, request.pictures, top=request.top, batch_size=request.batch_size)
+        read = [read_samples(file, model.images) for file in request.pictures]
+        names = [name for some, _ in read for name in some]
+        return Given(names, np.concatenate([samples for _, samples in read])).first(request.first)
     files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
-    return task_of(model).predict(model, files, request, say)
+    return Given(list(map(str, files)), files).first(request.first)
 
 
-def predict_samples(model: Model, files: Sequence[Path], *, top: int = 1, batch_size: int = 128) -> PictureAnswers:
-    """The answers for the samples of files, each called FILE:INDEX; of a CSV file FILE:LINE. Raises as of `read_samples`."""
-    read = [read_samples(file, model.images) for file in files]
-    names = [name for some, _ in read for name in some]
-    answers = model.predict(np.concatenate([samples for _, samples in read]), top=top, batch_size=batch_size)
-    items: Any = answers.items
-    answers.items = tuple(dataclasses.replace(item, path=name) for item, name in zip(items, names, strict=True))
-    return answers
+def is_data(request: PredictRequest, model: Model) -> bool:
+    """Return whether pictures are named by a split, by the name of a set where no such file is, or, of pictures, by an `.npz` file."""
+    if request.split is not None:
+        return True
+    named = [path for path in request.pictures if str(path) in NAMED and not path.exists()]
+    return bool(named) or (model.images.kind == "pictures" and any(path.suffix.lower() == ".npz" for path in request.pictures))
+
+
+def of_split(subject: Subject, request: PredictRequest, say: Callable[[str], None]) -> Given:
+    """The pictures of a split of the data that `pictures` names; those of a folder as their files."""
+    if len(request.pictures) != 1:
+        raise UsageError(f"{', '.join(map(str, request.pictures))}: a split is of one data set", "Name one set, folder or .npz file.")
+    data = DataRequest(
+        data=str(request.pictures[0]), skip_unreadable=request.skip_unreadable, data_dir=request.data_dir, download=request.download
+    )
+    images = subject.pictures(data, request.split, "predict", say)
+    files = [Path(path) for path in images.paths]
+    return Given(list(images.paths), files if all(file.is_file() for file in files) else np.asarray(images.images))
 
 
 def answer_rows(predictions: PictureAnswers) -> list[list[str]]:

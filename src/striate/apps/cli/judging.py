@@ -59,8 +59,13 @@ def predict_command(
     run: Run,
     pictures: Annotated[
         list[Path],
-        typer.Argument(metavar="PICTURES", help="Picture files, or folders of pictures; for other data .csv, .npy and .npz files."),
+        typer.Argument(metavar="PICTURES", help="Picture files, folders, or a named set; for other data .csv, .npy and .npz files."),
     ],
+    split: Annotated[
+        Literal["train", "val", "test"] | None,
+        typer.Option(help="Split of a named set, a folder or an .npz file; uses of test are counted [default: val of a named set]."),
+    ] = None,
+    first: Annotated[int | None, typer.Option(min=1, help="Number of pictures, from the first [default: all].")] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of most probable classes to list.")] = 1,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     spreadsheet: Annotated[
@@ -72,8 +77,10 @@ def predict_command(
     skip_unreadable: SkipUnreadable = False,
     batch_size: BatchSize = 128,
     device: Device = "auto",
+    data_dir: DataDir = None,
+    download: Download = False,
 ) -> None:
-    """Classify picture files."""
+    """Classify picture files, or the pictures of a data set."""
     from striate.workflows.predict import PredictRequest, answer_rows, predict
     from striate.workflows.recipes.choices import request_of
 

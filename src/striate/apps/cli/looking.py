@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, InChannels, InputSize, Json, NumClasses, app
-from striate.apps.cli.output import print_json, print_table, print_text, say
+from striate.apps.cli.app import DataDir, Device, Download, InChannels, InputSize, Json, Layout, NumClasses, SkipUnreadable, app
+from striate.apps.cli.output import print_json, print_report, print_table, print_text, say
 from striate.core.text import in_lines
 
 
@@ -106,11 +106,30 @@ def profile_command(
     print_text(in_lines(["", summary(report)]))
 
 
-@app.command("datasets", short_help="List the named data sets, and which are on this machine.")
-def datasets_command(as_json: Json = False, data_dir: DataDir = None) -> None:
-    """List the named data sets and whether each is on this machine."""
-    from striate.workflows.datasets import datasets
+@app.command("datasets", short_help="List the named data sets; count and draw one.")
+def datasets_command(
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Show one: a named set, a folder root/class/*, or an .npz file.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the first pictures of each class into this PNG file.")] = None,
+    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Split to draw [default: the first that there is].")] = None,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of pictures to draw of each class.")] = 10,
+    layout: Layout = "auto",
+    skip_unreadable: SkipUnreadable = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """List the named data sets and whether each is on this machine; or count the pictures of one, and draw some of each class."""
+    from striate.core.errors import UsageError
+    from striate.workflows.datasets import DatasetRequest, datasets, look_at, summary
+    from striate.workflows.recipes.choices import request_of
 
+    if data is not None:
+        print_report(look_at(request_of(DatasetRequest, locals(), num_images=num), say=say), summary, as_json=as_json)
+        return
+    if plot is not None:
+        raise UsageError("--plot: draws one data set", "Name it: striate datasets digits --plot digits.png")
     report = datasets(data_dir)
     if as_json:
         print_json(report)

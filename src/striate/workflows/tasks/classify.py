@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from striate.engine.epochs import EpochRow
 from striate.engine.validation import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.models.inputs import Given
 from striate.models.model import OF_SCORES, Model, Predictions
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 from striate.workflows.tasks.targets import in_table, refuse_masks
@@ -97,8 +98,8 @@ def summary(report: EvaluateReport) -> Lines:
     return in_table(report, lines)
 
 
-def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Predictions:
-    """The classes of picture files; into `plot` the pictures with their answers.
+def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) -> Predictions:
+    """The classes of pictures; into `plot` the pictures with their answers.
 
     Raises:
         UsageError: masks are to be written.
@@ -106,10 +107,10 @@ def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: S
     refuse_masks(request)
     if model.gives_scores:
         say("scores of a hinge loss, not probabilities; `striate calibrate` writes a model that gives probabilities")
-    predictions = model.classify(files, top=request.top, batch_size=request.batch_size)
+    predictions = model.classify(pictures, top=request.top, batch_size=request.batch_size)
     if request.plot is not None:
         shown = predictions.items[:MAX_PICTURES_IN_PLOT]
-        images = model.read([item.path for item in shown])
+        images = model.read(pictures.first(len(shown)))
         answers = [[(answer.class_name, answer.sureness) for answer in item.top] for item in shown]
         write_atomically(request.plot, predictions_picture(images, answers, [Path(item.path).name for item in shown]), field="plot")
         more = f" (the first {len(shown)} of {len(predictions)})" if len(shown) < len(predictions) else ""

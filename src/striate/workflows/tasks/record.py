@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -20,6 +20,7 @@ from striate.data.records import DataSource, ImageSet
 from striate.engine.epochs import EpochRow
 from striate.engine.settings import LossName, MonitorName
 from striate.models.estimates import Estimates
+from striate.models.inputs import Given
 from striate.models.model import Model, Predictions
 from striate.models.segmenter import Segmentations
 from striate.networks.network import Network
@@ -91,7 +92,7 @@ class TaskRecord:
         report: The record of its measures on a split.
         evaluate: Measures a model, and writes its tables and pictures.
         summary: The report as text.
-        predict: Answers picture files; raises where it has nothing to draw or to write.
+        predict: Answers pictures; raises where it has nothing to draw or to write.
         val_measures: What a training reports beside accuracy and loss, by the row of its kept epoch, the kept model, which is loaded where
             it is asked for, and the validation split.
     """
@@ -109,7 +110,7 @@ class TaskRecord:
     report: type[Any]
     evaluate: Callable[[Model, Measured], Any]
     summary: Callable[[Any], Lines]
-    predict: Callable[[Model, Sequence[Path], PredictRequest, Say], PictureAnswers]
+    predict: Callable[[Model, Given, PredictRequest, Say], PictureAnswers]
     val_measures: Callable[[EpochRow, Callable[[], Model], ImageSet], dict[str, float | None]]
 
     def loss_like(self, loss: LossName) -> LossName:

@@ -23,6 +23,7 @@ from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import confusion_picture
 from striate.insight.measure.masks import SegmentMeasures, measure_pixels, pixel_confusion
 from striate.insight.measure.tables import write_confusion_csv, write_regions_csv
+from striate.models.inputs import Given
 from striate.models.model import Model
 from striate.models.segmenter import Segmentations, segment, segment_pictures
 from striate.networks.catalog import network as catalog_network
@@ -152,21 +153,21 @@ def summary(report: SegmentReport) -> Lines:
     return in_table(report, lines, f", {report.num_pixels:,} {each}s")
 
 
-def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Segmentations:
-    """The masks of picture files; into `output` one PNG file each, with a palette and the picture's size; into `plot` overlays.
+def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) -> Segmentations:
+    """The masks of pictures; into `output` one PNG file each, with a palette and the picture's size; into `plot` overlays.
 
     Raises:
         DataError: a file cannot be read; names it.
         UsageError: two pictures would have their masks in one file.
         EnvironmentFault: a file cannot be written.
     """
-    found, output, plot = segment_pictures(model, files), request.output, request.plot
+    found, output, plot = segment_pictures(model, pictures), request.output, request.plot
     if output is not None:
-        found = write_masks(found, files, output)
+        found = write_masks(found, list(map(Path, pictures.names)), output)
         say(f"masks: {output}")
     if plot is not None:
         shown = found.items[:MAX_SHOWN]
-        images = model.read([item.path for item in shown])
+        images = model.read(pictures.first(len(shown)))
         captions = [text for item in shown for text in (Path(item.path).name, _shares(item.largest[:2]))]
         masks = segment(model, images)
         drawn = overlays_picture(images, [masks], model.classes, captions=captions, title="Pictures and their masks")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from striate.core.text import Lines, in_lines
 from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.models.estimates import Estimates
+from striate.models.inputs import Given
 from striate.models.model import Model
 from striate.workflows.tasks.record import Say
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
 
 
-def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: Say) -> Estimates:  # noqa: ARG001  # as of any task
-    """The numbers or labels of picture files.
+def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) -> Estimates:  # noqa: ARG001  # as of any task
+    """The numbers or labels of pictures.
 
     Raises:
         UsageError: masks are to be written, or a plot is to be drawn.
@@ -31,7 +31,7 @@ def predict(model: Model, files: Sequence[Path], request: PredictRequest, say: S
     refuse_masks(request)
     if request.plot is not None:
         raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
-    return model.estimate(files, batch_size=request.batch_size)
+    return model.estimate(pictures, batch_size=request.batch_size)
 
 
 def refuse_masks(request: PredictRequest) -> None:
