@@ -97,7 +97,7 @@ REFUSED = (
     (lambda d: stem(d).pop("out_channels"), "root.stem: Conv: out_channels: is missing"),
     (
         lambda d: d["root"]["children"][1][1].update(merge="max"),
-        "root.block: merge must be one of sum, concat, multiply, first, resize, unpool, got 'max'",
+        "root.block: merge must be one of sum, concat, multiply, first, resize, unpool, mixture, got 'max'",
     ),
     (lambda d: d["root"]["children"][1][1].update(crop=-1), "root.block: crop must be a whole number, got -1"),
     (lambda d: d["root"]["children"][1][1].update(code="x"), "root.block: Parallel must have the fields children, merge"),
