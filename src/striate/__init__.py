@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from striate.estimators.robustness import lesion_curve, noise_curve
     from striate.models.model import Model, Prediction, Predictions, load
     from striate.networks.catalog import network
+    from striate.networks.families.mlp import mlp
     from striate.networks.network import Network
     from striate.workflows.datasets import dataset
     from striate.workflows.face import (
@@ -56,6 +57,7 @@ __all__ = [
     "filter",
     "lesion_curve",
     "load",
+    "mlp",
     "network",
     "networks",
     "noise_curve",
@@ -75,6 +77,7 @@ NAMES = {  # of each module
     "striate.estimators.robustness": ("lesion_curve", "noise_curve"),
     "striate.models.model": ("Model", "Prediction", "Predictions", "load"),
     "striate.networks.catalog": ("network",),
+    "striate.networks.families.mlp": ("mlp",),
     "striate.networks.network": ("Network",),
     "striate.workflows.datasets": ("dataset",),
     "striate.workflows.face": (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.networks.families.parts import conv_norm
+from striate.networks.families.parts import conv_norm, dense_layers
 from striate.networks.layers import (
     LSTM,
     Activation,
@@ -77,7 +77,4 @@ def step_lstm(num_classes: int) -> Chain:
 
 def table_mlp(num_classes: int) -> Chain:
     """Two hidden layers of 64 units."""
-    parts: dict[str, Layer] = {}
-    for place in (1, 2):
-        parts |= {f"linear{place}": Linear(HIDDEN), f"act{place}": Activation("relu")}
-    return Chain(**parts, head=Linear(num_classes))
+    return Chain(**dense_layers((HIDDEN, HIDDEN), ("relu", "relu"), num_classes))

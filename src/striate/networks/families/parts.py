@@ -87,6 +87,14 @@ def quartering_stem() -> Chain:
     return Chain(**dict(conv_norm(64, 7, stride=2).children), pool=Pool("max", 3, stride=2, padding=1))
 
 
+def dense_layers(hidden: Sequence[int], activations: Sequence[ActivationName], num_outputs: int) -> dict[str, Layer]:
+    """A linear layer and its activation for each entry of `hidden`, and a linear head."""
+    parts: dict[str, Layer] = {}
+    for place, (units, activation) in enumerate(zip(hidden, activations, strict=True), 1):
+        parts |= {f"linear{place}": Linear(units), f"act{place}": Activation(activation)}
+    return parts | {"head": Linear(num_outputs)}
+
+
 def average_head(num_classes: int) -> Chain:
     """The average of each map, and a linear classifier."""
     return Chain(pool=GlobalPool("avg"), linear=Linear(num_classes))
