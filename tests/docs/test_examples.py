@@ -15,6 +15,7 @@ LAST = {
     "own_network": "my_residual_net: val accuracy 0.",
     "photos": "what it looks at: runs/",
     "pipeline": "convolutional network: 0.",
+    "sensor": "dense: accuracy 0.",
     "torchvision_module": "fgsm 0: ",
 }
 

@@ -130,8 +130,8 @@ def test_a_run_on_signals_continues_and_repeats_bit_for_bit(run: Path, tmp_path:
 
 
 def test_attacks_change_signals_by_shares_of_each_channels_range(run: Path):
-    """Noise of half the range breaks what an eps of 0 leaves; rotations are left out, and alone refused."""
-    report = striate.attack(run, attacks=("noise", "pgd", "rotation"), epsilons=(0.0, 0.5), steps=5)
+    """Noise of half the range breaks what an eps of 0 leaves; what moves pictures is left out, and alone refused."""
+    report = striate.attack(run, attacks=("noise", "pgd", "rotation", "shift"), epsilons=(0.0, 0.5), steps=5)
     assert [result.attack for result in report.results] == ["noise", "pgd"]
     assert all(result.accuracies[0] == report.accuracy for result in report.results)
     assert report.results[1].accuracies[1] < 0.2

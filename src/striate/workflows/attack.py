@@ -22,7 +22,7 @@ from striate.workflows.subjects.subject import LabelledRequest, open_model
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "shift", "flip", "corruptions"]
 USUAL: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation", "shift", "flip")
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
-OF_PICTURES = ("rotation", "corruptions")
+OF_PICTURES = ("rotation", "shift", "flip", "corruptions")
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
 PIXELS = (0, 1, 2, 4, 8)
 
@@ -62,6 +62,7 @@ class AttackReport:
     accuracy: float  # on the same pictures as they are
     results: tuple[Resistance, ...]
     output: str | None
+    kind: Kind | None = None  # of samples that are no pictures
 
 
 def attack(
@@ -88,7 +89,7 @@ def attack(
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
     passes = {name: passes_of(name, request) for name in _possible(request.attacks, model.images.kind, say)}
     seconds = seconds_of(passes.values(), *as_pixels(model, shown, labels), batch_size=request.batch_size)
-    longest = f"at most about {time_in_words(seconds)}, less as pictures are fooled"
+    longest = f"at most about {time_in_words(seconds)}, less as {model.images.kind} are fooled"
     say(f"{', '.join(passes)} on {len(shown):,} {model.images.kind}: {longest}")
     found: list[tuple[Resistance, bytes | None]] = []
     for name, most in passes.items():
@@ -103,11 +104,12 @@ def attack(
         accuracy=clean,
         results=tuple(result for result, _ in found),
         output=str(output) if output is not None else None,
+        kind=None if model.images.kind == "pictures" else model.images.kind,
     )
     if output is not None:
         known = [
             ("data", f"{report.data}, {report.split} split"),
-            ("accuracy", f"{100 * clean:.2f} % of {report.num_images:,} pictures as they are"),
+            ("accuracy", f"{100 * clean:.2f} % of {report.num_images:,} {model.images.kind} as they are"),
         ]
         write_files(output, attack_files(f"{report.model}: robustness", known, found) | {"attack.json": report})
     return report
@@ -130,7 +132,8 @@ def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None
 
 def summary(report: AttackReport) -> Lines:
     """The report as text."""
-    lines = [f"{report.model} on {report.data}, {report.split} split: {report.num_images:,} pictures, clean accuracy {report.accuracy:.4f}"]
+    count = f"{report.num_images:,} {report.kind or 'pictures'}"
+    lines = [f"{report.model} on {report.data}, {report.split} split: {count}, clean accuracy {report.accuracy:.4f}"]
     for result in report.results:
         lines += ["", f"{result.attack}, {result.unit}"]
         lines.append("  size      " + "".join(f"{size:>9.3g}" for size in result.sizes))
