@@ -400,6 +400,12 @@ class Model:
         """The pictures as the network sees them: uint8 (N, H, W, C)."""
         return read_pictures(given_pictures(pictures, self.images).items, self.images)
 
+    def class_maps(self, picture: Any) -> np.ndarray:
+        """The logits (K, h, w) for each place of one picture, which keeps its own size; see `striate.models.maps.class_maps`."""
+        from striate.models.maps import class_maps
+
+        return class_maps(self, picture)
+
     def _answer(self, name: str, values: np.ndarray, top: int, known: bool) -> Prediction:
         best = np.argsort(-values, kind="stable")[:top]
         kind = "score" if self.gives_scores else "probability"

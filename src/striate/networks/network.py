@@ -189,6 +189,12 @@ class Network:
 
         return head(self, kind)
 
+    def fully_convolutional(self) -> Network:
+        """The network with its dense layers as convolutions, for larger inputs; see `edits.fully_convolutional`."""
+        from striate.networks.edits import fully_convolutional
+
+        return fully_convolutional(self)
+
     def width(self, factor: float) -> Network:
         """The network with `factor` times as many channels; see `edits.width`."""
         from striate.networks.edits import width

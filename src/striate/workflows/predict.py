@@ -11,16 +11,23 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
+from striate.core.files import write_atomically
 from striate.core.places import check_file, check_folder
 from striate.data.named import NAMED
 from striate.data.samples import read_samples
+from striate.drawing.maps import Mapped, maps_picture
+from striate.drawing.style import short_name
 from striate.models.inputs import Given
+from striate.models.maps import class_maps, own_pixels
+from striate.models.meanings import softmax
 from striate.models.model import Model
 from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects.labelled import DataRequest
 from striate.workflows.subjects.subject import Subject, open_model
 from striate.workflows.tasks.record import PictureAnswers
 from striate.workflows.tasks.registry import task_of
+
+MAPPED, MAPS = 6, 5  # pictures, and classes of each, of which maps are drawn
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -33,6 +40,7 @@ class PredictRequest:
     first: int | None = Field(default=None, ge=1)  # so many of them; None: all
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
+    maps: Path | None = None  # PNG of the pictures in their own size, with the probability of classes at each place over them
     output: Path | None = None  # folder for the masks of a model that gives a class to each pixel
     skip_unreadable: bool = False
     batch_size: int = 128
@@ -52,13 +60,31 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         RefusedFileError: the model file is damaged or not a model.
     """
     check_file(request.plot, "plot", (".png",))
+    check_file(request.maps, "maps", (".png",))
     check_folder(request.output)
     subject = open_model(request.run, device=request.device, module=request.module)
     model = subject.trained
     say_edits(request.run, model, say)
     if model.images.kind != "pictures" and (request.plot is not None or request.output is not None):
         raise UsageError("plot, output: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
-    return task_of(model).predict(model, asked_pictures(subject, request, say), request, say)
+    pictures = asked_pictures(subject, request, say)
+    if request.maps is not None:
+        write_atomically(request.maps, maps_of(model, pictures), field="maps")
+        say(f"maps: {request.maps}")
+    return task_of(model).predict(model, pictures, request, say)
+
+
+def maps_of(model: Model, pictures: Given) -> bytes:
+    """The first few pictures, each with the maps of the classes that are most probable at a place of it."""
+    rows = []
+    for name, item in zip(*pictures.first(MAPPED), strict=True):
+        picture = own_pixels([item], model.images)
+        logits = class_maps(model, [picture])
+        shares = softmax(logits.reshape(len(logits), -1).T, model.calibration.temperature).T.reshape(logits.shape)  # (K, h, w)
+        best = np.argsort(-shares.max((1, 2)), kind="stable")[:MAPS]
+        maps = [(f"{short_name(model.classes[k])}: at most {shares[k].max():.0%}", shares[k]) for k in best.tolist()]
+        rows.append(Mapped(Path(name).name, picture, maps, model.images.extent))
+    return maps_picture(rows, title="The probability of classes at each place")
 
 
 def asked_pictures(subject: Subject, request: PredictRequest, say: Callable[[str], None]) -> Given:

@@ -73,6 +73,9 @@ def predict_command(
     ] = False,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the pictures with their predictions into this PNG file.")] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="Draw larger pictures with the probability of classes at each place into this PNG file.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the masks of a --task segment model, as PNG files.")] = None,
     skip_unreadable: SkipUnreadable = False,
     batch_size: BatchSize = 128,
