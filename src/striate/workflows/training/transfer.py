@@ -13,6 +13,7 @@ import numpy as np
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
+from striate.core.intervals import wilson_interval
 from striate.core.memory import need_memory
 from striate.data.arrays import as_images
 from striate.data.fitting import fit_image
@@ -22,7 +23,9 @@ from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.generative.machine_pretraining import pretrain_as_machines
 from striate.estimators.generative.pretraining import pretrain_first_layers
+from striate.models.builtin import BUILTIN, builtin_name
 from striate.models.fitting import Fitting, begun, described
+from striate.models.linear_head import fit_linear_head
 from striate.models.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
@@ -75,6 +78,10 @@ def asked_weights(request: TrainRequest, asked: Network | str | None, source: Da
     """The weights that the request asks for, for the network that it asks for."""
     if request.pretrained is None:
         return None
+    builtin = builtin_name(str(request.pretrained))
+    if builtin is not None:
+        name = asked.name if isinstance(asked, Network) else asked
+        return open_weights(f"{BUILTIN}:{name}" if name and str(request.pretrained) == BUILTIN else request.pretrained, name or builtin)
     name = asked.name if isinstance(asked, Network) else asked or network_for(source)
     return open_weights(request.pretrained, name, fetch=fetch_from_hub)
 
@@ -135,6 +142,23 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     fresh = f"newly initialized: {', '.join(start.fresh)}" if start.fresh else "nothing is newly initialized"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
     return start.tensors
+
+
+def with_fitted_head(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> Fitting:
+    """`fitting` whose new head begins as logistic regression on what the pretrained network makes of the training pictures."""
+    rows = [row for row in fitting.network.rows if row.cost.params]
+    head, known = rows[-1], fitting.start
+    if known is None or fitting.task != "classify" or head.layer.role != "linear" or f"{head.path}.weight" in known:
+        return fitting
+    module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
+    found = fit_linear_head(module, head.path, train_set.images, train_set.labels, len(fitting.classes), seed=fitting.settings.seed)
+    line = f"head      logistic regression on {found.num_images:,} pictures"
+    if found.correct is not None:
+        low, high = wilson_interval(found.correct, found.num_images)
+        accuracy = f"{found.correct / found.num_images:.3f} (95 % interval {low:.3f} to {high:.3f})"
+        line += f": accuracy {accuracy} in {found.folds}-fold cross-validation"
+    say(line)
+    return dataclasses.replace(fitting, start={**known, f"{head.path}.weight": found.weight, f"{head.path}.bias": found.bias})
 
 
 def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, say: Callable[[str], None]) -> ImageSpec:
@@ -223,8 +247,10 @@ def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSet
 
 
 def pretrained_name(source: str | Path | None) -> str | None:
-    """The weights' source for a configuration: absolute paths."""
-    return None if source is None else PUBLISHED if str(source) == PUBLISHED else str(Path(source).expanduser().resolve())
+    """The weights' source for a configuration: absolute paths, and words as they are."""
+    if source is not None and (str(source) == PUBLISHED or builtin_name(str(source)) is not None):
+        return str(source)
+    return None if source is None else str(Path(source).expanduser().resolve())
 
 
 def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
