@@ -21,6 +21,7 @@ from striate.models import transfer as estimators_transfer
 from striate.models.transfer import TIMM_TWINS, open_weights, start_of
 from striate.networks.catalog import network
 from striate.networks.foreign import published_network
+from striate.networks.modules.image import ImageModule
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import transfer
 from striate.workflows.training.repro import ReproRequest, repro
@@ -152,9 +153,11 @@ def test_installed_weights_begin_with_a_fitted_head_and_the_run_is_used_like_any
     model = striate.load(tmp_path / "run")
     assert model.network.name == "efficientnet_lite0"
     assert model.images.mean == (127 / 255,) * 3
-    assert (
-        sum(item.class_name == str(label) for item, label in zip(model.predict(X), y, strict=True)) > 27
-    )  # by the head alone: the rate moves nothing
+    begun = ImageModule(model.network.build(), model.images).eval()
+    begun.network.load_state_dict({**begun.network.state_dict(), **start_tensors(tmp_path / "run")})
+    with torch.inference_mode():
+        answers = begun(torch.from_numpy(X)).argmax(1)
+    assert (answers.numpy() == y).mean() > 0.7  # by the head alone; two updates of four pictures change the normalization's statistics
     assert run.accuracy is not None
     assert repro(ReproRequest(run=tmp_path / "run", data=(X, y))).equal
 
