@@ -46,7 +46,7 @@ from striate.networks.layers import (
 from striate.networks.layers.joins import MERGES
 from striate.networks.layout import BOLD, text_width
 from striate.networks.network import AuxiliaryHead, Network
-from striate.networks.sketch import Box, Frame, Node, Split, Stack, sketch
+from striate.networks.sketch import Aside, Box, Frame, Node, Split, Stack, sketch
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -251,7 +251,7 @@ def first_word(word: str) -> str:
 def test_every_layer_of_the_table_is_in_the_drawing_as_often_as_in_the_network(name: str) -> None:
     net = described(name)
 
-    bands = sketch(net)
+    bands = [band for band in sketch(net) if not isinstance(band.node, Aside)]
     shown = sum((drawn(band.node) for band in bands), Counter())
 
     kinds = Counter(row.layer.kind for row in net.rows)
@@ -266,6 +266,28 @@ def test_every_layer_of_the_table_is_in_the_drawing_as_often_as_in_the_network(n
     assert sum(shown.values()) - shown["merge"] == layers
     assert sum(band.params for band in bands) == net.params
     assert sum(band.macs for band in bands) == net.macs
+
+
+def test_side_branches_leave_the_line_below_the_part_that_they_read_from():
+    """Each is a small classifier of its own, 0.3 of the loss."""
+    bands = sketch(described("googlenet"))
+    titles = [band.title for band in bands]
+    words = [text for text in drawing_of("googlenet").split("<") if "loss × 0.3, in training only" in text]
+
+    places = [index for index, title in enumerate(titles) if title == "side branch"]
+    assert [titles[index - 1] for index in places] == ["inception4a", "inception4d"]
+    assert len(words) == 2
+    assert bands[places[0]].params == 512 * 128 + 2 * 128 + (128 * 4 * 4 + 1) * 1024 + (1024 + 1) * 1000
+    assert drawn(bands[places[0]].node.node).keys() == {
+        "5×5 average pool /3",
+        "conv",
+        "BN",
+        "ReLU",
+        "flatten",
+        "linear 1024",
+        "dropout 0.7",
+        "linear 1000",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

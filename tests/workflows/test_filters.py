@@ -63,6 +63,34 @@ def test_kernels_that_add_up_to_0_make_flat_areas_grey_or_black():
 
 
 @pytest.mark.row("003-49")
+def test_emboss_stands_on_the_grey_that_is_asked_for():
+    """Its kernel adds up to 0: a flat area has the grey alone."""
+    flat = np.full((4, 5, 1), 77, np.uint8)
+
+    levels = [int(apply_step(flat, *read_step(step))[1, 1, 0]) for step in ("emboss", "emboss=0", "emboss=30")]
+
+    assert levels == [128, 0, 30]
+    with pytest.raises(UsageError, match="emboss=256: the grey of flat areas must be a number from 0 to 255"):
+        read_step("emboss=256")
+
+
+def test_a_halo_glows_around_what_is_bright_and_darkens_nothing():
+    """One bright pixel spreads as scipy's eight blurs do; half-bright areas have none."""
+    image = np.full((21, 25, 1), 100, np.uint8)
+    image[10, 12] = 255
+    glow = np.zeros((21, 25))
+    glow[10, 12] = 255
+    for _ in range(8):
+        glow = ndimage.correlate(glow, np.array(KERNELS["blur"].values), mode="nearest")
+
+    result = apply_step(image, *read_step("halo"))
+
+    np.testing.assert_array_equal(result[..., 0], np.rint(255 - (255 - image[..., 0].astype(float)) * (255 - glow) / 255))
+    assert (result >= image).all()
+    assert result[10, 14, 0] > 100
+    assert result[0, 0, 0] == 100
+
+
 def test_watercolour_is_the_thirteenth_of_25_values_then_sharpened():
     padded = np.pad(IMAGE, [(2, 2), (2, 2), (0, 0)], mode="edge")
     flat = np.zeros_like(IMAGE)

@@ -1,4 +1,4 @@
-"""Picture effects from kernels of a few numbers: blur, sharpen, emboss, edges, watercolour and over-exposure.
+"""Picture effects from kernels of a few numbers: blur, sharpen, emboss, edges, watercolour, halo and over-exposure.
 
 A kernel is applied as networks apply it, by correlation, or rotated by 180 degrees, as convolution is defined. Beyond the border the
 nearest pixel counts. Each channel is filtered alone; each step's result is rounded and clipped to 0 to 255.
@@ -41,8 +41,9 @@ KERNELS: dict[str, Kernel] = {
     "sobel_y":   Kernel(((-1, -2, -1), (0, 0, 0), (1, 2, 1)), GREY),
 }
 # fmt: on
-NAMES = (*KERNELS, "sobel", "watercolour", "exposure")
+NAMES = (*KERNELS, "sobel", "watercolour", "halo", "exposure")
 EXPOSURE = 1.6
+HALO_BLURS = 8  # of 3 x 3 pixels, one after the other: a deviation of 2 pixels
 ROWS = TypeAdapter(tuple[tuple[Annotated[float, Field(strict=True)], ...], ...])
 
 
@@ -51,21 +52,29 @@ def read_step(text: str) -> tuple[str, Kernel | None]:
 
     Raises:
         UnknownNameError: neither a name nor a kernel.
-        UsageError: an invalid kernel, or an exposure that is not a number.
+        UsageError: an invalid kernel, or an exposure or a grey to emboss on that is not a number.
     """
     if text.lstrip().startswith("["):
         return "kernel", Kernel(read_kernel(text))
     name, equals, factor = text.partition("=")
     if name == "exposure" and equals:
-        try:
-            valid = 0 <= float(factor) < math.inf
-        except ValueError:
-            valid = False
-        if not valid:
+        if not _is_number(factor, math.inf):
             raise UsageError(f"{text}: the factor must be a number of at least 0", "For example exposure=1.6.")
+    elif name == "emboss" and equals:
+        if not _is_number(factor, 256):
+            raise UsageError(f"{text}: the grey of flat areas must be a number from 0 to 255", "For example emboss=0; 128 by default.")
+        return text, KERNELS[name]._replace(offset=float(factor))
     elif text not in NAMES:
         raise UnknownNameError("kernel", text, NAMES, f"Known: {', '.join(NAMES)}, or '[[...], ...]'.")
     return text, KERNELS.get(text)
+
+
+def _is_number(text: str, end: float) -> bool:
+    """Return whether `text` is a number of at least 0 and below `end`."""
+    try:
+        return 0 <= float(text) < end
+    except ValueError:
+        return False
 
 
 def read_kernel(text: str) -> Rows:
@@ -96,6 +105,8 @@ def apply_step(image: np.ndarray, name: str, kernel: Kernel | None, *, form: For
         return clipped(np.hypot(across, down))
     if name == "watercolour":
         return watercolour(image)
+    if name == "halo":
+        return halo(image)
     return exposed(image, float(name.partition("=")[2] or EXPOSURE))
 
 
@@ -134,6 +145,17 @@ def watercolour(image: np.ndarray) -> np.ndarray:
 
     flat = median_filter(image, size=(5, 5, 1), mode="nearest")
     return clipped(filtered(flat, np.array(KERNELS["sharpen"].values)))
+
+
+def halo(image: np.ndarray) -> np.ndarray:
+    """A glow around what is bright: its upper half of values, blurred again and again, screened with the picture. uint8 (H, W, C).
+
+    Screening is the product of the negatives, 1 - (1 - a) (1 - b) on values of 0 to 1: as of two slides on one wall.
+    """
+    glow = np.maximum(2.0 * image - 255, 0)
+    for _ in range(HALO_BLURS):
+        glow = filtered(glow, np.array(KERNELS["blur"].values))
+    return clipped(255 - (255.0 - image) * (255 - glow) / 255)
 
 
 def exposed(image: np.ndarray, factor: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from striate.networks.layout import (
     SMALL,
     TEXT,
     Column,
+    aside_place,
     band_height,
     box_lines,
     branch_places,
@@ -33,7 +34,7 @@ from striate.networks.layout import (
     text_width,
 )
 from striate.networks.opened import opened_bands
-from striate.networks.sketch import Box, Frame, Node, Split, Stack, Wire, sketch
+from striate.networks.sketch import Aside, Box, Frame, Node, Split, Stack, Wire, sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +144,8 @@ def _draw(node: Node, x: float, y: float, ink: list[str]) -> None:
         _draw_frame(node, x, y, ink)
     elif isinstance(node, Split):
         _draw_split(node, x, y, ink)
+    elif isinstance(node, Aside):
+        _draw_aside(node, x, y, ink)
 
 
 def _draw_box(box: Box, x: float, y: float, ink: list[str]) -> None:
@@ -188,6 +191,17 @@ def _draw_split(split: Split, x: float, y: float, ink: list[str]) -> None:
     ink.append(f'<circle cx="{x:g}" cy="{y + 7:g}" r="3" fill="{LINE}"/>')
     ink.append(_rect(x - half, centre - 11, 2 * half, 22, PAPER, LINE, 11))
     ink.append(_text(x, centre + 4, merge_words(split), TEXT, anchor="middle"))
+
+
+def _draw_aside(aside: Aside, x: float, y: float, ink: list[str]) -> None:
+    """Draw a side branch where the line through the network is at (x, y), and that line past it."""
+    room = extent(aside.node)
+    place, end = x + aside_place(aside, room), y + 18 + room.height
+    ink.append(_path([(x, y), (x, y + extent(aside).height)]))
+    ink.append(_path([(x, y + 7), (place, y + 7), (place, y + 18)], arrow=_starts_with_box(aside.node)))
+    ink.append(f'<circle cx="{x:g}" cy="{y + 7:g}" r="3" fill="{LINE}"/>')
+    _draw(aside.node, place, y + 18, ink)
+    ink += [_path([(place, end), (place, end + GAP)], arrow=True), _pill(place, end + GAP, aside.words)]
 
 
 def _draw_columns(columns: list[Column], pills: list[str], top: float, ink: list[str]) -> float:

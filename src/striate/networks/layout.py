@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from striate.networks.sketch import Band, Box, Frame, Node, Split, Stack, Wire, is_split
+from striate.networks.sketch import Aside, Band, Box, Frame, Node, Split, Stack, Wire, is_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _narrowed(node: Node) -> Node:
         return replace(node, nodes=tuple(map(_narrowed, node.nodes)))
     if isinstance(node, Split):
         return replace(node, branches=tuple(map(_narrowed, node.branches)))
-    return replace(node, node=_narrowed(node.node)) if isinstance(node, Frame) else node
+    return replace(node, node=_narrowed(node.node)) if isinstance(node, Frame | Aside) else node
 
 
 def merge_words(split: Split) -> str:
@@ -105,6 +105,11 @@ def foot_words(frame: Frame) -> str:
     return f"after the last: {size_words(frame.shape)}" if frame.shape else ""
 
 
+def aside_place(aside: Aside, room: Extent) -> float:
+    """The horizontal offset of an auxiliary classifier, of which `room` is known, from the line through the network."""
+    return max(room.left, pill_width(aside.words) / 2) + 2 * ASIDE
+
+
 def extent(node: Node) -> Extent:
     """The room that `node` takes."""
     if isinstance(node, Wire):
@@ -117,6 +122,10 @@ def extent(node: Node) -> Extent:
         rooms = [extent(child) for child in node.nodes]
         height = sum(room.height for room in rooms) + GAP * (len(rooms) - 1)
         return Extent(max(room.left for room in rooms), max(room.right for room in rooms), height)
+    if isinstance(node, Aside):
+        room = extent(node.node)
+        half, place = pill_width(node.words) / 2, aside_place(node, room)
+        return Extent(6, place + max(room.right, half), room.height + 18 + GAP + 24)
     if isinstance(node, Frame):
         room = extent(node.node)
         left = max(room.left + PAD, text_width(node.title, SMALL) + 16)

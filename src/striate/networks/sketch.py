@@ -15,7 +15,7 @@ from striate.networks.layers.joins import Chain, Parallel
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from striate.networks.network import Network
+    from striate.networks.network import AuxiliaryHead, Network
 
 HINTS = ("norm", "act", "dropout", "drop", "flatten")  # roles that are told in the box of a neighbour
 SHORT = {
@@ -102,7 +102,15 @@ class Frame:
     shape: Shape | None = field(compare=False, default=None)
 
 
-Node = Box | Wire | Stack | Split | Frame
+@dataclass(frozen=True)
+class Aside:
+    """An auxiliary classifier beside the line through a network, which goes on; `words` tell what becomes of its outputs."""
+
+    node: Node
+    words: str
+
+
+Node = Box | Wire | Stack | Split | Frame | Aside
 Name = TypeVar("Name", str, tuple[str, ...])
 
 
@@ -150,7 +158,15 @@ def sketch(network: Network) -> list[Band]:
         title = names[0] if isinstance(first, Box) else from_to(names)
         spent = [cost.get(name, (0, 0)) for name in names]
         bands.append(Band(title, node, sum(params for params, _ in spent), sum(macs for _, macs in spent)))
+        bands += [_aside(network, head) for head in network.heads if head.at.partition(".")[0] in names]
     return bands
+
+
+def _aside(network: Network, head: AuxiliaryHead) -> Band:
+    """The band of an auxiliary classifier."""
+    shape = network.shapes_at([head.at])[head.at]
+    cost = head.head.cost(shape)
+    return Band("side branch", Aside(node_of(head.head, shape), f"loss × {head.weight:g}, in training only"), cost.params, cost.macs)
 
 
 def node_of(layer: Layer, shape: Shape, *, framed: bool = False) -> Node:

@@ -70,7 +70,8 @@ def filter_command(
             "--kernel",
             "-k",
             metavar="NAME|[[...]]",
-            help="blur, mean, sharpen, emboss, edges, laplacian, sobel, sobel_x, sobel_y, identity, watercolour, exposure=1.6, or rows "
+            help="blur, mean, sharpen, emboss (or emboss=0, without the grey), edges, laplacian, sobel, sobel_x, sobel_y, identity, "
+            "watercolour, halo, exposure=1.6, or rows "
             "of numbers; repeatable, to chain several.",
         ),
     ] = None,
