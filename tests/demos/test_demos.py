@@ -74,8 +74,8 @@ def test_python_runs_a_demo_by_its_name(tmp_path):
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
-    with pytest.raises(UnknownNameError, match=r"unknown demo 'hopfeld'\nDid you mean hopfield\? `striate demo` lists all\."):
-        demonstrate(DemoRequest(name="hopfeld", output=tmp_path / "shown"))
+    with pytest.raises(UnknownNameError, match=r"unknown demo 'hopfild'\nDid you mean hopfield\? `striate demo` lists all\."):
+        demonstrate(DemoRequest(name="hopfild", output=tmp_path / "shown"))
     assert not (tmp_path / "shown").exists()
 
 

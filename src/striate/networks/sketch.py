@@ -258,7 +258,7 @@ def _told(first: Node, last: Node) -> Shape | None:
 def _shape_out(node: Node) -> Shape | None:
     if isinstance(node, Stack):
         return _shape_out(node.nodes[-1])
-    return None if isinstance(node, Wire) else node.shape
+    return None if isinstance(node, Wire | Aside) else node.shape
 
 
 def boxes(leaves: Sequence[Step]) -> Iterator[Box]:
