@@ -79,14 +79,14 @@ def maps(viewed: Viewed) -> list[Shown]:
 
 
 def activations(viewed: Viewed) -> list[Shown]:
-    """The output of every part for the pictures, in an archive of NumPy; what several parts give is under the innermost of them."""
+    """The output of every part for the first picture, in an archive of NumPy; what several parts give is under the innermost of them."""
     stream, arrays, written = io.BytesIO(), dict[str, np.ndarray](), set[int]()
-    for path, output in activations_of(viewed.network, viewed.inputs).items():
+    for path, output in activations_of(viewed.network, viewed.inputs[:1]).items():
         if id(output) not in written:
             written.add(id(output))
             arrays[path] = output.cpu().numpy()
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # no path is one of its own arguments
-    return [Shown("activations.npz", f"Outputs of all {len(arrays)} parts for {len(viewed.names)} pictures", stream.getvalue())]
+    return [Shown("activations.npz", f"Outputs of all {len(arrays)} parts for {viewed.names[0]}", stream.getvalue())]
 
 
 def of_classes(viewed: Viewed) -> list[Shown]:
