@@ -21,6 +21,10 @@ def train_command(
     named: Annotated[
         str | None, typer.Option("--data", metavar="DATA", help="Same as DATA; with --resume, the current location of the data.")
     ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only draw some training pictures beside their augmented forms, as PNG; train nothing."),
+    ] = None,
     as_json: Json = False,
     **training: Any,
 ) -> None:
@@ -31,6 +35,12 @@ def train_command(
     from striate.workflows.training.train import train
 
     request = with_checked_fields(TrainRequest, data=one_data(data, named), **fields_of(training))
+    if preview is not None:
+        from striate.workflows.training.preview import preview as draw_preview
+
+        draw_preview(request, preview)
+        say(f"drawn: {preview}")
+        return
     with show_progress() as observer:
         report = train(request, observer=observer)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, the first alone does
