@@ -469,3 +469,9 @@ def test_a_run_on_masks_can_be_diagnosed(run: Path, tmp_path: Path, capsys: pyte
 
     report = json.loads(capsys.readouterr().out)
     assert (report["epochs"], report["batches"] > 0) == (6, True)
+
+
+@pytest.mark.parametrize("name", ["unet", "fcn8s_vgg16", "segnet"])
+def test_a_network_that_answers_at_each_pixel_is_refused_for_pictures_with_one_class(name: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=rf"{name} has outputs of shape \(10, .*\), but digits has 10 classes for a whole picture"):
+        striate.train("digits", network=name, image_size=64, output=tmp_path / "run")

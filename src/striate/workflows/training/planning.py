@@ -205,6 +205,10 @@ def plan_network(
         if size is None:
             size = default_size(name, source, named=asked is not None)
         net = catalog_network(name, num_classes=classes, in_channels=source.channels, input_size=size)
+    if len(net.output_shape) > 1:
+        ours = f"{outputs_in_words(source)} for a whole picture"
+        message = f"{net.name} has outputs of shape {net.output_shape}, but {source.name} has {ours}"
+        raise UsageError(message, "Name a network that ends in a vector, such as compact_cnn, or give masks.")
     same = source.image_size == net.input_shape[1:]
     return net, request.fit or ("stretch" if same else "pad" if source.image_size is not None else "crop")
 
