@@ -20,14 +20,16 @@ from safetensors.numpy import load_file
 
 import striate
 from striate.apps.cli import main
-from striate.core.images import ImageSpec
+from striate.core.images import ImageSpec, InputSpec, SignalSpec
 from striate.core.journal import read_journal
 from striate.data.archives import npz_arrays
 from striate.data.batches import Augmentation
+from striate.data.records import ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting, fit_images
 from striate.networks.catalog import network, networks
+from striate.networks.network import Network
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
@@ -275,25 +277,37 @@ def test_the_averaged_weights_are_kept_and_score_what_their_row_says(tmp_path, m
 SMALL = [entry.name for entry in networks() if entry.macs < 60e6 and entry.params < 3e6]
 
 
+def samples_for(net: Network) -> tuple[ImageSet, InputSpec]:
+    """Four pictures of noise, or samples of another kind, with as many classes as the network has outputs."""
+    channels, *extent = net.input_shape
+    classes, *places = net.output_shape
+    labels = np.broadcast_to((np.arange(4) % classes).reshape(-1, *(1,) * len(places)), (4, *places))
+    values, half = np.random.default_rng(0), (0.5,) * channels
+    spec: InputSpec
+    if len(extent) == 2:
+        spec = ImageSpec(height=extent[0], width=extent[1], channels=channels, mean=half, std=half)
+        data = values.integers(0, 256, (4, *extent, channels), dtype=np.uint8)
+    else:
+        spec = SignalSpec(extent=tuple(extent), channels=channels, mean=half, std=half)
+        data = values.random((4, *extent, channels), np.float32)
+    read = open_data((data, labels), task="segment" if places else "classify", form=spec.form).read("train", spec=spec)
+    return dataclasses.replace(read, classes=tuple(map(str, range(classes)))), spec
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_every_small_network_trains_with_operations_that_repeat_their_bits(name):
     net = network(name)
-    channels, height, width = net.input_shape
-    values = np.random.default_rng(0)
-    classes = net.output_shape[0]
-    digits = open_data("digits").read("train").take(np.arange(4))
-    images = values.integers(0, 256, (4, height, width, channels), dtype=np.uint8)
-    pictures = dataclasses.replace(digits, images=images, labels=np.arange(4) % classes, classes=tuple(map(str, range(classes))))
+    samples, spec = samples_for(net)
     fitting = Fitting(
         network=net,
-        images=ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels),
-        classes=pictures.classes,
+        images=spec,
+        classes=samples.classes,
         settings=TrainSettings(steps=1, batch_size=4, deterministic=True),
         augmentation=Augmentation(),
     )
     states = []
     for _ in range(2):
-        training = fit_images(fitting, pictures, None)
+        training = fit_images(fitting, samples, None)
         for _ in training.events:
             pass
         states.append(training.state())

@@ -76,10 +76,12 @@ def test_every_value_inside_a_network_is_written_as_numbers_and_given_in_python(
     assert CliRunner().invoke(app, asked).exit_code == 0
 
     model = striate.load(run)
-    given, written = model.activations(picture), np.load(tmp_path / "out" / "activations.npz")
+    given = model.activations(picture)
+    with np.load(tmp_path / "out" / "activations.npz") as file:
+        written = dict(file)
 
     layers = [row.path for row in model.network.rows]
-    assert set(layers) <= set(written.files) <= set(given) and given["block1"].shape == (1, *model.network.shapes_at(["block1"])["block1"])
+    assert set(layers) <= set(written) <= set(given) and given["block1"].shape == (1, *model.network.shapes_at(["block1"])["block1"])
     assert all(np.allclose(written[path], given[path], atol=1e-5) for path in written.files)
     np.testing.assert_allclose(given[layers[-1]], model.outputs(model.read(picture)), rtol=1e-4, atol=1e-5)
     for before, path in itertools.pairwise(layers):

@@ -410,7 +410,7 @@ def test_a_published_network_trains_evaluates_predicts_and_goes_on(name, tmp_pat
 def test_a_module_for_pictures_of_several_sizes_needs_a_size():
 
     class Source:
-        image_size, channels, name = None, 3, "photos"
+        kind, image_size, channels, name = "pictures", None, 3, "photos"
 
     with pytest.raises(UsageError, match="image_size: required for a module of your own, as the pictures of photos have several sizes"):
         transfer.module_for(Own(), None, Source())

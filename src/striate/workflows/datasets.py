@@ -14,6 +14,7 @@ from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.images import ImageSpec
 from striate.core.places import check_file
+from striate.core.reports import shown_short
 from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
@@ -71,6 +72,7 @@ class DatasetRequest:
     download: bool = False
 
 
+@shown_short
 @dataclass(frozen=True, kw_only=True)
 class DatasetReport:
     """The splits of a data set, and the pictures of each class in them."""

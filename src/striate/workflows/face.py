@@ -150,7 +150,10 @@ def predict(
     subject = open_model(model, device="cpu", module=module)
     if isinstance(pictures, str | PathLike):
         request = request_of(PredictRequest, locals(), run=model, pictures=[Path(pictures)])
-        pictures = asked_pictures(subject, request, lambda text: warnings.warn(text, UserWarning, stacklevel=6))
+        notes: list[str] = []
+        pictures = asked_pictures(subject, request, notes.append)
+        for note in notes:
+            warnings.warn(note, UserWarning, stacklevel=3)  # at the line that calls this function, above its check
     elif split is not None or first is not None:
         raise UsageError("split, first: are of a data set, a folder or a file that is named", "Cut the pictures yourself, as in X[:4].")
     return subject.trained.predict(pictures, top=top)
