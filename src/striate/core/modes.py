@@ -1,4 +1,4 @@
-"""What is set of a module for a time: its mode, its buffers, its hooks."""
+"""Contexts of a module: its mode, its buffers and its hooks, put back at their end."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ HEADS = {
 
 
 def show(setting: Setting) -> Shown:
-    """What each head costs on VGG-16's last maps, and what it does when the object moves."""
+    """The cost of each head on VGG-16's last maps, and its answer when the object moves."""
     return Shown(
         tables=(
             Table(
@@ -43,7 +43,7 @@ def show(setting: Setting) -> Shown:
 
 
 def other_sizes(name: str) -> str:
-    """Whether the head has the same weights for maps of another size."""
+    """True if the head has the same weights for maps of another size."""
     head = HEADS[name]
     return "yes" if head.cost(MAPS).params == head.cost((512, 9, 8)).params else "no"
 

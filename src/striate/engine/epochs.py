@@ -1,4 +1,4 @@
-"""What a training tells: of each update, of each epoch, and which epoch was the best."""
+"""Events of a training: of each update, of each epoch, and which epoch was the best."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def divergence(
 
 
 def in_words(error: ValueError, step: int, size: int) -> ValueError | UsageError:
-    """What a batch norm says of `size` pictures with one value per channel, in the user's words; other errors as they are."""
+    """A batch norm's error on `size` pictures with one value per channel, in the user's words; other errors as they are."""
     if ONE_VALUE not in str(error):
         return error
     number = f"{size} picture{'s' if size > 1 else ''}"

@@ -1,4 +1,4 @@
-"""How each update of a training is computed, from its settings."""
+"""The computation of each update of a training, from its settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rule_of(
     class_counts: Tensor | None = None,
     group: ProcessGroup | None = None,
 ) -> StepRule:
-    """How each update of a training with these settings is computed.
+    """The computation of each update of a training with these settings.
 
     Raises:
         UsageError: norms over the whole batch, and the batch in parts.

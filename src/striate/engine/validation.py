@@ -32,7 +32,7 @@ class Validation(NamedTuple):
 
 
 def measured(model: nn.Module, batches: Batches, settings: TrainSettings, group: ProcessGroup | None = None) -> Validation:
-    """What a training with these settings wants to know of `model` after an epoch."""
+    """The measures of `model` that a training with these settings needs after an epoch."""
     loss_fn, table = plain_loss_of(settings), ConfusionTable(hits_of(settings), of_pictures=settings.monitor in OF_CLASSES)
     loss, accuracy = validate(model, batches, loss_fn=loss_fn, hits_fn=table, group=group)
     attacker, robust = examiner_of(settings, loss_fn), None

@@ -1,4 +1,4 @@
-"""How the answers of a fitted estimator fail: little by little with noise in its inputs, and with the loss of weights or units.
+"""Curves of a fitted estimator's score: against noise in its inputs, and against the loss of weights or units.
 
 Sources: McClelland, Rumelhart and Hinton, 1986, "The appeal of parallel distributed processing", for graceful degradation.
 """
@@ -35,7 +35,7 @@ WEIGHTS = {  # attributes that hold the weights of estimators, here and in sciki
 
 
 class Endurance(NamedTuple):
-    """What is left of a score as noise or damage grows."""
+    """The score that is left as noise or damage grows."""
 
     sizes: tuple[float, ...]  # of the noise, or shares that were removed
     scores: tuple[float, ...]  # means over the draws

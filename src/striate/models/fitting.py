@@ -58,7 +58,7 @@ class Fitting:
 
     @property
     def task(self) -> Task:
-        """What the network is trained for."""
+        """The task that the network is trained for."""
         return task_of_outputs(self.network.output_shape, self.targets)
 
 

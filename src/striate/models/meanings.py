@@ -1,4 +1,4 @@
-"""What the outputs of a trained network mean, one record per task."""
+"""The meaning of a trained network's outputs, one record per task."""
 
 from __future__ import annotations
 

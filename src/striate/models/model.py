@@ -212,7 +212,7 @@ class Model:
 
     @property
     def task(self) -> Task:
-        """What it was trained for: classify, multilabel, regression or segment."""
+        """The task that it was trained for: classify, multilabel, regression or segment."""
         return task_of_outputs(self.network.output_shape, self.targets)
 
     @property

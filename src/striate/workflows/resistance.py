@@ -1,4 +1,4 @@
-"""What a model withstands: its accuracy under each attack, with examples of pictures that fool it."""
+"""A model's accuracy under each attack, with examples of pictures that fool it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dense networks for classes and for numbers share: layers in NumPy, their gradients, and three ways downhill.
+"""Shared by dense networks for classes and for numbers: layers in NumPy, their gradients, and three ways downhill.
 
 Sources: Rumelhart, Hinton and Williams, 1986, "Learning representations by back-propagating errors" (gradients, descent with momentum);
 Kingma and Ba, 2015, arXiv:1412.6980 (Adam); Liu and Nocedal, 1989 (L-BFGS); Glorot and Bengio, 2010, and He et al., 2015 (first weights).

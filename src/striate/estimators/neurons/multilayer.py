@@ -240,7 +240,7 @@ class MultilayerRegressor(MultiOutputMixin, RegressorMixin, DenseNetwork):  # ty
         return self
 
     def _scaling(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is taken off the targets, and what they are divided by, where the last layer can undo it."""
+        """The offset and the divisor of the targets, where the last layer can undo them."""
         none, one = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
         if not self.standardize or self.output_activation not in ("identity", "relu"):
             return none, one

@@ -32,7 +32,7 @@ OF_PIXELS: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
 
 
 class Trust(NamedTuple):
-    """How far the maps of one method can be trusted."""
+    """Measures of the trust that the maps of one method deserve."""
 
     randomisation: float  # mean rank correlation with the maps of random weights
     deletion: Tensor  # (N,), areas under the curves of `deletion_insertion`

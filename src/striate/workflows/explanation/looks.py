@@ -1,4 +1,4 @@
-"""What each view draws: of the network itself, or of what it makes of the pictures of a split."""
+"""The drawing of each view: of the network itself, or of what it makes of the pictures of a split."""
 
 from __future__ import annotations
 

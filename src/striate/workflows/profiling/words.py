@@ -1,4 +1,4 @@
-"""What a network costs, as a table and as lines of text."""
+"""The cost of a network, as a table and as lines of text."""
 
 from __future__ import annotations
 

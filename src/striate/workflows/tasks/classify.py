@@ -119,7 +119,7 @@ def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) ->
 
 
 def val_measures(best: EpochRow, kept: Callable[[], Model], val_set: ImageSet) -> dict[str, float | None]:  # noqa: ARG001  # as of any task
-    """What was monitored: the accuracy under attack, or a measure of classes."""
+    """The monitored measure: the accuracy under attack, or a measure of classes."""
     if best.val_robust_accuracy is not None:
         return {"robust_accuracy": best.val_robust_accuracy}
     return {name: value for name in OF_CLASSES if (value := getattr(best, f"val_{name}")) is not None}

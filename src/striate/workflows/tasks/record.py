@@ -1,4 +1,4 @@
-"""What a task is: everything that depends on what a network gives for a picture, in one record."""
+"""A task: everything that depends on what a network gives for a picture, in one record."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitFacts:
-    """What the report of a task says beside its measures: of which pictures they are, and where their pictures and tables lie."""
+    """The part that reports of all tasks share: the pictures that were measured, and where the report's pictures and tables lie."""
 
     split: str  # "all": of data without splits that the model was not trained on
     model: str

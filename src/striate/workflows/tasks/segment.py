@@ -71,7 +71,7 @@ def plan_network(request: TrainRequest, asked: Network | str | None, source: Dat
 
 
 def moves(base: Augmentation | None) -> Augmentation | None:
-    """What of an augmentation moves pictures and masks alike."""
+    """The part of an augmentation that moves pictures and masks alike."""
     return None if base is None else dataclasses.replace(Augmentation(), **{name: getattr(base, name) for name in MOVES})
 
 

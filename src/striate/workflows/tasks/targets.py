@@ -1,4 +1,4 @@
-"""What numbers and sets of labels share: rows of targets, an output each."""
+"""Shared by numbers and sets of labels: rows of targets, an output each."""
 
 from __future__ import annotations
 

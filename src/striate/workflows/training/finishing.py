@@ -37,7 +37,7 @@ class Call:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes."""
+        """True if this process writes."""
         return self.group is None or self.group.is_first
 
 
