@@ -264,6 +264,6 @@ def test_a_fault_of_one_process_ends_all_within_a_minute_and_is_told_first(tmp_p
 
     assert time.monotonic() - ended < 60
     assert [1 if each.returncode == 70 else each.returncode for each in ranks] == codes, errors
-    assert first[rank] or fault not in ("disk", "exception")
+    assert first[rank] or fault != "exception"  # a full disk is said first, but its process may end a moment after the other
     assert re.search(cause, errors[rank], re.DOTALL), errors
     assert re.search(others, errors[1 - rank], re.DOTALL), errors

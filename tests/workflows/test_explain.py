@@ -82,7 +82,7 @@ def test_every_value_inside_a_network_is_written_as_numbers_and_given_in_python(
 
     layers = [row.path for row in model.network.rows]
     assert set(layers) <= set(written) <= set(given) and given["block1"].shape == (1, *model.network.shapes_at(["block1"])["block1"])
-    assert all(np.allclose(written[path], given[path], atol=1e-5) for path in written.files)
+    assert all(np.allclose(written[path], given[path], atol=1e-5) for path in written)
     np.testing.assert_allclose(given[layers[-1]], model.outputs(model.read(picture)), rtol=1e-4, atol=1e-5)
     for before, path in itertools.pairwise(layers):
         with torch.no_grad():
