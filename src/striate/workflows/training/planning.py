@@ -22,7 +22,6 @@ from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
-from striate.models.builtin import builtin_name
 from striate.models.fitting import Fitting, channel_statistics, is_dense
 from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
@@ -109,8 +108,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     if request.batch_size == AUTO:
         trial = fitting
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
-    if builtin_name(str(request.pretrained)) is not None:
-        fitting = with_fitted_head(fitting, train_set, observer.say)
+    fitting = with_fitted_head(fitting, train_set, request, observer.say)
     fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
     config = configuration(request, fitting, division, len(train_set), len(val_set))
     say_choices(config, network, source, request, choices, observer.say)

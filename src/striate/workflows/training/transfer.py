@@ -23,7 +23,7 @@ from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.generative.machine_pretraining import pretrain_as_machines
 from striate.estimators.generative.pretraining import pretrain_first_layers
-from striate.models.builtin import BUILTIN, builtin_name
+from striate.models.builtin import is_builtin
 from striate.models.fitting import Fitting, begun, described
 from striate.models.linear_head import fit_linear_head
 from striate.models.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
@@ -78,11 +78,9 @@ def asked_weights(request: TrainRequest, asked: Network | str | None, source: Da
     """The weights that the request asks for, for the network that it asks for."""
     if request.pretrained is None:
         return None
-    builtin = builtin_name(str(request.pretrained))
-    if builtin is not None:
-        name = asked.name if isinstance(asked, Network) else asked
-        return open_weights(f"{BUILTIN}:{name}" if name and str(request.pretrained) == BUILTIN else request.pretrained, name or builtin)
-    name = asked.name if isinstance(asked, Network) else asked or network_for(source)
+    name = asked.name if isinstance(asked, Network) else asked
+    if name is None and not is_builtin(request.pretrained):
+        name = network_for(source)
     return open_weights(request.pretrained, name, fetch=fetch_from_hub)
 
 
@@ -144,8 +142,10 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     return start.tensors
 
 
-def with_fitted_head(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> Fitting:
-    """`fitting` whose new head begins as logistic regression on what the pretrained network makes of the training pictures."""
+def with_fitted_head(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
+    """`fitting` whose new head begins as logistic regression on what the installed weights make of the training pictures."""
+    if not is_builtin(request.pretrained):
+        return fitting
     rows = [row for row in fitting.network.rows if row.cost.params]
     head, known = rows[-1], fitting.start
     if known is None or fitting.task != "classify" or head.layer.role != "linear" or f"{head.path}.weight" in known:
@@ -248,9 +248,9 @@ def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSet
 
 def pretrained_name(source: str | Path | None) -> str | None:
     """The weights' source for a configuration: absolute paths, and words as they are."""
-    if source is not None and (str(source) == PUBLISHED or builtin_name(str(source)) is not None):
-        return str(source)
-    return None if source is None else str(Path(source).expanduser().resolve())
+    if source is None or str(source) == PUBLISHED or is_builtin(source):
+        return None if source is None else str(source)
+    return str(Path(source).expanduser().resolve())
 
 
 def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
