@@ -77,23 +77,18 @@ def alexnet(num_classes: int) -> Chain:
     )
 
 
-def head(num_classes: int) -> Chain:
-    """Two hidden dense layers of 4,096 units with dropout after them, and a linear classifier."""
-    return Chain(
-        flatten=Flatten(),
-        hidden1=Linear(4096),
-        act1=Activation("relu"),
-        dropout1=Dropout(0.5),
-        hidden2=Linear(4096),
-        act2=Activation("relu"),
-        dropout2=Dropout(0.5),
-        linear=Linear(num_classes),
-    )
-
-
 def alexnet_paper(num_classes: int) -> Chain:
     """AlexNet as published, the halves on two GPUs as two groups."""
     return Chain(
         **{f"stage{i}": stage(row) for i, row in enumerate(PAPER, 1)},
-        head=head(num_classes),
+        head=Chain(
+            flatten=Flatten(),
+            hidden1=Linear(4096),
+            act1=Activation("relu"),
+            dropout1=Dropout(0.5),
+            hidden2=Linear(4096),
+            act2=Activation("relu"),
+            dropout2=Dropout(0.5),
+            linear=Linear(num_classes),
+        ),
     )
