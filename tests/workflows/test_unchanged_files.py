@@ -198,7 +198,7 @@ def without_line(path, number):
         ("probe.jsonl", lambda path: path.write_text("")),
         ("probe.jsonl", lambda path: without_line(path, 1)),
         ("metrics.csv", lambda path: without_line(path, -1)),
-        ("metrics.csv", lambda path: path.write_text(path.read_text()[:-2] + "7\n")),
+        ("metrics.csv", lambda path: path.write_text(path.read_text()[:-2] + ("8\n" if path.read_text()[-2] == "7" else "7\n"))),
         ("events.jsonl", lambda path: without_line(path, 0)),
         ("events.jsonl", lambda path: without_line(path, -2)),
     ],
