@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from striate.networks.families.parts import hidden_head
 from striate.networks.layers import Activation, AdaptivePool, Chain, Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, Pool
 
 
@@ -81,14 +82,5 @@ def alexnet_paper(num_classes: int) -> Chain:
     """AlexNet as published, the halves on two GPUs as two groups."""
     return Chain(
         **{f"stage{i}": stage(row) for i, row in enumerate(PAPER, 1)},
-        head=Chain(
-            flatten=Flatten(),
-            hidden1=Linear(4096),
-            act1=Activation("relu"),
-            dropout1=Dropout(0.5),
-            hidden2=Linear(4096),
-            act2=Activation("relu"),
-            dropout2=Dropout(0.5),
-            linear=Linear(num_classes),
-        ),
+        head=hidden_head(num_classes),
     )

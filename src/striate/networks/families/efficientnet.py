@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from striate.networks.families.parts import conv_norm, residual, squeeze_excitation
+from striate.networks.families.parts import conv_norm, residual, squeeze_excitation, stages_with_drop
 from striate.networks.layers import (
     BatchNorm,
     Chain,
@@ -57,7 +57,6 @@ LITE = (    # factors of width and depth, and dropout, of Lite0, Lite1 and Lite2
 )
 # fmt: on
 LITE_NORM = BatchNorm(eps=1e-3)
-DROP = 0.2  # of the last block but one step
 
 
 def mb_conv(in_channels: int, row: Stage, stride: int, drop: float) -> Layer:
@@ -77,18 +76,9 @@ def mb_conv(in_channels: int, row: Stage, stride: int, drop: float) -> Layer:
 
 def efficientnet_b0(num_classes: int) -> Chain:
     """EfficientNet-B0."""
-    total = sum(row.repeats for row in STAGES)
-    stages: dict[str, Layer] = {}
-    in_channels, block = 32, 0
-    for number, row in enumerate(STAGES, 1):
-        blocks: dict[str, Layer] = {}
-        for index in range(1, row.repeats + 1):
-            blocks[f"block{index}"] = mb_conv(in_channels, row, row.stride if index == 1 else 1, DROP * block / total)
-            in_channels, block = row.out_channels, block + 1
-        stages[f"stage{number}"] = Chain(**blocks)
     return Chain(
         stem=conv_norm(32, 3, stride=2, act="silu"),
-        **stages,
+        **stages_with_drop(32, STAGES, mb_conv),
         unit=conv_norm(1280, 1, act="silu"),
         head=Chain(pool=GlobalPool("avg"), dropout=Dropout(0.2), linear=Linear(num_classes)),
     )
@@ -128,19 +118,9 @@ def lite_stages(width: float, depth: float) -> list[Stage]:
 def efficientnet_lite(num_classes: int, number: int) -> Chain:
     """EfficientNet-Lite0, 1 or 2: stem and last convolution stay as wide as Lite0's."""
     width, depth, dropout = LITE[number]
-    rows = lite_stages(width, depth)
-    total = sum(row.repeats for row in rows)
-    stages: dict[str, Layer] = {}
-    in_channels, block = 32, 0
-    for i, row in enumerate(rows, 1):
-        blocks: dict[str, Layer] = {}
-        for index in range(1, row.repeats + 1):
-            blocks[f"block{index}"] = lite_conv(in_channels, row, row.stride if index == 1 else 1, DROP * block / total)
-            in_channels, block = row.out_channels, block + 1
-        stages[f"stage{i}"] = Chain(**blocks)
     return Chain(
         stem=lite_unit(32, 3, stride=2),
-        **stages,
+        **stages_with_drop(32, lite_stages(width, depth), lite_conv),
         unit=lite_unit(1280, 1),
         head=Chain(pool=GlobalPool("avg"), dropout=Dropout(dropout), linear=Linear(num_classes)),
     )

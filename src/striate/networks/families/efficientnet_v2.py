@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from striate.networks.families.parts import conv_norm, residual, squeeze_excitation
+from striate.networks.families.parts import conv_norm, residual, squeeze_excitation, stages_with_drop
 from striate.networks.layers import BatchNorm, Chain, Dropout, GlobalPool, Layer, Linear, StochasticDepth
 
 
@@ -36,7 +36,6 @@ STAGES = (
 )
 # fmt: on
 NORM = BatchNorm(eps=1e-3)
-DROP = 0.2  # of the last block but one step
 
 
 def fused_body(in_channels: int, row: Stage, stride: int) -> dict[str, Layer]:
@@ -68,18 +67,9 @@ def block(in_channels: int, row: Stage, stride: int, drop: float) -> Layer:
 
 def efficientnet_v2_s(num_classes: int) -> Chain:
     """EfficientNetV2-S."""
-    total = sum(row.repeats for row in STAGES)
-    stages: dict[str, Layer] = {}
-    in_channels, done = 24, 0
-    for number, row in enumerate(STAGES, 1):
-        blocks: dict[str, Layer] = {}
-        for index in range(1, row.repeats + 1):
-            blocks[f"block{index}"] = block(in_channels, row, row.stride if index == 1 else 1, DROP * done / total)
-            in_channels, done = row.out_channels, done + 1
-        stages[f"stage{number}"] = Chain(**blocks)
     return Chain(
         stem=conv_norm(24, 3, stride=2, act="silu", norm=NORM),
-        **stages,
+        **stages_with_drop(24, STAGES, block),
         unit=conv_norm(1280, 1, act="silu", norm=NORM),
         head=Chain(pool=GlobalPool("avg"), dropout=Dropout(0.2), linear=Linear(num_classes)),
     )

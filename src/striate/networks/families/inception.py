@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from striate.networks.families.parts import conv_norm
+from striate.networks.families.parts import HALVE, conv_norm, square, tall, wide
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Dropout, Flatten, GlobalPool, Layer, Linear, Parallel, Pool
 from striate.networks.network import AuxiliaryHead
 
@@ -124,24 +124,7 @@ def bn_inception_paper(num_classes: int) -> Chain:
     return _bn_inception(num_classes, 96, unit_plain)
 
 
-NORM = BatchNorm(eps=1e-3)
 AVERAGE = Pool("avg", 3, stride=1, padding=1)
-HALVE = Pool("max", 3, stride=2)
-
-
-def square(out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0) -> Chain:
-    """Convolution with a square kernel, batch normalization, ReLU."""
-    return conv_norm(out_channels, kernel_size, stride=stride, padding=padding, norm=NORM)
-
-
-def wide(out_channels: int, length: int) -> Chain:
-    """Convolution with a kernel of 1 x `length` that keeps the size, batch normalization, ReLU."""
-    return conv_norm(out_channels, (1, length), padding=(0, length // 2), norm=NORM)
-
-
-def tall(out_channels: int, length: int) -> Chain:
-    """Convolution with a kernel of `length` x 1 that keeps the size, batch normalization, ReLU."""
-    return conv_norm(out_channels, (length, 1), padding=(length // 2, 0), norm=NORM)
 
 
 def module_a(project: int) -> Parallel:

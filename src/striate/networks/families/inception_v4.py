@@ -10,27 +10,10 @@ Known size: 42,679,816 parameters and 12,253,974,624 MACs (v4), 55,843,464 and 1
 
 from __future__ import annotations
 
-from striate.networks.families.parts import conv_norm, residual
-from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Dropout, GlobalPool, Layer, Linear, Parallel, Pool, Scale
+from striate.networks.families.parts import HALVE, residual, square, tall, wide
+from striate.networks.layers import Activation, Chain, Conv, Dropout, GlobalPool, Layer, Linear, Parallel, Pool, Scale
 
-NORM = BatchNorm(eps=1e-3)
 AVERAGE = Pool("avg", 3, stride=1, padding=1, count_padding=False)
-HALVE = Pool("max", 3, stride=2)
-
-
-def square(out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0) -> Chain:
-    """Convolution with a square kernel, batch normalization, ReLU."""
-    return conv_norm(out_channels, kernel_size, stride=stride, padding=padding, norm=NORM)
-
-
-def wide(out_channels: int, length: int) -> Chain:
-    """Convolution with a kernel of 1 x `length` that keeps the size, batch normalization, ReLU."""
-    return conv_norm(out_channels, (1, length), padding=(0, length // 2), norm=NORM)
-
-
-def tall(out_channels: int, length: int) -> Chain:
-    """Convolution with a kernel of `length` x 1 that keeps the size, batch normalization, ReLU."""
-    return conv_norm(out_channels, (length, 1), padding=(length // 2, 0), norm=NORM)
 
 
 def head(num_classes: int) -> Chain:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Identity, Layer, Linear, Parallel, Pool
+from striate.networks.layers import (
+    Activation,
+    BatchNorm,
+    Chain,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Identity,
+    Layer,
+    Linear,
+    Parallel,
+    Pool,
+)
 from striate.networks.layers.activation import ActivationName
 from striate.networks.layers.base import Size
 from striate.networks.layers.windows import PaddingRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def conv_act(
@@ -38,6 +51,25 @@ def conv_norm(
     if act is not None:
         parts["act"] = Activation(act)
     return Chain(**parts)
+
+
+INCEPTION_NORM = BatchNorm(eps=1e-3)
+HALVE = Pool("max", 3, stride=2)
+
+
+def square(out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0) -> Chain:
+    """Convolution with a square kernel, batch normalization, ReLU."""
+    return conv_norm(out_channels, kernel_size, stride=stride, padding=padding, norm=INCEPTION_NORM)
+
+
+def wide(out_channels: int, length: int) -> Chain:
+    """Convolution with a kernel of 1 x `length` that keeps the size, batch normalization, ReLU."""
+    return conv_norm(out_channels, (1, length), padding=(0, length // 2), norm=INCEPTION_NORM)
+
+
+def tall(out_channels: int, length: int) -> Chain:
+    """Convolution with a kernel of `length` x 1 that keeps the size, batch normalization, ReLU."""
+    return conv_norm(out_channels, (length, 1), padding=(length // 2, 0), norm=INCEPTION_NORM)
 
 
 def residual(body: Layer, shortcut: Layer | None = None) -> Parallel:
@@ -82,6 +114,33 @@ def blocks_with_act(blocks: Sequence[Layer]) -> Chain:
     return Chain(**parts)
 
 
+class Row(Protocol):
+    """What `stages_with_drop` reads of a table's row: `repeats` blocks, of which only the first has `stride`."""
+
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def repeats(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+
+
+RowOf = TypeVar("RowOf", bound=Row)
+
+
+def stages_with_drop(in_channels: int, rows: Sequence[RowOf], block: Callable[[int, RowOf, int, float], Layer]) -> dict[str, Layer]:
+    """The stages of an EfficientNet: `block(in_channels, row, stride, drop)` for each block, whose drop grows from 0 to nearly 0.2."""
+    total, done = sum(row.repeats for row in rows), 0
+    stages: dict[str, Layer] = {}
+    for number, row in enumerate(rows, 1):
+        blocks: dict[str, Layer] = {}
+        for index in range(1, row.repeats + 1):
+            blocks[f"block{index}"] = block(in_channels, row, row.stride if index == 1 else 1, 0.2 * done / total)
+            in_channels, done = row.out_channels, done + 1
+        stages[f"stage{number}"] = Chain(**blocks)
+    return stages
+
+
 def quartering_stem() -> Chain:
     """A 7 x 7 convolution and a maximum pooling, which together quarter the size: (64, 56, 56) of a 224 x 224 image."""
     return Chain(**dict(conv_norm(64, 7, stride=2).children), pool=Pool("max", 3, stride=2, padding=1))
@@ -98,6 +157,20 @@ def dense_layers(hidden: Sequence[int], activations: Sequence[ActivationName], n
 def average_head(num_classes: int) -> Chain:
     """The average of each map, and a linear classifier."""
     return Chain(pool=GlobalPool("avg"), linear=Linear(num_classes))
+
+
+def hidden_head(num_classes: int) -> Chain:
+    """Two hidden layers of 4,096 units, each with ReLU and dropout, and a linear classifier, as AlexNet has them."""
+    return Chain(
+        flatten=Flatten(),
+        hidden1=Linear(4096),
+        act1=Activation("relu"),
+        dropout1=Dropout(0.5),
+        hidden2=Linear(4096),
+        act2=Activation("relu"),
+        dropout2=Dropout(0.5),
+        linear=Linear(num_classes),
+    )
 
 
 def preact_conv(out_channels: int, kernel_size: int, *, stride: int = 1) -> Chain:

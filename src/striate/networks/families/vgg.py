@@ -9,7 +9,8 @@ Known size: 138,357,544 parameters and 15,470,264,320 MACs for 16 layers at 224 
 
 from __future__ import annotations
 
-from striate.networks.layers import Activation, AdaptivePool, BatchNorm, Chain, Conv, Dropout, Flatten, Layer, Linear, Pool
+from striate.networks.families.parts import hidden_head
+from striate.networks.layers import Activation, AdaptivePool, BatchNorm, Chain, Conv, Layer, Pool
 
 # fmt: off
 WIDTHS =      (64, 128, 256, 512, 512)  # of the five stages; each halves a 224 x 224 image: 112, 56, 28, 14, 7
@@ -38,15 +39,5 @@ def vgg(num_classes: int, depth: int, *, norm: bool = False) -> Chain:
         stages[f"stage{i}"] = Chain(**units, pool=Pool("max", 2))
     return Chain(
         **stages,
-        head=Chain(
-            pool=AdaptivePool(7),
-            flatten=Flatten(),
-            hidden1=Linear(4096),
-            act1=Activation("relu"),
-            dropout1=Dropout(0.5),
-            hidden2=Linear(4096),
-            act2=Activation("relu"),
-            dropout2=Dropout(0.5),
-            linear=Linear(num_classes),
-        ),
+        head=Chain(pool=AdaptivePool(7), **dict(hidden_head(num_classes).children)),
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, Layer, Linear, LocalResponseNorm, Pool
+from striate.networks.families.parts import hidden_head
+from striate.networks.layers import Activation, Chain, Conv, Layer, LocalResponseNorm, Pool
 
 
 class Stage(NamedTuple):
@@ -53,14 +54,5 @@ def zfnet(num_classes: int) -> Chain:
     """ZFNet."""
     return Chain(
         **{f"stage{i}": stage(row) for i, row in enumerate(STAGES, 1)},
-        head=Chain(
-            flatten=Flatten(),
-            hidden1=Linear(4096),
-            act1=Activation("relu"),
-            dropout1=Dropout(0.5),
-            hidden2=Linear(4096),
-            act2=Activation("relu"),
-            dropout2=Dropout(0.5),
-            linear=Linear(num_classes),
-        ),
+        head=hidden_head(num_classes),
     )
