@@ -48,8 +48,19 @@ def test_folds_depend_on_names_and_seed_alone():
 
     np.testing.assert_array_equal(shuffled, dealt[order])
     assert any((fold_places(labels, names, ("x", "y"), count=3, seed=seed) != dealt).any() for seed in range(1, 9))
-    with pytest.raises(DataError, match="class 'x' has 3 training pictures for 4 folds"):
-        fold_places(labels, names, ("x", "y"), count=4, seed=0)
+    with pytest.raises(DataError, match="6 training pictures of classes with two or more for 7 folds"):
+        fold_places(labels, names, ("x", "y"), count=7, seed=0)
+
+
+def test_no_fold_trains_without_a_class_of_one_or_two_pictures(tmp_path):
+    labels = np.array([0, 1, 1, 2, 2, 2, 2, 2])
+
+    dealt = fold_places(labels, [f"{place}.png" for place in range(8)], ("one", "two", "five"), count=4, seed=0)
+
+    for fold in range(4):
+        assert set(labels[dealt != fold]) == {0, 1, 2}
+        assert (dealt == fold).any()
+    assert dealt[0] == -1
 
 
 def test_mean_deviation_and_interval_by_hand():

@@ -12,6 +12,12 @@ from striate.core.errors import UsageError
 
 Fit = Literal["crop", "pad", "stretch"]
 Normalization = Literal["dataset", "per_image", "min_max"]
+StatisticsName = Literal["imagenet", "half", "unit"]
+STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {  # usual means and deviations, as shares of a pixel's range
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5,), (0.5,)),  # values from -1 to 1
+    "unit": ((0.0,), (1.0,)),  # values from 0 to 1
+}
 Kind = Literal["pictures", "signals", "volumes", "rows"]  # of the samples that a network takes
 KINDS: dict[int, Kind] = {0: "rows", 1: "signals", 2: "pictures", 3: "volumes"}  # by the number of axes beside the channels
 

@@ -16,17 +16,23 @@ MAX_BYTES = 2 * 2**30
 REMEDY = "Free some space, check the permissions, or name another folder with `data_dir`."
 
 
-def fetch(url: str, path: Path, *, md5: str) -> None:
+def fetch(url: str, path: Path, *, md5: str = "", sha256: str = "") -> None:
     """Download `url` to `path`; an existing file with the right content is kept.
+
+    Args:
+        url: The address.
+        path: The file.
+        md5: Of its content, in hexadecimal digits.
+        sha256: What the SHA-256 of its content begins with, where that is known in place of its MD5.
 
     Raises:
         EnvironmentFault: the network or the publisher does not answer, or there is no room for the file.
         RefusedFileError: the content is not what was published; nothing is kept.
     """
-    if path.is_file() and path.stat().st_size <= MAX_BYTES and _md5(read_plain(path, limit=MAX_BYTES)) == md5:
+    if path.is_file() and path.stat().st_size <= MAX_BYTES and _is_it(read_plain(path, limit=MAX_BYTES), md5, sha256):
         return
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the table of named sets
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  # addresses come from the publishers
             announced = response.headers.get("Content-Length")
             data = response.read(MAX_BYTES)
     except urllib.error.HTTPError as error:
@@ -38,8 +44,11 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         raise EnvironmentFault(f"{url}: cannot be downloaded: {reason}", f"Download it manually and put it at {path}.") from None
     if announced and len(data) < min(int(announced), MAX_BYTES):
         raise EnvironmentFault(f"{url}: the connection ended after {len(data):,} of {int(announced):,} bytes", "Try again.")
-    if _md5(data) != md5:
-        raise RefusedFileError(f"{url}: not the file that was published (its MD5 differs)", f"Download it manually and put it at {path}.")
+    if not _is_it(data, md5, sha256):
+        differs = "MD5" if md5 else "SHA-256"
+        raise RefusedFileError(
+            f"{url}: not the file that was published (its {differs} differs)", f"Download it manually and put it at {path}."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
@@ -49,5 +58,7 @@ def fetch(url: str, path: Path, *, md5: str) -> None:
         raise EnvironmentFault(cannot_write(path.parent, error).message, REMEDY) from error
 
 
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+def _is_it(data: bytes, md5: str, sha256: str) -> bool:
+    if md5 and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+        return False
+    return hashlib.sha256(data).hexdigest().startswith(sha256)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
     """`count` data sets of the training split of `source`: each fold validates once, while the others train.
 
-    Neither a val split that it has, nor its test split, is used.
+    A class of one picture is in the training pictures of each. Neither a val split that it has, nor its test split, is used.
 
     Raises:
         UsageError: fewer than two folds, or labels that are not one class per picture.
-        DataError: a class has fewer pictures than there are folds; names it.
+        DataError: fewer pictures than folds.
     """
     if not source.has_classes:
         raise UsageError(f"{source.name}: folds need one class per picture, got targets for {source.task}", "Use `seeds` instead.")

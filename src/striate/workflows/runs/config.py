@@ -26,7 +26,29 @@ from striate.engine.settings import Count, TrainSettings
 ARRAYS = "arrays"  # in place of data that has no name
 NO_CONFIG = "Name the folder of a training run; for a model file alone, also give the data set."
 RESTORE = "Restore the file as the training wrote it. Its best.safetensors, copied out of the folder, needs none of the others."
+NotNegative = Annotated[int, Field(ge=0, le=10**9)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class EarlierData:
+    """The data of a run that another one extends, as it was read there."""
+
+    data: str
+    data_dir: str | None = None
+    skip_unreadable: bool = False
+    layout: Layout = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Extended:
+    """The run with fewer classes that a run goes on from, and the data that is replayed beside the run's own."""
+
+    run: str
+    num_classes: Count  # that it has: the first of the run's own
+    num_val: NotNegative  # pictures that it held out: the first of the run's own
+    correct: NotNegative  # of them, that it names right
+    data: tuple[EarlierData, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -42,6 +64,7 @@ class RunConfig:
     skip_unreadable: bool
     layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
     network: str
+    extends: Extended | None = None  # the run whose classes this one adds to
     extended_by: tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...] = ()  # epochs
     pretrained: str | None = None
     pretrain: Literal["autoencoder", "rbm"] | None = None

@@ -27,7 +27,7 @@ from striate.networks.network import Network
 from striate.workflows.info import info
 from striate.workflows.recipes.choices import LEFT_TO_US
 from striate.workflows.recipes.options import OPTIONS
-from striate.workflows.runs.behind import data_of
+from striate.workflows.runs.behind import data_of, with_earlier
 from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import NOT_RECORDED, read_record
@@ -77,6 +77,8 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
             wanted["network"] = value.name if isinstance(value, Network) else value
         elif field == "pretrained":
             wanted["pretrained"] = pretrained_name(value)
+        elif field == "extend":
+            wanted["extends"] = {**(config["extends"] or {}), "run": str(Path(value).resolve())}
         elif field in wanted:
             wanted[field] = value
     for name, value in request.set.items():
@@ -131,6 +133,7 @@ def plan_of(
     if data is None and config.on_arrays:
         raise UsageError(f"{run}: was trained on arrays, which it does not store", "Pass them again as the data.")
     wanted = data_of(data, config, verb)
+    wanted = with_earlier(wanted, config, say) if wanted is data else wanted
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
     source = open_data(wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, **how)

@@ -22,6 +22,7 @@ from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.continuing import Plan
 from striate.workflows.training.logs import open_logs
 from striate.workflows.training.request import TargetScore, TrainReport, TrainRequest, ValScore
+from striate.workflows.training.retention import retention
 from striate.workflows.training.running import Observer, Outcome, followed, metrics_of, run
 from striate.workflows.training.transfer import given_module
 
@@ -100,6 +101,7 @@ def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainRe
         interrupted=outcome.interrupted,
         stopped_early=outcome.stopped_early,
         left_out=plan.source.left_out,
+        retention=retention(plan.config.extends, folder, plan.val_set) if call.is_first and plan.config.extends is not None else None,
         zeros=zeros_of(plan, folder) if call.is_first and plan.fitting.settings.l1 else None,
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from striate.core.errors import UsageError
-from striate.core.images import Fit, ImageSpec, InputSpec
+from striate.core.images import Fit, ImageSpec, InputSpec, Normalization
 from striate.core.text import Lines, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look, refuse_hopeless
@@ -42,6 +43,7 @@ from striate.workflows.tasks.registry import task_named
 from striate.workflows.tasks.suited import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
 from striate.workflows.training.continuing import Plan, read_train_and_val
+from striate.workflows.training.more_classes import extension_of_classes, read_extended
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import agreed
@@ -75,20 +77,33 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
         say=observer.say,
+        to_train=request.extend is None,
     )
-    asked = asked_network(request, source)
-    weights = asked_weights(request, asked, source)
+    extension, extended, weights = None, None, None
+    if request.extend is not None:
+        extension = extension_of_classes(request, request.extend, source, observer.say)
+        source, weights, asked = extension.source, extension.weights, None
+        request = dataclasses.replace(request, pretrained=extension.config.pretrained)  # what its weights come from
+        choices = extension.choices if request.recipe is None else choices
+    else:
+        asked = asked_network(request, source)
+        weights = asked_weights(request, asked, source)
     if asked is None and weights is None:
         asked = choices.network_for(source)
     network, spec = planned_input(request, asked, source, weights)
-    train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
-    findings = looked_at(train_set, val_set, spec, source, observer)
-    if isinstance(spec, ImageSpec):
-        spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
+    if extension is not None:
+        spec = extension.images
+        train_set, val_set, record, extended = read_extended(extension, division, observer.say)
     else:
+        train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
+    findings = looked_at(train_set, val_set, spec, source, observer)
+    if isinstance(spec, ImageSpec) and extension is None:
+        spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
+    elif extension is None:
         spec = spec_of_signals(source, train_set.images, weights)
     start = None
     if weights is not None:
+        weights = weights if extension is None else extension.weights_for(network)
         start = started_from(weights, network, source.classes, observer.say)
 
     def fitting_with(batch_size: int | None) -> Fitting:
@@ -110,7 +125,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
     fitting = with_fitted_head(fitting, train_set, request, observer.say)
     fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
-    config = configuration(request, fitting, division, len(train_set), len(val_set))
+    config = dataclasses.replace(configuration(request, fitting, division, len(train_set), len(val_set)), extends=extended)
     say_choices(config, network, source, request, choices, observer.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=findings)
 
@@ -127,7 +142,9 @@ def planned_input(
     network, fit = plan_network(request, asked, source, weights)
     channels, height, width = network.input_shape
     spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels, fit=fit)
-    spec = dataclasses.replace(spec, normalization=request.normalization or spec.normalization, **given_statistics(request, channels))
+    spec = dataclasses.replace(
+        spec, normalization=cast("Normalization | None", request.normalization) or spec.normalization, **given_statistics(request, channels)
+    )
     return network, spec
 
 

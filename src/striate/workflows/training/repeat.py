@@ -50,7 +50,7 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
     Raises:
         UsageError: neither or both of seeds and folds, an ensemble of folds or of what gives no probabilities, or folders of its own
             for the training; and what `train` raises.
-        DataError: a class has fewer pictures than there are folds.
+        DataError: fewer pictures than folds.
         InterruptedRun: a training was stopped.
     """
     if (request.seeds is None) == (request.folds is None):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.images import Fit, Normalization
+from striate.core.images import Fit, Normalization, StatisticsName
 from striate.core.reports import shown_short
 from striate.core.targets import Task
 from striate.core.text import Lines, command, in_lines
@@ -18,6 +18,7 @@ from striate.data.augmentation.record import Policy
 from striate.data.layout import Layout
 from striate.data.omissions import Omission
 from striate.engine.settings import Count, LossName, MonitorName, NotNegative, OptimizerName, PartialShare, Positive, ScheduleName, Share
+from striate.workflows.training.retention import Retention, retention_in_words
 
 LogName = Literal["tensorboard", "mlflow"]
 
@@ -28,6 +29,7 @@ class TrainRequest:
 
     data: Any = None  # a named set, a folder, an .npz or a .csv file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
+    extend: Path | None = None  # a run with fewer classes
     pretrained: str | Path | None = None
     pretrain: Literal["autoencoder", "rbm"] | None = None
     unlabelled: Any = None
@@ -56,7 +58,7 @@ class TrainRequest:
     cutmix: float | None = None
     policy: Policy | None = None
     erasing: float | None = None
-    normalization: Normalization | None = None
+    normalization: Normalization | StatisticsName | None = None
     workers: Annotated[int, Field(ge=0)] = 0
     val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     train_images: Count | None = None
@@ -88,6 +90,7 @@ class TrainingOptions(TypedDict, total=False):
     """The fields of `TrainRequest` as keyword arguments of a function, all but the data; `module` is a torch module to train."""
 
     network: Any
+    extend: str | PathLike[str] | None
     pretrained: str | PathLike[str] | None
     pretrain: Literal["autoencoder", "rbm"] | None
     unlabelled: Any
@@ -116,7 +119,7 @@ class TrainingOptions(TypedDict, total=False):
     cutmix: float | None
     policy: Policy | None
     erasing: float | None
-    normalization: Normalization | None
+    normalization: Normalization | StatisticsName | None
     workers: int
     val_fraction: float | None
     train_images: int | None
@@ -185,6 +188,7 @@ class TrainReport:
     interrupted: bool
     stopped_early: bool = False  # by `patience`
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
+    retention: Retention | None = None  # what of the extended run is kept
     zeros: int | None = None  # parameters of the kept model that are exactly 0, of a training with L1
 
 
@@ -200,6 +204,7 @@ def summary(report: TrainReport) -> Lines:
     return in_lines(
         (
             f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} {length}",
+            *(retention_in_words(report.retention) if report.retention is not None else ()),
             *zeros,
             f"run: {report.run}",
             f"next: {following}",

@@ -26,7 +26,7 @@ from striate.estimators.generative.pretraining import pretrain_first_layers
 from striate.models.builtin import is_builtin
 from striate.models.fitting import Fitting, begun, described
 from striate.models.linear_head import fit_linear_head
-from striate.models.transfer import PUBLISHED, Weights, fetch_from_hub, open_weights, read_start, start_of, write_start
+from striate.models.transfer import WORDS, Weights, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
 from striate.networks.foreign import channels_of, own_network
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from striate.workflows.training.continuing import Plan
     from striate.workflows.training.request import TrainRequest
 
+NONE = "none"  # as a source of weights
+NAME_STATISTICS = (
+    "Say it with `normalization`: imagenet (mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225: most weights of torchvision and timm), "
+    "half (values from -1 to 1), unit (from 0 to 1), or dataset, for the mean and deviation of your own pictures."
+)
 GENTLE = 0.1  # of the default learning rate, for weights that are good already
 OUTPUTS = ("out_features", "out_channels", "num_classes")  # fields of layers that can be a head
 
@@ -75,13 +80,22 @@ def given_module(network: Network) -> nn.Module | None:
 
 
 def asked_weights(request: TrainRequest, asked: Network | str | None, source: DataSource) -> Weights | None:
-    """The weights that the request asks for, for the network that it asks for."""
-    if request.pretrained is None:
+    """The weights that the request asks for, for the network that it asks for.
+
+    Raises:
+        UsageError: they do not record how pictures were normalized, and the request does not say it; and what `open_weights` raises.
+    """
+    if request.pretrained in (None, NONE):
         return None
     name = asked.name if isinstance(asked, Network) else asked
     if name is None and not is_builtin(request.pretrained):
         name = network_for(source)
-    return open_weights(request.pretrained, name, fetch=fetch_from_hub)
+    weights = open_weights(request.pretrained, name, download=request.download)
+    told = weights.images is not None or weights.mean is not None or request.normalization is not None or given_statistics(request)
+    if source.kind == "pictures" and not told:
+        message = f"{weights.source}: does not record how its pictures were normalized, and trained weights expect the same"
+        raise UsageError(message, NAME_STATISTICS)
+    return weights
 
 
 def network_of_weights(name: str | None, size: int | None, source: DataSource, weights: Weights) -> Network:
@@ -181,11 +195,6 @@ def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, 
     if given:
         whose = "as given" if {"mean", "std"} <= set(given) else f"{next(iter(given))} as given, the other {whose}"
     say(f"values    normalized by {normalization_in_words(chosen)}, {whose if chosen.normalization == 'dataset' else 'as requested'}")
-    if weights is not None and theirs is None and not given and request.normalization is None:
-        say(
-            f"warning: {weights.source} does not record how its pictures were normalized, and pretrained weights expect the same: "
-            "give it by `set={'images.mean': MEAN, 'images.std': STD}`, or `normalization`"
-        )
     return chosen
 
 
@@ -241,15 +250,18 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
 
 def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
     """A tenth of the default learning rate for pretrained weights; a flag or a recipe overrides it."""
-    if request.pretrained is None or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
+    fresh = request.pretrained in (None, NONE) and request.extend is None
+    if fresh or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
         return settings
     return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
 
 
 def pretrained_name(source: str | Path | None) -> str | None:
     """The weights' source for a configuration: absolute paths, and words as they are."""
-    if source is None or str(source) == PUBLISHED or is_builtin(source):
-        return None if source is None else str(source)
+    if source in (None, NONE):
+        return None
+    if str(source) in WORDS or is_builtin(source):
+        return str(source)
     return str(Path(source).expanduser().resolve())
 
 
