@@ -29,6 +29,8 @@ SAVE_WEIGHTS = "Save the weights alone where it comes from: torch.save(model.sta
 
 def is_pickled(path: Path) -> bool:
     """Return whether a file begins as the files of PyTorch do, and not as a safetensors file."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(9)

@@ -10,7 +10,7 @@ from striate.core.places import near
 from striate.core.text import in_lines
 from striate.engine.checkpoints import Checkpoint
 from striate.networks.foreign import with_module
-from striate.workflows.recipes.choices import with_named_statistics
+from striate.workflows.recipes.choices import given_statistics, with_named_statistics
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
@@ -106,7 +106,9 @@ def refuse_other_settings(folder: Path, config: RunConfig, request: TrainRequest
         UsageError: it asks for one.
     """
     known = config.plain_as_asked()
-    wanted = asked_of(with_named_statistics(request), known)
+    request = with_named_statistics(request)
+    told = {f"images.{name}": list(values) for name, values in given_statistics(request, config.images.channels).items()}
+    wanted = asked_of(dataclasses.replace(request, set={**request.set, **told}), known)
     for name in config.asked:
         if wanted["settings"][name] == getattr(config.settings, name):
             wanted["settings"][name] = known["settings"][name]
