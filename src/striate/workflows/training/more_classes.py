@@ -55,7 +55,7 @@ class Extension:
 
     @property
     def choices(self) -> Choices:
-        """What the run's configuration decides for its extension: parts that are frozen, the loss, the augmentation."""
+        """The decisions of the run's configuration for its extension: parts that are frozen, the loss, the augmentation."""
         settings = {name: getattr(self.config.settings, name) for name in ("freeze", "unfreeze_every", "loss")}
         return Choices(settings=settings, augmentation=dataclasses.asdict(self.config.augmentation))
 
