@@ -16,6 +16,7 @@ from striate.data.augmentation.record import Augmentation
 from striate.engine.settings import TrainSettings
 from striate.workflows.ablation.ablate import AblateRequest
 from striate.workflows.attack import AttackRequest
+from striate.workflows.checking.record import CheckRequest
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest
 from striate.workflows.evaluation.calibrate import CalibrateRequest
 from striate.workflows.evaluation.compare import CompareRequest
@@ -34,6 +35,7 @@ REQUESTS = {
     "ablate": AblateRequest,
     "attack": AttackRequest,
     "calibrate": CalibrateRequest,
+    "check": CheckRequest,
     "compare": CompareRequest,
     "diagnose": DiagnoseRequest,
     "evaluate": EvaluateRequest,

@@ -27,7 +27,7 @@ from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 from striate.data.mask_values import indices_of
 from striate.data.transparency import Ground, flattened, ground_of
 
-__all__ = ["PictureHeader", "decode_image", "decode_mask", "fit_image", "picture_header"]
+__all__ = ["PictureHeader", "WholePicture", "decode_image", "decode_mask", "fit_image", "picture_bytes", "picture_header", "whole_picture"]
 
 FORMATS = DECODED
 MAX_PIXELS = 50_000_000
@@ -66,6 +66,17 @@ class PictureHeader(NamedTuple):
     frames: bool = False  # there are several, of which the first is read
 
 
+class WholePicture(NamedTuple):
+    """A picture file that decodes to its end, and what its header says."""
+
+    pixels: np.ndarray  # uint8 (h, w, 1 or 3); of a large JPEG at a half, a quarter or an eighth
+    height: int  # upright, in the file
+    width: int
+    format: str
+    mode: str  # as Pillow calls it: RGB, L, P, CMYK, ...
+    frames: bool
+
+
 def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over its ground, fitted to `spec`.
 
@@ -102,6 +113,40 @@ def _decoded(source: str | PathLike[str] | bytes, shown: str, spec: ImageSpec | 
             image.draft(None, (side, side))
         room.enter_context(_room(image, shown))
         return _pixels(image, file)
+
+
+def picture_bytes(path: str | PathLike[str]) -> bytes:
+    """The bytes of a regular file that may be a picture.
+
+    Raises:
+        DataError: it cannot be read, is empty or too large; names it.
+    """
+    try:
+        with _file(path, whole=True) as file:
+            return file.read()
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", error.remedy) from None
+    except FileNotFoundError:
+        raise no_such_file(str(path)) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", REMEDY) from None
+
+
+def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
+    """The bytes of a picture file, decoded as `decode_image` does for an input of `side` pixels, but not fitted.
+
+    Raises:
+        DataError: as `decode_image`.
+    """
+    with contextlib.ExitStack() as room, _opened(data, name, whole=True) as (image, file):
+        width, height = image.size
+        kind, mode, frames = image.format or "", image.mode, _has_frames(image)
+        image.draft(None, (2 * side, 2 * side))
+        drafted = image.size
+        room.enter_context(_room(image, name))
+        pixels = _pixels(image, file)
+    turned = pixels.shape[:2] != drafted[::-1] and pixels.shape[:2] == drafted
+    return WholePicture(pixels, *((width, height) if turned else (height, width)), kind, mode, frames)
 
 
 def picture_header(path: str | PathLike[str]) -> PictureHeader:

@@ -10,6 +10,9 @@ Severity = Literal["error", "warning", "note"]  # error: nothing could be learne
 Kind = Literal[
     "shared_pictures", "two_labels", "flat_pictures", "faint_pictures", "equal_pictures", "masks_of_one_class", "unlabelled_masks",
     "absent_classes",
+    # of `striate check`
+    "untrainable", "unreadable", "leaks", "duplicates", "near_duplicates", "label_errors", "shortcut", "flaws", "imbalance", "few_pictures",
+    "class_names", "odd_folders", "nested_folders", "fit", "left_out", "frames", "not_judged",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,15 +16,17 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.core.images import ImageSpec
 from striate.data.decode import PictureHeader, decode_image, ground_of_file, picture_header
+from striate.data.dropped import DropList, files_to_drop
 from striate.data.fitting import with_channels
 from striate.data.identities import file_digests
 from striate.data.kinds import DECODED, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
 from striate.data.listing import Visits, leave_out_top, named_pictures, pictures_below, subfolders_of
-from striate.data.omissions import NO_CLASS, Ledger, count_of, no_pictures, say_omissions, some, unreadable
+from striate.data.omissions import DROPPED, NO_CLASS, Ledger, count_of, no_pictures, say_omissions, some, unreadable
 from striate.data.packing import put, room_for
 from striate.data.records import DataSource, Part, alike_in_words, checked_classes
 
+UNSEEN = PictureHeader(0, 0, 3)  # of a picture that was not looked into
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
 T = TypeVar("T")
@@ -42,7 +45,15 @@ def picture_files(folder: Path) -> list[Path]:
     return pictures_below(folder, Ledger())
 
 
-def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True) -> DataSource:
+def open_folder(
+    root: Path,
+    *,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    to_train: bool = True,
+    look_into: bool = True,
+    drop: DropList | None = None,
+) -> DataSource:
     """The pictures of a folder.
 
     The subfolders are splits when their names say so and they have subfolders themselves; else each is a class. What is in doubt stops,
@@ -50,7 +61,8 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     some, and may not have others. Folders inside a class folder belong to the class. What is left out is counted. The files are only
     looked into here; they are decoded when a split is read. With `skip_unreadable` they are decoded here once more.
 
-    Without `to_train` the pictures are for a model that has its own classes: there may be any splits and any classes, also one.
+    Without `to_train` the pictures are for a model that has its own classes: there may be any splits and any classes, also one. Without
+    `look_into` no file is opened: size and channels are those of any picture. Those of `drop` are not looked into either.
 
     Raises:
         DataError: no pictures, one class, a class without pictures, a class that the training split has not, folders that may be splits
@@ -59,8 +71,10 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
     ledger = Ledger()
     splits, notes = folders_of_splits(root, ledger, layout=layout, to_train=to_train)
     listings = {split: _listing(path, ledger) for split, path in splits.items()}
+    if drop is not None:
+        notes += _dropped(drop, root, listings, ledger)
     paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
-    headers, bad = in_threads(whole_header if skip_unreadable else known_header, paths)
+    headers, bad = in_threads(whole_header if skip_unreadable else known_header, paths) if look_into else (dict.fromkeys(paths, UNSEEN), {})
     unreadable_ones = {**ledger.unreadable, **bad}
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
     if to_train and (gone := _lost(listings["train"], headers, unreadable_ones)):
@@ -88,9 +102,10 @@ def open_folder(root: Path, *, skip_unreadable: bool = False, layout: Layout = "
             partial(decode_all, files, channels),
             names,
             partial(file_digests, files),
+            files,
         )
         parts[split] = partial(_same, part)
-    size, left_out = sizes.pop() if len(sizes) == 1 else None, ledger.omissions()
+    size, left_out = sizes.pop() if len(sizes) == 1 and look_into else None, ledger.omissions()
     notes += [omission.words for omission in left_out]
     return DataSource(root.resolve().name, classes, channels, size, parts, tuple(notes), left_out=left_out)
 
@@ -110,6 +125,17 @@ def _listing(split: Path, ledger: Ledger) -> Listing:
             raise DataError(f"{split}: the folder name {os.fsencode(name)!r} is not UTF-8", "Rename the folder.")
         listing.pictures[name] = pictures_below(folder, ledger, visits=visits, owner=name)
     return listing
+
+
+def _dropped(drop: DropList, root: Path, listings: dict[str, Listing], ledger: Ledger) -> list[str]:
+    """Take the files of a list out of the listings; notes on those that have changed or are not there."""
+    of_classes = [pictures for listing in listings.values() for pictures in listing.pictures.values()]
+    gone, notes = files_to_drop(drop, root, [*itertools.chain(*of_classes), *ledger.unreadable])
+    ledger.leave_out(DROPPED, gone)
+    for pictures in of_classes:
+        pictures[:] = [path for path in pictures if path not in gone]
+    ledger.unreadable = {path: error for path, error in ledger.unreadable.items() if path not in gone}
+    return notes
 
 
 def _lost(train: Listing, readable: Collection[Path], bad: Collection[Path]) -> list[str]:

@@ -17,6 +17,7 @@ KEPT = 20  # names in a report
 # Why something is left out; each stands after how many files or folders there are.
 UNREADABLE = "unreadable and left out"
 CLOSED = "that cannot be opened, left out"
+DROPPED = "left out, as the list of what to drop says"
 NO_PICTURE = "ignored, no pictures"
 NO_CLASS = "ignored, in no class folder"
 NO_SPLIT = "ignored, in a folder that is not a split"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -86,6 +87,30 @@ class Part(NamedTuple):
     images: Images
     names: tuple[str, ...] | None = None
     digests: Callable[[], tuple[bytes, ...]] | None = None  # None: of the pixels as they are
+    files: Sequence[Path] | None = None  # of the pictures, where each has its own
+
+    def all_names(self, split: str) -> tuple[str, ...]:
+        """The names below the data's folder; the numbers in the split where there is none."""
+        return self.names if self.names is not None else tuple(f"{split}/{place:05d}" for place in range(len(self.labels)))
+
+    def all_digests(self) -> tuple[bytes, ...]:
+        """The digests of the contents; reads them."""
+        return self.digests() if self.digests is not None else picture_digests(self.images(None))
+
+    def take(self, places: np.ndarray, split: str) -> Part:
+        """The part at `places` (n,) of this one, with the names that the pictures have now."""
+        names = self.all_names(split)
+
+        def images(spec: Any, some: np.ndarray | None = None) -> np.ndarray:
+            return self.images(spec, places if some is None else places[some])
+
+        def digests() -> tuple[bytes, ...]:
+            every = self.all_digests()
+            return tuple(every[place] for place in places)
+
+        paths, kept = (tuple(each[place] for place in places) for each in (self.paths, names))
+        files = None if self.files is None else [self.files[place] for place in places]
+        return self._replace(labels=self.labels[places], paths=paths, images=images, names=kept, digests=digests, files=files)
 
 
 @dataclass(frozen=True)
@@ -151,8 +176,7 @@ class DataSource:
     def identities(self, split: str) -> Identities:
         """The names and digests of the pictures of a split; reads the files."""
         part = self._part(split)
-        names = part.names if part.names is not None else tuple(f"{split}/{place:05d}" for place in range(len(part.labels)))
-        return Identities(names, part.digests() if part.digests is not None else picture_digests(part.images(None)))
+        return Identities(part.all_names(split), part.all_digests())
 
     def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> ImageSet:
         """Decode a split, or its pictures at `places`, to `spec`'s size, fit and channels; without a spec, as the pictures are.

@@ -12,6 +12,7 @@ from striate.core.images import AS_IT_COMES, Form
 from striate.core.places import near
 from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
+from striate.data.dropped import DropList, read_drop_list, without_dropped
 from striate.data.folder import open_folder
 from striate.data.layout import Layout
 from striate.data.masks import MaskSource, open_masks
@@ -31,6 +32,8 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     layout: Layout = "auto",
     say: Callable[[str], None] = lambda _text: None,
     to_train: bool = True,
+    look_into: bool = True,
+    drop: Path | None = None,
 ) -> DataSource:
     """The data set that `spec` names; nothing is decoded yet. Files left out and decisions made are reported.
 
@@ -46,18 +49,21 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         layout: How to read the subfolders of a folder if their names are ambiguous.
         say: Receives a line for the user.
         to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
+        look_into: False lists the files of a folder and opens none: whether they can be read turns out when they are decoded.
+        drop: A list of pictures to leave out, as `striate check` writes it; those that have changed since are read, and reported.
 
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
         DataError: missing, unreadable or unusable; names the file and the remedy.
         UsageError: the data has classes, but another task is wanted.
     """
+    listed = read_drop_list(drop) if drop is not None else None
     if isinstance(spec, DataSource):
-        source = spec
+        source = spec if listed is None else without_dropped(spec, listed)
     elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
-        source = _opened(spec, data_dir, download, skip_unreadable, task, form, layout, to_train)
+        source = _opened(spec, data_dir, download, skip_unreadable, task, form, layout, to_train, look_into, listed)
     kind = form.kind or source.kind
     if source.kind != kind:
         remedy = f"Choose a network for {source.kind}, or give arrays (X, y) of {kind}."
@@ -67,7 +73,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     return source
 
 
-def _opened(
+def _opened(  # noqa: PLR0913, PLR0917
     spec: str | os.PathLike[str] | tuple[Any, Any],
     data_dir: Path | None,
     download: bool,
@@ -75,6 +81,24 @@ def _opened(
     task: Task | None,
     form: Form,
     layout: Layout,
+    to_train: bool,
+    look_into: bool,
+    drop: DropList | None,
+) -> DataSource:
+    path = Path(spec).expanduser() if isinstance(spec, str | os.PathLike) and spec not in NAMED else None
+    if path is not None and _kind(path)[0]:
+        _refuse_task(path, task)
+        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, look_into=look_into, drop=drop)
+    source = _opened_file(spec, data_dir, download, task, form, to_train)
+    return source if drop is None else without_dropped(source, drop)
+
+
+def _opened_file(
+    spec: str | os.PathLike[str] | tuple[Any, Any],
+    data_dir: Path | None,
+    download: bool,
+    task: Task | None,
+    form: Form,
     to_train: bool,
 ) -> DataSource:
     if isinstance(spec, tuple) and len(spec) == 2:
@@ -85,11 +109,7 @@ def _opened(
         _refuse_task(spec, task)
         return open_named(spec, data_dir, download=download)
     path = Path(spec).expanduser()
-    is_folder, is_file = _kind(path)
-    if is_folder:
-        _refuse_task(path, task)
-        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
-    if is_file:
+    if _kind(path)[1]:
         if path.suffix.lower() == ".csv":
             return open_table(path, form.target, form.columns, task=task, to_train=to_train)
         if path.suffix.lower() != ".npz":

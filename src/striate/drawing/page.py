@@ -33,6 +33,9 @@ th,td{padding:.25rem .7rem .25rem 0;text-align:left;border-bottom:1px solid var(
 th{color:var(--faint);font-weight:600}.n{text-align:right}.pairs td{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 figure{margin:1rem 0}img{display:block;max-width:100%;height:auto;background:#fff;border-radius:.4rem}
 figcaption{margin-top:.3rem}
+.tiles{display:flex;flex-wrap:wrap;gap:.8rem 1rem;align-items:flex-start;margin:.8rem 0}
+.tiles figure{margin:0;max-width:9rem}.tiles figcaption{overflow-wrap:anywhere;font-size:.8rem;line-height:1.3}
+.tiles .set{display:flex;flex-wrap:wrap;gap:.4rem;background:var(--band);border-radius:.4rem;padding:.5rem}
 pre{background:var(--band);padding:.7rem .9rem;border-radius:.4rem;overflow-x:auto;font-size:.88rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#bbb;--band:#f3f3f3;--accent:#000;color-scheme:light}
@@ -42,6 +45,13 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere}figure,tr,dl,dl div{break-inside
 img{min-width:0!important;max-height:22cm;width:auto}}
 """
 NOTHING_FROM_OUTSIDE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the page's policy, which browsers hold
+
+
+class Tile(NamedTuple):
+    """A small picture with a caption."""
+
+    picture: bytes  # JPEG
+    caption: str
 
 
 class Section(NamedTuple):
@@ -78,7 +88,7 @@ def paragraph(text: str, *, faint: bool = False) -> str:
     return f'<p class="faint">{content}</p>' if faint else f"<p>{content}</p>"
 
 
-def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png", "svg+xml"] = "png", least_px: int = 0) -> str:
+def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png", "svg+xml", "jpeg"] = "png", least_px: int = 0) -> str:
     """A picture in its own size, made smaller where the page is narrow, down to `least_px`; then it is scrolled."""
     data = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
     image = f'<img alt="{escape(words)}" src="{data}"'
@@ -87,6 +97,16 @@ def figure(picture: bytes, words: str, *, caption: str = "", kind: Literal["png"
         return f"<figure>{image}>{below}</figure>"
     image += f' style="min-width:{min(least_px, _width(picture, kind))}px">'
     return f"<figure>{scrolled(image, words)}{below}</figure>"
+
+
+def tiles(groups: Sequence[Sequence[Tile]]) -> str:
+    """Small pictures side by side; those of one group in a box of their own."""
+    return f'<div class="tiles">{"".join(_box(group) for group in groups)}</div>'
+
+
+def _box(group: Sequence[Tile]) -> str:
+    figures = "".join(figure(tile.picture, tile.caption, caption=tile.caption, kind="jpeg") for tile in group)
+    return f'<div class="set">{figures}</div>' if len(group) > 1 else figures
 
 
 def _width(picture: bytes, kind: str) -> int:
@@ -102,8 +122,8 @@ def scrolled(content: str, words: str) -> str:
     return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(words)}">{content}</div>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: str, *, numbers_from: int = 1) -> str:
-    """A table; the columns from `numbers_from` on are set right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: str, *, numbers_from: int = 1, wraps: bool = False) -> str:
+    """A table; the columns from `numbers_from` on are set right, and cells of sentences `wraps`."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         marks = ['class="n"' if i >= numbers_from else "" for i in range(len(cells))]
@@ -111,7 +131,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: str, *, num
         return f"<tr>{inner}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    return scrolled(f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>", words)
+    kind = ' class="pairs"' if wraps else ""
+    return scrolled(f"<table{kind}><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>", words)
 
 
 def pairs(named: Sequence[tuple[str, str]]) -> str:

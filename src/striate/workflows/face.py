@@ -12,6 +12,7 @@ from striate.core.calibration import Score
 from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
+from striate.core.images import Fit
 from striate.data.effects import Form
 from striate.data.layout import Layout
 from striate.models.estimates import Estimates
@@ -22,6 +23,9 @@ from striate.workflows.ablation.ablate import ablate as ablate_request
 from striate.workflows.ablation.variants import EDITS
 from striate.workflows.attack import DEGREES, PIXELS, USUAL, Attack, AttackReport, AttackRequest
 from striate.workflows.attack import attack as attack_request
+from striate.workflows.checking.check import Observer as CheckObserver
+from striate.workflows.checking.check import check as check_request
+from striate.workflows.checking.record import CheckReport, CheckRequest
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluation.calibrate import CalibrateReport, CalibrateRequest
@@ -94,6 +98,7 @@ def evaluate(
     module: Any = None,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
+    drop: str | PathLike[str] | None = None,
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> SplitReport:
@@ -109,6 +114,7 @@ def evaluate(
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
+        drop: A list of pictures to leave out, which `check` wrote; of the run's own data, that of the training by default.
         data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
 
@@ -224,6 +230,44 @@ def ablate(
         UsageError: an unknown or bad field; and what `striate.workflows.ablation.ablate.ablate` raises.
     """
     return ablate_request(request_of(AblateRequest, locals(), training=training or {}), observer=observer)
+
+
+@call_as_in("striate.check('photos/')", other_names=OTHER_NAMES)
+def check(
+    data: Any,
+    *,
+    deep: bool = False,
+    preview: bool = False,
+    image_size: int = 128,
+    fit: Fit = "crop",
+    fix_list: str | PathLike[str] | None = None,
+    output: str | PathLike[str] | None = None,
+    layout: Layout = "auto",
+    seed: int = 0,
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+    observer: CheckObserver | None = None,
+) -> CheckReport:
+    """Check the pictures and labels of a data set; no file of it is changed: `striate.check("photos/").findings`.
+
+    Args:
+        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
+        deep: Also compare and judge many pictures by the installed network, which takes longer.
+        preview: Also show on the page what a network sees of each class.
+        image_size: Input size in pixels, for the preview and for what fits cut off.
+        fit: How pictures are fitted to the network that judges labels: crop, pad or stretch.
+        fix_list: CSV file for what to drop, which `train` and `evaluate` obey.
+        output: The page; runs/check/NAME-NNN/index.html by default.
+        layout: How to read the folders of the data if their names are ambiguous.
+        seed: Of the folds.
+        data_dir: The folder of named sets; None: the cache.
+        download: Fetch a named set from its publisher where it is missing.
+        observer: Is told of messages and progress; none by default.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.checking.check.check` raises.
+    """
+    return check_request(request_of(CheckRequest, locals()), observer=observer)
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)
@@ -617,6 +661,7 @@ __all__: Sequence[str] = (
     "ablate",
     "attack",
     "calibrate",
+    "check",
     "compare",
     "diagnose",
     "evaluate",

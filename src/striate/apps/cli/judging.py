@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from striate.apps.cli.app import (
+    HELP,
     BatchSize,
     Data,
     DataDir,
@@ -42,6 +43,7 @@ def evaluate_command(
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: SkipUnreadable = False,
     layout: Layout = "auto",
+    drop: Annotated[Path | None, typer.Option(metavar="FILE", help=HELP["drop"])] = None,
     data_dir: DataDir = None,
     download: Download = False,
     as_json: Json = False,

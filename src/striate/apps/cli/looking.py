@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, InChannels, InputSize, Json, Layout, NumClasses, SkipUnreadable, app
+from striate.apps.cli.app import Data, DataDir, Device, Download, InChannels, InputSize, Json, Layout, NumClasses, Seed, SkipUnreadable, app
 from striate.apps.cli.output import print_json, print_report, print_table, print_text, say
 from striate.core.text import in_lines
 
@@ -138,6 +138,38 @@ def datasets_command(
         [e.name, f"{e.num_train:,}", f"{e.num_test:,}", str(e.num_classes), e.image, "yes" if e.present else "no", e.about] for e in report
     ]
     print_table(["data set", "train", "test", "classes", "image", "here", "about"], rows, right={1, 2, 3}, fits=True)
+
+
+@app.command("check", short_help="Check the pictures and labels of a data set.")
+def check_command(
+    data: Data,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compare and judge many pictures by the installed network, which takes longer.")
+    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Also show on the page what a network sees of each class.")] = False,
+    image_size: Annotated[int, typer.Option("--img-size", min=8, help="Input size in pixels, for --preview and what fits cut off.")] = 128,
+    fix_list: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what to drop into this CSV file, for `train --drop`.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The page [default: runs/check/NAME-NNN/index.html].")] = None,
+    layout: Layout = "auto",
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Check a data set: copies, leaks, unreadable files, probable label errors, and what gives the label away. No file of it is changed."""
+    from striate.apps.cli.progress import show_progress
+    from striate.workflows.checking.check import check
+    from striate.workflows.checking.record import CheckRequest
+    from striate.workflows.checking.words import summary
+    from striate.workflows.recipes.choices import request_of
+
+    request = request_of(CheckRequest, locals())
+    with show_progress() as observer:
+        report = check(request, observer=observer)
+    print_report(report, summary, as_json=as_json)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command("info")

@@ -23,6 +23,7 @@ class EvaluateRequest(LabelledRequest):
 
     split: Literal["train", "val", "test"] | None = None  # None: test where there is one, else val; all of other data without splits
     batch_size: int = 128
+    drop: Path | None = None  # a list of pictures to leave out; of the run's own data, that of the training by default
     output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME
 
 
@@ -41,7 +42,7 @@ def evaluate_subject(subject: Subject, request: EvaluateRequest, *, say: Callabl
     """The same of a subject that is open already."""
     model, run = subject.trained, subject.run
     subject.report_folder("", request.output)
-    labelled = subject.open_data(request, f"evaluate {subject.where}", say)
+    labelled = subject.open_data(request, f"evaluate {subject.where}", say, request.drop)
     images, openings = read_split(labelled, request.split, "evaluate", say, MEASURED)
     split, data = images.split, labelled.source.name
     if request.data is None and run is not None:

@@ -124,6 +124,7 @@ OPTIONS = (
     Option("skip_unreadable", bool, "Skip unreadable pictures instead of stopping."),
     Option("layout", Literal["auto", "classes", "splits"], "How to read the folders of DATA if their names are ambiguous: one per class, "
            "or train/, val/, test/."),
+    Option("drop", Path, "Leave out the pictures of this list, which `striate check --fix-list` wrote.", metavar="FILE"),
     Option("set", list[str], "Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), or "
            "images.NAME for mean, std, fit and normalization (images.mean=[0.5]).", metavar="NAME=VALUE"),
     _how("data_dir", Path, "Folder of the named data sets [default: $STRIATE_DATA or ~/.cache/striate/data]."),

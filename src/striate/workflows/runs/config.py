@@ -63,6 +63,7 @@ class RunConfig:
     val_seed: Annotated[int, Field(ge=0, lt=2**63)]  # of the division; `set` may give the training another
     skip_unreadable: bool
     layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
+    drop: str | None = None  # the list of pictures that are left out; where it is gone, they are not
     network: str
     extends: Extended | None = None  # the run whose classes this one adds to
     extended_by: tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...] = ()  # epochs
@@ -104,6 +105,11 @@ class RunConfig:
     def data_folder(self) -> Path | None:
         """`data_dir` as a path."""
         return Path(self.data_dir) if self.data_dir else None
+
+    @property
+    def drop_list(self) -> Path | None:
+        """`drop` as a path, if the file is there."""
+        return Path(self.drop) if self.drop and Path(self.drop).is_file() else None
 
     @property
     def on_arrays(self) -> bool:

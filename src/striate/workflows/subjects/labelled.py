@@ -45,7 +45,9 @@ class DataRequest:
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
-def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, verb: str, say: Say = lambda _text: None) -> Labelled:
+def open_labelled(
+    model: Model, source_of_model: Any, request: DataRequest, *, verb: str, say: Say = lambda _text: None, drop: Path | None = None
+) -> Labelled:
     """The named data, or that of the run, opened for use with `model`.
 
     Args:
@@ -54,6 +56,7 @@ def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, v
         request: The data: a named set, a folder, an `.npz` file, arrays, or a source; and how it is read, if not as in the run.
         verb: The verb as typed, for errors: `evaluate RUN`.
         say: Receives a line for the user.
+        drop: A list of pictures to leave out; None: of the run's own data that of the training, of other data none.
 
     Raises:
         UsageError: no data is named, and the run does not tell.
@@ -71,6 +74,7 @@ def open_labelled(model: Model, source_of_model: Any, request: DataRequest, *, v
         task=model.task,
         form=model.images.form,
         layout=config.layout if config is not None and request.layout == "auto" else request.layout,
+        drop=drop or (config.drop_list if config is not None and request.data is None else None),
         to_train=False,
         say=say,
     )

@@ -95,9 +95,9 @@ class Subject:
         """Its name in a command."""
         return str(self.path or "MODEL")
 
-    def open_data(self, request: DataRequest, command: str, say: Callable[[str], None]) -> Labelled:
+    def open_data(self, request: DataRequest, command: str, say: Callable[[str], None], drop: Path | None = None) -> Labelled:
         """The data that the request names, or that of the run, opened; errors name the command. Raises as `open_labelled`."""
-        return open_labelled(self.trained, self.path, request, verb=command, say=say)
+        return open_labelled(self.trained, self.path, request, verb=command, say=say, drop=drop)
 
     def pictures(self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None]) -> ImageSet:
         """The pictures of a split of that data; raises as `open_labelled` and `read_split`."""

@@ -80,7 +80,7 @@ def asked_of(request: TrainRequest, config: Mapping[str, Any]) -> dict[str, Any]
         elif field == "extend":
             wanted["extends"] = {**(config["extends"] or {}), "run": str(Path(value).resolve())}
         elif field in wanted:
-            wanted[field] = value
+            wanted[field] = str(value.resolve()) if field == "drop" else value
     for name, value in request.set.items():
         head, _, key = name.partition(".")
         wanted.setdefault(head, {})[key] = value
@@ -136,7 +136,9 @@ def plan_of(
     wanted = with_earlier(wanted, config, say) if wanted is data else wanted
     record = read_record(run)
     how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
-    source = open_data(wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, **how)
+    source = open_data(
+        wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, drop=config.drop_list, **how
+    )
     source = source if record is None else source.with_classes(record.classes)
     if record is None:
         say(NOT_RECORDED)

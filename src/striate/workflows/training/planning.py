@@ -76,6 +76,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         download=request.download,
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
+        drop=request.drop,
         say=observer.say,
         to_train=request.extend is None,
     )
@@ -259,6 +260,7 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division, n
         val_seed=division.seed,
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
+        drop=str(request.drop.resolve()) if request.drop else None,
         network=fitting.network.name,
         pretrained=pretrained_name(request.pretrained),
         pretrain=request.pretrain,

@@ -110,10 +110,10 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
     for seed in range(request.seeds or 0):  # of weights, order and augmentation; the division keeps the seed of the training
         yield f"seed {seed}", dataclasses.replace(training, set={**training.set, "settings.seed": seed})
     if request.folds is not None:
-        where: dict[str, Any] = {name: getattr(training, name) for name in ("data_dir", "download", "skip_unreadable", "layout")}
+        where: dict[str, Any] = {name: getattr(training, name) for name in ("data_dir", "download", "skip_unreadable", "layout", "drop")}
         source = open_data(training.data, task=training.task, form=form_of(training), **where)
         for place, fold in enumerate(folds(source, request.folds, seed=training.seed or 0), start=1):
-            yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold)
+            yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold, drop=None)
 
 
 def test_measures(run: str, training: TrainRequest) -> EvaluateReport:

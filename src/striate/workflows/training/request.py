@@ -81,6 +81,7 @@ class TrainRequest:
     name: str | None = None
     skip_unreadable: bool = False
     layout: Layout = "auto"
+    drop: Path | None = None
     set: dict[str, Any] = Field(default_factory=dict)  # "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
@@ -142,6 +143,7 @@ class TrainingOptions(TypedDict, total=False):
     name: str | None
     skip_unreadable: bool
     layout: Layout
+    drop: str | PathLike[str] | None
     set: Mapping[str, Any]
     data_dir: str | PathLike[str] | None
     download: bool

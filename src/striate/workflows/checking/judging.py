@@ -1,0 +1,86 @@
+"""Labels as a network and small classifiers see them: those that are probably wrong, and what gives them away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from striate.core.intervals import wilson_interval
+from striate.insight.check.labels import out_of_fold, suspects
+from striate.insight.check.shortcuts import Shortcut, shortcuts
+from striate.workflows.checking.record import Judged, LabelError
+from striate.workflows.checking.same import Same
+from striate.workflows.checking.surveying import Picture
+
+CONTENT = frozenset({"colour cast", "brightness", "grey or coloured", "sharpness"})  # that the subject may have by its nature
+GAIN = 0.25  # of the way from guessing to always right, below which a classifier knows too little to judge
+FEWEST = 2  # pictures of a class, below which its labels are not judged
+
+
+class Verdict(NamedTuple):
+    """The suspected labels by places, and what is said of them."""
+
+    errors: list[tuple[int, LabelError]]
+    judged: Judged | None
+    why_not: str = ""  # none are suspected
+
+
+def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[str], same: Sequence[Same], seed: int) -> Verdict:
+    """The pictures whose labels are probably wrong, the most certain first."""
+    labels = np.array([picture.label if picture.label is not None else -1 for picture in pictures])
+    copies = [group.places for group in same if group.by != "network"]
+    one_of = np.arange(len(pictures))
+    for places in copies:
+        one_of[list(places)] = places[0]
+    kinds = [label for label in range(len(classes)) if len(np.unique(one_of[labels == label])) >= FEWEST]
+    kept = np.flatnonzero(np.isin(labels, kinds))
+    if len(kinds) < 2:
+        return Verdict([], None)
+    place_of = {int(place): index for index, place in enumerate(kept)}
+    groups = [[place_of[place] for place in places if place in place_of] for places in copies]
+    probs = out_of_fold(features[kept], labels[kept], [group for group in groups if len(group) > 1], seed=seed)
+    correct = int((probs.argmax(1) == labels[kept]).sum())
+    low, high = wilson_interval(correct, len(kept))
+    judged = Judged(accuracy=correct / len(kept), accuracy_interval=(low, high), num_images=len(kept))
+    most = float(np.bincount(labels[kept]).max() / len(kept))  # right by guessing always the same
+    if low < most + GAIN * (1 - most):
+        return Verdict([], judged, f"labels were not judged: a classifier names {judged.accuracy:.0%} right, hardly more than guessing")
+    errors = []
+    for suspect in suspects(probs, labels[kept]):
+        place = int(kept[suspect.place])
+        label = classes[labels[place]]
+        error = LabelError(path=pictures[place].path, label=label, suggested=classes[suspect.suggested], score=round(suspect.margin, 4))
+        errors.append((place, error))
+    return Verdict(errors, judged)
+
+
+def giveaways(pictures: Sequence[Picture], seed: int) -> list[Shortcut]:
+    """The properties of training pictures that predict the class by themselves."""
+    train = [picture for picture in pictures if picture.split == "train" and picture.label is not None]
+    if not train:
+        return []
+    looks = [picture.measures for picture in train]
+    size = np.array([(picture.height, picture.width) for picture in train], np.float64)
+    colour = np.array([look.colour for look in looks])
+    border = np.array([look.border for look in looks])
+    wide = (border.max(1) > 0)[:, None]
+    properties = {
+        "size": size,
+        "shape": size[:, :1] / size[:, 1:],
+        "file format": np.concatenate([_flags([picture.format for picture in train]), _flags([picture.mode for picture in train])], 1),
+        "file size": np.array([[picture.num_bytes or 0] for picture in train]) / size.prod(1, keepdims=True),
+        "border": np.concatenate([border, wide * np.array([look.edge for look in looks])], 1),
+        "colour cast": colour - colour.mean(1, keepdims=True),
+        "brightness": np.array([(look.dark, look.bright) for look in looks], np.float64),
+        "grey or coloured": np.array([[look.is_grey] for look in looks], np.float64),
+        "sharpness": np.log1p(np.array([[look.sharpness] for look in looks])),
+    }
+    return shortcuts(properties, np.array([picture.label for picture in train]), CONTENT, seed=seed)
+
+
+def _flags(words: Sequence[str]) -> np.ndarray:
+    """(N, kinds) 1 where a picture has the word."""
+    kinds = sorted(set(words))
+    return np.array([[word == kind for kind in kinds] for word in words], np.float64)

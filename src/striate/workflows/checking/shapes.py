@@ -1,0 +1,48 @@
+"""Sizes and flaws of all pictures, and what each fit takes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+
+from striate.core.images import Fit, ImageSpec
+from striate.insight.check.quality import Flaw, flaws_of, loss_of
+from striate.workflows.checking.record import FitLoss
+from striate.workflows.checking.surveying import Picture
+
+
+def sizes_in_words(pictures: Sequence[Picture]) -> dict[str, str]:
+    """The smallest, the median and the largest picture by area, as height x width, and how many sizes there are."""
+    if not pictures:
+        return {}
+    sizes = sorted(((picture.height, picture.width) for picture in pictures), key=lambda size: size[0] * size[1])
+    chosen = {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
+    return {**{word: f"{height} x {width}" for word, (height, width) in chosen.items()}, "different": f"{len(set(sizes)):,}"}
+
+
+def flaws_of_all(pictures: Sequence[Picture]) -> dict[Flaw, list[Picture]]:
+    """The pictures with each flaw, of those that occur."""
+    found: dict[Flaw, list[Picture]] = {flaw: [] for flaw in get_args(Flaw)}
+    for picture in pictures:
+        for flaw in flaws_of(picture.measures, picture.height, picture.width):
+            found[flaw].append(picture)
+    return {flaw: some for flaw, some in found.items() if some}
+
+
+def input_of(side: int, fit: Fit) -> ImageSpec:
+    """A colour input of `side` pixels."""
+    return ImageSpec(height=side, width=side, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit=fit)
+
+
+def fit_losses(pictures: Sequence[Picture], side: int) -> list[FitLoss]:
+    """The loss of the pictures to each fit to a square of `side` pixels."""
+    found = []
+    for fit in get_args(Fit):
+        losses = np.array([loss_of(picture.height, picture.width, input_of(side, fit)) for picture in pictures])  # (N, 3)
+        if len(losses):
+            cut, padding, stretch = (float(value) for value in losses.mean(0).round(4))
+            column = {"crop": 0, "pad": 1, "stretch": 2}[fit]
+            found.append(FitLoss(fit=fit, cut=cut, padding=padding, stretch=stretch, worst=float(losses[:, column].max().round(4))))
+    return found
