@@ -38,21 +38,22 @@ def look_at(pixels: np.ndarray) -> Look:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     factor = max(image.size) // SIDE
     small = image.reduce(factor) if factor > 1 else image
-    colours = np.asarray(small.convert("RGB"))
+    planes = np.stack([np.asarray(plane) for plane in small.convert("RGB").split()])  # (3, h, w): reductions along rows are fast
     grey = np.asarray(small.convert("L"))
     counts = np.bincount(grey.ravel(), minlength=256)
     levels, shares = np.cumsum(counts) / grey.size, counts[counts > 0] / grey.size
-    edge = np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]]).mean(0)
+    edge = np.concatenate([planes[:, 0], planes[:, -1], planes[:, :, 0], planes[:, :, -1]], 1).mean(1)
+    extremes = np.array(image.getextrema()).reshape(-1, 2)
     return Look(
         dark=int(np.searchsorted(levels, 0.05)),
         bright=int(np.searchsorted(levels, 0.99)),
-        spread=int((pixels.reshape(-1, pixels.shape[2]).max(0).astype(int) - pixels.reshape(-1, pixels.shape[2]).min(0)).max()),
+        spread=int(np.ptp(extremes, axis=1).max()),
         entropy=float(-(shares * np.log2(shares)).sum() / 8),
         sharpness=_sharpness(grey),
-        border=_border(colours),
+        border=_border(planes),
         edge=_triple(edge),
-        colour=_triple(colours.reshape(-1, 3).mean(0)),
-        is_grey=pixels.shape[2] == 1 or bool(np.ptp(colours.astype(np.int16), axis=2).max() <= 2),
+        colour=_triple(planes.reshape(3, -1).mean(1)),
+        is_grey=pixels.shape[2] == 1 or bool(np.ptp(planes.astype(np.int16), axis=0).max() <= 2),
         grid=np.asarray(image.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX)),
     )
 
@@ -66,18 +67,18 @@ def _sharpness(grey: np.ndarray) -> float:
     if min(grey.shape) < 3:
         return 0.0
     g = grey.astype(np.int16)
-    return float((4 * g[1:-1, 1:-1] - g[:-2, 1:-1] - g[2:, 1:-1] - g[1:-1, :-2] - g[1:-1, 2:]).var())
+    laplacian = 4 * g[1:-1, 1:-1] - g[:-2, 1:-1] - g[2:, 1:-1] - g[1:-1, :-2] - g[1:-1, 2:]
+    return float(laplacian.astype(np.float32).var())
 
 
-def _border(colours: np.ndarray) -> tuple[float, float, float, float]:
+def _border(planes: np.ndarray) -> tuple[float, float, float, float]:
     """The shares of the sides that are lines of one colour, equal to the outermost; all 0 if the whole picture is."""
     found = []
-    for axis in (0, 1):
-        lines = colours if axis == 0 else colours.transpose(1, 0, 2)  # (n, m, 3)
-        low, high = lines.min(1).astype(np.int16), lines.max(1).astype(np.int16)
+    for axis in (2, 1):
+        low, high = planes.min(axis).astype(np.int16), planes.max(axis).astype(np.int16)  # (3, number of lines)
         for order in (slice(None), slice(None, None, -1)):
-            first, last = low[order], high[order]
-            plain = ((last - first[0] <= PLAIN) & (last[0] - first <= PLAIN)).all(1)
-            found.append(0.0 if plain.all() else int(plain.argmin()) / len(lines))
+            first, last = low[:, order], high[:, order]
+            plain = ((last - first[:, :1] <= PLAIN) & (last[:, :1] - first <= PLAIN)).all(0)
+            found.append(0.0 if plain.all() else int(plain.argmin()) / len(plain))
     top, bottom, left, right = found
     return top, bottom, left, right

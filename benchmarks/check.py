@@ -1,0 +1,175 @@
+"""Check data sets: photos per second and memory, copies between CIFAR-10's splits, and flipped labels found again.
+
+check speed|duplicates|labels [--count N] [--seeds N]
+
+speed: N files, made of the flower photos: each in five re-encoded forms, and those repeated; `striate check` from start to exit, with its
+processor seconds and largest memory, beside a tenth of the files. duplicates: CIFAR-10's test pictures with a twin in train, of which 3.3 %
+are published (Barz and Denzler, 2020, arXiv:1902.00423). labels: labels of pictures changed to another class at random, and how many of the
+pictures with the largest margins, as many as were changed, are those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sheet import write_sheet
+
+from striate.data.fitting import fit_images
+from striate.data.named import open_named
+from striate.data.packing import data_directory
+from striate.data.sources import open_data
+from striate.insight.check.copies import near_pairs
+from striate.insight.check.embedding import Embedding
+from striate.insight.check.labels import out_of_fold, suspects
+from striate.insight.check.looks import GRID
+
+FORMS = ((95, 1.0), (80, 1.0), (60, 0.9), (90, 0.8), (75, 0.7))  # quality and size of the re-encoded forms
+SHARES = (0.01, 0.05, 0.2)  # of labels that are flipped
+OF_CIFAR = 1_500  # pictures of CIFAR-10 whose labels are judged
+
+
+def main() -> None:
+    """Measure one of the three, and write its sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("speed", "duplicates", "labels"))
+    parser.add_argument("--count", type=int, default=10_000, help="files of speed")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of flipped labels")
+    asked = parser.parse_args()
+    {"speed": lambda: speed(asked.count), "duplicates": duplicates, "labels": lambda: labels(asked.seeds)}[asked.what]()
+
+
+def speed(count: int) -> None:
+    """Seconds and memory of a check of `count` photos, and of a tenth of them."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="check-") as name:
+        for number in (count // 10, count):
+            folder = Path(name) / str(number)
+            repeated_photos(folder, number)
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+            command = [sys.executable, "-m", "striate", "check", str(folder), "--output", f"{name}/page.html"]
+            code = subprocess.run(command, capture_output=True, check=False).returncode
+            seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            row = [
+                f"{number:,}",
+                f"{seconds:.0f}",
+                f"{used:.0f}",
+                f"{1000 * used / number:.1f}",
+                f"{after.ru_maxrss / 1024:,.0f}",
+                str(code),
+            ]
+            rows.append(row)
+            shutil.rmtree(folder)
+    heading = ["files", "seconds", "processor seconds", "processor ms a file", "largest memory, MiB", "exit code"]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    notes = [
+        "`striate check` from its start to its exit: reading, full decoding, measures, comparison of all pairs in eight orientations, page",
+        f"load of the machine over 1, 5 and 15 minutes at the end: {load}; the seconds are those of a quiet machine only where it is below 3",
+        "memory grows with the measures of each file, 1 KiB for its grid, not with the pictures, which are let go",
+    ]
+    write_sheet("check_speed", "Checking photos, repeated and re-encoded", [heading, *rows], notes)
+
+
+def repeated_photos(folder: Path, count: int) -> None:
+    """`count` JPEG files in class folders: the flower photos in five re-encoded forms, each repeated as often as needed."""
+    photos = sorted((data_directory() / "flowers").glob("*/*.jpg"))
+    made = 0
+    for photo in photos[: max(1, count // len(FORMS))]:
+        place = folder / photo.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        image = Image.open(photo).convert("RGB")
+        copies = -(-count // (len(photos) * len(FORMS)))
+        for form, (quality, scale) in enumerate(FORMS):
+            if made >= count:
+                return
+            first = place / f"{photo.stem}-{form}-0.jpg"
+            image.resize((round(image.width * scale), round(image.height * scale))).save(first, quality=quality)
+            made += 1
+            for copy in range(1, min(copies, count - made + 1)):
+                shutil.copy(first, place / f"{photo.stem}-{form}-{copy}.jpg")
+                made += 1
+
+
+def duplicates() -> None:
+    """The test pictures of CIFAR-10 with a twin in train, by exact pixels and by the hash, at several thresholds."""
+    source = open_named("cifar10")
+    images = np.concatenate([source.parts[split]().images(None) for split in ("train", "test")])
+    count = source.num_images("train")
+    keys = [image.tobytes() for image in images]
+    exact = len(set(keys[:count]) & set(keys[count:]))
+    grids = np.stack([np.asarray(Image.fromarray(image).resize((GRID, GRID), Image.Resampling.BOX)) for image in images])
+    rows = [["pixels", "-", "-", str(exact), f"{exact / 100:.2f} %", "-"]]
+    for bits, alike in ((7, 0.97), (14, 0.97), (14, 0.95), (24, 0.95)):
+        start = time.process_time()
+        pairs = near_pairs(grids, most_bits=bits, least_alike=alike)
+        crossing = (pairs.first < count) != (pairs.second < count)
+        found = len(np.unique(pairs.second[crossing]))
+        rows.append(["hash", str(bits), f"{alike:g}", str(found), f"{found / 100:.2f} %", f"{time.process_time() - start:.0f}"])
+    heading = [
+        "compared by",
+        "bits of 128 at most",
+        "correlation at least",
+        "test pictures with a twin in train",
+        "share",
+        "processor seconds",
+    ]
+    notes = [
+        "published: 3.3 % of the test pictures have a duplicate or near-duplicate in train (Barz and Denzler, 2020, who looked at the "
+        "nearest pairs of a trained network's features; their list is not at hand, so that recall is the quotient of counts)",
+    ]
+    write_sheet("check_duplicates", "CIFAR-10's test pictures in its training split, 60,000 pictures compared", [heading, *rows], notes)
+
+
+def labels(seeds: int) -> None:
+    """Precision and recall at the number of flipped labels, of flower photos and of CIFAR-10."""
+    rows = []
+    for name, embedded, truth in (flowers(), cifar()):
+        for share in SHARES:
+            hits, flagged, flipped = zip(*(found_again(embedded, truth, share, seed) for seed in range(seeds)), strict=True)
+            n = flipped[0]
+            kept = [min(n, each) for each in flagged]
+            precision = f"{np.mean([hit / max(1, most) for hit, most in zip(hits, kept, strict=True)]):.2f}"
+            rows.append([name, f"{share:.0%}", str(n), f"{np.mean(flagged):.0f}", precision, f"{np.mean(hits) / n:.2f}"])
+    heading = ["data", "flipped", "labels", "suspected in all", "precision among the first so many", "recall among them"]
+    notes = [f"means over {seeds} draws; the data's own wrong labels count as mistakes of the check"]
+    write_sheet("check_labels", "Labels flipped at random, and found again", [heading, *rows], notes)
+
+
+def found_again(embedded: np.ndarray, truth: np.ndarray, share: float, seed: int) -> tuple[int, int, int]:
+    """Flipped labels among the first suspects, as many as were flipped; all suspects; flipped labels."""
+    rng = np.random.default_rng(seed)
+    flipped = rng.permutation(len(truth))[: round(share * len(truth))]
+    given, classes = truth.copy(), int(truth.max()) + 1
+    given[flipped] = (truth[flipped] + rng.integers(1, classes, len(flipped))) % classes
+    found = suspects(out_of_fold(embedded, given, seed=seed), given)
+    hits = len({one.place for one in found[: len(flipped)]} & set(flipped.tolist()))
+    return hits, len(found), len(flipped)
+
+
+def flowers() -> tuple[str, np.ndarray, np.ndarray]:
+    """The flower photos at 224 pixels."""
+    embedding = Embedding(224, "crop")
+    images = open_data(data_directory() / "flowers").read("train", spec=embedding.spec)
+    return f"flower photos, {len(images)}", embedding(images.images), np.asarray(images.labels)
+
+
+def cifar() -> tuple[str, np.ndarray, np.ndarray]:
+    """Pictures of CIFAR-10's test split at 96 pixels."""
+    embedding, part = Embedding(96, "crop"), open_named("cifar10").parts["test"]()
+    images: Sequence[np.ndarray] = part.images(None)[:OF_CIFAR]
+    return f"CIFAR-10, {OF_CIFAR:,} of test", embedding(fit_images(np.asarray(images), embedding.spec)), np.asarray(part.labels[:OF_CIFAR])
+
+
+if __name__ == "__main__":
+    main()
