@@ -75,7 +75,7 @@ def speed(count: int) -> None:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     notes = [
         "`striate check` from its start to its exit: reading, full decoding, measures, comparison of all pairs in eight orientations, page",
-        f"load of the machine over 1, 5 and 15 minutes at the end: {load}; the seconds are those of a quiet machine only where it is below 3",
+        f"load of the machine over 1, 5 and 15 minutes at the end: {load}; above 2 the seconds are more than those of a quiet machine",
         "memory grows with the measures of each file, 1 KiB for its grid, not with the pictures, which are let go",
     ]
     write_sheet("check_speed", "Checking photos, repeated and re-encoded", [heading, *rows], notes)
@@ -124,11 +124,13 @@ def duplicates() -> None:
         "share",
         "processor seconds",
     ]
-    notes = [
+    published = (
         "published: 3.3 % of the test pictures have a duplicate or near-duplicate in train (Barz and Denzler, 2020, who looked at the "
-        "nearest pairs of a trained network's features; their list is not at hand, so that recall is the quotient of counts)",
-    ]
-    write_sheet("check_duplicates", "CIFAR-10's test pictures in its training split, 60,000 pictures compared", [heading, *rows], notes)
+        "nearest pairs of a trained network's features; their list is not at hand, so that recall is the quotient of counts)"
+    )
+    write_sheet(
+        "check_duplicates", "CIFAR-10's test pictures in its training split, 60,000 pictures compared", [heading, *rows], [published]
+    )
 
 
 def labels(seeds: int) -> None:

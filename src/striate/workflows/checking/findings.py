@@ -48,7 +48,8 @@ def of_files(unreadable: Sequence[Unreadable], left_out: Sequence[Omission], pic
     """Files that cannot be read, were left out, or hold several pictures."""
     if unreadable:
         paths = [one.path for one in unreadable]
-        message = f"{_count(paths)} cannot be read as pictures: {some(paths)} ({unreadable[0].reason})"
+        what = "a picture" if len(paths) == 1 else "pictures"
+        message = f"{_count(paths)} cannot be read as {what}: {some(paths)} ({unreadable[0].reason})"
         remedy = "Remove or repair them, or leave them out with `skip_unreadable=True`."
         yield finding("unreadable", message, remedy, evidence=len(paths), names=paths)
     for omission in left_out:

@@ -18,6 +18,7 @@ from striate.data.records import DataSource, Part
 from striate.insight.check.embedding import SIDES, Embedding
 from striate.insight.check.looks import Look, look_at
 
+PREFIX = "cannot be read as a picture: "
 CHUNK = 128  # pictures that are in memory at a time
 
 
@@ -115,7 +116,7 @@ def file_looked_at(picture: Picture, file: Path, embedding: Embedding | None) ->
         )
         return found, None if embedding is None else fit_image(whole.pixels, embedding.spec)
     except DataError as error:
-        return picture._replace(digest=digest, error=error.message.removeprefix(f"{file}: ")), None
+        return picture._replace(digest=digest, error=error.message.removeprefix(f"{file}: ").removeprefix(PREFIX)), None
 
 
 def _of_arrays(part: Part, split: str, places: np.ndarray, embedding: Embedding | None) -> list[Looked]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec, InputSpec, Normalization
-from striate.core.text import Lines, in_lines
+from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look, refuse_hopeless
 from striate.data.findings import DataFinding
@@ -97,7 +97,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         train_set, val_set, record, extended = read_extended(extension, division, observer.say)
     else:
         train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
-    findings = looked_at(train_set, val_set, spec, source, observer)
+    findings = looked_at(train_set, val_set, spec, source, observer, request.data)
     if isinstance(spec, ImageSpec) and extension is None:
         spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
     elif extension is None:
@@ -149,7 +149,9 @@ def planned_input(
     return network, spec
 
 
-def looked_at(train_set: ImageSet, val_set: ImageSet, spec: InputSpec, source: DataSource, observer: Observer) -> tuple[DataFinding, ...]:
+def looked_at(
+    train_set: ImageSet, val_set: ImageSet, spec: InputSpec, source: DataSource, observer: Observer, data: Any = None
+) -> tuple[DataFinding, ...]:
     """Report the findings in the pictures.
 
     Raises:
@@ -159,6 +161,8 @@ def looked_at(train_set: ImageSet, val_set: ImageSet, spec: InputSpec, source: D
     refuse_hopeless(found)
     for finding in found:
         observer.say(f"{finding.severity}: {finding}")
+    if isinstance(data, str | Path) and any(finding.severity != "note" for finding in found):
+        observer.say(f"see them: {command('striate', 'check', data)}")
     return found
 
 
