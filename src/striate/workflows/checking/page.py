@@ -114,9 +114,11 @@ def _summary(report: CheckReport) -> str:
     if judged is not None:
         low, high = judged.accuracy_interval
         named.append(("a linear classifier names right", f"{judged.accuracy:.1%} ({low:.1%} to {high:.1%})"))
-    rows = [[one.severity, *(text.replace("`", "") for text in (one.message, one.remedy))] for one in report.findings]
-    listed = table(["", "found", "what to do"], rows, "findings", numbers_from=3, wraps=True) if rows else paragraph("Nothing found.")
-    return facts(named) + listed
+    listed = "".join(
+        paragraph(f"{one.severity}: {one.message}".replace("`", "")) + paragraph(one.remedy.replace("`", ""), faint=True)
+        for one in report.findings
+    )
+    return facts(named) + (listed or paragraph("Nothing found."))
 
 
 def _classes(report: CheckReport) -> str:
