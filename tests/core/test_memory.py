@@ -6,7 +6,6 @@ import resource
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,14 @@ def test_threads_that_share_memory_never_take_more_than_it_together(monkeypatch:
     """30 threads of 30 bytes, of 100 each may share: three at once, and no fourth."""
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1000)
     share, most, now, lock = MemoryShare(0.1, at_least=10), [0], [0], threading.Lock()
+    three = threading.Barrier(3, timeout=60)
 
     def work() -> None:
         with share.take(30, "x", ""):
             with lock:
                 now[0] += 30
                 most[0] = max(most[0], now[0])
-            time.sleep(0.005)
+            three.wait()
             with lock:
                 now[0] -= 30
 
@@ -65,7 +65,7 @@ def test_threads_that_share_memory_never_take_more_than_it_together(monkeypatch:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert most == [90] and now == [0] and share.taken == 0
 
 

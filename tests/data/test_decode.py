@@ -7,7 +7,6 @@ import os
 import resource
 import struct
 import threading
-import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -326,13 +325,14 @@ def test_pictures_that_need_much_memory_are_decoded_one_after_the_other(encode: 
     monkeypatch.setattr(decode, "_memory", MemoryShare(1.0, at_least=1))
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2 * 60 * 70 * 27)
     inside, most, lock, data = [0], [0], threading.Lock(), encode(np.zeros((60, 70, 3), np.uint8), "WEBP")
+    two = threading.Barrier(2, timeout=60)
     as_before = decode._flat
 
     def watched(image: Image.Image, file: Any) -> Image.Image:
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        time.sleep(0.02)
+        two.wait()
         flat = as_before(image, file)
         with lock:
             inside[0] -= 1
