@@ -15,20 +15,32 @@ if TYPE_CHECKING:
     from striate.networks.network import Network
 
 
+DRAWN = 1_000_003  # numbers, which tensors repeat from different places on: drawing a hundred million takes seconds
+
+
 def random_state(module: nn.Module) -> dict[str, Tensor]:
     """A float64 state for `module`: He-scaled weights, and batch-norm statistics far from fresh ones, which would hide mistakes."""
-    state = {}
+    state: dict[str, Tensor] = {}
+    drawn, start = torch.rand(DRAWN, dtype=torch.float64), 0
     for name, tensor in module.state_dict().items():
         if name.endswith("num_batches_tracked"):
             state[name] = torch.zeros((), dtype=torch.long)
-        elif name.endswith("running_var"):
-            state[name] = torch.rand(tensor.shape, dtype=torch.float64) + 0.5
+            continue
+        values = drawn.roll(-start).repeat(-(-tensor.numel() // DRAWN))[: tensor.numel()].view(tensor.shape)
+        start = (start + tensor.numel()) % DRAWN
+        if name.endswith("running_var"):
+            state[name] = values + 0.5
         else:
             fan_in = math.prod(tensor.shape[1:]) if tensor.ndim > 1 else 10
-            state[name] = (torch.rand(tensor.shape, dtype=torch.float64) * 2 - 1) * (6 / fan_in) ** 0.5
+            state[name] = values.mul_(2).sub_(1).mul_((6 / fan_in) ** 0.5)
             if tensor.ndim == 1 and name.endswith("weight"):
                 state[name] += 1  # the scale of a normalization
     return state
+
+
+@pytest.fixture
+def random_weights() -> Callable[[nn.Module], dict[str, Tensor]]:
+    return random_state
 
 
 @pytest.fixture
