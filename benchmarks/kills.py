@@ -1,6 +1,6 @@
 """Kill trainings at random moments, go on with them until they are done, and compare.
 
-kills [--runs N] [--signals N] [--pairs N] [--json]
+kills [--runs N] [--signals N] [--pairs N] [--side PIXELS] [--json]
 
 Each run is the command line in a process of its own, forked from one that has imported PyTorch, so that the moments fall into the
 training and not into imports. With --json, print the counts only and write no sheet.
@@ -46,10 +46,11 @@ def main() -> None:
     parser.add_argument("--signals", type=int, default=20, help="runs for each kind of signal")
     parser.add_argument("--pairs", type=int, default=50, help="two runs that start in one folder")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", type=int, default=12, help="of the pictures, in pixels")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
-        bench = Bench(Path(name), random.Random(asked.seed))
+        bench = Bench(Path(name), random.Random(asked.seed), asked.side)
         kills = bench.kills(asked.runs)
         signals = {kind: bench.signals(kind, asked.signals) for kind in SIGNALS} if asked.signals else {}
         pairs = bench.pairs(asked.pairs)
@@ -80,7 +81,8 @@ def main() -> None:
         ],
     ]
     course = (
-        f"Each run: `striate train DATA {' '.join(FLAGS)}` on 200 made-up pictures of 12 x 12, {bench.seconds:.1f} s undisturbed; "
+        f"Each run: `striate train DATA {' '.join(FLAGS)}` on 200 made-up pictures of {asked.side} x {asked.side}, "
+        f"{bench.seconds:.1f} s undisturbed; "
         f"killed up to {MOST_KILLS} times at moments drawn evenly over that, each time gone on with by `--resume` (started again where "
         "there was no checkpoint yet), and at last left to end."
     )
@@ -107,11 +109,11 @@ SIGNALS = {
 class Bench:
     """A data set, and what a run on it gives that is left in peace."""
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
+    def __init__(self, folder: Path, chance: random.Random, side: int) -> None:
         self.folder, self.chance, self.data, self.log = folder, chance, folder / "data.npz", folder / "log"
         values = np.random.default_rng(0)
         labels = values.integers(0, 4, 200)
-        images = (values.integers(0, 180, (200, 12, 12, 3)) + 20 * labels[:, None, None, None]).astype(np.uint8)
+        images = (values.integers(0, 180, (200, side, side, 3)) + 20 * labels[:, None, None, None]).astype(np.uint8)
         np.savez(self.data, x_train=images, y_train=labels)
         for name in ("warm", "straight"):  # the second is timed
             started = time.monotonic()

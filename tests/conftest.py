@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,26 +157,74 @@ def same_threads() -> Iterator[None]:
     assert {name: after[name] for name in before} == before
 
 
+class ForkedProcess:
+    """A process of `forked`, to be asked as one of subprocess.Popen is; `output` and `errors` are what it wrote."""
+
+    def __init__(self, ask: Callable[[object], int | None], job: dict[str, object]) -> None:
+        self.ask, self.files, self.returncode = ask, (Path(str(job["output"])), Path(str(job["errors"]))), None
+        self.pid = ask(job)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.ask(self.pid)
+        return self.returncode
+
+    def wait(self, seconds: float = 1500) -> int:
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            assert time.monotonic() < end, f"still runs after {seconds} s: {self.output}{self.errors}"
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    output = property(lambda self: self.files[0].read_text(encoding="utf-8"))
+    errors = property(lambda self: self.files[1].read_text(encoding="utf-8"))
+
+
+class Forked:
+    """Runs what stands in `tests/forked.py`: called, it waits for the end; `start` does not."""
+
+    def __init__(self, folder: Path) -> None:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        setting = os.environ | {"COLUMNS": "88", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PATH": path}
+        words = [sys.executable, str(HERE / "forked.py")]
+        self.server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=setting)
+        self.folder, self.count = folder, 0
+
+    def ask(self, question: object) -> int | None:
+        self.server.stdin.write(json.dumps(question) + "\n")
+        self.server.stdin.flush()
+        return json.loads(self.server.stdout.readline())
+
+    def start(self, folder: Path, *, setting: dict[str, str | None] | None = None, together: bool = False, **job: object) -> ForkedProcess:
+        """With `setting` in its environment; stdout and stderr go to one file where they are to be read `together`."""
+        self.count += 1
+        output = str(self.folder / f"{self.count}")
+        errors = output if together else f"{output}-errors"
+        for name in (output, errors):
+            Path(name).touch()  # to be read before the process has come to opening it
+        return ForkedProcess(self.ask, {"folder": str(folder), "output": output, "errors": errors, "setting": setting or {}, **job})
+
+    def __call__(self, folder: Path, **job: object) -> tuple[int, str]:
+        """The exit code and what was written, stdout and stderr together."""
+        process = self.start(folder, together=True, **job)
+        return process.wait(), process.output
+
+
 @pytest.fixture(scope="session")
-def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[int, str]]]:
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
     """Run in a process of its own without the seconds that imports take: `forked(folder, command=["show", "lenet5"])`.
 
     Or `program=TEXT` or `file=PATH`, of Python, or `shell=TEXT`. Not on Windows.
-    Gives the exit code and what was written, stdout and stderr together.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    setting = os.environ | {"COLUMNS": "88", "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "PATH": path}
-    words = [sys.executable, str(HERE / "forked.py")]
-    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=setting)
-    output = tmp_path_factory.mktemp("forked") / "output"
-
-    def run(folder: Path, **job: object) -> tuple[int, str]:
-        server.stdin.write(json.dumps({"folder": str(folder), "output": str(output), **job}) + "\n")
-        server.stdin.flush()
-        return int(server.stdout.readline()), output.read_text(encoding="utf-8")
-
-    yield run
-    server.communicate()
+    if os.name == "nt":
+        pytest.skip("forks")
+    server = Forked(tmp_path_factory.mktemp("forked"))
+    yield server
+    server.server.communicate()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ LAST = {
 @pytest.mark.parametrize("name", sorted(file.stem for file in EXAMPLES.glob("*.py")))
 def test_an_example_runs(name, forked, tmp_path):
     """With warnings as errors."""
-    code, written = forked(tmp_path, file=str(EXAMPLES / f"{name}.py"))
+    code, written = forked(tmp_path, file=str(EXAMPLES / f"{name}.py"), strict=True)
 
     assert code == 0, written
     assert written.splitlines()[-1].startswith(LAST[name])

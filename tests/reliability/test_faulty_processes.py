@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,30 +23,18 @@ PROGRAM = Path(__file__).with_name("faulty_process.py")
 SETTING = {**os.environ, "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000", "WORLD_SIZE": "2", "STRIATE_PROCESS_TIMEOUT": "60"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def pair(ranks, tmp_path) -> Callable[[str], list[tuple[int, str, str]]]:
+    """Exit code, stdout and stderr of two processes, of which one has a fault of a kind."""
+
+    def ended(kind: str) -> list[tuple[int, str, str]]:
+        both = ranks([{"folder": tmp_path, "file": str(PROGRAM), "words": [kind]}] * 2, STRIATE_PROCESS_TIMEOUT="60")
+        return [(each.wait(), each.output, each.errors) for each in both]
+
+    return ended
 
 
-def pair(kind: str) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of two processes."""
-    port = str(free_port())
-    both = [
-        subprocess.Popen(
-            [sys.executable, str(PROGRAM), kind],
-            env={**SETTING, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    outputs = [each.communicate(timeout=1500) for each in both]
-    return [(each.returncode, *output) for each, output in zip(both, outputs, strict=True)]
-
-
-def test_nan_in_one_process_ends_both_at_the_same_update_with_5():
+def test_nan_in_one_process_ends_both_at_the_same_update_with_5(pair):
     for code, out, errors in pair("nan"):
         assert code == 5, errors
         assert out.split()[-1] == "2"
@@ -53,7 +42,7 @@ def test_nan_in_one_process_ends_both_at_the_same_update_with_5():
 
 
 @pytest.mark.release
-def test_too_little_memory_in_one_process_divides_the_batch_in_both():
+def test_too_little_memory_in_one_process_divides_the_batch_in_both(pair):
     for code, out, errors in pair("memory"):
         assert code == 0, errors
         assert "out of memory at step 3: batches of 6 are now computed in 2 parts of 3, with the same update" in out
@@ -61,7 +50,7 @@ def test_too_little_memory_in_one_process_divides_the_batch_in_both():
 
 
 @pytest.mark.release
-def test_an_error_in_one_process_ends_the_other_which_names_it():
+def test_an_error_in_one_process_ends_the_other_which_names_it(pair):
     (first, _, told), (second, _, cause) = pair("raises")
 
     assert (first, second) == (4, 3)
@@ -88,11 +77,11 @@ def losses(run: Path) -> list[float]:
 
 
 @pytest.mark.release
-def test_two_processes_that_are_stopped_go_on_as_one_with_the_same_losses_but_for_rounding(tmp_path):
+def test_two_processes_that_are_stopped_go_on_as_one_with_the_same_losses_but_for_rounding(free_port, tmp_path):
     """SIGTERM to torchrun reaches both, which save a checkpoint; a network without norms and dropout has no part of its own."""
     flags = ["train", "digits", "--model", "lenet5", "--img-size", "32", "--epochs", "3", "--device", "cpu", "--checkpoint-every", "5"]
     flags += ["--no-diagnose", "--set", "settings.precision=float32"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m", "striate"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), "-m", "striate"]
     setting = {name: value for name, value in SETTING.items() if name != "WORLD_SIZE"}
     run, straight = tmp_path / "run", tmp_path / "straight"
     with subprocess.Popen([*torchrun, *flags, "--output", str(run)], env=setting, stderr=subprocess.PIPE, text=True) as agent:

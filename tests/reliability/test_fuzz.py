@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +12,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="fork
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
 
-def test_damaged_files_of_every_kind_are_read_or_refused_in_words():
+def test_damaged_files_of_every_kind_are_read_or_refused_in_words(forked, tmp_path):
     words = ["--pictures", "1800", "--readers", "2000", "--seed", "1", "--json"]
-    run = subprocess.run([sys.executable, str(PROGRAM), *words], capture_output=True, text=True, check=False)
+    run = forked.start(tmp_path, file=str(PROGRAM), words=words)
 
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    assert run.wait() == 0, run.errors
+    found = json.loads(run.output)
     assert len(found) == 19
     for kind, outcome in found.items():
         assert outcome["others"] == [], kind

@@ -14,30 +14,28 @@ import pytest
 
 from striate.core.journal import read_journal
 
-COMMAND = [sys.executable, "-m", "striate", "ablate"]
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX systems do")
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.release)])
-def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_killed_driver_keeps_what_is_finished(forked, tmp_path: Path, how: signal.Signals) -> None:
     run = tmp_path / "run"
     words = ["mnist_notes", "digits", "--without", "augmentation", "--seeds", "1", "--steps", "10", "-b", "32", "--jobs", "1"]
-    driver = subprocess.Popen([*COMMAND, *words, "--output", str(run)], stderr=subprocess.PIPE, text=True)
+    driver = forked.start(tmp_path, command=["ablate", *words, "--output", str(run)])
     journal = run / "trials.jsonl"
     while not (journal.exists() and read_journal(journal)):
-        assert driver.poll() is None, driver.stderr.read() if driver.stderr else ""
+        assert driver.poll() is None, driver.errors
         time.sleep(0.05)
     driver.send_signal(how)
-    _, err = driver.communicate(timeout=600)
+    driver.wait(600)
     kept = read_journal(journal)
     times = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/*/result.json")}
 
-    done = subprocess.run([*COMMAND, "--resume", str(run), "--json"], capture_output=True, text=True, check=False)
+    done = forked.start(tmp_path, command=["ablate", "--resume", str(run), "--json"])
 
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    assert done.wait() == 0, done.errors
+    report = json.loads(done.output)
     records = read_journal(journal)
     assert records[: len(kept)] == kept
     assert len({record["trial"] for record in records}) == len(records) == 2
@@ -46,7 +44,7 @@ def test_a_killed_driver_keeps_what_is_finished(tmp_path: Path, how: signal.Sign
     assert [row["done"] for row in report["variants"]] == [1, 1]
     if how == signal.SIGTERM:
         assert driver.returncode == 6
-        assert f"striate ablate --resume {run}" in err
+        assert f"striate ablate --resume {run}" in driver.errors
 
 
 @pytest.mark.release

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,14 +17,14 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 
 @pytest.fixture(scope="module", params=[pytest.param((4, 1, 2), id="few"), pytest.param((40, 5, 50), id="many", marks=pytest.mark.release)])
-def found(request) -> dict:
+def found(request, forked, tmp_path_factory) -> dict:
     """What the program counted: of so many killed runs, runs for each signal, and pairs of runs in one folder."""
     runs, signals, pairs = map(str, request.param)
-    words = [sys.executable, str(PROGRAM), "--json", "--runs", runs, "--signals", signals, "--pairs", pairs]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""  # it says there which run differs, and in what
-    return json.loads(run.stdout)
+    words = ["--json", "--side", "8", "--runs", runs, "--signals", signals, "--pairs", pairs]
+    run = forked.start(tmp_path_factory.mktemp("kills"), file=str(PROGRAM), words=words)
+    assert run.wait(3000) == 0, run.errors
+    assert run.errors == ""  # it says there which run differs, and in what
+    return json.loads(run.output)
 
 
 def test_runs_that_are_killed_at_random_end_equal_to_the_bit(found):
@@ -51,16 +49,11 @@ def test_of_two_runs_that_start_in_one_folder_one_ends_as_if_alone_and_the_other
     assert pairs["named"] == pairs["equal"] == pairs["pairs"] >= 2
 
 
-def test_stopped_in_validation_or_while_the_best_model_is_saved_it_ends_equal_to_the_bit(tmp_path):
-    run = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("stopped_inside.py")), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_stopped_in_validation_or_while_the_best_model_is_saved_it_ends_equal_to_the_bit(forked, tmp_path):
+    run = forked.start(tmp_path, file=str(Path(__file__).with_name("stopped_inside.py")), words=[str(tmp_path)])
 
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
+    assert run.wait() == 0, run.errors
+    found = json.loads(run.output)
     assert len(found) == 6
     for place, name, code, rest, equal in found:
         assert (code, rest, equal) == ({"SIGTERM": 6, "SIGKILL": -9}[name], 0, True), (place, name, (tmp_path / "log").read_text())

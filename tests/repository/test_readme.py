@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,10 +37,10 @@ def test_its_links_lead_to_files():
 
 
 @pytest.mark.slow
-def test_its_program_runs(tmp_path):
+def test_its_program_runs(forked, tmp_path):
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False, capture_output=True, text=True)
+    code, written = forked(tmp_path, program=program)
 
-    assert done.returncode == 0, done.stderr
-    assert "stage2.block1" in done.stdout
+    assert code == 0, written
+    assert "stage2.block1" in written

@@ -8,8 +8,7 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -180,7 +179,7 @@ def test_a_run_that_is_done_says_how_to_extend_it(command_line, finished):
     assert "the run is done" in err and "Extend it with --epochs +N." in err
 
 
-def test_a_kill_at_any_time_of_an_extension_leaves_it_to_be_gone_on_with(command_line, finished, tmp_path):
+def test_a_kill_at_any_time_of_an_extension_leaves_it_to_be_gone_on_with(command_line, forked, finished, tmp_path):
     straight, early, late = (shutil.copytree(finished, tmp_path / name) for name in ("straight", "early", "late"))
     assert command_line("train", "--resume", straight, "--epochs", "+1", "--no-diagnose")[0] == 0
     assert [row["epoch"] for row in metrics(straight)] == ["1", "2", "3"]
@@ -188,11 +187,12 @@ def test_a_kill_at_any_time_of_an_extension_leaves_it_to_be_gone_on_with(command
     with pytest.raises(KeyboardInterrupt):  # before the extension has a checkpoint of its own
         train(TrainRequest(resume=early, epochs="+1", diagnose=False), observer=Cut(3))
     words = ("train", "--resume", str(late), "--epochs", "+1", "--no-diagnose", "--checkpoint-every", "4")
-    with subprocess.Popen([sys.executable, "-m", "striate", *words], stderr=subprocess.DEVNULL) as process:
-        while not any(line["event"] == "checkpoint" and line["step"] >= 48 for line in read_journal(late / "events.jsonl")):
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
+    process = forked.start(tmp_path, command=words)
+    while not any(line["event"] == "checkpoint" and line["step"] >= 48 for line in read_journal(late / "events.jsonl")):
+        assert process.poll() is None, process.errors
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
     for run in (early, late):
         assert command_line("train", "--resume", run, "--no-diagnose")[0] == 0

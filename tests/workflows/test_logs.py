@@ -267,7 +267,7 @@ def test_a_log_that_is_not_known_is_refused(request_of):
 
 
 @pytest.mark.slow
-def test_without_a_log_neither_package_is_loaded_and_the_journal_has_each_epoch(request_of, tmp_path):
+def test_without_a_log_neither_package_is_loaded_and_the_journal_has_each_epoch(request_of, forked, tmp_path):
     program = (
         "import sys; from pathlib import Path;"
         "from striate.workflows.training.request import TrainRequest; from striate.workflows.training.train import train;"
@@ -275,7 +275,8 @@ def test_without_a_log_neither_package_is_loaded_and_the_journal_has_each_epoch(
         f"output=Path({str(tmp_path / 'run')!r}), checkpoint_every=2));"
         "assert not {'tensorboard', 'mlflow'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    code, written = forked(tmp_path, program=program)
+    assert code == 0, written
 
     journal = read_journal(tmp_path / "run" / "events.jsonl")
     epochs = [record for record in journal if record["event"] == "epoch"]

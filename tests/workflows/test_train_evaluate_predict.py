@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +112,7 @@ def test_val_is_divided_by_the_seed_of_the_request_whatever_seed_trains(tmp_path
     assert striate.evaluate(tmp_path / "run", split="val").log_loss == pytest.approx(report.val.loss, rel=1e-4)
 
 
-def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
+def test_the_model_file_alone_predicts_in_another_process(digits_run, forked, tmp_path):
     folder, _ = digits_run
     shutil.copy(folder / "best.safetensors", tmp_path / "model.safetensors")
     test = open_data("digits").read("test")
@@ -122,10 +120,10 @@ def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
         Image.fromarray(test.images[index, ..., 0]).save(tmp_path / f"{index}.png")
     here = striate.load(folder).predict(test.images[:3])
 
-    command = [sys.executable, "-m", "striate", "predict", "model.safetensors", ".", "--top", "2", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = forked.start(tmp_path, command=["predict", "model.safetensors", ".", "--top", "2", "--json"])
+    assert done.wait() == 0, done.errors
 
-    there = json.loads(done.stdout)
+    there = json.loads(done.output)
     assert [item["path"] for item in there] == ["0.png", "1.png", "2.png"]
     assert [item["class"] for item in there] == [item.class_name for item in here]
     assert [item["probability"] for item in there] == pytest.approx([item.probability for item in here], abs=1e-6)
@@ -133,18 +131,18 @@ def test_the_model_file_alone_predicts_in_another_process(digits_run, tmp_path):
 
 
 @pytest.mark.row("001-23")
-def test_the_first_test_pictures_are_drawn_with_their_classes_without_a_screen(digits_run, tmp_path):
+def test_the_first_test_pictures_are_drawn_with_their_classes_without_a_screen(digits_run, forked, tmp_path):
     """Each picture is enlarged in whole squares: its grey values are there, in a file made in a process that has no DISPLAY."""
     test = open_data("digits").read("test")
     for index in range(4):
         Image.fromarray(test.images[index, ..., 0]).save(tmp_path / f"{index}.png")
-    command = [sys.executable, "-m", "striate", "predict", str(digits_run[0]), *(f"{index}.png" for index in range(4))]
-    setting = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = ["predict", str(digits_run[0]), *(f"{index}.png" for index in range(4)), "--plot", "four.png"]
 
-    done = subprocess.run([*command, "--plot", "four.png"], cwd=tmp_path, env=setting, capture_output=True, text=True, check=True)
+    done = forked.start(tmp_path, command=command, setting={"DISPLAY": None, "WAYLAND_DISPLAY": None})
+    assert done.wait() == 0, done.errors
 
     answers = striate.load(digits_run[0]).predict(test.images[:4])
-    lines = [line.split() for line in done.stdout.splitlines()]
+    lines = [line.split() for line in done.output.splitlines()]
     for index, answer in enumerate(answers):
         assert any(f"{index}.png" in line and answer.class_name in line for line in lines)
     with Image.open(tmp_path / "four.png") as picture:
@@ -330,19 +328,17 @@ def test_auxiliary_heads_train_with_the_network_and_stay_out_of_the_model_file(t
     assert len(model.network.heads) == 2
 
 
-def test_ctrl_c_leaves_a_usable_run_and_says_so(tmp_path):
+def test_ctrl_c_leaves_a_usable_run_and_says_so(forked, tmp_path):
     """A real process is sent a real SIGINT after its first epoch."""
-    command = [sys.executable, "-m", "striate", "train", "digits", "--model", "compact_cnn", "--epochs", "5000", "--output", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("epoch"):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
+    command = ["train", "digits", "--model", "compact_cnn", "--epochs", "5000", "--output", "run"]
+    process = forked.start(tmp_path, command=command)
+    while "\nepoch" not in process.errors:
+        assert process.poll() is None, process.errors
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
 
-    assert process.returncode == 6
-    assert "stopped before its end" in rest
+    assert process.wait() == 6
+    assert "stopped before its end" in process.errors
     assert striate.evaluate(tmp_path / "run", split="test").accuracy > 0.3
 
 
