@@ -456,7 +456,12 @@ def test_trials_run_on_two_workers_of_ray(tmp_path: Path, data_file: Path) -> No
     request = AblateRequest(
         network=NET, data=str(data_file), edits=("without norm",), seeds=1, on="ray", training=TRAINING, output=tmp_path / "run"
     )
-    report = ablate(request, observer=Ports())
+    try:
+        report = ablate(request, observer=Ports())
+    except Exception as error:
+        if "timed out during startup" in str(error):  # Ray waits half a minute
+            pytest.skip("this machine is too busy to start Ray")
+        raise
 
     assert [row.done for row in report.variants] == [1, 1]
     assert heard if shutil.which("ss") else True
