@@ -22,7 +22,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -35,6 +35,9 @@ BLOCK = re.compile(
 PICTURE = re.compile(r"^<!-- from (?P<made>\S+) -->\n!\[[^\]]*\]\((?P<shown>[^)]+)\)", re.MULTILINE)
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 FREE = re.compile(r"\s?(?:m?s|images/s|min|GB|MB|GiB|MiB|%|GFLOP/s|runs)\b")  # what a number of time, speed or memory stands before
+ALONE = re.compile(r"striate [^|<>&;`$]*")
+FOLLOWED = re.compile(r"(?P<command>striate [^|<>&;`$]*)(?P<rest>(?:>|\| *head) [^|<>&;`$]+)")  # its output goes on to a file, or is cut
+PROGRESS = re.compile(r"[\w ]+: +\d+ ?%")  # a line of how far the work is, which comes only where the machine is slow
 Run = Callable[[Path, str, str], tuple[int, str]]
 
 pytestmark = [
@@ -135,18 +138,26 @@ def renewed(shown: list[str], came: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def run(forked: Callable[..., tuple[int, str]]) -> Run:
+def run(forked: Any) -> Run:
     """`run(folder, kind, text)` gives the exit code and what was written, stdout and stderr together."""
+
+    def words(folder: Path, text: str) -> list[str]:
+        return [
+            name
+            for word in shlex.split(text, comments=True)[1:]
+            for name in sorted(glob.glob(word, root_dir=folder)) or [word]  # noqa: PTH207  # Path.glob takes no absolute pattern
+        ]
 
     def run_one(folder: Path, kind: str, text: str) -> tuple[int, str]:
         if kind == "program":
             return forked(folder, program=text)
-        if text.startswith("striate ") and not set("|<>&;`$") & set(text):
-            words = [
-                sorted(glob.glob(word, root_dir=folder)) or [word]  # noqa: PTH207  # Path.glob takes no absolute pattern
-                for word in shlex.split(text, comments=True)[1:]
-            ]
-            return forked(folder, command=[word for several in words for word in several])
+        if ALONE.fullmatch(text):
+            return forked(folder, command=words(folder, text))
+        if found := FOLLOWED.fullmatch(text):
+            first = forked.start(folder, command=words(folder, found["command"]))
+            code = first.wait()
+            _, written = forked(folder, shell=f"cat {first.files[0]} {found['rest']}")
+            return code, first.errors + written
         return forked(folder, shell=text)
 
     return run_one
@@ -168,7 +179,7 @@ def go_through(page: Path, folder: Path, run: Run, *, update: bool) -> list[str]
                 (folder / step.title).write_text(step.text, encoding="utf-8")
                 continue
             code, written = run(folder, step.kind, step.text)
-            came = written.rstrip("\n").splitlines()
+            came = [line for line in written.rstrip("\n").splitlines() if not PROGRESS.fullmatch(line)]
             shown = step.shown
             fails = any(line.startswith("error:") for line in shown or [])
             if fails != (code != 0) or (shown is not None and not update and not same(shown, came)):
