@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ from sheet import write_sheet
 BATCH = 50  # damages a process
 SECONDS = 60  # that a verb may take
 MOST_BYTES = 2 * 2**30  # of memory, above that of the first answers
-PROGRAM = [sys.executable, __file__]
 VERBS: dict[str, list[str]] = {
     "show": ["show", "RUN"],
     "evaluate": ["evaluate", "RUN", "--split", "val"],
@@ -69,8 +68,13 @@ def main() -> None:
         base = Path(name)
         prepare(base)
         chance = random.Random(asked.seed)
-        found = outcomes(base, chosen(base, chance, asked.damages), "runs", asked.jobs)
-        saved = outcomes(base, chosen_checkpoints(base, chance, asked.checkpoints), "checkpoints", asked.jobs)
+        found, saved = (
+            outcomes(base / kind, cases, asked.jobs, program=__file__, good=GOOD, named=in_words)
+            for kind, cases in (
+                ("runs", chosen(base, chance, asked.damages)),
+                ("checkpoints", chosen_checkpoints(base, chance, asked.checkpoints)),
+            )
+        )
     if asked.json:
         print(json.dumps({"runs": Counter(one["outcome"] for one in found), "checkpoints": Counter(one["outcome"] for one in saved)}))
         return
@@ -351,29 +355,41 @@ def steady(data: Any, folder: str) -> Any:
 # ---- counts
 
 
-def outcomes(base: Path, cases: list[dict[str, Any]], name: str, jobs: int) -> list[dict[str, Any]]:
-    """What came of each case, in batches of which `jobs` are under way at a time."""
-    batches = [(base / f"{name}-{start}", cases[start : start + BATCH]) for start in range(0, len(cases), BATCH)]
+def in_words(one: dict[str, Any]) -> str:
+    """The case of an outcome."""
+    return f"{one['file']} {one['damage']} {one['verb']} seed {one['seed']}"
+
+
+def outcomes(
+    place: Path, cases: list[dict[str, Any]], jobs: int, *, program: str, good: Sequence[str], named: Callable[[dict[str, Any]], str]
+) -> list[dict[str, Any]]:
+    """What came of each case, in batches of which `jobs` are under way at a time, in files beside `place`.
+
+    `python program --work BATCH.json` goes through a batch and appends an outcome a line to BATCH.out. Where an outcome is none of the
+    `good` ones, the case is `named` on stderr.
+    """
+    batches = [(place.with_name(f"{place.name}-{start}"), cases[start : start + BATCH]) for start in range(0, len(cases), BATCH)]
     with ThreadPoolExecutor(jobs) as pool:
-        return [one for found in pool.map(lambda batch: outcomes_of(*batch), batches) for one in found]
+        found = [one for some in pool.map(lambda batch: outcomes_of(program, *batch), batches) for one in some]
+    for one in found:
+        if one["outcome"] not in good:
+            sys.stderr.write(f"{named(one)}: {one['outcome']}: {one['said']}\n")
+    return found
 
 
-def outcomes_of(place: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def outcomes_of(program: str, place: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What came of each case of a batch; a new process goes on after a hang or a crash of the process."""
     found: list[dict[str, Any]] = []
     while len(found) < len(cases):
         batch = place.with_name(f"{place.name}-{len(found)}.json")
         batch.write_text(json.dumps(cases[len(found) :]))
-        run = subprocess.run([*PROGRAM, "--work", str(batch)], capture_output=True, text=True, check=False)
+        run = subprocess.run([sys.executable, program, "--work", str(batch)], capture_output=True, text=True, check=False)
         out = batch.with_suffix(".out")
         found += [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
         if run.returncode and len(found) < len(cases):
             said = run.stderr[-400:]
             found.append({**cases[len(found)], "code": run.returncode, "outcome": "crashed", "seconds": 0, "grown": 0, "said": said})
         shutil.rmtree(batch.with_suffix(".runs"), ignore_errors=True)
-    for one in found:
-        if one["outcome"] not in GOOD:
-            sys.stderr.write(f"{one['file']} {one['damage']} {one['verb']} seed {one['seed']}: {one['outcome']}: {one['said']}\n")
     sys.stderr.write(f"{place.name}: {len(found)}\n")
     return found
 

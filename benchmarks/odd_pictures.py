@@ -17,23 +17,20 @@ import resource
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from damage import MOST_BYTES, SECONDS, Asked
+from damage import MOST_BYTES, SECONDS, Asked, outcomes
 from PIL import Image
 from sheet import write_sheet
 
-BATCH = 50  # cases a process
 GOOD = ("answered", "refused by name", "skipped, said")
 VERBS: dict[str, list[str]] = {
     "predict": ["predict", "RUN", "PICTURE"],
@@ -70,9 +67,7 @@ def main() -> None:
             for verb in VERBS
             for skip in (False, True)
         ]
-        batches = [(base / f"batch-{start}", cases[start : start + BATCH]) for start in range(0, len(cases), BATCH)]
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            found = [one for some in pool.map(lambda batch: outcomes_of(*batch), batches) for one in some]
+        found = outcomes(base / "batch", cases, asked.jobs, program=__file__, good=GOOD, named=in_words)
     if asked.json:
         print(json.dumps(Counter(one["outcome"] for one in found)))
         return
@@ -313,23 +308,9 @@ def judged(case: dict[str, Any], code: int, answer: str, said: str, path: Path, 
 # ---- counts
 
 
-def outcomes_of(place: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What came of each case of a batch; a new process goes on after a hang or a crash of the process."""
-    found: list[dict[str, Any]] = []
-    while len(found) < len(cases):
-        batch = place.with_name(f"{place.name}-{len(found)}.json")
-        batch.write_text(json.dumps(cases[len(found) :]))
-        run = subprocess.run([sys.executable, __file__, "--work", str(batch)], capture_output=True, text=True, check=False)
-        out = batch.with_suffix(".out")
-        found += [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-        if run.returncode and len(found) < len(cases):
-            said = run.stderr[-400:]
-            found.append({**cases[len(found)], "code": run.returncode, "outcome": "crashed", "seconds": 0, "grown": 0, "said": said})
-    for one in found:
-        if one["outcome"] not in GOOD:
-            skip = " --skip-unreadable" if one["skip"] else ""
-            sys.stderr.write(f"{one['picture']}: {one['verb']}{skip}, seed {one['seed']}: {one['outcome']}: {one['said']}\n")
-    return found
+def in_words(one: dict[str, Any]) -> str:
+    """The case of an outcome."""
+    return f"{one['picture']}: {one['verb']}{' --skip-unreadable' if one['skip'] else ''}, seed {one['seed']}"
 
 
 def table(found: list[dict[str, Any]]) -> list[list[str]]:
