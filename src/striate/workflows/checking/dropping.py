@@ -14,9 +14,9 @@ from striate.workflows.checking.surveying import Picture, Survey
 def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[int, LabelError]], classes: Sequence[str]) -> list[DropRow]:
     """A row for each picture that something was found about, each picture once, by the first reason of these.
 
-    Yes: files that cannot be read; of the same pixels in several splits the one that is trained on; with several labels all; of other
-    copies, also near ones, all but the first; blank pictures. No: pictures that are alike by the network alone, and labels that are
-    probably wrong.
+    Yes: files that cannot be read; of a picture in several splits, or nearly the same one, that which is trained on; of one with several
+    labels all; of other copies all but the first; blank pictures. No: pictures that are nearly the same in one split or have several
+    labels, those that are alike by the network alone, and labels that are probably wrong.
 
     Args:
         seen: All pictures.
@@ -36,7 +36,7 @@ def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[in
             add(picture, "unreadable", picture.error)
     readable = seen.readable
     for group in groups:
-        members, sure = [readable[place] for place in group.places], group.by != "network"
+        members, sure = [readable[place] for place in group.places], group.by == "pixels"
         kind = "" if group.by == "pixels" else "near "
         labels = {member.label for member in members}
         if len(labels) > 1:
@@ -47,8 +47,9 @@ def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[in
         kept = min(members, key=lambda member: ("test", "val", "train").index(member.split))
         for member in members:
             if member is not kept:
-                word = "leak" if member.split != kept.split else "duplicate"
-                add(member, f"{kind}{word}", kept.name, drop=sure)
+                is_leak = member.split != kept.split
+                word = "leak" if is_leak else "duplicate"
+                add(member, f"{kind}{word}", kept.name, drop=sure or (is_leak and group.by == "hash"))
     for picture in readable:
         if picture.measures.spread <= BLANK:
             add(picture, "blank")

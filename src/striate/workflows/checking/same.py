@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from striate.insight.check.copies import Pairs, groups_of, near_by_embedding, near_pairs
+from striate.insight.check.quality import SMALLEST
 from striate.workflows.checking.record import Copies
 from striate.workflows.checking.surveying import Picture
 
@@ -21,10 +22,13 @@ class Same(NamedTuple):
 
 
 def same_pictures(pictures: Sequence[Picture], features: np.ndarray | None) -> list[Same]:
-    """The groups of readable `pictures` that are the same, then those that are nearly, by their grids and by `features` if given."""
+    """The groups of readable `pictures` that are the same, then those that are nearly, by their grids and by `features` if given.
+
+    Small grey pictures, such as digits and silhouettes, are too much alike for the latter: a 6 is a 9 upside down.
+    """
     exact = groups_of([picture.pixels for picture in pictures])
     copies = {place for places in exact for place in places[1:]}
-    first_of = np.array([place for place in range(len(pictures)) if place not in copies], np.int64)
+    first_of = np.array([place for place in range(len(pictures)) if place not in copies and _is_telling(pictures[place])], np.int64)
     found = [Same(tuple(places), 1.0, "pixels") for places in exact]
     if not len(first_of):
         return found
@@ -35,6 +39,10 @@ def same_pictures(pictures: Sequence[Picture], features: np.ndarray | None) -> l
         known = np.isin(more.first * len(first_of) + more.second, pairs.first * len(first_of) + pairs.second)
         found += _near(Pairs(*(each[~known] for each in more)), first_of, "network")
     return found
+
+
+def _is_telling(picture: Picture) -> bool:
+    return not picture.measures.is_grey or min(picture.height, picture.width) >= SMALLEST
 
 
 def _near(pairs: Pairs, first_of: np.ndarray, by: Literal["hash", "network"]) -> list[Same]:
