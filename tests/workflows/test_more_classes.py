@@ -110,7 +110,7 @@ def test_forgetting_is_measured_on_what_the_run_had_held_out(extended):
     assert found.after.interval == wilson_interval(right[1], 4)
     assert found.added.num_images == report.num_val - 4
     text = str(striate.workflows.training.request.summary(report))
-    assert f"kept: of 4 pictures that {place / 'run'} held out, it named {right[0] / 4:.4f} (95 % interval " in text
+    assert f"kept: of 4 pictures that the extended run held out, it named {right[0] / 4:.4f} (95 % interval " in text
     assert "added: of " in text
 
 
@@ -118,6 +118,7 @@ def test_the_result_is_evaluated_predicted_repeated_and_continued(extended):
     place, _, report = extended
 
     measured = striate.evaluate(place / "more")
+    assert RunFolder(place / "more").read_config().extends.data[0].data == str(place / "old")
     assert (measured.num_images, measured.accuracy) == (report.num_val, pytest.approx(report.val.accuracy))
     assert striate.load(place / "more").predict(place / "new" / "blue" / "0.png")[0].class_name in COLOURS
     assert striate.repro(place / "more").equal

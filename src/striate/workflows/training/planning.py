@@ -49,6 +49,7 @@ from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import agreed
 from striate.workflows.training.signals import form_of, network_of_signals, refuse_for_pictures, spec_of_signals
 from striate.workflows.training.transfer import (
+    NONE,
     asked_weights,
     frozen_in_words,
     is_module,
@@ -84,7 +85,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     if request.extend is not None:
         extension = extension_of_classes(request, request.extend, source, observer.say)
         source, weights, asked = extension.source, extension.weights, None
-        request = dataclasses.replace(request, pretrained=extension.config.pretrained)  # what its weights come from
+        request = dataclasses.replace(request, pretrained=extension.config.pretrained or NONE)  # what its weights come from
         choices = extension.choices if request.recipe is None else choices
     else:
         asked = asked_network(request, source)

@@ -57,7 +57,7 @@ def retention_in_words(found: Retention) -> list[str]:
     if found.before is not None and found.after is not None:
         before, after = _in_words(found.before), _in_words(found.after)
         taken = f"; {found.taken_for_new} {'is' if found.taken_for_new == 1 else 'are'} taken for a new class"
-        lines.append(f"kept: of {_pictures(found.before)} that {found.run} held out, it named {before} right; now {after}{taken}")
+        lines.append(f"kept: of {_pictures(found.before)} that the extended run held out, it named {before} right; now {after}{taken}")
     if found.added is not None:
         lines.append(f"added: of {_pictures(found.added)} held out of the new ones, {_in_words(found.added)} are named right")
     return lines

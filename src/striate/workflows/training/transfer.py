@@ -250,8 +250,7 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
 
 def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
     """A tenth of the default learning rate for pretrained weights; a flag or a recipe overrides it."""
-    fresh = request.pretrained in (None, NONE) and request.extend is None
-    if fresh or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
+    if request.pretrained in (None, NONE) or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
         return settings
     return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
 
