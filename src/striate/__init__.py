@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         repeat,
         report,
         repro,
+        split,
         train,
     )
     from striate.workflows.tasks.classify import EvaluateReport
@@ -68,6 +69,7 @@ __all__ = [
     "repeat",
     "report",
     "repro",
+    "split",
     "train",
 ]
 
@@ -97,6 +99,7 @@ NAMES = {  # of each module
         "repeat",
         "report",
         "repro",
+        "split",
         "train",
     ),
     "striate.workflows.tasks.classify": ("EvaluateReport",),

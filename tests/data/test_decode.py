@@ -23,7 +23,7 @@ from striate.core.errors import DataError, EnvironmentFault
 from striate.core.images import ImageSpec
 from striate.core.memory import MemoryShare
 from striate.data import decode
-from striate.data.decode import decode_image
+from striate.data.decode import decode_image, picture_header
 
 Pixels = Callable[..., np.ndarray]
 Encode = Callable[..., bytes]
@@ -496,3 +496,45 @@ def test_white_strokes_on_a_grey_called_transparent_are_put_on_black(bits: int, 
     grey[1:5, 3:5] = 2**bits - 1
     decoded = decode_image(encode(Image.fromarray(grey), transparency=0))
     np.testing.assert_array_equal(decoded[..., 0], np.where(grey, 255, 0))
+
+
+# ---- HEIC, by pillow-heif
+
+
+@pytest.fixture
+def heic() -> Callable[..., bytes]:
+    """`heic(*images, **options)`: the bytes of a HEIC file."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    pillow_heif.register_heif_opener()
+
+    def encoded(first: Image.Image, *others: Image.Image, **options: Any) -> bytes:
+        file = io.BytesIO()
+        first.save(file, "HEIF", quality=-1, chroma=444, save_all=True, append_images=others, **options)
+        return file.getvalue()
+
+    return encoded
+
+
+def test_a_heic_picture_is_decoded_upright_and_its_first_frame_is_read(heic, picture, tmp_path):
+    """Orientation 6 turns the picture to the right, as EXIF has it; of two pictures in a file the first counts, which is said."""
+    image, exif = Image.fromarray(picture(24, 40)), Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.heic"
+    path.write_bytes(heic(image, exif=exif.tobytes()))
+    np.testing.assert_allclose(decode_image(path), np.rot90(picture(24, 40), -1), atol=6)
+    header = picture_header(path)
+    assert (header.height, header.width, header.channels, header.frames) == (40, 24, 3, False)
+
+    path.write_bytes(heic(Image.fromarray(picture(24, 40)), Image.new("RGB", (40, 24))))
+    np.testing.assert_allclose(decode_image(path), picture(24, 40), atol=6)
+    assert picture_header(path).frames
+
+
+def test_a_heic_picture_that_is_too_large_or_damaged_is_refused(heic, picture, tmp_path, monkeypatch):
+    data = heic(Image.fromarray(picture(24, 40)))
+    for wrong in (data[: len(data) // 2], data[:200] + bytes(len(data) - 200)):
+        with pytest.raises(DataError, match=r"cannot be read as a picture|not a picture"):
+            decode_image(wrong)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 24 * 40 - 1)
+    with pytest.raises(DataError, match=r"40 x 24 pixels is more than 959 in total"):
+        decode_image(data)

@@ -10,7 +10,7 @@ import pytest
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
-from striate.data.records import ImageSet
+from striate.data.records import Facts, ImageSet
 from striate.data.splits import Division, few_of, split_train_val
 
 
@@ -124,6 +124,9 @@ class Recorded:
 
     def paths(self, split: str) -> tuple[str, ...]:
         return self.parts[split].paths
+
+    def facts(self, split: str) -> Facts:
+        return self.parts[split].facts
 
 
 def test_a_part_reads_no_more_than_itself_and_asks_the_number_trained_on_of_train_alone():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from striate.core.errors import UsageError
+from striate.engine.losses import loss_of, refuse_weights
 from striate.engine.optimizers import SGD, ParamGroup
+from striate.engine.settings import TrainSettings
 from striate.engine.step import StepRule, train_step
 
 
@@ -68,6 +73,33 @@ def test_the_update_is_the_rate_against_the_gradient_by_hand(make_batches):
     train_step(model, batch, plain_sgd(model), StepRule(loss_fn=F.cross_entropy), 0.1)
 
     torch.testing.assert_close(model.weight.detach(), before - 0.1 * errors.T @ batch.images / 7, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "map", "binary_cross_entropy", "mse", "l1", "huber"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_picture_of_weight_3_counts_as_three_of_them(loss: str, parts: int):
+    """Weights 1, 2, 0, 3 scaled to mean 1 give the mean over the pictures repeated so often, and its gradient."""
+    torch.manual_seed(0)
+    images, labels, times = torch.randn(4, 6).double(), torch.tensor([0, 2, 1, 1]), torch.tensor([1, 2, 0, 3])
+    rule = StepRule(loss_fn=loss_of(TrainSettings(loss=loss)))
+    models = [TwoHeads().double() for _ in range(2)]
+    repeated = SimpleNamespace(images=images.repeat_interleave(times, 0), labels=labels.repeat_interleave(times, 0))
+    weighted = SimpleNamespace(images=images, labels=labels, weights=times / times.double().mean())
+
+    results = [
+        train_step(model, batch, plain_sgd(model), rule, 0.1, parts=of)
+        for model, batch, of in zip(models, (repeated, weighted), (1, parts), strict=True)
+    ]
+
+    assert results[0].loss.item() == pytest.approx(results[1].loss.item(), abs=1e-12)
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings", [{"loss": "hinge"}, {"loss": "nll"}, {"class_weights": "balanced"}])
+def test_losses_that_cannot_weigh_pictures_say_so(settings: dict):
+    with pytest.raises(UsageError, match=r"weights of (its )?pictures"):
+        refuse_weights(TrainSettings(**settings))
 
 
 def test_heads_add_their_share_to_the_loss_and_to_the_gradient(make_batches):

@@ -35,6 +35,7 @@ class Batch(NamedTuple):
     images: Tensor  # (N, H, W, C) uint8, or (N, ..., C) float32
     labels: Tensor  # (N,) int64; (N, K) float32 shares of classes where pictures are mixed
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
+    weights: Tensor | None = None  # (N,) float32 in the loss, of mean 1 over the set; None: all 1
 
 
 class Batches:
@@ -70,6 +71,9 @@ class Batches:
         self.device = torch.device(device)
         is_number = images.labels.dtype.kind == "f"
         self.labels = torch.from_numpy(np.array(images.labels, np.float32 if is_number else np.int64)).to(self.device)
+        weights = images.facts.weights
+        scaled = None if weights is None else np.asarray(weights / weights.mean(), np.float32)
+        self.weights = None if scaled is None else torch.from_numpy(scaled).to(self.device)
         self.components: Components | None = components_of(images.images) if self.augmentation.pca_colour else None
         self.part, self.parts = 0, 1  # of each batch, that this process gets
         self.on_device: Tensor | None = None  # the whole set
@@ -125,8 +129,9 @@ class Batches:
 
     def _batch(self, indices: Tensor, epoch: int) -> Batch:
         if not len(indices):
-            return Batch(self._rows(indices), self.labels[indices.to(self.device)], indices)
+            return Batch(self._rows(indices), self.labels[indices.to(self.device)], indices, self._weights(indices))
         images, labels = self.augmented(self._rows(indices), indices, epoch), self.labels[indices.to(self.device)]
+        weights = self._weights(indices)
         if self.augmentation.mixes:
             draws = Draws(self.seed, epoch, indices)
             others = partners(draws, len(self.set))
@@ -134,7 +139,14 @@ class Batches:
                 images, self.augmented(self._rows(others), others, epoch), draws, self.augmentation.mixup, self.augmentation.cutmix
             )
             labels = mixed_labels(labels, self.labels[others.to(self.device)], shares, len(self.set.classes))
-        return Batch(images, labels, indices)
+            if weights is not None and (of_others := self._weights(others)) is not None:
+                shares = shares.to(weights)
+                weights = shares * weights + (1 - shares) * of_others
+        return Batch(images, labels, indices, weights)
+
+    def _weights(self, indices: Tensor) -> Tensor | None:
+        """(N,) those of some pictures; None if all weigh alike."""
+        return None if self.weights is None else self.weights[indices.to(self.device)]
 
     def _rows(self, indices: Tensor) -> Tensor:
         if self.on_device is not None:

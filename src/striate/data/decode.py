@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import stat
@@ -22,14 +23,16 @@ from striate.core.images import ImageSpec
 from striate.core.memory import MemoryShare
 from striate.core.places import no_such_file
 from striate.data.fitting import fit_image
-from striate.data.kinds import DECODED
+from striate.data.kinds import DECODED, HAS, HEAD, PLUGINS, format_of
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 from striate.data.mask_values import indices_of
+from striate.data.pieces import Piece
 from striate.data.transparency import Ground, flattened, ground_of
 
 __all__ = ["PictureHeader", "WholePicture", "decode_image", "decode_mask", "fit_image", "picture_bytes", "picture_header", "whole_picture"]
 
 FORMATS = DECODED
+PILLOWS = tuple(kind for kind in DECODED if kind not in PLUGINS)  # that Pillow reads itself
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 30_000
 MAX_BYTES = 512 * 2**20  # of a file: more than any picture of MAX_PIXELS needs
@@ -56,6 +59,9 @@ TURNS = {
 }
 
 
+Readable = str | PathLike[str] | Piece | bytes
+
+
 class PictureHeader(NamedTuple):
     """The header of a picture file, read before it is decoded."""
 
@@ -77,7 +83,7 @@ class WholePicture(NamedTuple):
     frames: bool
 
 
-def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
+def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over its ground, fitted to `spec`.
 
     Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 if the file calls 0
@@ -86,7 +92,7 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
     the size of `spec` is decoded at a half, a quarter or an eighth, never at less than twice that size, which saves most of the time.
 
     Args:
-        source: A file, or the bytes of one.
+        source: A file, a piece of one, or the bytes of a file.
         spec: Size, fit and channels to bring it to; None leaves the size, and gives 1 channel for a grey picture, else 3.
         name: Its name in errors; the path by default.
 
@@ -105,18 +111,23 @@ def decode_image(source: str | PathLike[str] | bytes, spec: ImageSpec | None = N
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
 
 
-def _decoded(source: str | PathLike[str] | bytes, shown: str, spec: ImageSpec | None, room: contextlib.ExitStack) -> np.ndarray:
+def _decoded(source: Readable, shown: str, spec: ImageSpec | None, room: contextlib.ExitStack) -> np.ndarray:
     """The pixels, of a JPEG not many more than `spec` needs; their memory is reserved in `room`."""
     with _opened(source, shown, whole=True) as (image, file):
         if spec is not None:
-            side = 2 * max(spec.height, spec.width)
-            image.draft(None, (side, side))
+            _draft(image, 2 * max(spec.height, spec.width))
         room.enter_context(_room(image, shown))
         return _pixels(image, file)
 
 
-def picture_bytes(path: str | PathLike[str]) -> bytes:
-    """The bytes of a regular file that may be a picture.
+def _draft(image: Image.Image, side: int) -> None:
+    """Let a JPEG be decoded at a half, a quarter or an eighth; a HEIC file would give its thumbnail, a picture of its own."""
+    if image.format != "HEIF":
+        image.draft(None, (side, side))
+
+
+def picture_bytes(path: str | PathLike[str] | Piece) -> bytes:
+    """The bytes of a regular file, or a piece of one, that may be a picture.
 
     Raises:
         DataError: it cannot be read, is empty or too large; names it.
@@ -141,7 +152,7 @@ def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
     with contextlib.ExitStack() as room, _opened(data, name, whole=True) as (image, file):
         width, height = image.size
         kind, mode, frames = image.format or "", image.mode, _has_frames(image)
-        image.draft(None, (2 * side, 2 * side))
+        _draft(image, 2 * side)
         drafted = image.size
         room.enter_context(_room(image, name))
         pixels = _pixels(image, file)
@@ -149,7 +160,7 @@ def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
     return WholePicture(pixels, *((width, height) if turned else (height, width)), kind, mode, frames)
 
 
-def picture_header(path: str | PathLike[str]) -> PictureHeader:
+def picture_header(path: str | PathLike[str] | Piece) -> PictureHeader:
     """Size and channels of a picture from the first bytes of its file; damage further on is not seen.
 
     Raises:
@@ -169,11 +180,11 @@ def picture_header(path: str | PathLike[str]) -> PictureHeader:
 def _has_frames(image: Image.Image) -> bool:
     """Return whether an open picture is animated or has several pages; phones keep other data after a JPEG file's first picture."""
     with contextlib.suppress(OSError, EOFError, SyntaxError, ValueError, struct.error):  # damage behind the first frame
-        return image.format in ("GIF", "PNG", "TIFF", "WEBP") and bool(getattr(image, "is_animated", False))
+        return image.format in ("GIF", "PNG", "TIFF", "WEBP", "AVIF", "HEIF") and bool(getattr(image, "is_animated", False))
     return False
 
 
-def ground_of_file(path: str | PathLike[str]) -> Ground:
+def ground_of_file(path: str | PathLike[str] | Piece) -> Ground:
     """The ground that a picture with transparency is laid over.
 
     Raises:
@@ -198,7 +209,7 @@ def decode_mask(path: str | PathLike[str]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = False) -> Iterator[tuple[Image.Image, IO[bytes]]]:
+def _opened(source: Readable, shown: str, *, whole: bool = False) -> Iterator[tuple[Image.Image, IO[bytes]]]:
     """The picture, header read and checked, and its file; every way in which it can be wrong becomes a DataError that names it.
 
     With `whole`, the file is read first: what happens to it afterwards changes nothing, and no library maps it.
@@ -227,8 +238,13 @@ def _opened(source: str | PathLike[str] | bytes, shown: str, *, whole: bool = Fa
 
 def _identified(file: IO[bytes]) -> Image.Image:
     """The picture, of which only the header is read."""
+    head = file.read(HEAD)
+    file.seek(0)
+    if format_of(head) == "HEIC" and "HEIC" in HAS:
+        _register_heif()
+        return Image.open(file, formats=("HEIF",))
     try:
-        return Image.open(file, formats=FORMATS)
+        return Image.open(file, formats=PILLOWS)
     except UnidentifiedImageError:
         file.seek(0)
         if file.read(4).startswith(TIFF_STARTS):
@@ -236,8 +252,18 @@ def _identified(file: IO[bytes]) -> Image.Image:
         raise DataError(f"not a picture of a known format ({', '.join(FORMATS)})", REMEDY) from None
 
 
-def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
+@functools.cache
+def _register_heif() -> None:
+    """Let Pillow read HEIC pictures by pillow-heif, which turns them upright and makes 8 bits of 10 and 12."""
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+
+
+def _file(source: Readable, whole: bool) -> IO[bytes]:
     """The bytes of a regular file; a pipe or device is refused before it can block."""
+    if isinstance(source, Piece):
+        source = source.content()
     if isinstance(source, bytes):
         return io.BytesIO(source)
     file = os.fdopen(os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
@@ -260,7 +286,7 @@ def _file(source: str | PathLike[str] | bytes, whole: bool) -> IO[bytes]:
 def _room(image: Image.Image, shown: str) -> contextlib.AbstractContextManager[None]:
     """The memory in which the picture is decoded, of what all threads that decode share."""
     Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]  # documented, and missing in its types
-    size = image.width * image.height * (CANVAS_BYTES if image.format in ("WEBP", "AVIF") else PIXEL_BYTES)
+    size = image.width * image.height * (CANVAS_BYTES if image.format in ("WEBP", "AVIF", "HEIF") else PIXEL_BYTES)
     return _memory.take(size, f"{shown}: {image.width} x {image.height} pixels", "Scale the picture down, or close other programs.")
 
 

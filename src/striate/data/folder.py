@@ -1,15 +1,15 @@
-"""Folders of pictures: `root/class/*`, or `root/{train,val,test}/class/*`."""
+"""Folders of pictures: `root/class/*`, `root/{train,val,test}/class/*`, or classes by a rule; and what all listed pictures share."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,17 +19,20 @@ from striate.data.decode import PictureHeader, decode_image, ground_of_file, pic
 from striate.data.dropped import DropList, files_to_drop
 from striate.data.fitting import with_channels
 from striate.data.identities import file_digests
-from striate.data.kinds import DECODED, not_decoded, picture_format
+from striate.data.kinds import DECODED, HEAD, OF_TABLES, format_of, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
-from striate.data.listing import Visits, leave_out_top, named_pictures, pictures_below, subfolders_of
-from striate.data.omissions import DROPPED, NO_CLASS, Ledger, count_of, no_pictures, say_omissions, some, unreadable
+from striate.data.listing import Visits, entries_of, leave_out_top, named_pictures, pictures_below, subfolders_of
+from striate.data.omissions import DROPPED, NO_CLASS, NO_MATCH, Ledger, count_of, no_pictures, say_omissions, some, unreadable
 from striate.data.packing import put, room_for
-from striate.data.records import DataSource, Part, alike_in_words, checked_classes
+from striate.data.pieces import PictureFile, Piece
+from striate.data.reading import AS_USUAL, Reading, Rule, by_rule, groups_by_rule, is_rule, no_match, rule_of
+from striate.data.records import NO_FACTS, DataSource, Facts, Part, alike_in_words, checked_classes
 
 UNSEEN = PictureHeader(0, 0, 3)  # of a picture that was not looked into
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
 T = TypeVar("T")
+AnyFile = TypeVar("AnyFile", bound=PictureFile)
 
 
 class Listing(NamedTuple):
@@ -50,6 +53,7 @@ def open_folder(
     *,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
+    reading: Reading = AS_USUAL,
     to_train: bool = True,
     look_into: bool = True,
     drop: DropList | None = None,
@@ -61,23 +65,32 @@ def open_folder(
     some, and may not have others. Folders inside a class folder belong to the class. What is left out is counted. The files are only
     looked into here; they are decoded when a split is read. With `skip_unreadable` they are decoded here once more.
 
+    With a rule as `class_from` of the reading, the classes are not the outer folders, but what the rule finds in the path of each picture
+    below its split; pictures in which it finds nothing are left out. A rule as its `group` tells which pictures belong together.
+
     Without `to_train` the pictures are for a model that has its own classes: there may be any splits and any classes, also one. Without
     `look_into` no file is opened: size and channels are those of any picture. Those of `drop` are not looked into either.
 
     Raises:
         DataError: no pictures, one class, a class without pictures, a class that the training split has not, folders that may be splits
-            or classes, or, unless `skip_unreadable`, a picture that cannot be read; names them.
+            or classes, a rule that finds nothing, or, unless `skip_unreadable`, a picture that cannot be read; names them.
+        UsageError: a rule is none.
     """
     ledger = Ledger()
-    splits, notes = folders_of_splits(root, ledger, layout=layout, to_train=to_train)
-    listings = {split: _listing(path, ledger) for split, path in splits.items()}
+    rule = None if reading.class_from in (None, "top") else rule_of(reading.class_from, "class_from")
+    splits, notes = folders_of_splits(root, ledger, layout=layout, to_train=to_train, by_rule=rule is not None)
+    listings = {split: _listing(path, ledger) if rule is None else _listing_by(rule, path, ledger) for split, path in splits.items()}
+    if rule is not None and reading.class_from and not any(listing.pictures for listing in listings.values()):
+        unmatched = [path for listing in listings.values() for path in listing.loose]
+        if unmatched:
+            raise no_match(reading.class_from, str(root), [path.relative_to(root).as_posix() for path in unmatched])
     if drop is not None:
         notes += _dropped(drop, root, listings, ledger)
     paths = [path for listing in listings.values() for files in listing.pictures.values() for path in files]
     headers, bad = in_threads(whole_header if skip_unreadable else known_header, paths) if look_into else (dict.fromkeys(paths, UNSEEN), {})
     unreadable_ones = {**ledger.unreadable, **bad}
     ledger.refuse_or_skip(bad, skip=skip_unreadable)
-    if to_train and (gone := _lost(listings["train"], headers, unreadable_ones)):
+    if to_train and (gone := _lost(listings["train"], headers, unreadable_ones, rule or rule_of("top", "class_from"))):
         raise unreadable(unreadable_ones, f"; no pictures are left of class {_names(gone)}")
     if not headers and unreadable_ones:
         raise unreadable(unreadable_ones, "; no pictures are left")
@@ -85,29 +98,68 @@ def open_folder(
     notes += alike_in_words(str(root), classes)
     for split in [split for split, listing in listings.items() if not any(listing.pictures.values())]:
         notes.append(f"{listings.pop(split).path.name}/ holds no pictures, ignored")
+    splits_of = {}
+    for split, listing in listings.items():
+        pairs = [(path, k) for k, name in enumerate(classes) for path in listing.pictures.get(name, ()) if path in headers]
+        names = tuple(path.relative_to(root).as_posix() for path, _ in pairs)
+        grouped = reading.group is not None and (to_train or is_rule(reading.group))  # a column is of the table that a model was trained on
+        facts = facts_of_groups(np.array(groups_by_rule(reading.group or "", names, str(root)))) if grouped else NO_FACTS
+        splits_of[split] = Pictures([path for path, _ in pairs], names, np.array([k for _, k in pairs], np.int64), facts)
+    return source_of_pictures(root.resolve().name, classes, splits_of, headers, ledger, notes, look_into=look_into)
 
-    notes += notes_on_ground([path for path, header in headers.items() if header.transparent])
+
+class Pictures(NamedTuple):
+    """The pictures of one split, and what is known of them."""
+
+    files: Sequence[PictureFile]
+    names: tuple[str, ...]  # below the data's folder
+    labels: np.ndarray  # (N,) int64, or (N, K) float64
+    facts: Facts = NO_FACTS
+
+
+def facts_of_groups(groups: np.ndarray) -> Facts:
+    """The groups of pictures, which can also be told apart by an evaluation."""
+    return Facts({"group": groups}, groups)
+
+
+def source_of_pictures(
+    name: str,
+    classes: tuple[str, ...],
+    splits: Mapping[str, Pictures],
+    headers: Mapping[Any, PictureHeader],
+    ledger: Ledger,
+    notes: Sequence[str],
+    *,
+    look_into: bool = True,
+    **more: Any,
+) -> DataSource:
+    """The opened data set of pictures whose headers were read.
+
+    Args:
+        name: The name of the data.
+        classes: The names of the classes, or of the columns of targets.
+        splits: The pictures.
+        headers: Of each, and of no others.
+        ledger: What was left out.
+        notes: Notes on the reading.
+        look_into: Whether the headers are those of the files.
+        **more: Fields of the source.
+    """
+    notes = [*notes, *notes_on_ground([path for path, header in headers.items() if header.transparent])]
     if several := [path for path, header in headers.items() if header.frames]:
         notes.append(f"{count_of(several)} with several frames or pages, of which the first is read: {some(several)}")
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     parts: dict[str, Callable[[], Part]] = {}
-    for split, listing in listings.items():
-        pairs = [(path, k) for k, name in enumerate(classes) for path in listing.pictures.get(name, ()) if path in headers]
-        files = [path for path, _ in pairs]
-        names = tuple(path.relative_to(root).as_posix() for path in files)
-        part = Part(
-            np.array([k for _, k in pairs], np.int64),
-            tuple(map(str, files)),
-            partial(decode_all, files, channels),
-            names,
-            partial(file_digests, files),
-            files,
-        )
+    for split, (files, names, labels, facts) in splits.items():
+        paths = [file for file in files if isinstance(file, Path)]
+        of_files = paths if len(paths) == len(files) else None
+        decode, digests = partial(decode_all, files, channels), partial(file_digests, files)
+        part = Part(labels, tuple(map(str, files)), decode, names, digests, of_files, facts)
         parts[split] = partial(_same, part)
     size, left_out = sizes.pop() if len(sizes) == 1 and look_into else None, ledger.omissions()
     notes += [omission.words for omission in left_out]
-    return DataSource(root.resolve().name, classes, channels, size, parts, tuple(notes), left_out=left_out)
+    return DataSource(name, classes, channels, size, parts, tuple(notes), left_out=left_out, **more)
 
 
 def _same(part: Part) -> Part:
@@ -138,9 +190,22 @@ def _dropped(drop: DropList, root: Path, listings: dict[str, Listing], ledger: L
     return notes
 
 
-def _lost(train: Listing, readable: Collection[Path], bad: Collection[Path]) -> list[str]:
+def _listing_by(rule: Rule, split: Path, ledger: Ledger) -> Listing:
+    """The pictures of each class that a rule finds in their paths below a split."""
+    files = pictures_below(split, ledger)
+    listing = Listing(split, {}, [])
+    for path, name in zip(files, by_rule(rule, [path.relative_to(split).as_posix() for path in files]), strict=True):
+        if name is None:
+            listing.loose.append(path)
+        else:
+            listing.pictures.setdefault(name, []).append(path)
+    ledger.leave_out(NO_MATCH, listing.loose)
+    return listing
+
+
+def _lost(train: Listing, readable: Collection[Path], bad: Collection[Path], rule: Rule) -> list[str]:
     """The classes of which there are pictures, but none that can be read."""
-    of_bad = {path.relative_to(train.path).parts[0] for path in bad if train.path in path.parents}
+    of_bad = {rule(path.relative_to(train.path).as_posix()) for path in bad if train.path in path.parents}
     return [name for name, files in train.pictures.items() if not any(path in readable for path in files) and (files or name in of_bad)]
 
 
@@ -156,7 +221,12 @@ def _refuse_nothing(root: Path, listing: Listing, ledger: Ledger) -> None:
     """Refuse a folder without pictures in folders of classes."""
     if not any(listing.pictures.values()):
         loose = f" in class folders; {len(listing.loose):,} are outside any class folder" if listing.loose else ""
-        raise no_pictures(str(root), ledger, f"Put them in {listing.path}/CLASS/", loose)
+        remedy = f"Put them in {listing.path}/CLASS/"
+        if listing.loose:
+            tables = [path for path in entries_of(listing.path) if path.suffix.lower() in OF_TABLES]
+            table = f"the table that lists them, {tables[0]}" if tables else "a table that lists them as the data"
+            remedy = f"{remedy}, tell the classes by `class_from='regex:PATTERN'`, or give {table}"
+        raise no_pictures(str(root), ledger, remedy, loose)
     if {name.lower() for name in listing.pictures} == {"images", "masks"}:
         remedy = "Train with `task='segment'`; or rename the folders, if these are classes."
         raise DataError(f"{listing.path}: holds images/ and masks/: pictures with a class for each pixel", remedy)
@@ -180,7 +250,7 @@ def _checked(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[
     return classes
 
 
-def known_header(path: Path) -> PictureHeader:
+def known_header(path: PictureFile) -> PictureHeader:
     """The header of a picture.
 
     Raises:
@@ -189,30 +259,30 @@ def known_header(path: Path) -> PictureHeader:
     try:
         return picture_header(path)
     except DataError:
-        kind = picture_format(path)
+        kind = format_of(path.content()[:HEAD]) if isinstance(path, Piece) else picture_format(path)
         if kind is not None and kind not in DECODED:
             raise not_decoded(path, kind) from None
         raise
 
 
-def whole_header(path: Path) -> PictureHeader:
+def whole_header(path: PictureFile) -> PictureHeader:
     """The header of a picture that decodes to its end."""
     header = known_header(path)
     decode_image(path)
     return header
 
 
-def in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[Path, T], dict[Path, DataError]]:
+def in_threads(work: Callable[[AnyFile], T], paths: Iterable[AnyFile]) -> tuple[dict[AnyFile, T], dict[AnyFile, DataError]]:
     """`work` of each file, done by several threads, and the errors of those files that have one; in the order of `paths`."""
 
-    def attempt(path: Path) -> tuple[Path, T | DataError]:
+    def attempt(path: AnyFile) -> tuple[AnyFile, T | DataError]:
         try:
             return path, work(path)
         except DataError as error:
             return path, error
 
-    done: dict[Path, T] = {}
-    failed: dict[Path, DataError] = {}
+    done: dict[AnyFile, T] = {}
+    failed: dict[AnyFile, DataError] = {}
     with ThreadPoolExecutor() as pool:
         for path, result in pool.map(attempt, paths):
             if isinstance(result, DataError):
@@ -222,7 +292,7 @@ def in_threads(work: Callable[[Path], T], paths: Iterable[Path]) -> tuple[dict[P
     return done, failed
 
 
-def notes_on_ground(transparent: Sequence[Path]) -> list[str]:
+def notes_on_ground(transparent: Sequence[PictureFile]) -> list[str]:
     """The note on pictures with transparency, from a sample of them: whether they are placed on black."""
     chosen = transparent[:: max(1, len(transparent) // LOOKED_AT)]
     grounds, _ = in_threads(ground_of_file, chosen)
@@ -257,7 +327,7 @@ def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, s
     return files
 
 
-def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None, chosen: np.ndarray | None = None) -> np.ndarray:
+def decode_all(paths: Sequence[PictureFile], channels: int, spec: ImageSpec | None, chosen: np.ndarray | None = None) -> np.ndarray:
     """All pictures as uint8 (N, H, W, C), decoded by several threads into `room_for` them.
 
     Args:
@@ -283,7 +353,7 @@ def decode_all(paths: Sequence[Path], channels: int, spec: ImageSpec | None, cho
     packed = room_for(shape)
     places = {path: place for place, path in enumerate(paths)}
 
-    def pack(path: Path) -> None:
+    def pack(path: PictureFile) -> None:
         put(packed, places[path], decode_image(path, spec) if spec else with_channels(decode_image(path), channels), path)
 
     _, bad = in_threads(pack, paths)

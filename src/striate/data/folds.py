@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
-    """`count` data sets of the training split of `source`: each fold validates once, while the others train.
+    """`count` data sets of the training split of `source`: each fold validates once, while the others train. Groups stay together.
 
     A class of one picture is in the training pictures of each. Neither a val split that it has, nor its test split, is used.
 
     Raises:
         UsageError: fewer than two folds, or labels that are not one class per picture.
-        DataError: fewer pictures than folds.
+        DataError: fewer pictures than folds, or fewer groups.
     """
     if not source.has_classes:
         raise UsageError(f"{source.name}: folds need one class per picture, got targets for {source.task}", "Use `seeds` instead.")
     part = source.parts["train"]()
-    places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed)
+    places = fold_places(part.labels, names_below(part.paths), source.classes, count=count, seed=seed, groups=part.facts.groups)
     decoded = functools.lru_cache(maxsize=1)(part.images)
     all_of_them = source.identities("train")
 
@@ -38,7 +38,8 @@ def folds(source: DataSource, count: int, *, seed: int = 0) -> list[DataSource]:
             return take_rows(decoded(spec), chosen if some is None else chosen[some])
 
         paths = tuple(part.paths[place] for place in chosen)
-        return Part(part.labels[chosen], paths, images, all_of_them.take(chosen).names, lambda: all_of_them.take(chosen).digests)
+        names, facts = all_of_them.take(chosen).names, part.facts.take(chosen)
+        return Part(part.labels[chosen], paths, images, names, lambda: all_of_them.take(chosen).digests, facts=facts)
 
     return [
         dataclasses.replace(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.data.pieces import PictureFile, Piece
 
 DIGEST_BYTES = 8  # of a SHA-256: among a million pictures, two share one by chance once in 40 million data sets
 
@@ -27,8 +27,8 @@ class Identities(NamedTuple):
         return Identities(tuple(self.names[place] for place in chosen), tuple(self.digests[place] for place in chosen))
 
 
-def file_digests(paths: Sequence[Path]) -> tuple[bytes, ...]:
-    """A digest of the bytes of each file, read by several threads.
+def file_digests(paths: Sequence[PictureFile]) -> tuple[bytes, ...]:
+    """A digest of the bytes of each file, or piece of one, read by several threads.
 
     Raises:
         DataError: a file cannot be read; names it.
@@ -37,7 +37,9 @@ def file_digests(paths: Sequence[Path]) -> tuple[bytes, ...]:
         return tuple(pool.map(_file_digest, paths))
 
 
-def _file_digest(path: Path) -> bytes:
+def _file_digest(path: PictureFile) -> bytes:
+    if isinstance(path, Piece):
+        return hashlib.sha256(path.content()).digest()[:DIGEST_BYTES]
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES]

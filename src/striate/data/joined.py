@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.data.identities import Identities
 from striate.data.packing import take_rows
-from striate.data.records import SPLITS, DataSource, Images, Part
+from striate.data.records import SPLITS, DataSource, Facts, Images, Part
 
 if TYPE_CHECKING:
     from striate.core.images import InputSpec
@@ -23,6 +23,7 @@ class _Piece(NamedTuple):
     paths: tuple[str, ...]
     images: Images
     known: Identities
+    facts: Facts
 
     def take(self, places: np.ndarray) -> _Piece:
         """Those at `places`."""
@@ -32,7 +33,8 @@ class _Piece(NamedTuple):
         def images(spec: InputSpec | None, some: np.ndarray | None = None) -> np.ndarray:
             return self.images(spec, places if some is None else places[some])
 
-        return _Piece(self.labels[places], tuple(self.paths[place] for place in places), images, self.known.take(places))
+        paths = tuple(self.paths[place] for place in places)
+        return _Piece(self.labels[places], paths, images, self.known.take(places), self.facts.take(places))
 
 
 def joined(sources: Sequence[DataSource], classes: tuple[str, ...]) -> DataSource:
@@ -69,7 +71,8 @@ def joined(sources: Sequence[DataSource], classes: tuple[str, ...]) -> DataSourc
 
 def _piece(source: DataSource, split: str, name: str) -> _Piece:
     part, known = source.parts[split](), source.identities(split)
-    return _Piece(part.labels, part.paths, part.images, Identities(tuple(f"{name}/{each}" for each in known.names), known.digests))
+    names = tuple(f"{name}/{each}" for each in known.names)
+    return _Piece(part.labels, part.paths, part.images, Identities(names, known.digests), part.facts)
 
 
 def _together(pieces: Sequence[_Piece]) -> Part:
@@ -93,4 +96,5 @@ def _together(pieces: Sequence[_Piece]) -> Part:
         images,
         names,
         lambda: digests,
+        facts=functools.reduce(Facts.joined, (piece.facts for piece in pieces)),
     )

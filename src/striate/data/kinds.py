@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from PIL import features
 
 from striate.core.errors import DataError
+from striate.data.pieces import PictureFile
 
 HEAD = 32  # bytes that are looked at
+PLUGINS = MappingProxyType({"HEIC": ("pillow_heif", "heic")})  # of Pillow, for formats that it does not read itself; and their extras
+HAS = frozenset(kind for kind, (module, _) in PLUGINS.items() if find_spec(module) is not None)
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
-    *((".avif",) if features.check("avif") else ()),
+    *((".avif",) if features.check("avif") else ()), *((".heic", ".heif", ".hif") if "HEIC" in HAS else ()),
 )  # fmt: skip
 
+OF_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 RAW = "a camera's raw format"
 # Pictures that are not decoded here, by the endings of their names.
 FOREIGN_ENDINGS = MappingProxyType(
@@ -51,7 +56,7 @@ SIGNATURES = (
 )
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes that the second header of a BMP file may have
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-DECODED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+DECODED = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()), *sorted(HAS))
 
 
 def format_of(head: bytes) -> str | None:
@@ -98,7 +103,9 @@ def picture_format(path: Path) -> str | None:
         return by_name
 
 
-def not_decoded(path: Path, kind: str) -> DataError:
+def not_decoded(path: PictureFile, kind: str) -> DataError:
     """The error for a picture of a format that cannot be decoded."""
     remedy = "Convert them to JPEG or PNG with a program that opens them, or leave them out with `skip_unreadable=True`."
+    if kind in PLUGINS:
+        remedy = f"Install what reads them: pip install 'striate[{PLUGINS[kind][1]}]'. Or {remedy[0].lower()}{remedy[1:]}"
     return DataError(f"{path}: {kind} pictures are not supported", remedy)

@@ -59,8 +59,12 @@ def split_name(name: str) -> SplitName | None:
     return SplitName(SYNONYMS[splits[0]], tuple(word for word in words if word not in (*splits, *OF_FOLDERS) and not word.isdigit()))
 
 
-def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", inside: str = OF_CLASSES, to_train: bool = True) -> Layers:
+def folders_of_splits(
+    root: Path, ledger: Ledger, *, layout: Layout = "auto", inside: str = OF_CLASSES, to_train: bool = True, by_rule: bool = False
+) -> Layers:
     """The folders of the splits; `root` itself is the training split where there are none. Without `to_train`, any split will do.
+
+    With `by_rule` the classes are not folders, so that a split needs none.
 
     Raises:
         DataError: there are splits but no training split, two folders for one split, or what the folders are is in doubt: says what they
@@ -70,13 +74,14 @@ def folders_of_splits(root: Path, ledger: Ledger, *, layout: Layout = "auto", in
         return Layers({"train": root}, [])
     subfolders = subfolders_of(root)
     named = _candidates(subfolders)
-    holding = {path: name for path, name in named.items() if subfolders_of(path)}
+    holding = {path: name for path, name in named.items() if subfolders_of(path) or (by_rule and num_pictures(path))}
     if layout == "auto":
         _refuse_splits_without_classes(root, subfolders, named, holding, inside)
     if not holding:
         if layout == "splits":
             raise DataError(f"{root}: there is no folder train/", f"Put the training pictures in {root / 'train'}/{inside}/.")
-        return _of_classes(root, subfolders, ledger, to_train=to_train) if inside == OF_CLASSES else Layers({"train": root}, [])
+        doubt = to_train and not by_rule
+        return _of_classes(root, subfolders, ledger, to_train=doubt) if inside == OF_CLASSES else Layers({"train": root}, [])
     splits: dict[str, Path] = {}
     for path, name in holding.items():
         if name.split in splits:

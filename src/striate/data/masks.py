@@ -33,7 +33,7 @@ from striate.data.listing import leave_out_top, pictures_below, subfolders_of
 from striate.data.mask_values import THRESHOLD, TWO_TONES, are_two_tones, from_two_tones, refuse_colours, remedy_for
 from striate.data.omissions import NO_LABELS, NO_PAIR, Ledger, count_of, some, unreadable
 from striate.data.packing import put, room_for, take_rows
-from striate.data.records import SPLITS, DataSource, ImageSet, checked_classes
+from striate.data.records import NO_FACTS, SPLITS, DataSource, Facts, ImageSet, checked_classes
 
 CLASSES = "classes.txt"  # of a folder of pictures and masks: their names
 MOVES = ("crop_padding", "pad_mode", "flip", "flip_mode")  # augmentations that move a picture and its mask alike
@@ -147,6 +147,10 @@ class MaskSource(DataSource):
         files = [pair.picture for pair in self.of(split)]
         root = self.root if self.root is not None else Path()
         return Identities(tuple(path.relative_to(root).as_posix() for path in files), file_digests(files))
+
+    def facts(self, split: str) -> Facts:
+        """Nothing: a folder of masks has no table."""
+        return NO_FACTS
 
     def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> MaskedSet:
         """Decode a split, or its pictures at `places`, with masks, brought to `spec`; without a spec, as the pictures are.
@@ -383,5 +387,5 @@ class MaskBatches(Batches):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
-        for packed, _, indices in super().epoch(epoch, start):
+        for packed, _, indices, _ in super().epoch(epoch, start):
             yield Batch(packed[..., :-1], (IGNORED - packed[..., -1]).long(), indices)

@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from striate.core.errors import DataError
 from striate.data.kinds import EXTENSIONS
+from striate.data.pieces import PictureFile
 
 SHOWN = 5  # names in one message
 KEPT = 20  # names in a report
@@ -18,8 +20,11 @@ KEPT = 20  # names in a report
 UNREADABLE = "unreadable and left out"
 CLOSED = "that cannot be opened, left out"
 DROPPED = "left out, as the list of what to drop says"
+ABSENT = "not found and left out"
+NO_LABEL = "without a label beside them, left out"
 NO_PICTURE = "ignored, no pictures"
 NO_CLASS = "ignored, in no class folder"
+NO_MATCH = "ignored, in whose path `class_from` finds no class"
 NO_SPLIT = "ignored, in a folder that is not a split"
 NO_PAIR = "in masks/ without a picture, ignored"
 NO_LABELS = "ignored, in neither images/ nor masks/"
@@ -30,7 +35,7 @@ TWICE = "not followed, to files that were read already"
 NOWHERE = "ignored, broken"
 NOUNS = {
     **dict.fromkeys((CLOSED, OF_OURS), "folder"),
-    **dict.fromkeys((NO_CLASS, NO_SPLIT, NO_LABELS, OF_SYSTEMS), "picture"),
+    **dict.fromkeys((NO_CLASS, NO_LABEL, NO_MATCH, NO_SPLIT, NO_LABELS, OF_SYSTEMS), "picture"),
     **dict.fromkeys((LOOP, TWICE, NOWHERE), "link"),
 }  # what there are so many of; else files
 
@@ -65,11 +70,11 @@ class Ledger:
         closed: Folders that cannot be listed, likewise.
     """
 
-    paths: dict[str, list[Path]] = field(default_factory=dict)
+    paths: dict[str, list[PictureFile]] = field(default_factory=dict)
     unreadable: dict[Path, DataError] = field(default_factory=dict)
     closed: dict[Path, DataError] = field(default_factory=dict)
 
-    def leave_out(self, why: str, paths: Iterable[Path]) -> None:
+    def leave_out(self, why: str, paths: Iterable[PictureFile]) -> None:
         """Record that `paths` are left out."""
         if some_paths := list(paths):
             self.paths.setdefault(why, []).extend(some_paths)
@@ -79,7 +84,7 @@ class Ledger:
         kept = {why: [one for one in paths if one != path] for why, paths in self.paths.items()}
         self.paths = {why: paths for why, paths in kept.items() if paths}
 
-    def refuse_or_skip(self, bad: Mapping[Path, DataError], *, skip: bool) -> None:
+    def refuse_or_skip(self, bad: Mapping[Any, DataError], *, skip: bool) -> None:
         """Stop at what cannot be read, `bad` and what was found before; or leave it out.
 
         Raises:
@@ -96,7 +101,7 @@ class Ledger:
 
     def omissions(self) -> tuple[Omission, ...]:
         """The files left out so far."""
-        ordered = {why: sorted(paths, key=os.fsencode) for why, paths in self.paths.items()}
+        ordered = {why: sorted(paths, key=lambda path: os.fsencode(str(path))) for why, paths in self.paths.items()}
         return tuple(Omission(why, len(paths), tuple(map(str, paths[:KEPT]))) for why, paths in ordered.items())
 
 
@@ -106,9 +111,9 @@ def say_omissions(left_out: Iterable[Omission], say: Callable[[str], None]) -> N
         say(omission.words)
 
 
-def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
+def unreadable(bad: Mapping[Any, DataError], more: str = "") -> DataError:
     """The error that names the files, with the reasons of the first."""
-    reasons: dict[str, list[Path]] = {}
+    reasons: dict[str, list[PictureFile]] = {}
     for path, error in bad.items():
         reason = error.message.removeprefix(f"{path}: ").removeprefix("cannot be read as a picture: ")
         reasons.setdefault(reason, []).append(path)
@@ -121,7 +126,7 @@ def unreadable(bad: Mapping[Path, DataError], more: str = "") -> DataError:
     return DataError(f"{count_of(bad)} cannot be read as pictures: {some(bad)} ({words}){more}", remedy)
 
 
-def _first(reasons: Mapping[str, list[Path]]) -> Iterable[tuple[str, list[Path]]]:
+def _first(reasons: Mapping[str, list[PictureFile]]) -> Iterable[tuple[str, list[PictureFile]]]:
     return itertools.islice(reasons.items(), 3)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from striate.core.errors import DataError, EnvironmentFault
 from striate.core.files import cannot_write
 from striate.core.memory import free_memory_bytes, machine_memory_bytes
+from striate.data.pieces import PictureFile
 
 SHARE_OF_MEMORY, SHARE_OF_FREE = 0.25, 0.5  # an array beyond this share of the machine's memory, or of what is free of it, lies in a file
 ROWS_AT_A_TIME = 1024
@@ -52,7 +53,7 @@ def room_for(shape: tuple[int, ...]) -> np.ndarray:
         raise EnvironmentFault(message, "Free some space, or let STRIATE_DATA name a folder on a larger disk.") from error
 
 
-def put(images: np.ndarray, place: int, pixels: np.ndarray, path: Path) -> None:
+def put(images: np.ndarray, place: int, pixels: np.ndarray, path: PictureFile) -> None:
     """Copy the picture of `path` into its row of `images` (n, h, w, c).
 
     Raises:

@@ -24,6 +24,35 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
+class Facts:
+    """The facts that the data tells of each picture beside its label.
+
+    Attributes:
+        columns: The cells (N,) of a table, by the names of its columns.
+        groups: (N,) text: pictures of one group stay in one split; None: each picture is its own.
+        weights: (N,) float64, not negative, the weights of the pictures in the loss; None: all weigh alike.
+    """
+
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    def take(self, places: np.ndarray) -> Facts:
+        """Those of the pictures at some places."""
+        columns = {name: cells[places] for name, cells in self.columns.items()}
+        return Facts(columns, *(None if each is None else each[places] for each in (self.groups, self.weights)))
+
+    def joined(self, other: Facts) -> Facts:
+        """These, and then those of `other`; what only one has is left out."""
+        columns = {name: np.concatenate([cells, other.columns[name]]) for name, cells in self.columns.items() if name in other.columns}
+        pairs = ((self.groups, other.groups), (self.weights, other.weights))
+        return Facts(columns, *(None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs))
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """One split, decoded.
 
@@ -34,6 +63,7 @@ class ImageSet:
         labels: (N,) int64, indices into `classes`; or (N, K) float64, numbers or sets of labels of the K `classes`.
         classes: The class names, in the order of the training split.
         paths: One name per picture: its file, or such as `mnist/test/00017`.
+        facts: What else the data tells of each.
     """
 
     name: str
@@ -42,6 +72,7 @@ class ImageSet:
     labels: np.ndarray
     classes: tuple[str, ...]
     paths: tuple[str, ...]
+    facts: Facts = field(default=NO_FACTS, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +86,8 @@ class ImageSet:
         """The pictures at `indices` (n,) whole numbers, in that order."""
         places = np.asarray(indices, np.int64)
         paths = tuple(self.paths[place] for place in places)
-        return dataclasses.replace(self, images=take_rows(self.images, places), labels=self.labels[places], paths=paths)
+        images, labels, facts = take_rows(self.images, places), self.labels[places], self.facts.take(places)
+        return dataclasses.replace(self, images=images, labels=labels, paths=paths, facts=facts)
 
     def class_counts(self) -> np.ndarray | None:
         """(K,) int64, the number of pictures of each class; None if a picture has no single class."""
@@ -66,7 +98,8 @@ class ImageSet:
     def joined(self, other: Self) -> Self:
         """These pictures, and then those of `other`, of the same size and classes."""
         images, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("images", "labels"))
-        return dataclasses.replace(self, images=images, labels=labels, paths=self.paths + other.paths)
+        facts = self.facts.joined(other.facts)
+        return dataclasses.replace(self, images=images, labels=labels, paths=self.paths + other.paths, facts=facts)
 
 
 class Images(Protocol):
@@ -88,6 +121,7 @@ class Part(NamedTuple):
     names: tuple[str, ...] | None = None
     digests: Callable[[], tuple[bytes, ...]] | None = None  # None: of the pixels as they are
     files: Sequence[Path] | None = None  # of the pictures, where each has its own
+    facts: Facts = NO_FACTS
 
     def all_names(self, split: str) -> tuple[str, ...]:
         """The names below the data's folder; the numbers in the split where there is none."""
@@ -110,7 +144,8 @@ class Part(NamedTuple):
 
         paths, kept = (tuple(each[place] for place in places) for each in (self.paths, names))
         files = None if self.files is None else [self.files[place] for place in places]
-        return self._replace(labels=self.labels[places], paths=paths, images=images, names=kept, digests=digests, files=files)
+        labels, facts = self.labels[places], self.facts.take(places)
+        return self._replace(labels=labels, paths=paths, images=images, names=kept, digests=digests, files=files, facts=facts)
 
 
 @dataclass(frozen=True)
@@ -173,6 +208,10 @@ class DataSource:
         """One name per picture of a split, as `read` has them."""
         return self._part(split).paths
 
+    def facts(self, split: str) -> Facts:
+        """The facts that the data tells of each picture of a split beside its label."""
+        return self._part(split).facts
+
     def identities(self, split: str) -> Identities:
         """The names and digests of the pictures of a split; reads the files."""
         part = self._part(split)
@@ -186,9 +225,9 @@ class DataSource:
         """
         part = self._part(split)
         if places is None:
-            return ImageSet(self.name, split, part.images(spec), part.labels, self.classes, part.paths)
-        paths = tuple(part.paths[place] for place in places.tolist())
-        return ImageSet(self.name, split, part.images(spec, places), part.labels[places], self.classes, paths)
+            return ImageSet(self.name, split, part.images(spec), part.labels, self.classes, part.paths, facts=part.facts)
+        paths, facts = tuple(part.paths[place] for place in places.tolist()), part.facts.take(places)
+        return ImageSet(self.name, split, part.images(spec, places), part.labels[places], self.classes, paths, facts=facts)
 
     def _part(self, split: str) -> Part:
         if split not in self.parts:

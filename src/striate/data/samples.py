@@ -11,6 +11,7 @@ from striate.core.images import InputSpec, SignalSpec
 from striate.core.places import no_such_file
 from striate.data.archives import DAMAGE, npz_arrays
 from striate.data.arrays import KEYS, as_samples
+from striate.data.kinds import OF_TABLES
 from striate.data.signals import rows_of
 from striate.data.tables import read_table
 
@@ -29,12 +30,12 @@ def read_samples(path: Path, spec: InputSpec) -> tuple[list[str], np.ndarray]:
     if not path.is_file():
         raise no_such_file(path)
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix in OF_TABLES:
         table = read_table(path)
         columns = (spec.columns if isinstance(spec, SignalSpec) else ()) or table.names
         return [f"{path}:{line}" for line in table.lines], _checked(table.numbers(columns), spec, path)
     if suffix not in (".npy", ".npz"):
-        raise DataError(f"{path}: the model takes {spec.kind}, from a .csv, .npy or .npz file", "Give such a file.")
+        raise DataError(f"{path}: the model takes {spec.kind}, from a table (.csv), .npy or .npz file", "Give such a file.")
     samples = _checked(_array(path) if suffix == ".npy" else _one_of(path), spec, path)
     return [f"{path}:{index}" for index in range(len(samples))], samples
 

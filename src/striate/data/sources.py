@@ -1,7 +1,8 @@
-"""Opening data: a named set, a folder, an `.npz` or a `.csv` file, or a pair of arrays."""
+"""Opening data: a named set, a folder, a table, shards, an `.npz` file, or a pair of arrays."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,19 @@ from striate.core.targets import Task
 from striate.data.arrays import open_arrays, open_npz
 from striate.data.dropped import DropList, read_drop_list, without_dropped
 from striate.data.folder import open_folder
+from striate.data.hugging_face import is_saved_set, open_parquet_set, open_saved_set, parquet_files
+from striate.data.kinds import OF_TABLES
 from striate.data.layout import Layout
+from striate.data.manifest import lists_pictures, open_manifest
 from striate.data.masks import MaskSource, open_masks
 from striate.data.named import NAMED, open_named
+from striate.data.reading import AS_USUAL, Reading
 from striate.data.records import SPLITS, DataSource
-from striate.data.tables import open_table
+from striate.data.shards import BRACES, open_shards, shards_of
+from striate.data.tables import open_table, read_table
+
+FILES = (*OF_TABLES, ".tar", ".npz")
+KNOWN = "Give a folder of pictures, a table of them, an .npz file, or a named set."
 
 
 def open_data(  # noqa: PLR0913  # all but the data say how it is read
@@ -30,6 +39,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     task: Task | None = None,
     form: Form = AS_IT_COMES,
     layout: Layout = "auto",
+    reading: Reading = AS_USUAL,
     say: Callable[[str], None] = lambda _text: None,
     to_train: bool = True,
     look_into: bool = True,
@@ -38,7 +48,8 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     """The data set that `spec` names; nothing is decoded yet. Files left out and decisions made are reported.
 
     Args:
-        spec: A named set (`mnist`), a path of a folder, an `.npz` or a `.csv` file, a pair of arrays (X, y), or what is open already.
+        spec: A named set (`mnist`); the path of a folder, of a table of pictures or of numbers (`.csv`, `.tsv`, `.jsonl`, `.parquet`), of
+            WebDataset shards (`.tar`), or of an `.npz` file; a pair of arrays (X, y); or what is open already.
         data_dir: The folder of named sets; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
@@ -47,6 +58,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         form: The kind of the samples of arrays, which else is inferred from their axes, and the columns of a table. Named sets and
             folders have pictures.
         layout: How to read the subfolders of a folder if their names are ambiguous.
+        reading: The columns of a table of pictures, and the rules for paths that tell classes and groups.
         say: Receives a line for the user.
         to_train: True if a network will be trained on it, which needs a training split with two classes; else it is used as it is.
         look_into: False lists the files of a folder and opens none: whether they can be read turns out when they are decoded.
@@ -55,7 +67,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     Raises:
         UnknownNameError: neither a named set nor a path that exists.
         DataError: missing, unreadable or unusable; names the file and the remedy.
-        UsageError: the data has classes, but another task is wanted.
+        UsageError: the data has classes, but another task is wanted; or a field of `reading` has no use for the data.
     """
     listed = read_drop_list(drop) if drop is not None else None
     if isinstance(spec, DataSource):
@@ -63,7 +75,8 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
-        source = _opened(spec, data_dir, download, skip_unreadable, task, form, layout, to_train, look_into, listed)
+        how = {"skip_unreadable": skip_unreadable, "to_train": to_train, "look_into": look_into}
+        source = _opened(spec, data_dir, download, task, form, layout, reading, listed, **how)
     kind = form.kind or source.kind
     if source.kind != kind:
         remedy = f"Choose a network for {source.kind}, or give arrays (X, y) of {kind}."
@@ -73,23 +86,23 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     return source
 
 
-def _opened(  # noqa: PLR0913, PLR0917
+def _opened(
     spec: str | os.PathLike[str] | tuple[Any, Any],
     data_dir: Path | None,
     download: bool,
-    skip_unreadable: bool,
     task: Task | None,
     form: Form,
     layout: Layout,
-    to_train: bool,
-    look_into: bool,
+    reading: Reading,
     drop: DropList | None,
+    **how: bool,
 ) -> DataSource:
     path = Path(spec).expanduser() if isinstance(spec, str | os.PathLike) and spec not in NAMED else None
-    if path is not None and _kind(path)[0]:
+    if path is not None and _kind(path)[0] and not (is_saved_set(path) or shards_of(path) or parquet_files(path)):
         _refuse_task(path, task)
-        return open_folder(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, look_into=look_into, drop=drop)
-    source = _opened_file(spec, data_dir, download, task, form, to_train)
+        _refuse_reading(path, reading, how["to_train"], ("class_from", "group"))
+        return open_folder(path, layout=layout, reading=reading, drop=drop, **how)
+    source = _opened_file(spec, data_dir, download, task, form, reading, **how)
     return source if drop is None else without_dropped(source, drop)
 
 
@@ -99,31 +112,61 @@ def _opened_file(
     download: bool,
     task: Task | None,
     form: Form,
-    to_train: bool,
+    reading: Reading,
+    **how: bool,
 ) -> DataSource:
+    to_train = how["to_train"]
     if isinstance(spec, tuple) and len(spec) == 2:
+        _refuse_reading("arrays", reading, to_train)
         return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
         _refuse_task(spec, task)
+        _refuse_reading(spec, reading, to_train)
         return open_named(spec, data_dir, download=download)
     path = Path(spec).expanduser()
-    if _kind(path)[1]:
-        if path.suffix.lower() == ".csv":
-            return open_table(path, form.target, form.columns, task=task, to_train=to_train)
-        if path.suffix.lower() != ".npz":
-            raise DataError(
-                f"{path}: a data file must be an .npz or a .csv file, got {path.suffix or 'no ending'}",
-                "Give a folder of pictures, an .npz file, or a named set.",
-            )
+    is_folder, is_file = _kind(path)
+    if is_file and path.suffix.lower() == ".npz":
+        _refuse_reading(path, reading, to_train)
         return open_npz(path, task=task, kind=form.kind, to_train=to_train)
+    if is_folder and is_saved_set(path):
+        return open_saved_set(path, reading, task=task, **how)
+    if shards := shards_of(path) if is_folder or is_file or BRACES.search(path.name) else []:
+        return open_shards(path, shards, reading, task=task, **how)
+    if files := parquet_files(path) if is_folder or is_file else []:
+        source = open_parquet_set(path, files, reading, task=task, **how)
+        if source is not None:
+            return source
+    if is_file and path.suffix.lower() in OF_TABLES:
+        return _of_table(path, reading, form, task, **how)
+    if is_file:
+        raise DataError(f"{path}: a data file must be one of {' '.join(FILES)}, got {path.suffix or 'no ending'}", KNOWN)
     if isinstance(spec, str) and os.sep not in spec and "." not in spec:
         if spec in SPLITS:
             raise UsageError(f"{spec}: no data set or folder, but a split", f"Say `split={spec!r}`.")
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     problem = "neither a folder nor a plain file" if path.exists() else "no such folder or file"
-    raise DataError(f"{path}: {problem}", near(path, "Give a folder of pictures, an .npz file, or a named set."))
+    raise DataError(f"{path}: {problem}", near(path, KNOWN))
+
+
+def _of_table(path: Path, reading: Reading, form: Form, task: Task | None, **how: bool) -> DataSource:
+    """A table of pictures, or of numbers; a network that takes one of them decides."""
+    table = read_table(path)
+    if form.kind == "pictures" or (form.kind is None and lists_pictures(table, reading)):
+        if form.target is not None:
+            reading = dataclasses.replace(reading, columns={**reading.columns, "label": form.target})
+        return open_manifest(table, reading, task=task, **how)
+    _refuse_reading(path, reading, how["to_train"])
+    return open_table(table, form.target, form.columns, task=task, to_train=how["to_train"])
+
+
+def _refuse_reading(data: object, reading: Reading, to_train: bool, able: tuple[str, ...] = ()) -> None:
+    """Refuse to train where a field says what the data does not have; a trained model may be used on data of another form."""
+    unused = [name for name in reading.in_use if name not in able]
+    if to_train and unused:
+        what = "a folder of pictures" if able else "no table of pictures"
+        raise UsageError(f"`{unused[0]}`: has no effect, as {data} is {what}", "Leave it out, or give a table with a row for each picture.")
 
 
 def _refuse_task(data: object, task: Task | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import InputSpec
+from striate.data.grouping import grouped_folds, hash_of, held_out_groups
 from striate.data.identities import Identities
-from striate.data.records import ImageSet
+from striate.data.records import Facts, ImageSet
 
 Images = TypeVar("Images", bound=ImageSet)
 Images_co = TypeVar("Images_co", bound=ImageSet, covariant=True)
@@ -34,6 +34,8 @@ class Source(Protocol[Images_co]):
     def paths(self, split: str) -> tuple[str, ...]: ...
 
     def identities(self, split: str) -> Identities: ...
+
+    def facts(self, split: str) -> Facts: ...
 
     def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> Images_co: ...
 
@@ -79,7 +81,8 @@ class Division:
         labels, classes = source.strata("train")
         if "val" in source.splits:
             return np.zeros(len(labels), bool)
-        return held_out_places(labels, names_below(source.paths("train")), classes, fraction=self.val_fraction, seed=self.seed)
+        names, groups = names_below(source.paths("train")), source.facts("train").groups
+        return held_out_places(labels, names, classes, fraction=self.val_fraction, seed=self.seed, groups=groups)
 
     def _few(self, source: Source[ImageSet], kept: np.ndarray) -> np.ndarray:
         """Those of the places `kept` that are trained on."""
@@ -103,7 +106,8 @@ class Division:
 def split_train_val(images: Images, *, fraction: float = 0.1, seed: int = 0) -> tuple[Images, Images]:
     """Hold out `fraction` of each class for validation; errors as of `held_out_places`."""
     labels, classes = _strata(images)
-    held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed)
+    groups = images.facts.groups
+    held_out = held_out_places(labels, names_below(images.paths), classes, fraction=fraction, seed=seed, groups=groups)
     train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     return train, dataclasses.replace(val, split="val")
 
@@ -132,7 +136,7 @@ def few_places(labels: np.ndarray, names: Sequence[str], classes: Sequence[str],
     order = np.zeros(len(labels))
     for index in kinds:
         places = np.flatnonzero(labels == index)
-        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, names[place]))
+        ranked = sorted(places.tolist(), key=lambda place: hash_of(seed, names[place]))
         order[ranked] = (np.arange(len(ranked)) + 0.5) / len(ranked)  # of each class, evenly from 0 to 1
         order[ranked[:1]] = 0
     return np.sort(np.argsort(order, kind="stable")[:count])
@@ -149,25 +153,36 @@ def names_below(paths: Sequence[str]) -> list[str]:
     return [path.removeprefix(shared).replace(os.sep, "/").lstrip("/") for path in paths]
 
 
-def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, fraction: float, seed: int) -> np.ndarray:
+def held_out_places(
+    labels: np.ndarray,
+    paths: Sequence[str],
+    classes: Sequence[str],
+    *,
+    fraction: float,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """(N,) bool: for each class, the `fraction` of pictures whose names have the smallest hash with the seed; of a single picture, none.
 
     The choice is a function of (seed, the pictures' names below the folder that they share): neither the order of the files nor the
-    place of the folder changes it.
+    place of the folder changes it. Of `groups` (N,) whole ones are held out, as near to that share of each class as they allow
+    (`held_out_groups`).
 
     Raises:
         UsageError: `fraction` is not between 0 and 1.
-        DataError: no class has two pictures.
+        DataError: no class has two pictures, or there is one group.
     """
     if not 0 < fraction < 1:
         raise UsageError(f"the share held out for validation must lie between 0 and 1, got {fraction}")
+    if groups is not None:
+        return held_out_groups(labels, groups, fraction=fraction, seed=seed)
     held_out = np.zeros(len(labels), bool)
     for index in range(len(classes)):
         places = np.flatnonzero(labels == index)
         if len(places) < 2:
             continue
         count = min(max(1, round(len(places) * fraction)), len(places) - 1)
-        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
+        ranked = sorted(places.tolist(), key=lambda place: hash_of(seed, paths[place]))
         held_out[ranked[:count]] = True
     if not held_out.any():
         of_what = "each class" if len(labels) > 1 else "the data"
@@ -176,31 +191,31 @@ def held_out_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[
     return held_out
 
 
-def fold_places(labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, count: int, seed: int) -> np.ndarray:
+def fold_places(
+    labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, count: int, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray:
     """(N,) int: the fold of each picture, 0 to `count` - 1. Of each class, and of all, two folds differ by at most one picture.
 
     A class of one picture is in no fold, -1: it would be lacking where that is held out. Like the split, a function of (seed, the pictures'
-    names): neither their order nor the place of their folder changes it.
+    names): neither their order nor the place of their folder changes it. Pictures of one of `groups` (N,) share a fold (`grouped_folds`).
 
     Raises:
         UsageError: fewer than two folds.
-        DataError: fewer pictures than folds.
+        DataError: fewer pictures than folds, or fewer groups.
     """
     if count < 2:
         raise UsageError(f"cross-validation needs at least 2 folds, got {count}")
+    if groups is not None:
+        return grouped_folds(labels, groups, count=count, seed=seed)
     folds, dealt = np.full(len(labels), -1), 0
     for index in range(len(classes)):
         places = np.flatnonzero(labels == index)
         if len(places) < 2:
             continue
-        ranked = sorted(places.tolist(), key=lambda place: _hash(seed, paths[place]))
+        ranked = sorted(places.tolist(), key=lambda place: hash_of(seed, paths[place]))
         folds[ranked] = np.arange(dealt, dealt + len(ranked)) % count
         dealt += len(ranked)
     if dealt < count:
         few = f"{dealt} training picture{'' if dealt == 1 else 's'} of classes with two or more"
         raise DataError(f"{few} for {count} folds", "Add pictures, or use fewer folds.")
     return folds
-
-
-def _hash(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\n{name}".encode(errors="surrogateescape"), digest_size=8).digest()

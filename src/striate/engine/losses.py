@@ -21,6 +21,7 @@ from striate.engine.step import Loss, hits_of_classes
 IGNORED = 255  # in a mask: a pixel without a class
 WITH_SMOOTHING = ("cross_entropy", "focal", "binary_cross_entropy")
 WITH_WEIGHTS = ("cross_entropy", "focal")
+OF_WHOLE_BATCHES = ("nll", "hinge", "squared_hinge")  # which have no loss of a picture alone that could be weighted
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
@@ -220,6 +221,20 @@ def loss_of(settings: TrainSettings, *, class_counts: Tensor | None = None) -> L
 def plain_loss_of(settings: TrainSettings) -> Loss:
     """The validation loss: the same without smoothing and class weights."""
     return loss_of(dataclasses.replace(settings, smoothing=0.0, class_weights=None))
+
+
+def refuse_weights(settings: TrainSettings) -> None:
+    """Refuse settings of a training that cannot weigh its pictures.
+
+    Raises:
+        UsageError: the loss cannot, or weighs classes.
+    """
+    if settings.loss in OF_WHOLE_BATCHES:
+        remedy = "Choose another `loss`, such as cross_entropy, or leave the column of weights out."
+        raise UsageError(f"the {settings.loss} loss takes no weights of pictures, and the data has some", remedy)
+    if settings.class_weights is not None:
+        remedy = "Multiply the weights of the classes into those of the pictures, or leave one of them out."
+        raise UsageError("class_weights: the data has weights of its pictures", remedy)
 
 
 def hits_of(settings: TrainSettings) -> Callable[[Tensor, Tensor], Tensor]:

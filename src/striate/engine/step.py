@@ -44,6 +44,7 @@ class Part(NamedTuple):
 
     images: Tensor
     labels: Tensor
+    weights: Tensor | None = None
 
 
 class InParts:
@@ -60,8 +61,8 @@ class InParts:
         """The parts of the batches from `start` on."""
         for batch in self.batches.epoch(epoch, start):
             self.largest = max(self.largest, len(batch.labels))
-            for images, labels, _ in parts_of(batch, self.parts):
-                yield Part(images, labels)
+            for part, _ in parts_of(batch, self.parts):
+                yield part
 
 
 class StepResult(NamedTuple):
@@ -170,9 +171,10 @@ def train_step(
 def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
     """Add the gradient of `factor` times the batch's mean loss to the parameters; returns that product and the number of hits."""
     losses, hits = [], []
-    for images, labels, share in parts_of(batch, parts):
+    for (images, labels, weights), share in parts_of(batch, parts):
         seen = images if rule.attacker is None else rule.attacker(model, images, labels)
-        loss, outputs = _loss(model, seen, labels, rule.loss_fn, rule.autocast)
+        loss_fn = rule.loss_fn if weights is None else weighted(rule.loss_fn, weights)
+        loss, outputs = _loss(model, seen, labels, loss_fn, rule.autocast)
         if rule.stop_at_not_finite and not torch.isfinite(loss):
             raise LossNotFiniteError
         scaled = loss if share * factor == 1 else loss * (share * factor)
@@ -187,14 +189,22 @@ def computing_in(dtype: torch.dtype | None, device: torch.device) -> torch.autoc
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """The images, the targets and the share of the batch of each part."""
+def weighted(loss_fn: Loss, weights: Tensor) -> Loss:
+    """The loss of a batch as the mean of w_n times the loss of picture n alone, `weights` (N,)."""
+    each = torch.vmap(lambda output, target: loss_fn(output[None], target[None]))
+    return lambda outputs, targets: (weights.to(outputs.dtype) * each(outputs, targets)).mean()
+
+
+def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Part, float]]:
+    """The parts of a batch, and the share of it that each is."""
+    weights: Tensor | None = getattr(batch, "weights", None)  # most kinds of batches have none
     if parts == 1:
-        yield batch.images, batch.labels, 1.0
+        yield Part(batch.images, batch.labels, weights), 1.0
         return
-    for images, labels in zip(batch.images.tensor_split(parts), batch.labels.tensor_split(parts), strict=True):
+    of_parts = [None] * parts if weights is None else weights.tensor_split(parts)
+    for images, labels, some in zip(batch.images.tensor_split(parts), batch.labels.tensor_split(parts), of_parts, strict=True):
         if len(labels):
-            yield images, labels, len(labels) / len(batch.labels)
+            yield Part(images, labels, some), len(labels) / len(batch.labels)
 
 
 def _loss(model: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss, autocast: torch.dtype | None) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from striate.data.targets import standardized
 from striate.engine.epochs import EpochRow, FitEvent
 from striate.engine.fit import Training, fit
 from striate.engine.initialisation import initialise
+from striate.engine.losses import refuse_weights
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import TrainSettings
 from striate.models.threads import on_one_thread
@@ -145,8 +146,13 @@ def fit_images(
     """Build the network with weights from the seed, and get ready to train it.
 
     `workers` threads prepare batches ahead. Each process of a `group` gets its part of each batch.
+
+    Raises:
+        UsageError: the pictures have weights, which the loss cannot take.
     """
     settings = fitting.settings
+    if train_set.facts.weights is not None:
+        refuse_weights(settings)
     device = choose_device(settings.device)
     module = begun(fitting, train_set).to(device)
     train_batches = batches_of(

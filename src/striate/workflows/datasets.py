@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from striate.core.targets import Task
 from striate.core.text import Lines, in_lines
 from striate.data.layout import Layout
 from striate.data.named import NAMED, is_present
+from striate.data.reading import Reading, Role, checked_columns
 from striate.data.records import DataSource
 from striate.data.sources import open_data
 from striate.drawing.sheet import SheetRow, contact_sheet
@@ -67,6 +68,11 @@ class DatasetRequest:
     plot: Path | None = None  # PNG
     task: Task | None = None
     layout: Layout = "auto"
+    class_from: str | None = None
+    columns: dict[Role, str] = Field(default_factory=dict)
+    group: str | None = None
+    separator: str | None = None
+    root: Path | None = None
     skip_unreadable: bool = False
     data_dir: Path | None = None
     download: bool = False
@@ -86,11 +92,16 @@ class DatasetReport:
     plot: str | None
 
 
-def dataset(
+def dataset(  # noqa: PLR0913  # all but the data say how it is read
     data: Any,
     *,
     task: Task | None = None,
     layout: Layout = "auto",
+    class_from: str | None = None,
+    columns: Mapping[Role, str] | None = None,
+    group: str | None = None,
+    separator: str | None = None,
+    root: Path | None = None,
     skip_unreadable: bool = False,
     data_dir: Path | None = None,
     download: bool = False,
@@ -98,9 +109,14 @@ def dataset(
     """A data set, opened: its `splits`, its `classes`, and the arrays of a split by `read`.
 
     Args:
-        data: A named set (`mnist`), a folder, an `.npz` or a `.csv` file, or a pair of arrays (X, y).
+        data: A named set (`mnist`), a folder, a table of pictures or of numbers, shards, an `.npz` file, or a pair of arrays (X, y).
         task: The task of arrays' targets, which else is inferred; segment reads a folder of pictures and masks.
         layout: How to read the subfolders of a folder if their names are ambiguous.
+        class_from: Which part of a path is the class: top, parent or regex:PATTERN.
+        columns: The columns of a table of pictures by what they hold: {"path": "file", "label": "species"}.
+        group: The column, or the rule for paths, that tells which pictures belong together.
+        separator: The text between the labels of a picture that has several.
+        root: The folder that the paths of a table start from; the table's own by default.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded.
         data_dir: The folder of named sets; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher where it is missing.
@@ -117,7 +133,10 @@ def dataset(
         ((359, 8, 8, 1), (359,))
     """
     folder = Path(data_dir) if data_dir is not None else None
-    return open_data(data, task=task, layout=layout, skip_unreadable=skip_unreadable, data_dir=folder, download=download, to_train=False)
+    fields: dict[str, Any] = {"class_from": class_from, "columns": checked_columns(columns or {}), "group": group, "separator": separator}
+    reading = Reading(**fields, root=str(root) if root is not None else None)
+    how: dict[str, Any] = {"layout": layout, "reading": reading, "skip_unreadable": skip_unreadable}
+    return open_data(data, task=task, data_dir=folder, download=download, to_train=False, **how)
 
 
 def look_at(request: DatasetRequest, *, say: Callable[[str], None] = lambda _text: None) -> DatasetReport:
@@ -136,6 +155,7 @@ def look_at(request: DatasetRequest, *, say: Callable[[str], None] = lambda _tex
         skip_unreadable=request.skip_unreadable,
         task=request.task,
         layout=request.layout,
+        reading=Reading.of(request),
         say=say,
         to_train=False,
     )

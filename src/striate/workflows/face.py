@@ -15,6 +15,7 @@ from striate.core.files import given_path
 from striate.core.images import Fit
 from striate.data.effects import Form
 from striate.data.layout import Layout
+from striate.data.reading import Role
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Pictures, Predictions
 from striate.models.segmenter import Segmentations
@@ -46,6 +47,8 @@ from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
+from striate.workflows.split import ManifestReport, SplitRequest
+from striate.workflows.split import split as split_request
 from striate.workflows.subjects.subject import open_model
 from striate.workflows.tasks.registry import SplitReport
 from striate.workflows.training.repeat import RepeatRequest
@@ -63,7 +66,7 @@ def train(data: Any, *, observer: Observer | None = None, **options: Unpack[Trai
     """Train a network and leave a run folder: `striate.train("photos/", network="resnet18", epochs=30)`.
 
     Args:
-        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
+        data: A named set, a folder, a table of pictures or of numbers, shards, an `.npz` file, or a pair of arrays (X, y).
         observer: Is told of updates, epochs and messages; none by default.
         **options: See below.
 
@@ -93,6 +96,9 @@ def evaluate(
     *,
     split: Literal["train", "val", "test"] | None = None,
     batch_size: int = 128,
+    slices: Sequence[str] = (),
+    columns: Mapping[Role, str] | None = None,
+    root: str | PathLike[str] | None = None,
     output: str | PathLike[str] | None = None,
     device: str = "auto",
     module: Any = None,
@@ -109,6 +115,9 @@ def evaluate(
         data: The data to measure on; the run's own by default.
         split: train, val or test; None: test where there is one, else val; all of other data without splits.
         batch_size: Pictures at once on a GPU; a processor takes few.
+        slices: Columns of a table of pictures: also the accuracy, with its interval, for each value in them.
+        columns: The columns of a table by what they hold, where they have other names than in the training.
+        root: The folder that the paths of a table start from; as in the training, or else the table's own.
         output: Folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME.
         device: auto, cpu, cuda, cuda:1 or mps.
         module: Your own torch module, where the run trained one: files hold its weights alone.
@@ -121,7 +130,47 @@ def evaluate(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.evaluation.evaluate.evaluate` raises.
     """
-    return evaluate_request(request_of(EvaluateRequest, locals(), run=model))
+    return evaluate_request(request_of(EvaluateRequest, locals(), run=model, columns=columns or {}))
+
+
+@call_as_in("striate.split('photos/', val=0.1, test=0.1)", other_names=OTHER_NAMES)
+def split(
+    data: Any,
+    *,
+    val: float = 0.1,
+    test: float = 0.1,
+    group: str | None = None,
+    seed: int = 0,
+    output: str | PathLike[str] | None = None,
+    task: Literal["classify", "regression", "multilabel"] | None = None,
+    layout: Layout = "auto",
+    class_from: str | None = None,
+    columns: Mapping[Role, str] | None = None,
+    separator: str | None = None,
+    root: str | PathLike[str] | None = None,
+    skip_unreadable: bool = False,
+) -> ManifestReport:
+    """Divide pictures into train, val and test, in a table: `striate.train(striate.split("photos/", test=0.2).output)`.
+
+    Args:
+        data: A folder, a table of pictures, or what `dataset` opened. No file is moved.
+        val: The share of the training pictures to validate on; 0: none.
+        test: The share to test on.
+        group: The column, or for a folder the rule, that tells which pictures stay in one split.
+        seed: Of the choice, which else depends on the names alone.
+        output: The CSV file; NAME-split.csv in the current folder by default. It must not be there yet.
+        task: The task of a table's labels, which else is inferred.
+        layout: How to read the folders of the data if their names are ambiguous.
+        class_from: Which part of a path is the class: top, parent or regex:PATTERN.
+        columns: The columns of a table by what they hold.
+        separator: The text between the labels of a picture that has several.
+        root: The folder that the paths of a table start from; its own by default.
+        skip_unreadable: Leave out pictures that cannot be decoded.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.split.split` raises.
+    """
+    return split_request(request_of(SplitRequest, locals(), columns=columns or {}))
 
 
 @call_as_in("striate.predict(model, 'photos/', top=3)", other_names=OTHER_NAMES)

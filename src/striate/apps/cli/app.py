@@ -24,11 +24,18 @@ HELP = {option.field: option.help for option in OPTIONS}
 
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, an .npz or a .csv file.")]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, a table (.csv, .parquet), shards, or an .npz file.")
+]
 MovedData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")]
 DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
 Download = Annotated[bool, typer.Option("--download", help=HELP["download"])]
 Layout = Annotated[Literal["auto", "classes", "splits"], typer.Option(help=HELP["layout"])]
+ClassFrom = Annotated[str | None, typer.Option(metavar="top|parent|regex:PATTERN", help=HELP["class_from"])]
+Columns = Annotated[list[str] | None, typer.Option(metavar="path=NAME,label=NAME,...", help=HELP["columns"])]
+Group = Annotated[str | None, typer.Option(metavar="COLUMN|RULE", help=HELP["group"])]
+Separator = Annotated[str | None, typer.Option(metavar="TEXT", help=HELP["separator"])]
+Root = Annotated[Path | None, typer.Option(help=HELP["root"])]
 SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help=HELP["skip_unreadable"])]
 OwnData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data, or other data; same as --data.")]
 NamedData = Annotated[str | None, typer.Option("--data", metavar="DATA", help="Current location of the run's data, or other data.")]

@@ -10,6 +10,7 @@ import typer
 from striate.apps.cli.app import (
     HELP,
     BatchSize,
+    Columns,
     Data,
     DataDir,
     Device,
@@ -18,13 +19,14 @@ from striate.apps.cli.app import (
     Layout,
     NamedData,
     OwnData,
+    Root,
     Run,
     SkipUnreadable,
     app,
     one_data,
 )
 from striate.apps.cli.flags import with_flags
-from striate.apps.cli.options import fields_of, with_training_options
+from striate.apps.cli.options import columns_of, fields_of, with_training_options
 from striate.apps.cli.output import print_data, print_json, print_report, print_table, print_text, say
 from striate.core.text import in_lines
 
@@ -39,6 +41,12 @@ def evaluate_command(
         typer.Option(help="Split to measure on [default: test if there is one, else val; all pictures of other data without splits]."),
     ] = None,
     batch_size: BatchSize = 128,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of a table of pictures: also the accuracy for each of its values; repeatable."),
+    ] = None,
+    columns: Columns = None,
+    root: Root = None,
     device: Device = "auto",
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures and tables [default: RUN/report/evaluate-SPLIT].")] = None,
     skip_unreadable: SkipUnreadable = False,
@@ -52,7 +60,8 @@ def evaluate_command(
     from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, summary
     from striate.workflows.recipes.choices import request_of
 
-    request = request_of(EvaluateRequest, locals(), data=one_data(data, named))
+    named_columns = columns_of(columns or [])
+    request = request_of(EvaluateRequest, locals(), data=one_data(data, named), slices=tuple(slices or ()), columns=named_columns)
     print_report(evaluate(request, say=say), summary, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""The verbs that show networks, data sets and the machine: networks, show, profile, datasets, info."""
+"""The verbs that show networks, data sets and the machine: networks, show, profile, datasets, split, info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.apps.cli.app import Data, DataDir, Device, Download, InChannels, InputSize, Json, Layout, NumClasses, Seed, SkipUnreadable, app
+from striate.apps.cli.app import (
+    ClassFrom,
+    Columns,
+    Data,
+    DataDir,
+    Device,
+    Download,
+    Group,
+    InChannels,
+    InputSize,
+    Json,
+    Layout,
+    NumClasses,
+    Root,
+    Seed,
+    Separator,
+    SkipUnreadable,
+    app,
+)
+from striate.apps.cli.options import columns_of
 from striate.apps.cli.output import print_json, print_report, print_table, print_text, say
 from striate.core.text import in_lines
 
@@ -109,12 +128,17 @@ def profile_command(
 @app.command("datasets", short_help="List the named data sets; count and draw one.")
 def datasets_command(
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Show one: a named set, a folder root/class/*, or an .npz file.")
+        str | None, typer.Argument(metavar="DATA", help="Show one: a named set, a folder root/class/*, a table, shards, or an .npz file.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the first pictures of each class into this PNG file.")] = None,
     split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Split to draw [default: the first that there is].")] = None,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Number of pictures to draw of each class.")] = 10,
     layout: Layout = "auto",
+    class_from: ClassFrom = None,
+    columns: Columns = None,
+    group: Group = None,
+    separator: Separator = None,
+    root: Root = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -126,7 +150,11 @@ def datasets_command(
     from striate.workflows.recipes.choices import request_of
 
     if data is not None:
-        print_report(look_at(request_of(DatasetRequest, locals(), num_images=num), say=say), summary, as_json=as_json)
+        print_report(
+            look_at(request_of(DatasetRequest, locals(), num_images=num, columns=columns_of(columns or [])), say=say),
+            summary,
+            as_json=as_json,
+        )
         return
     if plot is not None:
         raise UsageError("--plot: draws one data set", "Name it: striate datasets digits --plot digits.png")
@@ -170,6 +198,29 @@ def check_command(
         report = check(request, observer=observer)
     print_report(report, summary, as_json=as_json)
     raise typer.Exit(report.exit_code)
+
+
+@app.command("split", short_help="Divide pictures into train, val and test, in a table.")
+def split_command(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, or a table of pictures.")],
+    val: Annotated[float, typer.Option(min=0, max=1, help="Share of the training pictures to validate on; 0 for none.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=1, help="Share of the training pictures to test on; 0 for none.")] = 0.1,
+    group: Group = None,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option("--output", "--out", metavar="FILE", help="[default: NAME-split.csv]")] = None,
+    layout: Layout = "auto",
+    class_from: ClassFrom = None,
+    columns: Columns = None,
+    separator: Separator = None,
+    root: Root = None,
+    skip_unreadable: SkipUnreadable = False,
+    as_json: Json = False,
+) -> None:
+    """Divide pictures into train, val and test, stratified, in a CSV table with a column of splits; no file is moved."""
+    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.split import SplitRequest, split, summary
+
+    print_report(split(request_of(SplitRequest, locals(), columns=columns_of(columns or [])), say=say), summary, as_json=as_json)
 
 
 @app.command("info")

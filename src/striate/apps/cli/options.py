@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -78,10 +79,25 @@ def assignments(words: list[str]) -> dict[str, object]:
     return values
 
 
+def columns_of(words: list[str]) -> dict[Any, str]:
+    """The columns of `--columns path=NAME,label=NAME`; a name may hold commas."""
+    from striate.core.errors import UsageError
+    from striate.data.reading import checked_columns
+
+    found = {}
+    for word in (each for one in words for each in re.split(r",(?=\s*[a-z]+=)", one)):
+        role, equals, name = word.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--columns {word}: must be NAME=COLUMN", "For example --columns path=file,label=species.")
+        found[role.strip()] = name.strip()
+    return dict(checked_columns(found))
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "epochs": whole_number,
     "batch_size": whole_number,
     "learning_rate": number,
     "adversarial_eps": lambda text: share("--adversarial-eps", text),
+    "columns": columns_of,
     "set": assignments,
 }

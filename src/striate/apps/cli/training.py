@@ -17,7 +17,9 @@ from striate.core.text import command
 @app.command("train", short_help="Train a network on labelled pictures.")
 @with_training_options()
 def train_command(
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, an .npz or a .csv file.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A named set, a folder root/class/*, a table, shards, or an .npz file.")
+    ] = None,
     named: Annotated[
         str | None, typer.Option("--data", metavar="DATA", help="Same as DATA; with --resume, the current location of the data.")
     ] = None,

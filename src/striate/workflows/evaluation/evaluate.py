@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from striate.core.errors import UsageError
 from striate.core.text import Lines
+from striate.data.reading import Reading, Role
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.subjects.labelled import ALL, MEASURED
 from striate.workflows.subjects.subject import LabelledRequest, Subject, open_model, read_split
@@ -24,6 +26,9 @@ class EvaluateRequest(LabelledRequest):
     split: Literal["train", "val", "test"] | None = None  # None: test where there is one, else val; all of other data without splits
     batch_size: int = 128
     drop: Path | None = None  # a list of pictures to leave out; of the run's own data, that of the training by default
+    slices: tuple[str, ...] = ()  # columns of a table of pictures, for whose values the accuracy is given
+    columns: dict[Role, str] = Field(default_factory=dict)  # of a table that has others than the run's, as its `root`
+    root: Path | None = None
     output: Path | None = None  # folder of pictures and tables; RUN/report/evaluate-SPLIT by default, of other data evaluate-SPLIT-on-NAME
 
 
@@ -32,7 +37,7 @@ def evaluate(request: EvaluateRequest, *, say: Callable[[str], None] = lambda _t
 
     Raises:
         DataError: no such split, unreadable pictures, or classes that the model does not know.
-        UsageError: no data is named and the model's run does not tell.
+        UsageError: no data is named and the model's run does not tell; or there is no column that `slices` names.
         RefusedFileError: the model file is damaged or not a model.
     """
     return evaluate_subject(open_model(request.run, device=request.device, module=request.module), request, say=say)
@@ -42,7 +47,10 @@ def evaluate_subject(subject: Subject, request: EvaluateRequest, *, say: Callabl
     """The same of a subject that is open already."""
     model, run = subject.trained, subject.run
     subject.report_folder("", request.output)
-    labelled = subject.open_data(request, f"evaluate {subject.where}", say, request.drop)
+    if request.slices and not task_of(model).single_class:
+        raise UsageError("`slices`: gives the accuracy of classes, and the model gives none", "Leave it out.")
+    reading = Reading(columns=request.columns, root=str(request.root) if request.root is not None else None)
+    labelled = subject.open_data(request, f"evaluate {subject.where}", say, request.drop, reading)
     images, openings = read_split(labelled, request.split, "evaluate", say, MEASURED)
     split, data = images.split, labelled.source.name
     if request.data is None and run is not None:
@@ -61,6 +69,7 @@ def evaluate_subject(subject: Subject, request: EvaluateRequest, *, say: Callabl
         test_openings=openings,
         trained_among=labelled.trained_among(split),
         left_out=labelled.source.left_out,
+        slices=request.slices,
     )
     report: SplitReport = task_of(model).evaluate(model, measured)
     return report

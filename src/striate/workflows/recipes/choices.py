@@ -15,6 +15,7 @@ from striate.core.images import STATISTICS
 from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.batches import Augmentation
+from striate.data.reading import FIELDS as READING
 from striate.data.records import DataSource, num_batches
 from striate.data.signals import NETWORKS
 from striate.engine.limits import CUT, in_effect
@@ -230,6 +231,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
     if request.data is None and others.get("data", ARRAYS) != ARRAYS:
         fields = {"data": others["data"], "skip_unreadable": others.get("skip_unreadable", request.skip_unreadable)}
         fields |= {"layout": others.get("layout", "auto")} if request.layout == "auto" else {}
+        fields |= {name: others[name] for name in READING if others.get(name) and not getattr(request, name)}
         fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
     weaker = {
         "pretrained": others.get("pretrained"),

@@ -90,7 +90,7 @@ OPTIONS = (
     _setting("monitor", Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"], "Val measure that selects the best epoch; the loss "
              "breaks ties [default: accuracy; for regression, loss]."),
     _setting("patience", int, "Stop early after this many epochs in a row without a better --monitor."),
-    _images("target", str, "Column of a .csv table to learn: classes or numbers [default: the last].", metavar="COLUMN"),
+    _images("target", str, "Column of a table to learn: classes or numbers [default: the last; of pictures: label].", metavar="COLUMN"),
     _images("image_size", int, "Input size of the network in pixels [default: depends on data and network].", flag="img-size"),
     _images("fit", Literal["crop", "pad", "stretch"], "How pictures of another shape are fitted."),
     _augmentation("crop_padding", int, "Random shift in pixels (pad and crop) [default: depends on the data]."),
@@ -125,6 +125,14 @@ OPTIONS = (
     Option("layout", Literal["auto", "classes", "splits"], "How to read the folders of DATA if their names are ambiguous: one per class, "
            "or train/, val/, test/."),
     Option("drop", Path, "Leave out the pictures of this list, which `striate check --fix-list` wrote.", metavar="FILE"),
+    Option("class_from", str, "Which part of a picture's path is its class: top, the outermost folder; parent, the folder that holds it; "
+           "or the first group of a pattern, as in 'regex:^(cat|dog)' [default: top].", metavar="top|parent|regex:PATTERN"),
+    Option("columns", list[str], "Columns of a table of pictures, by what they hold: path, label, split, group, weight "
+           "[default: columns called so].", metavar="path=NAME,label=NAME,..."),
+    Option("group", str, "Column of a table of pictures, or for a folder parent, top or regex:PATTERN: pictures of one group (a person, a "
+           "scene, a day) stay in one split or fold.", metavar="COLUMN|RULE"),
+    Option("separator", str, "Text between the labels of a picture that has several [default: ; | or ,].", metavar="TEXT"),
+    _how("root", Path, "Folder that the paths of a table of pictures start from [default: that of the table]."),
     Option("set", list[str], "Any other setting: settings.NAME (settings.step_gamma=0.5), augmentation.NAME (augmentation.hue=0.1), or "
            "images.NAME for mean, std, fit and normalization (images.mean=[0.5]).", metavar="NAME=VALUE"),
     _how("data_dir", Path, "Folder of the named data sets [default: $STRIATE_DATA or ~/.cache/striate/data]."),

@@ -18,6 +18,7 @@ from striate.core.refusals import checked_entry, first_fault
 from striate.core.targets import Task
 from striate.data.augmentation.record import Augmentation
 from striate.data.layout import Layout
+from striate.data.reading import Reading, Role
 from striate.data.records import num_batches
 from striate.data.splits import Division
 from striate.engine.limits import CUT, CutName, in_effect
@@ -64,6 +65,11 @@ class RunConfig:
     skip_unreadable: bool
     layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
     drop: str | None = None  # the list of pictures that are left out; where it is gone, they are not
+    class_from: str | None = None  # as of `Reading`, with all that follow
+    columns: dict[Role, str] = Field(default_factory=dict)
+    group: str | None = None
+    separator: str | None = None
+    root: str | None = None
     network: str
     extends: Extended | None = None  # the run whose classes this one adds to
     extended_by: tuple[Annotated[int, Field(ge=-(10**9), le=10**9)], ...] = ()  # epochs
@@ -82,6 +88,11 @@ class RunConfig:
     def division(self) -> Division:
         """The division into pictures that the run trains on and validates on."""
         return Division(val_fraction=self.val_fraction, seed=self.val_seed, train_images=self.train_images)
+
+    @property
+    def reading(self) -> Reading:
+        """The columns and rules by which the data is read."""
+        return Reading.of(self)
 
     @property
     def planned(self) -> TrainSettings:

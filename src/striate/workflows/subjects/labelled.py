@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 from striate.core.errors import DataError
 from striate.data.layout import Layout
 from striate.data.omissions import some
+from striate.data.reading import AS_USUAL, Reading
 from striate.data.recorded import BriefRecord, Found, Place, SplitRecord, Trained, differences, pictures_at
 from striate.data.records import DataSource, ImageSet
 from striate.data.sources import open_data
@@ -46,7 +47,14 @@ class DataRequest:
 
 
 def open_labelled(
-    model: Model, source_of_model: Any, request: DataRequest, *, verb: str, say: Say = lambda _text: None, drop: Path | None = None
+    model: Model,
+    source_of_model: Any,
+    request: DataRequest,
+    *,
+    verb: str,
+    reading: Reading = AS_USUAL,
+    say: Say = lambda _text: None,
+    drop: Path | None = None,
 ) -> Labelled:
     """The named data, or that of the run, opened for use with `model`.
 
@@ -55,6 +63,7 @@ def open_labelled(
         source_of_model: A run folder, a model file, or the Model itself.
         request: The data: a named set, a folder, an `.npz` file, arrays, or a source; and how it is read, if not as in the run.
         verb: The verb as typed, for errors: `evaluate RUN`.
+        reading: How a table is read where that is not as in the run.
         say: Receives a line for the user.
         drop: A list of pictures to leave out; None: of the run's own data that of the training, of other data none.
 
@@ -75,6 +84,7 @@ def open_labelled(
         form=model.images.form,
         layout=config.layout if config is not None and request.layout == "auto" else request.layout,
         drop=drop or (config.drop_list if config is not None and request.data is None else None),
+        reading=reading.over(config.reading if config is not None else AS_USUAL),
         to_train=False,
         say=say,
     )

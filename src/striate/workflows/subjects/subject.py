@@ -13,6 +13,7 @@ from pydantic import ConfigDict
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.places import check_folder
+from striate.data.reading import AS_USUAL, Reading
 from striate.models.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
@@ -95,9 +96,11 @@ class Subject:
         """Its name in a command."""
         return str(self.path or "MODEL")
 
-    def open_data(self, request: DataRequest, command: str, say: Callable[[str], None], drop: Path | None = None) -> Labelled:
-        """The data that the request names, or that of the run, opened; errors name the command. Raises as `open_labelled`."""
-        return open_labelled(self.trained, self.path, request, verb=command, say=say, drop=drop)
+    def open_data(
+        self, request: DataRequest, command: str, say: Callable[[str], None], drop: Path | None = None, reading: Reading = AS_USUAL
+    ) -> Labelled:
+        """The data that the request names, or that of the run, opened; errors name the command. Arguments as of `open_labelled`."""
+        return open_labelled(self.trained, self.path, request, verb=command, reading=reading, say=say, drop=drop)
 
     def pictures(self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None]) -> ImageSet:
         """The pictures of a split of that data; raises as `open_labelled` and `read_split`."""

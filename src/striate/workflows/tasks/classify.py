@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.files import make_folder, write_atomically
@@ -18,6 +19,7 @@ from striate.drawing.pictures import confusion_picture, mistakes_picture, predic
 from striate.engine.epochs import EpochRow
 from striate.engine.validation import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
+from striate.insight.measure.slices import SliceMeasures, Slices, slices_of, write_slices_csv
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
 from striate.models.inputs import Given
 from striate.models.model import OF_SCORES, Model, Predictions
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_MISTAKES = 36  # shown in the picture
 MAX_PICTURES_IN_PLOT = 36
+MAX_SLICES = 20  # values of a column in the text
 
 
 @shown_short
@@ -38,6 +41,7 @@ class EvaluateReport(SplitFacts, Measures):
 
     of_scores: bool = False  # whether the probabilities are the softmax of scores that a hinge loss taught, never calibrated
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
+    slices: Slices = Field(default_factory=dict)  # by the columns that were asked for
 
 
 def evaluate(model: Model, measured: Measured) -> EvaluateReport:
@@ -49,10 +53,13 @@ def judged(model: Model, measured: Measured, probabilities: np.ndarray) -> Evalu
     """The same of the probabilities (N, K) that a model gave to the pictures."""
     images, output = measured.images, measured.output
     measures = measure(probabilities, images.labels, model.classes)
-    report = measured.report(EvaluateReport, measures, left_out=measured.left_out, of_scores=model.gives_scores)
+    slices = slices_of(probabilities.argmax(1) == images.labels, images.facts.columns, measured.slices)
+    report = measured.report(EvaluateReport, measures, left_out=measured.left_out, of_scores=model.gives_scores, slices=slices)
     if output is not None:
         title = f"{report.model} on {report.data}, {report.split} split"
         _write(output, measures, probabilities, images, model, title=title)
+        if slices:
+            write_slices_csv(output / "slices.csv", slices)
         write_report(output / MEASURES, report)
     return report
 
@@ -95,7 +102,20 @@ def summary(report: EvaluateReport) -> Lines:
         shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
         values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
         lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
+    for column, parts in report.slices.items():
+        lines += ["", *slices_in_words(column, parts)]
     return in_table(report, lines)
+
+
+def slices_in_words(column: str, parts: Mapping[str, SliceMeasures]) -> list[str]:
+    """The lines of a table of the values of a column, of many the least accurate."""
+    shown = dict(list(parts.items())[:MAX_SLICES])
+    width = max(map(len, (column, *shown)))
+    lines = [f"{column:<{width}}  accuracy  95 % interval     pictures"]
+    for value, one in shown.items():
+        low, high = one.accuracy_interval
+        lines.append(f"{value:<{width}}    {one.accuracy:.4f}  {low:.4f} to {high:.4f}  {one.num_images:>8,}")
+    return lines + ([f"({len(parts) - len(shown):,} more, with higher accuracy)"] if len(parts) > len(shown) else [])
 
 
 def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) -> Predictions:

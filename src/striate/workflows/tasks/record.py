@@ -61,6 +61,7 @@ class Measured:
     test_openings: int | None = None
     trained_among: Trained | None = None
     left_out: tuple[Omission, ...] = ()
+    slices: tuple[str, ...] = ()  # columns of the data, whose values are measured apart
 
     @property
     def kind(self) -> Kind | None:

@@ -135,10 +135,15 @@ def plan_of(
     wanted = data_of(data, config, verb)
     wanted = with_earlier(wanted, config, say) if wanted is data else wanted
     record = read_record(run)
-    how: dict[str, Any] = {"skip_unreadable": config.skip_unreadable, "layout": config.layout, "to_train": record is None, "say": say}
-    source = open_data(
-        wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, drop=config.drop_list, **how
-    )
+    how: dict[str, Any] = {
+        "skip_unreadable": config.skip_unreadable,
+        "layout": config.layout,
+        "reading": config.reading,
+        "drop": config.drop_list,
+        "to_train": record is None,
+        "say": say,
+    }
+    source = open_data(wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else source.with_classes(record.classes)
     if record is None:
         say(NOT_RECORDED)
@@ -259,12 +264,14 @@ def conditions(processes: int) -> dict[str, Any]:
 
 
 def fingerprint(*sets: ImageSet) -> str:
-    """A SHA-256 over names, labels and pixels of the sets; of large ones, over evenly spaced pictures."""
+    """A SHA-256 over names, labels, weights and pixels of the sets; of large ones, over evenly spaced pictures."""
     digest = hashlib.sha256()
     for images in sets:
         step = max(1, images.images.nbytes // HASHED_BYTES)
         digest.update(repr((images.split, images.images.shape, images.classes)).encode())
         digest.update(np.ascontiguousarray(images.labels).tobytes())
+        if images.facts.weights is not None:
+            digest.update(images.facts.weights.tobytes())
         for picture in images.images[::step]:
             digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()

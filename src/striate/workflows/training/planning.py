@@ -16,6 +16,7 @@ from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look, refuse_hopeless
 from striate.data.findings import DataFinding
 from striate.data.named import NAMED
+from striate.data.reading import Reading
 from striate.data.records import DataSource, ImageSet, num_batches
 from striate.data.sources import open_data
 from striate.data.splits import Division
@@ -78,6 +79,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
         drop=request.drop,
+        reading=Reading.of(request),
         say=observer.say,
         to_train=request.extend is None,
     )
@@ -127,6 +129,8 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
     fitting = with_fitted_head(fitting, train_set, request, observer.say)
     fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
+    if request.target is not None and isinstance(spec, ImageSpec):  # which has no place for it
+        request = dataclasses.replace(request, columns={**request.columns, "label": request.target})
     config = dataclasses.replace(configuration(request, fitting, division, len(train_set), len(val_set)), extends=extended)
     say_choices(config, network, source, request, choices, observer.say)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=findings)
@@ -137,7 +141,7 @@ def planned_input(
 ) -> tuple[Network, InputSpec]:
     """The network, and its input, whose normalization is yet to be known."""
     if request.target is not None and source.target is None:
-        raise UsageError(f"target: names a column of a .csv table, and {source.name} is none", "Leave `target` out.")
+        raise UsageError(f"target: names a column of a table, and {source.name} is none", "Leave `target` out.")
     if source.kind != "pictures":
         refuse_for_pictures(request, source.kind)
         return network_of_signals(asked, source, outputs_in_words(source)), spec_of_signals(source)
@@ -266,6 +270,7 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division, n
         skip_unreadable=request.skip_unreadable,
         layout=request.layout,
         drop=str(request.drop.resolve()) if request.drop else None,
+        **dataclasses.asdict(Reading.of(request)) | {"root": str(request.root.resolve()) if request.root else None},
         network=fitting.network.name,
         pretrained=pretrained_name(request.pretrained),
         pretrain=request.pretrain,

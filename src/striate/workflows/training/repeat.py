@@ -13,6 +13,7 @@ from striate.core.errors import InterruptedRun, UsageError
 from striate.core.reports import write_files
 from striate.core.text import command
 from striate.data.folds import folds
+from striate.data.reading import Reading
 from striate.data.sources import open_data
 from striate.drawing.curves import bands_picture
 from striate.models.ensemble import refuse_other
@@ -111,7 +112,7 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
         yield f"seed {seed}", dataclasses.replace(training, set={**training.set, "settings.seed": seed})
     if request.folds is not None:
         where: dict[str, Any] = {name: getattr(training, name) for name in ("data_dir", "download", "skip_unreadable", "layout", "drop")}
-        source = open_data(training.data, task=training.task, form=form_of(training), **where)
+        source = open_data(training.data, task=training.task, form=form_of(training), reading=Reading.of(training), **where)
         for place, fold in enumerate(folds(source, request.folds, seed=training.seed or 0), start=1):
             yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold, drop=None)
 

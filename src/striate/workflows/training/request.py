@@ -17,6 +17,7 @@ from striate.core.text import Lines, command, in_lines
 from striate.data.augmentation.record import Policy
 from striate.data.layout import Layout
 from striate.data.omissions import Omission
+from striate.data.reading import Role
 from striate.engine.settings import Count, LossName, MonitorName, NotNegative, OptimizerName, PartialShare, Positive, ScheduleName, Share
 from striate.workflows.training.retention import Retention, retention_in_words
 
@@ -27,7 +28,7 @@ LogName = Literal["tensorboard", "mlflow"]
 class TrainRequest:
     """The network, data and settings of a training. None leaves a choice to the defaults, which report it; see `options` for each field."""
 
-    data: Any = None  # a named set, a folder, an .npz or a .csv file, or a pair of arrays (X, y)
+    data: Any = None  # a named set, a folder, a table, shards, an .npz file, or a pair of arrays (X, y)
     network: Any = None  # a name of the catalogue, timm:NAME, torchvision:NAME, a Network, or a torch module
     extend: Path | None = None  # a run with fewer classes
     pretrained: str | Path | None = None
@@ -82,6 +83,11 @@ class TrainRequest:
     skip_unreadable: bool = False
     layout: Layout = "auto"
     drop: Path | None = None
+    class_from: str | None = None
+    columns: dict[Role, str] = Field(default_factory=dict)
+    group: str | None = None
+    separator: str | None = None
+    root: Path | None = None
     set: dict[str, Any] = Field(default_factory=dict)  # "settings.step_gamma": 0.5, "augmentation.pad_mode": "reflect"
     data_dir: Path | None = None
     download: bool = False
@@ -144,6 +150,11 @@ class TrainingOptions(TypedDict, total=False):
     skip_unreadable: bool
     layout: Layout
     drop: str | PathLike[str] | None
+    class_from: str | None
+    columns: Mapping[Role, str]
+    group: str | None
+    separator: str | None
+    root: str | PathLike[str] | None
     set: Mapping[str, Any]
     data_dir: str | PathLike[str] | None
     download: bool
