@@ -15,6 +15,7 @@ from striate.core.errors import DataError, UsageError
 from striate.core.intervals import wilson_interval
 from striate.models.transfer import Weights, with_more_classes
 from striate.networks.catalog import network
+from striate.workflows.reporting.sections import repeating
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import read_record
 from striate.workflows.training.running import QuietObserver
@@ -122,6 +123,8 @@ def test_the_result_is_evaluated_predicted_repeated_and_continued(extended):
     assert (measured.num_images, measured.accuracy) == (report.num_val, pytest.approx(report.val.accuracy))
     assert striate.load(place / "more").predict(place / "new" / "blue" / "0.png")[0].class_name in COLOURS
     assert striate.repro(place / "more").equal
+    config, net = RunFolder(place / "more").read_config(), RunFolder(place / "more").read_network()
+    assert f"striate train {place / 'new'} --extend {place / 'run'} --recipe " in repeating(place / "more", config, "", net)
     shutil.copytree(place / "more", place / "longer")
     assert striate.train(resume=place / "longer", epochs="+1", data=None, diagnose=False).epochs == 3
     with pytest.raises(UsageError, match=r"extends\.run: .*more' in the checkpoint|extends\.run: '.*run' in the checkpoint, now '.*other'"):

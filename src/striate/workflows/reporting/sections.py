@@ -210,7 +210,10 @@ def repeating(run: Path, config: RunConfig, text: str, network: Network) -> str:
         return paragraph(words) + code(call) + folded("config.yaml", code(text))
     lines = ["# train it again and compare, bit for bit", command("striate", "repro", run)]
     named = config.network in CATALOG or is_published_name(config.network)
-    if named and not network.provenance:
+    if config.extends is not None:
+        again = command("striate", "train", Path(config.data), "--extend", Path(config.extends.run), "--recipe", run / "config.yaml")
+        lines += ["# extend the same run again with these settings", again]
+    elif named and not network.provenance:
         task = ("--task", config.task) if config.task else ()
         train = command("striate", "train", Path(config.data), *task, "--model", config.network, "--recipe", run / "config.yaml")
         lines += ["# a new run with these settings", train]
