@@ -39,7 +39,7 @@ def test_turned_mirrored_smaller_and_brighter_copies_are_found_and_other_picture
 
     assert {(int(one), int(two)) for one, two in zip(pairs.first, pairs.second, strict=True)} == set(itertools.combinations(range(10), 2))
     assert [places for places, _ in pairs.groups()] == [list(range(10))]
-    assert pairs.likeness.min() > 0.97
+    assert pairs.likeness.min() > 0.95
 
 
 def test_pictures_that_show_nothing_are_no_copies_of_each_other():

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 SIZE = 8  # of the hash: SIZE x SIZE bits in each of two directions
-MOST_BITS = 14  # of 128 that may differ
-LEAST_ALIKE = 0.97  # correlation of the grids, brightness and contrast taken out
+MOST_BITS = 24  # of 128 that may differ
+LEAST_ALIKE = 0.95  # correlation of the grids, brightness and contrast taken out; see `benchmarks/results/check_duplicates.md`
 LEAST_COSINE = 0.88  # of embeddings: 100 flower photos had no other pairs above 0.79; 9 of 10 cropped to 90 % of each side were above
 BANDS = 8  # parts of a hash; pairs that differ in BANDS - 1 bits at most are equal in one of them
 MOST_ALIKE = 256  # pictures with an equal part that one is compared with

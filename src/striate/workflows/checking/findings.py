@@ -124,8 +124,8 @@ def of_labels(errors: Sequence[LabelError], judged: Judged | None, why_not: str,
         yield finding("not_judged", why_not, remedy, severity="note")
     if errors and judged is not None:
         shown = some([f"{one.path} ({one.label}, rather {one.suggested})" for one in errors])
-        message = f"{len(errors):,} of {judged.num_images:,} labels {_is(len(errors))} probably wrong: {shown}"
-        remedy = "Look at them on the page, and move the pictures whose labels are wrong."
+        message = f"{len(errors):,} of {judged.num_images:,} labels {_is(len(errors))} doubtful: {shown}"
+        remedy = "Look at them on the page, the most doubtful first, and move the pictures whose labels are wrong."
         yield finding("label_errors", message, remedy, evidence=len(errors), names=[one.path for one in errors])
 
 
