@@ -60,7 +60,7 @@ def test_the_next_results_are_prepared_while_the_caller_works():
 
     def wait(task: int) -> int:
         if task:
-            assert held[task - 1].wait(10)
+            assert held[task - 1].wait(60)
         return task
 
     for task in prepared(range(6), wait, 1):
@@ -208,5 +208,5 @@ def test_threads_that_the_system_does_not_start_are_said_and_nobody_waits_for_th
         next(prepared(range(9), str, 3))
 
     for thread in started:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()

@@ -133,7 +133,7 @@ def test_what_dead_processes_left_in_the_store_is_not_seen_after_a_restart():
     shared = HashStore()
     for _ in range(2):
         with ThreadPoolExecutor(3) as pool:
-            stores = list(pool.map(lambda rank: store_of_this_start(shared, rank, 3, timeout=10), [2, 0, 1]))
+            stores = list(pool.map(lambda rank: store_of_this_start(shared, rank, 3, timeout=60), [2, 0, 1]))
         assert not stores[0].check(["address"])
         stores[0].set("address", "here")
         assert [store.get("address") for store in stores] == [b"here"] * 3

@@ -157,20 +157,22 @@ def server(tmp_path_factory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
     try:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=1) as answer:
-                    if answer.status == 200:
-                        break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-            assert process.poll() is None, (folder / "log").read_text()
-        else:
-            pytest.fail((folder / "log").read_text())
+        end = time.monotonic() + 600
+        while not is_up(address):
+            assert process.poll() is None and time.monotonic() < end, (folder / "log").read_text()
+            time.sleep(0.1)
         yield address
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
+
+
+def is_up(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 @pytest.mark.slow
