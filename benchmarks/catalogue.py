@@ -1,4 +1,4 @@
-"""Every method on every classifier of the catalogue, and some on those of other libraries, counted: `catalogue [NAME...]`."""
+"""Every method on every classifier of pictures in the catalogue, and some on those of other libraries, counted: `catalogue [NAME...]`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main() -> None:
             ["networks without error, and equal to the independent answer", "which is", "did not hold"],
             [f"{len(cases) - len(failed)}/{len(cases)}", answer, ", ".join(failed) or "none"],
         ]
-        title = f"Every classifier of the catalogue: {name}"
+        title = f"Every classifier of pictures in the catalogue: {name}"
         write_sheet(f"catalogue_{name.replace(' ', '_')}", title, table, ["small pictures where a network takes them; fresh weights"])
 
 

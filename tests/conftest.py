@@ -92,10 +92,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 @functools.cache
 def classifiers() -> list[str]:
-    """The networks of the catalogue that answer one score a class, and not one alone, as a discriminator does."""
+    """The networks of the catalogue that answer one score a class of a picture, and not one alone, as a discriminator does."""
     from striate.networks.catalog import CATALOG, network
 
-    return [name for name in CATALOG if len(network(name).output_shape) == 1 and CATALOG[name].num_classes > 1]
+    found = {name: network(name) for name, entry in CATALOG.items() if entry.num_classes > 1}
+    return [name for name, net in found.items() if len(net.input_shape) == 3 and len(net.output_shape) == 1]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -36,6 +36,20 @@ def test_lenet4_has_the_maps_of_the_papers() -> None:
     assert net.params == 104 + 8 * 2 + 16 * (8 * 25 + 1) + 16 * 2 + 120 * (16 * 25 + 1) + 10 * 121 == 52_698
 
 
+def test_the_17000_parameters_and_260000_connections_of_lenet4_leave_out_more_than_half_of_its_links() -> None:
+    """Of the rows of ours, with so many of the links between maps; the papers print both counts, and no table of links."""
+    cost = {row.path: row.cost for row in network("lenet4").rows}
+
+    def counted(links_of_c3: int, links_of_f5: int) -> tuple[int, int]:
+        """Parameters and connections without the other links of 25 weights, of which those of C3 are at 10 x 10 places."""
+        less = 25 * (16 * 8 - links_of_c3), 25 * (16 * 120 - links_of_f5)
+        return sum(one.params for one in cost.values()) - sum(less), sum(one.connections for one in cost.values()) - 100 * less[0] - less[1]
+
+    assert counted(16 * 8, 16 * 120) == (52_698, 462_306)
+    assert counted(60, 560) == (16_998, 258_306)
+    assert counted(16 * 8, 0)[1] > 400_000 and counted(0, 16 * 120)[0] > 49_000  # neither layer alone can be the full one
+
+
 @pytest.mark.row("003-16")
 def test_lenet5_paper_has_60000_trainable_parameters_and_340908_connections() -> None:
     """The two totals that the paper states."""

@@ -173,6 +173,6 @@ def test_convnext_v2_atto_gives_timms_logits_with_timms_weights() -> None:
     with torch.inference_mode():
         logits, expected = ours(images), peer(images)
 
-    assert network("convnextv2_atto").params == 3_708_400
+    assert (network("convnextv2_atto").params, round(network("convnextv2_atto").macs / 1e9, 2)) == (3_708_400, 0.55)  # Table 8 of the paper
     assert expected.std() > 1e-3
     torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-12)

@@ -17,10 +17,19 @@ from striate.networks.layers import SelfAttention, TakeStep
 
 
 @pytest.mark.parametrize(
-    ("name", "params"), [("vit_tiny", 5_717_416), ("vit_small", 22_050_664), ("vit_b_16", 86_567_656), ("vit_b_32", 88_224_232)]
+    ("name", "params", "printed"),
+    [
+        ("vit_tiny", 5_717_416, "1.3"),
+        ("vit_small", 22_050_664, "4.6"),
+        ("vit_b_16", 86_567_656, "17.564"),
+        ("vit_b_32", 88_224_232, "4.409"),
+    ],
 )
-def test_vision_transformers_have_the_published_parameters(name: str, params: int) -> None:
-    assert network(name).params == params
+def test_vision_transformers_have_the_published_parameters_and_macs(name: str, params: int, printed: str) -> None:
+    """Billions of MACs as Touvron et al., 2021 (Table 5, DeiT), and torchvision's documentation print them."""
+    net = network(name)
+    assert net.params == params
+    assert f"{net.macs / 1e9:.{len(printed.partition('.')[2])}f}" == printed
 
 
 @pytest.mark.slow

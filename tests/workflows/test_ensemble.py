@@ -1,7 +1,9 @@
 """Ensembles: several trained models as one, whose probabilities are the mean of theirs."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
+from striate.data.records import ImageSet
 from striate.models.model import Model
 from striate.networks.layers import Chain, Conv, Flatten, GlobalPool, Linear, Parallel
 from striate.networks.model_file import ModelFile
 from striate.networks.network import Network
-from striate.workflows.training.ensemble import majority_of
+from striate.workflows.training.ensemble import ensemble_of, majority_of
 
 
 def model(seed=0, *, classes=("a", "b", "c"), mean=0.5, channels=4, info=None) -> Model:
@@ -59,6 +62,28 @@ def test_the_majority_decides_and_the_mean_between_equals():
 
     assert probabilities.mean(0).argmax(1).tolist() == [0, 0]
     assert majority_of(probabilities).tolist() == [2, 0]
+
+
+def test_the_accuracies_of_each_of_the_mean_and_of_the_vote_are_counted_picture_by_picture(tmp_path, monkeypatch):
+    """Five models that disagree; the vote of each picture is counted one by one."""
+    models, images, labels = [model(seed) for seed in range(5)], pictures(200), np.random.default_rng(1).integers(0, 3, 200)
+    for seed, one in enumerate(models):
+        one.save(tmp_path / f"{seed}.safetensors")
+    held_out = ImageSet("drawn", "val", images, labels, ("a", "b", "c"), tuple(map(str, range(200))))
+    opened = SimpleNamespace(read=lambda *_: held_out)
+    monkeypatch.setattr("striate.workflows.training.ensemble.open_labelled", lambda *_, **__: opened)
+    training = SimpleNamespace(data="pictures", data_dir=None, skip_unreadable=False)
+    runs = [str(tmp_path / f"{seed}.safetensors") for seed in range(5)]
+    (found,) = ensemble_of(runs, tmp_path, SimpleNamespace(test=False, training=training)).measured
+
+    probabilities = np.array([one.probabilities(images) for one in models])
+    mean, votes = probabilities.mean(0), []
+    for place, answers in enumerate(probabilities.argmax(2).T):
+        count = Counter(answers.tolist())
+        votes.append(max(count, key=lambda answer: (count[answer], mean[place, answer])))
+    assert found.accuracies == [(answers == labels).mean() for answers in probabilities.argmax(2)]
+    assert (found.accuracy, found.majority_accuracy) == ((mean.argmax(1) == labels).mean(), (np.array(votes) == labels).mean())
+    assert len({found.accuracy, found.majority_accuracy, *found.accuracies}) > 4  # none can stand in for another
 
 
 @pytest.mark.parametrize(

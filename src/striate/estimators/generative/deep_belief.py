@@ -3,7 +3,7 @@
 Sources: Hinton, Osindero and Teh, 2006, "A fast learning algorithm for deep belief nets", for the layers, the label units and the samples;
 Hinton and Salakhutdinov, 2006, "Reducing the dimensionality of data with neural networks", for fine-tuning by back-propagation.
 Departs from the sources: fine-tuning runs Adam whose rate falls to 0, with dropout; the weights that draw samples stay as the machines
-learned them (there is no up-down algorithm).
+learned them (there is no up-down algorithm), and samples go down from the topmost machine by expected values, not by draws.
 """
 
 from __future__ import annotations
@@ -285,7 +285,10 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return labels
 
     def sample(self, n_samples: int = 1, label: Any = None, *, n_steps: int = 500) -> np.ndarray:
-        """Draws of P(x | label), or of P(x) where no label is given: (n_samples, n), the expected visibles of the last step downwards.
+        """Draws of P(x | label), or of P(x) where no label is given: (n_samples, n).
+
+        The topmost machine's last hidden states are drawn; from there downwards each layer gives what is expected (mean field), for units
+        that are drawn at each level blur what they stand for.
 
         Args:
             n_samples: The number of samples.
@@ -312,9 +315,9 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 v[:, -num_labels:] = given
             h = top.hidden_sample(v, generator)
             v = top.visible_sample(h, generator)
-        x = top.visible_means(h)[:, :-num_labels] if not below else v[:, :-num_labels]
+        x = top.visible_means(h)[:, :-num_labels]
         for machine in reversed(below):
-            x = machine.visible_means(x if machine is below[-1] else drawn_(x, torch.empty_like(x), generator))
+            x = machine.visible_means(x)
         return x.numpy() * self.scale_ + self.mean_
 
 

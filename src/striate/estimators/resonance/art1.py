@@ -72,6 +72,7 @@ class ART1(Saved, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             UsageError: a setting is out of its range.
         """
         check_counts(max_iter=self.max_iter)
+        self._patterns(X, reset=True)  # what is refused leaves the templates as they were
         self.__dict__.pop("templates_", None)
         self.n_iter_ = 0
         for _ in range(self.max_iter):

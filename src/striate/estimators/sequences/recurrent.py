@@ -124,17 +124,16 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
         """The sequences of X; tables go through scikit-learn's own checks."""
         if getattr(X, "ndim", 0) == 1 and X.dtype == object:  # sequences of unequal length in an array
             X = list(X)
-        table = is_table(X)
-        if fitting:
-            self.is_table_ = table
-        if table and (self.is_table_ or fitting):
+        if is_table(X) and (fitting or self.is_table_):
             values = validate_data(self, X, dtype=np.float64, reset=fitting)
             check_magnitude(values, "X")
             if fitting:
+                self.is_table_: bool = True
                 self.n_inputs_ = 1
             return Padded(values.astype(np.float32)[:, :, None], np.full(len(values), values.shape[1]))
         sequences = as_sequences(X, None if fitting else self.n_inputs_)
         if fitting:
+            self.is_table_ = False
             self.n_inputs_ = self.n_features_in_ = sequences.values.shape[2]
         return sequences
 
@@ -181,7 +180,7 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def _run(self, X: Any, *, states: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Lengths, and outputs (n, K) or states (n, T, H), of so many sequences at a time; in float64, where the device has it."""
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         sequences = self._read(X, fitting=False)
         device = choose_device(self.device)
         device, dtype = (device, torch.float64) if device.type != "mps" else (torch.device("cpu"), torch.float64)

@@ -4,12 +4,13 @@ Source: LeCun et al., 1990, "Handwritten digit recognition with a back-propagati
 1995, "Comparison of learning algorithms for handwritten digit recognition", and 1998, section III.C (`lenet4`); LeCun, Bottou, Bengio
 and Haffner, 1998, "Gradient-based learning applied to document recognition", section II.B, Table I (LeNet-5).
 Departs from the source: `lenet1` and `lenet4` give their last weighted sums, not squashed. `lenet4` connects C3 and F5 to all maps before
-them: the papers say about 17,000 parameters, which a full layer of 120 units on 16 maps of 5 x 5 alone exceeds, and print no table of
-connections. `lenet5_paper` gives negated distances, so that the largest output is the answer, and its output codes are redrawn by hand;
-other numbers of classes get random codes. `lenet5` connects all maps in C3, averages where the paper has trainable sub-sampling, and ends
-in a linear layer; its tanh is plain.
-Known size: 2,578 parameters and 98,442 connections (LeNet-1, at 28 x 28); 52,698 parameters (LeNet-4), 60,000 trainable parameters and
-340,908 connections (LeNet-5), 61,706 parameters and 416,520 MACs (its modern form), at 32 x 32.
+them, as the text has it. The papers counted less, about 17,000 parameters and 260,000 connections: 120 units on all 16 maps of 5 x 5 alone
+have 48,120 parameters, and a C3 that sees all maps 321,600 connections. Both counts fit 60 of the 128 links between maps in C3 and 560 of
+the 1,920 to F5 (16,998 and 258,306), but no table says which, so that LeNet-4 as it was cannot be known. `lenet5_paper` gives negated
+distances, so that the largest output is the answer, and its output codes are redrawn by hand; other numbers of classes get random codes.
+`lenet5` connects all maps in C3, averages where the paper has trainable sub-sampling, and ends in a linear layer; its tanh is plain.
+Known size: 2,578 parameters and 98,442 connections (LeNet-1, at 28 x 28); 52,698 parameters and 462,306 connections (LeNet-4), 60,000
+trainable parameters and 340,908 connections (LeNet-5), 61,706 parameters and 416,520 MACs (its modern form), at 32 x 32.
 """
 
 from __future__ import annotations

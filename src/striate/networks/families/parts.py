@@ -115,7 +115,7 @@ def blocks_with_act(blocks: Sequence[Layer]) -> Chain:
 
 
 class Row(Protocol):
-    """What `stages_with_drop` reads of a table's row: `repeats` blocks, of which only the first has `stride`."""
+    """A table's row as `stages_with_drop` reads it: `repeats` blocks, of which only the first has `stride`."""
 
     @property
     def out_channels(self) -> int: ...
