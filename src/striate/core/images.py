@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 
-Fit = Literal["crop", "pad", "stretch"]
+Fit = Literal["crop", "pad", "stretch", "cut"]
 Normalization = Literal["dataset", "per_image", "min_max"]
 StatisticsName = Literal["imagenet", "half", "unit"]
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {  # usual means and deviations, as shares of a pixel's range
@@ -28,6 +28,7 @@ class Form(NamedTuple):
     kind: Kind | None = None
     target: str | None = None  # the column of a table to learn
     columns: tuple[str, ...] = ()  # those to learn from
+    effect: str | None = None  # that makes inputs of pictures, which are the targets
 
 
 AS_IT_COMES = Form()
@@ -73,7 +74,7 @@ class ImageSpec(_Input):
     its values are normalized.
 
     `fit`: "crop" scales the shorter side and cuts the centre out; "pad" scales the longer side and pads with black; "stretch"
-    scales both sides.
+    scales both sides; "cut" scales nothing: it cuts the centre out, and pads with black where the picture is smaller.
 
     `normalization`: "dataset" makes each channel (value / 255 - mean) / std with the training set's `mean` and `std`; "per_image" makes
     each picture (value - m) / max(s, 1 / sqrt(N)), with m and s the mean and the deviation of its own N values of 0 to 255 over all

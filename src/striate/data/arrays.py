@@ -293,6 +293,15 @@ def open_npz(path: Path, *, task: Task | None = None, kind: Kind | None = None, 
         DataError: not such a file; names the key.
         RefusedFileError: it holds Python objects, which only pickle could read.
     """
+    splits, names = npz_splits(path, to_train=to_train)
+    try:
+        return open_arrays(splits, path.stem, task=task, kind=kind, names=names, to_train=to_train)
+    except DataError as error:
+        raise DataError(f"{path}: {error.message.removeprefix(f'{path.stem}: ')}", error.remedy) from None
+
+
+def npz_splits(path: Path, *, to_train: bool = True) -> tuple[dict[str, tuple[Any, Any]], Any]:
+    """The pairs of arrays of an `.npz` file by their splits, and its y_names; errors as of `open_npz`."""
     content = npz_arrays(path)
     missing = [key for key in KEYS["train"] if key not in content]
     if missing and (to_train or not any(key in content for pair in KEYS.values() for key in pair)):
@@ -306,7 +315,4 @@ def open_npz(path: Path, *, task: Task | None = None, kind: Kind | None = None, 
             raise DataError(f"{path}: {x} and {y} must come together", "Save both, or neither.")
         if x in content:
             splits[split] = (content[x], content[y])
-    try:
-        return open_arrays(splits, path.stem, task=task, kind=kind, names=content.get("y_names"), to_train=to_train)
-    except DataError as error:
-        raise DataError(f"{path}: {error.message.removeprefix(f'{path.stem}: ')}", error.remedy) from None
+    return splits, content.get("y_names")

@@ -181,7 +181,7 @@ def _two_labels(sets: Sequence[ImageSet], groups: Sequence[Sequence[Place]]) -> 
             pairs.append((_labelled(sets, first), _labelled(sets, other)))
     if not pairs:
         return []
-    word, what = "masks" if isinstance(sets[0], MaskedSet) else "labels", sets[0].kind
+    word, what = sets[0].label_noun, sets[0].kind
     one = f"1 {what[:-1]} occurs with two {word}" if len(pairs) == 1 else f"{len(pairs):,} {what} occur with two {word} each"
     remedy = f"Only one of the {word} can be right: remove the copy with the wrong one."
     names = tuple(name for pair in pairs for name in pair)

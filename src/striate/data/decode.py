@@ -114,7 +114,7 @@ def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str |
 def _decoded(source: Readable, shown: str, spec: ImageSpec | None, room: contextlib.ExitStack) -> np.ndarray:
     """The pixels, of a JPEG not many more than `spec` needs; their memory is reserved in `room`."""
     with _opened(source, shown, whole=True) as (image, file):
-        if spec is not None:
+        if spec is not None and spec.fit != "cut":
             _draft(image, 2 * max(spec.height, spec.width))
         room.enter_context(_room(image, shown))
         return _pixels(image, file)

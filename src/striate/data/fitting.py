@@ -21,9 +21,9 @@ SMALL = 128 * 128  # pixels: pictures below this are scaled faster than threads 
 def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """uint8 (h, w, c) brought to `spec`: its channels, then its size by its fit (antialiased bilinear).
 
-    A grey picture is repeated over 3 channels. "crop" takes the largest centred part that has the wanted proportions. With "pad", a
-    picture that is smaller on both sides by at most a quarter of its size keeps its pixels and is padded with black (28 x 28 in
-    32 x 32, as LeNet-5 takes MNIST); on odd remainders the extra line is below or right.
+    A grey picture is repeated over 3 channels. "cut" scales nothing. "crop" takes the largest centred part that has the wanted
+    proportions. With "pad", a picture that is smaller on both sides by at most a quarter of its size keeps its pixels and is padded
+    with black (28 x 28 in 32 x 32, as LeNet-5 takes MNIST); on odd remainders the extra line is below or right.
 
     Raises:
         DataError: the picture has no pixels, has colours and `spec` has 1 channel, or another number of channels than `spec`.
@@ -35,13 +35,18 @@ def fit_image(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     wanted = spec.height, spec.width
     if (height, width) == wanted:
         return pixels
-    box, top, left, inner = placement(height, width, spec)
+    return placed(pixels, wanted, placement(height, width, spec))
+
+
+def placed(pixels: np.ndarray, wanted: tuple[int, int], place: Placement) -> np.ndarray:
+    """uint8 (h, w, c) as (H, W, c) of the `wanted` size: the part of it that `place` names, scaled, where it is to be, and black around."""
+    box, top, left, inner = place
     across, down, right, bottom = box
     same = inner == (bottom - down, right - across)
     part = pixels[int(down) : int(bottom), int(across) : int(right)] if same else _resized(pixels, inner, box)
     if inner == wanted:
         return part
-    padded = np.zeros((*wanted, spec.channels), np.uint8)
+    padded = np.zeros((*wanted, pixels.shape[2]), np.uint8)
     padded[top : top + inner[0], left : left + inner[1]] = part
     return padded
 
@@ -54,6 +59,11 @@ class Placement(NamedTuple):
     left: int
     size: tuple[int, int]  # (h, w) of that place
 
+    def enlarged(self, scale: int) -> Placement:
+        """The same part of the same picture at `scale` times its size."""
+        left, top, right, bottom = (scale * side for side in self.box)
+        return Placement((left, top, right, bottom), scale * self.top, scale * self.left, (scale * self.size[0], scale * self.size[1]))
+
 
 def placement(height: int, width: int, spec: ImageSpec) -> Placement:
     """The placement by `spec` of a picture of `height` x `width`; if the part is not scaled, its limits are whole numbers."""
@@ -61,6 +71,11 @@ def placement(height: int, width: int, spec: ImageSpec) -> Placement:
     everything = (0.0, 0.0, float(width), float(height))
     if spec.fit == "stretch":
         return Placement(everything, 0, 0, wanted)
+    if spec.fit == "cut":
+        inner = min(height, spec.height), min(width, spec.width)
+        down, across = (height - inner[0]) // 2, (width - inner[1]) // 2
+        box = (across, down, across + inner[1], down + inner[0])
+        return Placement(box, (spec.height - inner[0]) // 2, (spec.width - inner[1]) // 2, inner)
     ratios = spec.height / height, spec.width / width
     if spec.fit == "crop":
         scale = max(ratios)

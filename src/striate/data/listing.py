@@ -38,6 +38,7 @@ OF_OUR_FILES = (
     ("repeat.json",),
     ("layers.csv", "roofline.png"),
     ("masks.json",),
+    ("restored.json",),
 )
 OF_OUR_RUNS = re.compile(r".+-\d{3,}")  # run folders, below runs/VERB/
 

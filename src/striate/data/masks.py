@@ -50,6 +50,11 @@ class MaskedSet(ImageSet):
 
     packed: np.ndarray = field(repr=False)
 
+    @property
+    def label_noun(self) -> str:
+        """What `labels` are called, in the plural."""
+        return "masks"
+
     @classmethod
     def unpacked(cls, name: str, split: str, packed: np.ndarray, classes: tuple[str, ...], paths: tuple[str, ...]) -> MaskedSet:
         """The set that `packed` holds."""
@@ -357,6 +362,18 @@ def checked_mask(path: Path, num_classes: int) -> np.ndarray:
     return mask
 
 
+def only_moves(augmentation: Augmentation, what: str) -> None:
+    """Refuse an augmentation that changes more than the places of `what`.
+
+    Raises:
+        UsageError: names what it changes.
+    """
+    moves = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
+    if augmentation != moves:
+        others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
+        raise UsageError(f"augmentation of {what}: {', '.join(others)} cannot be used", f"Known: {', '.join(MOVES)}.")
+
+
 class MaskBatches(Batches):
     """The batches of a set of pictures with masks; labels are (N, H, W) int64, 255 where a pixel has none.
 
@@ -378,10 +395,7 @@ class MaskBatches(Batches):
         workers: int = 0,
     ) -> None:
         augmentation = augmentation or Augmentation()
-        moves = dataclasses.replace(Augmentation(), **{name: getattr(augmentation, name) for name in MOVES})
-        if augmentation != moves:
-            others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
-            raise UsageError(f"augmentation of pictures with masks: {', '.join(others)} cannot be used", f"Known: {', '.join(MOVES)}.")
+        only_moves(augmentation, "pictures with masks")
         layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
         super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
 

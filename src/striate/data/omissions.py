@@ -28,6 +28,7 @@ NO_MATCH = "ignored, in whose path `class_from` finds no class"
 NO_SPLIT = "ignored, in a folder that is not a split"
 NO_PAIR = "in masks/ without a picture, ignored"
 NO_LABELS = "ignored, in neither images/ nor masks/"
+NO_SIDE = "ignored, in neither input/ nor target/"
 OF_SYSTEMS = "left out, hidden or in system folders such as thumbnails and trash"
 OF_OURS = "left out, written by Striate"
 LOOP = "not followed, to a parent folder"
@@ -35,7 +36,7 @@ TWICE = "not followed, to files that were read already"
 NOWHERE = "ignored, broken"
 NOUNS = {
     **dict.fromkeys((CLOSED, OF_OURS), "folder"),
-    **dict.fromkeys((NO_CLASS, NO_LABEL, NO_MATCH, NO_SPLIT, NO_LABELS, OF_SYSTEMS), "picture"),
+    **dict.fromkeys((NO_CLASS, NO_LABEL, NO_MATCH, NO_SPLIT, NO_LABELS, NO_SIDE, OF_SYSTEMS), "picture"),
     **dict.fromkeys((LOOP, TWICE, NOWHERE), "link"),
 }  # what there are so many of; else files
 

@@ -82,6 +82,11 @@ class ImageSet:
         """The kind of the samples."""
         return KINDS[self.images.ndim - 2]
 
+    @property
+    def label_noun(self) -> str:
+        """What `labels` are called, in the plural."""
+        return "labels"
+
     def take(self, indices: np.ndarray | Sequence[int]) -> Self:
         """The pictures at `indices` (n,) whole numbers, in that order."""
         places = np.asarray(indices, np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.images import AS_IT_COMES, Form
 from striate.core.places import near
 from striate.core.targets import Task
-from striate.data.arrays import open_arrays, open_npz
+from striate.data.arrays import KEYS, npz_splits, open_arrays, open_npz
 from striate.data.dropped import DropList, read_drop_list, without_dropped
 from striate.data.folder import open_folder
 from striate.data.hugging_face import is_saved_set, open_parquet_set, open_saved_set, parquet_files
+from striate.data.input_effects import InputEffect
 from striate.data.kinds import OF_TABLES
 from striate.data.layout import Layout
 from striate.data.manifest import lists_pictures, open_manifest
 from striate.data.masks import MaskSource, open_masks
 from striate.data.named import NAMED, open_named
+from striate.data.pairs import INPUT, TARGET, PairSource, open_pairs, pairs_of_arrays, pairs_of_source, source_of_pictures
 from striate.data.reading import AS_USUAL, Reading
 from striate.data.records import SPLITS, DataSource
 from striate.data.shards import BRACES, open_shards, shards_of
@@ -54,9 +57,9 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
         task: The task of arrays' targets; None infers it from them. Named sets and folders have classes; segment reads a folder of
-            pictures and masks.
+            pictures and masks, restore one of inputs and targets.
         form: The kind of the samples of arrays, which else is inferred from their axes, and the columns of a table. Named sets and
-            folders have pictures.
+            folders have pictures. With an effect, which is of restore, any pictures are targets, and inputs are made of them.
         layout: How to read the subfolders of a folder if their names are ambiguous.
         reading: The columns of a table of pictures, and the rules for paths that tell classes and groups.
         say: Receives a line for the user.
@@ -70,12 +73,17 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         UsageError: the data has classes, but another task is wanted; or a field of `reading` has no use for the data.
     """
     listed = read_drop_list(drop) if drop is not None else None
+    if listed is not None and (form.effect is not None or task == "restore"):
+        raise UsageError("`drop`: its list is of pictures that have a class, and these have targets", "Move the pictures away instead.")
+    how = {"skip_unreadable": skip_unreadable, "to_train": to_train, "look_into": look_into}
     if isinstance(spec, DataSource):
         source = spec if listed is None else without_dropped(spec, listed)
+    elif form.effect is not None:
+        opened = partial(_opened_file, spec, data_dir, download, None, AS_IT_COMES, reading, **how)
+        source = _with_inputs_made(spec, InputEffect.read(form.effect), opened, skip_unreadable, layout, to_train)
     elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
-        how = {"skip_unreadable": skip_unreadable, "to_train": to_train, "look_into": look_into}
         source = _opened(spec, data_dir, download, task, form, layout, reading, listed, **how)
     kind = form.kind or source.kind
     if source.kind != kind:
@@ -116,6 +124,8 @@ def _opened_file(
     **how: bool,
 ) -> DataSource:
     to_train = how["to_train"]
+    if isinstance(spec, tuple) and len(spec) == 2 and task == "restore":
+        return pairs_of_arrays({"train": spec}, "arrays", {"train": ("X", "Y")})
     if isinstance(spec, tuple) and len(spec) == 2:
         _refuse_reading("arrays", reading, to_train)
         return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
@@ -129,6 +139,8 @@ def _opened_file(
     is_folder, is_file = _kind(path)
     if is_file and path.suffix.lower() == ".npz":
         _refuse_reading(path, reading, to_train)
+        if task == "restore":
+            return pairs_of_arrays(npz_splits(path, to_train=to_train)[0], str(path), KEYS)
         return open_npz(path, task=task, kind=form.kind, to_train=to_train)
     if is_folder and is_saved_set(path):
         return open_saved_set(path, reading, task=task, **how)
@@ -182,6 +194,37 @@ def _kind(path: Path) -> tuple[bool, bool]:
         raise DataError(f"{path}: cannot be opened: {error.strerror}", "Check the path and its permissions.") from None
 
 
+def _with_inputs_made(
+    spec: Any, effect: InputEffect, opened: Callable[[], DataSource], skip_unreadable: bool, layout: Layout, to_train: bool
+) -> PairSource:
+    """The pictures that `spec` names, as targets whose inputs `effect` makes; `opened` opens what is no folder of pictures.
+
+    Raises:
+        UsageError: the folder holds inputs and targets, and a network is to be trained on it.
+    """
+    if isinstance(spec, str | os.PathLike) and str(spec) not in NAMED and (path := Path(spec).expanduser()).is_dir():
+        has_pairs = (path / INPUT).is_dir() and (path / TARGET).is_dir()
+        if has_pairs and to_train:
+            raise UsageError(f"{path}: has {INPUT}/ and {TARGET}/, so no inputs are to be made", "Leave `input_effect` out.")
+        return open_pairs(path, None if has_pairs else effect, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+    if not isinstance(spec, str | os.PathLike):
+        return pairs_of_source(source_of_pictures(spec[0] if isinstance(spec, tuple) else spec), effect)
+    return pairs_of_source(opened(), effect)
+
+
+def _paired(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool) -> PairSource:
+    """The folder of inputs and targets that `data` names.
+
+    Raises:
+        UsageError: it is not the path of a folder.
+        DataError: as `open_pairs`.
+    """
+    if not Path(data).expanduser().is_dir():
+        remedy = "Give a folder of input/ and target/; or make inputs of any pictures with `input_effect='noise:25'`."
+        raise UsageError(f"{data}: no such folder of inputs and targets", near(Path(data), remedy))
+    return open_pairs(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+
+
 def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool) -> MaskSource:
     """The folder of pictures and masks that `data` names.
 
@@ -196,5 +239,6 @@ def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout,
 
 
 OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool], DataSource]] = {
-    "segment": _masked
+    "segment": _masked,
+    "restore": _paired,
 }  # of tasks with their own folders

@@ -125,11 +125,13 @@ def as_label_sets(values: Any, count: int, name: str) -> np.ndarray:
     return array
 
 
-def target_spec(task: Task, labels: np.ndarray) -> TargetSpec | None:
-    """The meaning of the outputs that learn the training targets `labels` (N, k); None for classes.
+def target_spec(task: Task, labels: np.ndarray, effect: str | None = None) -> TargetSpec | None:
+    """The meaning of the outputs that learn the training targets `labels` (N, k), or pictures of which `effect` made the inputs.
 
-    A number that is the same for all pictures has deviation 1.
+    None for classes. A number that is the same for all pictures has deviation 1.
     """
+    if task == "restore":
+        return TargetSpec(task=task, effect=effect)
     return COLUMNS[task].spec(labels) if task in COLUMNS else None
 
 

@@ -25,8 +25,9 @@ class ConfusionTable:
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The result of `hits_fn`."""
-        self.of_pixels = self.of_pixels or outputs.ndim > 2
-        if outputs.ndim > 2 or (self.of_pictures and not targets.is_floating_point()):
+        of_classes = not targets.is_floating_point()
+        self.of_pixels = self.of_pixels or (outputs.ndim > 2 and of_classes)
+        if of_classes and (outputs.ndim > 2 or self.of_pictures):
             num_classes = outputs.shape[1]
             known = targets != IGNORED  # (N, ...)
             pairs = targets[known] * num_classes + outputs.argmax(1)[known]

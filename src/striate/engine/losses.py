@@ -144,8 +144,8 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
     """The mean over pictures and outputs of (o - t)^2.
 
     Args:
-        outputs: (N, K).
-        targets: (N, K) float; (N,) float where K = 1; or (N,) int64 classes, which means one-hot rows.
+        outputs: (N, K), or of pictures (N, K, H, W).
+        targets: Likewise, float; (N,) float where K = 1; or (N,) int64 classes, which means one-hot rows.
 
     Raises:
         ShapeError: the targets fit the outputs in none of these ways.
@@ -320,7 +320,7 @@ def _shares(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _targets_like(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The targets (N, K) in the outputs' dtype."""
+    """The targets in the outputs' shape and dtype."""
     if targets.shape == outputs.shape:
         return targets.to(outputs.dtype)
     if targets.shape == outputs.shape[:1] and outputs.ndim == 2:

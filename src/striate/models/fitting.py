@@ -17,6 +17,7 @@ from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation, Batches
 from striate.data.masks import MaskBatches, MaskedSet
+from striate.data.pairs import PairBatches, PairSet
 from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.epochs import EpochRow, FitEvent
@@ -198,7 +199,9 @@ def class_counts(images: ImageSet) -> Tensor | None:
 
 
 def batches_of(images: ImageSet, batch_size: int, **options: Any) -> Batches:
-    """The batches of pictures, with their masks where they have some."""
+    """The batches of pictures, with their masks or their targets where they have some."""
+    if isinstance(images, PairSet):
+        return PairBatches(images, batch_size, **options)
     return MaskBatches(images, batch_size, **options) if isinstance(images, MaskedSet) else Batches(images, batch_size, **options)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from striate.core.targets import TargetSpec, Task
 from striate.models.estimates import Estimates, sigmoid
+from striate.models.restorer import Restorations, restore_pictures
 from striate.models.segmenter import PIXELS_AT_ONCE, Segmentations, segment_pictures
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Meaning:
     """
 
     noun: str = "classes"
-    predict: Callable[[Model, Any, int, int], Predictions | Estimates | Segmentations]
+    predict: Callable[[Model, Any, int, int], Predictions | Estimates | Segmentations | Restorations]
     shares: Callable[[np.ndarray, float], np.ndarray] | None
     module: Callable[[nn.Module, InputSpec, TargetSpec | None], nn.Module]
     instead: str = ""
@@ -88,5 +89,12 @@ MEANINGS: dict[Task, Meaning] = {
         shares=softmax,
         module=_plain,
         instead="gives a class to each pixel, not one per picture",
+    ),
+    "restore": Meaning(
+        noun="channels",
+        predict=lambda model, pictures, _, batch_size: restore_pictures(model, pictures, batch_size=batch_size),
+        shares=None,
+        module=_plain,
+        instead="gives a picture, not a class",
     ),
 }

@@ -17,7 +17,7 @@ from striate.core.calls import call_as_in
 from striate.core.devices import choose_device
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
-from striate.core.images import Fit, ImageSpec, InputSpec
+from striate.core.images import Fit, Form, ImageSpec, InputSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
 from striate.core.places import near
 from striate.core.refusals import refusal
@@ -28,6 +28,7 @@ from striate.models.answers import Answers
 from striate.models.estimates import Estimates
 from striate.models.inputs import as_seen, finite_outputs, given_pictures, read_pictures
 from striate.models.meanings import MEANINGS, Meaning, softmax
+from striate.models.restorer import Restorations
 from striate.models.segmenter import SMALLER_PICTURES, Segmentations
 from striate.networks.foreign import channels_of, is_own, own_network
 from striate.networks.model_file import ModelFile, load_model, save_model
@@ -212,8 +213,13 @@ class Model:
 
     @property
     def task(self) -> Task:
-        """The task that it was trained for: classify, multilabel, regression or segment."""
+        """The task that it was trained for: classify, multilabel, regression, segment or restore."""
         return task_of_outputs(self.network.output_shape, self.targets)
+
+    @property
+    def form(self) -> Form:
+        """The form of data for it."""
+        return self.images.form._replace(effect=self.targets.effect if self.targets is not None else None)
 
     @property
     def _meaning(self) -> Meaning:
@@ -315,8 +321,8 @@ class Model:
         return finite_outputs(np.concatenate(chunks), names) if chunks else np.zeros((0, len(self.classes)))
 
     @call_as_in("model.predict(['a.jpg', 'b.png'], top=3)")
-    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations:
-        """The predictions for pictures: classes, labels, numbers or masks.
+    def predict(self, pictures: Pictures, *, top: int = 1, batch_size: int = 128) -> Predictions | Estimates | Segmentations | Restorations:
+        """The predictions for pictures: classes, labels, numbers, masks or pictures.
 
         Args:
             pictures: One or several, decoded and fitted as in training: files; a uint8 array (n, h, w) or (n, h, w, c), or of one picture
@@ -365,8 +371,9 @@ class Model:
         Raises:
             UsageError: the model gives one class per picture.
         """
-        if self.targets is None:
-            raise UsageError("the model gives one class per picture, not numbers or labels", "Use model.predict.")
+        if self.targets is None or self.task == "restore":
+            given = "a picture" if self.targets is not None else "one class per picture"
+            raise UsageError(f"the model gives {given}, not numbers or labels", "Use model.predict.")
         check_counts(batch_size=batch_size)
         names: list[str] = []
         rows = [np.zeros((0, len(self.classes)))]

@@ -21,6 +21,7 @@ from striate.networks.families import (
     dcgan,
     deeplab,
     densenet,
+    dncnn,
     efficientnet,
     efficientnet_v2,
     fcn,
@@ -43,6 +44,7 @@ from striate.networks.families import (
     senet,
     shufflenet,
     squeezenet,
+    srcnn,
     unet,
     vgg,
     vit,
@@ -91,6 +93,9 @@ REGNET = "Radosavovic et al., 2020, arXiv:2003.13678"
 CONVNEXT_V2 = "Woo et al., 2023, arXiv:2301.00808"
 VIT = "Dosovitskiy et al., 2021, arXiv:2010.11929"
 VIT_SMALL = VIT + "; Touvron et al., 2021, arXiv:2012.12877"
+DNCNN = "Zhang et al., 2017, arXiv:1608.03981"
+SRCNN = "Dong et al., 2014, arXiv:1501.00092"
+FSRCNN = "Dong et al., 2016, arXiv:1608.00367"
 DENSENET = "Huang et al., 2017, arXiv:1608.06993"
 
 
@@ -246,6 +251,14 @@ CATALOG: dict[str, Entry] = {
     "dcgan_generator":          Entry(dcgan.dcgan_generator, (100, 1, 1), 3, DCGAN),
     "dcgan_discriminator":      Entry(dcgan.dcgan_discriminator, (3, 64, 64), 1, DCGAN),
     "unet":                     Entry(unet.unet, RGB_256, 2, "Ronneberger et al., 2015, arXiv:1505.04597"),
+    "dncnn":              Entry(dncnn.dncnn, (1, 40, 40), 1, DNCNN, "29.23 dB, BSD68 at sigma 25"),
+    "dncnn_light":        Entry(lambda c: dncnn.dncnn(c, depth=8, width=32), (1, 40, 40), 1, DNCNN),
+    "srcnn_x2":           Entry(lambda c: srcnn.srcnn(c, 2), (1, 16, 16), 1, SRCNN),
+    "srcnn_x3":           Entry(lambda c: srcnn.srcnn(c, 3), (1, 11, 11), 1, SRCNN),
+    "srcnn_x4":           Entry(lambda c: srcnn.srcnn(c, 4), (1, 8, 8), 1, SRCNN),
+    "fsrcnn_x2":          Entry(lambda c: srcnn.fsrcnn(c, 2), (1, 10, 10), 1, FSRCNN, "37.00 dB, Set5"),
+    "fsrcnn_x3":          Entry(lambda c: srcnn.fsrcnn(c, 3), (1, 7, 7), 1, FSRCNN, "33.16 dB, Set5"),
+    "fsrcnn_x4":          Entry(lambda c: srcnn.fsrcnn(c, 4), (1, 6, 6), 1, FSRCNN, "30.71 dB, Set5"),
     "segnet":                   Entry(segnet.segnet, (3, 360, 480), 11, SEGNET, "60.1 mean IU, CamVid"),
     "deeplabv3_resnet50":       Entry(deeplab.deeplabv3_resnet50, RGB_520, 21, DEEPLAB, "66.4 mean IU, COCO's images of VOC's classes (torchvision)"),
 }

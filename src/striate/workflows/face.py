@@ -18,6 +18,7 @@ from striate.data.layout import Layout
 from striate.data.reading import Role
 from striate.models.estimates import Estimates
 from striate.models.model import Model, Pictures, Predictions
+from striate.models.restorer import Restorations
 from striate.models.segmenter import Segmentations
 from striate.workflows.ablation.ablate import AblateReport, AblateRequest
 from striate.workflows.ablation.ablate import ablate as ablate_request
@@ -184,8 +185,8 @@ def predict(
     module: Any = None,
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
-) -> Predictions | Segmentations | Estimates:
-    """The classes, labels, numbers or masks, as the model gives them, of picture files, of a folder's pictures or of an array.
+) -> Predictions | Segmentations | Estimates | Restorations:
+    """The classes, labels, numbers, masks or pictures, as the model gives them, of picture files, of a folder's pictures or of an array.
 
     Args:
         model: A Model, a run folder, or a model file.

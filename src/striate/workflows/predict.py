@@ -41,7 +41,9 @@ class PredictRequest:
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
     maps: Path | None = None  # PNG of the pictures in their own size, with the probability of classes at each place over them
-    output: Path | None = None  # folder for the masks of a model that gives a class to each pixel
+    output: Path | None = (
+        None  # folder for the masks of a model that gives a class to each pixel, or for the pictures of one that gives those
+    )
     skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
@@ -51,7 +53,7 @@ class PredictRequest:
 
 
 def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> PictureAnswers:
-    """The classes, masks, numbers or labels of the pictures, in the order given; a folder's pictures in the order of their names.
+    """The classes, masks, numbers, labels or pictures that are made of pictures, in their order; a folder's in the order of their names.
 
     Raises:
         DataError: no pictures, no such file, or, unless those are to be skipped, one that cannot be read; names it.

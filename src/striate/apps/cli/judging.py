@@ -87,7 +87,10 @@ def predict_command(
     maps: Annotated[
         Path | None, typer.Option(help="Draw larger pictures with the probability of classes at each place into this PNG file.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for the masks of a --task segment model, as PNG files.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the masks of a --task segment model, or the pictures of a --task restore model, as PNG files."),
+    ] = None,
     skip_unreadable: SkipUnreadable = False,
     batch_size: BatchSize = 128,
     device: Device = "auto",

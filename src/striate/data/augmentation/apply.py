@@ -48,12 +48,17 @@ def augmented(images: Tensor, draws: Draws, augmentation: Augmentation, componen
     return images
 
 
+def shifts(draws: Draws, pad: int) -> tuple[Tensor, Tensor]:
+    """Where pictures padded by `pad` are cut out: `top` and `left`, each (N,) in [0, 2 pad]."""
+    bits, span = draws.bits(Draw.SHIFT), 2 * pad + 1
+    return bits % span, (bits // span) % span
+
+
 def _moved(images: Tensor, draws: Draws, augmentation: Augmentation) -> Tensor:
     size = (images.shape[1], images.shape[2])
     mode = augmentation.pad_mode
     if pad := augmentation.crop_padding:
-        bits, span = draws.bits(Draw.SHIFT), 2 * pad + 1
-        images = shifted_crops(images, bits % span, (bits // span) % span, pad, mode)
+        images = shifted_crops(images, *shifts(draws, pad), pad, mode)
     if augmentation.flip:
         alternating = augmentation.flip_mode == "alternating"
         turn = draws._replace(epoch=0).bits(Draw.FLIP) + draws.epoch if alternating else draws.bits(Draw.FLIP)

@@ -49,6 +49,7 @@ class Draw(IntEnum):
     PARTNER = 22
     MIXED_SHARE = 23
     MIXED_PLACE = 24
+    INPUT_NOISE = 25
 
 
 def random_bits(seed: int, epoch: int, draw: int, indices: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.attention import ClassToken, PositionEmbedding, SelfAttention, TakeStep
 from striate.networks.layers.base import Cost, Layer, Reach, Row, Shape, View
-from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
+from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, MatchChannels, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -47,6 +47,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "LocallyConnected",
+    "MatchChannels",
     "PadChannels",
     "Parallel",
     "Pool",

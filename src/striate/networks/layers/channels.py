@@ -105,6 +105,28 @@ class PadChannels(Layer):
 
 
 @leaf
+class MatchChannels(Layer):
+    """The channels as they are where they are `out_channels`; else their mean, that many times: the colourless picture.
+
+    It is the shortcut of a network that gives pictures, of whatever channels.
+    """
+
+    role: ClassVar[str] = "match"
+    out_channels: Count
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (self.out_channels, *spatial(shape, "matching of channels"))
+
+    def build(self, shape: Shape) -> nn.Module:
+        from torch import nn
+
+        from striate.networks.modules.channels import MeanChannelsModule
+
+        self.output_shape(shape)
+        return nn.Identity() if shape[0] == self.out_channels else MeanChannelsModule(self.out_channels)
+
+
+@leaf
 class ChannelChunk(Layer):
     """One of `chunks` equal parts of the channels, counted from 0."""
 

@@ -8,7 +8,7 @@ from striate.core.errors import RefusedFileError, StriateError
 from striate.networks.layers.activation import Activation
 from striate.networks.layers.attention import ClassToken, PositionEmbedding, SelfAttention, TakeStep
 from striate.networks.layers.base import Layer
-from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, PadChannels, Scale, ShuffleChannels
+from striate.networks.layers.channels import ChannelChunk, ChannelLinear, Gain, MatchChannels, PadChannels, Scale, ShuffleChannels
 from striate.networks.layers.convolution import Conv
 from striate.networks.layers.deformable import DeformableConv
 from striate.networks.layers.dense import Flatten, Identity, Linear
@@ -51,6 +51,7 @@ LEAVES: dict[str, type[Layer]] = {
         Linear,
         LocalResponseNorm,
         LocallyConnected,
+        MatchChannels,
         OwnNetwork,
         PadChannels,
         Pool,

@@ -56,6 +56,20 @@ class PadChannelsModule(nn.Module):
         return f"{self.count}, stride={self.stride}"
 
 
+class MeanChannelsModule(nn.Module):
+    """The mean of the channels of (N, C, ...), `count` times."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True).repeat_interleave(self.count, 1)
+
+    def extra_repr(self) -> str:
+        return f"{self.count}"
+
+
 class ChannelChunkModule(nn.Module):
     """Part `index` of `chunks` equal ones of the channels."""
 

@@ -15,6 +15,7 @@ from striate.core.images import STATISTICS
 from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
 from striate.data.batches import Augmentation
+from striate.data.input_effects import InputEffect
 from striate.data.reading import FIELDS as READING
 from striate.data.records import DataSource, num_batches
 from striate.data.signals import NETWORKS
@@ -156,7 +157,7 @@ def settings_for(
         settings = with_checked_fields(lambda **fields: dataclasses.replace(base, **fields), **chosen)
     else:
         losses = task_named(task).losses
-        own = {"loss": losses[0]} if losses else {}
+        own = {**({"loss": losses[0]} if losses else {}), **task_named(task).settings}
         settings = with_checked_fields(default_settings, network, num_train, **own | chosen)
     if settings.schedule in OWN_RISE and "warmup_epochs" not in chosen:
         settings = dataclasses.replace(settings, warmup_epochs=0.0)
@@ -186,9 +187,24 @@ def with_recipe(request: TrainRequest) -> tuple[TrainRequest, Choices]:
         UnknownNameError, UsageError, RefusedFileError: as `choices_of`, `completed`, `with_image_settings` and `refuse_wrong_settings`.
     """
     choices = choices_of(request.recipe)
-    request = with_image_settings(with_named_statistics(completed(request, choices)))
+    request = with_effect(with_image_settings(with_named_statistics(completed(request, choices))))
     refuse_wrong_settings(request, choices)
     return request, choices
+
+
+def with_effect(request: TrainRequest) -> TrainRequest:
+    """The request with the task of its `input_effect`, where it has one.
+
+    Raises:
+        UsageError: there is no such effect, or another task is asked for.
+    """
+    if request.input_effect is None:
+        return request
+    InputEffect.read(request.input_effect)
+    if request.task not in (None, "restore"):
+        message = f"`input_effect={request.input_effect!r}` makes pictures to restore, which `task={request.task!r}` cannot use"
+        raise UsageError(message, "Leave one of the two out.")
+    return dataclasses.replace(request, task="restore")
 
 
 def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
@@ -237,6 +253,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
         "pretrained": others.get("pretrained"),
         "pretrain": others.get("pretrain"),
         "task": others.get("task"),
+        "input_effect": others.get("input_effect"),
         "val_fraction": others.get("val_fraction"),
         "train_images": others.get("train_images"),
         "seed": others.get("val_seed"),
@@ -383,8 +400,9 @@ def augmentation_for(
     """
     if source.kind != "pictures":
         return Augmentation()
-    mirrors = source.name in MIRRORS_TO_ITSELF or source.image_size is None
-    base = task_named(source.task).augmentation(base)
+    record = task_named(source.task)
+    mirrors = record.mirrors or source.name in MIRRORS_TO_ITSELF or source.image_size is None
+    base = record.augmentation(base)
     if base is None:
         base = Augmentation(crop_padding=shift_for(network, source.channels), flip=True)
     chosen = {"flip": base.flip and mirrors, **chosen_augmentation(request, choices)}

@@ -70,8 +70,11 @@ OPTIONS = (
     Option("pretrain", Literal["autoencoder", "rbm"], "Pretrain the first two layers without labels, each as an autoencoder or as a "
            "restricted Boltzmann machine.", metavar="autoencoder|rbm"),
     Option("unlabelled", str, "More pictures for --pretrain: a folder or a named set.", metavar="DATA"),
-    Option("task", Literal["classify", "regression", "multilabel", "segment"], "Kind of targets in an .npz file [default: from their "
-           "dtype and shape]; segment: a class per pixel; DATA holds images/ and masks/, PNG files of class indices."),
+    Option("task", Literal["classify", "regression", "multilabel", "segment", "restore"], "Kind of targets in an .npz file [default: from "
+           "their dtype and shape]; segment: a class per pixel; DATA holds images/ and masks/, PNG files of class indices; restore: a "
+           "picture from a picture; DATA holds input/ and target/."),
+    Option("input_effect", str, "Make the inputs of --task restore from the pictures of DATA, which are the targets: noise:SIGMA, "
+           "downscale:FACTOR or grey.", metavar="EFFECT"),
     _setting("epochs", str, "Passes over the training split; +N extends a run [default: depends on the data].", metavar="N"),
     _setting("steps", int, "Number of updates to train, instead of epochs."),
     _setting("batch_size", str, "Images per update; auto: as memory allows [default: depends on the data].", short="b", metavar="N|auto"),
@@ -92,7 +95,7 @@ OPTIONS = (
     _setting("patience", int, "Stop early after this many epochs in a row without a better --monitor."),
     _images("target", str, "Column of a table to learn: classes or numbers [default: the last; of pictures: label].", metavar="COLUMN"),
     _images("image_size", int, "Input size of the network in pixels [default: depends on data and network].", flag="img-size"),
-    _images("fit", Literal["crop", "pad", "stretch"], "How pictures of another shape are fitted."),
+    _images("fit", Literal["crop", "pad", "stretch", "cut"], "How pictures of another shape are fitted."),
     _augmentation("crop_padding", int, "Random shift in pixels (pad and crop) [default: depends on the data]."),
     _augmentation("flip", bool, "Random horizontal flip [default: depends on the data]."),
     _augmentation("mixup", float, "Mix each picture and its label with another's; weights from Beta(ALPHA, ALPHA).", metavar="ALPHA"),

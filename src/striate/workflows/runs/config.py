@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import read_yaml
 from striate.core.errors import DataError, RefusedFileError, UsageError
-from striate.core.images import InputSpec
+from striate.core.images import Form, InputSpec
 from striate.core.places import near
 from striate.core.refusals import checked_entry, first_fault
 from striate.core.targets import Task
@@ -65,6 +65,7 @@ class RunConfig:
     skip_unreadable: bool
     layout: Layout = "auto"  # what the folders of the data are, where their names leave a doubt
     drop: str | None = None  # the list of pictures that are left out; where it is gone, they are not
+    input_effect: str | None = None  # that makes the inputs of its pictures
     class_from: str | None = None  # as of `Reading`, with all that follow
     columns: dict[Role, str] = Field(default_factory=dict)
     group: str | None = None
@@ -111,6 +112,11 @@ class RunConfig:
     def plain_as_asked(self) -> dict[str, Any]:
         """The record as plain data with the requested settings."""
         return dataclasses.replace(self, settings=self.planned, asked={}).plain()
+
+    @property
+    def form(self) -> Form:
+        """The form in which the data is read."""
+        return self.images.form._replace(effect=self.input_effect)
 
     @property
     def data_folder(self) -> Path | None:

@@ -81,7 +81,7 @@ def open_labelled(
         download=request.download,
         skip_unreadable=request.skip_unreadable or (config is not None and config.skip_unreadable),
         task=model.task,
-        form=model.images.form,
+        form=model.form,
         layout=config.layout if config is not None and request.layout == "auto" else request.layout,
         drop=drop or (config.drop_list if config is not None and request.data is None else None),
         reading=reading.over(config.reading if config is not None else AS_USUAL),

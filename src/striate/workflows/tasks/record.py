@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -22,6 +22,7 @@ from striate.engine.settings import LossName, MonitorName
 from striate.models.estimates import Estimates
 from striate.models.inputs import Given
 from striate.models.model import Model, Predictions
+from striate.models.restorer import Restorations
 from striate.models.segmenter import Segmentations
 from striate.networks.network import Network
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 AnyReport = TypeVar("AnyReport", bound="SplitFacts")
 MEASURES = "measures.json"  # of the folder that is written to
-PictureAnswers = Predictions | Segmentations | Estimates
+PictureAnswers = Predictions | Segmentations | Estimates | Restorations
 Say = Callable[[str], None]
 
 
@@ -77,15 +78,18 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord:
-    """A task: one class per picture, several labels, numbers, or a class for each pixel.
+    """A task: one class per picture, several labels, numbers, a class for each pixel, or a picture.
 
     Attributes:
         name: As `task=` has it.
         single_class: Whether a picture has one class, which can be attacked, explained and calibrated.
         gives_classes: Whether the outputs are scores of classes that exclude each other, of pictures or of pixels.
         has_accuracy: Whether an answer is right or wrong.
+        mirrors: Whether the answer to a mirrored picture is the answer mirrored, whatever the data, so that it may be learned from.
+        pixels_as_they_are: Whether the network sees values from 0 to 1, and not of mean 0 and deviation 1 over the training set.
         outputs: What the outputs are called, one and several.
         losses: It can be trained on, its own first; any where there are none.
+        settings: Its own defaults beside the loss.
         monitored: The measures of validation that can choose the kept epoch.
         network: The catalogue's network for it; None: by the size of the pictures.
         plan_network: Its network for the data, and how pictures are fitted to it; None: as for classes.
@@ -102,8 +106,11 @@ class TaskRecord:
     single_class: bool = False
     gives_classes: bool = False
     has_accuracy: bool = True
+    mirrors: bool = False
+    pixels_as_they_are: bool = False
     outputs: tuple[str, str] = ("class", "classes")
     losses: tuple[LossName, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     monitored: tuple[MonitorName, ...] = get_args(MonitorName)
     network: str | None = None
     plan_network: Callable[[TrainRequest, Network | str | None, DataSource], tuple[Network, Fit]] | None = None

@@ -8,10 +8,11 @@ from striate.workflows.tasks.classify import CLASSIFY, EvaluateReport
 from striate.workflows.tasks.multilabel import MULTILABEL, MultilabelReport
 from striate.workflows.tasks.record import TaskRecord
 from striate.workflows.tasks.regression import REGRESSION, RegressionReport
+from striate.workflows.tasks.restore import RESTORE, RestoreReport
 from striate.workflows.tasks.segment import SEGMENT, SegmentReport
 
-TASKS: dict[Task, TaskRecord] = {task.name: task for task in (CLASSIFY, SEGMENT, REGRESSION, MULTILABEL)}
-SplitReport = EvaluateReport | SegmentReport | RegressionReport | MultilabelReport  # one a task
+TASKS: dict[Task, TaskRecord] = {task.name: task for task in (CLASSIFY, SEGMENT, REGRESSION, MULTILABEL, RESTORE)}
+SplitReport = EvaluateReport | SegmentReport | RegressionReport | MultilabelReport | RestoreReport  # one a task
 
 
 def task_named(name: Task | None) -> TaskRecord:

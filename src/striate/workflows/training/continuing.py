@@ -143,7 +143,7 @@ def plan_of(
         "to_train": record is None,
         "say": say,
     }
-    source = open_data(wanted, task=config.task, form=config.images.form, data_dir=data_dir or config.data_folder, **how)
+    source = open_data(wanted, task=config.task, form=config.form, data_dir=data_dir or config.data_folder, **how)
     source = source if record is None else source.with_classes(record.classes)
     if record is None:
         say(NOT_RECORDED)
@@ -152,8 +152,9 @@ def plan_of(
         since = "the checkpoint" if verb.startswith("train") else "the run"
         changed = f"{run}: the pictures or labels of {source.name} have changed since {since}"
         train_set, val_set = recorded_sets(source, record, config.images, changed, say)
+    targets = target_spec(source.task, train_set.labels, config.input_effect)
     how = {"images": config.images, "settings": config.planned, "augmentation": config.augmentation}
-    fitting = Fitting(network=network, classes=source.classes, targets=target_spec(source.task, train_set.labels), **how)
+    fitting = Fitting(network=network, classes=source.classes, targets=targets, **how)
     return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config)
 
 

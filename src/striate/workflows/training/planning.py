@@ -101,7 +101,9 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     else:
         train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
     findings = looked_at(train_set, val_set, spec, source, observer, request.data)
-    if isinstance(spec, ImageSpec) and extension is None:
+    if isinstance(spec, ImageSpec) and task_named(source.task).pixels_as_they_are:
+        spec = dataclasses.replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
+    elif isinstance(spec, ImageSpec) and extension is None:
         spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
     elif extension is None:
         spec = spec_of_signals(source, train_set.images, weights)
@@ -119,7 +121,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
             classes=source.classes,
             settings=suited_to(source.task, settings, asked=request.loss or request.set.get("settings.loss")),
             augmentation=augmentation_for(source, network, request, choices, choices.augmentation_of(network, len(train_set))),
-            targets=target_spec(source.task, train_set.labels),
+            targets=target_spec(source.task, train_set.labels, request.input_effect),
             start=start,
         )
 
@@ -271,6 +273,7 @@ def configuration(request: TrainRequest, fitting: Fitting, division: Division, n
         layout=request.layout,
         drop=str(request.drop.resolve()) if request.drop else None,
         **dataclasses.asdict(Reading.of(request)) | {"root": str(request.root.resolve()) if request.root else None},
+        input_effect=request.input_effect,
         network=fitting.network.name,
         pretrained=pretrained_name(request.pretrained),
         pretrain=request.pretrain,

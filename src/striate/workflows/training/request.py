@@ -35,6 +35,7 @@ class TrainRequest:
     pretrain: Literal["autoencoder", "rbm"] | None = None
     unlabelled: Any = None
     task: Task | None = None  # None: as the targets of arrays say
+    input_effect: str | None = None
     epochs: Count | str | None = None  # "+20" extends the run of `resume`
     steps: Count | None = None
     batch_size: Count | Literal["auto"] | None = None
@@ -102,6 +103,7 @@ class TrainingOptions(TypedDict, total=False):
     pretrain: Literal["autoencoder", "rbm"] | None
     unlabelled: Any
     task: Task | None
+    input_effect: str | None
     epochs: int | str | None
     steps: int | None
     batch_size: int | Literal["auto"] | None
@@ -174,7 +176,8 @@ class TargetScore(ValScore):
     """The same of numbers, labels or masks, which have measures of their own, and of a training against an attack.
 
     Of classes macro_f1 or balanced_accuracy, where that is monitored; of numbers r2, mae, rmse; of labels mean_average_precision,
-    macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of an attack robust_accuracy, under pgd.
+    macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of pictures psnr, psnr_before of the inputs, mae; of an attack
+    robust_accuracy, under pgd.
     """
 
     measures: dict[str, float | None]
@@ -209,7 +212,11 @@ def summary(report: TrainReport) -> Lines:
     """The report as text."""
     split = "test" if "test" in report.splits else "val"
     scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
-    words = ", ".join(f"{name.replace('_', ' ').replace('f1', 'F1')} {value:.4f}" for name, value in scores.items() if value is not None)
+    words = ", ".join(
+        f"{name.replace('_', ' ').replace('f1', 'F1').replace('psnr', 'PSNR')} {value:.4f}"
+        for name, value in scores.items()
+        if value is not None
+    )
     early = ", stopped early" if report.stopped_early else ""
     length = f"(epoch {report.best_epoch} of {report.epochs}{early}), {report.seconds:.1f} s"
     following = command("striate", "evaluate", Path(report.run), "--split", split)

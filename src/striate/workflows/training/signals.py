@@ -32,7 +32,7 @@ def kind_of_network(asked: Any) -> Kind | None:
 
 def form_of(request: TrainRequest) -> Form:
     """The form in which the data of a request is read."""
-    return Form(kind_of_network(request.network), request.target)
+    return Form(kind_of_network(request.network), request.target, effect=request.input_effect)
 
 
 def network_of_signals(asked: Network | str | None, source: DataSource, outputs: str) -> Network:

@@ -1,0 +1,487 @@
+"""Pictures with the pictures that a network is to make of them: denoised, enlarged, coloured.
+
+A folder holds `root/{input,target}/*`, or `root/{train,val,test}/{input,target}/*`; both have the same name, whatever their formats. Arrays
+are X (n, h, w, c) and Y (n, H, W, C). A target is as large as its input, or a whole number of times larger on both sides, the same for
+all; its channels may be others. With an `InputEffect` any pictures will do: they are the targets, and their inputs are made of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.core.errors import DataError, UsageError
+from striate.core.images import ImageSpec, InputSpec
+from striate.core.targets import Task
+from striate.data.arrays import as_images
+from striate.data.augmentation.apply import augmented, shifts
+from striate.data.augmentation.draws import Draws
+from striate.data.augmentation.places import shifted_crops
+from striate.data.batches import Augmentation, Batch, Batches
+from striate.data.decode import PictureHeader, decode_image
+from striate.data.fitting import fit_image, fit_images, placed, placement, with_channels
+from striate.data.folder import in_threads, known_header, whole_header
+from striate.data.identities import file_digests, picture_digests
+from striate.data.input_effects import InputEffect, constant_draws, noisy
+from striate.data.layout import Layers, Layout, folders_of_splits
+from striate.data.listing import leave_out_top, pictures_below, subfolders_of
+from striate.data.masks import only_moves
+from striate.data.omissions import NO_SIDE, Ledger, count_of, no_pictures, some, unreadable
+from striate.data.packing import room_for, take_rows
+from striate.data.records import SPLITS, DataSource, ImageSet, Part
+
+INPUT, TARGET = "input", "target"  # the folders
+PAIRS = "Give each picture of input/ one of the same name in target/."
+CHUNK = 64  # pictures whose inputs are made at a time
+CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
+
+
+def channel_names(count: int) -> tuple[str, ...]:
+    """What the channels of a picture are called, as the outputs of a network."""
+    return CHANNEL_NAMES.get(count) or tuple(f"channel {index}" for index in range(count))
+
+
+@dataclass(frozen=True)
+class PairSet(ImageSet):
+    """One split, decoded; `labels` are the targets (N, H, W, C) uint8, and `classes` the names of their channels.
+
+    Attributes:
+        effect: That made `images` of them; in training noise is drawn anew each epoch.
+    """
+
+    effect: InputEffect | None = None
+
+    @property
+    def label_noun(self) -> str:
+        """What `labels` are called, in the plural."""
+        return "targets"
+
+    @property
+    def scale(self) -> int:
+        """Pixels of a target along each side for one of its input."""
+        return int(self.labels.shape[1] // self.images.shape[1])
+
+    def take(self, indices: np.ndarray | Sequence[int]) -> Self:
+        """The pictures at `indices` (n,) whole numbers, in that order."""
+        places = np.asarray(indices, np.int64)
+        paths = tuple(self.paths[place] for place in places)
+        return dataclasses.replace(self, images=take_rows(self.images, places), labels=take_rows(self.labels, places), paths=paths)
+
+
+class Files(NamedTuple):
+    """A target, and its input unless that is made of it."""
+
+    target: Path
+    input: Path | None
+
+
+Read = Callable[[int], tuple[np.ndarray, np.ndarray | None]]  # target and input of a pair, by its place in a split; uint8 (h, w, c)
+
+
+@dataclass(frozen=True)
+class PairSource(DataSource):
+    """Opened pairs; nothing is decoded before `read`.
+
+    Attributes:
+        pairs: Opens a split, and gives what reads its pairs.
+        scale: Pixels of a target along each side for one of its input.
+        effect: That makes the inputs of the targets.
+    """
+
+    task: Task = "restore"
+    pairs: Mapping[str, Callable[[], Read]] = field(default_factory=dict, repr=False)
+    scale: int = 1
+    effect: InputEffect | None = None
+
+    def with_classes(self, classes: tuple[str, ...]) -> DataSource:
+        """The data, if its targets have the channels that a model gives.
+
+        Raises:
+            DataError: they have others.
+        """
+        if self.classes != classes:
+            message = f"{self.name}: the targets have {len(self.classes)} channels ({', '.join(self.classes)})"
+            raise DataError(f"{message}, but the model gives {len(classes)} ({', '.join(classes)})", "Give targets like those it learned.")
+        return self
+
+    def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> PairSet:
+        """Decode a split, or its pairs at `places`, inputs brought to `spec` and targets alike; without a spec, as the pictures are.
+
+        Raises:
+            DataError: there is no such split, a file cannot be read, a pair does not fit, or without a spec the sizes differ; names it.
+        """
+        part = self._part(split)
+        if spec is not None and not isinstance(spec, ImageSpec):
+            raise DataError(f"{self.name}: has pictures, and the network takes {spec.kind}", "Choose a network that takes pictures.")
+        spec = spec or self._own_spec()
+        chosen = range(len(part.paths)) if places is None else places.tolist()
+        paths = tuple(part.paths[place] for place in chosen)
+        height, width = spec.extent
+        targets = room_for((len(chosen), height * self.scale, width * self.scale, len(self.classes)))
+        inputs = room_for((len(chosen), height, width, spec.channels))
+        read_pair = self.pairs[split]()
+
+        def put(row: int) -> None:
+            try:
+                target, given = read_pair(chosen[row])
+                targets[row], fitted = fitted_pair(target, given, spec, self.scale, len(self.classes))
+                if fitted is not None:
+                    inputs[row] = fitted
+            except DataError as error:
+                raise DataError(f"{paths[row]}: {error.message.removeprefix(f'{paths[row]}: ')}", error.remedy) from None
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(put, range(len(chosen))))
+        if self.effect is not None:
+            names = part.names or part.paths
+            for start in range(0, len(chosen), CHUNK):
+                some_places = chosen[start : start + CHUNK]
+                draws = constant_draws([names[place] for place in some_places])
+                made = self.effect.made(targets[start : start + CHUNK], draws)
+                inputs[start : start + CHUNK] = _with_channels_of(made, spec)
+        return PairSet(self.name, split, inputs, targets, self.classes, paths, self.effect)
+
+    def _own_spec(self) -> ImageSpec:
+        if self.image_size is None:
+            raise DataError(f"{self.name}: the pictures have different sizes", "Give an `image_size`.")
+        zeros, ones = (0.0,) * self.channels, (1.0,) * self.channels
+        return ImageSpec(height=self.image_size[0], width=self.image_size[1], channels=self.channels, mean=zeros, std=ones, fit="cut")
+
+
+def fitted_pair(
+    target: np.ndarray, given: np.ndarray | None, spec: ImageSpec, scale: int, channels: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A target (H, W, C) uint8 and its input, where one is `given`, brought to the size of `spec` by its fit, both alike.
+
+    Raises:
+        DataError: the target is not `scale` times as large as its input, or one of them has other channels.
+    """
+    target = with_channels(target, channels)
+    size = (spec.height * scale, spec.width * scale)
+    if given is None:
+        larger = dataclasses.replace(spec, height=size[0], width=size[1], channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+        return fit_image(target, larger), None
+    given = with_channels(given, spec.channels)
+    if target.shape[:2] != (scale * given.shape[0], scale * given.shape[1]):
+        raise size_error("its target", given.shape, target.shape, scale)
+    place = placement(given.shape[0], given.shape[1], spec)
+    return placed(target, size, place.enlarged(scale)), placed(given, spec.extent, place)
+
+
+def size_error(what: str, given: tuple[int, ...], target: tuple[int, ...], scale: int) -> DataError:
+    """The error for a pair whose sizes do not fit."""
+    sizes = f"has {target[0]} x {target[1]} pixels for an input of {given[0]} x {given[1]}"
+    wanted = "as large" if scale == 1 else f"{scale} times as large on each side"
+    return DataError(
+        f"{what} {sizes}, expected {wanted}, as the first pair is", "Make all targets as large as their inputs, or all by one factor."
+    )
+
+
+def scale_of(given: tuple[int, ...], target: tuple[int, ...], what: str) -> int:
+    """The whole number of times that a target (H, W, ...) is as large as its input (h, w, ...) on both sides.
+
+    Raises:
+        DataError: it is not.
+    """
+    scale = max(1, target[0] // given[0])
+    if tuple(target[:2]) != (scale * given[0], scale * given[1]):
+        message = f"{what}: has {target[0]} x {target[1]} pixels for an input of {given[0]} x {given[1]}"
+        raise DataError(message, "A target must be as large as its input, or a whole number of times larger on both sides.")
+    return scale
+
+
+def _with_channels_of(inputs: np.ndarray, spec: ImageSpec) -> np.ndarray:
+    return np.stack([with_channels(one, spec.channels) for one in inputs]) if inputs.shape[3] != spec.channels else inputs
+
+
+# ---- folders
+
+
+def open_pairs(
+    root: Path, effect: InputEffect | None = None, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True
+) -> PairSource:
+    """The pairs of a folder; with an effect all pictures below it, or below its splits.
+
+    The files are only looked into here, with `skip_unreadable` decoded.
+
+    Raises:
+        DataError: no pictures, pictures without a partner, targets of another size, or a file that cannot be read; names them.
+    """
+    ledger = Ledger()
+    whole = Layers({"train": root}, [])
+    is_whole = effect is None and (root / INPUT).is_dir()
+    inside = f"{{{INPUT},{TARGET}}}"
+    if effect is None:
+        folders, notes = whole if is_whole else folders_of_splits(root, ledger, layout=layout, inside=inside, to_train=to_train)
+    else:
+        folders, notes = _folders_of_pictures(root, layout)
+    listing = _paired if effect is None else _alone
+    files = {split: found for split, folder in folders.items() if (found := listing(folder, ledger))}
+    first = "train" if to_train else next(iter(files), "train")
+    if first not in files and not ledger.unreadable:
+        where = folders.get(first, root)
+        if effect is not None:
+            raise no_pictures(str(where), ledger, f"Put some in {where}/")
+        remedy = f"Put pictures in {where / INPUT}/ and what is to become of them, by the same names, in {TARGET}/ beside it."
+        raise DataError(f"{where}: no pictures in {INPUT}/", f"{remedy} To make inputs of any pictures: `input_effect='noise:25'`.")
+    every = [path for found in files.values() for pair in found for path in pair if path is not None]
+    headers, bad = in_threads(whole_header if skip_unreadable else known_header, every)
+    everything = {**ledger.unreadable, **bad}
+    ledger.refuse_or_skip(bad, skip=skip_unreadable)
+    files = {split: [pair for pair in found if all(path is None or path in headers for path in pair)] for split, found in files.items()}
+    files = {split: found for split, found in files.items() if found}
+    if first not in files:
+        raise unreadable(everything, "; no pictures are left")
+    left_out = ledger.omissions()
+    scale = effect.scale if effect is not None else _scale_of_files(files, headers)
+    targets = max(headers[pair.target].channels for found in files.values() for pair in found)
+    sides = {path for found in files.values() for pair in found if (path := pair.input if effect is None else pair.target) is not None}
+    sizes = {(headers[path].height, headers[path].width) for path in sides}
+    return PairSource(
+        root.resolve().name,
+        channel_names(targets),
+        effect.channels(targets) if effect is not None else max(headers[path].channels for path in sides),
+        _input_size(sizes, effect),
+        parts={split: partial(_part_of_files, root, tuple(found)) for split, found in files.items()},
+        notes=(*notes, *(omission.words for omission in left_out)),
+        left_out=left_out,
+        pairs={split: partial(_files_reader, tuple(found)) for split, found in files.items()},
+        scale=scale,
+        effect=effect,
+    )
+
+
+def _folders_of_pictures(root: Path, layout: Layout) -> Layers:
+    """The folders of splits where they are called plainly so, with or without folders of classes in them; else the folder itself."""
+    named = {path.name: path for path in subfolders_of(root) if path.name in SPLITS}
+    if layout == "classes" or "train" not in named:
+        return Layers({"train": root}, [])
+    return Layers({split: named[split] for split in SPLITS if split in named}, [])
+
+
+def _paired(folder: Path, ledger: Ledger) -> list[Files]:
+    """The pictures of input/ with those of target/.
+
+    Raises:
+        DataError: some have no partner; counts and names them.
+    """
+    leave_out_top(folder, ledger, NO_SIDE)
+    for path in subfolders_of(folder):
+        if path.name not in (INPUT, TARGET):
+            ledger.leave_out(NO_SIDE, pictures_below(path, Ledger()))
+    sides = []
+    for name in (INPUT, TARGET):
+        found: dict[Path, Path] = {}
+        for path in pictures_below(folder / name, ledger) if (folder / name).is_dir() else []:
+            key = path.relative_to(folder / name).with_suffix("")
+            if key in found:
+                raise DataError(f"{found[key]} and {path.name} have one name but for their endings", "Rename one of them, and its partner.")
+            found[key] = path
+        sides.append(found)
+    inputs, targets = sides
+    lonely = [path for key, path in inputs.items() if key not in targets], [path for key, path in targets.items() if key not in inputs]
+    for paths, other in zip(lonely, (TARGET, INPUT), strict=True):
+        if paths:
+            names = some([path.relative_to(folder) for path in paths])
+            raise DataError(f"{folder}: {count_of(paths, 'picture')} without a partner in {other}/: {names}", PAIRS)
+    return [Files(targets[key], path) for key, path in inputs.items()]
+
+
+def _alone(folder: Path, ledger: Ledger) -> list[Files]:
+    return [Files(path, None) for path in pictures_below(folder, ledger)]
+
+
+def _scale_of_files(files: Mapping[str, Sequence[Files]], headers: Mapping[Path, PictureHeader]) -> int:
+    """The factor of all pairs.
+
+    Raises:
+        DataError: it is no whole number, or not the same for all; names the pair.
+    """
+    scale = None
+    for target, given in (pair for found in files.values() for pair in found):
+        if given is None:
+            continue
+        small, large = ((headers[path].height, headers[path].width) for path in (given, target))
+        scale = scale or scale_of(small, large, str(target))
+        if large != (scale * small[0], scale * small[1]):
+            raise size_error(f"{target}:", small, large, scale)
+    return scale or 1
+
+
+def _input_size(sizes: set[tuple[int, int]], effect: InputEffect | None) -> tuple[int, int] | None:
+    """The size of all inputs, if they have one."""
+    if len(sizes) != 1:
+        return None
+    height, width = next(iter(sizes))
+    scale = effect.scale if effect is not None else 1
+    return (height // scale, width // scale) if min(height, width) >= scale else None
+
+
+def _part_of_files(root: Path, files: Sequence[Files]) -> Part:
+    shown = [pair.input or pair.target for pair in files]
+    paths, names = tuple(map(str, shown)), tuple(path.relative_to(root).as_posix() for path in shown)
+    return Part(_nothing(len(files)), paths, _no_images, names, partial(file_digests, shown))
+
+
+def _files_reader(files: Sequence[Files]) -> Read:
+    return lambda place: (decode_image(files[place].target), decode_image(given) if (given := files[place].input) is not None else None)
+
+
+# ---- arrays and other data
+
+
+def pairs_of_arrays(splits: Mapping[str, tuple[Any, Any]], name: str, fields: Mapping[str, tuple[str, str]]) -> PairSource:
+    """The pairs of arrays: split -> (X, Y), called `fields` in errors.
+
+    Raises:
+        DataError: they are no pictures, not as many targets as inputs, or of sizes or channels that do not fit; names the field.
+    """
+    inputs, targets = (
+        {split: as_images(pair[which], f"{name}: {fields[split][which]}") for split, pair in splits.items()} for which in (0, 1)
+    )
+    first = "train" if "train" in splits else next(iter(splits))
+    scale = scale_of(inputs[first].shape[1:], targets[first].shape[1:], f"{name}: {fields[first][1]}")
+    for split in splits:
+        if len(inputs[split]) != len(targets[split]):
+            message = f"{name}: {fields[split][1]} has {len(targets[split]):,} pictures for {len(inputs[split]):,} of {fields[split][0]}"
+            raise DataError(message, "Give one target per picture.")
+        if targets[split].shape[1:3] != tuple(scale * side for side in inputs[split].shape[1:3]):
+            raise size_error(f"{name}: {fields[split][1]}", inputs[split].shape[1:], targets[split].shape[1:], scale)
+        for arrays, field_name in ((inputs, fields[split][0]), (targets, fields[split][1])):
+            if arrays[split].shape[3] != arrays[first].shape[3]:
+                message = f"{name}: {field_name} has {arrays[split].shape[3]} channels, the {first} split {arrays[first].shape[3]}"
+                raise DataError(message, "Convert them to the same number.")
+    sizes = {tuple(array.shape[1:3]) for array in inputs.values()}
+    return PairSource(
+        name,
+        channel_names(targets[first].shape[3]),
+        inputs[first].shape[3],
+        sizes.pop() if len(sizes) == 1 else None,
+        parts={split: partial(_part_of_array, name, split, array) for split, array in inputs.items()},
+        pairs={split: partial(_arrays_reader, targets[split], inputs[split]) for split in splits},
+        scale=scale,
+    )
+
+
+def source_of_pictures(values: Any) -> DataSource:
+    """An array of pictures X (n, h, w) or (n, h, w, c), which have no labels.
+
+    Raises:
+        DataError: they are no pictures.
+    """
+    images = as_images(values, "arrays: X")
+    paths = tuple(f"arrays/train/{index:05d}" for index in range(len(images)))
+    part = Part(_nothing(len(images)), paths, partial(fit_images, images), digests=partial(picture_digests, images))
+    height, width, channels = images.shape[1:]
+    return DataSource("arrays", channel_names(channels), channels, (height, width), {"train": lambda: part})
+
+
+def pairs_of_source(source: DataSource, effect: InputEffect) -> PairSource:
+    """The pictures of other data as targets, whose inputs `effect` makes.
+
+    Raises:
+        UsageError: it has no pictures.
+        DataError: its pictures have several sizes.
+    """
+    if source.kind != "pictures":
+        raise UsageError(f"`input_effect`: makes inputs of pictures, and {source.name} has {source.kind}", "Leave it out.")
+    if source.image_size is None:
+        raise DataError(f"{source.name}: the pictures have different sizes", "Give them one size, or a folder of picture files.")
+
+    def part(split: str) -> Part:
+        found = source.parts[split]()
+        return found._replace(labels=_nothing(len(found.paths)))
+
+    return PairSource(
+        source.name,
+        channel_names(source.channels),
+        effect.channels(source.channels),
+        _input_size({source.image_size}, effect),
+        parts={split: partial(part, split) for split in source.splits},
+        pairs={split: partial(_source_reader, source, split) for split in source.splits},
+        scale=effect.scale,
+        effect=effect,
+    )
+
+
+def _part_of_array(name: str, split: str, array: np.ndarray) -> Part:
+    paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(array)))
+    return Part(_nothing(len(array)), paths, _no_images, None, partial(picture_digests, array))
+
+
+def _arrays_reader(targets: np.ndarray, inputs: np.ndarray) -> Read:
+    return lambda place: (targets[place], inputs[place])
+
+
+def _source_reader(source: DataSource, split: str) -> Read:
+    targets = source.read(split).images
+    return lambda place: (targets[place], None)
+
+
+def _nothing(count: int) -> np.ndarray:
+    """(count, 0): the labels of pictures without any, all of one kind for a division."""
+    return np.zeros((count, 0))
+
+
+def _no_images(_spec: Any, _places: np.ndarray | None = None) -> np.ndarray:
+    raise RuntimeError("pairs are read by their source")
+
+
+# ---- batches
+
+
+class PairBatches(Batches):
+    """The batches of a set of pairs; labels are the targets (N, C, H, W) float32 in [0, 1].
+
+    An input and its target are shifted and mirrored together. Noise that an effect makes is drawn anew each epoch of a training.
+
+    Raises:
+        UsageError: the augmentation changes something else than places, or mirrors pixels beyond the edge of larger targets.
+    """
+
+    def __init__(
+        self,
+        images: PairSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+    ) -> None:
+        augmentation = augmentation or Augmentation()
+        only_moves(augmentation, "pictures with targets")
+        if images.scale > 1 and augmentation.crop_padding and augmentation.pad_mode == "reflect":
+            raise UsageError("pad_mode 'reflect': an input and its larger target have no edge in common to mirror at", "Use 'zero'.")
+        inputs = ImageSet(images.name, images.split, images.images, np.zeros(len(images), np.int64), images.classes, images.paths)
+        super().__init__(inputs, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
+        self.pairs = images
+
+    def _batch(self, indices: Tensor, epoch: int) -> Batch:
+        inputs, draws = super()._batch(indices, epoch).images, Draws(self.seed, epoch, indices)
+        targets = torch.from_numpy(self.pairs.labels[indices.numpy()]).to(self.device)  # (N, H, W, C)
+        if len(indices):
+            targets = self._moved(targets, draws)
+        effect = self.pairs.effect
+        if self.shuffle and effect is not None and effect.name == "noise":
+            inputs = noisy(targets, effect.amount, draws)
+        return Batch(inputs, targets.movedim(-1, 1).float() / 255, indices)
+
+    def _moved(self, targets: Tensor, draws: Draws) -> Tensor:
+        """Targets moved as their inputs are: by `scale` pixels for each of theirs."""
+        scale, padding = self.pairs.scale, self.augmentation.crop_padding
+        unscaled = dataclasses.replace(self.augmentation, crop_padding=0)
+        if padding:
+            top, left = shifts(draws, padding)
+            targets = shifted_crops(targets, scale * top, scale * left, scale * padding, self.augmentation.pad_mode)
+        return augmented(targets, draws, unscaled)
