@@ -224,6 +224,14 @@ def test_a_folder_of_pairs_needs_no_effect(tmp_path: Path) -> None:
     np.testing.assert_array_equal(measured.read("train").images, measured.read("train").labels)
 
 
+def test_grey_pictures_cannot_teach_colours(tmp_path: Path) -> None:
+    save(tmp_path, a=random_pictures(4, 4, 1))
+
+    for data in (tmp_path, random_pictures(2, 4, 4)):
+        with pytest.raises(DataError, match=r"the pictures are grey already, so `input_effect='grey'` makes nothing of them"):
+            open_data(data, form=Form(effect="grey"))
+
+
 # ---- arrays
 
 

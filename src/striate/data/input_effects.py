@@ -91,7 +91,7 @@ def noisy(pictures: Tensor, sigma: float, draws: Draws) -> Tensor:
 
 
 def grey(pictures: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, 1): the brightness 0.299 R + 0.587 G + 0.114 B of each pixel, as Pillow and JPEG have it."""
+    """uint8 (N, H, W, 1): the brightness 0.299 R + 0.587 G + 0.114 B of each pixel of (N, H, W, 3), as Pillow and JPEG have it."""
     weights = np.array([19595, 38470, 7471], np.uint32)  # of 65,536
     levels: np.ndarray = ((pictures @ weights + 2**15) >> 16).astype(np.uint8)[..., None]
     return levels

@@ -214,7 +214,8 @@ def open_pairs(
     The files are only looked into here, with `skip_unreadable` decoded.
 
     Raises:
-        DataError: no pictures, pictures without a partner, targets of another size, or a file that cannot be read; names them.
+        DataError: no pictures, pictures without a partner, targets of another size, grey ones where colours are to be learned, or a file
+            that cannot be read; names them.
     """
     ledger = Ledger()
     whole = Layers({"train": root}, [])
@@ -244,6 +245,7 @@ def open_pairs(
     left_out = ledger.omissions()
     scale = effect.scale if effect is not None else _scale_of_files(files, headers)
     targets = max(headers[pair.target].channels for found in files.values() for pair in found)
+    _refuse_without_colours(str(root), targets, effect)
     sides = {path for found in files.values() for pair in found if (path := pair.input if effect is None else pair.target) is not None}
     sizes = {(headers[path].height, headers[path].width) for path in sides}
     return PairSource(
@@ -315,6 +317,12 @@ def _scale_of_files(files: Mapping[str, Sequence[Files]], headers: Mapping[Path,
         if large != (scale * small[0], scale * small[1]):
             raise size_error(f"{target}:", small, large, scale)
     return scale or 1
+
+
+def _refuse_without_colours(name: str, channels: int, effect: InputEffect | None) -> None:
+    if effect is not None and effect.name == "grey" and channels != 3:
+        kind = "are grey already" if channels == 1 else f"have {channels} channels, not three colours"
+        raise DataError(f"{name}: the pictures {kind}, so `input_effect='grey'` makes nothing of them", "Give pictures in colour.")
 
 
 def _input_size(sizes: set[tuple[int, int]], effect: InputEffect | None) -> tuple[int, int] | None:
@@ -390,12 +398,14 @@ def pairs_of_source(source: DataSource, effect: InputEffect) -> PairSource:
 
     Raises:
         UsageError: it has no pictures.
-        DataError: its pictures have several sizes.
+        DataError: its pictures have several sizes, or no colours to be learned.
     """
     if source.kind != "pictures":
         raise UsageError(f"`input_effect`: makes inputs of pictures, and {source.name} has {source.kind}", "Leave it out.")
     if source.image_size is None:
         raise DataError(f"{source.name}: the pictures have different sizes", "Give them one size, or a folder of picture files.")
+
+    _refuse_without_colours(source.name, source.channels, effect)
 
     def part(split: str) -> Part:
         found = source.parts[split]()

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
-from striate.core.images import ImageSpec
+from striate.core.images import Form, ImageSpec
 from striate.core.places import check_file
 from striate.core.reports import shown_short
 from striate.core.targets import Task
@@ -96,6 +96,7 @@ def dataset(  # noqa: PLR0913  # all but the data say how it is read
     data: Any,
     *,
     task: Task | None = None,
+    input_effect: str | None = None,
     layout: Layout = "auto",
     class_from: str | None = None,
     columns: Mapping[Role, str] | None = None,
@@ -110,7 +111,8 @@ def dataset(  # noqa: PLR0913  # all but the data say how it is read
 
     Args:
         data: A named set (`mnist`), a folder, a table of pictures or of numbers, shards, an `.npz` file, or a pair of arrays (X, y).
-        task: The task of arrays' targets, which else is inferred; segment reads a folder of pictures and masks.
+        task: The task of arrays' targets, which else is inferred; segment reads a folder of pictures and masks, restore of pairs.
+        input_effect: Makes inputs of the pictures, which are the targets, as `train` does: noise:25, downscale:2, grey.
         layout: How to read the subfolders of a folder if their names are ambiguous.
         class_from: Which part of a path is the class: top, parent or regex:PATTERN.
         columns: The columns of a table of pictures by what they hold: {"path": "file", "label": "species"}.
@@ -136,7 +138,8 @@ def dataset(  # noqa: PLR0913  # all but the data say how it is read
     fields: dict[str, Any] = {"class_from": class_from, "columns": checked_columns(columns or {}), "group": group, "separator": separator}
     reading = Reading(**fields, root=str(root) if root is not None else None)
     how: dict[str, Any] = {"layout": layout, "reading": reading, "skip_unreadable": skip_unreadable}
-    return open_data(data, task=task, data_dir=folder, download=download, to_train=False, **how)
+    how |= {"form": Form(effect=input_effect), "data_dir": folder, "download": download}
+    return open_data(data, task=task, to_train=False, **how)
 
 
 def look_at(request: DatasetRequest, *, say: Callable[[str], None] = lambda _text: None) -> DatasetReport:
