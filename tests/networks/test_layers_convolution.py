@@ -11,7 +11,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError
-from striate.networks.layers import Chain, Conv, ConvTranspose, DeformableConv, Interpolate, Linear, LocallyConnected, PadChannels, Parallel
+from striate.networks.layers import (
+    Chain,
+    Conv,
+    ConvTranspose,
+    DeformableConv,
+    Interpolate,
+    Linear,
+    LocallyConnected,
+    MatchChannels,
+    PadChannels,
+    Parallel,
+)
 from striate.networks.layers.forms import asymmetric_conv, depthwise_conv, separable_conv
 
 F64 = torch.float64
@@ -481,6 +492,15 @@ def test_interpolation_by_hand():
     bilinear = built(Interpolate((1, 2), mode="bilinear"), (1, 1, 2))(x)
     assert nearest.flatten().tolist() == [1, 1, 3, 3]
     assert bilinear.flatten().tolist() == [1, 1.5, 2.5, 3]
+
+
+def test_matched_channels_are_the_same_or_their_mean_repeated():
+    x = images(2, 3, 5, 6)
+    torch.testing.assert_close(built(MatchChannels(3), (3, 5, 6))(x), x, rtol=0, atol=0)
+    grey = built(MatchChannels(2), (3, 5, 6))(x)
+    for channel in range(2):
+        torch.testing.assert_close(grey[:, channel], (x[:, 0] + x[:, 1] + x[:, 2]) / 3)
+    assert grey.shape == (2, 2, 5, 6)
 
 
 @pytest.mark.row("003-53")

@@ -335,7 +335,7 @@ def test_a_network_that_gives_pictures_is_refused_for_classes(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("effect", "channels", "name"),
-    [("noise:9", 3, "dncnn_light"), ("noise:9", 1, "dncnn_light"), ("downscale:3", 3, "fsrcnn_x3"), ("grey", 3, "unet")],
+    [("noise:9", 3, "dncnn_light"), ("noise:9", 1, "dncnn_light"), ("downscale:3", 3, "fsrcnn_x3"), ("grey", 3, "dncnn_light")],
 )
 def test_the_network_is_chosen_by_what_is_to_become_of_a_picture(effect: str, channels: int, name: str) -> None:
     pictures = np.zeros((2, 12, 12, channels), np.uint8)

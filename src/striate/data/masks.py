@@ -52,7 +52,7 @@ class MaskedSet(ImageSet):
 
     @property
     def label_noun(self) -> str:
-        """What `labels` are called, in the plural."""
+        """The name of `labels`, in the plural."""
         return "masks"
 
     @classmethod

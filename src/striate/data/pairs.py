@@ -46,7 +46,7 @@ CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
 
 def channel_names(count: int) -> tuple[str, ...]:
-    """What the channels of a picture are called, as the outputs of a network."""
+    """The names of the channels of a picture, as the outputs of a network."""
     return CHANNEL_NAMES.get(count) or tuple(f"channel {index}" for index in range(count))
 
 
@@ -62,7 +62,7 @@ class PairSet(ImageSet):
 
     @property
     def label_noun(self) -> str:
-        """What `labels` are called, in the plural."""
+        """The name of `labels`, in the plural."""
         return "targets"
 
     @property

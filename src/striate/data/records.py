@@ -84,7 +84,7 @@ class ImageSet:
 
     @property
     def label_noun(self) -> str:
-        """What `labels` are called, in the plural."""
+        """The name of `labels`, in the plural."""
         return "labels"
 
     def take(self, indices: np.ndarray | Sequence[int]) -> Self:

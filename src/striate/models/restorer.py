@@ -68,7 +68,7 @@ class Restorations(Answers[Restoration]):
 
 
 def restore(model: Model, images: np.ndarray, *, names: Sequence[str] | None = None) -> np.ndarray:
-    """What a model makes (N, H, W, C) uint8 of uint8 images (N, h, w, c) of its own size; raises as `Model.outputs`."""
+    """The pictures (N, H, W, C) uint8 that a model makes of uint8 images (N, h, w, c) of its own size; raises as `Model.outputs`."""
     parts = [model.outputs(images[start : start + AT_ONCE], names=names and names[start : start + AT_ONCE]) for start in _starts(images)]
     channels, height, width = model.network.output_shape
     return np.concatenate([as_pictures(part) for part in parts]) if parts else np.zeros((0, height, width, channels), np.uint8)
@@ -102,7 +102,7 @@ def fitting_size(network: Network, size: tuple[int, int]) -> tuple[int, int] | N
 
 
 def restore_picture(model: Model, pixels: np.ndarray) -> np.ndarray:
-    """What a model makes (H, W, C) uint8 of one picture (h, w, c) uint8 of any size, which it sees whole.
+    """The picture (H, W, C) uint8 that a model makes of one (h, w, c) uint8 of any size, which it sees whole.
 
     Where the network takes only some sizes, the edge pixels are repeated right and below, and what comes of them is cut off.
 
@@ -129,7 +129,7 @@ def restore_picture(model: Model, pixels: np.ndarray) -> np.ndarray:
 
 
 def restore_pictures(model: Model, pictures: Any, *, batch_size: int = AT_ONCE) -> Restorations:
-    """What a model makes of pictures, as `Model.predict` takes them, each in its own size, or larger by the model's factor.
+    """The pictures that a model makes of pictures, as `Model.predict` takes them, each in its own size, or larger by the model's factor.
 
     Raises:
         DataError: a file cannot be read as a picture, or has another number of channels; names it.

@@ -49,7 +49,7 @@ def augmented(images: Tensor, draws: Draws, augmentation: Augmentation, componen
 
 
 def shifts(draws: Draws, pad: int) -> tuple[Tensor, Tensor]:
-    """Where pictures padded by `pad` are cut out: `top` and `left`, each (N,) in [0, 2 pad]."""
+    """The places at which pictures padded by `pad` are cut out: `top` and `left`, each (N,) in [0, 2 pad]."""
     bits, span = draws.bits(Draw.SHIFT), 2 * pad + 1
     return bits % span, (bits // span) % span
 

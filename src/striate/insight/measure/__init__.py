@@ -1,1 +1,1 @@
-"""Measures of predictions: of classes, of masks, and of numbers and labels."""
+"""Measures of predictions: of classes, of masks, of numbers and labels, and of pictures."""

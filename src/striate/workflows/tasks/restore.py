@@ -53,10 +53,8 @@ class RestoreReport(SplitFacts, PairMeasures):
 
 
 def network_name(source: PairSource) -> str:
-    """The catalogue's choice: by the factor of the sizes, and by whether the channels stay the same."""
-    if source.scale > 1:
-        return f"fsrcnn_x{source.scale}"
-    return NETWORKS[0] if source.channels == len(source.classes) else "unet"
+    """The catalogue's choice, by the factor of the sizes."""
+    return f"fsrcnn_x{source.scale}" if source.scale > 1 else NETWORKS[0]
 
 
 def plan_network(request: TrainRequest, asked: Network | str | None, source: DataSource) -> tuple[Network, Fit]:
@@ -96,7 +94,7 @@ def _side(source: PairSource) -> tuple[int, int]:
 
 
 def without(images: ImageSet) -> np.ndarray:
-    """What there is without a network: the inputs, in the form of the targets."""
+    """The pictures without a network: the inputs, in the form of the targets."""
     return unchanged(images.images, images.labels.shape[1:])
 
 
@@ -154,7 +152,7 @@ def summary(report: RestoreReport) -> Lines:
 
 
 def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) -> Restorations:
-    """What the model makes of pictures; into `output` one PNG file each; into `plot` the pictures before and after.
+    """The pictures that the model makes of pictures; into `output` one PNG file each; into `plot` the pictures before and after.
 
     Raises:
         DataError: a file cannot be read; names it.
