@@ -81,6 +81,8 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
     elif form.effect is not None:
         opened = partial(_opened_file, spec, data_dir, download, None, AS_IT_COMES, reading, **how)
         source = _with_inputs_made(spec, InputEffect.read(form.effect), opened, skip_unreadable, layout, to_train)
+    elif task == "restore":
+        source = _pairs_of(spec, skip_unreadable, layout, to_train)
     elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
         source = OPENERS[task](spec, skip_unreadable, layout, to_train)
     else:
@@ -124,8 +126,6 @@ def _opened_file(
     **how: bool,
 ) -> DataSource:
     to_train = how["to_train"]
-    if isinstance(spec, tuple) and len(spec) == 2 and task == "restore":
-        return pairs_of_arrays({"train": spec}, "arrays", {"train": ("X", "Y")})
     if isinstance(spec, tuple) and len(spec) == 2:
         _refuse_reading("arrays", reading, to_train)
         return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
@@ -139,8 +139,6 @@ def _opened_file(
     is_folder, is_file = _kind(path)
     if is_file and path.suffix.lower() == ".npz":
         _refuse_reading(path, reading, to_train)
-        if task == "restore":
-            return pairs_of_arrays(npz_splits(path, to_train=to_train)[0], str(path), KEYS)
         return open_npz(path, task=task, kind=form.kind, to_train=to_train)
     if is_folder and is_saved_set(path):
         return open_saved_set(path, reading, task=task, **how)
@@ -212,13 +210,19 @@ def _with_inputs_made(
     return pairs_of_source(opened(), effect)
 
 
-def _paired(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool) -> PairSource:
-    """The folder of inputs and targets that `data` names.
+def _pairs_of(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) -> PairSource:
+    """The inputs and targets of arrays, of an `.npz` file or of a folder.
 
     Raises:
-        UsageError: it is not the path of a folder.
-        DataError: as `open_pairs`.
+        UsageError: it is none of them.
+        DataError: as `open_pairs` and `pairs_of_arrays`.
     """
+    if isinstance(data, tuple) and len(data) == 2:
+        return pairs_of_arrays({"train": data}, "arrays", {"train": ("X", "Y")})
+    if not isinstance(data, str | os.PathLike):
+        raise UsageError(f"data must be a path, or a pair of arrays (X, Y), got {type(data).__name__}")
+    if Path(data).suffix.lower() == ".npz":
+        return pairs_of_arrays(npz_splits(Path(data), to_train=to_train)[0], str(data), KEYS)
     if not Path(data).expanduser().is_dir():
         remedy = "Give a folder of input/ and target/; or make inputs of any pictures with `input_effect='noise:25'`."
         raise UsageError(f"{data}: no such folder of inputs and targets", near(Path(data), remedy))
@@ -240,5 +244,4 @@ def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout,
 
 OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool], DataSource]] = {
     "segment": _masked,
-    "restore": _paired,
 }  # of tasks with their own folders
