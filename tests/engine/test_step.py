@@ -14,6 +14,7 @@ from striate.engine.losses import loss_of, refuse_weights
 from striate.engine.optimizers import SGD, ParamGroup
 from striate.engine.settings import TrainSettings
 from striate.engine.step import StepRule, train_step
+from striate.networks.modules.heads import Side
 
 
 def plain_sgd(model: nn.Module) -> SGD:
@@ -34,9 +35,10 @@ class TwoHeads(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.main(self.trunk(images))
 
-    def forward_with_heads(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward_with_heads(self, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Side, ...]]:
         x = self.trunk(images)
-        return self.main(x), tuple(head(x) for head in self.heads)
+        heads = zip(self.heads, self.head_weights, strict=True)
+        return self.main(x), tuple(Side(head(x), labels, weight, has_own_task=False) for head, weight in heads)
 
 
 def batch_of(make_batches, *, features: int | None = None):

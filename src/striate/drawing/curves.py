@@ -22,8 +22,8 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
 
     Args:
         rows: One mapping an epoch with `epoch` and any of `train_loss`, `val_loss` (nats), `train_accuracy`, `val_accuracy`,
-            `val_robust_accuracy` (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or None or "" where there
-            is none.
+            `val_robust_accuracy`, `val_auxiliary_accuracy` (in [0, 1]) and `learning_rate`; numbers, their text as in `metrics.csv`, or
+            None or "" where there is none.
         title: The heading.
 
     Raises:
@@ -32,7 +32,7 @@ def curves_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "Training"
     if not rows:
         raise UsageError("no epochs to draw: metrics has no rows")
     epochs = _column(rows, "epoch")
-    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_robust_accuracy", "learning_rate")
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_robust_accuracy", "val_auxiliary_accuracy", "learning_rate")
     columns = {name: _column(rows, name) for name in names}
     seen = {name: values for name, values in columns.items() if np.isfinite(values).any()}
     shown = [kind for kind in ("loss", "accuracy", "learning_rate") if any(name.endswith(kind) for name in seen)]
@@ -95,9 +95,15 @@ def bands_picture(trainings: Sequence[Sequence[Mapping[str, Any]]], *, title: st
 
 def _draw_curves(axes: Axes, kind: str, epochs: np.ndarray, seen: Mapping[str, np.ndarray]) -> None:
     scale = 100 if kind == "accuracy" else 1
-    for name, colour in ((f"train_{kind}", TRAIN), (f"val_{kind}", VAL), (f"val_robust_{kind}", WRONG), (kind, RIGHT)):
+    lines = (
+        (f"train_{kind}", TRAIN, "train"),
+        (f"val_{kind}", VAL, "val"),
+        (f"val_robust_{kind}", WRONG, "val under attack"),
+        (f"val_auxiliary_{kind}", RIGHT, "val, auxiliary task"),
+        (kind, RIGHT, kind.partition("_")[0]),
+    )
+    for name, colour, label in lines:
         if name in seen:
-            label = "val under attack" if "robust" in name else name.split("_")[0]
             curve(axes, epochs, scale * seen[name], color=colour, label=label)
     finite = np.concatenate([values[np.isfinite(values)] for name, values in seen.items() if name.endswith(kind)])
     if kind == "learning_rate":

@@ -28,6 +28,7 @@ class EpochRow(NamedTuple):
     val_robust_accuracy: float | None = None  # of an adversarial training: under pgd
     val_macro_f1: float | None = None  # where it is monitored
     val_balanced_accuracy: float | None = None  # where it is monitored
+    val_auxiliary_accuracy: float | None = None  # of an auxiliary task
 
 
 class FitEvent(NamedTuple):

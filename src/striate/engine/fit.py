@@ -334,6 +334,7 @@ class Training:
             val_robust_accuracy=val.robust_accuracy,
             val_macro_f1=val.macro_f1,
             val_balanced_accuracy=val.balanced_accuracy,
+            val_auxiliary_accuracy=val.auxiliary_accuracy,
         )
         return row, self.val_batches is None or score_of(row, self.settings.monitor) > self.best_score
 

@@ -11,6 +11,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PartialShare = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(coerce_numbers_to_str=True)]
+Groups = dict[Name, Name]  # a class -> its coarser class
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 OptimizerName = Literal["gd", "sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw", "radam", "lion", "muon", "lbfgs"]
@@ -88,6 +90,9 @@ class TrainSettings:
     adversarial_eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255  # the largest change, as a share of a pixel's range
     adversarial_steps: Count = 7  # of pgd, under which is validated also where fgsm trains
     adversarial_norm: Literal["linf", "l2"] = "linf"
+
+    auxiliary: Literal["rotation"] | Groups | None = None  # a second task: how a picture is turned, or a coarser class of each class
+    auxiliary_weight: Positive = 0.5  # of its loss
 
     init: InitName = "default"
     init_scale: Positive | None = None  # the constant, the deviation of normal, the half-width of uniform

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from striate.engine.optimizers import Optimizer
 
@@ -124,7 +125,8 @@ def train_step(
 ) -> StepResult:
     """Update `model` in place on one batch. Its mode (training or evaluation) is left as it is.
 
-    A model with `forward_with_heads` and `head_weights` trains on loss + sum of weight_i times the loss of head i.
+    A model with `forward_with_heads` trains on loss + sum of weight_i times the loss of head i: that of the model, or cross-entropy
+    where the head has a task of its own.
 
     Args:
         model: Maps `batch.images` to outputs.
@@ -209,15 +211,14 @@ def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Part, float]]:
 
 def _loss(model: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss, autocast: torch.dtype | None) -> tuple[Tensor, Tensor]:
     """The loss, auxiliary heads included, and the outputs of the model itself."""
-    heads: tuple[Tensor, ...] = ()
-    weights: tuple[float, ...] = ()
+    sides: tuple[Any, ...] = ()
     with computing_in(autocast, images.device):
         if hasattr(model, "forward_with_heads"):
-            outputs, heads = cast("Any", model).forward_with_heads(images)  # (N, K), each (N, K)
-            weights = cast("Any", model).head_weights
+            outputs, sides = cast("Any", model).forward_with_heads(images, labels)  # (N, K)
         else:
             outputs = model(images)  # (N, K)
     loss = loss_fn(outputs.float() if autocast else outputs, labels)
-    for weight, head in zip(weights, heads, strict=True):
-        loss = loss + weight * loss_fn(head.float() if autocast else head, labels)
+    for side in sides:
+        of_head = F.cross_entropy if side.has_own_task else loss_fn
+        loss = loss + side.weight * of_head(side.scores.float() if autocast else side.scores, side.labels)
     return loss, outputs

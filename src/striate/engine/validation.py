@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ class Validation(NamedTuple):
     robust_accuracy: float | None = None
     macro_f1: float | None = None
     balanced_accuracy: float | None = None
+    auxiliary_accuracy: float | None = None
 
 
 def measured(model: nn.Module, batches: Batches, settings: TrainSettings, group: ProcessGroup | None = None) -> Validation:
@@ -39,7 +40,8 @@ def measured(model: nn.Module, batches: Batches, settings: TrainSettings, group:
     if attacker is not None:
         robust = robust_accuracy(model, batches, attacker, seed=settings.seed, group=group)
     monitored = {name: getattr(table, name) for name in OF_CLASSES if name == settings.monitor}
-    return Validation(loss, accuracy, table.mean_iu, robust, **monitored)
+    auxiliary = auxiliary_accuracy(model, batches, group) if getattr(model, "has_own_tasks", False) else None
+    return Validation(loss, accuracy, table.mean_iu, robust, auxiliary_accuracy=auxiliary, **monitored)
 
 
 def validate(
@@ -69,3 +71,20 @@ def validate(
         if isinstance(hits_fn, ConfusionTable):
             hits_fn.share(group)
     return loss / seen, correct / seen
+
+
+def auxiliary_accuracy(model: nn.Module, batches: Batches, group: ProcessGroup | None = None) -> float:
+    """The share of right answers of the auxiliary heads that have a task of their own, over `batches`, in evaluation mode."""
+    correct, seen = 0.0, 0
+    with torch.inference_mode(), evaluation_mode(model):
+        for batch in batches.epoch(1):
+            if not len(batch.labels):
+                continue  # a part of a batch that is too small to be divided
+            _, sides = cast("Any", model).forward_with_heads(batch.images, batch.labels)
+            for side in sides:
+                if side.has_own_task:
+                    correct += float(hits_of_classes(side.scores, side.labels))
+                    seen += len(side.scores)
+    if group is not None:
+        correct, seen = group.sum(torch.tensor([correct, seen], dtype=torch.float64)).tolist()
+    return correct / seen

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from striate.core.devices import choose_device
+from striate.core.errors import UsageError
 from striate.core.images import InputSpec
 from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
@@ -180,7 +181,7 @@ def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
     """The network as its training begins, on the CPU: weights from the seed, and those that are given."""
     settings = fitting.settings
     with torch_seed(mixed(settings.seed)):
-        network = fitting.network.build(heads=True)
+        network = with_second_task(fitting).build(heads=True)
         wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
         module = wrapper(network, fitting.images)
         if settings.init != "default":
@@ -190,6 +191,26 @@ def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
         if fitting.start is not None:
             described(module).load_state_dict({**described(module).state_dict(), **fitting.start})
     return module
+
+
+def with_second_task(fitting: Fitting) -> Network:
+    """The network with the auxiliary head of its settings, where they name a task for it.
+
+    Raises:
+        UsageError: the data has no classes to put into groups, or a class is without a group; and as of `Network.auxiliary`.
+    """
+    task, weight = fitting.settings.auxiliary, fitting.settings.auxiliary_weight
+    if task is None:
+        return fitting.network
+    if task == "rotation":
+        return fitting.network.auxiliary("rotation", weight=weight)
+    if fitting.task != "classify":
+        raise UsageError("auxiliary: groups are of classes, one for each sample", "Use `auxiliary='rotation'`.")
+    if differing := sorted(set(task) ^ set(fitting.classes)):
+        message = f"auxiliary: needs a group for each class and for nothing else, which is not so for {', '.join(map(repr, differing[:5]))}"
+        raise UsageError(message, f"The classes are {', '.join(fitting.classes[:20])}.")
+    names = sorted(set(task.values()))
+    return fitting.network.auxiliary(tuple(names.index(task[name]) for name in fitting.classes), weight=weight)
 
 
 def class_counts(images: ImageSet) -> Tensor | None:

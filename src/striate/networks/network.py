@@ -29,12 +29,20 @@ BYTES_PER_NUMBER = 4  # float32
 SMALLER = "Take a smaller network, or a machine with more memory."
 
 
+AuxiliaryTask = Literal["classes", "rotation"] | tuple[int, ...]
+
+
 class AuxiliaryHead(NamedTuple):
-    """A second classifier used while training: it reads the output of the part at `at`; its loss counts `weight`."""
+    """A second classifier used while training: it reads the output of the part at `at`; its loss counts `weight`.
+
+    Its `task` is the classes, as that of the network; "rotation": by how many quarters a picture is turned, 0 to 3; or coarser classes,
+    the number of the group for each class.
+    """
 
     at: str
     head: Layer
     weight: float
+    task: AuxiliaryTask = "classes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +143,8 @@ class Network:
         from striate.networks.modules.heads import NetworkWithHeads
 
         shapes = self.shapes_at([head.at for head in self.heads])
-        return NetworkWithHeads(module, [(head.at, head.head.build(shapes[head.at]), head.weight) for head in self.heads])
+        built = [(head.at, head.head.build(shapes[head.at]), head.weight, head.task) for head in self.heads]
+        return NetworkWithHeads(module, built)
 
     def shapes_at(self, paths: list[str]) -> dict[str, Shape]:
         """The output shape of the part at each of `paths`."""
@@ -195,6 +204,13 @@ class Network:
 
         return fully_convolutional(self)
 
+    @call_as_in("net.auxiliary('rotation', weight=0.5)")
+    def auxiliary(self, task: Literal["rotation"] | tuple[int, ...], *, weight: float = 0.5) -> Network:
+        """The network with a head for a second task to train on, whose loss counts `weight`; see `edits.auxiliary`."""
+        from striate.networks.edits import auxiliary
+
+        return dataclasses.replace(self, heads=(*self.heads, AuxiliaryHead(*auxiliary(self, task), weight, task)))
+
     def width(self, factor: float) -> Network:
         """The network with `factor` times as many channels; see `edits.width`."""
         from striate.networks.edits import width
@@ -233,7 +249,7 @@ class Network:
         data: dict[str, Any] = {"striate_network": FORMAT_VERSION, "name": self.name, "input_shape": list(self.input_shape)}
         data["root"] = self.root.to_data()
         if self.heads:
-            data["heads"] = [{"at": h.at, "head": h.head.to_data(), "weight": h.weight} for h in self.heads]
+            data["heads"] = [_head_to_data(head) for head in self.heads]
         for field in ("source", "provenance"):
             if getattr(self, field):
                 data[field] = getattr(self, field)
@@ -312,12 +328,29 @@ class Network:
         return layer_table(self)
 
 
+def _head_to_data(head: AuxiliaryHead) -> dict[str, Any]:
+    data = {"at": head.at, "head": head.head.to_data(), "weight": head.weight}
+    return data if head.task == "classes" else {**data, "task": head.task}
+
+
 def _head_from_data(data: object) -> AuxiliaryHead:
-    if not isinstance(data, dict) or set(data) != {"at", "head", "weight"} or not isinstance(data["at"], str):
+    if not isinstance(data, dict) or set(data) - {"task"} != {"at", "head", "weight"} or not isinstance(data["at"], str):
         raise RefusedFileError("network description: each of heads must have the fields at, head, weight")
     if not isinstance(data["weight"], int | float) or not math.isfinite(data["weight"]):
         raise RefusedFileError(f"network description: a head's weight must be a finite number, got {data['weight']!r}")
-    return AuxiliaryHead(data["at"], layer_from_data(data["head"], f"head at {data['at']}"), float(data["weight"]))
+    layer = layer_from_data(data["head"], f"head at {data['at']}")
+    return AuxiliaryHead(data["at"], layer, float(data["weight"]), _task_from_data(data.get("task", "classes")))
+
+
+def _task_from_data(task: object) -> AuxiliaryTask:
+    if task == "classes":
+        return "classes"
+    if task == "rotation":
+        return "rotation"
+    if isinstance(task, list | tuple) and task and all(type(group) is int and 0 <= group < 2**20 for group in task):
+        return tuple(task)
+    message = f"network description: a head's task must be classes, rotation, or the number of a group for each class, got {task!r}"
+    raise RefusedFileError(message)
 
 
 def _peak_elements(layer: Layer, shape: Shape) -> int:

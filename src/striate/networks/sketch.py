@@ -166,7 +166,8 @@ def _aside(network: Network, head: AuxiliaryHead) -> Band:
     """The band of an auxiliary classifier."""
     shape = network.shapes_at([head.at])[head.at]
     cost = head.head.cost(shape)
-    return Band("side branch", Aside(node_of(head.head, shape), f"loss × {head.weight:g}, in training only"), cost.params, cost.macs)
+    task = "" if head.task == "classes" else "rotation, " if head.task == "rotation" else "coarser classes, "
+    return Band("side branch", Aside(node_of(head.head, shape), f"{task}loss × {head.weight:g}, in training only"), cost.params, cost.macs)
 
 
 def node_of(layer: Layer, shape: Shape, *, framed: bool = False) -> Node:

@@ -93,11 +93,23 @@ def columns_of(words: list[str]) -> dict[Any, str]:
     return dict(checked_columns(found))
 
 
+def mapping(text: str) -> object:
+    """The names and values of `{cat: animal, car: vehicle}`; a word stays text."""
+    from striate.core.bounded import parsed_yaml
+    from striate.core.errors import RefusedFileError, UsageError
+
+    try:
+        return parsed_yaml(text, "the value")
+    except RefusedFileError as error:
+        raise UsageError(f"--auxiliary {text}: {error.message}", error.remedy) from None
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "epochs": whole_number,
     "batch_size": whole_number,
     "learning_rate": number,
     "adversarial_eps": lambda text: share("--adversarial-eps", text),
     "columns": columns_of,
+    "auxiliary": mapping,
     "set": assignments,
 }

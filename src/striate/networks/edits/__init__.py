@@ -4,6 +4,7 @@ An edit first selects parts, then removes or replaces them, then checks that wha
 is an error. What was done stands in the provenance of the edited network; names and paths of the parts that stay do not change.
 """
 
+from striate.networks.edits.auxiliary import auxiliary
 from striate.networks.edits.convolutional import fully_convolutional
 from striate.networks.edits.heads import head
 from striate.networks.edits.kernels import factorize, split_kernels
@@ -13,6 +14,7 @@ from striate.networks.edits.tree import Part, parts, select
 
 __all__ = [
     "Part",
+    "auxiliary",
     "depth",
     "factorize",
     "fully_convolutional",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from striate.core.images import InputSpec
     from striate.core.targets import TargetSpec
-    from striate.networks.modules.heads import NetworkWithHeads
+    from striate.networks.modules.heads import NetworkWithHeads, Side
 
 
 class ImageModule(nn.Module):
@@ -84,10 +84,10 @@ class ImageModuleWithHeads(ImageModule):
     network: NetworkWithHeads
 
     @property
-    def head_weights(self) -> tuple[float, ...]:
-        """The weight of each head's loss."""
-        return self.network.head_weights
+    def has_own_tasks(self) -> bool:
+        """True if a head learns something else than the network."""
+        return self.network.has_own_tasks
 
-    def forward_with_heads(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The logits (N, K) and those of each head."""
-        return self.network.forward_with_heads(self.normalized(images))
+    def forward_with_heads(self, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Side, ...]]:
+        """The logits (N, K), and the scores of each head with what it learns."""
+        return self.network.forward_with_heads(self.normalized(images), labels)

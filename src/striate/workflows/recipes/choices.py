@@ -226,11 +226,13 @@ def refuse_wrong_settings(request: TrainRequest, choices: Choices) -> None:
 
 
 def refuse_idle_attack(chosen: Mapping[str, Any]) -> None:
-    """Refuse settings of an attack if there is no adversarial training.
+    """Refuse settings of an attack if there is no adversarial training, and of a second task if there is none.
 
     Raises:
         UsageError: names the setting.
     """
+    if chosen.get("auxiliary") is None and chosen.get("auxiliary_weight", TrainSettings.auxiliary_weight) != TrainSettings.auxiliary_weight:
+        raise UsageError("auxiliary_weight: no second task to train on", "Also give `auxiliary='rotation'`, or coarser classes.")
     said = [name for name in chosen if name.startswith("adversarial_") and chosen[name] != getattr(TrainSettings, name)]
     if said and chosen.get("adversarial") is None:
         raise UsageError(f"{said[0]}: no attack to train against", "Also give `adversarial='pgd'` or `adversarial='fgsm'`.")

@@ -86,6 +86,7 @@ OPTIONS = (
     _setting("optimizer", str, "gd, sgd, adam, adamw, lion, muon, ... [default: depends on the network].", flag="opt", metavar="NAME"),
     _setting("momentum", float, "Nesterov momentum of SGD [default: 0.9]."),
     _setting("weight_decay", float, "Weight decay, not applied to biases and norms."),
+    _setting("l1", float, "L1 penalty; weights become exactly 0."),
     _setting("schedule", str, "Schedule: constant, step, cosine, one_cycle, plateau, ... [default: cosine].", flag="sched", metavar="NAME"),
     _setting("warmup_epochs", float, "Epochs of linear warm-up."),
     _setting("smoothing", float, "Label smoothing."),
@@ -112,6 +113,9 @@ OPTIONS = (
     _setting("adversarial", Literal["fgsm", "pgd"], "Adversarial training: train on pictures that this attack has changed."),
     _setting("adversarial_eps", str, "Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].", metavar="EPS"),
     _setting("adversarial_steps", int, "Steps of pgd, which is also applied in validation [default: 7]."),
+    _setting("auxiliary", str, "Second task to train on: rotation (by how many quarters a picture is turned), or a coarser class of each "
+             "class, as '{cat: animal, dog: animal, car: vehicle}'.", metavar="TASK"),
+    _setting("auxiliary_weight", float, "Weight of its loss [default: 0.5]."),
     _setting("freeze", list[str], "Part to freeze, such as stem; repeatable.", metavar="PART"),
     _setting("precision", Literal["auto", "float32", "bfloat16"], "auto uses bfloat16 where it is fast [default: auto]."),
     _setting("compile", bool, "Compile the network with torch.compile."),

@@ -117,6 +117,8 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     best, task = outcome.best, task_named(plan.fitting.task)
     accuracy = best.val_accuracy if task.has_accuracy else None
     measures = task.val_measures(best, lambda: load(folder, module=given_module(plan.fitting.network)), plan.val_set)
+    if best.val_auxiliary_accuracy is not None:
+        measures = {**measures, "auxiliary_accuracy": best.val_auxiliary_accuracy}
     if measures:
         return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=measures)
     return ValScore(accuracy=accuracy, loss=best.val_loss)

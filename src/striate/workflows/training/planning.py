@@ -310,6 +310,7 @@ def chosen(plan: Plan, folder: Path) -> Lines:
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
             f"training  {length}{loss}, {schedule}",
             *attack_in_words(settings),
+            *second_task_in_words(settings),
             *frozen_in_words(settings),
             *patience_in_words(settings),
             f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}"
@@ -326,6 +327,15 @@ def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
         return ()
     size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
     return (f"against   {settings.adversarial}, {size}; val: pgd of {settings.adversarial_steps} steps",)
+
+
+def second_task_in_words(settings: TrainSettings) -> tuple[str, ...]:
+    """The line on the auxiliary task, if there is one."""
+    task = settings.auxiliary
+    if task is None:
+        return ()
+    words = "by how many quarters a picture is turned" if task == "rotation" else f"{len(set(task.values()))} groups of the classes"
+    return (f"besides   {words}, loss x {settings.auxiliary_weight:g}",)
 
 
 def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:

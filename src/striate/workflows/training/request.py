@@ -18,7 +18,18 @@ from striate.data.augmentation.record import Policy
 from striate.data.layout import Layout
 from striate.data.omissions import Omission
 from striate.data.reading import Role
-from striate.engine.settings import Count, LossName, MonitorName, NotNegative, OptimizerName, PartialShare, Positive, ScheduleName, Share
+from striate.engine.settings import (
+    Count,
+    Groups,
+    LossName,
+    MonitorName,
+    NotNegative,
+    OptimizerName,
+    PartialShare,
+    Positive,
+    ScheduleName,
+    Share,
+)
 from striate.workflows.training.retention import Retention, retention_in_words
 
 LogName = Literal["tensorboard", "mlflow"]
@@ -45,6 +56,7 @@ class TrainRequest:
     optimizer: OptimizerName | None = None
     momentum: PartialShare | None = None
     weight_decay: NotNegative | None = None
+    l1: NotNegative | None = None
     schedule: ScheduleName | None = None
     warmup_epochs: NotNegative | None = None
     smoothing: Share | None = None
@@ -69,6 +81,8 @@ class TrainRequest:
     adversarial: Literal["fgsm", "pgd"] | None = None
     adversarial_eps: float | None = None
     adversarial_steps: Count | None = None
+    auxiliary: Literal["rotation"] | Groups | None = None
+    auxiliary_weight: Positive | None = None
     freeze: tuple[str, ...] | None = None
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     compile: bool | None = None
@@ -113,6 +127,7 @@ class TrainingOptions(TypedDict, total=False):
     optimizer: OptimizerName | None
     momentum: float | None
     weight_decay: float | None
+    l1: float | None
     schedule: ScheduleName | None
     warmup_epochs: float | None
     smoothing: float | None
@@ -137,6 +152,8 @@ class TrainingOptions(TypedDict, total=False):
     adversarial: Literal["fgsm", "pgd"] | None
     adversarial_eps: float | None
     adversarial_steps: int | None
+    auxiliary: Literal["rotation"] | Mapping[str, str] | None
+    auxiliary_weight: float | None
     freeze: Sequence[str] | None
     precision: Literal["auto", "float32", "bfloat16"] | None
     compile: bool | None
@@ -173,11 +190,11 @@ class ValScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScore(ValScore):
-    """The same of numbers, labels or masks, which have measures of their own, and of a training against an attack.
+    """The same of numbers, labels or masks, which have measures of their own, of a training against an attack, and with a second task.
 
     Of classes macro_f1 or balanced_accuracy, where that is monitored; of numbers r2, mae, rmse; of labels mean_average_precision,
     macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of pictures psnr, psnr_before of the inputs, mae; of an attack
-    robust_accuracy, under pgd.
+    robust_accuracy, under pgd; of an auxiliary task auxiliary_accuracy.
     """
 
     measures: dict[str, float | None]

@@ -278,7 +278,7 @@ def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
     left_out: tuple[str, ...] = () if task_named(fitting.task).has_accuracy else ("train_accuracy", "val_accuracy")
     left_out += tuple(
         name
-        for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy")
+        for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy", "val_auxiliary_accuracy")
         if all(getattr(row, name) is None for row in rows)
     )
     return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
