@@ -10,8 +10,11 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import ShapeError, UsageError
+from striate.core.images import ImageSpec
+from striate.models.model import Model
 from striate.networks.edits.convolutional import fully_convolutional, with_weights_of
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, Flatten, Linear, Pool
+from striate.networks.model_file import ModelFile
 from striate.networks.network import Network
 
 
@@ -51,6 +54,55 @@ def test_a_larger_input_gets_the_logits_of_each_window():
                 window = larger[:, :, 2 * row : 2 * row + 8, 2 * column : 2 * column + 12]
                 torch.testing.assert_close(scores[:, :, row, column], module(window), rtol=0, atol=1e-6)
     assert "fully convolutional: replaced 2 parts (head.hidden, head.linear), removed 1 part (head.flatten)" in converted.provenance
+
+
+@pytest.mark.row("000-16")
+def test_a_verb_writes_the_convolutional_form_of_a_trained_model(tmp_path, capsys):
+    """The file answers as the run does; its network, at twice the size, gives at a corner the logits of that corner alone."""
+    digits = striate.dataset("digits").read("train")
+    run = striate.train("digits", network="lenet5", image_size=32, steps=8, output=tmp_path / "run", diagnose=False).run
+    with pytest.raises(SystemExit) as end:
+        main(["convert", run, "--fully-convolutional"])
+    out = capsys.readouterr().out
+    before, after = striate.load(run), striate.load(tmp_path / "run" / "fully_convolutional.safetensors")
+
+    assert not end.value.code and "an input of 1 x 32 x 32 gives 10 x 1 x 1, one of 1 x 64 x 64 gives 10 x 9 x 9" in out
+    seen = before.read(digits.images[:4])
+    np.testing.assert_allclose(after.outputs(seen), before.outputs(seen), atol=1e-4)
+    assert [one.class_name for one in after.predict(digits.images[:4])] == [one.class_name for one in before.predict(digits.images[:4])]
+    large = np.zeros((64, 64, 1), np.uint8)
+    large[:32, :32] = seen[0]
+    larger = after.network.with_input((1, 64, 64)).build().eval()
+    larger.load_state_dict(after.module.get_submodule("network").state_dict())
+    with torch.no_grad():
+        maps = larger(after.module.normalized(torch.from_numpy(large[None])))
+    assert maps.shape == (1, 10, 9, 9)
+    np.testing.assert_allclose(maps[0, :, 0, 0], before.outputs(seen[:1])[0], atol=1e-4)
+    np.testing.assert_allclose(after.class_maps(large), maps[0], atol=1e-4)
+    report = striate.convert(before, fully_convolutional=True, output=tmp_path / "again.safetensors")
+    assert report.max_difference < 1e-4 and report.params == before.network.params
+
+
+@pytest.mark.parametrize(
+    ("of", "options", "words"),
+    [
+        ("dense", {}, "no form to convert the model to"),
+        ("dense", {"fully_convolutional": True}, "no place for the converted model"),
+        ("converted", {"fully_convolutional": True, "output": "x.safetensors"}, "has no dense head to convert"),
+        ("vit_tiny", {"fully_convolutional": True, "output": "x.safetensors"}, "has no dense head to convert"),
+    ],
+)
+def test_what_cannot_be_converted_is_one_clear_error(of, options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = striate.network("vit_tiny" if of == "vit_tiny" else "lenet5", num_classes=3)
+    channels, height, width = net.input_shape
+    spec = ImageSpec(height=height, width=width, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
+    model = Model(ModelFile(net, net.build().eval(), ("a", "b", "c"), spec, {}))
+    if of == "converted":
+        model = model.fully_convolutional()
+    with pytest.raises(UsageError, match=words):
+        striate.convert(model, **options)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.row("000-16")

@@ -17,6 +17,7 @@ from striate.engine.settings import TrainSettings
 from striate.workflows.ablation.ablate import AblateRequest
 from striate.workflows.attack import AttackRequest
 from striate.workflows.checking.record import CheckRequest
+from striate.workflows.convert import ConvertRequest
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest
 from striate.workflows.evaluation.calibrate import CalibrateRequest
 from striate.workflows.evaluation.compare import CompareRequest
@@ -37,6 +38,7 @@ REQUESTS = {
     "calibrate": CalibrateRequest,
     "check": CheckRequest,
     "compare": CompareRequest,
+    "convert": ConvertRequest,
     "diagnose": DiagnoseRequest,
     "evaluate": EvaluateRequest,
     "explain": ExplainRequest,

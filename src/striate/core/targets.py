@@ -35,7 +35,10 @@ class TargetSpec:
 
 
 def task_of_outputs(shape: tuple[int, ...], targets: TargetSpec | None) -> Task:
-    """The task of a network by the shape of its output, without the batch, and by what its outputs mean where they are no classes."""
+    """The task of a network by the shape of its output, without the batch, and by what its outputs mean where they are no classes.
+
+    A map of a single place, (K, 1, 1), is that of a classifier in fully convolutional form.
+    """
     if targets is not None:
         return targets.task
-    return "classify" if len(shape) == 1 else "segment"
+    return "classify" if all(size == 1 for size in shape[1:]) else "segment"

@@ -11,9 +11,11 @@ from striate.core.images import ImageSpec, InputSpec
 from striate.core.memory import need_memory
 from striate.core.seeds import torch_seed
 from striate.models.inputs import given_pictures
+from striate.networks.model_file import ModelFile
 
 if TYPE_CHECKING:
     from striate.models.model import Model
+    from striate.networks.network import Network
 
 
 def class_maps(model: Model, picture: Any) -> np.ndarray:
@@ -38,12 +40,12 @@ def class_maps(model: Model, picture: Any) -> np.ndarray:
     """
     import torch
 
-    from striate.networks.edits.convolutional import fully_convolutional, with_weights_of
+    from striate.networks.edits.convolutional import with_weights_of
     from striate.networks.modules.image import ImageModule
 
     if model.task != "classify":
         raise UsageError("maps are of classifiers of pictures", "Train one with `task='classify'`.")
-    spec, network = model.images, fully_convolutional(model.network)
+    spec, network = model.images, _network_of_maps(model)
     pixels = own_pixels(picture, spec)  # (H, W, C)
     height, width = pixels.shape[:2]
     larger = network.with_input((spec.channels, height, width))
@@ -53,6 +55,25 @@ def class_maps(model: Model, picture: Any) -> np.ndarray:
     with torch.inference_mode():
         logits = module(torch.from_numpy(pixels[None].copy()).to(model.device))[0]  # (K, h, w)
     return np.asarray(logits.double().cpu())
+
+
+def convolutional_file(model: Model) -> ModelFile:
+    """The content of the file of a classifier with its dense head as convolutions; see `Model.fully_convolutional`.
+
+    Raises:
+        UsageError: it is in that form already, or its head has none.
+    """
+    from striate.networks.edits.convolutional import with_weights_of
+
+    network = model.network.fully_convolutional()
+    with torch_seed(0):  # replaced by what was learned
+        module = with_weights_of(network, model.module.get_submodule("network").state_dict())
+    return ModelFile(network, module, model.classes, model.images, model.info)
+
+
+def _network_of_maps(model: Model) -> Network:
+    """The description of the model, if it has not that form already, with its head as convolutions."""
+    return model.network if len(model.network.output_shape) > 1 else model.network.fully_convolutional()
 
 
 def own_pixels(picture: Any, spec: InputSpec) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.core.targets import TargetSpec, Task
+from striate.core.targets import Task
 from striate.models.estimates import Estimates, sigmoid
 from striate.models.restorer import Restorations, restore_pictures
 from striate.models.segmenter import PIXELS_AT_ONCE, Segmentations, segment_pictures
@@ -16,8 +17,8 @@ from striate.models.segmenter import PIXELS_AT_ONCE, Segmentations, segment_pict
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.core.images import InputSpec
     from striate.models.model import Model, Predictions
+    from striate.networks.model_file import ModelFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Meaning:
     noun: str = "classes"
     predict: Callable[[Model, Any, int, int], Predictions | Estimates | Segmentations | Restorations]
     shares: Callable[[np.ndarray, float], np.ndarray] | None
-    module: Callable[[nn.Module, InputSpec, TargetSpec | None], nn.Module]
+    module: Callable[[ModelFile], nn.Module]
     instead: str = ""
 
 
@@ -46,18 +47,31 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return shares
 
 
-def _plain(module: nn.Module, images: InputSpec, _: TargetSpec | None) -> nn.Module:
+def _plain(file: ModelFile) -> nn.Module:
     from striate.networks.modules.image import ImageModule
 
-    return ImageModule(module, images)
+    return ImageModule(file.module, file.images)
 
 
-def _of_numbers(module: nn.Module, images: InputSpec, targets: TargetSpec | None) -> nn.Module:
+def _of_classes(file: ModelFile) -> nn.Module:
+    """The mean over all places, where a fully convolutional network gives the classes of each."""
+    from striate.networks.layers import Chain, GlobalPool
+    from striate.networks.modules.image import ImageModule
+
+    network = file.network
+    if len(network.output_shape) == 1:
+        return ImageModule(file.module, file.images)
+    averaged = dataclasses.replace(network, root=Chain(**dict(network.root.children), places=GlobalPool("avg"))).build()
+    averaged.load_state_dict(file.module.state_dict())
+    return ImageModule(averaged, file.images)
+
+
+def _of_numbers(file: ModelFile) -> nn.Module:
     from striate.networks.modules.image import ImageModuleOfNumbers
 
-    if targets is None:
+    if file.targets is None:
         raise RuntimeError("numbers without their mean and deviation")
-    return ImageModuleOfNumbers(module, images, targets)
+    return ImageModuleOfNumbers(file.module, file.images, file.targets)
 
 
 def _estimates(model: Model, pictures: Any, _: int, batch_size: int) -> Estimates:
@@ -68,7 +82,7 @@ MEANINGS: dict[Task, Meaning] = {
     "classify": Meaning(
         predict=lambda model, pictures, top, batch_size: model.classify(pictures, top=top, batch_size=batch_size),
         shares=softmax,
-        module=_plain,
+        module=_of_classes,
     ),
     "multilabel": Meaning(
         noun="labels",

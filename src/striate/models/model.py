@@ -129,7 +129,7 @@ class Model:
     def __init__(self, file: ModelFile, *, device: str = "cpu") -> None:
         import torch
 
-        module = MEANINGS[task_of_outputs(file.network.output_shape, file.targets)].module(file.module, file.images, file.targets)
+        module = MEANINGS[task_of_outputs(file.network.output_shape, file.targets)].module(file)
         self.device = str(choose_device(device))
         self.module: nn.Module = module.eval().to(self.device)
         if file.images.kind == "pictures":
@@ -412,6 +412,18 @@ class Model:
         from striate.models.maps import class_maps
 
         return class_maps(self, picture)
+
+    def fully_convolutional(self) -> Model:
+        """The classifier with its dense head as convolutions, and the same weights: its network gives (K, 1, 1), a map of larger inputs.
+
+        What it answers, and its `outputs`, are of the mean over all places.
+
+        Raises:
+            UsageError: it has that form already, or its head has none.
+        """
+        from striate.models.maps import convolutional_file
+
+        return Model(convolutional_file(self), device=self.device)
 
     def _answer(self, name: str, values: np.ndarray, top: int, known: bool) -> Prediction:
         best = np.argsort(-values, kind="stable")[:top]

@@ -28,6 +28,8 @@ from striate.workflows.attack import attack as attack_request
 from striate.workflows.checking.check import Observer as CheckObserver
 from striate.workflows.checking.check import check as check_request
 from striate.workflows.checking.record import CheckReport, CheckRequest
+from striate.workflows.convert import ConvertReport, ConvertRequest
+from striate.workflows.convert import convert as convert_request
 from striate.workflows.diagnosis.diagnose import DiagnoseReport, DiagnoseRequest
 from striate.workflows.diagnosis.diagnose import diagnose as diagnose_request
 from striate.workflows.evaluation.calibrate import CalibrateReport, CalibrateRequest
@@ -558,7 +560,7 @@ def attack(
         steps: Steps of pgd.
         restarts: Climbs of pgd from random places, beside the one from FGSM's place.
         degrees: Rotation angles in degrees.
-        pixels: Shifts in whole pixels, each to the right, left, down and up.
+        pixels: Shifts in whole pixels, each to the right, left, down and up; of signals in whole places, each to later and earlier ones.
         split: None: val; all of other data without splits.
         num_images: The first so many; all where there are fewer.
         seed: Of all that is random.
@@ -634,6 +636,23 @@ def report(
         UsageError: an unknown or bad field; and what `striate.workflows.reporting.report.report` raises.
     """
     return report_request(request_of(ReportRequest, locals(), run=given_path(run, "run")))
+
+
+@call_as_in("striate.convert('runs/train/digits-001', fully_convolutional=True)", other_names=OTHER_NAMES)
+def convert(
+    model: Model | str | PathLike[str], *, fully_convolutional: bool = False, output: str | PathLike[str] | None = None
+) -> ConvertReport:
+    """Write a classifier in another form: `striate.convert("runs/train/digits-001", fully_convolutional=True).output`.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        fully_convolutional: Dense layers become convolutions, with the same weights: a map of scores on larger pictures.
+        output: The file; RUN/fully_convolutional.safetensors by default.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.convert.convert` raises.
+    """
+    return convert_request(request_of(ConvertRequest, locals(), run=model))
 
 
 @call_as_in("striate.repeat('digits', seeds=5, network='lenet5')", other_names=OTHER_NAMES)
@@ -713,6 +732,7 @@ __all__: Sequence[str] = (
     "calibrate",
     "check",
     "compare",
+    "convert",
     "diagnose",
     "evaluate",
     "explain",

@@ -1,4 +1,4 @@
-"""The verbs that show networks, data sets and the machine: networks, show, profile, datasets, split, info."""
+"""The verbs that show and convert networks, data sets and the machine: networks, show, convert, profile, datasets, split, info."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from striate.apps.cli.app import (
     Layout,
     NumClasses,
     Root,
+    Run,
     Seed,
     Separator,
     SkipUnreadable,
@@ -94,6 +95,22 @@ def show_command(
             print_text(in_lines([f"{word:<16}{text}", ""]))
     if report.svg:
         say(f"drawn: {report.svg}")
+
+
+@app.command("convert", short_help="Turn a model's dense head into convolutions, for larger pictures.")
+def convert_command(
+    run: Run,
+    fully_convolutional: Annotated[
+        bool, typer.Option("--fully-convolutional", help="Dense layers become convolutions: a map of scores on larger pictures.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help="File for the model [default: RUN/fully_convolutional.safetensors].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trained classifier in another form with the same weights, and compare the two."""
+    from striate.workflows.convert import ConvertRequest, convert, summary
+    from striate.workflows.recipes.choices import request_of
+
+    print_report(convert(request_of(ConvertRequest, locals())), summary, as_json=as_json)
 
 
 @app.command("profile", short_help="Count and time each layer, against the machine's peak.")

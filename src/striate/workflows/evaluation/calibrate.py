@@ -11,12 +11,10 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, Score, scores_of
 from striate.core.errors import UsageError
-from striate.core.places import check_file
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.insight.calibrate.abstain import CoveragePoint, abstention, coverage_curve
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, held_back_temperature, refuse_few
-from striate.models.model import Model
 from striate.workflows.evaluation.reliability import Reliability, reliability_picture, worth
 from striate.workflows.evaluation.strangers import OutOfDistribution, strangers
 from striate.workflows.subjects.subject import LabelledRequest, open_model
@@ -78,7 +76,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     if request.coverage is not None and UNKNOWN in model.classes:
         raise UsageError(f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would be ambiguous", "Leave `coverage` out.")
     run = subject.path if subject.path is not None and subject.path.is_dir() else None
-    output = _output(request, run)
+    output = subject.model_file(NAME, "calibrated model", request.output)
     images = subject.pictures(request, "val", "calibrate", say)
     if request.coverage is not None:
         refuse_few(len(images), request.coverage)
@@ -108,18 +106,6 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         picture = reliability_picture(report.before, report.after, report.curve)
         write_files(run / "report" / "calibrate", {"calibration.json": report, "reliability.png": picture})
     return report
-
-
-def _output(request: CalibrateRequest, run: Path | None) -> Path:
-    output = request.output or (run / NAME if run is not None else None)
-    if output is None:
-        raise UsageError("no place for the calibrated model", "Name a file: `output='calibrated.safetensors'`.")
-    if not output.suffix:
-        raise UsageError(f"`output` {output}: must end in .safetensors", f"Name it {output}.safetensors.")
-    check_file(output, "output", (".safetensors",), makes_folder=True)
-    if not isinstance(request.run, Model) and output.exists() and Path(request.run).exists() and output.samefile(request.run):
-        raise UsageError(f"`output` {output}: is the model itself, which must not be overwritten", "Choose another file.")
-    return output
 
 
 def summary(report: CalibrateReport) -> Lines:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
-from striate.core.places import check_folder
+from striate.core.places import check_file, check_folder
 from striate.data.reading import AS_USUAL, Reading
 from striate.models.model import MODEL_NAME, Model, load
 from striate.networks.catalog import network as catalogue_network
@@ -89,6 +89,23 @@ class Subject:
         """
         output = asked or (self.path / "report" / name if self.path is not None and self.path.is_dir() else None)
         check_folder(output)
+        return output
+
+    def model_file(self, name: str, what: str, asked: Path | None) -> Path:
+        """The file for the model that a verb makes: `asked`, else RUN/NAME; checked before the work.
+
+        Raises:
+            UsageError: there is no place for `what`, the file has another ending, or it is the model itself.
+            EnvironmentFault: it cannot be written.
+        """
+        output = asked or (self.path / name if self.path is not None and self.path.is_dir() else None)
+        if output is None:
+            raise UsageError(f"no place for the {what}", f"Name a file: `output='{name}'`.")
+        if not output.suffix:
+            raise UsageError(f"`output` {output}: must end in .safetensors", f"Name it {output}.safetensors.")
+        check_file(output, "output", (".safetensors",), makes_folder=True)
+        if self.path is not None and output.exists() and output.samefile(self.path):
+            raise UsageError(f"`output` {output}: is the model itself, which must not be overwritten", "Choose another file.")
         return output
 
     @property
