@@ -18,6 +18,7 @@ SIZES = {  # in words, and at the axis
     "eps (l2)": ("a change of the picture by eps", "eps (l2, of pixels from 0 to 1)"),
     "degrees": ("turning", "turn (degrees)"),
     "pixels": ("shifting, the mean of right, left, down and up", "shift (pixels)"),
+    "places": ("shifting, the mean of later and earlier", "shift (places)"),
     "flips": ("mirroring", "picture"),
     "severity": ("corruptions", "severity (0: as it was, 5: worst)"),
 }

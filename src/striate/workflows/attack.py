@@ -23,6 +23,7 @@ Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "shift", 
 USUAL: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation", "shift", "flip")
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 OF_PICTURES = ("rotation", "shift", "flip", "corruptions")
+OF_SIGNALS = ("shift",)  # of those, along their axis
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
 PIXELS = (0, 1, 2, 4, 8)
 
@@ -37,7 +38,9 @@ class AttackRequest(LabelledRequest):
     steps: int = Field(default=20, ge=1)
     restarts: int = Field(default=1, ge=0)
     degrees: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(default=DEGREES, min_length=1)
-    pixels: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=PIXELS, min_length=1)  # that shift moves a picture by
+    pixels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=PIXELS, min_length=1
+    )  # that shift moves a picture by; places of a signal
     split: Literal["train", "val"] | None = None  # None: val; all of other data without splits
     num_images: int = Field(default=500, ge=1)  # the first so many; all where there are fewer
     seed: int = 0
@@ -122,7 +125,8 @@ def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None
         UsageError: there is none.
     """
     named = list(dict.fromkeys(attacks))
-    left_out = [name for name in named if name in OF_PICTURES and kind != "pictures"]
+    taken = OF_PICTURES if kind == "pictures" else OF_SIGNALS if kind == "signals" else ()
+    left_out = [name for name in named if name in OF_PICTURES and name not in taken]
     if len(left_out) == len(named):
         raise UsageError(f"{left_out[0]}: changes pictures, and the model takes {kind}", "Use fgsm, pgd, deepfool, cw or noise.")
     if left_out:

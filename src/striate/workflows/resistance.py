@@ -19,11 +19,12 @@ from striate.insight.attack import (
     deepfool,
     distance_curve,
     flipped,
+    moved_in_time,
     rotated,
     shifted,
 )
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
-from striate.insight.attack.moves import DIRECTIONS, Axis
+from striate.insight.attack.moves import DIRECTIONS, Axis, Way
 from striate.models.model import Model
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def attacked(
     """The curve, or the curves, of one attack, each with examples where it makes them."""
     if name == "rotation":
         yield _worsened(name, "degrees", request.degrees, lambda degrees: [rotated(shown, degrees)], model, labels)
+    elif name == "shift" and model.images.kind == "signals":
+        yield _worsened(name, "places", request.pixels, lambda places: _in_time(model, shown, places), model, labels)
     elif name == "shift":
         yield _worsened(name, "pixels", request.pixels, lambda pixels: [shifted(shown, pixels, way) for way in DIRECTIONS], model, labels)
     elif name == "flip":
@@ -66,6 +69,12 @@ def attacked(
             yield _worsened(kind, "severity", tuple(range(6)), severities.__getitem__, model, labels)
     else:
         yield _fooled(name, request, model, shown, labels)
+
+
+def _in_time(model: Model, shown: np.ndarray, places: int) -> list[np.ndarray]:
+    """Signals moved to later places, and to earlier ones; the mean of the training signals comes where they were."""
+    rest = np.array(model.images.mean)
+    return [moved_in_time(shown, places, way, rest) for way in get_args(Way)]
 
 
 def _fooled(name: Attack, request: AttackRequest, model: Model, shown: np.ndarray, labels: np.ndarray) -> tuple[Resistance, bytes | None]:
@@ -99,6 +108,8 @@ def _worsened(
         ways = change(size)
         answers = np.stack([model.outputs(changed).argmax(1) for changed in ways])  # (ways, N)
         accuracies.append(float((answers == labels).mean()))
+        if model.images.kind != "pictures":
+            continue
         for picture, answer, label in zip(ways[0][:WORSENED], answers[0], labels, strict=False):
             cells.append(Cell(picture, size, model.classes[answer], wrong=bool(answer != label)))
     return Resistance(attack=name, unit=unit, sizes=sizes, accuracies=tuple(accuracies)), worsened_picture(name, unit, cells, len(sizes))

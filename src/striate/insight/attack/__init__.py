@@ -5,7 +5,7 @@ from striate.insight.attack.corruptions import corrupted
 from striate.insight.attack.curves import accuracy_curve, answers_of, bounded_attack, distance_curve, distances_to_fool
 from striate.insight.attack.inside import PixelModel
 from striate.insight.attack.least import carlini_wagner, deepfool
-from striate.insight.attack.moves import flipped, rotated, shifted
+from striate.insight.attack.moves import flipped, moved_in_time, rotated, shifted
 
 __all__ = [
     "PixelModel",
@@ -19,6 +19,7 @@ __all__ = [
     "distances_to_fool",
     "fgsm",
     "flipped",
+    "moved_in_time",
     "pgd",
     "random_noise",
     "rotated",

@@ -10,7 +10,7 @@ from striate.insight.explain.gradients import (
     integrated_gradients,
     smooth_grad,
 )
-from striate.insight.explain.inside import features, last_map, maps_of, outputs_of, part
+from striate.insight.explain.inside import as_pictures, features, last_map, maps_of, outputs_of, part, taking_pictures
 from striate.insight.explain.kernels import convolutions, edge_selectivity, kernel_norms, kernel_pictures
 from striate.insight.explain.maps import grad_cam, grad_cam_plus_plus, occlusion, probabilities
 from striate.insight.explain.methods import COARSE, METHODS, Method, attribute, trust_in
@@ -22,6 +22,7 @@ __all__ = [
     "METHODS",
     "Embedding",
     "Method",
+    "as_pictures",
     "attribute",
     "check_installed",
     "convolutions",
@@ -54,5 +55,6 @@ __all__ = [
     "rank_correlation",
     "responses_by_class",
     "smooth_grad",
+    "taking_pictures",
     "trust_in",
 ]

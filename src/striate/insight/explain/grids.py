@@ -14,9 +14,12 @@ def as_map(output: Tensor, extent: Sequence[int]) -> Tensor:
     """`output` of a layer with its channels second and its places last; unchanged if it is not a map.
 
     Args:
-        output: (N, C, h, w), (N, h, w, C), or (N, T, D), of which the last h w tokens are patches of the picture, row by row.
-        extent: (H, W) of the pictures.
+        output: (N, C, h, w), (N, h, w, C), or (N, T, D), of which the last h w tokens are patches of the picture, row by row; of signals
+            (N, C, l), which becomes (N, C, 1, l).
+        extent: (H, W) of the pictures; (1, L) of signals.
     """
+    if is_line(extent) and output.ndim == 3:
+        return output[:, :, None] if output.shape[2] <= extent[1] else output
     if output.ndim == 4 and not _covers(output.shape[2:], extent) and _covers(output.shape[1:3], extent):
         return output.permute(0, 3, 1, 2)
     grid = patch_grid(output.shape[1], extent) if output.ndim == 3 else None
@@ -29,7 +32,12 @@ def as_map(output: Tensor, extent: Sequence[int]) -> Tensor:
 def is_map(output: Tensor, extent: Sequence[int]) -> bool:
     """Return whether `as_map` gives a map of more than one place."""
     found = as_map(output, extent)
-    return found.ndim == 4 and min(found.shape[2:]) > 1
+    return found.ndim == 4 and min(found.shape[3:] if is_line(extent) else found.shape[2:]) > 1
+
+
+def is_line(extent: Sequence[int]) -> bool:
+    """Return whether pictures of this (H, W) are signals in disguise."""
+    return extent[0] == 1
 
 
 def patch_grid(num_tokens: int, extent: Sequence[int]) -> tuple[int, int] | None:

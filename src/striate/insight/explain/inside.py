@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.images import Kind
 from striate.core.modes import evaluation_mode, hooked
-from striate.insight.explain.grids import as_map, is_map
+from striate.insight.explain.grids import as_map, is_line, is_map
+from striate.networks.modules.recurrent import ToSequenceModule
 
 
 @contextlib.contextmanager
@@ -23,6 +25,27 @@ def open_network(model: nn.Module) -> Iterator[nn.Module]:
     devices = [parameters.device] if parameters is not None and parameters.device.type == "cuda" else []
     with evaluation_mode(model), torch.random.fork_rng(devices=devices), torch.inference_mode(mode=False), torch.enable_grad():
         yield model
+
+
+@contextlib.contextmanager
+def taking_pictures(model: nn.Module, kind: Kind) -> Iterator[None]:
+    """Context in which a model of signals also takes (N, C, 1, L), and one of rows (N, 1, 1, F), as if they were pictures."""
+    if kind == "pictures":
+        yield
+        return
+    first = 2 if kind == "signals" else 1  # axis of those that become one
+
+    def flat(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (x,) = inputs
+        return (x.flatten(first),) if x.ndim == 4 else inputs  # (N, C, L), (N, F)
+
+    with model.register_forward_pre_hook(flat):
+        yield
+
+
+def as_pictures(inputs: Tensor, kind: Kind) -> Tensor:
+    """Normalized signals (N, C, L) as (N, C, 1, L), rows (N, F) as (N, 1, 1, F), and pictures as they are."""
+    return inputs[:, :, None] if kind == "signals" else inputs[:, None, None] if kind == "rows" else inputs
 
 
 def checked_images(images: Tensor, target_classes: Tensor | None = None) -> Tensor:
@@ -147,14 +170,19 @@ def last_map(model: nn.Module, images: Tensor) -> str:
     tokens: list[str] = []  # of those found, what gives tokens
     passed: list[Tensor] = []
     extent = images.shape[2:]
+    steps_first = False  # inside a part that reads a signal as a sequence (N, L, C)
 
     def look(name: str, layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        nonlocal steps_first
+        steps_first ^= isinstance(layer, ToSequenceModule)
         is_block = "norm" in type(layer).__name__.lower() or any(True for _ in layer.children())
-        if is_block and isinstance(output, Tensor) and output.ndim == 3 and is_map(output, extent):
+        if is_line(extent) and steps_first:
+            return
+        if is_block and not is_line(extent) and isinstance(output, Tensor) and output.ndim == 3 and is_map(output, extent):
             found.append(name)
             tokens.append(name)
             return
-        if not isinstance(output, Tensor) or output.ndim != 4 or not is_map(output, extent):
+        if not isinstance(output, Tensor) or output.ndim != (3 if is_line(extent) else 4) or not is_map(output, extent):
             return
         came = inputs[0] if inputs and isinstance(inputs[0], Tensor) else output
         smaller = output.numel() < came.numel() and not any(True for _ in layer.parameters())

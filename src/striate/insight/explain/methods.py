@@ -39,28 +39,44 @@ class Trust(NamedTuple):
     insertion: Tensor  # (N,)
 
 
-def attribute(method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0) -> Tensor:
-    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty if there is no map."""
+def attribute(
+    method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0, apart: bool = False
+) -> Tensor:
+    """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty if there is no map.
+
+    With `apart`, occlusion hides each place by itself: neighbours have nothing in common, as in the rows of a table.
+    """
     parts = zip(torch.split(inputs, GROUP), torch.split(classes, GROUP), strict=True)
-    return torch.cat([_of_group(method, network, layer, *group, seed) for group in parts])
+    return torch.cat([_of_group(method, network, layer, *group, seed, apart) for group in parts])
 
 
-def _of_group(method: Method, network: nn.Module, layer: str, x: Tensor, classes: Tensor, seed: int) -> Tensor:
+def _of_group(method: Method, network: nn.Module, layer: str, x: Tensor, classes: Tensor, seed: int, apart: bool) -> Tensor:
     height, width = x.shape[2:]
     if method in OF_A_LAYER:
         return on_images(OF_A_LAYER[method](network, part(network, layer), x, classes), (height, width))
     if method == "occlusion":
-        window = max(1, min(height, width) // 6)
-        return occlusion(network, x, classes, window=window, stride=max(1, window // 2), batch_size=32)
+        side = 1 if apart else max(1, min(extent for extent in (height, width) if extent > 1 or height == width) // 6)
+        window = min(side, height), min(side, width)
+        return occlusion(network, x, classes, window=window, stride=(max(1, window[0] // 2), max(1, window[1] // 2)), batch_size=32)
     if method == "smooth_grad":
         return heat_of(gradients.smooth_grad(network, x, classes, seed=seed))
     return heat_of(OF_PIXELS[method](network, x, classes))
 
 
-def trust_in(method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, heat: Tensor, *, seed: int = 0) -> Trust:
+def trust_in(
+    method: Method,
+    network: nn.Module,
+    layer: str,
+    inputs: Tensor,
+    classes: Tensor,
+    heat: Tensor,
+    *,
+    seed: int = 0,
+    apart: bool = False,
+) -> Trust:
     """The trust in the maps `heat` that `attribute` gave; random weights are tried on the first `GROUP` pictures."""
-    other = attribute(method, randomised(network, seed=seed), layer, inputs[:GROUP], classes[:GROUP], seed=seed)
+    other = attribute(method, randomised(network, seed=seed), layer, inputs[:GROUP], classes[:GROUP], seed=seed, apart=apart)
     alike = rank_correlation(heat[:GROUP].abs(), other.abs())
     parts = zip(*(torch.split(tensor, GROUP) for tensor in (inputs, classes, heat)), strict=True)
-    curves = [deletion_insertion(network, *group) for group in parts]
+    curves = [deletion_insertion(network, *group, blurred=not apart) for group in parts]
     return Trust(float(alike.mean()), torch.cat([c.deletion_area for c in curves]), torch.cat([c.insertion_area for c in curves]))

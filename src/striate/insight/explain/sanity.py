@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UsageError
+from striate.insight.explain.grids import is_line
 from striate.insight.explain.inside import checked_images
 from striate.insight.explain.maps import probabilities
 
@@ -80,7 +81,9 @@ class Curves(NamedTuple):
         return torch.trapezoid(self.insertion, dx=1 / (self.insertion.shape[1] - 1))
 
 
-def deletion_insertion(model: nn.Module, images: Tensor, target_classes: Tensor, heat: Tensor, *, num_steps: int = 16) -> Curves:
+def deletion_insertion(
+    model: nn.Module, images: Tensor, target_classes: Tensor, heat: Tensor, *, num_steps: int = 16, blurred: bool = True
+) -> Curves:
     """Curves of the target's probability while the pixels are deleted, and inserted, in the order of a heat map.
 
     Args:
@@ -89,6 +92,7 @@ def deletion_insertion(model: nn.Module, images: Tensor, target_classes: Tensor,
         target_classes: (N,) int64.
         heat: (N, H, W); pixels of equal heat go row by row.
         num_steps: Into how many parts the pixels are divided.
+        blurred: False: pixels are inserted into an image of 0.
 
     Cost: 2 (num_steps + 1) forward passes.
 
@@ -102,18 +106,21 @@ def deletion_insertion(model: nn.Module, images: Tensor, target_classes: Tensor,
     order = heat.flatten(1).argsort(dim=1, descending=True, stable=True)
     place = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))  # (N, H W)
     place = place.view(len(plain), 1, *plain.shape[2:])
-    blurred = _blurred(plain)
+    start = _blurred(plain) if blurred else torch.zeros_like(plain)
     curves: list[list[Tensor]] = [[], []]
     for count in np.linspace(0, order.shape[1], num_steps + 1).round():
         chosen = place < count
-        for curve, shown in zip(curves, (torch.where(chosen, 0, plain), torch.where(chosen, plain, blurred)), strict=True):
+        for curve, shown in zip(curves, (torch.where(chosen, 0, plain), torch.where(chosen, plain, start)), strict=True):
             curve.append(probabilities(model, shown).gather(1, target_classes.to(shown.device)[:, None])[:, 0])
     return Curves(*(torch.stack(curve, 1) for curve in curves))
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """The images without their details: a Gaussian of a tenth of the shorter side; beyond the border the nearest pixel counts."""
-    deviation = max(1.0, min(images.shape[2:]) / 10)
+    """The images without their details: a Gaussian of a tenth of the shorter side; beyond the border the nearest pixel counts.
+
+    Of signals, which are a single pixel high, a tenth of their length.
+    """
+    deviation = max(1.0, min(images.shape[3:] if is_line(images.shape[2:]) else images.shape[2:]) / 10)
     reach = int(3 * deviation)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device) / deviation) ** 2)
     taps = (taps / taps.sum()).expand(images.shape[1], 1, 1, -1)  # (C, 1, 1, k)

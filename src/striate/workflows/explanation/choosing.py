@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import DataError, UsageError
+from striate.core.images import Kind
 from striate.data.decode import REMEDY as UNREADABLE
 from striate.data.folder import readable_pictures
 from striate.data.records import ImageSet
+from striate.data.samples import read_samples
+from striate.insight.explain import as_pictures
 from striate.insight.measure.classes import most_confident_mistakes
 from striate.models.model import Model
 
@@ -32,11 +36,28 @@ class Chosen(NamedTuple):
     labels: Sequence[int | None]
 
 
+def suited(request: ExplainRequest, kind: Kind, say: Callable[[str], None]) -> ExplainRequest:
+    """The request as samples of a kind allow it: the rows of tables have no maps for Grad-CAM, the default.
+
+    Raises:
+        UsageError: the samples are volumes.
+    """
+    if kind == "volumes":
+        remedy = "Other verbs, such as attack and profile, work on every kind of data."
+        raise UsageError("the model takes volumes, and explain draws heat over pictures, signals and rows", remedy)
+    if kind != "rows" or request.methods != ("grad_cam",):
+        return request
+    say("rows have no feature map for Grad-CAM: each column is hidden in turn (occlusion)")
+    return dataclasses.replace(request, methods=("occlusion",))
+
+
 def choose(request: ExplainRequest, model: Model, read: Callable[[], ImageSet], say: Callable[[str], None]) -> Chosen:
     """The pictures that the request names."""
     if request.pictures:
         if request.mistakes:
             raise UsageError("mistakes: known only for a split, which has labels", "Leave the pictures or `mistakes=True` out.")
+        if model.images.kind != "pictures":
+            return samples_of(request, model, say)
         files = readable_pictures(request.pictures, skip_unreadable=request.skip_unreadable, say=say)
         if len(files) > request.num_pictures:
             say(f"the first {request.num_pictures} of {len(files):,} pictures are explained")
@@ -55,6 +76,16 @@ def choose(request: ExplainRequest, model: Model, read: Callable[[], ImageSet], 
     else:
         places = spread(len(split), request.num_pictures)
     return taken(split, places)
+
+
+def samples_of(request: ExplainRequest, model: Model, say: Callable[[str], None]) -> Chosen:
+    """The signals or rows of the files that the request names."""
+    read = [read_samples(file, model.images) for file in request.pictures]
+    names, samples = [name for some, _ in read for name in some], np.concatenate([samples for _, samples in read])
+    if len(names) > request.num_pictures:
+        say(f"the first {request.num_pictures} of {len(names):,} {model.images.kind} are explained")
+    names = names[: request.num_pictures]
+    return Chosen([Path(name).name for name in names], samples[: len(names)], [None] * len(names))
 
 
 def spread(num_images: int, most: int) -> np.ndarray:
@@ -82,9 +113,9 @@ def sampled(model: Model, read: Callable[[], ImageSet]) -> Callable[[], tuple[Im
 
 
 def as_inputs(model: Model, images: np.ndarray) -> Tensor:
-    """Images (N, H, W, C) uint8 as the network takes them: (N, C, H, W) float."""
+    """Images (N, H, W, C) uint8 as the network takes them: (N, C, H, W) float; signals and rows as `as_pictures` has them."""
     inputs: Tensor = model.module.normalized(torch.from_numpy(np.array(images)).to(model.device))  # type: ignore[operator]
-    return inputs.contiguous()
+    return as_pictures(inputs, model.images.kind).contiguous()
 
 
 def of_unit(model: Model, pictures: Tensor) -> Tensor:

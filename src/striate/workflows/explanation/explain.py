@@ -11,12 +11,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from striate.core.errors import ShapeError, UnknownNameError, UsageError
+from striate.core.errors import ShapeError, UnknownNameError
+from striate.core.images import Kind
 from striate.core.reports import shown_short, write_files
 from striate.data.records import ImageSet
 from striate.insight import explain as tools
 from striate.insight.explain import METHODS, Method
-from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, of_unit, sampled
+from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, of_unit, sampled, suited
 from striate.workflows.explanation.maps import Explained, draw_maps
 from striate.workflows.explanation.page import page
 from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_views
@@ -56,6 +57,7 @@ class ExplainReport:
     pictures: tuple[Explained, ...]
     files: tuple[str, ...]
     output: str
+    kind: Kind = "pictures"
     notes: tuple[str, ...] = ()  # methods that give the same maps
     left_out: dict[str, str] = Field(default_factory=dict)  # of all methods and views, what there is not -> why
 
@@ -74,9 +76,6 @@ def explain(request: ExplainRequest, *, say: Callable[[str], None] = lambda _tex
     subject = open_model(request.run, device=request.device, module=request.module)
     subject.report_folder("explain", request.output)
     model = subject.classifier("explain works on models that give one class per picture", "Give a run of `task='classify'`.")
-    if model.images.kind != "pictures":
-        remedy = "Other verbs, such as attack and profile, work on every kind of data."
-        raise UsageError(f"{subject.name}: takes {model.images.kind}, and explain draws heat maps over pictures", remedy)
     if request.target is not None and request.target not in model.classes:
         raise UnknownNameError("class", request.target, model.classes, f"Known: {', '.join(model.classes[:20])}.")
     read = functools.cache(lambda: subject.pictures(request, request.split, "explain", say))
@@ -87,6 +86,13 @@ def explain_chosen(
     subject: Subject, request: ExplainRequest, chosen: Chosen, read: Callable[[], ImageSet], *, say: Callable[[str], None]
 ) -> ExplainReport:
     """The same of a subject that is open already, and of pictures that are read; `read` gives the split, for views that need it."""
+    with tools.taking_pictures(subject.module(), subject.trained.images.kind):
+        return _explained(subject, suited(request, subject.trained.images.kind, say), chosen, read, say=say)
+
+
+def _explained(
+    subject: Subject, request: ExplainRequest, chosen: Chosen, read: Callable[[], ImageSet], *, say: Callable[[str], None]
+) -> ExplainReport:
     model, network, every = subject.trained, subject.module(), "all" in request.methods
     inputs = as_inputs(model, chosen.images)
     layer = _layer(request, network, inputs[:1])  # before anything is written
@@ -94,7 +100,9 @@ def explain_chosen(
     methods = tuple(name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out)
     name = subject.path.stem if subject.path is not None else subject.name
     output = subject.report_folder("explain", request.output) or new_run_folder("explain", name, None)
-    viewed = Viewed(model.classes, network, layer, chosen.names, inputs, functools.partial(of_unit, model), seed=request.seed)
+    viewed = Viewed(
+        model.classes, network, layer, chosen.names, inputs, functools.partial(of_unit, model), seed=request.seed, kind=model.images.kind
+    )
     maps = draw_maps(request, model, viewed, methods, chosen, say=say)
     views = dict.fromkeys((*request.views, *(view for view in VIEWS if every and view not in left_out)))
     drawn, missing = draw_views(views, viewed, sampled(model, read), required=request.views, say=say)
@@ -109,6 +117,7 @@ def explain_chosen(
         pictures=maps.pictures,
         files=(*(item.name for item in shown), "index.html"),
         output=str(output),
+        kind=model.images.kind,
         notes=maps.notes,
         left_out=left_out,
     )

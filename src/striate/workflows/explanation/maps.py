@@ -10,6 +10,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from striate.core.images import SignalSpec
+from striate.drawing.lines import heat_of_columns, heat_over_lines
 from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
 from striate.insight.explain import COARSE, Method, attribute, trust_in
@@ -56,12 +58,12 @@ def draw_maps(
     answers = probabilities.argmax(1)
     targets = answers if request.target is None else np.full(len(answers), model.classes.index(request.target))
     classes = torch.from_numpy(targets).to(inputs.device)
-    heats, trust = {}, {}
+    heats, trust, apart = {}, {}, viewed.kind == "rows"
     for method in methods:
-        say(f"{method}: {len(answers)} pictures")
-        heats[str(method)] = attribute(method, network, layer, inputs, classes, seed=request.seed)
+        say(f"{method}: {len(answers)} {viewed.kind}")
+        heats[str(method)] = attribute(method, network, layer, inputs, classes, seed=request.seed, apart=apart)
         if request.sanity:
-            trust[str(method)] = trust_in(method, network, layer, inputs, classes, heats[method], seed=request.seed)
+            trust[str(method)] = trust_in(method, network, layer, inputs, classes, heats[method], seed=request.seed, apart=apart)
     explained = tuple(
         Explained(
             path=chosen.names[place],
@@ -76,9 +78,44 @@ def draw_maps(
     )
     randomisation = {method: found.randomisation for method, found in trust.items()}
     notes = agreements(network, inputs, heats)
-    words = told(layer, randomisation, notes)
-    shown = [Shown("heat-maps.png", "Heat maps", _drawn(chosen.images, explained, heats), words)] if heats else []
+    words = told(layer, randomisation, notes, viewed.kind)
+    shown = [Shown("heat-maps.png", "Heat maps", drawn(model, chosen.images, explained, heats), words)] if heats else []
     return Maps(explained, randomisation, notes, shown)
+
+
+def drawn(model: Model, samples: np.ndarray, explained: Sequence[Explained], heats: Mapping[str, Tensor]) -> bytes:
+    """The picture of the maps, as suits the kind of the samples."""
+    if model.images.kind == "signals":
+        return over_signals(samples, explained, heats)
+    if model.images.kind == "rows":
+        return by_features(samples, explained, heats, columns_of(model))
+    return _drawn(samples, explained, heats)
+
+
+def columns_of(model: Model) -> tuple[str, ...]:
+    """The names of a table's columns; their numbers where they have none."""
+    names = model.images.columns if isinstance(model.images, SignalSpec) else ()
+    return names or tuple(f"column {number}" for number in range(model.images.channels))
+
+
+def caption(item: Explained) -> str:
+    """The sample's name, its answer, its class, and the class that is explained where that is another."""
+    truth = f", is {short_name(item.label)}" if item.label is not None else ""
+    aim = f", for {short_name(item.target)}" if item.target != item.answer else ""
+    return f"{short_name(item.path)}: {short_name(item.answer)} {100 * item.probability:.0f} %{truth}{aim}"
+
+
+def over_signals(samples: np.ndarray, explained: Sequence[Explained], heats: Mapping[str, Tensor]) -> bytes:
+    """One row per signal, one column per method: the channels as lines, the heat as a band behind them."""
+    titles = {name: name.replace("_", " ") for name in heats}
+    bands = {titles[name]: heat[:, 0].cpu().numpy() for name, heat in heats.items()}  # (N, L)
+    return heat_over_lines(samples, bands, [caption(item) for item in explained], title="Where the model looks")
+
+
+def by_features(samples: np.ndarray, explained: Sequence[Explained], heats: Mapping[str, Tensor], names: Sequence[str]) -> bytes:
+    """One row per row of the table, one column per method: a bar for each column of the table."""
+    bars = {name.replace("_", " "): heat[:, 0].cpu().numpy() for name, heat in heats.items()}  # (N, F)
+    return heat_of_columns(samples, bars, [caption(item) for item in explained], names, title="What the model looks at")
 
 
 def _drawn(images: np.ndarray, explained: Sequence[Explained], heats: Mapping[str, Tensor]) -> bytes:

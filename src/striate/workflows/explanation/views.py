@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, get_args
 from torch import Tensor, nn
 
 from striate.core.errors import DataError, EnvironmentFault, UsageError
+from striate.core.images import Kind
 from striate.data.records import ImageSet
 from striate.insight.explain import Embedding, check_installed
 from striate.workflows.explanation.looks import activations, by_class, filters, layout, maps, of_channels, of_classes, units
@@ -16,6 +17,7 @@ from striate.workflows.explanation.page import Shown
 
 View = Literal["filters", "maps", "activations", "classes", "channels", "units", "by_class", "pca", "tsne", "umap"]
 VIEWS: tuple[View, ...] = get_args(View)
+DRAWS_PICTURES = ("filters", "maps", "classes", "channels", "units")
 OF_NETWORK = {"filters": filters, "maps": maps, "activations": activations, "classes": of_classes, "channels": of_channels}
 OF_SPLIT: dict[str, Callable[[Viewed, ImageSet, Tensor], list[Shown]]] = {
     "units": units,
@@ -34,6 +36,7 @@ class Viewed(NamedTuple):
     inputs: Tensor  # (N, C, H, W) normalized
     from_unit: Callable[[Tensor], Tensor]  # (N, C, H, W) in [0, 1] -> normalized
     seed: int
+    kind: Kind = "pictures"
 
     @property
     def extent(self) -> tuple[int, int, int]:
@@ -66,6 +69,10 @@ def draw_views(
 
 def draw_view(view: View, viewed: Viewed, read: Callable[[], tuple[ImageSet, Tensor]]) -> list[Shown]:
     """The files of one view; `read` gives a split and the network's input for it."""
+    if viewed.kind != "pictures" and view in DRAWS_PICTURES:
+        raise UsageError(
+            f"{view}: draws pictures, and the model takes {viewed.kind}", "Views of all data: activations, by_class, pca, tsne."
+        )
     if view in OF_NETWORK:
         return OF_NETWORK[view](viewed)
     if view == "umap":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor, nn
 
+from striate.core.images import Kind
 from striate.core.text import Lines, in_lines
 from striate.insight.explain import has_relu
 
@@ -23,22 +24,34 @@ TRUST = {  # the measures of how far a map can be trusted
 }
 
 
-def told(layer: str, randomisation: dict[str, float], notes: Sequence[str]) -> str:
+PLACES = {"pictures": "pixels", "signals": "places", "rows": "columns"}  # that take their turn in the measures
+
+
+def trust_of(kind: Kind) -> dict[str, str]:
+    """What the measures mean for samples of a kind."""
+    start = "a row of means" if kind == "rows" else f"a blurred {kind[:-1]}"
+    return {
+        name: text.replace("pixels", PLACES[kind]).replace("a blurred picture", start).replace("picture", kind[:-1])
+        for name, text in TRUST.items()
+    }
+
+
+def told(layer: str, randomisation: dict[str, float], notes: Sequence[str], kind: Kind = "pictures") -> str:
     """The text under the maps."""
     lines = [f"Grad-CAM is taken at {layer}."] if layer else []
     lines += [f"{note[0].upper()}{note[1:]}." for note in notes]
-    return " ".join([*lines, *(trust_in_words(randomisation) if randomisation else [])])
+    return " ".join([*lines, *(trust_in_words(randomisation, kind) if randomisation else [])])
 
 
-def trust_in_words(randomisation: dict[str, float]) -> list[str]:
+def trust_in_words(randomisation: dict[str, float], kind: Kind = "pictures") -> list[str]:
     """The meaning of the measures of faithfulness, and that of all maps together for each method."""
     scores = ", ".join(f"{name.replace('_', ' ')} {value:+.2f}" for name, value in randomisation.items())
-    return [*(f"{name[0].upper()}{name[1:]}: {text}." for name, text in TRUST.items()), f"Here: randomised {scores}."]
+    return [*(f"{name[0].upper()}{name[1:]}: {text}." for name, text in trust_of(kind).items()), f"Here: randomised {scores}."]
 
 
 def summary(report: ExplainReport) -> Lines:
     """The report as text."""
-    lines = [f"{report.model}: {len(report.pictures)} pictures" + (f", feature map of {report.layer}" if report.layer else "")]
+    lines = [f"{report.model}: {len(report.pictures)} {report.kind}" + (f", feature map of {report.layer}" if report.layer else "")]
     if report.randomisation:
         lines.append(f"  {'method':<22}{''.join(f'{name:>12}' for name in TRUST)}")
     for method in report.methods:
@@ -48,7 +61,7 @@ def summary(report: ExplainReport) -> Lines:
             line += f"{deletion:>12.3f}{insertion:>12.3f}{report.randomisation[method]:>+12.3f}"
         lines.append(line.rstrip())
     if report.randomisation:
-        lines += ["", *(f"{name:<11} {text}" for name, text in TRUST.items())]
+        lines += ["", *(f"{name:<11} {text}" for name, text in trust_of(report.kind).items())]
     lines += [f"note        {note}" for note in report.notes]
     lines.append(f"pictures    {report.output}/index.html")
     return in_lines([*lines, ""])

@@ -126,11 +126,10 @@ def explanations(found: ExplainReport, picture: bytes) -> str:
 
     wrong = all(item.label is not None and item.label != item.answer for item in found.pictures)
     which = "that the model misclassifies, the most confident first" if wrong else "of the val split"
-    lines = [
-        f"{counted(len(found.pictures), 'picture')} {which}, each with the places that support the prediction (Grad-CAM at {found.layer})."
-    ]
+    how = f"Grad-CAM at {found.layer}" if found.layer else ", ".join(found.methods)
+    lines = [f"{counted(len(found.pictures), found.kind[:-1])} {which}, each with the places that support the prediction ({how})."]
     if found.randomisation:
-        lines += trust_in_words(found.randomisation)
+        lines += trust_in_words(found.randomisation, found.kind)
     return "".join(map(paragraph, lines)) + figure(picture, "Heat maps", least_px=LEAST_PX)
 
 
