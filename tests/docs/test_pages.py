@@ -34,7 +34,7 @@ BLOCK = re.compile(
 )
 PICTURE = re.compile(r"^<!-- from (?P<made>\S+) -->\n!\[[^\]]*\]\((?P<shown>[^)]+)\)", re.MULTILINE)
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
-FREE = re.compile(r"\s?(?:m?s|images/s|min|GB|MB|GiB|MiB|%|GFLOP/s|runs)\b")  # what a number of time, speed or memory stands before
+FREE = re.compile(r"\s?(?:m?s|\w+/s|min|GB|MB|GiB|MiB|%|GFLOP/s|runs)\b")  # what a number of time, speed or memory stands before
 ALONE = re.compile(r"striate [^|<>&;`$]*")
 FOLLOWED = re.compile(r"(?P<command>striate [^|<>&;`$]*)(?P<rest>(?:>|\| *head) [^|<>&;`$]+)")  # its output goes on to a file, or is cut
 PROGRESS = re.compile(r"[\w ]+: +\d+ ?%")  # a line of how far the work is, which comes only where the machine is slow

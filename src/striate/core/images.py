@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import ConfigDict, Discriminator, Tag
@@ -19,7 +20,15 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {  # usual 
     "unit": ((0.0,), (1.0,)),  # values from 0 to 1
 }
 Kind = Literal["pictures", "signals", "volumes", "rows"]  # of the samples that a network takes
+PICTURES = re.compile(r"(?<![\w./\\'-])pictures?(?![\w/\\'-]|\.\w)")
 KINDS: dict[int, Kind] = {0: "rows", 1: "signals", 2: "pictures", 3: "volumes"}  # by the number of axes beside the channels
+
+
+def of_kind(text: str, kind: Kind | None) -> str:
+    """`text` with its "picture" and "pictures" as samples of a kind are called; what looks like a part of a path stays."""
+    if kind in (None, "pictures"):
+        return text
+    return PICTURES.sub(lambda found: kind if found[0].endswith("s") else kind[:-1], text)
 
 
 class Form(NamedTuple):

@@ -29,6 +29,7 @@ class EpochRow(NamedTuple):
     val_macro_f1: float | None = None  # where it is monitored
     val_balanced_accuracy: float | None = None  # where it is monitored
     val_auxiliary_accuracy: float | None = None  # of an auxiliary task
+    samples: str = "images"  # what is counted a second
 
 
 class FitEvent(NamedTuple):

@@ -78,7 +78,7 @@ def epoch_line(row: EpochRow) -> str:
     if row.val_auxiliary_accuracy is not None:
         accuracy = f"{accuracy.rstrip()}, auxiliary {row.val_auxiliary_accuracy:.4f}  "
     rate = f"{row.images_per_second:,.0f}" if row.images_per_second >= 10 else f"{row.images_per_second:.2g}"
-    return f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  {accuracy}{rate} images/s"
+    return f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  {accuracy}{rate} {row.samples}/s"
 
 
 @contextlib.contextmanager

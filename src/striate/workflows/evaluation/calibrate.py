@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.calibration import UNKNOWN, Calibration, Score, scores_of
 from striate.core.errors import UsageError
+from striate.core.images import Kind, of_kind
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.insight.calibrate.abstain import CoveragePoint, abstention, coverage_curve
@@ -59,6 +60,7 @@ class CalibrateReport:
     against: OutOfDistribution | None
     output: str
     picture: str | None
+    kind: Kind | None = None  # of samples that are no pictures
 
 
 def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda _text: None) -> CalibrateReport:
@@ -101,6 +103,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         against=against,
         output=str(output),
         picture=str(run / "report" / "calibrate" / "reliability.png") if run is not None else None,
+        kind=None if images.kind == "pictures" else images.kind,
     )
     if run is not None:
         picture = reliability_picture(report.before, report.after, report.curve)
@@ -129,6 +132,7 @@ def summary(report: CalibrateReport) -> Lines:
         lines.append(f"against {report.against.num_images:,} pictures of {report.against.data}: AUROC by {areas}")
         if report.against.answered is not None:
             lines.append(f"of those, {report.against.answered:.1%} would still be answered")
+    lines = [of_kind(line, report.kind) for line in lines]
     lines += [f"picture: {report.picture}"] if report.picture else []
     lines.append(f"model: {report.output}")
     return in_lines([*lines, ""])

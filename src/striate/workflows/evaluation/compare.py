@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
+from striate.core.images import Kind
 from striate.core.intervals import wilson_interval
 from striate.core.places import check_file
 from striate.core.reports import shown_short
@@ -71,6 +72,7 @@ class CompareReport:
     pairs: list[PairedTest] = Field(default_factory=list)  # the first with each other one
     differences: list[Difference] = Field(default_factory=list)
     output: str | None = None
+    kind: Kind | None = None  # of samples that are no pictures
 
 
 def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _text: None) -> CompareReport:
@@ -101,6 +103,7 @@ def compare(request: CompareRequest, *, say: Callable[[str], None] = lambda _tex
         pairs=[paired_test(found[0].name, one.name, right[0], hits) for one, hits in zip(found[1:], right[1:], strict=True)],
         differences=differences(images.paths, images.labels, given, found[0].trained.classes),
         output=str(request.output) if request.output is not None else None,
+        kind=None if images.kind == "pictures" else images.kind,
     )
     if request.output is not None:
         write_differences(request.output, report)

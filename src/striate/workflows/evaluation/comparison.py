@@ -44,12 +44,13 @@ def table(report: CompareReport) -> tuple[list[str], list[list[str]], set[int]]:
 
 def summary(report: CompareReport) -> Lines:
     """The lines below the table."""
-    lines = [f"{report.num_images:,} pictures, {report.split} split of {report.data}"] if report.num_images else []
+    noun = report.kind or "pictures"
+    lines = [f"{report.num_images:,} {noun}, {report.split} split of {report.data}"] if report.num_images else []
     for pair in report.pairs:
         counts = f"correct only in one: {pair.first} {pair.first_only:,}, {pair.second} {pair.second_only:,}"
         lines.append(f"{counts}; difference {pair.accuracy_difference:+.4f}, McNemar's exact p = {pair.p_value:.3g}")
     if report.num_images:
-        lines.append(f"the models differ on {len(report.differences):,} pictures" + (f": {report.output}" if report.output else ""))
+        lines.append(f"the models differ on {len(report.differences):,} {noun}" + (f": {report.output}" if report.output else ""))
     lines += [f"  {one.path}: {one.label}; answered {', '.join(one.answers)}" for one in report.differences[:SHOWN]]
     if len(report.differences) > SHOWN:
         lines.append(f"  and {len(report.differences) - SHOWN:,} more: `output='FILE.csv'` lists all")

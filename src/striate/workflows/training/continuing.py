@@ -195,13 +195,13 @@ def read_train_and_val(
         total -= len(val_set)
         if single := _single(source):
             words = (
-                "has 1 picture, which is trained on: val does not measure how well it is"
+                f"has 1 {source.kind[:-1]}, which is trained on: val does not measure how well it is"
                 if len(single) == 1
-                else ("have 1 picture each, which is trained on: val does not measure how well they are")
+                else (f"have 1 {source.kind[:-1]} each, which is trained on: val does not measure how well they are")
             )
             say(f"class {some([repr(name) for name in single])} {words} learned")
     elif absent := _absent(source):
-        say(f"val has no picture of class {some([repr(name) for name in absent])}: it does not measure how well that is learned")
+        say(f"val has no {source.kind[:-1]} of class {some([repr(name) for name in absent])}: it does not measure how well that is learned")
     if division.train_images is not None:
         say(f"train: {len(train_set):,} of the {total:,} training {source.kind}, the same share of each class, seed {seed}")
     return train_set, val_set, SplitRecord.of(source, places, source.classes)

@@ -102,6 +102,7 @@ def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainRe
         stopped_early=outcome.stopped_early,
         left_out=plan.source.left_out,
         retention=retention(plan.config.extends, folder, plan.val_set) if call.is_first and plan.config.extends is not None else None,
+        kind=None if plan.train_set.kind == "pictures" else plan.train_set.kind,
         zeros=zeros_of(plan, folder) if call.is_first and plan.fitting.settings.l1 else None,
     )
 

@@ -100,6 +100,7 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         repetitions=found,
         test_accuracy=share_spread([one.test_accuracy for one in found], tests[0].num_images) if tests[0] else None,
         picture=str(folder / "curves.png"),
+        kind=reports[0].kind,
         ensemble=ensemble_of([one.run for one in found], folder, request) if request.ensemble else None,
     )
     write_files(folder, {"curves.png": picture, "repeat.json": result})

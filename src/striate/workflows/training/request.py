@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.images import Fit, Normalization, StatisticsName
+from striate.core.images import Fit, Kind, Normalization, StatisticsName
 from striate.core.reports import shown_short
 from striate.core.targets import Task
 from striate.core.text import Lines, command, in_lines
@@ -222,6 +222,7 @@ class TrainReport:
     stopped_early: bool = False  # by `patience`
     left_out: tuple[Omission, ...] = ()  # what was found in the data and is not read, by the reason
     retention: Retention | None = None  # what of the extended run is kept
+    kind: Kind | None = None  # of samples that are no pictures
     zeros: int | None = None  # parameters of the kept model that are exactly 0, of a training with L1
 
 

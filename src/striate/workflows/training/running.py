@@ -153,7 +153,8 @@ def run(  # noqa: PLR0913  # all but the group come from one request
                             targets=fitting.targets,
                         )
                         constant[FILES][MODEL_NAME] = file_hash(files.model)
-                    observer.epoch(event.row)
+                    samples = "images" if train_set.kind == "pictures" else train_set.kind
+                    observer.epoch(event.row._replace(samples=samples))
                 else:
                     observer.step(event.epoch, event.step_in_epoch, event.steps_in_epoch)
                 interrupted = event.interrupted
@@ -276,6 +277,7 @@ def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
     """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
     left_out: tuple[str, ...] = () if task_named(fitting.task).has_accuracy else ("train_accuracy", "val_accuracy")
+    left_out += ("samples",)
     left_out += tuple(
         name
         for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy", "val_auxiliary_accuracy")

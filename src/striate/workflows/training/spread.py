@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic.dataclasses import dataclass
 
+from striate.core.images import Kind, of_kind
 from striate.core.intervals import share_interval, t_interval
 from striate.core.reports import shown_short
 from striate.core.tables import latex_table
@@ -55,6 +56,7 @@ class RepeatReport:
     test_accuracy: Spread | None = None
     picture: str | None = None  # the curves of all trainings
     ensemble: Ensemble | None = None  # where it was asked for
+    kind: Kind | None = None  # of samples that are no pictures
 
 
 def spread_of(values: list[float]) -> Spread:
@@ -82,7 +84,7 @@ def summary(report: RepeatReport) -> Lines:
     lines += [f"{word:<14}{in_words(spread)}" for word, spread in measures_of(report).items()]
     lines += _of_ensemble(report)
     lines += [few_trainings(report), *([f"curves        {report.picture}"] if report.picture else [])]
-    return in_lines([*lines, ""])
+    return in_lines([*(of_kind(line, report.kind) for line in lines), ""])
 
 
 def _of_ensemble(report: RepeatReport) -> list[str]:
