@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         explain,
         filter,  # noqa: A004  # the verb's own name
         predict,
+        preview,
         profile,
         repeat,
         report,
@@ -67,6 +68,7 @@ __all__ = [
     "networks",
     "noise_curve",
     "predict",
+    "preview",
     "profile",
     "repeat",
     "report",
@@ -98,6 +100,7 @@ NAMES = {  # of each module
         "explain",
         "filter",
         "predict",
+        "preview",
         "profile",
         "repeat",
         "report",

@@ -160,7 +160,10 @@ def test_a_larger_network_is_advised_to_a_small_one_alone():
 
     small = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300)), low))
 
-    assert [(finding.kind, finding.remedy) for finding in small] == [("underfitting", "a larger `network`")]
+    told = "`network='compact_cnn'`; or other first weights, with `seed=1`"
+    assert [(finding.kind, finding.remedy) for finding in small] == [("underfitting", told)]
+    of_rows = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300, kind="rows")), low))
+    assert of_rows[0].remedy.startswith("`network='table_mlp'`")
     assert kinds(Record((), epochs(), 10, setup(), low)) == []
 
 

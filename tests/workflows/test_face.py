@@ -33,9 +33,8 @@ from striate.workflows.reporting.report import ReportRequest
 from striate.workflows.training.repro import ReproRequest
 from striate.workflows.training.request import summary
 
-VERBS = ("ablate", "attack", "calibrate", "check", "compare", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
-VERBS = ("ablate", "attack", "calibrate", "compare", "convert", "diagnose", "evaluate", "explain", "filter", "predict", "profile", "repeat")
-VERBS += ("report", "repro", "train")
+VERBS = ("ablate", "attack", "calibrate", "check", "compare", "convert", "diagnose", "evaluate", "explain", "filter", "predict", "profile")
+VERBS += ("repeat", "report", "repro", "train")
 MODEL = striate.Model.of(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), input_size=32, classes=("a", "b"))
 
 

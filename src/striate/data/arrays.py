@@ -23,6 +23,10 @@ from striate.data.targets import COLUMNS, as_it_came, is_gap, is_one_hot, plain,
 
 CHANNELS = (1, 3, 4)  # of grey pictures, of coloured ones, and of those with transparency
 OF_GAPS = ("nan", "NaN", "None", "<NA>", "NaT")  # as Python and pandas write what is not there
+SAME_SIZE = (
+    "Cut or pad all samples to one size, and stack them; with zeros behind shorter signals: "
+    "X = numpy.stack([numpy.pad(x, ((0, longest - len(x)), (0, 0))) for x in X])."
+)
 KEYS = {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")}
 
 
@@ -32,7 +36,7 @@ def as_samples(values: Any, name: str, kind: Kind | None = None) -> np.ndarray:
     Raises:
         DataError: another shape, dtype or range; names the field.
     """
-    array = _as_array(values, name, "Cut or pad all samples to one size, and stack them: numpy.stack(X).")
+    array = _as_array(values, name, SAME_SIZE)
     kind = kind or kind_of_array(array)
     if kind != "pictures":
         return as_signals(array, kind, name)

@@ -17,6 +17,7 @@ from striate.data.effects import Form
 from striate.data.layout import Layout
 from striate.data.reading import Role
 from striate.models.estimates import Estimates
+from striate.models.inputs import given_pictures
 from striate.models.model import Model, Pictures, Predictions
 from striate.models.restorer import Restorations
 from striate.models.segmenter import Segmentations
@@ -42,7 +43,7 @@ from striate.workflows.explanation.explain import Asked, ExplainReport, ExplainR
 from striate.workflows.explanation.explain import explain as explain_request
 from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.explanation.views import View
-from striate.workflows.predict import PredictRequest, asked_pictures
+from striate.workflows.predict import PredictRequest, answered, asked_pictures, check_outputs, refuse_drawing
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.choices import request_of, with_checked_fields
@@ -54,6 +55,7 @@ from striate.workflows.split import ManifestReport, SplitRequest
 from striate.workflows.split import split as split_request
 from striate.workflows.subjects.subject import open_model
 from striate.workflows.tasks.registry import SplitReport
+from striate.workflows.training.preview import preview as draw_preview
 from striate.workflows.training.repeat import RepeatRequest
 from striate.workflows.training.repeat import repeat as repeat_request
 from striate.workflows.training.repro import ReproReport, ReproRequest
@@ -90,6 +92,23 @@ def with_module(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if fields.get("network") is not None:
         raise UsageError("network and module are both given", "Give one of them.")
     return {name: value for name, value in fields.items() if name != "module"} | {"network": fields["module"]}
+
+
+@call_as_in("striate.preview('photos/', 'seen.png', policy='trivial')", other_names=OTHER_NAMES)
+def preview(data: Any, picture: str | PathLike[str], *, observer: Observer | None = None, **options: Unpack[TrainingOptions]) -> None:
+    """Draw training pictures beside their augmented forms; nothing is trained: `striate.preview("photos/", "seen.png", policy="trivial")`.
+
+    Args:
+        data: As of `train`.
+        picture: The PNG file.
+        observer: Is told of messages; none by default.
+        **options: As of `train`.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.training.preview.preview` raises.
+    """
+    request = with_checked_fields(TrainRequest, data=data, **with_module(options))
+    draw_preview(request, given_path(picture, "picture"), observer=observer)
 
 
 @call_as_in("striate.evaluate(model, 'photos/', split='test')", other_names=OTHER_NAMES)
@@ -184,6 +203,8 @@ def predict(
     top: int = 1,
     split: Literal["train", "val", "test"] | None = None,
     first: int | None = None,
+    plot: str | PathLike[str] | None = None,
+    maps: str | PathLike[str] | None = None,
     module: Any = None,
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
@@ -197,6 +218,8 @@ def predict(
         top: The number of most probable classes to list.
         split: Of the set, the folder or the file that is named; None: all pictures of a folder, val of a set or a file.
         first: Only so many; None: all.
+        plot: A PNG file to draw the pictures with their answers into.
+        maps: A PNG file to draw the probability of classes at each place of larger pictures into.
         module: The user's own torch module, where the run trained one.
         data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
@@ -205,15 +228,20 @@ def predict(
         UsageError: the module is wanted and not handed in, or the other way round, or an array is asked for a split; and what
             `Model.predict` raises.
     """
+    named = [Path(pictures)] if isinstance(pictures, str | PathLike) else []
+    request = request_of(PredictRequest, locals(), run=model, pictures=named)
+    check_outputs(request)
     subject = open_model(model, device="cpu", module=module)
-    if isinstance(pictures, str | PathLike):
-        request = request_of(PredictRequest, locals(), run=model, pictures=[Path(pictures)])
+    refuse_drawing(subject.trained, request)
+    if named:
         notes: list[str] = []
         pictures = asked_pictures(subject, request, notes.append)
         for note in notes:
             warnings.warn(note, UserWarning, stacklevel=3)  # at the line that calls this function, above its check
     elif split is not None or first is not None:
         raise UsageError("split, first: are of a data set, a folder or a file that is named", "Cut the pictures yourself, as in X[:4].")
+    if plot is not None or maps is not None:
+        return answered(subject.trained, given_pictures(pictures, subject.trained.images), request, lambda _text: None)
     return subject.trained.predict(pictures, top=top)
 
 
@@ -738,6 +766,7 @@ __all__: Sequence[str] = (
     "explain",
     "filter",
     "predict",
+    "preview",
     "profile",
     "repeat",
     "report",

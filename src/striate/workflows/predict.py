@@ -61,15 +61,32 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
         EnvironmentFault: the plot or the masks cannot be written where they are to be.
         RefusedFileError: the model file is damaged or not a model.
     """
+    check_outputs(request)
+    subject = open_model(request.run, device=request.device, module=request.module)
+    say_edits(request.run, subject.trained, say)
+    refuse_drawing(subject.trained, request)
+    return answered(subject.trained, asked_pictures(subject, request, say), request, say)
+
+
+def check_outputs(request: PredictRequest) -> None:
+    """Refuse files and a folder that cannot be written, before the work; raises as `predict`."""
     check_file(request.plot, "plot", (".png",))
     check_file(request.maps, "maps", (".png",))
     check_folder(request.output)
-    subject = open_model(request.run, device=request.device, module=request.module)
-    model = subject.trained
-    say_edits(request.run, model, say)
+
+
+def refuse_drawing(model: Model, request: PredictRequest) -> None:
+    """Refuse to draw, or to write masks of, what is no picture.
+
+    Raises:
+        UsageError: the model takes something else.
+    """
     if model.images.kind != "pictures" and (request.plot is not None or request.output is not None):
         raise UsageError("plot, output: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
-    pictures = asked_pictures(subject, request, say)
+
+
+def answered(model: Model, pictures: Given, request: PredictRequest, say: Callable[[str], None]) -> PictureAnswers:
+    """The answers, the maps drawn where they are asked for; raises as `predict`."""
     if request.maps is not None:
         write_atomically(request.maps, maps_of(model, pictures), field="maps")
         say(f"maps: {request.maps}")

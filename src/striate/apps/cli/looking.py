@@ -97,7 +97,7 @@ def show_command(
         say(f"drawn: {report.svg}")
 
 
-@app.command("convert", short_help="Turn a model's dense head into convolutions, for larger pictures.")
+@app.command("convert", short_help="Turn a trained dense head into convolutions.")
 def convert_command(
     run: Run,
     fully_convolutional: Annotated[

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from statistics import median
 
+from striate.data.signals import NETWORKS
 from striate.insight.diagnose.curves import SURELY, Curves
 from striate.insight.diagnose.exam import Answers, Exam
 from striate.insight.diagnose.records import Finding, Kind, Severity
@@ -234,8 +235,14 @@ def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
         times = max(2, min(20, math.ceil(FEW / curves.updates)))
         return f"The training was too short: {curves.updates} updates.", f"`epochs={len(curves.train_loss) * times!r}`"
     if still < FALLING and setup.network.params <= FEW_PARAMS and not setup.is_mixed and curves.updates >= HARDLY_ANY:
-        return "The network is too small: its loss no longer falls.", "a larger `network`"
+        return "The network is too small: its loss no longer falls.", _larger(setup)
     return None
+
+
+def _larger(setup: Setup) -> str:
+    """The network that is trained by default on such samples, which has more parameters, or another start."""
+    name = NETWORKS.get(setup.network.kind, "compact_cnn")
+    return f"`network={name!r}`; or other first weights, with `seed={setup.settings.seed + 1}`"
 
 
 def _held_down(exam: Exam, setup: Setup | None) -> Finding | None:

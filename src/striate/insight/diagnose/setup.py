@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from striate.core.images import KINDS, Kind
 from striate.data.augmentation.record import Augmentation
 from striate.engine.settings import TrainSettings
 from striate.networks.layers import BatchNorm, Dropout, Parallel
@@ -25,6 +26,7 @@ class NetworkFacts(NamedTuple):
     shortcuts: int | None  # sums of branches
     norm_momentum: float | None  # the smallest of its batch norms: the share of a batch in the running statistics
     dropout: float  # the largest probability
+    kind: Kind = "pictures"  # of the samples that it takes
 
     @property
     def is_plain(self) -> bool:
@@ -67,6 +69,7 @@ def facts_of(network: Network) -> NetworkFacts:
         shortcuts=None if foreign else _sums(network.root),
         norm_momentum=min(momenta, default=None),
         dropout=max((layer.p for layer in layers if isinstance(layer, Dropout)), default=0.0),
+        kind=KINDS[len(network.input_shape) - 1],
     )
 
 

@@ -156,8 +156,10 @@ def part(model: nn.Module, path: str) -> nn.Module:
     return parts[path]
 
 
-def last_map(model: nn.Module, images: Tensor) -> str:
+def last_map(model: nn.Module, images: Tensor, *, within: str = "") -> str:
     """The path of the part whose output is the last feature map (N, C, h, w) with more than one place, before it is pooled.
+
+    With `within`, of the parts inside of that one.
 
     What only makes a map smaller, without parameters of its own, is passed over: its input shows more. Of parts that give the same
     tensor, the outermost is named. In a transformer this is the last norm or block of whose patches the logits make use: what follows
@@ -194,7 +196,7 @@ def last_map(model: nn.Module, images: Tensor) -> str:
     handles = [
         layer.register_forward_hook(lambda layer, inputs, output, name=name: look(name, layer, inputs, output))
         for name, layer in model.named_modules()
-        if name
+        if name and (not within or name.startswith(f"{within}."))
     ]
     with hooked(handles), open_network(model), torch.no_grad():
         model(checked_images(images[:1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -40,9 +40,11 @@ class Trust(NamedTuple):
 
 
 def attribute(
-    method: Method, network: nn.Module, layer: str, inputs: Tensor, classes: Tensor, *, seed: int = 0, apart: bool = False
+    method: Method, network: nn.Module, layer: str | Sequence[str], inputs: Tensor, classes: Tensor, *, seed: int = 0, apart: bool = False
 ) -> Tensor:
     """The heat (N, H, W) of one method for normalized images (N, C, H, W), at the images' size; `layer` is empty if there is no map.
+
+    Of several layers, such as those of the members of an ensemble, Grad-CAM is the mean of their maps.
 
     With `apart`, occlusion hides each place by itself: neighbours have nothing in common, as in the rows of a table.
     """
@@ -50,10 +52,12 @@ def attribute(
     return torch.cat([_of_group(method, network, layer, *group, seed, apart) for group in parts])
 
 
-def _of_group(method: Method, network: nn.Module, layer: str, x: Tensor, classes: Tensor, seed: int, apart: bool) -> Tensor:
+def _of_group(method: Method, network: nn.Module, layer: str | Sequence[str], x: Tensor, classes: Tensor, seed: int, apart: bool) -> Tensor:
     height, width = x.shape[2:]
     if method in OF_A_LAYER:
-        return on_images(OF_A_LAYER[method](network, part(network, layer), x, classes), (height, width))
+        layers = [layer] if isinstance(layer, str) else layer
+        maps = [on_images(OF_A_LAYER[method](network, part(network, one), x, classes), (height, width)) for one in layers]
+        return torch.stack(maps).mean(0)
     if method == "occlusion":
         side = 1 if apart else max(1, min(extent for extent in (height, width) if extent > 1 or height == width) // 6)
         window = min(side, height), min(side, width)
@@ -66,7 +70,7 @@ def _of_group(method: Method, network: nn.Module, layer: str, x: Tensor, classes
 def trust_in(
     method: Method,
     network: nn.Module,
-    layer: str,
+    layer: str | Sequence[str],
     inputs: Tensor,
     classes: Tensor,
     heat: Tensor,

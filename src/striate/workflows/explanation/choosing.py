@@ -21,6 +21,7 @@ from striate.data.samples import read_samples
 from striate.insight.explain import as_pictures
 from striate.insight.measure.classes import most_confident_mistakes
 from striate.models.model import Model
+from striate.networks.layers import Parallel
 
 if TYPE_CHECKING:
     from striate.workflows.explanation.explain import ExplainRequest
@@ -98,6 +99,14 @@ def taken(split: ImageSet, places: np.ndarray) -> Chosen:
     """The pictures of a split at some places."""
     some = split.take(places)
     return Chosen([Path(path).name for path in some.paths], np.asarray(some.images), [int(label) for label in some.labels])
+
+
+def members_of(model: Model) -> tuple[str, ...]:
+    """The paths of the members, if the model is an ensemble."""
+    (name, first), *others = model.network.root.children
+    if others or not isinstance(first, Parallel) or first.merge != "mixture":
+        return ()
+    return tuple(f"{name}.{member}" for member, _ in first.branches)
 
 
 def sampled(model: Model, read: Callable[[], ImageSet]) -> Callable[[], tuple[ImageSet, Tensor]]:

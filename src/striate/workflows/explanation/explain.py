@@ -17,7 +17,7 @@ from striate.core.reports import shown_short, write_files
 from striate.data.records import ImageSet
 from striate.insight import explain as tools
 from striate.insight.explain import METHODS, Method
-from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, of_unit, sampled, suited
+from striate.workflows.explanation.choosing import Chosen, as_inputs, choose, members_of, of_unit, sampled, suited
 from striate.workflows.explanation.maps import Explained, draw_maps
 from striate.workflows.explanation.page import page
 from striate.workflows.explanation.views import VIEWS, View, Viewed, draw_views
@@ -95,14 +95,13 @@ def _explained(
 ) -> ExplainReport:
     model, network, every = subject.trained, subject.module(), "all" in request.methods
     inputs = as_inputs(model, chosen.images)
-    layer = _layer(request, network, inputs[:1])  # before anything is written
-    left_out = {} if layer else dict.fromkeys(OF_MAPS, "the network has no feature map")
+    layers = _layers(request, network, inputs[:1], members_of(model))  # before anything is written
+    left_out = {} if layers else dict.fromkeys(OF_MAPS, "the network has no feature map")
     methods = tuple(name for name in (METHODS if every else request.methods) if name != "all" and name not in left_out)
     name = subject.path.stem if subject.path is not None else subject.name
     output = subject.report_folder("explain", request.output) or new_run_folder("explain", name, None)
-    viewed = Viewed(
-        model.classes, network, layer, chosen.names, inputs, functools.partial(of_unit, model), seed=request.seed, kind=model.images.kind
-    )
+    whose = (model.classes, network, layers, chosen.names, inputs, functools.partial(of_unit, model))
+    viewed = Viewed(*whose, seed=request.seed, kind=model.images.kind)
     maps = draw_maps(request, model, viewed, methods, chosen, say=say)
     views = dict.fromkeys((*request.views, *(view for view in VIEWS if every and view not in left_out)))
     drawn, missing = draw_views(views, viewed, sampled(model, read), required=request.views, say=say)
@@ -111,7 +110,7 @@ def _explained(
         say(f"{name}: left out: {why}")
     report = ExplainReport(
         model=subject.name,
-        layer=layer,
+        layer=", ".join(layers),
         methods=methods,
         randomisation=maps.randomisation,
         pictures=maps.pictures,
@@ -126,19 +125,22 @@ def _explained(
     return report
 
 
-def _layer(request: ExplainRequest, network: nn.Module, images: Tensor) -> str:
-    """The path of the layer, by default the last feature map; empty if there is none, and nothing that needs one is requested by name.
+def _layers(request: ExplainRequest, network: nn.Module, images: Tensor, members: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of the layer, by default the last feature map, of an ensemble one for each of its members.
+
+    None if there is none, and nothing that needs one is requested by name.
 
     Raises:
         UnknownNameError: there is no such layer.
         ShapeError: there is no feature map.
     """
     try:
-        layer = request.layer or tools.last_map(network, images)
+        if request.layer is None:
+            return tuple(tools.last_map(network, images, within=member) for member in members or ("",))
     except ShapeError as error:
         if needs := [name for name in (*request.methods, *request.views) if name in OF_MAPS]:
             remedy = "Name a `layer`, or take another method, such as `methods=('saliency',)`."
             raise ShapeError(f"{needs[0]}: {error.problem}", remedy) from None
-        return ""
-    tools.part(network, layer)
-    return layer
+        return ()
+    tools.part(network, request.layer)
+    return (request.layer,)

@@ -51,7 +51,7 @@ def draw_maps(
     request: ExplainRequest, model: Model, viewed: Viewed, methods: Sequence[Method], chosen: Chosen, *, say: Callable[[str], None]
 ) -> Maps:
     """Explain the model's answers, or the class that is requested, by each method."""
-    network, layer, inputs = viewed.network, viewed.layer, viewed.inputs
+    network, layer, inputs = viewed.network, viewed.layers, viewed.inputs
     probabilities = model.shares(chosen.images)
     if model.gives_scores:
         say(OF_SCORES)
@@ -78,7 +78,7 @@ def draw_maps(
     )
     randomisation = {method: found.randomisation for method, found in trust.items()}
     notes = agreements(network, inputs, heats)
-    words = told(layer, randomisation, notes, viewed.kind)
+    words = told(", ".join(layer), randomisation, notes, viewed.kind)
     shown = [Shown("heat-maps.png", "Heat maps", drawn(model, chosen.images, explained, heats), words)] if heats else []
     return Maps(explained, randomisation, notes, shown)
 

@@ -31,12 +31,17 @@ class Viewed(NamedTuple):
 
     classes: tuple[str, ...]
     network: nn.Module
-    layer: str
+    layers: tuple[str, ...]  # of Grad-CAM: the last feature map, of an ensemble that of each member; none if there is no map
     names: list[str]
     inputs: Tensor  # (N, C, H, W) normalized
     from_unit: Callable[[Tensor], Tensor]  # (N, C, H, W) in [0, 1] -> normalized
     seed: int
     kind: Kind = "pictures"
+
+    @property
+    def layer(self) -> str:
+        """The first layer."""
+        return next(iter(self.layers), "")
 
     @property
     def extent(self) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ PLACES = {"pictures": "pixels", "signals": "places", "rows": "columns"}  # that 
 
 
 def trust_of(kind: Kind) -> dict[str, str]:
-    """What the measures mean for samples of a kind."""
+    """The meaning of the measures for samples of a kind."""
     start = "a row of means" if kind == "rows" else f"a blurred {kind[:-1]}"
     return {
         name: text.replace("pixels", PLACES[kind]).replace("a blurred picture", start).replace("picture", kind[:-1])
