@@ -63,6 +63,21 @@ def test_epochs_run_over_all_batches_and_each_ends_with_a_row(make_batches, make
     assert [event.row.epoch for event in events if event.row] == [1, 2, 3]
 
 
+def test_no_epochs_measure_and_keep_the_weights_that_it_begins_with(make_batches, make_model):
+    model, val_batches = make_model(), make_batches(3, seed=1)
+    before, val = weights(model), validate(model, val_batches)
+    training = fit(model, make_batches(4), settings(epochs=0), val_batches=val_batches)
+
+    (event,) = training
+
+    assert same(weights(model), before)
+    assert training.done
+    assert event.is_best
+    assert (event.row.epoch, event.row.step) == (0, 0)
+    assert (event.row.val_loss, event.row.val_accuracy) == pytest.approx(val, rel=1e-5)
+    assert math.isnan(event.row.train_loss)
+
+
 def test_no_batches_are_an_error_in_words(make_batches, make_model):
     with pytest.raises(DataError, match="no training pictures"):
         next(iter(fit(make_model(), make_batches(0), settings())))

@@ -11,7 +11,7 @@ from striate.engine.settings import TrainSettings
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epochs", 0),
+        ("epochs", -1),
         ("steps", 0),
         ("batch_size", 0),
         ("learning_rate", 0.0),

@@ -82,7 +82,11 @@ def test_a_request_is_divided_into_the_groups_of_the_configuration():
     [
         ("train", set()),
         ("repeat", {"resume"}),
-        ("ablate", {"network", "pretrained", "extend", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "log", "name"}),
+        (
+            "ablate",
+            {"network", "pretrained", "extend", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "learning_curve"}
+            | {"log", "name"},
+        ),
     ],
 )
 def test_every_verb_that_trains_has_the_flags_of_all_options(verb: str, left_out: set[str]):

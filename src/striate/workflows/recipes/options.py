@@ -64,7 +64,8 @@ OPTIONS = (
            "[default: depends on the picture size].", flag="model", metavar="NETWORK"),
     Option("pretrained", str, "Start from trained weights: builtin, those of EfficientNet-Lite0 that are installed (builtin:NAME: "
            "of another network); timm's or torchvision's for the network, from their cache or with --download; those of a run, or of a "
-           ".safetensors or .pth file; none.", metavar="none|builtin|timm|torchvision|RUN|FILE"),
+           ".safetensors or .pth file; none; auto: builtin for few photos [default: auto].",
+           metavar="auto|none|builtin|timm|torchvision|RUN|FILE"),
     Option("extend", Path, "Take this run to more classes: DATA holds the new ones; the run's pictures are replayed beside them, its "
            "classes keep their order, and what it forgets is measured.", metavar="RUN"),
     Option("pretrain", Literal["autoencoder", "rbm"], "Pretrain the first two layers without labels, each as an autoencoder or as a "
@@ -125,6 +126,8 @@ OPTIONS = (
     _how("resume", Path, "Continue this run from its last checkpoint.", metavar="RUN"),
     _how("checkpoint_every", int, "Updates between checkpoints [default: as often as costs under 1 % of the time]."),
     _how("diagnose", bool, "Report problems while training."),
+    _how("learning_curve", bool, "Also measure the accuracy from 1/8, 1/4 and 1/2 of the pictures, and what twice as many would bring; of "
+         "a head on installed weights."),
     _how("log", list[str], "tensorboard: event files in the run; mlflow: a run on MLFLOW_TRACKING_URI; repeatable.", metavar="NAME"),
     _how("output", Path, "The run folder [default: runs/train/NAME-NNN]."),
     _how("name", str, "Name of the run [default: DATA-MODEL]."),

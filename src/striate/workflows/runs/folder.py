@@ -324,7 +324,7 @@ def network_of(path: Path) -> Network:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a `metrics.csv`, as they are written: number n is epoch n.
+    """The rows of a `metrics.csv`, as they are written: number n is epoch n, or before all the weights as begun, as epoch 0.
 
     Raises:
         RefusedFileError: it cannot be read, or a cell is not a number; names row and column.
@@ -337,7 +337,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
             if not _is_number(cell, whole=name in WHOLE):
                 shown = repr(cell) if len(cell) <= 60 else f"{cell[:60]!r}..."
                 raise RefusedFileError(f"{path}: {name} of row {number} must be a {'whole ' * (name in WHOLE)}number, got {shown}")
-        if int(row["epoch"]) != number:
+        if int(row["epoch"]) != number - (rows[0]["epoch"] == "0"):
             raise RefusedFileError(f"{path}: row {number} has the epoch {row['epoch']}: rows are missing or out of order")
     return rows
 

@@ -32,7 +32,7 @@ from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import NOT_RECORDED, read_record
 from striate.workflows.tasks.registry import task_named
-from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.request import CrossValidation, LearningPoint, TrainRequest
 from striate.workflows.training.transfer import pretrained_name
 
 HASHED_BYTES = 2**28  # of the pictures that the fingerprint looks at
@@ -98,6 +98,8 @@ class Plan:
     record: SplitRecord  # of which pictures these are
     config: RunConfig  # everything it is made with, merged
     found: tuple[DataFinding, ...] | None = None  # what its data look like, where that was looked at
+    cross_validation: CrossValidation | None = None  # of the head that it begins with, where that was fitted
+    learning_curve: tuple[LearningPoint, ...] = ()  # of such heads
 
     def with_settings(self, settings: TrainSettings) -> Plan:
         """The same training with other settings."""

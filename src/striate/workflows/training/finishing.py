@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.files import write_atomically, write_json
+from striate.core.intervals import wilson_interval
 from striate.core.reports import write_files
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import ProcessGroup
@@ -52,9 +53,8 @@ def trained(
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
     plan = first(plan)
     with open_logs(request.log, folder, plan.config.plain(), call.observer.say) as logs:
-        outcome = run(
-            plan, folder, call.observer, training=training, start=start, every=every, diagnose=request.diagnose, logs=logs, group=group
-        )
+        diagnose = request.diagnose and training.loop.num_steps > 0
+        outcome = run(plan, folder, call.observer, training=training, start=start, every=every, diagnose=diagnose, logs=logs, group=group)
         draw_curves(plan, folder, outcome)
         report = report_of(call, plan, folder, outcome)
         logs.status = "KILLED" if outcome.interrupted else "FINISHED"
@@ -67,7 +67,15 @@ def draw_curves(plan: Plan, folder: Path, outcome: Outcome) -> None:
 
     title = f"{plan.fitting.network.name} on {plan.source.name}"
     curves = RunFolder(folder).curves
-    write_files(curves.parent, {curves.name: curves_picture(metrics_of(outcome.rows, plan.fitting), title=title)})
+    pictures = {curves.name: curves_picture(metrics_of(outcome.rows, plan.fitting), title=title)}
+    if plan.learning_curve:
+        from striate.drawing.learning import LearningRow, learning_picture
+
+        points = [LearningRow(point.num_images, point.accuracy, point.accuracy_interval) for point in plan.learning_curve]
+        pictures = {
+            "learning-curve.png": learning_picture(points, title=f"Heads on {plan.fitting.network.name}, {plan.source.name}")
+        } | pictures
+    write_files(curves.parent, pictures)
 
 
 def write_description(plan: Plan, folder: Path) -> Plan:
@@ -104,6 +112,8 @@ def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainRe
         retention=retention(plan.config.extends, folder, plan.val_set) if call.is_first and plan.config.extends is not None else None,
         kind=None if plan.train_set.kind == "pictures" else plan.train_set.kind,
         zeros=zeros_of(plan, folder) if call.is_first and plan.fitting.settings.l1 else None,
+        cross_validation=plan.cross_validation if best.epoch == 0 else None,
+        learning_curve=plan.learning_curve,
     )
 
 
@@ -117,9 +127,12 @@ def val_score(plan: Plan, folder: Path, outcome: Outcome) -> ValScore:
     """The kept model's measures on the validation split."""
     best, task = outcome.best, task_named(plan.fitting.task)
     accuracy = best.val_accuracy if task.has_accuracy else None
+    interval = None
+    if accuracy is not None and plan.fitting.task in ("classify", "multilabel"):  # not the share of all pixels of masks
+        interval = wilson_interval(round(accuracy * len(plan.val_set)), len(plan.val_set))
     measures = task.val_measures(best, lambda: load(folder, module=given_module(plan.fitting.network)), plan.val_set)
     if best.val_auxiliary_accuracy is not None:
         measures = {**measures, "auxiliary_accuracy": best.val_auxiliary_accuracy}
     if measures:
-        return TargetScore(accuracy=accuracy, loss=best.val_loss, measures=measures)
-    return ValScore(accuracy=accuracy, loss=best.val_loss)
+        return TargetScore(accuracy=accuracy, loss=best.val_loss, accuracy_interval=interval, measures=measures)
+    return ValScore(accuracy=accuracy, loss=best.val_loss, accuracy_interval=interval)

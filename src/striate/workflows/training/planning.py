@@ -44,13 +44,14 @@ from striate.workflows.tasks.registry import task_named
 from striate.workflows.tasks.suited import suited_to
 from striate.workflows.training.batch_size import AUTO, auto_batch_size
 from striate.workflows.training.continuing import Plan, read_train_and_val
+from striate.workflows.training.heads import with_fitted_head, without_updates
 from striate.workflows.training.more_classes import extension_of_classes, read_extended
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import Observer
 from striate.workflows.training.sharing import agreed
 from striate.workflows.training.signals import form_of, network_of_signals, refuse_for_pictures, spec_of_signals
+from striate.workflows.training.starting import NONE, with_chosen_weights
 from striate.workflows.training.transfer import (
-    NONE,
     asked_weights,
     frozen_in_words,
     is_module,
@@ -59,10 +60,11 @@ from striate.workflows.training.transfer import (
     normalized,
     pretrained_name,
     started_from,
-    with_fitted_head,
     with_gentle_rate,
     with_pretrained_layers,
 )
+
+NO_UPDATES = "training  of the head alone; `epochs=5` also fits the whole network to the pictures, which takes longer"
 
 
 def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
@@ -91,6 +93,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         choices = extension.choices if request.recipe is None else choices
     else:
         asked = asked_network(request, source)
+        request = with_chosen_weights(request, asked, source, observer.say)
         weights = asked_weights(request, asked, source)
     if asked is None and weights is None:
         asked = choices.network_for(source)
@@ -129,13 +132,25 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     if request.batch_size == AUTO:
         trial = fitting
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
-    fitting = with_fitted_head(fitting, train_set, request, observer.say)
+    fitting = without_updates(fitting, request, choices)
+    held_out = val_set if "val" not in source.splits else None
+    fitting, measured, learning = with_fitted_head(fitting, train_set, held_out, request, observer)
     fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
     if request.target is not None and isinstance(spec, ImageSpec):  # which has no place for it
         request = dataclasses.replace(request, columns={**request.columns, "label": request.target})
     config = dataclasses.replace(configuration(request, fitting, division, len(train_set), len(val_set)), extends=extended)
     say_choices(config, network, source, request, choices, observer.say)
-    return Plan(fitting=fitting, source=source, train_set=train_set, val_set=val_set, record=record, config=config, found=findings)
+    return Plan(
+        fitting=fitting,
+        source=source,
+        train_set=train_set,
+        val_set=val_set,
+        record=record,
+        config=config,
+        found=findings,
+        cross_validation=measured,
+        learning_curve=learning,
+    )
 
 
 def planned_input(
@@ -308,12 +323,12 @@ def chosen(plan: Plan, folder: Path) -> Lines:
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
-            f"training  {length}{loss}, {schedule}",
+            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES,
             *attack_in_words(settings),
             *second_task_in_words(settings),
             *frozen_in_words(settings),
             *patience_in_words(settings),
-            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation)}"
+            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation) if count else 'none'}"
             if isinstance(spec, ImageSpec)
             else f"{spec.kind:<9} each {'channel' if spec.extent else 'column'} brought to mean 0 and deviation 1; no augmentation",
             f"run       {folder}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from striate.workflows.training.logs import Logs
 from striate.workflows.training.transfer import given_module
 
 SECONDS_BETWEEN = 30.0  # checkpoints, at least
+MEANS = ("train_loss", "train_accuracy", "learning_rate")  # over updates: NaN where there were none
 SHARE_OF_TIME = 0.01  # of the training that saving checkpoints may take
 
 
@@ -47,7 +49,7 @@ class Observer(Protocol):
         """Receive a line for the user."""
 
     def step(self, epoch: int, step: int, num_steps: int) -> None:
-        """Called after update `step` of `num_steps` of `epoch`."""
+        """Called after update `step` of `num_steps` of `epoch`; before the first one, with epoch 0, after the features of pictures."""
 
     def epoch(self, row: EpochRow) -> None:
         """Called after an epoch."""
@@ -177,8 +179,14 @@ def put_back(training: FittingRun, start: Checkpoint | None) -> tuple[list[Epoch
     if start is None:
         return [], None
     training.loop.load_state(start.state["training"], start.tensors)
-    rows = [EpochRow(**row) for row in start.state["rows"]]
+    rows = [row_of(row) for row in start.state["rows"]]
     return rows, next((row for row in rows if row.epoch == training.loop.best_epoch), None)
+
+
+def row_of(kept: Mapping[str, Any]) -> EpochRow:
+    """The row that a checkpoint holds, in which means over no updates are null."""
+    values: dict[str, Any] = {name: math.nan if name in MEANS and value is None else value for name, value in kept.items()}
+    return EpochRow(**values)
 
 
 @contextlib.contextmanager
@@ -275,7 +283,7 @@ def write_rows(rows: list[EpochRow], fitting: Fitting, folder: Path, logs: Logs 
 
 
 def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
-    """The rows of `metrics.csv`; numbers are neither right nor wrong: no accuracies. Only masks have a mean IU, and so on."""
+    """The rows of `metrics.csv`, in which NaN is an empty cell; numbers have no accuracies, only masks have a mean IU, and so on."""
     left_out: tuple[str, ...] = () if task_named(fitting.task).has_accuracy else ("train_accuracy", "val_accuracy")
     left_out += ("samples",)
     left_out += tuple(
@@ -283,7 +291,11 @@ def metrics_of(rows: list[EpochRow], fitting: Fitting) -> list[dict[str, Any]]:
         for name in ("val_mean_iu", "val_robust_accuracy", "val_macro_f1", "val_balanced_accuracy", "val_auxiliary_accuracy")
         if all(getattr(row, name) is None for row in rows)
     )
-    return [{name: value for name, value in row._asdict().items() if name not in left_out} for row in rows]
+    return [{name: _in_cell(value) for name, value in row._asdict().items() if name not in left_out} for row in rows]
+
+
+def _in_cell(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 class Saver:

@@ -13,7 +13,6 @@ import numpy as np
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
-from striate.core.intervals import wilson_interval
 from striate.core.memory import need_memory
 from striate.data.arrays import as_images
 from striate.data.fitting import fit_image
@@ -25,7 +24,6 @@ from striate.estimators.generative.machine_pretraining import pretrain_as_machin
 from striate.estimators.generative.pretraining import pretrain_first_layers
 from striate.models.builtin import is_builtin
 from striate.models.fitting import Fitting, begun, described
-from striate.models.linear_head import fit_linear_head
 from striate.models.transfer import WORDS, Weights, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
@@ -35,6 +33,7 @@ from striate.networks.layers.foreign import OwnNetwork
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import choices_of, chosen_settings, given_statistics, network_for
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.training.starting import NONE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from striate.workflows.training.continuing import Plan
     from striate.workflows.training.request import TrainRequest
 
-NONE = "none"  # as a source of weights
 NAME_STATISTICS = (
     "Say it with `normalization`: imagenet (mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225: most weights of torchvision and timm), "
     "half (values from -1 to 1), unit (from 0 to 1), or dataset, for the mean and deviation of your own pictures."
@@ -154,25 +152,6 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     fresh = f"newly initialized: {', '.join(start.fresh)}" if start.fresh else "nothing is newly initialized"
     say(f"weights   {weights.source}: {len(start.tensors)} of {len(start.tensors) + len(start.fresh)} tensors; {fresh}")
     return start.tensors
-
-
-def with_fitted_head(fitting: Fitting, train_set: ImageSet, request: TrainRequest, say: Callable[[str], None]) -> Fitting:
-    """`fitting` whose new head begins as logistic regression on what the installed weights make of the training pictures."""
-    if not is_builtin(request.pretrained):
-        return fitting
-    rows = [row for row in fitting.network.rows if row.cost.params]
-    head, known = rows[-1], fitting.start
-    if known is None or fitting.task != "classify" or head.layer.role != "linear" or f"{head.path}.weight" in known:
-        return fitting
-    module = begun(fitting, train_set).to(choose_device(fitting.settings.device))
-    found = fit_linear_head(module, head.path, train_set.images, train_set.labels, len(fitting.classes), seed=fitting.settings.seed)
-    line = f"head      logistic regression on {found.num_images:,} pictures"
-    if found.correct is not None:
-        low, high = wilson_interval(found.correct, found.num_images)
-        accuracy = f"{found.correct / found.num_images:.3f} (95 % interval {low:.3f} to {high:.3f})"
-        line += f": accuracy {accuracy} in {found.folds}-fold cross-validation"
-    say(line)
-    return dataclasses.replace(fitting, start={**known, f"{head.path}.weight": found.weight, f"{head.path}.bias": found.bias})
 
 
 def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, say: Callable[[str], None]) -> ImageSpec:

