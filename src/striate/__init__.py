@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         diagnose,
         evaluate,
         explain,
+        export,
         filter,  # noqa: A004  # the verb's own name
         predict,
         preview,
@@ -60,6 +61,7 @@ __all__ = [
     "estimators",
     "evaluate",
     "explain",
+    "export",
     "filter",
     "lesion_curve",
     "load",
@@ -98,6 +100,7 @@ NAMES = {  # of each module
         "diagnose",
         "evaluate",
         "explain",
+        "export",
         "filter",
         "predict",
         "preview",

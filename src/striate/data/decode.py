@@ -22,7 +22,7 @@ from striate.core.errors import DataError, StriateError
 from striate.core.images import ImageSpec
 from striate.core.memory import MemoryShare
 from striate.core.places import no_such_file
-from striate.data.fitting import fit_image
+from striate.data.fitting import fit_image, with_channels
 from striate.data.kinds import DECODED, HAS, HEAD, PLUGINS, format_of
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 from striate.data.mask_values import indices_of
@@ -83,7 +83,7 @@ class WholePicture(NamedTuple):
     frames: bool
 
 
-def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str | None = None) -> np.ndarray:
+def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str | None = None, fit: bool = True) -> np.ndarray:
     """A picture as uint8 (H, W, C): upright, with 8 bits a channel, transparency over its ground, fitted to `spec`.
 
     Grey values of 9 to 16 bits are scaled so that the largest number that the file's bits can hold is 255, or 0 if the file calls 0
@@ -95,6 +95,7 @@ def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str |
         source: A file, a piece of one, or the bytes of a file.
         spec: Size, fit and channels to bring it to; None leaves the size, and gives 1 channel for a grey picture, else 3.
         name: Its name in errors; the path by default.
+        fit: False: the pixels as they are decoded for `spec`, for a program that fits pictures itself.
 
     Raises:
         DataError: not a picture of a known format, damaged, cut short, too large, of values without a known range, or coloured where
@@ -106,7 +107,7 @@ def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str |
     if spec is None:
         return pixels
     try:
-        return fit_image(pixels, spec)
+        return fit_image(pixels, spec) if fit else with_channels(pixels, spec.channels)
     except DataError as error:
         raise DataError(f"{shown}: {error.message}", error.remedy) from None
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `inputs.given_pictures` takes
 MODEL_NAME = "best.safetensors"  # of a run folder
+ONNX = ".onnx"  # the ending of an exported model
 NAMES_SHOWN = 10  # classes that a model tells of itself
 GROUP = 8  # images that run together on the CPU
 SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
@@ -139,7 +140,7 @@ class Model:
         self.images: InputSpec = file.images
         self.info: dict[str, Any] = file.info
         self.targets: TargetSpec | None = file.targets
-        self.calibration = _calibration(file)
+        self.calibration = calibration_of(file.info)
 
     @classmethod
     def of(
@@ -440,16 +441,21 @@ class Model:
         )
 
 
-def _calibration(file: ModelFile) -> Calibration:
+def calibration_of(info: dict[str, Any]) -> Calibration:
+    """The calibration in the info of a model file; 1 and never where there is none.
+
+    Raises:
+        RefusedFileError: it is none.
+    """
     try:
-        return TypeAdapter(Calibration).validate_python(file.info.get("calibration", {}))
+        return TypeAdapter(Calibration).validate_python(info.get("calibration", {}))
     except ValidationError as error:
         raise RefusedFileError(f"model file: calibration: {refusal(error)}") from None
 
 
 @call_as_in("striate.load('runs/train/digits-001', device='cuda')")
 def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
-    """The model of a run folder or of a `.safetensors` file; of the user's own module, which no file holds, with that `module`.
+    """The model of a run folder, a `.safetensors` file or an exported `.onnx` file; with the `module` of the user, which no file holds.
 
     Raises:
         UsageError: there is no such file or folder, or the network was the user's own module, which is not passed; or `source`
@@ -469,4 +475,8 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
         if not (path / MODEL_NAME).is_file():
             raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
         path = path / MODEL_NAME
+    if path.suffix.lower() == ONNX:
+        from striate.models.exported import ExportedModel
+
+        return ExportedModel(path)
     return Model(load_model(path, module=module), device=device)

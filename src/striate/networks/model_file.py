@@ -90,7 +90,16 @@ def save_model(
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise NumericError(f"{path.name}: not saved, because {name} holds NaN or Inf", "Train with a smaller `learning_rate`.")
-    header: dict[str, Any] = {
+    header = description_of(network, classes=classes, images=images, info=info, targets=targets)
+    data = safetensors.torch.save(tensors, {ENTRY: json.dumps(sealed(header, tensors), allow_nan=False)})
+    write_tensor_file(path, data, _contents)
+
+
+def description_of(
+    network: Network, *, classes: tuple[str, ...], images: InputSpec, info: dict[str, Any], targets: TargetSpec | None
+) -> dict[str, Any]:
+    """Plain data of all that a model file holds beside its weights; `described_model` reads it."""
+    description: dict[str, Any] = {
         "format": FORMAT,
         "network": network.to_data(),
         "classes": list(classes),
@@ -98,9 +107,8 @@ def save_model(
         "info": info,
     }
     if targets is not None:
-        header["targets"] = TypeAdapter(TargetSpec).dump_python(targets, mode="json")
-    data = safetensors.torch.save(tensors, {ENTRY: json.dumps(sealed(header, tensors), allow_nan=False)})
-    write_tensor_file(path, data, _contents)
+        description["targets"] = TypeAdapter(TargetSpec).dump_python(targets, mode="json")
+    return description
 
 
 class Contents(NamedTuple):
@@ -139,16 +147,37 @@ def read_model(path: Path) -> Contents:
 
 def _contents(file: TensorFile) -> Contents:
     """The content of a model file's bytes, checked for validity and consistency."""
-    path, header = file.path, _header(file)
+    path = file.path
+    if len(file.metadata.get(ENTRY, "")) > MAX_DESCRIPTION_BYTES:
+        raise RefusedFileError(f"{path}: a description of more than {MAX_DESCRIPTION_BYTES:,} bytes")
+    header = described(file, ENTRY)
+    if header is None:
+        raise NotDescribedError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.")
+    check_fields(path, header, FIELDS)
     tensors = torch_tensors(file)
     check_seal(path, header, tensors)
+    return described_model(path, header, tensors, sum(tensor.nbytes for tensor in tensors.values()))
+
+
+def described_model(path: Path, header: dict[str, Any], tensors: dict[str, Tensor], weight_bytes: int) -> Contents:
+    """The content that the description `header` of a model gives, checked for validity and consistency.
+
+    Args:
+        path: Named in errors.
+        header: As of `description_of`.
+        tensors: The weights by name, as they are handed on.
+        weight_bytes: Their size in the file.
+
+    Raises:
+        RefusedFileError: a field is of another kind, or does not fit the others; `path` is named.
+    """
     try:
         network = Network.from_data(header["network"])
         images = TypeAdapter(InputSpec).validate_python(header["images"])
         classes = _classes(header["classes"])
         targets = TypeAdapter(TargetSpec).validate_python(header["targets"]) if "targets" in header else None
         outputs = network.output_shape[0]
-        refuse_absurd_memory(network, sum(tensor.nbytes for tensor in tensors.values()))
+        refuse_absurd_memory(network, weight_bytes)
     except ValidationError as error:
         raise RefusedFileError(f"{path}: images or targets: {refusal(error)}") from None
     except StriateError as error:
@@ -162,19 +191,16 @@ def _contents(file: TensorFile) -> Contents:
     return Contents(network, tensors, classes, images, dict(header["info"]), targets)
 
 
-def _header(file: TensorFile) -> dict[str, Any]:
-    """The checked description in a model file's metadata."""
-    path = file.path
-    if len(file.metadata.get(ENTRY, "")) > MAX_DESCRIPTION_BYTES:
-        raise RefusedFileError(f"{path}: a description of more than {MAX_DESCRIPTION_BYTES:,} bytes")
-    header = described(file, ENTRY)
-    if header is None:
-        raise NotDescribedError(f"{path}: a safetensors file without a Striate description", "Give the best.safetensors of a run.")
+def check_fields(path: Path, header: Any, fields: set[str]) -> None:
+    """Refuse a description of another format, or of other fields.
+
+    Raises:
+        RefusedFileError: it is.
+    """
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise RefusedFileError(f"{path}: written in another format than {FORMAT}", "Read it with the version of Striate that wrote it.")
-    if set(header) - {"targets"} != FIELDS or not isinstance(header["info"], dict):
-        raise RefusedFileError(f"{path}: the description must have the fields {', '.join(sorted(FIELDS))}")
-    return header
+    if set(header) - {"targets"} != fields or not isinstance(header["info"], dict):
+        raise RefusedFileError(f"{path}: the description must have the fields {', '.join(sorted(fields))}")
 
 
 def _classes(names: object) -> tuple[str, ...]:

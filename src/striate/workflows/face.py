@@ -51,6 +51,8 @@ from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
+from striate.workflows.shipping.export import ExportReport, ExportRequest
+from striate.workflows.shipping.export import export as export_request
 from striate.workflows.split import ManifestReport, SplitRequest
 from striate.workflows.split import split as split_request
 from striate.workflows.subjects.subject import open_model
@@ -502,6 +504,44 @@ def calibrate(
     return calibrate_request(request_of(CalibrateRequest, locals(), run=model))
 
 
+@call_as_in("striate.export('runs/train/digits-001', output='model.onnx')", other_names=OTHER_NAMES)
+def export(
+    model: Model | str | PathLike[str],
+    data: Any = None,
+    *,
+    format: Literal["onnx"] = "onnx",  # noqa: A002  # as the command has it
+    output: str | PathLike[str] | None = None,
+    images: int = 256,
+    max_difference: float = 1e-4,
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> ExportReport:
+    """Export a model with its preprocessing to a file that other programs run: `striate.export("runs/train/digits-001").output`.
+
+    The file is written only if its answers are the model's, on pictures of the val split and on pictures of odd sizes and kinds.
+
+    Args:
+        model: A Model, a run folder, or a model file.
+        data: Whose val split is compared; the run's own data when left out.
+        format: onnx.
+        output: The file; RUN/export/model.onnx by default.
+        images: Pictures of the val split to compare, at most.
+        max_difference: The largest difference of a probability.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
+        data_dir: The folder of named sets; None: the cache.
+        download: Fetch a named set from its publisher where it is missing.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.shipping.export.export` raises.
+    """
+    return export_request(request_of(ExportRequest, locals(), run=model))
+
+
 @call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))", other_names=OTHER_NAMES)
 def explain(
     model: Model | str | PathLike[str],
@@ -764,6 +804,7 @@ __all__: Sequence[str] = (
     "diagnose",
     "evaluate",
     "explain",
+    "export",
     "filter",
     "predict",
     "preview",

@@ -17,7 +17,7 @@ import typer
 
 # The verbs, in the order of the help.
 # isort: off
-from striate.apps.cli import looking, training, judging, ablating, explaining, attacking, demonstrating  # noqa: F401
+from striate.apps.cli import looking, training, judging, ablating, explaining, attacking, shipping, demonstrating  # noqa: F401
 
 # isort: on
 from striate.apps.cli.app import app

@@ -14,7 +14,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.places import check_file, check_folder
 from striate.data.reading import AS_USUAL, Reading
-from striate.models.model import MODEL_NAME, Model, load
+from striate.models.model import MODEL_NAME, ONNX, Model, load
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
@@ -140,7 +140,7 @@ def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = 
         if module is not None:
             raise UsageError("module: a Model has its module", "Leave module= out, or name the run folder.")
         return Subject(name=source.network.name, network=source.network, model=source)
-    model = load(source, device=str(choose_device(device)), module=module)
+    model = load(source, device="cpu" if is_exported(source) else str(choose_device(device)), module=module)
     return Subject(name=str(source), network=model.network, model=model, path=Path(source))
 
 
@@ -209,11 +209,16 @@ def read_split(
 
 
 def _is_path(source: Any) -> bool:
-    return isinstance(source, Path) or (isinstance(source, str) and (source.endswith(".safetensors") or Path(source).is_dir()))
+    return isinstance(source, Path) or (isinstance(source, str) and (source.endswith((".safetensors", ONNX)) or Path(source).is_dir()))
+
+
+def is_exported(source: Any) -> bool:
+    """Return whether `source` names an exported file, which needs neither torch nor a device."""
+    return isinstance(source, str | Path) and str(source).lower().endswith(ONNX)
 
 
 def _without_its_module(source: Path) -> Network | None:
     """The network of a run folder or a model file if it is the user's own module: it can be counted, not run."""
     file = source / MODEL_NAME if source.is_dir() else source
-    network = read_model(file).network if file.is_file() else None
+    network = read_model(file).network if file.is_file() and not is_exported(file) else None
     return network if network is not None and needs_its_module(network) else None

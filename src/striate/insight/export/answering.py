@@ -1,0 +1,49 @@
+"""A process of its own that answers pictures with an exported file, for the gate: `python -m striate.insight.export.answering`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.images import ImageSpec
+from striate.data.decode import decode_image
+from striate.data.fitting import fit_image
+from striate.models.exported import ExportedModel
+
+BATCHES = (1, 2, 3, 8)
+
+
+def answer(artefact: Path, job: Path) -> None:
+    """Write `answers.npz` into the folder `job`: the answers to the pictures of `job`/pictures.json or pictures.npy.
+
+    `alone` (N, K): each picture as it was decoded, in its own size. `batch_1`, `batch_2`, ... (N, K): brought to the network's size
+    first, so many at a time. All are probabilities where the file gives them.
+    """
+    model = ExportedModel(artefact)
+    spec = model.images
+    listed = job / "pictures.json"
+    pictures = [Path(name) for name in json.loads(listed.read_text())] if listed.exists() else list(np.load(job / "pictures.npy"))
+    output = model.answers_output
+    answers, fitted = [], []
+    for picture in pictures:
+        if not isinstance(spec, ImageSpec):
+            answers.append(model.run(picture[None], output)[0])
+            fitted.append(picture)
+            continue
+        pixels = decode_image(picture, spec, fit=False) if isinstance(picture, Path) else picture
+        answers.append(model.run(pixels[None], output)[0])
+        fitted.append(fit_image(pixels, spec))
+    found = {"alone": np.stack(answers)}
+    stacked = np.stack(fitted)
+    for size in BATCHES:
+        found[f"batch_{size}"] = np.concatenate(
+            [model.run(stacked[start : start + size], output) for start in range(0, len(stacked), size)]
+        )
+    np.savez(job / "answers.npz", torch_imported=np.array("torch" in sys.modules), **found)
+
+
+if __name__ == "__main__":
+    answer(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,139 @@
+"""The gate: an exported file gets its name once its answers are those of the model, in a process that does not know torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic.dataclasses import dataclass
+
+from striate.core.images import ImageSpec
+from striate.insight.export.answering import BATCHES
+from striate.models.inputs import read_pictures
+from striate.models.model import Model
+
+LIMIT = 1e-4  # of a difference of probabilities in float32
+SIDES = ((1, 1), (3, 5), (40, 900), (700, 60))  # (h, w) of hard pictures: tiny, wide, tall
+WORST = 5  # pictures that are named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What the gate found."""
+
+    num_images: int
+    num_hard: int  # of these, pictures of odd sizes and kinds that were made for it
+    batches: tuple[int, ...]
+    agreement: float  # share of pictures whose answer is the same, alone and in every batch
+    max_difference: float  # of any probability, or of numbers in units of their deviation
+    limit: float
+    torch_imported: bool  # by the process that ran the file
+    passed: bool
+    worst: tuple[str, ...]  # the pictures that differ most, worst first, of those beyond the limit or with another answer
+
+
+def gate(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, names: Sequence[str], *, limit: float = LIMIT) -> Gate:
+    """Compare the answers of an exported file with the model's.
+
+    Args:
+        model: The model that was exported.
+        artefact: The file.
+        pictures: Files, as a user has them, or an array of pictures (N, h, w, C) or samples (N, ..., C).
+        names: One of each.
+        limit: The largest difference of a probability that passes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        hard = hard_pictures(Path(folder), model.images) if isinstance(model.images, ImageSpec) else []
+        parts = [_compared(model, artefact, pictures, limit)] if len(pictures) else []
+        parts += [_compared(model, artefact, hard, limit)] if hard else []
+    names = [*names, *(file.name for file in hard)]
+    differences, same = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    torch_imported = any(part[2] for part in parts)
+    wrong = np.flatnonzero(~same | (differences > limit))
+    order = wrong[np.argsort(-differences[wrong], kind="stable")][:WORST]
+    return Gate(
+        num_images=len(names),
+        num_hard=len(hard),
+        batches=BATCHES,
+        agreement=float(same.mean()),
+        max_difference=float(differences.max()),
+        limit=limit,
+        torch_imported=torch_imported,
+        passed=len(wrong) == 0 and not torch_imported,
+        worst=tuple(f"{names[place]}: {differences[place]:.2g}" for place in order),
+    )
+
+
+def _compared(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The largest difference of each picture's answers (N,), whether the answers are the same (N,), and whether torch was imported."""
+    ours = _answers(model, read_pictures(pictures, model.images))
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder)
+        if isinstance(pictures, np.ndarray):
+            np.save(job / "pictures.npy", pictures)
+        else:
+            (job / "pictures.json").write_text(json.dumps([str(file.resolve()) for file in pictures]))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-m", "striate.insight.export.answering", str(artefact.resolve()), folder]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"the process that answers with {artefact} failed:\n{done.stderr}")
+        with np.load(job / "answers.npz") as found:
+            theirs, torch_imported = [found[name] for name in found.files if name != "torch_imported"], bool(found["torch_imported"])
+    if model.task == "regression":
+        deviation = np.array(model.targets.std if model.targets is not None else 1.0)
+        differences = [np.abs(each - ours) / deviation for each in theirs]
+        same = [difference.max(1) <= limit for difference in differences]
+    else:
+        differences = [np.abs(each - ours) for each in theirs]
+        same = [_same(model, each, ours) for each in theirs]
+    largest = np.max([difference.reshape(len(ours), -1).max(1) for difference in differences], 0)
+    return largest, np.all(same, 0), torch_imported
+
+
+def _answers(model: Model, images: np.ndarray) -> np.ndarray:
+    """The probabilities of the model, or its scores or numbers, (N, K)."""
+    return model.outputs(images) if model.task == "regression" or model.gives_scores else model.shares(images)
+
+
+def _same(model: Model, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    """(N,) bool: the same class, or the same labels, for each picture."""
+    if model.task == "multilabel":
+        found: np.ndarray = ((theirs >= 0.5) == (ours >= 0.5)).all(1)
+        return found
+    return (theirs.argmax(1) == ours.argmax(1)).reshape(len(ours), -1).all(1)
+
+
+def hard_pictures(folder: Path, spec: ImageSpec) -> list[Path]:
+    """Pictures of odd sizes and kinds, written into `folder`: tiny, wide, tall, grey, of 16 bits, CMYK, with a palette, turned by EXIF."""
+    random = np.random.default_rng(0)
+
+    def noise(height: int, width: int, channels: int = spec.channels) -> Image.Image:
+        coarse = random.integers(0, 256, (max(1, height // 8), max(1, width // 8), channels), np.uint8)
+        return Image.fromarray(coarse[..., 0] if channels == 1 else coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+    files: list[Path] = []
+
+    def write(image: Image.Image, name: str, **options: object) -> None:
+        files.append(folder / name)
+        image.save(files[-1], **options)
+
+    for height, width in SIDES:
+        write(noise(height, width), f"{height}x{width}.png")
+    write(noise(61, 47, 1), "grey.png")
+    write(Image.fromarray(random.integers(0, 65536, (50, 70), np.uint16)), "16-bit.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    write(noise(90, 64), "turned.jpg", exif=turned, quality=95)
+    write(noise(640, 480), "large.jpg", quality=90)
+    if spec.channels == 3:
+        write(noise(64, 80).convert("CMYK"), "cmyk.jpg", quality=95)
+        write(noise(64, 80).convert("P"), "palette.png")
+    return files

@@ -1,0 +1,123 @@
+"""A model that was exported to an ONNX file: the same answers, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from striate.core.bounded import parsed_json
+from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.core.files import read_plain
+from striate.core.settings import check_counts
+from striate.core.tensor_files import COPY_AGAIN, check_seal
+from striate.models.inputs import as_seen, finite_outputs
+from striate.models.model import Model, calibration_of
+from striate.networks.model_file import ENTRY, FIELDS, check_fields, described_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+MAX_BYTES = 2**31 - 1  # of an ONNX file that holds its weights
+GRAPH = "graph"  # of the description: the length and the SHA-256 of the file before its description
+LOGITS = ("logits", "numbers")  # the output that answers are made from: one of these
+
+
+class ExportedModel(Model):
+    """An ONNX file that Striate wrote, run by ONNX Runtime on the processor; answers like the Model that it was exported from.
+
+    Raises:
+        RefusedFileError: the file is damaged or edited, was not written by Striate, or keeps its weights in another file.
+        EnvironmentFault: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        data = read_plain(path, limit=MAX_BYTES, remedy="Give an .onnx file that `striate export` wrote.")
+        self._session = session_of(path, data)
+        header = self._description(path, data)
+        found = described_model(path, header, {}, len(data))
+        self.path, self.device = path, "cpu"
+        self.network, self.classes, self.images = found.network, found.classes, found.images
+        self.info, self.targets = found.info, found.targets
+        self.calibration = calibration_of(found.info)
+
+    def _description(self, path: Path, data: bytes) -> dict[str, Any]:
+        """The description in the metadata, once it and the graph are known to be unchanged."""
+        text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
+        if text is None:
+            raise RefusedFileError(f"{path}: an ONNX file without a Striate description", "Give one that `striate export` wrote.")
+        header = parsed_json(text, f"{path}: {ENTRY}", COPY_AGAIN, any_text=True)
+        check_fields(path, header, FIELDS | {GRAPH})
+        check_seal(path, header, {})
+        graph = header[GRAPH]
+        if not isinstance(graph, dict) or set(graph) != {"bytes", "sha256"} or type(graph["bytes"]) is not int:
+            raise RefusedFileError(f"{path}: {GRAPH} must have the fields bytes and sha256", COPY_AGAIN)
+        if hashlib.sha256(data[: graph["bytes"]]).hexdigest() != graph["sha256"]:
+            raise RefusedFileError(f"{path}: the graph does not match its SHA-256: damaged or edited", COPY_AGAIN)
+        return header
+
+    @property
+    def module(self) -> nn.Module:  # type: ignore[override]
+        """Raise: there is no torch module.
+
+        Raises:
+            UsageError: always.
+        """
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UsageError(
+            f"{self.path}: an exported file gives answers only, and this needs the network's module", "Give the run that it comes from."
+        )
+
+    @property
+    def answers_output(self) -> str:
+        """The name of the output that users read: the probabilities, where the file gives them."""
+        return str(self._session.get_outputs()[0].name)
+
+    def run(self, images: np.ndarray, output: str | None = None) -> np.ndarray:
+        """One output, by default the logits or numbers, (N, K) of pictures of any one size, uint8 (N, h, w, C), run at once."""
+        names = [each.name for each in self._session.get_outputs()]
+        wanted = output or next(name for name in LOGITS if name in names)
+        (answers,) = self._session.run([wanted], {self._session.get_inputs()[0].name: np.ascontiguousarray(images)})
+        found: np.ndarray = np.asarray(answers)
+        return found
+
+    def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
+        """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size."""
+        check_counts(batch_size=batch_size)
+        images = as_seen(images, self.images)
+        rows = [self.run(images[start : start + batch_size]).astype(np.float64) for start in range(0, len(images), batch_size)]
+        return finite_outputs(np.concatenate(rows), names) if rows else np.zeros((0, len(self.classes)))
+
+    def save(self, path: Any) -> None:
+        """Raise: the weights are those of the run.
+
+        Raises:
+            UsageError: always.
+        """
+        self._refuse()
+
+
+def session_of(path: Path, data: bytes) -> Any:
+    """An ONNX Runtime session of a file's bytes; weights in other files are not read.
+
+    Raises:
+        EnvironmentFault: ONNX Runtime is not installed.
+        RefusedFileError: the file cannot be run.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise EnvironmentFault(f"{path}: needs ONNX Runtime, which is not installed", "Install it: pip install striate[export].") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  # its own classes, without a common base
+        reason = str(error).splitlines()[0][:200]
+        raise RefusedFileError(f"{path}: ONNX Runtime cannot open it: {reason}", COPY_AGAIN) from None

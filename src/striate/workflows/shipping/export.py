@@ -1,0 +1,123 @@
+"""Export a trained model to a file that other programs run, and refuse to if its answers differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from striate.core.errors import NumericError, UsageError
+from striate.core.files import make_folder, temporary_name, write_atomically
+from striate.core.places import check_file
+from striate.core.reports import shown_short, write_report
+from striate.core.text import Lines, in_lines
+from striate.insight.export.gate import LIMIT, Gate, gate
+from striate.insight.export.onnx_file import need_exporter, onnx_bytes
+from striate.models.exported import ExportedModel
+from striate.models.model import ONNX
+from striate.workflows.subjects.subject import LabelledRequest, open_model
+
+NAME = "model.onnx"  # in RUN/export
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class ExportRequest(LabelledRequest):
+    """The model, the format, and the pictures to compare the answers on; by default those of the run's val split."""
+
+    format: Literal["onnx"] = "onnx"
+    output: Path | None = None  # RUN/export/model.onnx by default
+    images: Annotated[int, Field(ge=1)] = 256  # at most so many of the val split
+    max_difference: Annotated[float, Field(gt=0)] = LIMIT  # of a probability
+
+
+@shown_short
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """The file and what was found when it was compared; also written beside it as JSON."""
+
+    model: str
+    network: str
+    format: str
+    precision: str
+    output: str
+    size_bytes: int
+    gate: Gate
+
+
+def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExportReport:
+    """Write the model in a format, once the file's answers on real pictures were found to be the model's.
+
+    The file is written under a temporary name, run in a process of its own that does not import torch, and compared on pictures of the
+    val split as they lie in their files and on pictures of odd sizes and kinds, alone and in batches.
+
+    Raises:
+        UsageError: the network has no such form, the model was exported already, or no place to write to.
+        NumericError: the answers differ by more than `max_difference`, or an answer differs; no file is written.
+        EnvironmentFault: what exports is not installed, or the file cannot be written.
+        DataError: the data has no val split, or its pictures cannot be read.
+        RefusedFileError: the model file is damaged or not a model.
+    """
+    need_exporter()
+    subject = open_model(request.run, device="cpu", module=request.module)
+    model = subject.trained
+    if isinstance(model, ExportedModel):
+        raise UsageError(f"{subject.name}: is an exported file already", "Give the run that it comes from.")
+    if model.task == "segment":
+        raise UsageError(f"{subject.name}: gives a class to each pixel, which is not exported yet", "Export a classifier.")
+    run = subject.path if subject.path is not None and subject.path.is_dir() else None
+    output = request.output or (run / "export" / NAME if run is not None else None)
+    if output is None:
+        raise UsageError("no place for the exported file", f"Name a file: `output='{NAME}'`.")
+    check_file(output, "output", (ONNX,), makes_folder=True)
+    pictures, names = _pictures(subject.pictures(request, "val", "export", say), request.images)
+    say(f"exporting {model.network.name} to {request.format}")
+    data = onnx_bytes(model)
+    make_folder(output.parent)
+    candidate = temporary_name(output)
+    try:
+        candidate.write_bytes(data)
+        found = gate(model, candidate, pictures, names, limit=request.max_difference)
+    finally:
+        candidate.unlink(missing_ok=True)
+    if not found.passed:
+        raise NumericError(
+            f"{output}: not written, because its answers are not those of {subject.name}: {found.agreement:.2%} of {found.num_images:,} "
+            f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}; worst: {'; '.join(found.worst)}",
+            "Allow a larger `max_difference`, or keep the run.",
+        )
+    write_atomically(output, data)
+    report = ExportReport(
+        model=subject.name,
+        network=model.network.name,
+        format=request.format,
+        precision="float32",
+        output=str(output),
+        size_bytes=len(data),
+        gate=found,
+    )
+    write_report(output.with_suffix(".json"), report)
+    return report
+
+
+def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[str]]:
+    """At most `count` of the pictures, evenly taken, and their names: as files where they are files, else as they are."""
+    chosen = images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
+    files = [Path(path) for path in chosen.paths]
+    return (files if all(file.is_file() for file in files) else np.asarray(chosen.images)), list(chosen.paths)
+
+
+def summary(report: ExportReport) -> Lines:
+    """The report as text."""
+    found = report.gate
+    lines = [
+        f"{report.network} as {report.format}, {report.precision}: {report.size_bytes / 1e6:.1f} MB",
+        f"the same answers as {report.model} for {found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds,",
+        f"alone and in batches of {', '.join(map(str, found.batches[1:]))}; largest difference of a probability {found.max_difference:.1g}",
+        f"file: {report.output}",
+        f"what was compared: {Path(report.output).with_suffix('.json')}",
+    ]
+    return in_lines([*lines, ""])

@@ -1,0 +1,165 @@
+"""What is exported answers as what was trained: the same pixels, the same probabilities, or there is no file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import striate
+from striate.core.calibration import Calibration, Score, scores_of
+from striate.core.errors import EnvironmentFault, NumericError, RefusedFileError, UsageError
+from striate.core.images import Fit, ImageSpec
+from striate.data.fitting import fit_image
+from striate.insight.export import onnx_file
+from striate.insight.export.gate import gate
+from striate.insight.export.onnx_file import onnx_bytes
+from striate.insight.export.program import FittedPictures, Program
+from striate.models.exported import ExportedModel
+from striate.models.model import Model
+from striate.workflows.shipping import export as verb
+from striate.workflows.shipping.export import ExportRequest, export, summary
+
+SIZES = [(32, 32), (64, 64), (16, 48), (31, 32), (1, 1), (2, 90), (33, 7), (100, 60), (53, 37), (240, 30), (150, 230), (40, 39)]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("extent", [(32, 32), (21, 28)])
+def test_the_graph_sees_the_pixels_that_the_decoder_sees(fit: Fit, extent: tuple[int, int]):
+    random = np.random.default_rng(0)
+    spec = ImageSpec(height=extent[0], width=extent[1], channels=1, mean=(0.5,), std=(0.5,), fit=fit)
+    for height, width in SIZES:
+        picture = random.integers(0, 256, (height, width, 1), np.uint8)
+        seen = FittedPictures(spec)(torch.from_numpy(picture)[None])
+        np.testing.assert_array_equal(seen[0].numpy(), fit_image(picture, spec))
+
+
+@pytest.mark.parametrize("score", ["energy", "confidence", "max_logit"])
+def test_the_graph_knows_what_is_unknown(score: Score):
+    logits = np.random.default_rng(1).normal(size=(40, 5)) * 3
+    found = Calibration(temperature=1.7, score=score, threshold=float(np.median(scores_of(logits, score, 1.7))))
+    scores = Program(small_model().calibrated(found))._scores(torch.from_numpy(logits))
+    np.testing.assert_allclose(scores.numpy(), scores_of(logits, score, 1.7), rtol=1e-12)
+
+
+# ---- one file, exported once
+
+
+def small_model(seed: int = 0) -> Model:
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    return Model.of(module, input_size=16, classes=("cat", "cow", "dog", "owl"), mean=0.4, std=0.2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated run on photos of many sizes; `run/calibrated.safetensors` answers "unknown" too."""
+    root, random = tmp_path_factory.mktemp("export"), np.random.default_rng(0)
+    for name, low in (("dark", 0), ("light", 120)):
+        (root / "photos" / name).mkdir(parents=True)
+        for index in range(20):
+            height, width = random.integers(12, 60, 2)
+            pixels = random.integers(low, low + 130, (height, width, 3), np.uint8)
+            Image.fromarray(pixels).save(root / "photos" / name / f"{index}.{'jpg' if index % 2 else 'png'}")
+    striate.train(root / "photos", network="compact_cnn", steps=30, image_size=16, output=root / "run", val_fraction=0.5, device="cpu")
+    striate.calibrate(root / "run", coverage=0.9)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path) -> Path:
+    report = export(ExportRequest(run=run / "calibrated.safetensors", output=run / "export" / "model.onnx"))
+    assert report.gate.passed and report.gate.agreement == 1 and not report.gate.torch_imported
+    assert report.gate.num_images == 20 + report.gate.num_hard
+    assert "the same answers" in summary(report)
+    return Path(report.output)
+
+
+def test_other_programs_run_it_on_pictures_of_any_size(run: Path, exported: Path):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    model = striate.load(run / "calibrated.safetensors")
+    pictures = np.random.default_rng(2).integers(0, 256, (3, 50, 31, 3), np.uint8)
+    probabilities, logits, known = session.run(None, {session.get_inputs()[0].name: pictures})
+    images = model.read(pictures)
+    np.testing.assert_allclose(logits, model.outputs(images), atol=1e-4)
+    np.testing.assert_allclose(probabilities, model.probabilities(images), atol=1e-5)
+    scores = scores_of(model.outputs(images), model.calibration.score, model.calibration.temperature)
+    np.testing.assert_array_equal(known, scores >= model.calibration.threshold)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["dark", "light"]
+
+
+def test_verbs_that_need_answers_take_it_like_the_run(run: Path, exported: Path):
+    data = run.parent / "photos"
+    ours, theirs = (striate.evaluate(model, data) for model in (run / "calibrated.safetensors", exported))
+    assert theirs.accuracy == ours.accuracy and theirs.log_loss == pytest.approx(ours.log_loss, rel=1e-5)
+    pictures = sorted((data / "dark").iterdir())
+    answers = [[item.class_name for item in striate.predict(model, pictures)] for model in (run / "calibrated.safetensors", exported)]
+    assert answers[0] == answers[1]
+    assert striate.compare(run / "calibrated.safetensors", exported, data=data) is not None
+    with pytest.raises(UsageError, match="an exported file gives answers only"):
+        striate.explain(exported, pictures[0])
+    with pytest.raises(UsageError, match="exported file already"):
+        striate.export(exported)
+
+
+def test_a_changed_file_is_refused(exported: Path, tmp_path: Path):
+    whole = exported.read_bytes()
+    weight = bytearray(whole)
+    weight[len(whole) // 3] ^= 1
+    for name, data in {
+        "renamed": whole.replace(b"light", b"right"),  # a class in the description
+        "weight": weight,
+        "cut": whole[:-100],
+        "text": b"no model",
+    }.items():
+        (tmp_path / name).with_suffix(".onnx").write_bytes(data)
+        with pytest.raises(RefusedFileError, match=rf"{name}\.onnx: .*(damaged|cannot open)"):
+            ExportedModel(tmp_path / f"{name}.onnx")
+
+
+def test_a_file_of_another_program_is_refused(tmp_path: Path):
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [value], [onnx.ValueInfoProto(name="y")])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "other.onnx")
+    with pytest.raises(RefusedFileError, match="without a Striate description"):
+        ExportedModel(tmp_path / "other.onnx")
+
+
+def test_other_answers_do_not_pass_the_gate(run: Path, exported: Path):
+    other = striate.load(run / "calibrated.safetensors")
+    with torch.no_grad():
+        next(other.module.parameters()).mul_(1.5)
+    pictures = sorted((run.parent / "photos" / "dark").iterdir())[:4]
+    found = gate(other, exported, pictures, [file.name for file in pictures])
+    assert not found.passed and found.max_difference > 1e-4 and len(found.worst) == 5
+
+
+def test_no_file_appears_where_the_answers_differ(run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(verb, "onnx_bytes", lambda _: exported.read_bytes())
+    with pytest.raises(NumericError, match=r"not written, because its answers are not those of .*worst: "):
+        export(ExportRequest(run=run / "calibrated.safetensors", output=tmp_path / "model.onnx", images=4, max_difference=1e-15))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_says_so(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match=r"must end in \.onnx"):
+        striate.export(run, output=tmp_path / "model.pt")
+    with pytest.raises(UsageError, match="no place for the exported file"):
+        striate.export(run / "best.safetensors")
+    monkeypatch.setattr(onnx_file, "EXPORTERS", ("onnx", "no_such_package"))
+    with pytest.raises(EnvironmentFault, match="no_such_package"):
+        striate.export(run)
+
+
+def test_a_module_of_the_user_is_exported_and_runs_without_it(tmp_path: Path):
+    model = small_model()
+    (tmp_path / "own.onnx").write_bytes(onnx_bytes(model))
+    images = np.random.default_rng(3).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    np.testing.assert_allclose(ExportedModel(tmp_path / "own.onnx").probabilities(images), model.probabilities(images), atol=1e-6)
