@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from striate.estimators.pictures.classifier import ImageClassifier
     from striate.estimators.pictures.regressor import ImageRegressor
     from striate.estimators.robustness import lesion_curve, noise_curve
-    from striate.models.model import Model, Prediction, Predictions, load
+    from striate.models.loading import load
+    from striate.models.model import Model, Prediction, Predictions
     from striate.networks.catalog import network
     from striate.networks.families.mlp import mlp
     from striate.networks.network import Network
@@ -85,7 +86,8 @@ NAMES = {  # of each module
     "striate.estimators.pictures.classifier": ("ImageClassifier",),
     "striate.estimators.pictures.regressor": ("ImageRegressor",),
     "striate.estimators.robustness": ("lesion_curve", "noise_curve"),
-    "striate.models.model": ("Model", "Prediction", "Predictions", "load"),
+    "striate.models.loading": ("load",),
+    "striate.models.model": ("Model", "Prediction", "Predictions"),
     "striate.networks.catalog": ("network",),
     "striate.networks.families.mlp": ("mlp",),
     "striate.networks.network": ("Network",),

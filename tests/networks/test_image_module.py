@@ -108,7 +108,7 @@ def test_a_description_without_the_word_is_read_and_an_unknown_word_is_not():
 
 def test_a_model_file_carries_its_normalization(tmp_path: Path):
     """Predictions do not change with contrast: 2 x - 40 has the same standardized values as x."""
-    from striate.models.model import load
+    from striate.models.loading import load
     from striate.networks.catalog import network
     from striate.networks.model_file import save_model
 

@@ -13,7 +13,7 @@ from striate.core.reports import shown_short
 from striate.core.text import Lines, command, in_lines
 from striate.data.sources import open_data
 from striate.drawing.pictures import predictions_picture
-from striate.models.model import load
+from striate.models.loading import load
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.request import TrainReport, TrainRequest

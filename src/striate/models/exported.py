@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+ONNX = ".onnx"  # the ending of its name
 MAX_BYTES = 2**31 - 1  # of an ONNX file that holds its weights
 GRAPH = "graph"  # of the description: the length and the SHA-256 of the file before its description
 LOGITS = ("logits", "numbers")  # the output that answers are made from: one of these
@@ -50,7 +51,7 @@ class ExportedModel(Model):
         text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
         if text is None:
             raise RefusedFileError(f"{path}: an ONNX file without a Striate description", "Give one that `striate export` wrote.")
-        header = parsed_json(text, f"{path}: {ENTRY}", COPY_AGAIN, any_text=True)
+        header: dict[str, Any] = parsed_json(text, f"{path}: {ENTRY}", COPY_AGAIN, any_text=True)
         check_fields(path, header, FIELDS | {GRAPH})
         check_seal(path, header, {})
         graph = header[GRAPH]

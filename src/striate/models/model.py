@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import given_path
 from striate.core.images import Fit, Form, ImageSpec, InputSpec
 from striate.core.memory import ALWAYS_THERE, need_memory
-from striate.core.places import near
 from striate.core.refusals import refusal
 from striate.core.settings import check_counts
 from striate.core.tables import aligned, html_table
@@ -31,7 +29,7 @@ from striate.models.meanings import MEANINGS, Meaning, softmax
 from striate.models.restorer import Restorations
 from striate.models.segmenter import SMALLER_PICTURES, Segmentations
 from striate.networks.foreign import channels_of, is_own, own_network
-from striate.networks.model_file import ModelFile, load_model, save_model
+from striate.networks.model_file import ModelFile, save_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
 Pictures = str | PathLike[str] | Sequence[Any] | np.ndarray | Any  # what `inputs.given_pictures` takes
 MODEL_NAME = "best.safetensors"  # of a run folder
-ONNX = ".onnx"  # the ending of an exported model
 NAMES_SHOWN = 10  # classes that a model tells of itself
 GROUP = 8  # images that run together on the CPU
 SMALL_MACS = 120_000_000  # of an image, up to which a network is small:
@@ -451,32 +448,3 @@ def calibration_of(info: dict[str, Any]) -> Calibration:
         return TypeAdapter(Calibration).validate_python(info.get("calibration", {}))
     except ValidationError as error:
         raise RefusedFileError(f"model file: calibration: {refusal(error)}") from None
-
-
-@call_as_in("striate.load('runs/train/digits-001', device='cuda')")
-def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
-    """The model of a run folder, a `.safetensors` file or an exported `.onnx` file; with the `module` of the user, which no file holds.
-
-    Raises:
-        UsageError: there is no such file or folder, or the network was the user's own module, which is not passed; or `source`
-            is a Model, which is loaded already.
-        RefusedFileError: the file is not a Striate model, or damaged.
-    """
-    if isinstance(source, Model):
-        raise UsageError("load: the Model is loaded already", "Use it as it is.")
-    try:
-        path = Path(source)
-    except TypeError:
-        remedy = "Wrap a torch module with striate.Model.of(module, input_size=224)."
-        raise UsageError(f"expected a run folder or a model file, got a {type(source).__name__}", remedy) from None
-    if not path.exists():
-        raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder or a .safetensors model file."))
-    if path.is_dir():
-        if not (path / MODEL_NAME).is_file():
-            raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
-        path = path / MODEL_NAME
-    if path.suffix.lower() == ONNX:
-        from striate.models.exported import ExportedModel
-
-        return ExportedModel(path)
-    return Model(load_model(path, module=module), device=device)

@@ -14,7 +14,8 @@ from striate.data.arrays import as_images
 from striate.estimators.generative.pretraining import input_of
 from striate.estimators.pictures.images import ImageEstimator
 from striate.models.inputs import finite_outputs
-from striate.models.model import Model, load
+from striate.models.loading import load
+from striate.models.model import Model
 
 AT_ONCE = 128  # pictures
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -54,7 +55,7 @@ def gate(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, na
         parts = [_compared(model, artefact, pictures, limit)] if len(pictures) else []
         parts += [_compared(model, artefact, hard, limit)] if hard else []
     names = [*names, *(file.name for file in hard)]
-    differences, same = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+    differences, same = (np.concatenate(found) for found in list(zip(*parts, strict=True))[:2])
     torch_imported = any(part[2] for part in parts)
     wrong = np.flatnonzero(~same | (differences > limit))
     order = wrong[np.argsort(-differences[wrong], kind="stable")][:WORST]
@@ -108,7 +109,8 @@ def _same(model: Model, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
     if model.task == "multilabel":
         found: np.ndarray = ((theirs >= 0.5) == (ours >= 0.5)).all(1)
         return found
-    return (theirs.argmax(1) == ours.argmax(1)).reshape(len(ours), -1).all(1)
+    same: np.ndarray = theirs.argmax(1) == ours.argmax(1)
+    return same
 
 
 def hard_pictures(folder: Path, spec: ImageSpec) -> list[Path]:
@@ -121,7 +123,7 @@ def hard_pictures(folder: Path, spec: ImageSpec) -> list[Path]:
 
     files: list[Path] = []
 
-    def write(image: Image.Image, name: str, **options: object) -> None:
+    def write(image: Image.Image, name: str, **options: Any) -> None:
         files.append(folder / name)
         image.save(files[-1], **options)
 

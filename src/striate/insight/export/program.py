@@ -31,7 +31,7 @@ class Side(NamedTuple):
     start: Tensor  # of the part
     stop: Tensor
     first: Tensor  # of the places that it fills
-    count: Tensor
+    places: Tensor
 
 
 class FittedPictures(nn.Module):
@@ -89,14 +89,14 @@ def _weights(length: int, size: Tensor, places: int, side: Side) -> Tensor:
     picture does not fill has none. Limits are float32, as Pillow takes them.
     """
     start = side.start.float()
-    scale = (side.stop.float() - start).double() / side.count
+    scale = (side.stop.float() - start).double() / side.places
     reach = scale.clamp(min=1)
     place = torch.arange(places, dtype=torch.float64)[:, None] - side.first
     centre = start.double() + (place + 0.5) * scale
     pixel = torch.arange(length, dtype=torch.float64)[None]
     low, high = torch.floor((centre - reach + 0.5).clamp(min=0)), torch.minimum(torch.floor(centre + reach + 0.5), size)
     weights = (1 - ((pixel - centre + 0.5) * (1 / reach)).abs()).clamp(min=0)
-    filled = (place >= 0) & (place < side.count) & (pixel >= low) & (pixel < high)
+    filled = (place >= 0) & (place < side.places) & (pixel >= low) & (pixel < high)
     weights = torch.where(filled, weights, torch.zeros_like(weights))
     shares = weights / weights.sum(1, keepdim=True).clamp(min=1 / WEIGHT)
     return torch.floor(shares * WEIGHT + 0.5) / WEIGHT
@@ -119,6 +119,7 @@ class Program(nn.Module):
         self.fitted = FittedPictures(model.images) if isinstance(model.images, ImageSpec) else nn.Identity()
         self.module = model.module
         self.task, self.calibration = model.task, model.calibration
+        self.threshold = self.calibration.threshold or 0.0
         self.outputs: tuple[str, ...] = PLAIN if model.task == "regression" else FIELDS[model.gives_scores :]
         if self.calibration.threshold is not None and not model.gives_scores and model.task == "classify":
             self.outputs = (*self.outputs, KNOWN)
@@ -130,7 +131,7 @@ class Program(nn.Module):
             shares = torch.sigmoid(logits) if self.task == "multilabel" else torch.softmax(logits / self.calibration.temperature, 1)
             found["probabilities"] = shares
         if KNOWN in self.outputs:
-            found[KNOWN] = self._scores(logits) >= self.calibration.threshold
+            found[KNOWN] = self._scores(logits) >= self.threshold
         return tuple(found[name] for name in self.outputs)
 
     def _scores(self, logits: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from striate.core.seeds import torch_seed
 from striate.engine.step import InParts
 from striate.engine.validation import validate
 from striate.models.fitting import EpochRow, FittingRun, fit_images
-from striate.models.model import Model, load
+from striate.models.loading import load
+from striate.models.model import Model
 from striate.workflows.ablation.record import RESULT
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.tasks.classify import EvaluateReport

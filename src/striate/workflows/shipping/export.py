@@ -17,8 +17,7 @@ from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines, in_lines
 from striate.insight.export.gate import LIMIT, Gate, gate
 from striate.insight.export.onnx_file import need_exporter, onnx_bytes
-from striate.models.exported import ExportedModel
-from striate.models.model import ONNX
+from striate.models.exported import ONNX, ExportedModel
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model.onnx"  # in RUN/export

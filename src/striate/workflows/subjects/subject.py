@@ -14,7 +14,9 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.places import check_file, check_folder
 from striate.data.reading import AS_USUAL, Reading
-from striate.models.model import MODEL_NAME, ONNX, Model, load
+from striate.models.exported import ONNX
+from striate.models.loading import load
+from striate.models.model import MODEL_NAME, Model
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model

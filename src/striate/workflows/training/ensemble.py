@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.intervals import wilson_interval
-from striate.models.model import Model, load
+from striate.models.loading import load
+from striate.models.model import Model
 from striate.workflows.subjects.labelled import DataRequest, open_labelled
 
 if TYPE_CHECKING:

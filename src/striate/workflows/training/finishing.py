@@ -15,7 +15,7 @@ from striate.core.reports import write_files
 from striate.engine.checkpoints import Checkpoint
 from striate.engine.processes import ProcessGroup
 from striate.models.fitting import fit_images
-from striate.models.model import load
+from striate.models.loading import load
 from striate.workflows.info import info
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record

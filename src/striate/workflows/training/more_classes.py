@@ -21,7 +21,8 @@ from striate.data.recorded import Place, SplitRecord, differences, pictures_at
 from striate.data.records import DataSource, ImageSet, alike_in_words
 from striate.data.splits import Division, few_places, held_out_places, names_below
 from striate.models.builtin import is_builtin
-from striate.models.model import Model, load
+from striate.models.loading import load
+from striate.models.model import Model
 from striate.models.transfer import Weights, open_weights, with_more_classes
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import Choices

@@ -17,7 +17,7 @@ from striate.data.reading import Reading
 from striate.data.sources import open_data
 from striate.drawing.curves import bands_picture
 from striate.models.ensemble import refuse_other
-from striate.models.model import load
+from striate.models.loading import load
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.classify import EvaluateReport

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.intervals import wilson_interval
 from striate.data.records import ImageSet
-from striate.models.model import load
+from striate.models.loading import load
 from striate.workflows.runs.config import Extended
 
 Interval = tuple[float, float]

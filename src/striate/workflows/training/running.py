@@ -26,7 +26,8 @@ from striate.engine.settings import MonitorName
 from striate.insight.diagnose.exam import Exam
 from striate.insight.diagnose.examining import examine
 from striate.models.fitting import EpochRow, FitEvent, Fitting, FittingRun, fit_images
-from striate.models.model import MODEL_NAME, load
+from striate.models.loading import load
+from striate.models.model import MODEL_NAME
 from striate.networks.model_file import save_model
 from striate.workflows.diagnosis.probing import watched
 from striate.workflows.runs.folder import RunFolder, found_in
