@@ -73,7 +73,7 @@ def test_a_run_with_workers_continues_and_a_run_repeats_from_its_configuration(r
     [
         (("--aa", "rand"), "--aa: must be trivial, got 'rand'"),
         (("--mixup", -1), "mixup must not be negative, got -1"),
-        (("--normalization", "zca"), "--normalization: must be dataset, per_image or min_max, got 'zca'"),
+        (("--normalization", "zca"), "--normalization: must be dataset, per_image, min_max, imagenet, half or unit, got 'zca'"),
         (("--set", "augmentation.hue=3"), "hue must be at most 0.5, got 3"),
         (("--set", "augmentation.mixupp=1"), "unknown name in --set augmentation 'mixupp'\n  Did you mean mixup"),
     ],

@@ -121,7 +121,7 @@ def test_train_evaluate_and_predict_talk_on_stderr_and_answer_on_stdout(run_stri
     report = json.loads(out)
     assert code == 0
     assert report["run"] == str(tmp_path / "run")
-    assert set(report["val"]) == {"accuracy", "loss"}
+    assert set(report["val"]) == {"accuracy", "accuracy_interval", "loss"}
     assert report["steps"] == 5
     assert "no val split: 143 of the 1,438" in err
     assert sum(line.startswith("epoch") for line in err.splitlines()) == 1

@@ -15,7 +15,7 @@ from striate.apps.cli import main
 from striate.workflows.training.runs import new_run_folder
 
 Run = Callable[..., tuple[int, str, str]]
-HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+JXL = b"\0\0\0\x0cJXL " + bytes(40)
 STEPS = ("--model", "compact_cnn", "--steps", 2, "--img-size", 8)
 
 
@@ -114,12 +114,12 @@ def test_predict_answers_or_names_every_file(photos: Path, run_striate: Run, tmp
     save(tmp_path / "new/a.png")
     for name in ("IMG_1.HEIC", "noending", "x.txt"):
         (tmp_path / "new" / name).write_bytes((tmp_path / "new/a.png").read_bytes())
-    (tmp_path / "new/real.heic").write_bytes(HEIC)
+    (tmp_path / "new/real.jxl").write_bytes(JXL)
     (tmp_path / "new/b.csv").write_text("1")
     (tmp_path / "empty").mkdir()
 
     code, out, talk = run_striate("predict", photos / "run", tmp_path / "new")
-    assert code == 3 and out == "" and "real.heic (HEIC pictures are not supported)" in talk and "Convert them" in talk
+    assert code == 3 and out == "" and "real.jxl (JPEG XL pictures are not supported)" in talk and "Convert them" in talk
 
     code, out, talk = run_striate("predict", photos / "run", tmp_path / "empty", tmp_path / "new", "--skip-unreadable", "--csv")
     assert code == 0 and [line.split(",")[0].rpartition("/")[2] for line in out.splitlines()] == [
@@ -130,15 +130,15 @@ def test_predict_answers_or_names_every_file(photos: Path, run_striate: Run, tmp
         "x.txt",
     ]
     assert f"{tmp_path / 'empty'}: no pictures" in talk
-    assert f"1 file unreadable and left out: {tmp_path / 'new/real.heic'}" in talk
+    assert f"1 file unreadable and left out: {tmp_path / 'new/real.jxl'}" in talk
     assert f"1 file ignored, no pictures: {tmp_path / 'new/b.csv'}" in talk
 
 
 @pytest.mark.parametrize("verb", ["predict", "explain", "filter"])
 def test_a_picture_that_is_not_there_or_cannot_be_read_is_a_matter_of_data(verb: str, photos: Path, run_striate: Run, tmp_path: Path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    (tmp_path / "a.heic").write_bytes(HEIC)
-    for name in ("bad.png", "typo.png", "a.heic"):
+    (tmp_path / "a.jxl").write_bytes(JXL)
+    for name in ("bad.png", "typo.png", "a.jxl"):
         words = ("filter", tmp_path / name, "--kernel", "blur") if verb == "filter" else (verb, photos / "run", tmp_path / name)
         code, _, talk = run_striate(*words)
         assert code == 3 and name in talk, talk

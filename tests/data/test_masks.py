@@ -361,11 +361,11 @@ def test_what_is_no_picture_with_a_mask_is_counted(folder: Path) -> None:
 
 
 def test_a_picture_that_is_not_decoded_stops_or_is_left_out_with_its_mask(folder: Path) -> None:
-    (folder / "images" / "h.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (folder / "images" / "h.jxl").write_bytes(b"\0\0\0\x0cJXL " + bytes(40))
     write(folder / "masks" / "h.png", stripes())
-    assert broken(folder).endswith("h.heic (HEIC pictures are not supported)")
+    assert broken(folder).endswith("h.jxl (JPEG XL pictures are not supported)")
     source = open_masks(folder, skip_unreadable=True)
-    assert source.notes == (f"1 file unreadable and left out: {folder / 'images' / 'h.heic'}",) and source.num_images("train") == 2
+    assert source.notes == (f"1 file unreadable and left out: {folder / 'images' / 'h.jxl'}",) and source.num_images("train") == 2
 
 
 # ---- what the numbers mean

@@ -302,7 +302,7 @@ def test_an_input_and_its_target_move_together(scale: int) -> None:
 
     seen = []
     for epoch in (1, 2):
-        for images, targets, _ in batches.epoch(epoch):
+        for images, targets, *_ in batches.epoch(epoch):
             assert targets.shape == (len(images), 3, 6 * scale, 9 * scale)
             expected = enlarged(images.numpy(), scale).transpose(0, 3, 1, 2) / np.float32(255)
             np.testing.assert_allclose(targets.numpy(), expected, rtol=0, atol=1e-7)

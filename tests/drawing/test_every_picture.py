@@ -437,7 +437,7 @@ def test_colours_that_stand_for_numbers_have_a_bar_that_says_what_and_from_where
 
 def test_outputs_with_a_sign_are_white_at_zero(figures: list[Figure]) -> None:
     what, split, inputs = subject(6, 3)
-    draw_view("by_class", what._replace(layer="0"), lambda: (split, inputs))  # type: ignore[arg-type,return-value]
+    draw_view("by_class", what._replace(layers=("0",)), lambda: (split, inputs))  # type: ignore[arg-type,return-value]
 
     ((_, (least, most)),) = bars(figures[-1])
     assert least == -most

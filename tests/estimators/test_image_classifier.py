@@ -108,7 +108,7 @@ def test_numpys_random_numbers_seed_a_training(digits, make):
     ("settings", "words"),
     [
         ({"random_state": -1}, "random_state: must be at least 0, got -1"),
-        ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"epochs": -1}, "epochs: must be at least 0, got -1"),
         ({"batch_size": "many"}, "batch_size: must be a whole number, got 'many'"),
         ({"mixup": -1.0}, r"mixup must not be negative, got -1\.0"),
     ],

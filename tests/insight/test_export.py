@@ -28,7 +28,7 @@ from striate.workflows.shipping.export import ExportRequest, export, summary
 SIZES = [(32, 32), (64, 64), (16, 48), (31, 32), (1, 1), (2, 90), (33, 7), (100, 60), (53, 37), (240, 30), (150, 230), (40, 39)]
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch", "cut"])
 @pytest.mark.parametrize("extent", [(32, 32), (21, 28)])
 def test_the_graph_sees_the_pixels_that_the_decoder_sees(fit: Fit, extent: tuple[int, int]):
     random = np.random.default_rng(0)

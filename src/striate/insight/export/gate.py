@@ -27,7 +27,7 @@ WORST = 5  # pictures that are named
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What the gate found."""
+    """The findings of the gate."""
 
     num_images: int
     num_hard: int  # of these, pictures of odd sizes and kinds that were made for it

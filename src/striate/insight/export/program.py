@@ -1,4 +1,4 @@
-"""What leaves Striate: a trained network with all of its preprocessing inside, as one torch module that exporters can trace.
+"""A trained network with all of its preprocessing inside, as one torch module that exporters can trace.
 
 The module takes pictures of any size, as they were decoded, and does with tensor operations what `striate.data.fitting` does with Pillow:
 the same part of the picture, the same antialiased bilinear weights of 22 bits, across first, then down, rounded after each. The
@@ -59,6 +59,8 @@ class FittedPictures(nn.Module):
         least, most = torch.minimum(*ratios), torch.maximum(*ratios)
         if self.fit == "stretch":
             rows, columns = (Side(torch.zeros_like(size), size, torch.zeros_like(size), places) for size, places in wanted)
+        elif self.fit == "cut":
+            rows, columns = (_unscaled(size, places) for size, places in wanted)
         elif self.fit == "crop":
             rows, columns = (_centre(size, places, most) for size, places in wanted)
         else:
@@ -74,6 +76,13 @@ def _centre(size: Tensor, places: Tensor, scale: Tensor) -> Side:
     unscaled = scale == 1
     stop = torch.where(unscaled, whole + places, size - start)
     return Side(torch.where(unscaled, whole, start), stop, torch.zeros_like(size), places)
+
+
+def _unscaled(size: Tensor, places: Tensor) -> Side:
+    """The centred part of a side of `size` pixels that fits into the `places` as it is."""
+    inner = torch.minimum(size, places)
+    start = torch.floor((size - inner) / 2)
+    return Side(start, start + inner, torch.floor((places - inner) / 2), inner)
 
 
 def _whole(size: Tensor, places: Tensor, scale: Tensor) -> Side:

@@ -39,10 +39,10 @@ def input_of(side: int, fit: Fit) -> ImageSpec:
 def fit_losses(pictures: Sequence[Picture], side: int) -> list[FitLoss]:
     """The loss of the pictures to each fit to a square of `side` pixels."""
     found = []
-    for fit in get_args(Fit):
+    columns: dict[Fit, int] = {"crop": 0, "pad": 1, "stretch": 2}  # of what each loses most; "cut" is for pictures of the right size
+    for fit, column in columns.items():
         losses = np.array([loss_of(picture.height, picture.width, input_of(side, fit)) for picture in pictures])  # (N, 3)
         if len(losses):
             cut, padding, stretch = (float(value) for value in losses.mean(0).round(4))
-            column = {"crop": 0, "pad": 1, "stretch": 2}[fit]
             found.append(FitLoss(fit=fit, cut=cut, padding=padding, stretch=stretch, worst=float(losses[:, column].max().round(4))))
     return found

@@ -370,7 +370,9 @@ def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> Unknow
     """The error for an unknown argument; names the one that is called so in other tools, or else the nearest."""
     known = [field.name for field in fields]
     here = OTHER_NAMES.get(name, "")
-    return UnknownNameError("argument", name, known, f"Striate calls it `{here}`." if here.partition("=")[0] in known else "")
+    if here.partition("=")[0] in known:
+        return UnknownNameError("argument", name, (), f"Striate calls it `{here}`.")
+    return UnknownNameError("argument", name, known)
 
 
 def usage_error(found: Refusal) -> UsageError:
