@@ -221,7 +221,7 @@ def test_a_field_that_is_not_there_is_named(verb: str, arguments: tuple[str, ...
         (lambda: striate.train("digits", model="lenet5"), "unknown argument 'model'\nStriate calls it `network`."),
         (
             lambda: striate.train("digits", n_epochs=3),
-            "unknown argument 'n_epochs'\nDid you mean epochs or warmup_epochs? Striate calls it `epochs`.",
+            "unknown argument 'n_epochs'\nStriate calls it `epochs`.",
         ),
         (
             lambda: striate.explain("run", method="grad_cam"),
