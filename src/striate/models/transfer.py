@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -198,7 +199,7 @@ def _renamed(tensors: Mapping[str, Tensor], network: Network, names: list[str]) 
     """The tensors under the names that the network has for them; under their own, where they are of no known network."""
     kept = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
     wanted = [name for name in names if not name.endswith("num_batches_tracked")]
-    for order in (wanted, *_orders_of_twins(network)):
+    for order in itertools.chain([wanted], _orders_of_twins(network)):  # the libraries are asked only where the own names do not fit
         others = set(kept) - set(order)
         if len(order) == len(wanted) and len(others) == len(kept) - len(order) and all(map(is_second_head, others)):
             return {ours: tensors[theirs] for ours, theirs in zip(wanted, order, strict=True)}
