@@ -153,6 +153,10 @@ def test_what_cannot_be_exported_says_so(run: Path, tmp_path: Path, monkeypatch:
         striate.export(run, output=tmp_path / "model.pt")
     with pytest.raises(UsageError, match="no place for the exported file"):
         striate.export(run / "best.safetensors")
+    module = nn.Conv2d(3, 2, 3, padding=1)  # two classes for each pixel
+    pixels = Model.of(module, input_size=8, classes=("sky", "sea"))
+    with pytest.raises(UsageError, match="answers for each pixel"):
+        striate.export(pixels, output=tmp_path / "pixels.onnx")
     monkeypatch.setattr(onnx_file, "EXPORTERS", ("onnx", "no_such_package"))
     with pytest.raises(EnvironmentFault, match="no_such_package"):
         striate.export(run)

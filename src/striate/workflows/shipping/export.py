@@ -65,8 +65,8 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     model = subject.trained
     if isinstance(model, ExportedModel):
         raise UsageError(f"{subject.name}: is an exported file already", "Give the run that it comes from.")
-    if model.task == "segment":
-        raise UsageError(f"{subject.name}: gives a class to each pixel, which is not exported yet", "Export a classifier.")
+    if len(model.network.output_shape) > 1:
+        raise UsageError(f"{subject.name}: answers for each pixel or step, which is not exported yet", "Export a classifier.")
     run = subject.path if subject.path is not None and subject.path.is_dir() else None
     output = request.output or (run / "export" / NAME if run is not None else None)
     if output is None:
