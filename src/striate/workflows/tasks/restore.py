@@ -10,7 +10,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, shortened, write_atomically, write_json
+from striate.core.files import write_atomically, write_json
 from striate.core.images import Fit, ImageSpec
 from striate.core.reports import shown_short, write_files
 from striate.core.tables import csv_text
@@ -31,6 +31,7 @@ from striate.networks.network import Network
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 from striate.workflows.tasks.segment import moves
 from striate.workflows.tasks.targets import in_table, of_kept
+from striate.workflows.tasks.written import png_names
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -187,14 +188,7 @@ def write_pictures(found: Restorations, output: Path) -> Restorations:
     from PIL import Image
 
     files = [Path(item.path) for item in found]
-    names = [output / f"{shortened(file.stem, 251)}.png" for file in files]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            other = files[names.index(name)]
-            raise UsageError(f"{other} and {files[place]} would both be written to {name}", "Predict them into different folders.")
-        if name.resolve() == files[place].resolve():
-            raise UsageError(f"{name}: the result would overwrite its picture", "Choose another `output`.")
-    make_folder(output)
+    names = png_names(files, output, noun="result", written="be written")
     for name, item in zip(names, found, strict=True):
         pixels = item.picture
         if pixels.shape[2] not in (1, 3, 4):

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, shortened, write_atomically, write_json
+from striate.core.files import make_folder, write_atomically, write_json
 from striate.core.images import Fit
 from striate.core.reports import shown_short, write_report
 from striate.core.tables import csv_text
@@ -31,6 +31,7 @@ from striate.networks.network import Network
 from striate.workflows.tasks.overlays import mask_png, overlays_picture
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 from striate.workflows.tasks.targets import in_table, of_kept
+from striate.workflows.tasks.written import png_names
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -179,14 +180,7 @@ def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) ->
 
 def write_masks(found: Segmentations, files: Sequence[Path], output: Path) -> Segmentations:
     """One PNG file per picture in the folder `output`."""
-    names = [output / f"{shortened(file.stem, 251)}.png" for file in files]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            other = files[names.index(name)]
-            raise UsageError(f"{other} and {files[place]} would both write their mask to {name}", "Predict them into different folders.")
-        if name.resolve() == files[place].resolve():
-            raise UsageError(f"{name}: the mask would overwrite its picture", "Choose another `output`.")
-    make_folder(output)
+    names = png_names(files, output, noun="mask", written="write their mask")
     for name, item in zip(names, found, strict=True):
         write_atomically(name, mask_png(item.mask, len(found.classes)))
     named = found.with_files(names)
