@@ -78,6 +78,16 @@ def need_memory(size: int, what: str, remedy: str) -> None:
         raise EnvironmentFault(f"{what}: {size / 2**20:,.0f} MiB are needed, and {free / 2**20:,.0f} MiB are free", remedy)
 
 
+def need_parameters(count: int, size: int, name: str, remedy: str) -> None:
+    """Refuse to make the `count` parameters of the network `name` unless the `size` bytes are free that they take with their gradients.
+
+    Raises:
+        EnvironmentFault: less is free.
+    """
+    if size > ALWAYS_THERE:
+        need_memory(size, f"{name}: its {count:,} parameters", remedy)
+
+
 class MemoryShare:
     """A budget of the free memory that threads share: a thread that needs more than is left waits; one alone may take any amount.
 

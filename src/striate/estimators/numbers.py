@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import validate_data as validated_by_scikit_learn
 
 from striate.core.errors import DataError, NumericError
+from striate.core.memory import need_parameters
 from striate.data.ranges import refuse_masked
+
+BYTES_TRAINED = 4 * 4  # of a parameter: a float32, its gradient, and two numbers of Adam
 
 
 def validate_data(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
@@ -52,6 +57,21 @@ def finite_answers(answers: np.ndarray, name: str = "X") -> np.ndarray:
         message = f"{name}[{bad[0]}]: the result is NaN or Inf{more}: its numbers are too large for the fitted estimator"
         raise NumericError(message, "Check the units, and scale X like the data that was fitted.")
     return answers
+
+
+def need_units(estimator: Any, parameters: int, size: int | None = None) -> None:
+    """Refuse settings that ask for more `parameters` than there is memory for: `size` bytes, or what training them by Adam takes.
+
+    Raises:
+        EnvironmentFault: less is free; names the estimator.
+    """
+    size = BYTES_TRAINED * parameters if size is None else size
+    need_parameters(parameters, size, type(estimator).__name__, "Give fewer units, or use a machine with more memory.")
+
+
+def num_dense(sizes: Sequence[int]) -> int:
+    """The weights and biases of dense layers between `sizes`, the number of inputs first."""
+    return sum(first * second + second for first, second in pairwise(sizes))
 
 
 def standardization(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

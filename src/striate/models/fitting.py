@@ -13,6 +13,7 @@ import torch
 from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.images import InputSpec
+from striate.core.memory import need_parameters
 from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.augmentation.record import default_shift
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochRow", "FitEvent", "Fitting", "FittingRun", "fit_images"]
 
+COPIES_OF_WEIGHTS = 4  # weights, gradients, and two numbers of the optimizer for each
 VAL_BATCH_SIZE = 256
 SMALL_PICTURE = 64  # pixels a side up to which a picture counts as small, as those of CIFAR are
 PART_SIZE = 512  # pictures of a full batch that are computed at a time
@@ -178,10 +180,19 @@ def fit_images(
 
 
 def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
-    """The network as its training begins, on the CPU: weights from the seed, and those that are given."""
-    settings = fitting.settings
+    """The network as its training begins, on the CPU: weights from the seed, and those that are given.
+
+    Raises:
+        EnvironmentFault: there is too little memory to train so many parameters.
+    """
+    settings, described_network = fitting.settings, with_second_task(fitting)
+    if choose_device(settings.device).type == "cpu":
+        count = fitting.network.params
+        need_parameters(
+            count, COPIES_OF_WEIGHTS * 4 * count, fitting.network.name, "Train a smaller network, or on a machine with more memory."
+        )
     with torch_seed(mixed(settings.seed)):
-        network = with_second_task(fitting).build(heads=True)
+        network = described_network.build(heads=True)
         wrapper = ImageModuleWithHeads if hasattr(network, "forward_with_heads") else ImageModule
         module = wrapper(network, fitting.images)
         if settings.init != "default":

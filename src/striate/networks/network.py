@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from striate.core.bounded import is_text, parsed_json
 from striate.core.calls import call_as_in
 from striate.core.errors import RefusedFileError, ShapeError, StriateError, UsageError
-from striate.core.memory import ALWAYS_THERE, need_memory
+from striate.core.memory import need_parameters
 from striate.networks.layers.base import Layer, Row, Shape, View, elements
 from striate.networks.layers.joins import Chain, Container, Parallel
 from striate.networks.layers.vocabulary import layer_from_data
@@ -135,8 +135,7 @@ class Network:
 
     def build(self, *, heads: bool = False) -> nn.Module:
         """The torch module with fresh weights: (N, C, H, W) float to (N, K) logits; with `heads`, the auxiliary ones too."""
-        if BYTES_PER_NUMBER * self.params > ALWAYS_THERE:
-            need_memory(BYTES_PER_NUMBER * self.params, f"{self.name}: its {self.params:,} parameters", SMALLER)
+        need_parameters(self.params, BYTES_PER_NUMBER * self.params, self.name, SMALLER)
         module = self.root.build(self.input_shape)
         if not heads or not self.heads:
             return module

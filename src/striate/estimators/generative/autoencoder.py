@@ -22,7 +22,7 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_counts, check_numbers, check_rate, sizes_of
 from striate.estimators.described import dense, descend, packed, unpacked
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.models.threads import threads_for
@@ -108,6 +108,7 @@ class Autoencoder(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.mean_ = rows.mean(0)
         self.scale_ = float(np.sqrt(((rows - self.mean_) ** 2).mean())) or 1.0
         networks = self._networks()
+        need_units(self, sum(network.params for network in networks))
         device, seed = choose_device(self.device), seed_of(self.random_state)
         with torch_seed(mixed(seed), device), threads_for(self.batch_size * sum(network.macs for network in networks)):
             encoder, decoder = (network.build().to(device) for network in networks)

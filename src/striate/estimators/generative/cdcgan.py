@@ -29,6 +29,7 @@ from striate.data.fitting import fit_images
 from striate.estimators.described import unpacked
 from striate.estimators.generative.adversarial import CollapseReport, Game, Mode, row_of, spread_of
 from striate.estimators.generative.cdcgan_players import SIZE, Conditional, begun, describe_discriminator, describe_generator, kept
+from striate.estimators.numbers import need_units
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 
@@ -104,6 +105,7 @@ class ConditionalDCGAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
             describe_generator(num, channels=self.channels_, latent_size=self.latent_size, width=self.width),
             describe_discriminator(num, channels=self.channels_, width=self.width),
         )
+        need_units(self, sum(player.params for player in players))
         device, seed = choose_device(self.device), seed_of(self.random_state)
         with torch_seed(mixed(seed), device):
             generator, discriminator = (

@@ -35,7 +35,7 @@ from striate.estimators.generative.contrastive import (
     require_shares,
 )
 from striate.estimators.labels import classes_of
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, num_dense, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -107,6 +107,8 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
         self._check_settings(X)
         self.classes_ = classes_of(y)
+        sizes = [X.shape[1], *sizes_of("hidden_layer_sizes", self.hidden_layer_sizes), len(self.classes_)]
+        need_units(self, num_dense(sizes), 4 * (6 * num_dense(sizes) + 2 * len(X) * sum(sizes)))
         indices = np.searchsorted(self.classes_, y)
         device = choose_device(self.device)
         seed = seed_of(self.random_state)

@@ -24,7 +24,7 @@ from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_betas, check_counts, check_numbers, check_rate, check_word, sizes_of
 from striate.estimators.described import dense, packed, unpacked
 from striate.estimators.generative.adversarial import CollapseReport, Game, Mode, Turn, row_of, spread_of
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.models.threads import threads_for
@@ -99,6 +99,7 @@ class GAN(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carries n
             Network("generator", (self.latent_size,), dense((*inner, X.shape[1]), self.activation)),
             Network("discriminator", (X.shape[1],), dense((*inner, 1), self.activation)),
         )
+        need_units(self, sum(network.params for network in networks))
         self.mean_, deviations = X.mean(0), X.std(0)
         self.scale_ = np.where(deviations > 0, deviations, 1.0)
         device, seed = choose_device(self.device), seed_of(self.random_state)

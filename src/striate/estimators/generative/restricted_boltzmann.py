@@ -36,7 +36,7 @@ from striate.estimators.generative.contrastive import (
     reconstruction_error,
     require_shares,
 )
-from striate.estimators.numbers import finite_answers, real_numbers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, num_dense, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -150,6 +150,8 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def _learn(self, X: np.ndarray, epochs: int, *, start: bool, shuffle: bool = True) -> None:
         self._check_settings()
         device = choose_device(self.device)
+        parameters = num_dense((X.shape[1], self.n_components))
+        need_units(self, parameters, 4 * (3 * parameters + 8 * self.batch_size * self.n_components))
         if start:
             self.n_iter_, self._seed = 0, seed_of(self.random_state)
             self.reconstruction_errors_: list[float] = []

@@ -25,7 +25,7 @@ from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.seeds import mixed, torch_seed
 from striate.core.settings import check_counts, check_rate, sizes_of
 from striate.estimators.described import dense, descend, packed, unpacked
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.models.threads import threads_for
@@ -115,6 +115,7 @@ class VariationalAutoencoder(Saved, ClassNamePrefixFeaturesOutMixin, Transformer
         width, inner = X.shape[1], sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
         encoder_network = Network("encoder", (width,), dense((*inner, 2 * self.n_components), self.activation))
         decoder_network = Network("decoder", (self.n_components,), dense((*inner[::-1], width), self.activation))
+        need_units(self, encoder_network.params + decoder_network.params)
         gaussian = self.likelihood_ == "gaussian"
         self.mean_ = X.mean(0) if gaussian else np.zeros(width)
         deviations = X.std(0) if gaussian else np.ones(width)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import UsageError
 from striate.core.settings import check_counts, check_numbers, check_word
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -119,6 +119,7 @@ class SelfOrganizingMap(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin
         if self.sigma_end <= 0 or (self.sigma is not None and self.sigma <= 0):
             raise UsageError(f"sigma and sigma_end must be positive, got {self.sigma} and {self.sigma_end}")
         units = self.rows * self.columns
+        need_units(self, units * X.shape[1], 8 * units * (3 * units + 2 * X.shape[1]))  # the distances between units, too
         row, column = np.divmod(np.arange(units), self.columns)
         hexagonal = self.grid == "hexagonal"
         self.positions_ = np.column_stack([column + 0.5 * (row % 2) * hexagonal, row * (np.sqrt(0.75) if hexagonal else 1.0)])

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_word, is_number, is_whole
-from striate.estimators.numbers import real_numbers
+from striate.estimators.numbers import need_units, real_numbers
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -164,6 +164,7 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _start(self, num_units: int) -> None:
         """Random weights where units are joined: smaller ones leave hidden units that are alike, which takes long to undo."""
+        need_units(self, num_units**2, 8 * 6 * num_units**2)
         joined = np.ones((num_units, num_units), bool) if self.connections is None else np.asarray(self.connections)
         if joined.shape != (num_units, num_units) or joined.dtype != bool or not np.array_equal(joined, joined.T):
             message = f"connections must be a symmetric bool array ({num_units}, {num_units}), got {joined.dtype} {joined.shape}"

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_word
-from striate.estimators.numbers import finite_answers, real_numbers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, real_numbers, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -86,6 +86,7 @@ class Hopfield(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn carr
         if first:
             self.zeros_and_ones_ = bool((np.asarray(X) == 0).any())
         # Whole numbers, and no field above the number of units times that of patterns: in a type that holds them, recall is exact.
+        need_units(self, self.n_features_in_**2, (8 + 8 + 8) * self.n_features_in_**2)
         exact = np.float32 if self.n_patterns_ * self.n_features_in_ < EXACT else np.float64
         patterns = patterns.astype(exact)
         self.patterns_ = patterns if first else np.vstack([self.patterns_.astype(exact), patterns])

@@ -21,7 +21,7 @@ from striate.core.errors import NumericError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate, sizes_of
 from striate.estimators.neurons.activations import LOSSES, activated, back_through, loss_of, names_of
 from striate.estimators.neurons.explained import Step, explain_step
-from striate.estimators.numbers import finite_answers, standardization, validate_data
+from striate.estimators.numbers import finite_answers, need_units, num_dense, standardization, validate_data
 from striate.estimators.persistence import Saved
 
 Update = Callable[[list[np.ndarray]], None]  # changes the weights by their gradients
@@ -31,6 +31,7 @@ RATES = {"adam": 0.01, "sgd": 0.3}
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam
 MIN_EPOCHS, MIN_UPDATES = 100, 2000  # at most, by default: small data has few updates an epoch
 MOST_STEPS = 1000  # of L-BFGS by default
+LBFGS_NUMBERS, OTHER_NUMBERS = 30, 6  # float64 for each parameter while learning: SciPy's L-BFGS keeps ten steps and ten gradients
 STILL = 10  # epochs in which the loss has to fall
 REACH = 0.5  # of the published first weights
 
@@ -83,10 +84,17 @@ class DenseNetwork(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     # ---- layers
 
-    def _begin(self, num_inputs: int, num_outputs: int, generator: np.random.RandomState, *, published: bool) -> None:
-        """First weights; no history."""
+    def _begin(self, X: np.ndarray, num_outputs: int, generator: np.random.RandomState, *, published: bool) -> None:
+        """First weights; no history.
+
+        Raises:
+            EnvironmentFault: there is too little memory for so many units.
+        """
+        num_inputs = X.shape[1]
         hidden = sizes_of("hidden_layer_sizes", self.hidden_layer_sizes)
         sizes = [num_inputs, *hidden, num_outputs]
+        kept = LBFGS_NUMBERS if self._optimizer(len(X)) == "lbfgs" else OTHER_NUMBERS
+        need_units(self, num_dense(sizes), 8 * (kept * num_dense(sizes) + 2 * len(X) * sum(sizes)))
         self.activations_ = (*names_of(self.activation, len(hidden)), self._last_activation)
         reaches = [self._reach(pair, name, published=published) for pair, name in zip(pairwise(sizes), self.activations_, strict=True)]
         self.coefs_ = [generator.uniform(-reach, reach, shape) for reach, shape in zip(reaches, pairwise(sizes), strict=True)]

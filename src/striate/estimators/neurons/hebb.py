@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_rate
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of
 
@@ -138,6 +138,7 @@ class Oja(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             raise UsageError(f"n_components must be from 1 to {X.shape[1]}, the number of features, got {self.n_components}")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate must be between 0 and 1, got {self.learning_rate}")
+        need_units(self, self.n_components * X.shape[1], 8 * 3 * self.n_components * X.shape[1])
         self.components_ = np.linalg.qr(generator.normal(size=(X.shape[1], self.n_components)))[0].T.copy()
         self.mean_, self.n_samples_seen_, self.n_iter_ = X.mean(0), len(X), 0
 

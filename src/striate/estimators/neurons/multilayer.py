@@ -144,7 +144,7 @@ class MultilayerPerceptron(Regions, ClassifierMixin, DenseNetwork):  # type: ign
         check_word(loss=self.loss, known=("cross_entropy", "mse"))
         self._check()
         self.classes_ = classes_of(y)
-        self._begin(X.shape[1], 1 if len(self.classes_) == 2 else len(self.classes_), generator, published=published)
+        self._begin(X, 1 if len(self.classes_) == 2 else len(self.classes_), generator, published=published)
 
     def _labels(self, answer: np.ndarray) -> np.ndarray:
         labels: np.ndarray = self.classes_[(answer[:, 0] > 0.5).astype(int) if answer.shape[1] == 1 else answer.argmax(1)]
@@ -233,7 +233,7 @@ class MultilayerRegressor(MultiOutputMixin, RegressorMixin, DenseNetwork):  # ty
         targets = y.reshape(len(y), -1)
         middle, scale = self._scaling(targets)
         generator = random_state_of(self.random_state)
-        self._begin(X.shape[1], targets.shape[1], generator, published=self._optimizer(len(X)) == "sgd")
+        self._begin(X, targets.shape[1], generator, published=self._optimizer(len(X)) == "sgd")
         self._learn(X, (targets - middle) / scale, generator, lambda _: False)
         self.coefs_[-1] = self.coefs_[-1] * scale
         self.intercepts_[-1] = self.intercepts_[-1] * scale + middle

@@ -26,7 +26,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import NumericError, ShapeError, UsageError
 from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, check_limit, check_numbers, check_rate, check_word
-from striate.estimators.numbers import finite_answers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 from striate.estimators.sequences.padded import Padded, as_sequences, check_magnitude, is_table
@@ -140,6 +140,8 @@ class RecurrentEstimator(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-
     def _train(self, sequences: Padded, targets: np.ndarray, num_outputs: int) -> None:
         """Fit to targets (N,) int64 classes, or (N, K) float numbers."""
         device = choose_device(self.device)
+        layer, read = self._layer(), (1, self.n_inputs_)
+        need_units(self, layer.cost(read).params + Linear(num_outputs).cost(layer.output_shape(read)).params)
         with torch_seed(seed_of(self.random_state), device):
             module = SequenceReader(self._layer(), self.n_inputs_, num_outputs)
             self._begin(module)

@@ -27,6 +27,7 @@ from striate.core.errors import DataError, NumericError, RefusedFileError, Unkno
 from striate.core.files import read_plain
 from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, check_limit, check_numbers, check_rate
+from striate.estimators.numbers import need_units
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
 from striate.estimators.sequences.recurrent import ON_ONE_THREAD, set_forget_bias
@@ -259,6 +260,7 @@ class SequenceModel(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-learn
 
     def _built(self) -> TokenPredictor:
         layer = CELLS[self.cell](self.hidden_size, self.num_layers, return_sequence=True)
+        need_units(self, layer.cost((1, min(len(self.vocabulary_), self.hidden_size))).params)
         return TokenPredictor(layer, len(self.vocabulary_), min(len(self.vocabulary_), self.hidden_size))
 
     def _fitted(self) -> TokenPredictor:

@@ -11,7 +11,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import EnvironmentFault
 from striate.core.memory import free_memory_bytes
 from striate.data.records import ImageSet
-from striate.models.fitting import Fitting, fit_images
+from striate.models.fitting import COPIES_OF_WEIGHTS, Fitting, fit_images
 from striate.networks.network import Network
 
 AUTO = "auto"  # in place of a batch size
@@ -19,7 +19,6 @@ MOST = 1024  # beyond, more pictures an update save no time, and the learning ra
 UPDATES_AN_EPOCH = 20  # at least, or little is learned
 SHARE_OF_FREE = 0.5  # of a computer's free memory; others use it too
 SHARE_OF_DEVICE = 0.8  # of an accelerator's
-COPIES_OF_WEIGHTS = 4  # weights, gradients, and two numbers of the optimizer for each
 
 
 def auto_batch_size(fitting: Fitting, train_set: ImageSet, say: Callable[[str], None]) -> int:
