@@ -150,21 +150,37 @@ def test_what_a_strong_regularisation_explains_is_not_said_on_its_own():
 
     found = judge(Record(samples, epochs(), 5, setup(l2=0.3), low))
 
-    assert [(finding.kind, finding.consequences) for finding in found] == [("regularisation_too_strong", ("vanishing_gradient",))]
+    assert [finding.kind for finding in found] == ["regularisation_too_strong"]
+    assert found[0].consequences == ("vanishing_gradient", "underfitting")
     assert judge(Record(samples, epochs(), 5, setup(l2=0.3), is_finished=False)) == []
     assert kinds(Record(samples, epochs(), 5, setup(), is_finished=False)) == ["vanishing_gradient"]
 
 
-def test_a_larger_network_is_advised_to_a_small_one_alone():
+@pytest.mark.row("003-13")
+def test_a_network_that_no_longer_learns_is_advised_to_another_topology_or_another_start():
+    """The topology first where the network is small, the start first where it is not."""
     low = exam(answered(0.4, sure=0.9), answered(0.4, sure=0.9))
 
-    small = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300)), low))
+    def told(facts: NetworkFacts, loss: float = 0.5) -> list[str]:
+        rows = [{**row, "train_loss": 0.5 + (loss - 0.5) * place / 9} for place, row in enumerate(epochs())]
+        return [finding.remedy for finding in judge(Record((), rows, 10, setup(facts), low))]
 
-    told = "`network='compact_cnn'`; or other first weights, with `seed=1`"
-    assert [(finding.kind, finding.remedy) for finding in small] == [("underfitting", told)]
-    of_rows = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300, kind="rows")), low))
-    assert of_rows[0].remedy.startswith("`network='table_mlp'`")
-    assert kinds(Record((), epochs(), 10, setup(), low)) == []
+    assert told(FACTS._replace(params=300)) == ["`network='compact_cnn'`; or other first weights, with `seed=1`"]
+    assert told(FACTS._replace(params=300, kind="rows")) == ["`network='table_mlp'`; or other first weights, with `seed=1`"]
+    assert told(FACTS) == ["other first weights, with `seed=1`; or `network='compact_cnn'`"]
+    assert told(FACTS._replace(name="compact_cnn")) == ["other first weights, with `seed=1`; or another network"]
+    assert told(FACTS, loss=0.45) == []  # it still learns
+
+
+def test_findings_on_signals_and_rows_call_them_so():
+    low = exam(answered(0.4, sure=0.9), answered(0.4, sure=0.9))
+
+    found = judge(Record((), epochs(), 10, setup(FACTS._replace(params=300, kind="signals")), low))[0]
+
+    assert (found.unit, found.message) == (
+        "accuracy on training signals without augmentation",
+        "only 40 % of its training signals are classified correctly, without augmentation",
+    )
 
 
 # ---- what the pictures and settings tell

@@ -97,5 +97,5 @@ def test_a_run_that_did_not_record_what_its_pictures_look_like_says_so(tmp_path)
     report = diagnose(DiagnoseRequest(run=tmp_path / "run"))
 
     assert not report.data_is_recorded
-    assert "the data: the run does not record what the check of its pictures found before the training" in summary(report)
+    assert "the data: the run does not record what the check of its data found before the training" in summary(report)
     assert "is not recorded" in diagnosis(report, tmp_path / "run" / "report" / "diagnose")

@@ -139,10 +139,20 @@ def test_attacks_change_signals_by_shares_of_each_channels_range(run: Path):
         striate.attack(run, attacks=("rotation",))
 
 
-def test_the_other_verbs_take_signals(run: Path):
-    for arguments in (["show", str(run)], ["diagnose", str(run), "--batches", "3"], ["report", str(run)]):
+def test_the_other_verbs_take_signals_and_call_them_so(run: Path, tmp_path: Path):
+    np.save(tmp_path / "new.npy", waves(2, 3)[0])
+    texts = {}
+    for arguments in (
+        ["show", str(run)],
+        ["diagnose", str(run), "--batches", "3"],
+        ["report", str(run)],
+        ["predict", str(run), str(tmp_path / "new.npy")],
+    ):
         result = runner.invoke(app, arguments)
         assert result.exit_code == 0, result.output
+        texts[arguments[0]] = result.stdout
+    assert texts["predict"].split()[:2] == ["signal", "answer"]
+    assert "picture" not in texts["diagnose"] + texts["predict"]
     assert striate.profile(run, measure=False).input_shape == (2, 12)
     assert striate.calibrate(run).after.ece < 0.5
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from striate.core.errors import EnvironmentFault
+from striate.core.images import Kind
 from striate.core.tables import aligned, csv_text, html_table
 from striate.core.text import json_text
 
@@ -19,6 +20,8 @@ Item = TypeVar("Item")
 
 class Answers(Sequence[Item]):
     """The answers for several pictures, in their order."""
+
+    kind: Kind = "pictures"  # of the samples that were answered
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = tuple(items)

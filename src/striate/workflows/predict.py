@@ -65,7 +65,9 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     subject = open_model(request.run, device=request.device, module=request.module)
     say_edits(request.run, subject.trained, say)
     refuse_drawing(subject.trained, request)
-    return answered(subject.trained, asked_pictures(subject, request, say), request, say)
+    answers = answered(subject.trained, asked_pictures(subject, request, say), request, say)
+    answers.kind = subject.trained.images.kind
+    return answers
 
 
 def check_outputs(request: PredictRequest) -> None:

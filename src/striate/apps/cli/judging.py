@@ -98,6 +98,7 @@ def predict_command(
     download: Download = False,
 ) -> None:
     """Classify picture files, or the pictures of a data set."""
+    from striate.core.images import of_kind
     from striate.workflows.predict import PredictRequest, answer_rows, predict
     from striate.workflows.recipes.choices import request_of
 
@@ -110,7 +111,7 @@ def predict_command(
             say("some names begin like a spreadsheet formula; --spreadsheet escapes them")
         print_data(safe if spreadsheet else exact)
     else:
-        print_table(["picture", "answer"], answer_rows(predictions), right=set())
+        print_table([of_kind("picture", predictions.kind), "answer"], answer_rows(predictions), right=set())
 
 
 @app.command("compare", short_help="Compare networks or runs, with a paired test.")

@@ -32,6 +32,7 @@ FAR_MEAN, FAR_STD = 3.0, 8.0  # of the network's input, where 0 and 1 are usual
 STRONG_DECAY = {"sgd": 5e-2}  # weight decay that holds weights down; of AdamW and its kin:
 STRONG_DECOUPLED, STRONG_PENALTY, STRONG_DROPOUT, STRONG_SMOOTHING = 0.5, 1e-2, 0.8, 0.6
 FALLING = 0.1  # share of the loss that the last third of the epochs still took away
+STILL = 0.02  # the same, of a network that is large enough: a falling learning rate may end its training early
 HARDLY_ANY, FEW = 100, 200  # updates
 FEW_PARAMS = 1_000
 
@@ -234,15 +235,16 @@ def _why(curves: Curves, setup: Setup) -> tuple[str, str] | None:
             return f"Patience ended the training after {curves.updates} updates.", f"`patience={max(10, 4 * settings.patience)!r}`"
         times = max(2, min(20, math.ceil(FEW / curves.updates)))
         return f"The training was too short: {curves.updates} updates.", f"`epochs={len(curves.train_loss) * times!r}`"
-    if still < FALLING and setup.network.params <= FEW_PARAMS and not setup.is_mixed and curves.updates >= HARDLY_ANY:
-        return "The network is too small: its loss no longer falls.", _larger(setup)
+    if still >= FALLING or setup.is_mixed or curves.updates < HARDLY_ANY:
+        return None
+    start = f"other first weights, with `seed={setup.settings.seed + 1}`"
+    usual = NETWORKS.get(setup.network.kind, "compact_cnn")
+    if setup.network.params <= FEW_PARAMS:
+        return "The network is too small: its loss no longer falls.", f"`network={usual!r}`; or {start}"
+    if still < STILL and setup.is_fresh and not setup.augmentation.policy:
+        other = "another network" if setup.network.name == usual else f"`network={usual!r}`"
+        return "The loss no longer falls: from these first weights, this network learns no more.", f"{start}; or {other}"
     return None
-
-
-def _larger(setup: Setup) -> str:
-    """The network that is trained by default on such samples, which has more parameters, or another start."""
-    name = NETWORKS.get(setup.network.kind, "compact_cnn")
-    return f"`network={name!r}`; or other first weights, with `seed={setup.settings.seed + 1}`"
 
 
 def _held_down(exam: Exam, setup: Setup | None) -> Finding | None:

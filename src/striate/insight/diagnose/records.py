@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 from pydantic.dataclasses import dataclass
+
+from striate.core.images import Kind as SampleKind
+from striate.core.images import of_kind
 
 Severity = Literal["error", "warning", "note"]
 Kind = Literal[
@@ -74,6 +78,10 @@ class Finding:
     remedy: str  # one thing to try
     consequences: tuple[Kind, ...] = ()  # other kinds that were seen too, and that this one explains
     picture: str | None = None  # file name in the report
+
+    def of_kind(self, kind: SampleKind) -> Finding:
+        """The finding in the words for samples of a kind, for which "pictures" stands in its texts."""
+        return replace(self, **{name: of_kind(getattr(self, name), kind) for name in ("unit", "message", "cause", "remedy")})
 
     def __str__(self) -> str:
         place = f" at {self.where}" if self.where else ""

@@ -78,7 +78,7 @@ def judge(record: Record) -> list[Finding]:
         found.append(held)
     if held_down(setup) is not None and not record.is_finished:  # what it explains waits until it is known whether it does harm
         found = [finding for finding in found if "regularisation_too_strong" not in causes(finding.kind)]
-    return _explained(found)
+    return [finding.of_kind(setup.network.kind) if setup is not None else finding for finding in _explained(found)]
 
 
 def causes(kind: Kind) -> tuple[Kind, ...]:

@@ -112,7 +112,8 @@ def diagnose_pictures(
     record, again = record_of(folder, config, model, own, request.batches, say)
     findings = judge(record)
     if stopped := stopped_at(run, model):
-        findings = [*stopped, *(finding for finding in findings if finding.kind != "not_finite")]
+        kind = model.images.kind if model is not None else "pictures"
+        findings = [*(finding.of_kind(kind) for finding in stopped), *(finding for finding in findings if finding.kind != "not_finite")]
     output = request.output or run / "report" / "diagnose"
     report = DiagnoseReport(
         run=str(run),

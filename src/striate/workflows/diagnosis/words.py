@@ -10,7 +10,7 @@ from striate.core.text import Lines, in_lines
 if TYPE_CHECKING:
     from striate.workflows.diagnosis.diagnose import DiagnoseReport
 
-DATA_NOT_RECORDED = "the data: the run does not record what the check of its pictures found before the training"
+DATA_NOT_RECORDED = "the data: the run does not record what the check of its data found before the training"
 
 
 def summary(report: DiagnoseReport) -> Lines:
