@@ -14,8 +14,11 @@ from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.batches import Augmentation
 from striate.data.decode import decode_mask
+from striate.data.dropped import DropRow, write_drop_list
 from striate.data.fitting import fit_image, fit_mask, unfit_mask
+from striate.data.identities import file_digests
 from striate.data.masks import MaskBatches, MaskedSet, open_masks
+from striate.data.sources import open_data
 from striate.data.splits import split_train_val
 
 HEIGHT, WIDTH = 6, 9
@@ -50,6 +53,16 @@ def folder(tmp_path: Path) -> Path:
         write(root / "images" / f"{name}.png", np.stack([picture] * 3, -1))
         write(root / "masks" / f"{name}.png", mask)
     return root
+
+
+def test_a_picture_whose_mask_is_on_the_list_of_what_to_drop_is_left_out(folder: Path, tmp_path: Path) -> None:
+    mask = folder / "masks" / "a.png"
+    write_drop_list(tmp_path / "drop.csv", [DropRow(True, "masks/a.png", file_digests([mask])[0], "wrong")])
+
+    source = open_data(folder, task="segment", drop=tmp_path / "drop.csv")
+
+    assert source.paths("train") == (str(folder / "images" / "b.png"),)
+    assert any("1 file left out, as the list of what to drop says" in note for note in source.notes)
 
 
 def test_a_folder_gives_pictures_masks_and_numbered_classes(folder: Path) -> None:

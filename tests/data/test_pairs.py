@@ -12,6 +12,8 @@ from PIL import Image
 from striate.core.errors import DataError, UsageError
 from striate.core.images import Form, ImageSpec
 from striate.data.batches import Augmentation
+from striate.data.dropped import DropRow, write_drop_list
+from striate.data.identities import file_digests, picture_digests
 from striate.data.input_effects import InputEffect, constant_draws, grey, noisy, scaled, unchanged
 from striate.data.pairs import PairBatches, PairSet, PairSource, open_pairs, pairs_of_arrays
 from striate.data.sources import open_data
@@ -230,6 +232,43 @@ def test_grey_pictures_cannot_teach_colours(tmp_path: Path) -> None:
     for data in (tmp_path, random_pictures(2, 4, 4)):
         with pytest.raises(DataError, match=r"the pictures are grey already, so `input_effect='grey'` makes nothing of them"):
             open_data(data, form=Form(effect="grey"))
+
+
+# ---- a list of what to drop
+
+
+def test_pairs_are_left_out_of_which_either_file_is_on_the_list(tmp_path: Path) -> None:
+    """By its target, by its input, and one whose file has changed since, which is read."""
+    root = draw_pairs(tmp_path / "pairs", 4)
+    listed = [root / "target" / "p0.png", root / "input" / "p2.png", root / "input" / "p3.png"]
+    rows = [
+        DropRow(True, path.relative_to(root).as_posix(), digest, "blurred")
+        for path, digest in zip(listed, file_digests(listed), strict=True)
+    ]
+    rows[2] = rows[2]._replace(digest=b"changed.")
+    write_drop_list(tmp_path / "drop.csv", rows)
+
+    source = open_data(root, task="restore", drop=tmp_path / "drop.csv")
+
+    data = source.read("train")
+    assert [Path(path).name for path in source.paths("train")] == ["p1.png", "p3.png"]
+    np.testing.assert_array_equal(data.labels, open_pairs(root).read("train").labels[[1, 3]])
+    assert any("2 files left out, as the list of what to drop says" in note for note in source.notes)
+    assert any("drop.csv: 1 picture has changed since the list was written, read: input/p3.png" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("effect", [None, "noise:9"])
+def test_pairs_of_arrays_and_pictures_whose_inputs_are_made_are_left_out_by_their_numbers(effect: str | None, tmp_path: Path) -> None:
+    pictures = random_pictures(4, 6, 8, 3)
+    names = open_data((pictures, pictures), task="restore", form=Form(effect=effect)).identities("train").names
+    write_drop_list(tmp_path / "drop.csv", [DropRow(True, names[1], picture_digests(pictures)[1], "a copy")])
+
+    source = open_data((pictures, pictures), task="restore", form=Form(effect=effect), drop=tmp_path / "drop.csv")
+
+    data = source.read("train", places=np.array([2, 1]))
+    assert source.num_images("train") == 3
+    np.testing.assert_array_equal(data.labels, pictures[[3, 2]])
+    assert (data.images != data.labels).any() == (effect is not None)
 
 
 # ---- arrays

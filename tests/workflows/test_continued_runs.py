@@ -21,12 +21,15 @@ import striate
 from striate.apps.cli import main
 from striate.core.images import ImageSpec, InputSpec, SignalSpec
 from striate.core.journal import read_journal
+from striate.core.targets import TargetSpec
 from striate.data.archives import npz_arrays
 from striate.data.batches import Augmentation
+from striate.data.pairs import PairSet
 from striate.data.records import ImageSet
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting, fit_images
+from striate.models.restorer import scale_of_network
 from striate.networks.catalog import network, networks
 from striate.networks.network import Network
 from striate.workflows.training.request import TrainRequest
@@ -274,15 +277,19 @@ def test_the_averaged_weights_are_kept_and_score_what_their_row_says(tmp_path, m
 # ---- determinism
 
 
-SMALL = [
-    entry.name for entry in networks() if entry.macs < 60e6 and entry.params < 3e6 and "srcnn" not in entry.name
-]  # pictures of pictures
+SMALL = [entry.name for entry in networks() if entry.macs < 60e6 and entry.params < 3e6]
 
 
 def samples_for(net: Network) -> tuple[ImageSet, InputSpec]:
-    """Four pictures of noise, or samples of another kind, with as many classes as the network has outputs."""
+    """Four pictures of noise, or samples of another kind, with as many classes as the network has outputs, or with larger pictures."""
     channels, *extent = net.input_shape
     classes, *places = net.output_shape
+    if places and scale_of_network(net) > 1:
+        pictures = np.random.default_rng(0).integers(0, 256, (4, *places, classes), dtype=np.uint8)
+        given = pictures[:, :: places[0] // extent[0], :: places[1] // extent[1], :channels]
+        source = open_data((given, pictures), task="restore")
+        unit = ImageSpec(height=extent[0], width=extent[1], channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+        return source.read("train", spec=unit), unit
     labels = np.broadcast_to((np.arange(4) % classes).reshape(-1, *(1,) * len(places)), (4, *places))
     values, half = np.random.default_rng(0), (0.5,) * channels
     spec: InputSpec
@@ -300,12 +307,14 @@ def samples_for(net: Network) -> tuple[ImageSet, InputSpec]:
 def test_every_small_network_trains_with_operations_that_repeat_their_bits(name):
     net = network(name)
     samples, spec = samples_for(net)
+    enlarges = isinstance(samples, PairSet)
     fitting = Fitting(
         network=net,
         images=spec,
         classes=samples.classes,
-        settings=TrainSettings(steps=1, batch_size=4, deterministic=True),
+        settings=TrainSettings(steps=1, batch_size=4, deterministic=True, **({"loss": "mse", "monitor": "loss"} if enlarges else {})),
         augmentation=Augmentation(),
+        targets=TargetSpec(task="restore") if enlarges else None,
     )
     states = []
     for _ in range(2):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,12 +22,15 @@ from striate.core.errors import DataError
 from striate.core.files import read_plain, write_atomically
 from striate.core.places import no_such_file
 from striate.data.identities import file_digests, picture_digests
-from striate.data.omissions import some
-from striate.data.records import DataSource, Part
+from striate.data.omissions import DROPPED, Ledger, some
+from striate.data.records import DataSource
 
 COLUMNS = ("drop", "name", "sha256", "reason", "beside")
 WORDS = {"yes": True, "no": False}
 REMEDY = f"It is a CSV file with the columns {', '.join(COLUMNS)}, as `striate check --fix-list` writes it; drop is yes or no."
+
+
+Together = TypeVar("Together", bound=tuple[Path | None, ...])
 
 
 class DropRow(NamedTuple):
@@ -112,6 +115,22 @@ def files_to_drop(drop: DropList, root: Path, paths: Sequence[Path]) -> tuple[se
     return {listed[name] for name in same}, notes
 
 
+def without_listed(
+    drop: DropList | None, root: Path, files: Mapping[str, Sequence[Together]], ledger: Ledger
+) -> tuple[dict[str, list[Together]], list[str]]:
+    """Pictures with their masks or targets, by split, but for those of which a file is on the list; and notes, as `files_to_drop` gives.
+
+    What a list names and cannot be read is no longer on the ledger.
+    """
+    if drop is None:
+        return {split: list(found) for split, found in files.items()}, []
+    every = [path for found in files.values() for together in found for path in together if path is not None]
+    gone, notes = files_to_drop(drop, root, [*every, *ledger.unreadable])
+    ledger.unreadable = {path: error for path, error in ledger.unreadable.items() if path not in gone}
+    ledger.leave_out(DROPPED, gone)
+    return {split: [together for together in found if gone.isdisjoint(together)] for split, found in files.items()}, notes
+
+
 def without_dropped(source: DataSource, drop: DropList) -> DataSource:
     """A source without the pictures of a list; of a source whose files are gone already, the same."""
     places: dict[str, dict[str, int]] = {}
@@ -129,9 +148,9 @@ def without_dropped(source: DataSource, drop: DropList) -> DataSource:
     if left:
         notes.insert(0, f"{_pictures(same, 'is', 'are')} left out, as {drop.path.name} says: {some(same)}")
 
-    def kept(split: str) -> Part:
-        part = source.parts[split]()
+    def kept(split: str) -> np.ndarray:
         gone = [place for name, place in places[split].items() if name in left]
-        return part.take(np.setdiff1d(np.arange(len(part.labels)), gone), split)
+        return np.setdiff1d(np.arange(source.num_images(split)), gone)
 
-    return dataclasses.replace(source, parts={split: partial(kept, split) for split in source.parts}, notes=(*source.notes, *notes))
+    fewer = source.at_places({split: partial(kept, split) for split in source.splits})
+    return dataclasses.replace(fewer, notes=(*source.notes, *notes))

@@ -25,6 +25,7 @@ from striate.core.images import InputSpec, SignalSpec
 from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
+from striate.data.dropped import DropList, without_listed
 from striate.data.fitting import IGNORED, fit_mask, with_channels
 from striate.data.folder import in_threads, known_header, picture_files, whole_header
 from striate.data.identities import Identities, file_digests
@@ -189,8 +190,10 @@ class MaskSource(DataSource):
         return MaskedSet.unpacked(self.name, split, packed, self.classes, tuple(str(pair.picture) for pair in pairs))
 
 
-def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True) -> MaskSource:
-    """The pictures and masks of a folder.
+def open_masks(
+    root: Path, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True, drop: DropList | None = None
+) -> MaskSource:
+    """The pictures and masks of a folder, but for those of which `drop` lists a file.
 
     The files are only looked into here, but for the training masks, where no classes.txt tells how many classes there are or it names
     two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so. Without `to_train` the
@@ -208,7 +211,8 @@ def open_masks(root: Path, *, skip_unreadable: bool = False, layout: Layout = "a
     )
     if layout == "auto":
         refuse_splits_in_classes(folders)
-    pairs = {split: _paired(folder, ledger) for split, folder in folders.items()}
+    pairs, dropped = without_listed(drop, root, {split: _paired(folder, ledger) for split, folder in folders.items()}, ledger)
+    notes += dropped
     first = "train" if "train" in pairs else next((split for split, found in pairs.items() if found), next(iter(pairs)))
     for split in [split for split, found in pairs.items() if not found and split != first]:
         notes.append(f"{folders[split].name}/images/ holds no pictures, ignored")

@@ -28,6 +28,7 @@ from striate.data.augmentation.draws import Draws
 from striate.data.augmentation.places import shifted_crops
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image
+from striate.data.dropped import DropList, without_listed
 from striate.data.fitting import fit_image, fit_images, placed, placement, with_channels
 from striate.data.folder import in_threads, known_header, whole_header
 from striate.data.identities import file_digests, picture_digests
@@ -112,6 +113,11 @@ class PairSource(DataSource):
             message = f"{self.name}: the targets have {len(self.classes)} channels ({', '.join(self.classes)})"
             raise DataError(f"{message}, but the model gives {len(classes)} ({', '.join(classes)})", "Give targets like those it learned.")
         return self
+
+    def at_places(self, places: Mapping[str, Callable[[], np.ndarray]]) -> Self:
+        """The data with only those pairs of each split that stand at its `places` (n,)."""
+        fewer = super().at_places(places)
+        return dataclasses.replace(fewer, pairs={split: partial(_reader_at, self.pairs[split], chosen) for split, chosen in places.items()})
 
     def read(self, split: str, *, spec: InputSpec | None = None, places: np.ndarray | None = None) -> PairSet:
         """Decode a split, or its pairs at `places`, inputs brought to `spec` and targets alike; without a spec, as the pictures are.
@@ -207,9 +213,15 @@ def _with_channels_of(inputs: np.ndarray, spec: ImageSpec) -> np.ndarray:
 
 
 def open_pairs(
-    root: Path, effect: InputEffect | None = None, *, skip_unreadable: bool = False, layout: Layout = "auto", to_train: bool = True
+    root: Path,
+    effect: InputEffect | None = None,
+    *,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    to_train: bool = True,
+    drop: DropList | None = None,
 ) -> PairSource:
-    """The pairs of a folder; with an effect all pictures below it, or below its splits.
+    """The pairs of a folder; with an effect all pictures below it, or below its splits; without those of which `drop` lists a file.
 
     The files are only looked into here, with `skip_unreadable` decoded.
 
@@ -226,7 +238,8 @@ def open_pairs(
     else:
         folders, notes = _folders_of_pictures(root, layout)
     listing = _paired if effect is None else _alone
-    files = {split: found for split, folder in folders.items() if (found := listing(folder, ledger))}
+    files, dropped = without_listed(drop, root, {split: listing(folder, ledger) for split, folder in folders.items()}, ledger)
+    files = {split: found for split, found in files.items() if found}
     first = "train" if to_train else next(iter(files), "train")
     if first not in files and not ledger.unreadable:
         where = folders.get(first, root)
@@ -254,7 +267,7 @@ def open_pairs(
         effect.channels(targets) if effect is not None else max(headers[path].channels for path in sides),
         _input_size(sizes, effect),
         parts={split: partial(_part_of_files, root, tuple(found)) for split, found in files.items()},
-        notes=(*notes, *(omission.words for omission in left_out)),
+        notes=(*notes, *dropped, *(omission.words for omission in left_out)),
         left_out=left_out,
         pairs={split: partial(_files_reader, tuple(found)) for split, found in files.items()},
         scale=scale,
@@ -425,7 +438,7 @@ def pairs_of_source(source: DataSource, effect: InputEffect) -> PairSource:
 
 def _part_of_array(name: str, split: str, array: np.ndarray) -> Part:
     paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(array)))
-    return Part(_nothing(len(array)), paths, _no_images, None, partial(picture_digests, array))
+    return Part(_nothing(len(array)), paths, partial(fit_images, array), digests=partial(picture_digests, array))
 
 
 def _arrays_reader(targets: np.ndarray, inputs: np.ndarray) -> Read:
@@ -435,6 +448,11 @@ def _arrays_reader(targets: np.ndarray, inputs: np.ndarray) -> Read:
 def _source_reader(source: DataSource, split: str) -> Read:
     targets = source.read(split).images
     return lambda place: (targets[place], None)
+
+
+def _reader_at(opened: Callable[[], Read], places: Callable[[], np.ndarray]) -> Read:
+    read, chosen = opened(), places()
+    return lambda place: read(int(chosen[place]))
 
 
 def _nothing(count: int) -> np.ndarray:

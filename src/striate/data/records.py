@@ -217,6 +217,13 @@ class DataSource:
         """The facts that the data tells of each picture of a split beside its label."""
         return self._part(split).facts
 
+    def at_places(self, places: Mapping[str, Callable[[], np.ndarray]]) -> Self:
+        """The data with only those pictures of each split that stand at its `places` (n,)."""
+        return dataclasses.replace(self, parts={split: partial(self._at, split, chosen) for split, chosen in places.items()})
+
+    def _at(self, split: str, chosen: Callable[[], np.ndarray]) -> Part:
+        return self._part(split).take(chosen(), split)
+
     def identities(self, split: str) -> Identities:
         """The names and digests of the pictures of a split; reads the files."""
         part = self._part(split)

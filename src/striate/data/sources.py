@@ -73,18 +73,16 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         UsageError: the data has classes, but another task is wanted; or a field of `reading` has no use for the data.
     """
     listed = read_drop_list(drop) if drop is not None else None
-    if listed is not None and (form.effect is not None or task == "restore"):
-        raise UsageError("`drop`: its list is of pictures that have a class, and these have targets", "Move the pictures away instead.")
     how = {"skip_unreadable": skip_unreadable, "to_train": to_train, "look_into": look_into}
     if isinstance(spec, DataSource):
         source = spec if listed is None else without_dropped(spec, listed)
     elif form.effect is not None:
         opened = partial(_opened_file, spec, data_dir, download, None, AS_IT_COMES, reading, **how)
-        source = _with_inputs_made(spec, InputEffect.read(form.effect), opened, skip_unreadable, layout, to_train)
+        source = _with_inputs_made(spec, InputEffect.read(form.effect), opened, skip_unreadable, layout, to_train, listed)
     elif task == "restore":
-        source = _pairs_of(spec, skip_unreadable, layout, to_train)
+        source = _pairs_of(spec, skip_unreadable, layout, to_train, listed)
     elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
-        source = OPENERS[task](spec, skip_unreadable, layout, to_train)
+        source = OPENERS[task](spec, skip_unreadable, layout, to_train, listed)
     else:
         source = _opened(spec, data_dir, download, task, form, layout, reading, listed, **how)
     kind = form.kind or source.kind
@@ -193,8 +191,14 @@ def _kind(path: Path) -> tuple[bool, bool]:
 
 
 def _with_inputs_made(
-    spec: Any, effect: InputEffect, opened: Callable[[], DataSource], skip_unreadable: bool, layout: Layout, to_train: bool
-) -> PairSource:
+    spec: Any,
+    effect: InputEffect,
+    opened: Callable[[], DataSource],
+    skip_unreadable: bool,
+    layout: Layout,
+    to_train: bool,
+    drop: DropList | None,
+) -> DataSource:
     """The pictures that `spec` names, as targets whose inputs `effect` makes; `opened` opens what is no folder of pictures.
 
     Raises:
@@ -204,13 +208,14 @@ def _with_inputs_made(
         has_pairs = (path / INPUT).is_dir() and (path / TARGET).is_dir()
         if has_pairs and to_train:
             raise UsageError(f"{path}: has {INPUT}/ and {TARGET}/, so no inputs are to be made", "Leave `input_effect` out.")
-        return open_pairs(path, None if has_pairs else effect, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
-    if not isinstance(spec, str | os.PathLike):
-        return pairs_of_source(source_of_pictures(spec[0] if isinstance(spec, tuple) else spec), effect)
-    return pairs_of_source(opened(), effect)
+        chosen = None if has_pairs else effect
+        return open_pairs(path, chosen, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=drop)
+    is_data = isinstance(spec, str | os.PathLike)
+    source = opened() if is_data else source_of_pictures(spec[0] if isinstance(spec, tuple) else spec)
+    return pairs_of_source(source if drop is None else without_dropped(source, drop), effect)
 
 
-def _pairs_of(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) -> PairSource:
+def _pairs_of(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool, drop: DropList | None) -> DataSource:
     """The inputs and targets of arrays, of an `.npz` file or of a folder.
 
     Raises:
@@ -218,18 +223,20 @@ def _pairs_of(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool) 
         DataError: as `open_pairs` and `pairs_of_arrays`.
     """
     if isinstance(data, tuple) and len(data) == 2:
-        return pairs_of_arrays({"train": data}, "arrays", {"train": ("X", "Y")})
+        source = pairs_of_arrays({"train": data}, "arrays", {"train": ("X", "Y")})
+        return source if drop is None else without_dropped(source, drop)
     if not isinstance(data, str | os.PathLike):
         raise UsageError(f"data must be a path, or a pair of arrays (X, Y), got {type(data).__name__}")
     if Path(data).suffix.lower() == ".npz":
-        return pairs_of_arrays(npz_splits(Path(data), to_train=to_train)[0], str(data), KEYS)
+        source = pairs_of_arrays(npz_splits(Path(data), to_train=to_train)[0], str(data), KEYS)
+        return source if drop is None else without_dropped(source, drop)
     if not Path(data).expanduser().is_dir():
         remedy = "Give a folder of input/ and target/; or make inputs of any pictures with `input_effect='noise:25'`."
         raise UsageError(f"{data}: no such folder of inputs and targets", near(Path(data), remedy))
-    return open_pairs(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+    return open_pairs(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=drop)
 
 
-def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool) -> MaskSource:
+def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool, drop: DropList | None) -> MaskSource:
     """The folder of pictures and masks that `data` names.
 
     Raises:
@@ -239,9 +246,9 @@ def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout,
     if not Path(data).expanduser().is_dir():
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
         raise UsageError(f"{data}: no such folder of pictures and masks", near(Path(data), remedy))
-    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train)
+    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=drop)
 
 
-OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool], DataSource]] = {
+OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool, DropList | None], DataSource]] = {
     "segment": _masked,
 }  # of tasks with their own folders

@@ -81,7 +81,8 @@ class Finding:
 
     def of_kind(self, kind: SampleKind) -> Finding:
         """The finding in the words for samples of a kind, for which "pictures" stands in its texts."""
-        return replace(self, **{name: of_kind(getattr(self, name), kind) for name in ("unit", "message", "cause", "remedy")})
+        unit, message, cause, remedy = (of_kind(text, kind) for text in (self.unit, self.message, self.cause, self.remedy))
+        return replace(self, unit=unit, message=message, cause=cause, remedy=remedy)
 
     def __str__(self) -> str:
         place = f" at {self.where}" if self.where else ""

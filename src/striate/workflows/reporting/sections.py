@@ -50,6 +50,8 @@ MEASURES = {  # whose field's name says too little
     "ece": "expected calibration error",
     "psnr": "PSNR (dB)",
     "psnr_before": "PSNR before (dB)",
+    "ssim": "SSIM",
+    "ssim_before": "SSIM before",
     "mae_before": "mae before",
 }
 UNUSED: tuple[Any, ...] = (None, "", False, [], {}, 0)
@@ -77,7 +79,7 @@ def _headline(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
     if measures.get("accuracy") is not None:
         low, high = measures["accuracy_interval"]
         return [(f"{split} accuracy, 95 %: {100 * low:.1f} to {100 * high:.1f}", f"{100 * measures['accuracy']:.2f} %")]
-    names = ("mean_iu", "r2", "mean_average_precision", "rmse", "subset_accuracy", "pixel_accuracy", "psnr", "psnr_before")
+    names = ("mean_iu", "r2", "mean_average_precision", "rmse", "subset_accuracy", "pixel_accuracy", "psnr", "psnr_before", "ssim")
     return [(f"{split} {MEASURES.get(name, _words(name))}", _number(measures[name])) for name in names if measures.get(name) is not None]
 
 

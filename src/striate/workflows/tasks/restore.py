@@ -22,7 +22,7 @@ from striate.data.omissions import Omission
 from striate.data.pairs import PairSource
 from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import montage
-from striate.insight.measure.pairs import PairMeasures, measure_pairs, psnr_of
+from striate.insight.measure.pairs import PairMeasures, measure_pairs, psnr_of, ssim_of
 from striate.models.inputs import Given
 from striate.models.model import Model
 from striate.models.restorer import Restorations, fitting_size, restore, restore_pictures
@@ -113,7 +113,8 @@ def evaluate(model: Model, measured: Measured) -> RestoreReport:
     report = measured.report(RestoreReport, measures, left_out=measured.left_out, size=images.labels.shape[1:3], effect=effect)
     if output is not None:
         after, given = psnr_of(answers, images.labels), psnr_of(before, images.labels)
-        rows: list[list[object]] = [[path, f"{a:.6g}", f"{b:.6g}"] for path, a, b in zip(images.paths, after, given, strict=True)]
+        values = np.column_stack([after, given, ssim_of(answers, images.labels), ssim_of(before, images.labels)])
+        rows: list[list[object]] = [[path, *(f"{v:.6g}" for v in row)] for path, row in zip(images.paths, values.tolist(), strict=True)]
         worst = np.argsort(after, kind="stable")[:MAX_SHOWN]
         captions = [
             text
@@ -122,7 +123,7 @@ def evaluate(model: Model, measured: Measured) -> RestoreReport:
         ]
         title = f"The worst of {len(images):,} pictures: before, after, target"
         files = {
-            "pictures.csv": csv_text(["path", "psnr", "psnr_before"], rows),
+            "pictures.csv": csv_text(["path", "psnr", "psnr_before", "ssim", "ssim_before"], rows),
             "worst.png": sheet([before[worst], answers[worst], images.labels[worst]], captions, title),
             MEASURES: report,
         }
@@ -145,6 +146,7 @@ def summary(report: RestoreReport) -> Lines:
     of = "of the input" if report.effect is None or not report.effect.startswith("downscale") else "of its bicubic enlargement"
     lines = [
         f"PSNR {report.psnr:.2f} dB   {of} {report.psnr_before:.2f} dB   gain {report.psnr - report.psnr_before:+.2f} dB",
+        f"SSIM {report.ssim:.4f}   {of} {report.ssim_before:.4f}",
         f"mean absolute error {report.mae:.2f} of 255   {of} {report.mae_before:.2f}",
         f"better than without the model: {report.better:,} of {report.num_images:,}",
         f"compared at {' x '.join(map(str, report.size))} pixels" + (f", inputs made by {report.effect}" if report.effect else ""),
@@ -217,5 +219,5 @@ RESTORE = TaskRecord(
     evaluate=evaluate,
     summary=summary,
     predict=predict,
-    val_measures=of_kept(measured_pairs, "psnr", "psnr_before", "mae"),
+    val_measures=of_kept(measured_pairs, "psnr", "psnr_before", "ssim", "ssim_before", "mae"),
 )

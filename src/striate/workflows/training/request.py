@@ -196,7 +196,7 @@ class TargetScore(ValScore):
     """The same of numbers, labels or masks, which have measures of their own, of a training against an attack, and with a second task.
 
     Of classes macro_f1 or balanced_accuracy, where that is monitored; of numbers r2, mae, rmse; of labels mean_average_precision,
-    macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of pictures psnr, psnr_before of the inputs, mae; of an attack
+    macro_f1, micro_f1, subset_accuracy; of masks mean_iu and more; of pictures psnr, ssim, both of the inputs too, mae; of an attack
     robust_accuracy, under pgd; of an auxiliary task auxiliary_accuracy.
     """
 
@@ -255,7 +255,7 @@ def summary(report: TrainReport) -> Lines:
     split = "test" if "test" in report.splits else "val"
     scores = {"accuracy": report.val.accuracy, **(report.val.measures if isinstance(report.val, TargetScore) else {})}
     measured = [
-        f"{name.replace('_', ' ').replace('f1', 'F1').replace('psnr', 'PSNR')} {value:.4f}"
+        f"{name.replace('_', ' ').replace('f1', 'F1').replace('psnr', 'PSNR').replace('ssim', 'SSIM')} {value:.4f}"
         for name, value in scores.items()
         if value is not None
     ]
