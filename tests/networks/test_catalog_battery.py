@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.core.errors import ShapeError, UnknownNameError, UsageError
-from striate.networks import catalog
-from striate.networks.catalog import CATALOG, networks
+from striate.networks.catalog import CATALOG, LACKING, network, networks
 from striate.networks.network import Network
 
 Prime = Callable[[nn.Module, Tensor], nn.Module]
@@ -43,9 +42,6 @@ LEARNERS = {"mnist_notes", "nin_cifar", "googlenet", "resnet18", "mobilenet_v2",
 
 OTHER_SIZES = {"dcgan_generator": (1, 2), "efficientnet_v2_s": (64, 80)}  # it enlarges 64 times; gates close at 1 x 1 places of 3 images
 WITHOUT_NORM = {"googlenet_paper", "squeezenet1_0", "squeezenet1_1"}
-
-
-network = functools.cache(catalog.network)  # the whole catalogue takes a second to describe, and nearly every line here describes it
 
 
 def is_light(name: str) -> bool:
@@ -150,7 +146,7 @@ def test_a_network_that_cannot_be_described_is_told_with_what_it_would_need(name
     words = f"unknown network '{name}'\nIts description would need {lacking}, which no layer here does. If timm or .* `torchvision:{name}`"
     with pytest.raises(UnknownNameError, match=words):
         network(name)
-    assert not any(known.startswith(start) for known in CATALOG for start in catalog.LACKING)
+    assert not any(known.startswith(start) for known in CATALOG for start in LACKING)
 
 
 # ---- modules

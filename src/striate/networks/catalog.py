@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from fnmatch import fnmatch
 from os import PathLike
@@ -339,6 +340,17 @@ def network(
     classes = entry.num_classes if num_classes is None else num_classes
     if classes < 1 or min(shape) < 1:
         raise UsageError(f"{name}: num_classes, in_channels and input_size must be at least 1, got {classes}, {shape[0]} and {shape[1:]}")
+    return _described(name, classes, shape)
+
+
+@functools.lru_cache(maxsize=512)  # more than the catalogue has; a description cannot change, and its table takes up to 50 ms
+def _described(name: str, classes: int, shape: Shape) -> Network:
+    """The entry with so many classes for inputs of a shape.
+
+    Raises:
+        ShapeError: the shape does not fit.
+    """
+    entry = CATALOG[name]
     net = Network(name, shape, entry.root(classes), entry.heads(classes) if entry.heads else (), entry.source)
     try:
         net.rows  # noqa: B018  # computed once, kept: it raises where a size does not fit
