@@ -80,8 +80,8 @@ def test_each_layer_of_a_block_adds_as_many_maps_as_the_growth_says() -> None:
     ("name", "size"),
     [
         ("densenet121", (33, 64)),
-        pytest.param("densenet169", (33, 64), marks=pytest.mark.slow),
-        pytest.param("densenet201", (33, 64), marks=pytest.mark.slow),
+        pytest.param("densenet169", (33, 64), marks=pytest.mark.release),
+        pytest.param("densenet201", (33, 64), marks=pytest.mark.release),
         pytest.param("densenet121", (224, 224), marks=pytest.mark.slow),
     ],
 )

@@ -22,7 +22,7 @@ class Peer(NamedTuple):
     peer: str  # tv: torchvision's, else timm's
     params: int  # as the peer's documentation or its paper has them
     size: tuple[int, int]  # small, for logits
-    quick: bool = True
+    run: str = ""  # "slow", or "release" where a smaller one of the same blocks is run every time
 
     def make(self, **options: Any) -> nn.Module:
         library, _, name = self.peer.rpartition(":")
@@ -33,39 +33,41 @@ class Peer(NamedTuple):
 PEERS = (
     Peer("squeezenet1_0", "tv:squeezenet1_0", 1_248_424, (63, 96)),
     Peer("squeezenet1_1", "tv:squeezenet1_1", 1_235_496, (63, 96)),
-    Peer("xception", "legacy_xception", 22_855_952, (63, 96)),
-    Peer("inception_v4", "inception_v4", 42_679_816, (96, 80), quick=False),
-    Peer("inception_resnet_v2", "inception_resnet_v2", 55_843_464, (96, 80)),
-    Peer("resnet50d", "resnet50d", 25_576_264, (33, 64)),
-    Peer("resnet101d", "resnet101d", 44_568_392, (33, 64), quick=False),
-    Peer("wide_resnet50_2", "tv:wide_resnet50_2", 68_883_240, (33, 64), quick=False),
-    Peer("wide_resnet101_2", "tv:wide_resnet101_2", 126_886_696, (33, 64), quick=False),
+    Peer("xception", "legacy_xception", 22_855_952, (63, 96), "slow"),
+    Peer("inception_v4", "inception_v4", 42_679_816, (96, 80), "slow"),
+    Peer("inception_resnet_v2", "inception_resnet_v2", 55_843_464, (96, 80), "slow"),
+    Peer("resnet50d", "resnet50d", 25_576_264, (33, 64), "slow"),
+    Peer("resnet101d", "resnet101d", 44_568_392, (33, 64), "release"),
+    Peer("wide_resnet50_2", "tv:wide_resnet50_2", 68_883_240, (33, 64), "slow"),
+    Peer("wide_resnet101_2", "tv:wide_resnet101_2", 126_886_696, (33, 64), "release"),
     Peer("se_resnet50", "seresnet50", 28_088_024, (33, 64)),
-    Peer("se_resnet101", "seresnet101", 49_326_872, (33, 64), quick=False),
-    Peer("se_resnet152", "seresnet152", 66_821_848, (33, 64), quick=False),
-    Peer("se_resnext50_32x4d", "seresnext50_32x4d", 27_559_896, (33, 64), quick=False),
-    Peer("se_resnext101_32x4d", "seresnext101_32x4d", 48_955_416, (33, 64), quick=False),
+    Peer("se_resnet101", "seresnet101", 49_326_872, (33, 64), "release"),
+    Peer("se_resnet152", "seresnet152", 66_821_848, (33, 64), "release"),
+    Peer("se_resnext50_32x4d", "seresnext50_32x4d", 27_559_896, (33, 64), "slow"),
+    Peer("se_resnext101_32x4d", "seresnext101_32x4d", 48_955_416, (33, 64), "release"),
     Peer("mobilenet_v1", "mobilenetv1_100", 4_231_976, (63, 96)),
     Peer("mobilenet_v3_large", "tv:mobilenet_v3_large", 5_483_032, (63, 96)),
-    Peer("mobilenet_v3_small", "tv:mobilenet_v3_small", 2_542_856, (63, 96), quick=False),
-    Peer("shufflenet_v2_x0_5", "tv:shufflenet_v2_x0_5", 1_366_792, (63, 96), quick=False),
+    Peer("mobilenet_v3_small", "tv:mobilenet_v3_small", 2_542_856, (63, 96), "slow"),
+    Peer("shufflenet_v2_x0_5", "tv:shufflenet_v2_x0_5", 1_366_792, (63, 96), "release"),
     Peer("shufflenet_v2_x1_0", "tv:shufflenet_v2_x1_0", 2_278_604, (63, 96)),
-    Peer("shufflenet_v2_x1_5", "tv:shufflenet_v2_x1_5", 3_503_624, (63, 96), quick=False),
-    Peer("shufflenet_v2_x2_0", "tv:shufflenet_v2_x2_0", 7_393_996, (63, 96), quick=False),
-    Peer("regnet_x_400mf", "regnetx_004_tv", 5_495_976, (63, 96), quick=False),
-    Peer("regnet_x_800mf", "regnetx_008", 7_259_656, (63, 96), quick=False),
-    Peer("regnet_x_1_6gf", "regnetx_016", 9_190_136, (63, 96), quick=False),
-    Peer("regnet_x_3_2gf", "regnetx_032", 15_296_552, (63, 96), quick=False),
+    Peer("shufflenet_v2_x1_5", "tv:shufflenet_v2_x1_5", 3_503_624, (63, 96), "release"),
+    Peer("shufflenet_v2_x2_0", "tv:shufflenet_v2_x2_0", 7_393_996, (63, 96), "release"),
+    Peer("regnet_x_400mf", "regnetx_004_tv", 5_495_976, (63, 96), "slow"),
+    Peer("regnet_x_800mf", "regnetx_008", 7_259_656, (63, 96), "release"),
+    Peer("regnet_x_1_6gf", "regnetx_016", 9_190_136, (63, 96), "release"),
+    Peer("regnet_x_3_2gf", "regnetx_032", 15_296_552, (63, 96), "release"),
     Peer("regnet_y_400mf", "regnety_004", 4_344_144, (63, 96)),
-    Peer("regnet_y_800mf", "regnety_008_tv", 6_432_512, (63, 96), quick=False),
-    Peer("regnet_y_1_6gf", "regnety_016", 11_202_430, (63, 96), quick=False),
-    Peer("regnet_y_3_2gf", "regnety_032", 19_436_338, (63, 96), quick=False),
-    Peer("efficientnet_v2_s", "tv:efficientnet_v2_s", 21_458_488, (63, 96)),
+    Peer("regnet_y_800mf", "regnety_008_tv", 6_432_512, (63, 96), "release"),
+    Peer("regnet_y_1_6gf", "regnety_016", 11_202_430, (63, 96), "release"),
+    Peer("regnet_y_3_2gf", "regnety_032", 19_436_338, (63, 96), "release"),
+    Peer("efficientnet_v2_s", "tv:efficientnet_v2_s", 21_458_488, (63, 96), "slow"),
     Peer("convnextv2_tiny", "convnextv2_tiny", 28_635_496, (63, 96)),
 )
 
 
-with_peer = pytest.mark.parametrize("row", [pytest.param(row, marks=() if row.quick else pytest.mark.slow, id=row.name) for row in PEERS])
+with_peer = pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=getattr(pytest.mark, row.run) if row.run else (), id=row.name) for row in PEERS]
+)
 
 
 @pytest.mark.parametrize("row", PEERS, ids=lambda row: row.name)

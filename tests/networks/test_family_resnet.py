@@ -76,7 +76,8 @@ PEERS = [
     pytest.param("resnet18", (33, 64)),
     pytest.param("resnet50", (33, 64)),
     pytest.param("resnext50_32x4d", (33, 64)),
-    *(pytest.param(name, (33, 64), marks=pytest.mark.slow) for name in ("resnet34", "resnet101", "resnet152", "resnext101_32x8d")),
+    pytest.param("resnet34", (33, 64), marks=pytest.mark.slow),
+    *(pytest.param(name, (33, 64), marks=pytest.mark.release) for name in ("resnet101", "resnet152", "resnext101_32x8d")),
     pytest.param("resnet50", (224, 224), marks=pytest.mark.slow),
 ]
 
