@@ -14,6 +14,8 @@ import striate
 from striate.core.errors import DataError, RefusedFileError, UsageError
 from striate.data.recorded import SplitRecord
 from striate.data.sources import open_data
+from striate.networks.layers import Chain, Conv
+from striate.networks.network import Network
 from striate.workflows.ablation.lesion import LesionRequest, lesion_model
 from striate.workflows.attack import AttackRequest, attack
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
@@ -474,8 +476,8 @@ def masks_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("masks")
     draw_masks(folder / "p", 12, 2, seed=1)
     (folder / "p" / "classes.txt").write_text("ground\nsquare\n")
-    request = TrainRequest(data=folder / "p", task="segment", steps=1, batch_size=2, image_size=32, diagnose=False, output=folder / "r")
-    train(request)
+    network = Network("tiny", (3, 16, 16), Chain(unit=Conv(4, 3, padding="same"), head=Conv(2, 1)))
+    train(TrainRequest(data=folder / "p", task="segment", network=network, steps=1, batch_size=2, diagnose=False, output=folder / "r"))
     return folder / "r"
 
 

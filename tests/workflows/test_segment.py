@@ -234,7 +234,9 @@ def test_predict_in_words_and_as_csv(run: Path, scenes: Path, capsys: pytest.Cap
 
 @pytest.mark.slow
 def test_the_same_from_the_command_line(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--task", "segment", "--model", "unet", "--img-size", "16", "--steps", "1", "-b", "2", "--output", str(tmp_path / "run")]
+    (tmp_path / "small.json").write_text(small_unet().to_json())
+    arguments = ["--task", "segment", "--model", str(tmp_path / "small.json"), "--img-size", "16", "--steps", "1", "-b", "2"]
+    arguments += ["--output", str(tmp_path / "run")]
 
     assert command(["train", str(scenes), *arguments, "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
@@ -244,7 +246,7 @@ def test_the_same_from_the_command_line(scenes: Path, tmp_path: Path, capsys: py
     words = capsys.readouterr().out
 
     assert trained["val"]["measures"]["mean_iu"] >= 0
-    assert (trained["network"], trained["num_train"], trained["num_val"]) == ("unet", 27, 3)
+    assert (trained["network"], trained["num_train"], trained["num_val"]) == ("small_unet", 27, 3)
     assert measured["size"] == [16, 16]
     assert set(measured["classes"]) == set(CLASSES)
     assert f"mean IU {measured['mean_iu']:.4f}" in words and "compared at 16 x 16 pixels" in words

@@ -170,7 +170,10 @@ def test_installed_weights_are_not_for_every_network(tmp_path):
         striate.train(pictures(), pretrained="builtin:lenet5", output=tmp_path / "run", **QUICK)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "resnet18" else pytest.mark.slow) for name in TWINS])
+RUN = {"resnet18": (), "vgg11": pytest.mark.release}  # 130 million weights take long to write; all others are slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=RUN.get(name, pytest.mark.slow)) for name in TWINS])
 def test_what_timm_publishes_gives_timms_logits(name, tmp_path, monkeypatch):
     """The download is a file that timm's own network wrote, with 7 classes; the catalogue's network is to give the same."""
     peer = timm.create_model(TIMM_TWINS[name].partition(".")[0], num_classes=7)
