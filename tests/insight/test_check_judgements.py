@@ -40,12 +40,12 @@ def test_copies_are_never_judged_by_a_classifier_that_saw_the_other():
     rng = np.random.default_rng(1)
     features = np.repeat(rng.normal(size=(40, 800)), 2, 0)
     labels = np.repeat(rng.integers(0, 2, 40), 2)
-    twins = [(2 * place, 2 * place + 1) for place in range(40)]
+    twins = np.repeat(np.arange(40), 2)
 
     def right(groups):
         return (out_of_fold(features, labels, groups).argmax(1) == labels).mean()
 
-    assert right(()) > 0.9
+    assert right(None) > 0.9
     assert right(twins) < 0.75
 
 

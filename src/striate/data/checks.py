@@ -6,6 +6,7 @@ Everything is told of the pictures as the network gets them. The checks of a tra
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -222,38 +223,55 @@ def _equal_finding(images: ImageSet, what: str, share: float) -> DataFinding:
 def _masks(sets: Sequence[ImageSet]) -> list[DataFinding]:
     found: list[DataFinding] = []
     for images in (images for images in sets if isinstance(images, MaskedSet)):
-        counts = sum((np.bincount(mask.ravel(), minlength=256) for mask in images.labels), np.zeros(256, np.int64))[: len(images.classes)]
-        present = [name for name, count in zip(images.classes, counts, strict=True) if count]
-        empty = np.flatnonzero((images.labels == IGNORED).all((1, 2)))
-        if images.split == "train" and len(present) < 2:
-            what = f"hold only class {present[0]!r}" if present else f"hold no class: every pixel is {IGNORED}"
-            remedy = f"Give each pixel the index of its class, 0 to {len(images.classes) - 1}; {IGNORED} is for pixels without a class."
-            found.append(_finding("masks_of_one_class", images, 1.0, f"the training masks {what}", remedy, severity="error"))
-        elif not present:
-            message = f"the {images.split} masks hold no class: every pixel is {IGNORED}, so there is nothing to measure"
-            remedy = "Draw the masks of some pictures of that split, or leave the split out."
-            found.append(_finding("unlabelled_masks", images, 1.0, message, remedy, severity="error"))
-        elif len(empty):
-            names = tuple(images.paths[place] for place in empty.tolist())
-            message = f"{_of(len(empty), len(images))} {images.split} masks hold no class, every pixel is {IGNORED}: {_some(names)}"
-            remedy = f"Draw them, or leave the pictures out; {IGNORED} is for pixels without a class."
-            found.append(_finding("unlabelled_masks", images, len(empty) / len(images), message, remedy, names=names))
-        if images.split == "train" and 2 <= len(present) < len(images.classes):
-            absent = [name for name in images.classes if name not in present]
-            message = f"the training masks have no pixel of class {_some(absent)}"
-            share = len(absent) / len(images.classes)
-            found.append(
-                _finding("absent_classes", images, share, message, "Add pictures of it, or remove it from classes.txt.", severity="note")
-            )
+        counts = np.array([np.bincount(mask.ravel(), minlength=256) for mask in images.labels]).reshape(-1, 256)
+        found += findings_on_masks(images.split, counts, images.classes, images.paths)
+    return found
+
+
+def findings_on_masks(split: str, counts: np.ndarray, classes: Sequence[str], paths: Sequence[str]) -> list[DataFinding]:
+    """The findings on the masks of a split: classes that no pixel has, and masks without any class.
+
+    Args:
+        split: Its name.
+        counts: (N, 256) the pixels of each number in each mask.
+        classes: The names of the first numbers.
+        paths: (N) what the pictures are called.
+    """
+    of_all = counts.sum(0)[: len(classes)]
+    present = [name for name, count in zip(classes, of_all, strict=True) if count]
+    empty = np.flatnonzero(counts[:, :IGNORED].sum(1) == 0)
+    if split == "train" and len(present) < 2:
+        what = f"hold only class {present[0]!r}" if present else f"hold no class: every pixel is {IGNORED}"
+        remedy = f"Give each pixel the index of its class, 0 to {len(classes) - 1}; {IGNORED} is for pixels without a class."
+        return [_of_split("masks_of_one_class", split, 1.0, f"the training masks {what}", remedy, severity="error")]
+    if not present:
+        message = f"the {split} masks hold no class: every pixel is {IGNORED}, so there is nothing to measure"
+        remedy = "Draw the masks of some pictures of that split, or leave the split out."
+        return [_of_split("unlabelled_masks", split, 1.0, message, remedy, severity="error")]
+    found = []
+    if len(empty):
+        names = tuple(paths[place] for place in empty.tolist())
+        message = f"{_of(len(empty), len(counts))} {split} masks hold no class, every pixel is {IGNORED}: {_some(names)}"
+        remedy = f"Draw them, or leave the pictures out; {IGNORED} is for pixels without a class."
+        found.append(_of_split("unlabelled_masks", split, len(empty) / len(counts), message, remedy, names=names))
+    if split == "train" and len(present) < len(classes):
+        absent = [name for name in classes if name not in present]
+        message = f"the training masks have no pixel of class {_some(absent)}"
+        remedy = "Add pictures of it, or remove it from classes.txt."
+        found.append(_of_split("absent_classes", split, len(absent) / len(classes), message, remedy, severity="note"))
     return found
 
 
 # ---- words
 
 
-def _finding(
+def _finding(kind: Kind, images: ImageSet, *told: Any, **more: Any) -> DataFinding:
+    return _of_split(kind, images.split, *told, **more)
+
+
+def _of_split(
     kind: Kind,
-    images: ImageSet,
+    split: str,
     evidence: float,
     message: str,
     remedy: str,
@@ -265,7 +283,7 @@ def _finding(
     return DataFinding(
         kind=kind,
         severity=severity,
-        where=images.split,
+        where=split,
         evidence=evidence,
         unit=unit,
         message=message,

@@ -12,7 +12,7 @@ Kind = Literal[
     "absent_classes",
     # of `striate check`
     "untrainable", "unreadable", "leaks", "duplicates", "near_duplicates", "label_errors", "shortcut", "flaws", "imbalance", "few_pictures",
-    "class_names", "odd_folders", "nested_folders", "fit", "left_out", "frames", "not_judged",
+    "class_names", "odd_folders", "nested_folders", "masks", "empty_masks", "numbers", "fit", "left_out", "frames", "not_judged",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from striate.core.images import ImageSpec
 from striate.data.decode import PictureHeader, decode_image, ground_of_file, picture_header
 from striate.data.dropped import DropList, files_to_drop
 from striate.data.fitting import with_channels
+from striate.data.grouping import refuse_spanning
 from striate.data.identities import file_digests
 from striate.data.kinds import DECODED, HEAD, OF_TABLES, format_of, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
@@ -105,6 +106,8 @@ def open_folder(
         grouped = reading.group is not None and (to_train or is_rule(reading.group))  # a column is of the table that a model was trained on
         facts = facts_of_groups(np.array(groups_by_rule(reading.group or "", names, str(root)))) if grouped else NO_FACTS
         splits_of[split] = Pictures([path for path, _ in pairs], names, np.array([k for _, k in pairs], np.int64), facts)
+    if to_train and reading.group is not None:
+        refuse_spanning(str(root), {split: part.facts.groups for split, part in splits_of.items() if part.facts.groups is not None})
     return source_of_pictures(root.resolve().name, classes, splits_of, headers, ledger, notes, look_into=look_into)
 
 
@@ -152,10 +155,8 @@ def source_of_pictures(
     channels = max(header.channels for header in headers.values())
     parts: dict[str, Callable[[], Part]] = {}
     for split, (files, names, labels, facts) in splits.items():
-        paths = [file for file in files if isinstance(file, Path)]
-        of_files = paths if len(paths) == len(files) else None
         decode, digests = partial(decode_all, files, channels), partial(file_digests, files)
-        part = Part(labels, tuple(map(str, files)), decode, names, digests, of_files, facts)
+        part = Part(labels, tuple(map(str, files)), decode, names, digests, files, facts)
         parts[split] = partial(_same, part)
     size, left_out = sizes.pop() if len(sizes) == 1 and look_into else None, ledger.omissions()
     notes += [omission.words for omission in left_out]

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.data.omissions import some
 
 REMEDY = "Choose a `group` of which there are more, or give the splits."
+
+
+def refuse_spanning(where: str, groups: Mapping[str, np.ndarray]) -> None:
+    """Refuse groups (n,) of the pictures of each split of which there are pictures in two splits.
+
+    Raises:
+        DataError: there are such groups; counts and names them.
+    """
+    found: dict[str, list[str]] = {}
+    for split, names in groups.items():
+        for name in np.unique(names).tolist():
+            found.setdefault(str(name), []).append(split)
+    if spanning := [name for name, splits in found.items() if len(splits) > 1]:
+        numbers = f"{len(spanning):,} of {len(found):,} groups have pictures in more than one split"
+        message = f"{where}: {numbers}: {some(spanning)} ({spanning[0]}: {' and '.join(found[spanning[0]])})"
+        raise DataError(message, "Make new splits with `striate split`, or leave `group` out.")
 
 
 def hash_of(seed: int, name: str) -> bytes:

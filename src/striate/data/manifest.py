@@ -14,6 +14,7 @@ import numpy as np
 from striate.core.errors import DataError, UsageError
 from striate.core.targets import Task
 from striate.data.folder import UNSEEN, Pictures, in_threads, known_header, source_of_pictures, whole_header
+from striate.data.grouping import refuse_spanning
 from striate.data.kinds import is_picture_by_name
 from striate.data.layout import SYNONYMS
 from striate.data.omissions import ABSENT, Ledger, count_of, some, unreadable
@@ -107,8 +108,6 @@ def opened_manifest(
     notes += more
     splits = _splits(table, reading, rows, to_train=to_train)
     facts = _facts(table, reading, rows, to_train=to_train)
-    if to_train:
-        _refuse_spanning(table, splits, facts)
     classes, labels, more = _targets(table, reading, task, cells, splits, rows, label_column, to_train=to_train)
     notes += [*more, *([] if task == "regression" else alike_in_words(str(table.path), classes))]
     names = [row.name for row in rows]
@@ -118,6 +117,8 @@ def opened_manifest(
         if places := [at for at in order if splits[at] == split]:
             chosen = np.array(places, np.int64)
             parts[split] = Pictures([rows[at].file for at in places], tuple(names[at] for at in places), labels[chosen], facts.take(chosen))
+    if to_train and facts.groups is not None:
+        refuse_spanning(str(table.path), {split: part.facts.groups for split, part in parts.items() if part.facts.groups is not None})
     notes = [_read_as(table, reading, label_column, len(rows)), *notes]
     return source_of_pictures(table.path.stem, classes, parts, headers, ledger, notes, look_into=look_into, task=task)
 
@@ -387,20 +388,6 @@ def _weights(table: Table, column: str, cells: Sequence[str], places: Sequence[i
     if not weights.any():
         raise DataError(f"{table.path}, column {column!r}: all weights are 0", "Give some pictures a weight.")
     return weights
-
-
-def _refuse_spanning(table: Table, splits: Sequence[str], facts: Facts) -> None:
-    """Refuse groups of which there are pictures in two given splits."""
-    if facts.groups is None or len(set(splits)) == 1:
-        return
-    found: dict[str, set[str]] = {}
-    for group, split in zip(facts.groups.tolist(), splits, strict=True):
-        found.setdefault(group, set()).add(split)
-    if spanning := [group for group, where in found.items() if len(where) > 1]:
-        which = " and ".join(sorted(found[spanning[0]], key=SPLITS.index))
-        numbers = f"{len(spanning):,} of {len(found):,} groups have pictures in more than one split"
-        message = f"{table.path}: {numbers}: {some(spanning)} ({spanning[0]}: {which})"
-        raise DataError(message, "Make new splits with `striate split`, or leave `group` out.")
 
 
 # ---- words

@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
 
-from striate.core.bounded import read_text
-from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.errors import DataError, UsageError
 from striate.core.images import InputSpec, SignalSpec
 from striate.core.targets import Task
 from striate.data.batches import Augmentation, Batch, Batches
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
-from striate.data.dropped import DropList, without_listed
+from striate.data.dropped import DropList
 from striate.data.fitting import IGNORED, fit_mask, with_channels
-from striate.data.folder import in_threads, known_header, picture_files, whole_header
+from striate.data.folder import in_threads, known_header, whole_header
 from striate.data.identities import Identities, file_digests
-from striate.data.layout import Layers, Layout, folders_of_splits, refuse_splits_in_classes
-from striate.data.listing import leave_out_top, pictures_below, subfolders_of
-from striate.data.mask_values import THRESHOLD, TWO_TONES, are_two_tones, from_two_tones, refuse_colours, remedy_for
-from striate.data.omissions import NO_LABELS, NO_PAIR, Ledger, count_of, some, unreadable
+from striate.data.layout import Layout
+from striate.data.mask_files import CLASSES, Pair, class_names, mask_files
+from striate.data.mask_values import TWO_TONES, are_two_tones, from_two_tones, refuse_colours, remedy_for
+from striate.data.omissions import unreadable
 from striate.data.packing import put, room_for, take_rows
 from striate.data.records import NO_FACTS, SPLITS, DataSource, Facts, ImageSet, checked_classes
 
-CLASSES = "classes.txt"  # of a folder of pictures and masks: their names
 MOVES = ("crop_padding", "pad_mode", "flip", "flip_mode")  # augmentations that move a picture and its mask alike
 
 
@@ -75,13 +72,6 @@ class MaskedSet(ImageSet):
         """These pictures, and then those of `other`, of the same size and classes."""
         packed, labels = (np.concatenate([getattr(one, name) for one in (self, other)]) for name in ("packed", "labels"))
         return dataclasses.replace(self, packed=packed, images=packed[..., :-1], labels=labels, paths=self.paths + other.paths)
-
-
-class Pair(NamedTuple):
-    """A picture and its mask."""
-
-    picture: Path
-    mask: Path
 
 
 @dataclass(frozen=True)
@@ -197,30 +187,14 @@ def open_masks(
 
     The files are only looked into here, but for the training masks, where no classes.txt tells how many classes there are or it names
     two, and for all pictures with `skip_unreadable`, which leaves out those that cannot be decoded, and says so. Without `to_train` the
-    pictures are for a model that has its own classes: there may be any splits, and a single class.
+    pictures are for a model that has its own classes: there may be any splits, and a single class. Those of `drop` are not looked into.
 
     Raises:
         DataError: no pictures, a picture without a mask, a mask of another size or with colours, an empty or repeated class name, folders
             that may be splits, or a file that cannot be read; names it.
     """
-    ledger = Ledger()
-    whole = Layers({"train": root}, [])
-    inside = "{images,masks}"
-    folders, notes = (
-        whole if (root / "images").is_dir() else folders_of_splits(root, ledger, layout=layout, inside=inside, to_train=to_train)
-    )
-    if layout == "auto":
-        refuse_splits_in_classes(folders)
-    pairs, dropped = without_listed(drop, root, {split: _paired(folder, ledger) for split, folder in folders.items()}, ledger)
-    notes += dropped
-    first = "train" if "train" in pairs else next((split for split, found in pairs.items() if found), next(iter(pairs)))
-    for split in [split for split, found in pairs.items() if not found and split != first]:
-        notes.append(f"{folders[split].name}/images/ holds no pictures, ignored")
-        del pairs[split]
-    if not pairs[first] and not ledger.unreadable:
-        remedy = f"Put pictures in {folders[first] / 'images'}/ and their masks, as PNG with the same names, in masks/ beside it."
-        raise DataError(f"{folders[first]}: no pictures in images/", remedy)
-
+    pairs, ledger, notes = mask_files(root, layout=layout, to_train=to_train, drop=drop)
+    first = next(iter(pairs))
     pictures = [pair.picture for found in pairs.values() for pair in found]
     headers, bad = in_threads(whole_header if skip_unreadable else known_header, pictures)
     every = {**ledger.unreadable, **bad}
@@ -230,7 +204,7 @@ def open_masks(
         raise unreadable(every, "; no pictures are left")
     _check_masks(pairs, headers)
 
-    classes = _class_names(root)
+    classes = class_names(root)
     told = pairs["train"] if to_train else list(itertools.chain(*pairs.values()))
     two_tones = len(classes) in (0, 2) and are_two_tones(decode_mask(pair.mask) for pair in told)
     if two_tones:
@@ -243,7 +217,6 @@ def open_masks(
     sizes = {(header.height, header.width) for header in headers.values()}
     channels = max(header.channels for header in headers.values())
     size = sizes.pop() if len(sizes) == 1 else None
-    ledger.forget(root / CLASSES)
     left_out = ledger.omissions()
     notes += [omission.words for omission in left_out]
     return MaskSource(
@@ -260,39 +233,6 @@ def open_masks(
     )
 
 
-def _paired(folder: Path, ledger: Ledger) -> list[Pair]:
-    """The pictures of images/ with their masks of masks/; files without a partner go to `ledger`."""
-    images, masks = folder / "images", folder / "masks"
-    _leave_out_others(folder, ledger)
-    if not images.is_dir():
-        return []
-    pictures = pictures_below(images, ledger)
-    by_mask: dict[Path, Path] = {}
-    for picture in pictures:
-        mask = (masks / picture.relative_to(images)).with_suffix(".png")
-        if mask in by_mask:
-            raise DataError(f"{by_mask[mask]} and {picture.name} would share the mask {mask}", "Rename one of them, and give it a mask.")
-        by_mask[mask] = picture
-    there = set(pictures_below(masks, ledger)) if masks.is_dir() else set()
-    if missing := [mask for mask in by_mask if mask not in there]:
-        stems = {other.with_suffix(".png"): other for other in there}
-        other = f"; {stems[missing[0]].name} is not a PNG file" if missing[0] in stems else ""
-        message = f"{count_of(missing)} missing: {some(missing)}, the mask of {by_mask[missing[0]].name}{other}"
-        remedy = "Give each picture of images/ a mask in masks/: a PNG file with the same name."
-        raise DataError(message, f"{remedy} JPEG smooths edges; of two classes, undo that first: {THRESHOLD}" if other else remedy)
-    not_read = {(masks / picture.relative_to(images)).with_suffix(".png") for picture in ledger.unreadable if images in picture.parents}
-    ledger.leave_out(NO_PAIR, there - set(by_mask) - not_read)
-    return [Pair(picture, mask) for mask, picture in by_mask.items()]
-
-
-def _leave_out_others(folder: Path, ledger: Ledger) -> None:
-    """Record what lies beside images/ and masks/."""
-    leave_out_top(folder, ledger, NO_LABELS)
-    for path in subfolders_of(folder):
-        if path.name not in ("images", "masks"):
-            ledger.leave_out(NO_LABELS, picture_files(path))
-
-
 def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, PictureHeader]) -> None:
     """Each mask is as large as its picture."""
     found = {pair.mask: pair.picture for pairs_of_split in pairs.values() for pair in pairs_of_split}
@@ -304,24 +244,6 @@ def _check_masks(pairs: Mapping[str, Sequence[Pair]], headers: Mapping[Path, Pic
         if (header.height, header.width) != (picture.height, picture.width):
             message = f"{mask}: has {header.height} x {header.width} pixels, but its picture {found[mask].name} has"
             raise DataError(f"{message} {picture.height} x {picture.width}", "Draw the mask in the picture's own size.")
-
-
-def _class_names(root: Path) -> tuple[str, ...]:
-    """The names of classes.txt; empty if there is no such file."""
-    path = root / CLASSES
-    if not os.path.lexists(path):
-        return ()
-    try:
-        names = [line.strip() for line in read_text(path).rstrip().split("\n")]
-    except RefusedFileError as error:
-        raise DataError(error.message, "Write one class name per line, in UTF-8.") from None
-    for number, name in enumerate(names, 1):
-        if not name or name in names[: number - 1]:
-            problem = f"{name!r} appears twice" if name else "no name"
-            raise DataError(f"{path}, line {number}: {problem}", "Write the name of each class once, one per line: index 0 first.")
-    if len(names) > IGNORED:
-        raise DataError(f"{path}: {len(names)} classes; a mask can hold at most {IGNORED}", "255 is reserved for pixels without a class.")
-    return tuple(names)
 
 
 def _numbers(pairs: Sequence[Pair]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from striate.core.targets import Task
 from striate.data.identities import Identities, picture_digests
 from striate.data.omissions import Omission, some
 from striate.data.packing import take_rows
+from striate.data.pieces import PictureFile
 
 SPLITS = ("train", "val", "test")
 
@@ -125,7 +125,7 @@ class Part(NamedTuple):
     images: Images
     names: tuple[str, ...] | None = None
     digests: Callable[[], tuple[bytes, ...]] | None = None  # None: of the pixels as they are
-    files: Sequence[Path] | None = None  # of the pictures, where each has its own
+    files: Sequence[PictureFile] | None = None  # of the pictures, where each is one, or a piece of one
     facts: Facts = NO_FACTS
 
     def all_names(self, split: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from striate.data.input_effects import InputEffect
 from striate.data.kinds import OF_TABLES
 from striate.data.layout import Layout
 from striate.data.manifest import lists_pictures, open_manifest
-from striate.data.masks import MaskSource, open_masks
+from striate.data.masks import open_masks
 from striate.data.named import NAMED, open_named
 from striate.data.pairs import INPUT, TARGET, open_pairs, pairs_of_arrays, pairs_of_source, source_of_pictures
 from striate.data.reading import AS_USUAL, Reading
@@ -81,8 +81,9 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
         source = _with_inputs_made(spec, InputEffect.read(form.effect), opened, skip_unreadable, layout, to_train, listed)
     elif task == "restore":
         source = _pairs_of(spec, skip_unreadable, layout, to_train, listed)
-    elif task in OPENERS and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
-        source = OPENERS[task](spec, skip_unreadable, layout, to_train, listed)
+    elif task == "segment" and isinstance(spec, str | os.PathLike) and Path(spec).suffix.lower() != ".npz":
+        path = folder_of_masks(spec)
+        source = open_masks(path, skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=listed)
     else:
         source = _opened(spec, data_dir, download, task, form, layout, reading, listed, **how)
     kind = form.kind or source.kind
@@ -236,19 +237,14 @@ def _pairs_of(data: Any, skip_unreadable: bool, layout: Layout, to_train: bool, 
     return open_pairs(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=drop)
 
 
-def _masked(data: str | os.PathLike[str], skip_unreadable: bool, layout: Layout, to_train: bool, drop: DropList | None) -> MaskSource:
+def folder_of_masks(data: str | os.PathLike[str]) -> Path:
     """The folder of pictures and masks that `data` names.
 
     Raises:
         UsageError: it is not the path of a folder.
-        DataError: as `open_masks`.
     """
-    if not Path(data).expanduser().is_dir():
+    path = Path(data).expanduser()
+    if not path.is_dir():
         remedy = "Give a folder with the pictures in images/ and their masks, PNG files with the same names, in masks/."
         raise UsageError(f"{data}: no such folder of pictures and masks", near(Path(data), remedy))
-    return open_masks(Path(data).expanduser(), skip_unreadable=skip_unreadable, layout=layout, to_train=to_train, drop=drop)
-
-
-OPENERS: dict[Task | None, Callable[[str | os.PathLike[str], bool, Layout, bool, DropList | None], DataSource]] = {
-    "segment": _masked,
-}  # of tasks with their own folders
+    return path

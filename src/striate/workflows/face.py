@@ -13,6 +13,7 @@ from striate.core.calls import call_as_in
 from striate.core.errors import UsageError
 from striate.core.files import given_path
 from striate.core.images import Fit
+from striate.core.targets import Task
 from striate.data.effects import Form
 from striate.data.layout import Layout
 from striate.data.reading import Role
@@ -324,7 +325,13 @@ def check(
     fit: Fit = "crop",
     fix_list: str | PathLike[str] | None = None,
     output: str | PathLike[str] | None = None,
+    task: Task | None = None,
     layout: Layout = "auto",
+    class_from: str | None = None,
+    columns: Mapping[Role, str] | None = None,
+    group: str | None = None,
+    separator: str | None = None,
+    root: str | PathLike[str] | None = None,
     seed: int = 0,
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
@@ -333,14 +340,20 @@ def check(
     """Check the pictures and labels of a data set; no file of it is changed: `striate.check("photos/").findings`.
 
     Args:
-        data: A named set, a folder, an `.npz` file, or a pair of arrays (X, y).
+        data: A named set, a folder, a table, shards, an `.npz` file, or a pair of arrays (X, y).
         deep: Also compare and judge many pictures by the installed network, which takes longer.
         preview: Also show on the page what a network sees of each class.
         image_size: Input size in pixels, for the preview and for what fits cut off.
         fit: How pictures are fitted to the network that judges labels: crop, pad or stretch.
         fix_list: CSV file for what to drop, which `train` and `evaluate` obey.
         output: The page; runs/check/NAME-NNN/index.html by default.
+        task: Kind of labels: classify, regression, multilabel or segment, of a folder of images/ and masks/; None: as the data tells.
         layout: How to read the folders of the data if their names are ambiguous.
+        class_from: The rule that tells a picture's class by its path: top, parent or regex:PATTERN; for a folder: top.
+        columns: The columns of a table by what they hold: path, label, split, group, weight.
+        group: The column, or the rule for paths, that tells which pictures belong together.
+        separator: The text between the labels of a picture that has several.
+        root: The folder that the paths of a table start from.
         seed: Of the folds.
         data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
@@ -349,7 +362,7 @@ def check(
     Raises:
         UsageError: an unknown or bad field; and what `striate.workflows.checking.check.check` raises.
     """
-    return check_request(request_of(CheckRequest, locals()), observer=observer)
+    return check_request(request_of(CheckRequest, locals(), columns=columns or {}), observer=observer)
 
 
 @call_as_in("striate.diagnose('runs/train/digits-001')", other_names=OTHER_NAMES)

@@ -197,7 +197,16 @@ def check_command(
         Path | None, typer.Option(metavar="FILE", help="Write what to drop into this CSV file, for `train --drop`.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The page [default: runs/check/NAME-NNN/index.html].")] = None,
+    task: Annotated[
+        Literal["classify", "regression", "multilabel", "segment"] | None,
+        typer.Option(help="Kind of labels [default: as the data tells]; segment: DATA holds images/ and masks/."),
+    ] = None,
     layout: Layout = "auto",
+    class_from: ClassFrom = None,
+    columns: Columns = None,
+    group: Group = None,
+    separator: Separator = None,
+    root: Root = None,
     seed: Seed = 0,
     data_dir: DataDir = None,
     download: Download = False,
@@ -210,7 +219,7 @@ def check_command(
     from striate.workflows.checking.words import summary
     from striate.workflows.recipes.choices import request_of
 
-    request = request_of(CheckRequest, locals())
+    request = request_of(CheckRequest, locals(), columns=columns_of(columns or []))
     with show_progress() as observer:
         report = check(request, observer=observer)
     print_report(report, summary, as_json=as_json)

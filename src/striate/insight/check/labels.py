@@ -10,7 +10,6 @@ Source: Northcutt, Jiang and Chuang, 2021, Confident Learning, arXiv:1911.00068v
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +26,13 @@ class Suspect(NamedTuple):
     margin: float  # the probability of that class minus that of the label
 
 
-def out_of_fold(features: np.ndarray, labels: np.ndarray, copies: Sequence[Sequence[int]] = (), *, seed: int = 0) -> np.ndarray:
-    """(N, K) the probabilities of classes for each picture by a classifier that was fitted without it and without its copies.
+def out_of_fold(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, *, seed: int = 0) -> np.ndarray:
+    """(N, K) the probabilities of classes for each picture by a classifier that was fitted without it and its group.
 
     Args:
         features: (N, F).
-        labels: (N,) indices; each class has two pictures at least that are no copies of each other.
-        copies: Groups of places that are the same picture.
+        labels: (N,) indices; each class has pictures of two groups at least.
+        groups: (N,) numbers, the same for copies and for what else belongs together; None: all differ.
         seed: Decides the folds.
     """
     from sklearn.exceptions import ConvergenceWarning
@@ -41,9 +40,7 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, copies: Sequence[Seque
     from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedGroupKFold
 
-    groups = np.arange(len(labels))
-    for same in copies:
-        groups[list(same)] = same[0]
+    groups = np.arange(len(labels)) if groups is None else groups
     scaled = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     scaled = scaled.astype(np.float32)
     smallest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))

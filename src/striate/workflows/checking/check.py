@@ -16,6 +16,8 @@ from striate.insight.check.embedding import Embedding, side_for
 from striate.workflows.checking import findings as found
 from striate.workflows.checking.dropping import rows_to_drop
 from striate.workflows.checking.judging import CONTENT, Verdict, giveaways, judge
+from striate.workflows.checking.masked import Masks, masks_of
+from striate.workflows.checking.numbers import class_counts, numbers_in_words, of_numbers
 from striate.workflows.checking.opening import Opened, opened, typical_side
 from striate.workflows.checking.page import page
 from striate.workflows.checking.record import CheckReport, CheckRequest, ShortcutFound, Unreadable
@@ -53,17 +55,20 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     data = opened(request)
     source, side = data.source, side_for(typical_side(data.source))
     total = sum(source.num_images(split) for split in source.splits)
-    judges = request.deep or total * (side / FULL_SIDE) ** 2 <= MOST_SHOWN
+    many = total * (side / FULL_SIDE) ** 2 > MOST_SHOWN
+    judges = request.deep or (source.has_classes and not many)
     watch = (lambda done, every: observer.share("pictures", done, every)) if observer else _unwatched
     seen = survey(source, Embedding(side, request.fit) if judges else None, watch)
+    masks = None if data.pairs is None else masks_of(data.pairs, seen, source.classes, Path(request.data))
+    seen = seen if masks is None else masks.pictures
     groups = same_pictures(seen.readable, seen.features if request.deep else None)
-    verdict = Verdict([], None, "" if judges else f"labels were not judged by a network: {total:,} pictures are many")
+    verdict = Verdict([], None, f"labels were not judged by a network: {total:,} pictures are many" if source.has_classes and many else "")
     if seen.features is not None and source.has_classes:
         verdict = judge(seen.readable, seen.features, source.classes, groups, request.seed)
-    rows = rows_to_drop(seen, groups, verdict.errors, source.classes)
+    rows = rows_to_drop(seen, groups, verdict.errors, source.task)
     if request.fix_list is not None:
         write_drop_list(request.fix_list, rows)
-    report = reported(request, data, seen, groups, verdict)
+    report = reported(request, data, seen, groups, verdict, masks)
     path = request.output or new_run_folder("check", source.name, None) / "index.html"
     report = dataclasses.replace(
         report,
@@ -76,11 +81,13 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     return report
 
 
-def reported(request: CheckRequest, data: Opened, seen: Survey, groups: Sequence[Same], verdict: Verdict) -> CheckReport:
+def reported(
+    request: CheckRequest, data: Opened, seen: Survey, groups: Sequence[Same], verdict: Verdict, masks: Masks | None
+) -> CheckReport:
     """The report of what was found, without the files that are yet to be written."""
     source, readable = data.source, seen.readable
-    counts = {split: source.class_counts(split) for split in source.splits} if source.has_classes else {}
-    copies = [described(group, readable, source.classes) for group in groups]
+    counts = class_counts(source) if masks is None else masks.counts
+    copies = [described(group, readable, source.task) for group in groups]
     flaws: dict[str, tuple[str, ...]] = {kind: tuple(picture.path for picture in some) for kind, some in flaws_of_all(readable).items()}
     given_away = [
         ShortcutFound(
@@ -96,10 +103,12 @@ def reported(request: CheckRequest, data: Opened, seen: Survey, groups: Sequence
         itertools.chain(
             found.of_reading(data.complaint, hopeless=data.hopeless, gone=gone),
             found.of_files(unreadable, source.left_out, readable),
-            found.of_copies(copies),
+            masks.findings if masks is not None else (),
+            found.of_copies(copies, source.task),
             found.of_labels(errors, verdict.judged, verdict.why_not, by_network=seen.features is not None),
             found.of_shortcuts(given_away, CONTENT),
-            of_classes(source.name, counts, seen.pictures, source.classes) if source.has_classes else (),
+            of_classes(source.name, counts, seen.pictures, source.classes) if counts and masks is None else (),
+            of_numbers(source),
             found.of_flaws(flaws, len(readable)),
             found.of_fits(fits),
         ),
@@ -107,11 +116,13 @@ def reported(request: CheckRequest, data: Opened, seen: Survey, groups: Sequence
     )
     return CheckReport(
         data=source.name,
-        trainable=not (data.hopeless or gone),
+        trainable=not (data.hopeless or gone or (masks is not None and masks.hopeless)),
         num_images=len(seen.pictures),
         splits={split: source.num_images(split) for split in source.splits},
-        classes={name: sum(of_split[name] for of_split in counts.values()) for name in source.classes} if counts else {},
+        task=source.task,
+        classes={name: sum(of_split[name] for of_split in counts.values()) for name in next(iter(counts.values()))} if counts else {},
         class_counts=counts,
+        numbers=numbers_in_words(source),
         sizes=sizes_in_words(readable),
         formats=found.counted([picture.format for picture in readable]),
         modes=found.counted([picture.mode for picture in readable]),

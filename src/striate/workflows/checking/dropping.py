@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from striate.core.targets import Task
 from striate.data.dropped import DropRow
 from striate.insight.check.quality import BLANK
 from striate.workflows.checking.record import LabelError
-from striate.workflows.checking.same import Same
+from striate.workflows.checking.same import Same, labels_of
 from striate.workflows.checking.surveying import Picture, Survey
 
 
-def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[int, LabelError]], classes: Sequence[str]) -> list[DropRow]:
+def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[int, LabelError]], task: Task) -> list[DropRow]:
     """A row for each picture that something was found about, each picture once, by the first reason of these.
 
     Yes: files that cannot be read; of a picture in several splits, or nearly the same one, that which is trained on; of one with several
@@ -22,7 +23,7 @@ def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[in
         seen: All pictures.
         groups: Those that are the same, by places among the readable ones.
         errors: Those whose labels are probably wrong, likewise.
-        classes: The names of the classes.
+        task: That of the data.
     """
     rows: dict[tuple[str, int], DropRow] = {}
 
@@ -38,9 +39,9 @@ def rows_to_drop(seen: Survey, groups: Sequence[Same], errors: Sequence[tuple[in
     for group in groups:
         members, sure = [readable[place] for place in group.places], group.by == "pixels"
         kind = "" if group.by == "pixels" else "near "
-        labels = {member.label for member in members}
+        labels = set(labels_of(group, readable, task))
         if len(labels) > 1:
-            named = ", ".join(f"{member.name} ({classes[member.label]})" for member in members if member.label is not None)
+            named = ", ".join(f"{member.name} ({member.said})" for member in members)
             for member in members:
                 add(member, f"{kind}copy with another label", named, drop=sure)
             continue

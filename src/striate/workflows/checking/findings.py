@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from striate.core.errors import DataError
+from striate.core.targets import Task
 from striate.data.findings import DataFinding
 from striate.data.omissions import Omission, some
 from striate.workflows.checking.record import Copies, FitLoss, Judged, LabelError, ShortcutFound, Unreadable
@@ -61,8 +62,9 @@ def of_files(unreadable: Sequence[Unreadable], left_out: Sequence[Omission], pic
         yield finding("frames", message, "Nothing to do if the first shows the subject.", severity="note", evidence=len(several))
 
 
-def of_copies(groups: Sequence[Copies]) -> Iterator[DataFinding]:
+def of_copies(groups: Sequence[Copies], task: Task = "classify") -> Iterator[DataFinding]:
     """Leaks between splits, pictures with two labels, and other copies."""
+    noun, alike = ("masks" if task == "segment" else "labels"), ("class and split" if task == "classify" else "split")
     leaks = [group for group in groups if group.is_leak]
     if leaks:
         count = sum(sum(split != "train" for split in group.splits) for group in leaks)
@@ -73,15 +75,15 @@ def of_copies(groups: Sequence[Copies]) -> Iterator[DataFinding]:
     twice = [group for group in groups if group.is_two_labels]
     if twice:
         nearly = sum(group.by != "pixels" for group in twice)
-        message = f"{_pictures(len(twice))} with two labels{_nearly(nearly, len(twice))}: {_equations(twice, labels=True)}"
-        remedy = "Only one of the labels can be right: remove the copy with the wrong one."
+        message = f"{_pictures(len(twice))} with two {noun}{_nearly(nearly, len(twice))}: {_equations(twice, labels=True)}"
+        remedy = f"Only one of the {noun} can be right: remove the copy with the wrong one."
         yield finding("two_labels", message, remedy, evidence=len(twice), names=[path for group in twice for path in group.paths])
     plain = [group for group in groups if not group.is_leak and not group.is_two_labels]
     for by, kind, word in (("pixels", "duplicates", "the same"), ("hash", "near_duplicates", "nearly the same"),
                            ("network", "near_duplicates", "of nearly the same content, by the network")):  # fmt: skip
         if chosen := [group for group in plain if group.by == by]:
             extra = sum(len(group.paths) - 1 for group in chosen)
-            message = f"{_pictures(extra)} {_is(extra)} {word} as another of the same class and split: {_equations(chosen)}"
+            message = f"{_pictures(extra)} {_is(extra)} {word} as another of the same {alike}: {_equations(chosen)}"
             remedy = "Keep one of each: where some are held out of the training split, copies make the accuracy too high."
             yield finding(kind, message, remedy, evidence=extra, names=[path for group in chosen for path in group.paths])  # type: ignore[arg-type]
 

@@ -30,17 +30,12 @@ class Verdict(NamedTuple):
 def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[str], same: Sequence[Same], seed: int) -> Verdict:
     """The pictures whose labels are probably wrong, the most certain first."""
     labels = np.array([picture.label if picture.label is not None else -1 for picture in pictures])
-    copies = [group.places for group in same if group.by != "network"]
-    one_of = np.arange(len(pictures))
-    for places in copies:
-        one_of[list(places)] = places[0]
+    one_of = together(pictures, [group.places for group in same if group.by != "network"])
     kinds = [label for label in range(len(classes)) if len(np.unique(one_of[labels == label])) >= FEWEST]
     kept = np.flatnonzero(np.isin(labels, kinds))
     if len(kinds) < 2:
         return Verdict([], None)
-    place_of = {int(place): index for index, place in enumerate(kept)}
-    groups = [[place_of[place] for place in places if place in place_of] for places in copies]
-    probs = out_of_fold(features[kept], labels[kept], [group for group in groups if len(group) > 1], seed=seed)
+    probs = out_of_fold(features[kept], labels[kept], one_of[kept], seed=seed)
     correct = int((probs.argmax(1) == labels[kept]).sum())
     low, high = wilson_interval(correct, len(kept))
     judged = Judged(accuracy=correct / len(kept), accuracy_interval=(low, high), num_images=len(kept))
@@ -54,6 +49,15 @@ def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[s
         error = LabelError(path=pictures[place].path, label=label, suggested=classes[suspect.suggested], score=round(suspect.margin, 4))
         errors.append((place, error))
     return Verdict(errors, judged)
+
+
+def together(pictures: Sequence[Picture], copies: Sequence[Sequence[int]]) -> np.ndarray:
+    """(N,) a number for each picture, the same for those of one group of the data and for copies: they are never judged by each other."""
+    first: dict[str, int] = {}
+    one_of = np.array([first.setdefault(picture.group, place) if picture.group else place for place, picture in enumerate(pictures)])
+    for places in copies:
+        one_of[np.isin(one_of, one_of[list(places)])] = one_of[places[0]]
+    return one_of
 
 
 def giveaways(pictures: Sequence[Picture], seed: int) -> list[Shortcut]:

@@ -10,23 +10,31 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.images import Fit
 from striate.core.reports import shown_short
+from striate.core.targets import Task
 from striate.data.findings import DataFinding
 from striate.data.layout import Layout
 from striate.data.omissions import Omission
+from striate.data.reading import Role
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class CheckRequest:
     """The data to check, and how closely."""
 
-    data: Any  # a named set, a folder, an `.npz` file, arrays (X, y), or an opened source
+    data: Any  # a named set, a path, arrays (X, y), or an opened source
     deep: bool = False  # also compare and judge by a network where there are many pictures
     preview: bool = False  # also show what a network sees of pictures of each class
     image_size: int = Field(default=128, ge=8)  # pixels of the input of which `preview` and the losses of fits are
     fit: Fit = "crop"  # how pictures are fitted to the network that judges labels
     fix_list: Path | None = None  # CSV of what to drop
     output: Path | None = None  # page; runs/check/NAME-NNN/index.html by default
+    task: Task | None = None  # None: told by the data
     layout: Layout = "auto"
+    class_from: str | None = None
+    columns: dict[Role, str] = Field(default_factory=dict)
+    group: str | None = None
+    separator: str | None = None
+    root: Path | None = None
     seed: int = 0  # of the folds
     data_dir: Path | None = None
     download: bool = False
@@ -46,7 +54,7 @@ class Copies:
 
     paths: tuple[str, ...]
     splits: tuple[str, ...]  # of each
-    labels: tuple[str, ...]  # of each; empty where pictures have no single class
+    labels: tuple[str, ...]  # of each, in words: a class, several, numbers, or which mask; none of what may differ in nearly the same
     likeness: float  # 1: the same pixels; else the least of the pairs: a correlation, or a cosine
     by: Literal["pixels", "hash", "network"]
 
@@ -110,8 +118,10 @@ class CheckReport:
     trainable: bool
     num_images: int
     splits: dict[str, int]
-    classes: dict[str, int]
+    task: Task
+    classes: dict[str, int]  # pictures; of masks, pixels
     class_counts: dict[str, dict[str, int]]  # of each split
+    numbers: dict[str, str]  # least, median and most of what is to be estimated
     sizes: dict[str, str]  # smallest, median and largest, as height x width
     formats: dict[str, int]
     modes: dict[str, int]

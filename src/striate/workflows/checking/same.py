@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from striate.core.targets import Task
 from striate.insight.check.copies import Pairs, groups_of, near_by_embedding, near_pairs
 from striate.insight.check.quality import SMALLEST
 from striate.workflows.checking.record import Copies
@@ -49,14 +50,20 @@ def _near(pairs: Pairs, first_of: np.ndarray, by: Literal["hash", "network"]) ->
     return [Same(tuple(first_of[places].tolist()), likeness, by) for places, likeness in pairs.groups()]
 
 
-def described(same: Same, pictures: Sequence[Picture], classes: Sequence[str]) -> Copies:
+def labels_of(same: Same, pictures: Sequence[Picture], task: Task) -> tuple[str, ...]:
+    """The labels of a group in words, of which copies should have one; none where pictures that differ a little may have others."""
+    if task in ("regression", "segment") and same.by != "pixels":
+        return ()
+    return tuple(pictures[place].said for place in same.places)
+
+
+def described(same: Same, pictures: Sequence[Picture], task: Task) -> Copies:
     """A group as a report has it."""
     members = [pictures[place] for place in same.places]
-    labels = tuple(classes[member.label] for member in members if member.label is not None)
     return Copies(
         paths=tuple(member.path for member in members),
         splits=tuple(member.split for member in members),
-        labels=labels,
+        labels=labels_of(same, pictures, task),
         likeness=round(same.likeness, 4),
         by=same.by,
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from striate.core.errors import DataError
 from striate.data.decode import fit_image, picture_bytes, whole_picture
 from striate.data.fitting import with_channels
 from striate.data.identities import DIGEST_BYTES, picture_digests
+from striate.data.pieces import PictureFile
 from striate.data.records import DataSource, Part
 from striate.insight.check.embedding import SIDES, Embedding
 from striate.insight.check.looks import Look, look_at
@@ -27,10 +27,12 @@ class Picture(NamedTuple):
 
     split: str
     place: int  # in its split
-    path: str  # as reports have it: its file, or such as mnist/test/00017
+    path: str  # its file, or such as mnist/test/00017
     name: str  # below the data's folder
     label: int | None  # None: it has no single class
     digest: bytes  # of its content; empty if the file cannot be read
+    said: str = ""  # its label in words: a class, several, numbers, or which mask
+    group: str = ""  # of pictures that belong together; empty: none
     error: str = ""  # why it cannot be decoded; then it has no measures
     format: str = ""
     mode: str = ""
@@ -70,7 +72,8 @@ def survey(source: DataSource, embedding: Embedding | None, done: Callable[[int,
         for split in source.splits:
             part = source.parts[split]()
             for places in _chunks(len(part.labels)):
-                looked = _of_files(part, split, places, embedding, pool) if part.files else _of_arrays(part, split, places, embedding)
+                chosen = _listed(source, part, split, places)
+                looked = _of_files(part, chosen, embedding, pool) if part.files else _of_arrays(part, chosen, embedding)
                 pictures += [picture for picture, _ in looked]
                 inputs = [fitted for _, fitted in looked if fitted is not None]
                 if embedding is not None and inputs:
@@ -86,17 +89,29 @@ def _chunks(count: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
 
 
-def _of_files(part: Part, split: str, places: np.ndarray, embedding: Embedding | None, pool: ThreadPoolExecutor) -> list[Looked]:
-    files, names = part.files or (), part.all_names(split)
+def _listed(source: DataSource, part: Part, split: str, places: np.ndarray) -> list[Picture]:
+    """Pictures that were not looked at yet, with what the data tells of them."""
+    names, groups = part.all_names(split), part.facts.groups
+    found = []
+    for place in places.tolist():
+        label = int(part.labels[place]) if source.has_classes else None
+        group = "" if groups is None else str(groups[place])
+        found.append(Picture(split, place, part.paths[place], names[place], label, b"", _in_words(source, part.labels[place]), group))
+    return found
 
-    def look(place: int) -> Looked:
-        picture = Picture(split, place, part.paths[place], names[place], _label(part, place), b"")
-        return file_looked_at(picture, Path(files[place]), embedding)
 
-    return list(pool.map(look, places.tolist()))
+def _in_words(source: DataSource, label: np.ndarray) -> str:
+    if source.task == "multilabel":
+        return ", ".join(name for name, there in zip(source.classes, label, strict=True) if there) or "none"
+    return source.classes[int(label)] if source.has_classes else ", ".join(f"{value:g}" for value in np.ravel(label))
 
 
-def file_looked_at(picture: Picture, file: Path, embedding: Embedding | None) -> Looked:
+def _of_files(part: Part, chosen: Sequence[Picture], embedding: Embedding | None, pool: ThreadPoolExecutor) -> list[Looked]:
+    files = part.files or ()
+    return list(pool.map(lambda picture: file_looked_at(picture, files[picture.place], embedding), chosen))
+
+
+def file_looked_at(picture: Picture, file: PictureFile, embedding: Embedding | None) -> Looked:
     """`picture` with the measures of its file, and the input of the network."""
     digest = b""
     try:
@@ -119,18 +134,13 @@ def file_looked_at(picture: Picture, file: Path, embedding: Embedding | None) ->
         return picture._replace(digest=digest, error=error.message.removeprefix(f"{file}: ").removeprefix(PREFIX)), None
 
 
-def _of_arrays(part: Part, split: str, places: np.ndarray, embedding: Embedding | None) -> list[Looked]:
-    images, names = part.images(None, places), part.all_names(split)
+def _of_arrays(part: Part, chosen: Sequence[Picture], embedding: Embedding | None) -> list[Looked]:
+    images = part.images(None, np.array([picture.place for picture in chosen]))
     found: list[Looked] = []
-    for place, image, digest in zip(places.tolist(), images, picture_digests(images), strict=True):
+    for picture, image, digest in zip(chosen, images, picture_digests(images), strict=True):
         height, width, channels = image.shape
         mode = {1: "L", 3: "RGB"}.get(channels, f"{channels} channels")
-        picture = Picture(split, place, part.paths[place], names[place], _label(part, place), digest)
-        picture = picture._replace(mode=mode, height=height, width=width, pixels=digest, look=look_at(image))
+        seen = picture._replace(digest=digest, mode=mode, height=height, width=width, pixels=digest, look=look_at(image))
         colours = image if channels in (1, 3) else image[..., :1]
-        found.append((picture, None if embedding is None else fit_image(with_channels(colours, 3), embedding.spec)))
+        found.append((seen, None if embedding is None else fit_image(with_channels(colours, 3), embedding.spec)))
     return found
-
-
-def _label(part: Part, place: int) -> int | None:
-    return int(part.labels[place]) if part.labels.ndim == 1 else None

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from striate.workflows.checking.record import CheckReport
 
 MOST = 12  # classes that are listed
+HEADS = {"multilabel": "label", "segment": "pixels of"}  # of the first column
 
 
 def summary(report: CheckReport) -> Lines:
@@ -21,10 +22,11 @@ def summary(report: CheckReport) -> Lines:
     )
     kinds = ", ".join(f"{name} {count:,}" for counts in (report.formats, report.modes) for name, count in counts.items())
     lines = [
-        f"{report.data}: {report.num_images:,} pictures ({splits}), {len(report.classes):,} classes",
+        f"{report.data}: {report.num_images:,} pictures ({splits}){_targets(report)}",
         f"sizes    {sizes}",
         f"kinds    {kinds}",
     ]
+    lines += [f"numbers  {name} {words}" for name, words in report.numbers.items()]
     if report.judged is not None:
         low, high = report.judged.accuracy_interval
         right = f"{report.judged.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
@@ -33,7 +35,9 @@ def summary(report: CheckReport) -> Lines:
     if report.classes:
         names = list(report.classes)[:MOST]
         rows = [[name, *(f"{counts.get(name, 0):,}" for counts in report.class_counts.values())] for name in names]
-        lines += aligned(["class", *report.class_counts], rows, set(range(1, len(report.class_counts) + 1))).splitlines()
+        lines += aligned(
+            [HEADS.get(report.task, "class"), *report.class_counts], rows, set(range(1, len(report.class_counts) + 1))
+        ).splitlines()
         lines += [f"and {len(report.classes) - MOST:,} classes more"] if len(report.classes) > MOST else []
         lines.append("")
     for finding in report.findings:
@@ -44,3 +48,10 @@ def summary(report: CheckReport) -> Lines:
     if report.fix_list:
         lines.append(f"list     {report.fix_list}: {report.num_dropped:,} to drop; edit it, then train with `drop={report.fix_list!r}`")
     return in_lines([*lines, ""])
+
+
+def _targets(report: CheckReport) -> str:
+    """The number of classes, in words; nothing where numbers are estimated."""
+    if not report.classes:
+        return ""
+    return f", {len(report.classes):,} {'labels' if report.task == 'multilabel' else 'classes'}"
