@@ -26,7 +26,7 @@ Shown = Callable[[Sequence[Path]], list[str]]  # the names of files, below the f
 
 
 class MaskLook(NamedTuple):
-    """What is known of one mask."""
+    """One mask, as far as a check needs it."""
 
     height: int
     width: int
@@ -35,7 +35,7 @@ class MaskLook(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What was found about the masks of a data set."""
+    """The masks of a data set, and the findings on them."""
 
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]  # pixels of each class, by split
