@@ -35,7 +35,7 @@ class TwoHeads(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.main(self.trunk(images))
 
-    def forward_with_heads(self, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Side, ...]]:
+    def forward_with_heads(self, images: Tensor, labels: Tensor, second: Tensor | None = None) -> tuple[Tensor, tuple[Side, ...]]:
         x = self.trunk(images)
         heads = zip(self.heads, self.head_weights, strict=True)
         return self.main(x), tuple(Side(head(x), labels, weight, has_own_task=False) for head, weight in heads)

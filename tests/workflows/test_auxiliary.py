@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 import striate
 from striate.apps.cli import main
-from striate.core.errors import UsageError
+from striate.core.errors import DataError, UsageError
 from striate.engine.optimizers import SGD, ParamGroup
 from striate.engine.step import StepRule, train_step
 from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, GlobalPool, Linear
@@ -112,6 +113,69 @@ def test_a_second_task_that_cannot_be_trained_is_one_clear_error(options, words,
     data = (images, labels * 0.37) if options.get("task") else tops
     with pytest.raises(UsageError, match=words):
         striate.train(data, **{"network": NETWORK, "epochs": 1, **options}, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def shades() -> tuple[np.ndarray, np.ndarray, dict[str, list[str]]]:
+    """Pictures (n, 6, 6) with classes that nothing in them tells, and in a column whether they are dark or bright."""
+    rng = np.random.default_rng(1)
+    bright = rng.integers(0, 2, 60)
+    images = rng.integers(0, 60, (60, 6, 6), dtype=np.uint8) + 150 * bright[:, None, None].astype(np.uint8)
+    return images, rng.integers(0, 3, 60), {"shade": [("dark", "bright")[place] for place in bright]}
+
+
+SHORT = {"network": NETWORK, "epochs": 8, "learning_rate": 0.02, "crop_padding": 0, "flip": False, "diagnose": False}
+
+
+@pytest.mark.row("003-43")
+def test_a_column_of_a_table_or_of_arrays_is_a_second_task_with_classes_of_its_own(shades, tmp_path, capsys):
+    """The same pictures as a table of files from the command line; there the run is repeated exactly."""
+    images, labels, columns = shades
+    lines = ["path,label,shade"]
+    for place, (image, label, shade) in enumerate(zip(images, labels, columns["shade"], strict=True)):
+        Image.fromarray(image).save(tmp_path / f"{place:02}.png")
+        lines.append(f"{place:02}.png,c{label},{shade}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    words = [
+        "train",
+        str(tmp_path / "table.csv"),
+        "--auxiliary",
+        "shade",
+        "--model",
+        str(tmp_path / "net.json"),
+        "--epochs",
+        "8",
+        "--lr",
+        "0.02",
+    ]
+    (tmp_path / "net.json").write_text(NETWORK.to_json())
+
+    report = striate.train(shades, auxiliary="shade", auxiliary_weight=1, output=tmp_path / "arrays", **SHORT)
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--crop-padding", "0", "--no-flip", "--no-diagnose", "--output", str(tmp_path / "run")])
+
+    out, err = capsys.readouterr()
+    assert report.val.measures["auxiliary_accuracy"] == 1.0 and report.val.accuracy < 0.9
+    assert not end.value.code, err
+    assert "besides   the column 'shade', loss x 0.5" in err and "auxiliary accuracy 1.0000" in out
+    assert striate.repro(tmp_path / "run").equal
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "error", "words"),
+    [
+        ({}, {"auxiliary": "shadow"}, UsageError, "unknown second task or column in auxiliary 'shadow'\nDid you mean shade"),
+        ({}, {"auxiliary": "shade", "mixup": 0.2}, UsageError, "auxiliary: mixed pictures have no single label in the column 'shade'"),
+        ({"shade": [""] + ["dark", "bright"] * 29 + ["dark"]}, {"auxiliary": "shade"}, DataError, "has nothing in the column 'shade'"),
+        ({"shade": ["dark"] * 60}, {"auxiliary": "shade"}, UsageError, "an auxiliary task needs two groups or more"),
+        ({"shade": ["dark"] * 59}, {}, DataError, r"columns must be names with 60 values each, 'shade' has shape \(59,\)"),
+    ],
+)
+def test_a_column_that_cannot_be_a_second_task_is_one_clear_error(columns, options, error, words, shades, tmp_path):
+    data = (*shades[:2], columns or shades[2])
+    with pytest.raises(error, match=words):
+        striate.train(data, output=tmp_path / "run", **{**SHORT, "epochs": 1, **options})
     assert not (tmp_path / "run").exists()
 
 

@@ -36,6 +36,7 @@ class Batch(NamedTuple):
     labels: Tensor  # (N,) int64; (N, K) float32 shares of classes where pictures are mixed
     indices: Tensor  # (N,) int64 on the CPU, places in the image set
     weights: Tensor | None = None  # (N,) float32 in the loss, of mean 1 over the set; None: all 1
+    second: Tensor | None = None  # (N,) int64, the labels of a second task, where it has its own
 
 
 class Batches:
@@ -74,6 +75,8 @@ class Batches:
         weights = images.facts.weights
         scaled = None if weights is None else np.asarray(weights / weights.mean(), np.float32)
         self.weights = None if scaled is None else torch.from_numpy(scaled).to(self.device)
+        second = images.facts.second
+        self.second = None if second is None else torch.from_numpy(second).to(self.device)
         self.components: Components | None = components_of(images.images) if self.augmentation.pca_colour else None
         self.part, self.parts = 0, 1  # of each batch, that this process gets
         self.on_device: Tensor | None = None  # the whole set
@@ -129,7 +132,7 @@ class Batches:
 
     def _batch(self, indices: Tensor, epoch: int) -> Batch:
         if not len(indices):
-            return Batch(self._rows(indices), self.labels[indices.to(self.device)], indices, self._weights(indices))
+            return Batch(self._rows(indices), self.labels[indices.to(self.device)], indices, self._weights(indices), self._second(indices))
         images, labels = self.augmented(self._rows(indices), indices, epoch), self.labels[indices.to(self.device)]
         weights = self._weights(indices)
         if self.augmentation.mixes:
@@ -142,7 +145,11 @@ class Batches:
             if weights is not None and (of_others := self._weights(others)) is not None:
                 shares = shares.to(weights)
                 weights = shares * weights + (1 - shares) * of_others
-        return Batch(images, labels, indices, weights)
+        return Batch(images, labels, indices, weights, self._second(indices))
+
+    def _second(self, indices: Tensor) -> Tensor | None:
+        """(N,) the second labels of some pictures, where there are some."""
+        return None if self.second is None else self.second[indices.to(self.device)]
 
     def _weights(self, indices: Tensor) -> Tensor | None:
         """(N,) those of some pictures; None if all weigh alike."""

@@ -327,5 +327,5 @@ class MaskBatches(Batches):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
-        for packed, _, indices, _ in super().epoch(epoch, start):
-            yield Batch(packed[..., :-1], (IGNORED - packed[..., -1]).long(), indices)
+        for batch in super().epoch(epoch, start):
+            yield Batch(batch.images[..., :-1], (IGNORED - batch.images[..., -1]).long(), batch.indices)

@@ -31,21 +31,37 @@ class Facts:
         columns: The cells (N,) of a table, by the names of its columns.
         groups: (N,) text: pictures of one group stay in one split; None: each picture is its own.
         weights: (N,) float64, not negative, the weights of the pictures in the loss; None: all weigh alike.
+        second: (N,) int64, the labels of a second task to train on; None: there is none, or it follows from the first.
     """
 
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     groups: np.ndarray | None = None
     weights: np.ndarray | None = None
+    second: np.ndarray | None = None
 
     def take(self, places: np.ndarray) -> Facts:
         """Those of the pictures at some places."""
         columns = {name: cells[places] for name, cells in self.columns.items()}
-        return Facts(columns, *(None if each is None else each[places] for each in (self.groups, self.weights)))
+        return Facts(columns, *(None if each is None else each[places] for each in (self.groups, self.weights, self.second)))
+
+    def with_second(self, column: str, kinds: Sequence[str], paths: Sequence[str]) -> Facts:
+        """The same with the cells of a column, each one of `kinds`, as second labels; `paths` are what errors call the pictures.
+
+        Raises:
+            DataError: a cell is empty, or of another kind; names the picture.
+        """
+        numbers = {kind: number for number, kind in enumerate(kinds)}
+        cells = [str(cell) for cell in self.columns[column].tolist()]
+        for path, cell in zip(paths, cells, strict=True):
+            if cell not in numbers:
+                what = f"{cell!r}, which no training picture has" if cell.strip() else "nothing"
+                raise DataError(f"{path}: has {what} in the column {column!r}", "Fill it in, or leave the picture out of the table.")
+        return dataclasses.replace(self, second=np.array([numbers[cell] for cell in cells], np.int64))
 
     def joined(self, other: Facts) -> Facts:
         """These, and then those of `other`; what only one has is left out."""
         columns = {name: np.concatenate([cells, other.columns[name]]) for name, cells in self.columns.items() if name in other.columns}
-        pairs = ((self.groups, other.groups), (self.weights, other.weights))
+        pairs = ((self.groups, other.groups), (self.weights, other.weights), (self.second, other.second))
         return Facts(columns, *(None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from striate.core.errors import DataError, UnknownNameError, UsageError
 from striate.core.images import AS_IT_COMES, Form
@@ -25,7 +27,7 @@ from striate.data.masks import open_masks
 from striate.data.named import NAMED, open_named
 from striate.data.pairs import INPUT, TARGET, open_pairs, pairs_of_arrays, pairs_of_source, source_of_pictures
 from striate.data.reading import AS_USUAL, Reading
-from striate.data.records import SPLITS, DataSource
+from striate.data.records import SPLITS, DataSource, Facts
 from striate.data.shards import BRACES, open_shards, shards_of
 from striate.data.tables import open_table, read_table
 
@@ -34,7 +36,7 @@ KNOWN = "Give a folder of pictures, a table of them, an .npz file, or a named se
 
 
 def open_data(  # noqa: PLR0913  # all but the data say how it is read
-    spec: str | os.PathLike[str] | tuple[Any, Any] | DataSource,
+    spec: str | os.PathLike[str] | tuple[Any, ...] | DataSource,
     *,
     data_dir: Path | None = None,
     download: bool = False,
@@ -52,7 +54,8 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
 
     Args:
         spec: A named set (`mnist`); the path of a folder, of a table of pictures or of numbers (`.csv`, `.tsv`, `.jsonl`, `.parquet`), of
-            WebDataset shards (`.tar`), or of an `.npz` file; a pair of arrays (X, y); or what is open already.
+            WebDataset shards (`.tar`), or of an `.npz` file; arrays (X, y), or (X, y, columns) with more facts of each sample, by name; or
+            what is open already.
         data_dir: The folder of named sets; $STRIATE_DATA or ~/.cache/striate/data by default.
         download: Fetch a named set from its publisher when it is missing.
         skip_unreadable: Leave out pictures of a folder that cannot be decoded, and say so.
@@ -96,7 +99,7 @@ def open_data(  # noqa: PLR0913  # all but the data say how it is read
 
 
 def _opened(
-    spec: str | os.PathLike[str] | tuple[Any, Any],
+    spec: str | os.PathLike[str] | tuple[Any, ...],
     data_dir: Path | None,
     download: bool,
     task: Task | None,
@@ -116,7 +119,7 @@ def _opened(
 
 
 def _opened_file(
-    spec: str | os.PathLike[str] | tuple[Any, Any],
+    spec: str | os.PathLike[str] | tuple[Any, ...],
     data_dir: Path | None,
     download: bool,
     task: Task | None,
@@ -125,9 +128,10 @@ def _opened_file(
     **how: bool,
 ) -> DataSource:
     to_train = how["to_train"]
-    if isinstance(spec, tuple) and len(spec) == 2:
+    if isinstance(spec, tuple) and len(spec) in (2, 3):
         _refuse_reading("arrays", reading, to_train)
-        return open_arrays({"train": spec}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
+        arrays = open_arrays({"train": spec[:2]}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
+        return arrays if len(spec) == 2 else with_columns(arrays, spec[2])
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"data must be a name, a path, or a pair of arrays (X, y), got {type(spec).__name__}")
     if isinstance(spec, str) and spec in NAMED:
@@ -157,6 +161,24 @@ def _opened_file(
         raise UnknownNameError("data set", spec, NAMED, "`striate datasets` lists all; a folder is given by its path, such as ./photos.")
     problem = "neither a folder nor a plain file" if path.exists() else "no such folder or file"
     raise DataError(f"{path}: {problem}", near(path, KNOWN))
+
+
+def with_columns(source: DataSource, columns: Any) -> DataSource:
+    """The data of arrays with `columns` that the user gives beside them: a mapping of names to one value for each sample.
+
+    Raises:
+        DataError: they are none, or hold another number of values.
+    """
+    count = source.num_images("train")
+    cells = {str(name): np.asarray(values) for name, values in columns.items()} if isinstance(columns, Mapping) else {}
+    bad = next((f"{name!r} has shape {found.shape}" for name, found in cells.items() if found.shape != (count,)), None)
+    if not cells or bad:
+        came = bad or f"got {type(columns).__name__}"
+        raise DataError(f"arrays: columns must be names with {count:,} values each, {came}", "Give (X, y, {'name': values}).")
+    part = source.parts["train"]()
+    return dataclasses.replace(
+        source, parts={"train": lambda: part._replace(facts=Facts({name: each.astype(str) for name, each in cells.items()}))}
+    )
 
 
 def _of_table(path: Path, reading: Reading, form: Form, task: Task | None, **how: bool) -> DataSource:

@@ -13,6 +13,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PartialShare = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(coerce_numbers_to_str=True)]
 Groups = dict[Name, Name]  # a class -> its coarser class
+ROTATION = "rotation"  # as a second task
 Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**9)]
 
@@ -92,7 +93,7 @@ class TrainSettings:
     adversarial_steps: Count = 7  # of pgd, under which is validated also where fgsm trains
     adversarial_norm: Literal["linf", "l2"] = "linf"
 
-    auxiliary: Literal["rotation"] | Groups | None = None  # a second task: how a picture is turned, or a coarser class of each class
+    auxiliary: Name | Groups | None = None  # a second task: rotation (how a picture is turned), a column, or a coarser class of each class
     auxiliary_weight: Positive = 0.5  # of its loss
 
     init: InitName = "default"

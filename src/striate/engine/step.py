@@ -46,6 +46,7 @@ class Part(NamedTuple):
     images: Tensor
     labels: Tensor
     weights: Tensor | None = None
+    second: Tensor | None = None  # labels of a second task
 
 
 class InParts:
@@ -173,10 +174,10 @@ def train_step(
 def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
     """Add the gradient of `factor` times the batch's mean loss to the parameters; returns that product and the number of hits."""
     losses, hits = [], []
-    for (images, labels, weights), share in parts_of(batch, parts):
+    for (images, labels, weights, second), share in parts_of(batch, parts):
         seen = images if rule.attacker is None else rule.attacker(model, images, labels)
         loss_fn = rule.loss_fn if weights is None else weighted(rule.loss_fn, weights)
-        loss, outputs = _loss(model, seen, labels, loss_fn, rule.autocast)
+        loss, outputs = _loss(model, seen, labels, loss_fn, rule.autocast, second)
         if rule.stop_at_not_finite and not torch.isfinite(loss):
             raise LossNotFiniteError
         scaled = loss if share * factor == 1 else loss * (share * factor)
@@ -199,22 +200,24 @@ def weighted(loss_fn: Loss, weights: Tensor) -> Loss:
 
 def parts_of(batch: Batch, parts: int) -> Iterator[tuple[Part, float]]:
     """The parts of a batch, and the share of it that each is."""
-    weights: Tensor | None = getattr(batch, "weights", None)  # most kinds of batches have none
+    more: list[Tensor | None] = [getattr(batch, name, None) for name in ("weights", "second")]  # most kinds of batches have none
     if parts == 1:
-        yield Part(batch.images, batch.labels, weights), 1.0
+        yield Part(batch.images, batch.labels, *more), 1.0
         return
-    of_parts = [None] * parts if weights is None else weights.tensor_split(parts)
+    of_parts = zip(*([None] * parts if each is None else each.tensor_split(parts) for each in more), strict=True)
     for images, labels, some in zip(batch.images.tensor_split(parts), batch.labels.tensor_split(parts), of_parts, strict=True):
         if len(labels):
-            yield Part(images, labels, some), len(labels) / len(batch.labels)
+            yield Part(images, labels, *some), len(labels) / len(batch.labels)
 
 
-def _loss(model: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss, autocast: torch.dtype | None) -> tuple[Tensor, Tensor]:
+def _loss(
+    model: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss, autocast: torch.dtype | None, second: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The loss, auxiliary heads included, and the outputs of the model itself."""
     sides: tuple[Any, ...] = ()
     with computing_in(autocast, images.device):
         if hasattr(model, "forward_with_heads"):
-            outputs, sides = cast("Any", model).forward_with_heads(images, labels)  # (N, K)
+            outputs, sides = cast("Any", model).forward_with_heads(images, labels, second)  # (N, K)
         else:
             outputs = model(images)  # (N, K)
     loss = loss_fn(outputs.float() if autocast else outputs, labels)

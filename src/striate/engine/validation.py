@@ -80,7 +80,7 @@ def auxiliary_accuracy(model: nn.Module, batches: Batches, group: ProcessGroup |
         for batch in batches.epoch(1):
             if not len(batch.labels):
                 continue  # a part of a batch that is too small to be divided
-            _, sides = cast("Any", model).forward_with_heads(batch.images, batch.labels)
+            _, sides = cast("Any", model).forward_with_heads(batch.images, batch.labels, getattr(batch, "second", None))
             for side in sides:
                 if side.has_own_task:
                     correct += float(hits_of_classes(side.scores, side.labels))

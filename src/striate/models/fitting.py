@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from striate.core.devices import choose_device
-from striate.core.errors import UsageError
+from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import InputSpec
 from striate.core.memory import need_parameters
 from striate.core.seeds import mixed, torch_seed
@@ -27,7 +27,7 @@ from striate.engine.fit import Training, fit
 from striate.engine.initialisation import initialise
 from striate.engine.losses import refuse_weights
 from striate.engine.processes import ProcessGroup
-from striate.engine.settings import TrainSettings
+from striate.engine.settings import ROTATION, TrainSettings
 from striate.models.threads import on_one_thread
 from striate.networks.layers.foreign import Foreign, ForeignPart
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
@@ -157,6 +157,7 @@ def fit_images(
     settings = fitting.settings
     if train_set.facts.weights is not None:
         refuse_weights(settings)
+    train_set, val_set = with_second_labels(fitting, train_set, val_set)
     device = choose_device(settings.device)
     module = begun(fitting, train_set).to(device)
     train_batches = batches_of(
@@ -185,7 +186,7 @@ def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
     Raises:
         EnvironmentFault: there is too little memory to train so many parameters.
     """
-    settings, described_network = fitting.settings, with_second_task(fitting)
+    settings, described_network = fitting.settings, with_second_task(fitting, train_set)
     if choose_device(settings.device).type == "cpu":
         count = fitting.network.params
         need_parameters(
@@ -204,8 +205,30 @@ def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:
     return module
 
 
-def with_second_task(fitting: Fitting) -> Network:
-    """The network with the auxiliary head of its settings, where they name a task for it.
+def with_second_labels(fitting: Fitting, train_set: ImageSet, val_set: ImageSet | None) -> tuple[ImageSet, ImageSet | None]:
+    """The pictures with the cells of the column as second labels, where the settings name one for a second task.
+
+    Raises:
+        UnknownNameError: there is no such column.
+        UsageError: pictures are mixed, so that they have no single label.
+        DataError: a cell is empty, or holds in validation what no training picture has; names the picture.
+    """
+    column = fitting.settings.auxiliary
+    if not isinstance(column, str) or column == ROTATION:
+        return train_set, val_set
+    if column not in train_set.facts.columns:
+        hint = "It is rotation, a column of the table, or a coarser class of each class."
+        raise UnknownNameError("second task or column in auxiliary", column, (ROTATION, *train_set.facts.columns), hint)
+    if fitting.augmentation.mixes:
+        raise UsageError(f"auxiliary: mixed pictures have no single label in the column {column!r}", "Leave out mixup and cutmix.")
+    kinds = sorted({str(cell) for cell in train_set.facts.columns[column].tolist()} - {""})
+    return tuple(  # type: ignore[return-value]  # two
+        each and dataclasses.replace(each, facts=each.facts.with_second(column, kinds, each.paths)) for each in (train_set, val_set)
+    )
+
+
+def with_second_task(fitting: Fitting, train_set: ImageSet) -> Network:
+    """The network with the auxiliary head of its settings, where they name a task for it; `train_set` has the labels of a column.
 
     Raises:
         UsageError: the data has no classes to put into groups, or a class is without a group; and as of `Network.auxiliary`.
@@ -213,8 +236,11 @@ def with_second_task(fitting: Fitting) -> Network:
     task, weight = fitting.settings.auxiliary, fitting.settings.auxiliary_weight
     if task is None:
         return fitting.network
-    if task == "rotation":
+    if task == ROTATION:
         return fitting.network.auxiliary("rotation", weight=weight)
+    if isinstance(task, str):
+        second = train_set.facts.second
+        return fitting.network.auxiliary(0 if second is None else int(second.max()) + 1, weight=weight)
     if fitting.task != "classify":
         raise UsageError("auxiliary: groups are of classes, one for each sample", "Use `auxiliary='rotation'`.")
     if differing := sorted(set(task) ^ set(fitting.classes)):

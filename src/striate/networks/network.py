@@ -29,14 +29,14 @@ BYTES_PER_NUMBER = 4  # float32
 SMALLER = "Take a smaller network, or a machine with more memory."
 
 
-AuxiliaryTask = Literal["classes", "rotation"] | tuple[int, ...]
+AuxiliaryTask = Literal["classes", "rotation"] | int | tuple[int, ...]
 
 
 class AuxiliaryHead(NamedTuple):
     """A second classifier used while training: it reads the output of the part at `at`; its loss counts `weight`.
 
-    Its `task` is the classes, as that of the network; "rotation": by how many quarters a picture is turned, 0 to 3; or coarser classes,
-    the number of the group for each class.
+    Its `task` is the classes, as that of the network; "rotation": by how many quarters a picture is turned, 0 to 3; coarser classes,
+    the number of the group for each class; or a number: second labels that come with the pictures, of so many kinds.
     """
 
     at: str
@@ -204,7 +204,7 @@ class Network:
         return fully_convolutional(self)
 
     @call_as_in("net.auxiliary('rotation', weight=0.5)")
-    def auxiliary(self, task: Literal["rotation"] | tuple[int, ...], *, weight: float = 0.5) -> Network:
+    def auxiliary(self, task: Literal["rotation"] | int | tuple[int, ...], *, weight: float = 0.5) -> Network:
         """The network with a head for a second task to train on, whose loss counts `weight`; see `edits.auxiliary`."""
         from striate.networks.edits import auxiliary
 
@@ -346,9 +346,13 @@ def _task_from_data(task: object) -> AuxiliaryTask:
         return "classes"
     if task == "rotation":
         return "rotation"
+    if type(task) is int and 1 < task < 2**20:
+        return task
     if isinstance(task, list | tuple) and task and all(type(group) is int and 0 <= group < 2**20 for group in task):
         return tuple(task)
-    message = f"network description: a head's task must be classes, rotation, or the number of a group for each class, got {task!r}"
+    message = (
+        f"network description: a head's task must be classes, rotation, a number of kinds, or that of a group for each class, got {task!r}"
+    )
     raise RefusedFileError(message)
 
 

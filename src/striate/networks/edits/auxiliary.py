@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 TURNS = 4  # quarters that a picture can be turned by
 
 
-def auxiliary(network: Network, task: Literal["rotation"] | tuple[int, ...]) -> tuple[str, Layer]:
+def auxiliary(network: Network, task: Literal["rotation"] | int | tuple[int, ...]) -> tuple[str, Layer]:
     """The head for a second task, and the path of the part that it reads: a linear layer on what the network's last layer reads.
 
     The two share all layers before, so that these learn from both tasks.
 
     Args:
         network: Any network with at least two layers with weights.
-        task: "rotation": by how many quarters, 0 to 3, a square picture is turned; or, for each class, the number of its group from 0.
+        task: "rotation": by how many quarters, 0 to 3, a square picture is turned; for each class, the number of its group from 0; or
+            the number of kinds of second labels, which come with the pictures.
 
     Raises:
         UsageError: the pictures are not square, there are fewer than two groups or not one for each class, or no layer is shared.
@@ -30,10 +31,10 @@ def auxiliary(network: Network, task: Literal["rotation"] | tuple[int, ...]) -> 
     if task == "rotation" and (len(network.input_shape) != 3 or network.input_shape[1] != network.input_shape[2]):
         remedy = "Give pictures that are as wide as high, or a task of coarser classes."
         raise UsageError(f"{network.name}: rotation turns square pictures, but the input is {network.input_shape}", remedy)
-    if task != "rotation" and len(task) != network.output_shape[0]:
+    if isinstance(task, tuple) and len(task) != network.output_shape[0]:
         raise UsageError(f"{network.name}: {len(task)} groups are given for {network.output_shape[0]} classes", "Give each class one.")
-    groups = TURNS if task == "rotation" else len(set(task))
-    if groups < 2 or (task != "rotation" and set(task) != set(range(groups))):
+    groups = TURNS if task == "rotation" else task if isinstance(task, int) else len(set(task))
+    if groups < 2 or (isinstance(task, tuple) and set(task) != set(range(groups))):
         raise UsageError(f"{network.name}: an auxiliary task needs two groups or more, numbered from 0, got {task}", "Name another.")
     at = _read_by_the_last(network)
     maps = len(network.shapes_at([at])[at]) > 1

@@ -47,8 +47,10 @@ class NetworkWithHeads(nn.Module):
         logits: Tensor = self.network(x)
         return logits
 
-    def forward_with_heads(self, x: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Side, ...]]:
+    def forward_with_heads(self, x: Tensor, labels: Tensor, second: Tensor | None = None) -> tuple[Tensor, tuple[Side, ...]]:
         """The logits (N, K), and for each head in order its scores, with what it learns by the `labels` (N,) or class shares (N, K).
+
+        `second` are labels (N,) int64 of their own, for heads that learn these.
 
         Where one learns rotations, the same pictures run once more in the same batch, each turned by 0 to 3 quarters, which are drawn by
         chance in training and are 0, 1, 2, 3, 0, ... in evaluation mode.
@@ -65,6 +67,8 @@ class NetworkWithHeads(nn.Module):
                 sides.append(Side(head(value[number:]), turns, weight, has_own_task=True))
             elif isinstance(task, tuple):
                 sides.append(Side(head(value[:number]), grouped(labels, task), weight, has_own_task=True))
+            elif isinstance(task, int) and second is not None:
+                sides.append(Side(head(value[:number]), second, weight, has_own_task=True))
             else:
                 sides.append(Side(head(value[:number]), labels, weight, has_own_task=False))
         return logits[:number], tuple(sides)

@@ -88,6 +88,6 @@ class ImageModuleWithHeads(ImageModule):
         """True if a head learns something else than the network."""
         return self.network.has_own_tasks
 
-    def forward_with_heads(self, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Side, ...]]:
+    def forward_with_heads(self, images: Tensor, labels: Tensor, second: Tensor | None = None) -> tuple[Tensor, tuple[Side, ...]]:
         """The logits (N, K), and the scores of each head with what it learns."""
-        return self.network.forward_with_heads(self.normalized(images), labels)
+        return self.network.forward_with_heads(self.normalized(images), labels, second)

@@ -114,8 +114,8 @@ OPTIONS = (
     _setting("adversarial", Literal["fgsm", "pgd"], "Adversarial training: train on pictures that this attack has changed."),
     _setting("adversarial_eps", str, "Largest change of a pixel, as a share of its range, such as 0.1 [default: 8/255].", metavar="EPS"),
     _setting("adversarial_steps", int, "Steps of pgd, which is also applied in validation [default: 7]."),
-    _setting("auxiliary", str, "Second task to train on: rotation (by how many quarters a picture is turned), or a coarser class of each "
-             "class, as '{cat: animal, dog: animal, car: vehicle}'.", metavar="TASK"),
+    _setting("auxiliary", str, "Second task to train on: rotation (by how many quarters a picture is turned), a column of the table with "
+             "labels of its own, or a coarser class of each class, as '{cat: animal, dog: animal, car: vehicle}'.", metavar="TASK"),
     _setting("auxiliary_weight", float, "Weight of its loss [default: 0.5]."),
     _setting("freeze", list[str], "Part to freeze, such as stem; repeatable.", metavar="PART"),
     _setting("precision", Literal["auto", "float32", "bfloat16"], "auto uses bfloat16 where it is fast [default: auto]."),

@@ -23,7 +23,7 @@ from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import ProcessGroup
-from striate.engine.settings import TrainSettings
+from striate.engine.settings import ROTATION, TrainSettings
 from striate.models.fitting import Fitting, channel_statistics, is_dense
 from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
@@ -349,7 +349,10 @@ def second_task_in_words(settings: TrainSettings) -> tuple[str, ...]:
     task = settings.auxiliary
     if task is None:
         return ()
-    words = "by how many quarters a picture is turned" if task == "rotation" else f"{len(set(task.values()))} groups of the classes"
+    if isinstance(task, str):
+        words = "by how many quarters a picture is turned" if task == ROTATION else f"the column {task!r}"
+    else:
+        words = f"{len(set(task.values()))} groups of the classes"
     return (f"besides   {words}, loss x {settings.auxiliary_weight:g}",)
 
 

@@ -23,6 +23,7 @@ from striate.engine.settings import (
     Groups,
     LossName,
     MonitorName,
+    Name,
     NotNegative,
     OptimizerName,
     PartialShare,
@@ -81,7 +82,7 @@ class TrainRequest:
     adversarial: Literal["fgsm", "pgd"] | None = None
     adversarial_eps: float | None = None
     adversarial_steps: Count | None = None
-    auxiliary: Literal["rotation"] | Groups | None = None
+    auxiliary: Name | Groups | None = None
     auxiliary_weight: Positive | None = None
     freeze: tuple[str, ...] | None = None
     precision: Literal["auto", "float32", "bfloat16"] | None = None
@@ -153,7 +154,7 @@ class TrainingOptions(TypedDict, total=False):
     adversarial: Literal["fgsm", "pgd"] | None
     adversarial_eps: float | None
     adversarial_steps: int | None
-    auxiliary: Literal["rotation"] | Mapping[str, str] | None
+    auxiliary: str | Mapping[str, str] | None
     auxiliary_weight: float | None
     freeze: Sequence[str] | None
     precision: Literal["auto", "float32", "bfloat16"] | None
