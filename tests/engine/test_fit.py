@@ -439,6 +439,17 @@ def test_bfloat16_is_used_where_it_is_fast_or_asked_for(monkeypatch, precision, 
     assert precision_of(TrainSettings(precision=precision), torch.device("cpu")) == expected
 
 
+def descended(start: nn.Module, images, labels, *, epochs: int, rate: float) -> nn.Module:
+    """A copy of a model after plain descent by the mean gradient of each batch in turn."""
+    model = copy.deepcopy(start)
+    for part, classes in list(zip(images, labels, strict=True)) * epochs:
+        gradients = torch.autograd.grad(F.cross_entropy(model(part), classes), list(model.parameters()))
+        with torch.no_grad():
+            for weight, gradient in zip(model.parameters(), gradients, strict=True):
+                weight.sub_(rate * gradient)
+    return model
+
+
 @pytest.mark.row("000-3")
 def test_one_sample_a_mini_batch_and_the_full_batch_all_learn(make_batches):
     """96 pictures: 96 updates of 1, 8 of 12, or 1 of 96 an epoch; the full batch takes the step of the mean of all gradients."""
@@ -455,6 +466,9 @@ def test_one_sample_a_mini_batch_and_the_full_batch_all_learn(make_batches):
         chosen = settings(epochs=5, learning_rate=0.01, momentum=0.0, weight_decay=0.0, schedule="constant")
         events = list(fit(model, batches, chosen))
         updates[size] = events[-1].step
+        by_hand = descended(start, images.split(size), labels.split(size), epochs=5, rate=0.01)
+        for ours, expected in zip(model.parameters(), by_hand.parameters(), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
         moved[size] = F.cross_entropy(start(images), labels).item() - F.cross_entropy(model(images), labels).item()
 
     assert updates == {1: 480, 12: 40, 96: 5}

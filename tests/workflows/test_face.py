@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import inspect
 import shutil
@@ -110,6 +111,8 @@ def test_steps_go_round_the_pictures_as_often_as_they_need_and_answers_go_round_
     assert (settings["batch_size"], settings["optimizer"], settings["learning_rate"]) == (128, "adam", 1e-3)
     assert round(notes.steps * 128 / 55_000, 2) == 4.65 == round(report.steps * 128 / report.num_train, 2)
     assert (report.num_train, report.num_val, report.steps, report.epochs) == (5_500, 500, 200, 5)
+    with (tmp_path / "run" / "metrics.csv").open() as file:  # 42 batches of 128 and one of 124 go round once
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [43, 86, 129, 172, 200]
     answers = striate.predict(report.run, images[:130])  # two batches, of 128 and of 2
     assert [answer.path for answer in answers] == [f"{place}" for place in range(130)]
 

@@ -326,6 +326,16 @@ def test_a_wrong_request_is_refused_before_anything_is_written(asked: dict, word
     assert not (tmp_path / "run").exists()
 
 
+def test_inputs_and_targets_are_not_taken_for_two_classes(tmp_path: Path) -> None:
+    for side in ("input", "target"):
+        (tmp_path / side).mkdir()
+        for place in range(4):
+            Image.fromarray(waves(place)).save(tmp_path / side / f"{place}.png")
+    with pytest.raises(DataError, match="holds input/ and target/: pictures with those that are to be made of them") as caught:
+        striate.train(tmp_path, steps=1, output=tmp_path / "run")
+    assert "`task='restore'`" in caught.value.remedy
+
+
 def test_a_network_that_gives_pictures_is_refused_for_classes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"dncnn_light has outputs of shape \(10, .*\), but digits has 10 classes for a whole picture"):
         striate.train("digits", network="dncnn_light", output=tmp_path / "run")

@@ -186,7 +186,7 @@ def test_the_command_line_trains_measures_and_predicts_numbers(regression, tmp_p
     assert run(app, ["predict", str(folder), str(tmp_path / "one.png"), "--csv"]).stdout.splitlines()[0] == "path,left,top"
     assert "left " in run(app, ["predict", str(folder), str(tmp_path / "one.png")]).stdout
     drawn = run(app, ["predict", str(folder), str(tmp_path / "one.png"), "--plot", str(tmp_path / "plot.png")])
-    assert isinstance(drawn.exception, UsageError) and "plot: only classes and masks can be drawn" in str(drawn.exception)
+    assert isinstance(drawn.exception, UsageError) and "`plot`: only classes and masks can be drawn" in str(drawn.exception)
 
 
 def test_the_command_line_shows_labels(multilabel, tmp_path):

@@ -29,6 +29,10 @@ from striate.data.pieces import PictureFile, Piece
 from striate.data.reading import AS_USUAL, Reading, Rule, by_rule, groups_by_rule, is_rule, no_match, rule_of
 from striate.data.records import NO_FACTS, DataSource, Facts, Part, alike_in_words, checked_classes
 
+OF_TASKS = {  # two folders that are no classes
+    ("images", "masks"): ("segment", "pictures with a class for each pixel"),
+    ("input", "target"): ("restore", "pictures with those that are to be made of them"),
+}
 UNSEEN = PictureHeader(0, 0, 3)  # of a picture that was not looked into
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
@@ -228,9 +232,10 @@ def _refuse_nothing(root: Path, listing: Listing, ledger: Ledger) -> None:
             table = f"the table that lists them, {tables[0]}" if tables else "a table that lists them as the data"
             remedy = f"{remedy}, tell the classes by `class_from='regex:PATTERN'`, or give {table}"
         raise no_pictures(str(root), ledger, remedy, loose)
-    if {name.lower() for name in listing.pictures} == {"images", "masks"}:
-        remedy = "Train with `task='segment'`; or rename the folders, if these are classes."
-        raise DataError(f"{listing.path}: holds images/ and masks/: pictures with a class for each pixel", remedy)
+    for (one, other), (task, what) in OF_TASKS.items():
+        if {name.lower() for name in listing.pictures} == {one, other}:
+            remedy = f"Train with `task={task!r}`; or rename the folders, if these are classes."
+            raise DataError(f"{listing.path}: holds {one}/ and {other}/: {what}", remedy)
 
 
 def _checked(root: Path, listings: dict[str, Listing], ledger: Ledger) -> tuple[str, ...]:

@@ -181,7 +181,7 @@ def look_at(request: DatasetRequest, *, say: Callable[[str], None] = lambda _tex
 def sheet(source: DataSource, split: str, count: int) -> bytes:
     """The first pictures of each class of a split, at most `count`, as a PNG file: those of many sizes or large ones made smaller."""
     if source.kind != "pictures":
-        raise UsageError(f"plot: {source.name} has {source.kind}, and only pictures can be drawn", "Leave `plot` out.")
+        raise UsageError(f"`plot`: {source.name} has {source.kind}, and only pictures can be drawn", "Leave `plot` out.")
     if split not in source.splits:
         raise source.without(split)
     labels, names = source.strata(split)

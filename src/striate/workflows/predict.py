@@ -84,7 +84,7 @@ def refuse_drawing(model: Model, request: PredictRequest) -> None:
         UsageError: the model takes something else.
     """
     if model.images.kind != "pictures" and (request.plot is not None or request.output is not None):
-        raise UsageError("plot, output: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
+        raise UsageError("`plot`, `output`: draw and write pictures, and the model takes " + model.images.kind, "Leave them out.")
 
 
 def answered(model: Model, pictures: Given, request: PredictRequest, say: Callable[[str], None]) -> PictureAnswers:

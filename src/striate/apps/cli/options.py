@@ -99,7 +99,10 @@ def mapping(text: str) -> object:
     from striate.core.errors import RefusedFileError, UsageError
 
     try:
-        return parsed_yaml(text, "the value")
+        found = parsed_yaml(text, "the value")
+        if isinstance(found, dict) and None in found.values():
+            raise UsageError(f"--auxiliary {text}: a class has no coarser class", "Put a blank behind each colon: '{cat: animal}'.")
+        return found
     except RefusedFileError as error:
         raise UsageError(f"--auxiliary {text}: {error.message}", error.remedy) from None
 

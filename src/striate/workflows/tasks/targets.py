@@ -30,7 +30,7 @@ def predict(model: Model, pictures: Given, request: PredictRequest, say: Say) ->
     """
     refuse_masks(request)
     if request.plot is not None:
-        raise UsageError("plot: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
+        raise UsageError("`plot`: only classes and masks can be drawn, but the model gives numbers or labels", "Leave `plot` out.")
     return model.estimate(pictures, batch_size=request.batch_size)
 
 
