@@ -142,7 +142,7 @@ def test_other_answers_do_not_pass_the_gate(run: Path, exported: Path):
 
 
 def test_no_file_appears_where_the_answers_differ(run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(verb, "onnx_bytes", lambda _: exported.read_bytes())
+    monkeypatch.setitem(verb.FORMS, "onnx", verb.FORMS["onnx"]._replace(make=lambda *_: exported.read_bytes()))
     with pytest.raises(NumericError, match=r"not written, because its answers are not those of .*worst: "):
         export(ExportRequest(run=run / "calibrated.safetensors", output=tmp_path / "model.onnx", images=4, max_difference=1e-15))
     assert not list(tmp_path.iterdir())

@@ -522,10 +522,11 @@ def export(
     model: Model | str | PathLike[str],
     data: Any = None,
     *,
-    format: Literal["onnx"] = "onnx",  # noqa: A002  # as the command has it
+    format: Literal["onnx", "html"] = "onnx",  # noqa: A002  # as the command has it
+    precision: Literal["float32", "float16", "int8"] | None = None,
     output: str | PathLike[str] | None = None,
     images: int = 256,
-    max_difference: float = 1e-4,
+    max_difference: float | None = None,
     module: Any = None,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
@@ -539,10 +540,11 @@ def export(
     Args:
         model: A Model, a run folder, or a model file.
         data: Whose val split is compared; the run's own data when left out.
-        format: onnx.
-        output: The file; RUN/export/model.onnx by default.
+        format: onnx, or html: a page that classifies pictures by itself, offline.
+        precision: Of the weights: float32 for onnx; float16, or float32 or int8, for html.
+        output: The file; RUN/export/model.onnx, or model.html, by default.
         images: Pictures of the val split to compare, at most.
-        max_difference: The largest difference of a probability.
+        max_difference: The largest difference of a probability; by default 1e-4, and 0.02 for html.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.

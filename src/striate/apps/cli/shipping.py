@@ -16,12 +16,18 @@ def export_command(
     run: Run,
     data: OwnData = None,
     named: NamedData = None,
-    file_format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
-    output: Annotated[Path | None, typer.Option(help="The file [default: RUN/export/model.onnx].")] = None,
+    file_format: Annotated[
+        Literal["onnx", "html"], typer.Option("--format", help="Format of the file; html: a page that classifies pictures, offline.")
+    ] = "onnx",
+    precision: Annotated[
+        Literal["float32", "float16", "int8"] | None, typer.Option(help="Of the weights [default: float32; html: float16].")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file [default: RUN/export/model.onnx, or .html].")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of pictures of the val split to compare the answers on, at most.")] = 256,
     max_difference: Annotated[
-        float, typer.Option(help="Largest difference of a probability between the file's answers and the model's.")
-    ] = 1e-4,
+        float | None,
+        typer.Option(help="Largest difference of a probability between the file's answers and the model's [default: 0.0001; html: 0.02]."),
+    ] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,

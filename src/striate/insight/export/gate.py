@@ -38,6 +38,10 @@ class Gate:
     torch_imported: bool  # by the process that ran the file
     passed: bool
     worst: tuple[str, ...]  # the pictures that differ most, worst first, of those beyond the limit or with another answer
+    least_agreement: float = 1.0  # that passes
+    requests: int = 0  # to other places, that a page made; each was refused
+    program: str = ""  # that ran a page
+    milliseconds: float | None = None  # that the network took there for a picture, the median
 
 
 def gate(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, names: Sequence[str], *, limit: float = LIMIT) -> Gate:
@@ -74,7 +78,7 @@ def gate(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, na
 
 def _compared(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
     """The largest difference of each picture's answers (N,), whether the answers are the same (N,), and whether torch was imported."""
-    ours = _answers(model, read_pictures(pictures, model.images))
+    ours = reference_answers(model, read_pictures(pictures, model.images))
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         if isinstance(pictures, np.ndarray):
@@ -94,17 +98,17 @@ def _compared(model: Model, artefact: Path, pictures: Sequence[Path] | np.ndarra
         same = [difference.max(1) <= limit for difference in differences]
     else:
         differences = [np.abs(each - ours) for each in theirs]
-        same = [_same(model, each, ours) for each in theirs]
+        same = [same_answers(model, each, ours) for each in theirs]
     largest = np.max([difference.reshape(len(ours), -1).max(1) for difference in differences], 0)
     return largest, np.all(same, 0), torch_imported
 
 
-def _answers(model: Model, images: np.ndarray) -> np.ndarray:
+def reference_answers(model: Model, images: np.ndarray) -> np.ndarray:
     """The probabilities of the model, or its scores or numbers, (N, K)."""
     return model.outputs(images) if model.task == "regression" or model.gives_scores else model.shares(images)
 
 
-def _same(model: Model, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
+def same_answers(model: Model, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
     """(N,) bool: the same class, or the same labels, for each picture."""
     if model.task == "multilabel":
         found: np.ndarray = ((theirs >= 0.5) == (ours >= 0.5)).all(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -15,22 +15,47 @@ from striate.core.files import make_folder, temporary_name, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines, in_lines
+from striate.insight.export.browser import need_browser
 from striate.insight.export.gate import LIMIT, Gate, gate
+from striate.insight.export.html_file import Precision, html_bytes
 from striate.insight.export.onnx_file import need_exporter, onnx_bytes
+from striate.insight.export.page_gate import PAGE_LIMIT, gate_page
 from striate.models.exported import ONNX, ExportedModel
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
-NAME = "model.onnx"  # in RUN/export
+NAME = "model"  # in RUN/export
+
+
+class Form(NamedTuple):
+    """A format of exported files."""
+
+    ending: str
+    precisions: tuple[Precision, ...]  # of the weights, the usual one first
+    limit: float  # of a difference of probabilities
+    need: Callable[[], None]  # raises where what it needs is not installed
+    make: Callable[[Any, Precision], bytes]
+    gate: Callable[..., Gate]
+
+
+def _gate_onnx(*compared: Any, limit: float, precision: Precision) -> Gate:  # noqa: ARG001  # there is one
+    return gate(*compared, limit=limit)
+
+
+FORMS: dict[str, Form] = {
+    "onnx": Form(ONNX, ("float32",), LIMIT, need_exporter, lambda model, _: onnx_bytes(model), _gate_onnx),
+    "html": Form(".html", ("float16", "float32", "int8"), PAGE_LIMIT, need_browser, html_bytes, gate_page),
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ExportRequest(LabelledRequest):
     """The model, the format, and the pictures to compare the answers on; by default those of the run's val split."""
 
-    format: Literal["onnx"] = "onnx"
-    output: Path | None = None  # RUN/export/model.onnx by default
+    format: Literal["onnx", "html"] = "onnx"
+    precision: Precision | None = None  # of the weights; the usual one of the format by default
+    output: Path | None = None  # RUN/export/model.onnx, or .html, by default
     images: Annotated[int, Field(ge=1)] = 256  # at most so many of the val split
-    max_difference: Annotated[float, Field(gt=0)] = LIMIT  # of a probability
+    max_difference: Annotated[float, Field(gt=0)] | None = None  # of a probability; by default 1e-4, and 0.02 of a page
 
 
 @shown_short
@@ -50,8 +75,8 @@ class ExportReport:
 def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExportReport:
     """Write the model in a format, once the file's answers on real pictures were found to be the model's.
 
-    The file is written under a temporary name, run in a process of its own that does not import torch, and compared on pictures of the
-    val split as they lie in their files and on pictures of odd sizes and kinds, alone and in batches.
+    The file is written under a temporary name, run in a process of its own that does not import torch, or in a browser, and compared on
+    pictures of the val split as they lie in their files and on pictures of odd sizes and kinds, alone and in batches.
 
     Raises:
         UsageError: the network has no such form, the model was exported already, or no place to write to.
@@ -60,7 +85,11 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
         DataError: the data has no val split, or its pictures cannot be read.
         RefusedFileError: the model file is damaged or not a model.
     """
-    need_exporter()
+    form = FORMS[request.format]
+    precision = request.precision or form.precisions[0]
+    if precision not in form.precisions:
+        raise UsageError(f"{request.format} has no precision {precision}", f"It has {', '.join(form.precisions)}.")
+    form.need()
     subject = open_model(request.run, device="cpu", module=request.module)
     model = subject.trained
     if isinstance(model, ExportedModel):
@@ -68,37 +97,39 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     if len(model.network.output_shape) > 1:
         raise UsageError(f"{subject.name}: answers for each pixel or step, which is not exported yet", "Export a classifier.")
     run = subject.path if subject.path is not None and subject.path.is_dir() else None
-    output = request.output or (run / "export" / NAME if run is not None else None)
+    output = request.output or (run / "export" / f"{NAME}{form.ending}" if run is not None else None)
     if output is None:
-        raise UsageError("no place for the exported file", f"Name a file: `output='{NAME}'`.")
-    check_file(output, "output", (ONNX,), makes_folder=True)
+        raise UsageError("no place for the exported file", f"Name a file: `output='{NAME}{form.ending}'`.")
+    check_file(output, "output", (form.ending,), makes_folder=True)
     pictures, names = _pictures(subject.pictures(request, "val", "export", say), request.images)
     say(f"exporting {model.network.name} to {request.format}")
-    data = onnx_bytes(model)
+    data = form.make(model, precision)
     make_folder(output.parent)
     candidate = temporary_name(output)
     try:
         candidate.write_bytes(data)
-        found = gate(model, candidate, pictures, names, limit=request.max_difference)
+        found = form.gate(model, candidate, pictures, names, limit=request.max_difference or form.limit, precision=precision)
     finally:
         candidate.unlink(missing_ok=True)
     if not found.passed:
+        asked = f", and it made {found.requests} requests" if found.requests else ""
+        finer = "" if precision == "float32" else "Use `precision='float32'`. "
         raise NumericError(
             f"{output}: not written, because its answers are not those of {subject.name}: {found.agreement:.2%} of {found.num_images:,} "
-            f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}; worst: {'; '.join(found.worst)}",
-            "Allow a larger `max_difference`, or keep the run.",
+            f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}{asked}; worst: {'; '.join(found.worst)}",
+            f"{finer}Allow a larger `max_difference`, or keep the run.",
         )
     write_atomically(output, data)
     report = ExportReport(
         model=subject.name,
         network=model.network.name,
         format=request.format,
-        precision="float32",
+        precision=precision,
         output=str(output),
         size_bytes=len(data),
         gate=found,
     )
-    write_report(output.with_suffix(".json"), report)
+    write_report(_report_file(output), report)
     return report
 
 
@@ -112,11 +143,28 @@ def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[st
 def summary(report: ExportReport) -> Lines:
     """The report as text."""
     found = report.gate
+    counted = f"{found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds"
+    largest = f"largest difference of a probability {found.max_difference:.1g}"
+    if found.program:
+        speed = f"{found.milliseconds or 0:.0f} ms a picture"
+        compared = [
+            f"compared with {report.model} on {counted}: {found.agreement:.2%} of the answers agree, {largest}",
+            f"in {found.program}, {speed}, {found.requests} requests to other places",
+        ]
+    else:
+        compared = [
+            f"the same answers as {report.model} for {counted},",
+            f"alone and in batches of {', '.join(map(str, found.batches[1:]))}; {largest}",
+        ]
     lines = [
         f"{report.network} as {report.format}, {report.precision}: {report.size_bytes / 1e6:.1f} MB",
-        f"the same answers as {report.model} for {found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds,",
-        f"alone and in batches of {', '.join(map(str, found.batches[1:]))}; largest difference of a probability {found.max_difference:.1g}",
+        *compared,
         f"file: {report.output}",
-        f"what was compared: {Path(report.output).with_suffix('.json')}",
+        f"what was compared: {_report_file(Path(report.output))}",
     ]
     return in_lines([*lines, ""])
+
+
+def _report_file(output: Path) -> Path:
+    """The report beside the file: model.json of model.onnx, model.html.json of model.html."""
+    return output.with_suffix(".json") if output.suffix == ONNX else output.with_name(f"{output.name}.json")
