@@ -1,4 +1,4 @@
-"""The answers of an exported page, as a person gets them: headless Chromium opens the file, takes the pictures and is asked what it shows."""
+"""The answers of an exported page, as a person gets them: headless Chromium opens the file, is given the pictures, and shows them."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def _answers(browser: Browser, page: Path, pictures: Sequence[Path]) -> Answers:
         if complaints:
             raise RuntimeError(f"{page}: does not work in a browser: {complaints[0]}")
         tab.set_input_files("#files", [str(picture.resolve()) for picture in group])
-        tab.wait_for_function(
-            "n => striate.answers.length === n && striate.answers.every(a => !a.waits)", arg=len(group)
-        )
+        tab.wait_for_function("n => striate.answers.length === n && striate.answers.every(a => !a.waits)", arg=len(group))
         found += tab.evaluate("striate.answers.map(({values, error, milliseconds, known}) => ({values, error, milliseconds, known}))")
         tab.click("#forget")
     return Answers(

@@ -1,4 +1,4 @@
-"""The gate of an exported page: it gets its name once a browser, which asks nothing of any other place, answers with it as the model does."""
+"""The gate of an exported page: it gets its name once a browser, cut off from everything, answers with it as the model does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def gate_page(
 ) -> Gate:
     """Compare the answers of an exported page, in headless Chromium, with the model's.
 
-    PNG files, which every browser decodes alike, may differ by no more than 1e-4 where the weights are float32. The class must be the
+    PNG files of 8 bits without transparency, which every browser decodes alike, may differ by no more than 1e-4 where the weights are
+    float32. The class must be the
     same for 99.5 % of `pictures`; of the hard pictures that are made here, only the probabilities are held to the limit.
 
     Args:
@@ -53,7 +54,7 @@ def gate_page(
         found = answers_of_page(opened, files)
         images = read_pictures(files, spec)
         differences, same = _compared(model, images, found)
-        exact = np.array([precision == "float32" and file.suffix.lower() == ".png" for file in files])
+        exact = np.array([precision == "float32" and _is_plain_png(file) for file in files])
     limits = np.where(exact, min(limit, LIMIT), limit)
     judged = same[: len(given)] if len(given) else same
     beyond = differences > limits
@@ -75,6 +76,11 @@ def gate_page(
         program=found.browser,
         milliseconds=float(np.median(found.milliseconds)) if len(found.milliseconds) else None,
     )
+
+
+def _is_plain_png(file: Path) -> bool:
+    with Image.open(file) as image:
+        return image.format == "PNG" and image.mode in ("1", "L", "P", "RGB") and not image.has_transparency_data
 
 
 def _as_files(pictures: np.ndarray, folder: Path) -> list[Path]:
