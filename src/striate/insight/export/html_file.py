@@ -22,6 +22,11 @@ Precision = Literal["float32", "float16", "int8"]
 MAX_BYTES = 256 * 2**20  # of weights: base64 makes a third more of them, and a browser's texts end at 512 MiB
 LARGEST_HALF = 65504.0
 ALIGNED = 4  # bytes
+NORMALIZED = {
+    "dataset": "normalized by the mean and deviation of the training set",
+    "per_image": "each normalized by its own mean and deviation",
+    "min_max": "each from its least value to its largest",
+}
 TASKS = {"classify": "classes", "multilabel": "labels", "regression": "numbers"}
 
 
@@ -137,7 +142,7 @@ def _facts(model: Model, precision: Precision, size: int) -> list[tuple[str, str
     known = [("trained on", model.info.get("data")), ("accuracy on val", model.info.get("val_accuracy"))]
     facts = [
         ("network", f"{model.network.name}: {model.network.params:,} parameters, {model.network.macs:,} multiply-adds a picture"),
-        ("input", f"{spec.words}, {spec.fit}, normalized by {spec.normalization}" if isinstance(spec, ImageSpec) else spec.words),
+        ("input", f"{spec.words}, fit: {spec.fit}, {NORMALIZED[spec.normalization]}" if isinstance(spec, ImageSpec) else spec.words),
         ("weights", f"{precision}, {size / 1e6:.1f} MB"),
         *((name, f"{value:.1%}" if isinstance(value, float) else str(value)) for name, value in known if value is not None),
     ]
