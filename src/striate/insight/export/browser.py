@@ -21,7 +21,7 @@ AT_ONCE = 64  # pictures that are handed over together: a page keeps what it was
 
 
 class Answers(NamedTuple):
-    """What a page answered."""
+    """The answers of a page."""
 
     values: list[np.ndarray | None]  # (K,) for each picture; None where it could not read it
     known: list[bool]  # for each picture: False where the answer is "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -15,36 +15,13 @@ from striate.core.files import make_folder, temporary_name, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
 from striate.core.text import Lines, in_lines
-from striate.insight.export.browser import need_browser
-from striate.insight.export.gate import LIMIT, Gate, gate
-from striate.insight.export.html_file import Precision, html_bytes
-from striate.insight.export.onnx_file import need_exporter, onnx_bytes
-from striate.insight.export.page_gate import PAGE_LIMIT, gate_page
+from striate.insight.export.forms import FORMS
+from striate.insight.export.gate import Gate
+from striate.insight.export.html_file import Precision
 from striate.models.exported import ONNX, ExportedModel
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
-
-
-class Form(NamedTuple):
-    """A format of exported files."""
-
-    ending: str
-    precisions: tuple[Precision, ...]  # of the weights, the usual one first
-    limit: float  # of a difference of probabilities
-    need: Callable[[], None]  # raises where what it needs is not installed
-    make: Callable[[Any, Precision], bytes]
-    gate: Callable[..., Gate]
-
-
-def _gate_onnx(*compared: Any, limit: float, precision: Precision) -> Gate:  # noqa: ARG001  # there is one
-    return gate(*compared, limit=limit)
-
-
-FORMS: dict[str, Form] = {
-    "onnx": Form(ONNX, ("float32",), LIMIT, need_exporter, lambda model, _: onnx_bytes(model), _gate_onnx),
-    "html": Form(".html", ("float16", "float32", "int8"), PAGE_LIMIT, need_browser, html_bytes, gate_page),
-}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
