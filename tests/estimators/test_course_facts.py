@@ -185,7 +185,9 @@ def test_convolutional_recurrent_and_belief_networks_learn_digits_and_features_o
     assert recurrent.score(rows[1000:], y[1000:]) > 0.75
     assert belief.score(shares[1000:], y[1000:]) > 0.85
 
+    machine = DeepBelief((64,), pretrain_max_iter=5, max_iter=0, random_state=0).fit(shares[:600], y[:600])  # its units are not tuned
+
     maps = ImageFeatures(convolutional.model_).fit(pictures[:9]).transform(pictures)
-    units = 1 / (1 + np.exp(-(shares @ belief.coefs_[0] + belief.intercepts_[0])))
-    for features in (maps, units):
+    units, drawn = (1 / (1 + np.exp(-(shares @ net.coefs_[0] + net.intercepts_[0]))) for net in (belief, machine))
+    for features in (maps, units, drawn):
         assert LogisticRegression(max_iter=300).fit(features[:600], y[:600]).score(features[1000:], y[1000:]) > 0.85

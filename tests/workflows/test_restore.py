@@ -16,7 +16,7 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, UsageError
 from striate.models.model import Model
-from striate.models.restorer import Restorations, restore
+from striate.models.restorer import Restorations, as_pictures, restore
 from striate.networks.families.parts import residual
 from striate.networks.layers import Activation, Chain, Conv, ConvTranspose, Interpolate, Pool
 from striate.networks.network import Network
@@ -175,6 +175,11 @@ def test_a_size_that_the_network_does_not_take_is_padded_by_its_edge_and_cut_bac
         outputs = model.module(torch.from_numpy(padded)[None, ..., None])[0, 0].double().numpy()
     assert answer.shape == (14 * scale, 9 * scale, 1)
     np.testing.assert_array_equal(answer[..., 0], np.rint(255 * outputs.clip(0, 1))[: 14 * scale, : 9 * scale])
+
+
+def test_outputs_are_rounded_to_levels_and_cut_off_at_black_and_white() -> None:
+    outputs = np.array([-0.3, 0.0, 100.4 / 255, 100.6 / 255, 1.0, 1.7]).reshape(1, 2, 1, 3)  # (N, C, H, W)
+    np.testing.assert_array_equal(as_pictures(outputs), np.uint8([[[[0, 101], [0, 255], [100, 255]]]]))
 
 
 def test_what_a_network_does_not_change_comes_out_bit_for_bit(tmp_path: Path) -> None:

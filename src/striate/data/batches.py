@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ class Batches:
         if workers < 0:
             raise UsageError(f"workers must not be negative, got {workers}")
         self.augmentation = augmentation or Augmentation()
+        images = self._prepared(images)
         if self.augmentation != Augmentation() and images.kind != "pictures":
             raise UsageError(f"augmentation changes pictures, and the data has {images.kind}", "Leave it out.")
         height, width = images.images.shape[1:3] if images.kind == "pictures" else (0, 0)
@@ -85,6 +86,11 @@ class Batches:
 
     def __len__(self) -> int:
         return num_batches(len(self.set), self.batch_size)
+
+    def _prepared(self, images: Any) -> ImageSet:
+        """The set that is divided into batches and augmented, of the set that was given."""
+        prepared_set: ImageSet = images
+        return prepared_set
 
     def divide(self, part: int, parts: int) -> None:
         """Yield part `part` (from 0) of each batch instead of the whole, for one of `parts` processes.

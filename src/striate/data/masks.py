@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import InputSpec, SignalSpec
@@ -309,21 +308,10 @@ class MaskBatches(Batches):
         UsageError: the augmentation changes something else than places.
     """
 
-    def __init__(
-        self,
-        images: MaskedSet,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = False,
-        augmentation: Augmentation | None = None,
-        device: torch.device | str = "cpu",
-        workers: int = 0,
-    ) -> None:
-        augmentation = augmentation or Augmentation()
-        only_moves(augmentation, "pictures with masks")
-        layers = ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
-        super().__init__(layers, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
+    def _prepared(self, images: MaskedSet) -> ImageSet:
+        """Each picture and its mask as layers of one array."""
+        only_moves(self.augmentation, "pictures with masks")
+        return ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` (from 1), from batch `start` (from 0) on."""

@@ -26,7 +26,7 @@ from striate.data.arrays import as_images
 from striate.data.augmentation.apply import augmented, shifts
 from striate.data.augmentation.draws import Draws
 from striate.data.augmentation.places import shifted_crops
-from striate.data.batches import Augmentation, Batch, Batches
+from striate.data.batches import Batch, Batches
 from striate.data.decode import PictureHeader, decode_image
 from striate.data.dropped import DropList, without_listed
 from striate.data.fitting import fit_image, fit_images, placed, placement, with_channels
@@ -476,24 +476,13 @@ class PairBatches(Batches):
         UsageError: the augmentation changes something else than places, or mirrors pixels beyond the edge of larger targets.
     """
 
-    def __init__(
-        self,
-        images: PairSet,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        shuffle: bool = False,
-        augmentation: Augmentation | None = None,
-        device: torch.device | str = "cpu",
-        workers: int = 0,
-    ) -> None:
-        augmentation = augmentation or Augmentation()
-        only_moves(augmentation, "pictures with targets")
-        if images.scale > 1 and augmentation.crop_padding and augmentation.pad_mode == "reflect":
+    def _prepared(self, images: PairSet) -> ImageSet:
+        """The inputs."""
+        only_moves(self.augmentation, "pictures with targets")
+        if images.scale > 1 and self.augmentation.crop_padding and self.augmentation.pad_mode == "reflect":
             raise UsageError("pad_mode 'reflect': an input and its larger target have no edge in common to mirror at", "Use 'zero'.")
-        inputs = ImageSet(images.name, images.split, images.images, np.zeros(len(images), np.int64), images.classes, images.paths)
-        super().__init__(inputs, batch_size, seed=seed, shuffle=shuffle, augmentation=augmentation, device=device, workers=workers)
         self.pairs = images
+        return ImageSet(images.name, images.split, images.images, np.zeros(len(images), np.int64), images.classes, images.paths)
 
     def _batch(self, indices: Tensor, epoch: int) -> Batch:
         inputs, draws = super()._batch(indices, epoch).images, Draws(self.seed, epoch, indices)
