@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,9 @@ from striate.insight.export.program import FittedPictures, Program
 from striate.models.exported import ExportedModel
 from striate.models.model import Model
 from striate.workflows.shipping import export as verb
+from striate.workflows.shipping.card import card_of, card_text
 from striate.workflows.shipping.export import ExportRequest, export, summary
+from striate.workflows.subjects.subject import open_model
 
 SIZES = [(32, 32), (64, 64), (16, 48), (31, 32), (1, 1), (2, 90), (33, 7), (100, 60), (53, 37), (240, 30), (150, 230), (40, 39)]
 
@@ -167,3 +171,36 @@ def test_a_module_of_the_user_is_exported_and_runs_without_it(tmp_path: Path):
     (tmp_path / "own.onnx").write_bytes(onnx_bytes(model))
     images = np.random.default_rng(3).integers(0, 256, (5, 16, 16, 3), np.uint8)
     np.testing.assert_allclose(ExportedModel(tmp_path / "own.onnx").probabilities(images), model.probabilities(images), atol=1e-6)
+
+
+# ---- the card
+
+
+def test_a_card_tells_what_the_model_is_good_for(run: Path, exported: Path):
+    text = (exported.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = json.loads(exported.with_suffix(".json").read_text())["card"]
+    measured = striate.evaluate(run / "calibrated.safetensors", split="val")
+
+    assert card["val"]["accuracy"] == measured.accuracy and card["num_train"] == 20
+    low, high = measured.classes["dark"].recall_interval
+    assert f"| dark | 10 | {measured.classes['dark'].recall:.3f} ({low:.3f} to {high:.3f}) |" in text
+    assert "pictures that fit no class are answered `unknown`" in text and "temperature" in text
+    assert "There were fewer than 20 pictures to measure on of dark, light" in text
+    assert "Its accuracy under noise, shifts, turns and attacks was not measured." in text
+    assert f"| SHA-256 | {hashlib.sha256(exported.read_bytes()).hexdigest()} |" in text
+    weights = hashlib.sha256((run / "calibrated.safetensors").read_bytes()).hexdigest()
+    assert f"| SHA-256 of the model file | {weights} |" in text
+
+
+def test_a_card_has_what_other_verbs_measured_and_refuses_their_damaged_reports(run: Path, tmp_path: Path):
+    here = shutil.copytree(run, tmp_path / "run")
+    found = striate.attack(here, attacks=("noise",), epsilons=(0.1,), num_images=10).results[0]
+    subject, request = open_model(here, device="cpu"), ExportRequest(run=here)
+    images = subject.pictures(request, "val", "export", lambda _text: None)
+
+    text = card_text(card_of(subject, images), "model.onnx", {})
+    assert f"| noise | eps (linf) | 0.1: {found.accuracies[-1]:.3f} |" in text and "was not measured" not in text
+    report = here / "report" / "attack" / "attack.json"
+    report.write_text(report.read_text().replace('"accuracies"', '"accuracy"'))
+    with pytest.raises(RefusedFileError, match=r"attack.json: results.0.accuracies"):
+        card_of(subject, images)

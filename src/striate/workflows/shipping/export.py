@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
 from striate.insight.export.html_file import Precision
 from striate.models.exported import ONNX, ExportedModel
+from striate.workflows.shipping.card import CARD, Card, card_of, card_text
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
@@ -46,7 +48,9 @@ class ExportReport:
     precision: str
     output: str
     size_bytes: int
+    sha256: str
     gate: Gate
+    card: Card  # also as text, in MODEL_CARD.md
 
 
 def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExportReport:
@@ -78,7 +82,9 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     if output is None:
         raise UsageError("no place for the exported file", f"Name a file: `output='{NAME}{form.ending}'`.")
     check_file(output, "output", (form.ending,), makes_folder=True)
-    pictures, names = _pictures(subject.pictures(request, "val", "export", say), request.images)
+    images = subject.pictures(request, "val", "export", say)
+    pictures, names = _pictures(images, request.images)
+    card = card_of(subject, images)
     say(f"exporting {model.network.name} to {request.format}")
     data = form.make(model, precision)
     make_folder(output.parent)
@@ -104,10 +110,25 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
         precision=precision,
         output=str(output),
         size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
         gate=found,
+        card=card,
     )
     write_report(_report_file(output), report)
+    write_atomically(output.with_name(CARD), card_text(card, output.name, _facts_of(report)).encode())
     return report
+
+
+def _facts_of(report: ExportReport) -> dict[str, str]:
+    """The facts about the file for the card."""
+    found = report.gate
+    return {
+        "format": f"{report.format}, weights in {report.precision}, {report.size_bytes / 1e6:.1f} MB",
+        "SHA-256": report.sha256,
+        "compared with the model on": f"{found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds",
+        "equal answers": f"{found.agreement:.2%}",
+        "largest difference of a probability": f"{found.max_difference:.1g}, of {found.limit:g} allowed",
+    }
 
 
 def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[str]]:
@@ -138,6 +159,7 @@ def summary(report: ExportReport) -> Lines:
         *compared,
         f"file: {report.output}",
         f"what was compared: {_report_file(Path(report.output))}",
+        f"card: {Path(report.output).with_name(CARD)}",
     ]
     return in_lines([*lines, ""])
 
