@@ -26,7 +26,8 @@ from striate.models.exported import ExportedModel
 from striate.models.model import Model
 from striate.workflows.shipping import export as verb
 from striate.workflows.shipping.card import card_of, card_text
-from striate.workflows.shipping.export import ExportRequest, export, summary
+from striate.workflows.shipping.export import ExportRequest, export
+from striate.workflows.shipping.words import summary
 from striate.workflows.subjects.subject import open_model
 
 SIZES = [(32, 32), (64, 64), (16, 48), (31, 32), (1, 1), (2, 90), (33, 7), (100, 60), (53, 37), (240, 30), (150, 230), (40, 39)]

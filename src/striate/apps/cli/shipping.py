@@ -35,7 +35,8 @@ def export_command(
 ) -> None:
     """Export a model with its preprocessing, and refuse to if the file's answers differ from the model's."""
     from striate.workflows.recipes.choices import request_of
-    from striate.workflows.shipping.export import ExportRequest, export, summary
+    from striate.workflows.shipping.export import ExportRequest, export
+    from striate.workflows.shipping.words import summary
 
     request = request_of(ExportRequest, locals(), data=one_data(data, named), format=file_format)
     print_report(export(request, say=say), summary, as_json=as_json)

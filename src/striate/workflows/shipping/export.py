@@ -15,12 +15,12 @@ from striate.core.errors import NumericError, UsageError
 from striate.core.files import make_folder, temporary_name, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
-from striate.core.text import Lines, in_lines
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
 from striate.insight.export.html_file import Precision
-from striate.models.exported import ONNX, ExportedModel
+from striate.models.exported import ExportedModel
 from striate.workflows.shipping.card import CARD, Card, card_of, card_text
+from striate.workflows.shipping.words import file_facts, report_file
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
@@ -114,21 +114,9 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
         gate=found,
         card=card,
     )
-    write_report(_report_file(output), report)
-    write_atomically(output.with_name(CARD), card_text(card, output.name, _facts_of(report)).encode())
+    write_report(report_file(output), report)
+    write_atomically(output.with_name(CARD), card_text(card, output.name, file_facts(report)).encode())
     return report
-
-
-def _facts_of(report: ExportReport) -> dict[str, str]:
-    """The facts about the file for the card."""
-    found = report.gate
-    return {
-        "format": f"{report.format}, weights in {report.precision}, {report.size_bytes / 1e6:.1f} MB",
-        "SHA-256": report.sha256,
-        "compared with the model on": f"{found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds",
-        "equal answers": f"{found.agreement:.2%}",
-        "largest difference of a probability": f"{found.max_difference:.1g}, of {found.limit:g} allowed",
-    }
 
 
 def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[str]]:
@@ -136,34 +124,3 @@ def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[st
     chosen = images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
     files = [Path(path) for path in chosen.paths]
     return (files if all(file.is_file() for file in files) else np.asarray(chosen.images)), list(chosen.paths)
-
-
-def summary(report: ExportReport) -> Lines:
-    """The report as text."""
-    found = report.gate
-    counted = f"{found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds"
-    largest = f"largest difference of a probability {found.max_difference:.1g}"
-    if found.program:
-        speed = f"{found.milliseconds or 0:.0f} ms a picture"
-        compared = [
-            f"compared with {report.model} on {counted}: {found.agreement:.2%} of the answers agree, {largest}",
-            f"in {found.program}, {speed}, {found.requests} requests to other places",
-        ]
-    else:
-        compared = [
-            f"the same answers as {report.model} for {counted},",
-            f"alone and in batches of {', '.join(map(str, found.batches[1:]))}; {largest}",
-        ]
-    lines = [
-        f"{report.network} as {report.format}, {report.precision}: {report.size_bytes / 1e6:.1f} MB",
-        *compared,
-        f"file: {report.output}",
-        f"what was compared: {_report_file(Path(report.output))}",
-        f"card: {Path(report.output).with_name(CARD)}",
-    ]
-    return in_lines([*lines, ""])
-
-
-def _report_file(output: Path) -> Path:
-    """The report beside the file: model.json of model.onnx, model.html.json of model.html."""
-    return output.with_suffix(".json") if output.suffix == ONNX else output.with_name(f"{output.name}.json")
