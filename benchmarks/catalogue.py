@@ -20,6 +20,7 @@ CHECKS = {  # what is checked: file, tests in it, independent answer
     "explain": (VERBS, "explain_works_on", "none: all methods and views drawn, with their scores"),
     "profile": (VERBS, "profile_works_on", "FLOPs equal to torch's counter, parameters to the module's"),
     "lesions": (VERBS, "lesions_work_on", "dropped branches equal to branches whose weights are 0"),
+    "pages": ("tests/insight/test_export_page.py", "engine_works_on", "logits in JavaScript equal to the module's"),
     "edits": (VERBS, "edits_work_on", "shapes and parameters equal to the module's"),
 }
 

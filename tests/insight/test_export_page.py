@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from striate.core.errors import EnvironmentFault, NumericError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
 from striate.insight.export import browser, page_gate
-from striate.insight.export.html_file import plan_of
+from striate.insight.export.html_file import MAX_BYTES, plan_of
 from striate.insight.export.steps import steps_of
 from striate.models.model import Model
 from striate.networks import layers as of
@@ -129,6 +130,24 @@ def node() -> str:
     return found
 
 
+def written(folder: Path, name: str, model: Model, precision: Any) -> tuple[np.ndarray, list[str]]:
+    """A picture for the engine, which finds it with the model in `folder`, and the paths of its steps."""
+    plan, weights = plan_of(model, precision)
+    picture = np.random.default_rng(0).integers(0, 256, (*model.images.extent, model.images.channels), np.uint8)
+    (folder / f"{name}.json").write_text(json.dumps(plan))
+    (folder / f"{name}.bin").write_bytes(weights)
+    (folder / f"{name}.picture").write_bytes(picture.tobytes())
+    return picture, [step["path"] for step in plan["steps"]]
+
+
+def answers(folder: Path, jobs: dict[str, Any]) -> dict[str, Any]:
+    """What the engine finds for the jobs."""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    subprocess.run([node(), "--input-type=module", "-e", ANSWERING, str(folder), str(ENGINE)], check=True)
+    found: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return found
+
+
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder, random = tmp_path_factory.mktemp("engine"), np.random.default_rng(0)
@@ -136,14 +155,10 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     jobs: dict[str, list[dict[str, Any]]] = {"networks": [], "pictures": []}
     for name, (network, settings, precision) in MODELS.items():
         model = model_of(network(), **settings)
-        plan, weights = plan_of(model, precision)
-        picture = random.integers(0, 256, (*model.images.extent, model.images.channels), np.uint8)
-        (folder / f"{name}.json").write_text(json.dumps(plan))
-        (folder / f"{name}.bin").write_bytes(weights)
-        (folder / f"{name}.picture").write_bytes(picture.tobytes())
-        keep = [step["path"] for step in plan["steps"] if step["path"].startswith(KEPT)] if name == "resnet" else []
-        jobs["networks"].append({"name": name, "keep": keep})
-        found["models"][name], found["pictures"][name] = model, picture
+        jobs["networks"].append({"name": name, "keep": []})
+        found["models"][name], (found["pictures"][name], paths) = model, written(folder, name, model, precision)
+        if name == "resnet":
+            jobs["networks"][-1]["keep"] = [path for path in paths if path.startswith(KEPT)]
     for fit in ("crop", "pad", "stretch", "cut"):
         spec = ImageSpec(height=21, width=28, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit=fit)
         images = {"height": 21, "width": 28, "channels": 3, "fit": fit}
@@ -153,9 +168,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             (folder / name).write_bytes(picture.tobytes())
             jobs["pictures"].append({"height": height, "width": width, "images": images, "name": name})
             found["originals"].append((picture, spec))
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    subprocess.run([node(), "--input-type=module", "-e", ANSWERING, str(folder), str(ENGINE)], check=True)
-    return found | json.loads((folder / "found.json").read_text())
+    return found | answers(folder, jobs)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -165,6 +178,16 @@ def test_the_engine_computes_what_the_module_computes(answered: dict[str, Any], 
     difference = np.abs(np.array(answered["answers"][name]) - logits).max() / np.abs(logits).max()
     assert difference < tolerance
     assert difference > 1e-5 or MODELS[name][2] == "float32"  # weights of fewer bits were used
+
+
+@pytest.mark.classifiers("lenet1")
+def test_the_engine_works_on(small_network: Callable[..., Network], tmp_path: Path, name: str):
+    model = model_of(small_network(name, num_classes=3))
+    precision, tolerance = ("float32", 2e-5) if 4 * model.network.params <= MAX_BYTES else ("float16", 5e-3)
+    picture, _ = written(tmp_path, name, model, precision)
+    found = answers(tmp_path, {"networks": [{"name": name, "keep": []}], "pictures": []})
+    logits = model.outputs(picture[None])[0]
+    np.testing.assert_allclose(found["answers"][name], logits, rtol=0, atol=tolerance * np.abs(logits).max())
 
 
 def test_the_engine_gives_the_maps_in_between(answered: dict[str, Any]):

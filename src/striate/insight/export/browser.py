@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +38,11 @@ def need_browser() -> None:
     Raises:
         EnvironmentFault: Playwright or Chromium is missing.
     """
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_found_program).result()
+
+
+def _found_program() -> None:
     with _playwright() as started:
         _program(started)
 
@@ -48,10 +54,18 @@ def answers_of_page(page: Path, pictures: Sequence[Path]) -> Answers:
         EnvironmentFault: Playwright or Chromium is missing.
         RuntimeError: the page does not work.
     """
+    with ThreadPoolExecutor(1) as thread:  # in a notebook's own, where a loop of events runs, Playwright does not start
+        return thread.submit(_opened, page, pictures).result()
+
+
+def _opened(page: Path, pictures: Sequence[Path]) -> Answers:
     from playwright.sync_api import Error
 
     with _playwright() as started:
-        browser = started.chromium.launch(executable_path=_program(started))
+        try:
+            browser = started.chromium.launch(executable_path=_program(started))
+        except Error as error:
+            raise EnvironmentFault(f"Chromium does not start: {error.message.splitlines()[0]}", REMEDY) from error
         try:
             return _answers(browser, page.resolve(), pictures)
         except Error as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from striate.models.model import Model
 
 Precision = Literal["float32", "float16", "int8"]
-MAX_BYTES = 256 * 2**20  # of weights: base64 makes a third more of them, and a browser's texts end at 512 MiB
+MAX_BYTES = 300_000_000  # of weights: base64 makes a third more of them, and a browser's texts end at 512 MiB
 LARGEST_HALF = 65504.0
 ALIGNED = 4  # bytes
 NORMALIZED = {
