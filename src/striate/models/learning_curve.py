@@ -21,24 +21,36 @@ class CurvePoint(NamedTuple):
     asked: int
 
 
-def learning_curve(features: np.ndarray, labels: np.ndarray, num_classes: int, *, strength: float, seed: int) -> list[CurvePoint]:
+def learning_curve(
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    folds: np.ndarray,
+    strength: float,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> list[CurvePoint]:
     """A point for each of `SHARES`: in every fold, a head of that share of each class of the other folds names all that were held out.
 
     Args:
         features: (N, F).
         labels: (N,) int64.
         num_classes: The number of classes.
-        strength: As of `fit_linear_head`.
-        seed: Decides the folds, and which pictures a share holds; a smaller share is part of a larger one.
+        folds: (N,) int, as of `linear_head.head_folds`.
+        strength: As of `fit_linear_head`, as is `weights`.
+        seed: Decides which pictures a share holds; a smaller share is part of a larger one.
+        weights: (N,), or None.
     """
     mixed = np.random.default_rng(seed)
-    divided = [(mixed.permutation(fitted), held) for fitted, held in divisions(labels, seed=seed)]
+    divided = [(mixed.permutation(fitted), held) for fitted, held in divisions(folds)]
     points = []
-    for share in SHARES if divided else ():
+    for share in SHARES:
         sizes, right, asked = [], 0, 0
         for fitted, held in divided:
             some = np.concatenate([_first(fitted[labels[fitted] == label], share) for label in np.unique(labels)])
-            head = fit_linear_head(features[some], labels[some], num_classes, strength=strength)
+            some_weights = None if weights is None else weights[some]
+            head = fit_linear_head(features[some], labels[some], num_classes, strength=strength, weights=some_weights)
             logits = features[held] @ head.weight.numpy().T + head.bias.numpy()  # (n, K)
             right += int((logits.argmax(1) == labels[held]).sum())
             asked += len(held)

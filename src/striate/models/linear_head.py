@@ -3,27 +3,31 @@
 The features (`models/features.py`) are brought to a common length by one factor for all of them: to divide each by its own deviation would
 make as much of what ImageNet's classes hardly use. The strength of the penalty is chosen by
 cross-validation over pictures, whose answers also give an estimate of the accuracy from all of them.
+
+Of fewer pictures than features, the regression is computed in the space that they span: the penalty is the same in any orthonormal basis.
 """
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sklearn.linear_model import LogisticRegression
-    from torch import Tensor
+from striate.core.errors import DataError
+from striate.data.splits import fold_places, names_below
+from striate.models.threads import threads_for
 
 LENGTH = 30.0  # of the mean features
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of C, the inverse penalty on features of this length; weakest weights first
 USUAL_STRENGTH = 1e-1  # where nothing can be held out
 FOLDS = 5
+CLOSE = 1e-5  # the largest derivative of the mean loss at which a fit ends
+MOST_STEPS = 200  # of a fit
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class OutOfFold(NamedTuple):
     folds: int
 
 
-def fit_linear_head(features: np.ndarray, labels: np.ndarray, num_classes: int, *, strength: float) -> LinearHead:
+def fit_linear_head(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, *, strength: float, weights: np.ndarray | None = None
+) -> LinearHead:
     """The dense layer that names the pictures best, with a penalty on its weights.
 
     Args:
@@ -52,19 +58,36 @@ def fit_linear_head(features: np.ndarray, labels: np.ndarray, num_classes: int, 
         labels: (N,) int64.
         num_classes: The outputs of the head; a class without a picture gets the least bias of all.
         strength: The inverse of the penalty.
+        weights: (N,) of the pictures in the loss, where only their ratios count; None: all weigh alike.
     """
     factor = _factor(features)
-    model = _fitted(factor * features, labels, strength)
-    coef, intercept = factor * model.coef_, model.intercept_
-    if len(model.classes_) == 2:  # of two classes one has the weights, and each half of them with its sign
-        coef, intercept = np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
-    weight, bias = np.zeros((num_classes, coef.shape[1])), np.full(num_classes, intercept.min() - 10)
-    weight[model.classes_], bias[model.classes_] = coef, intercept
-    return LinearHead(weight=torch.from_numpy(weight).float(), bias=torch.from_numpy(bias).float())
+    turned, basis = _turned(factor * features)
+    present, places = np.unique(labels, return_inverse=True)
+    fitted = _fitted(turned, torch.from_numpy(places), strength, None if weights is None else torch.from_numpy(weights))
+    weight = torch.zeros(num_classes, features.shape[1], dtype=torch.float64)
+    bias = torch.full((num_classes,), float(fitted[:, -1].min()) - 10, dtype=torch.float64)
+    weight[present], bias[present] = factor * fitted[:, :-1] @ basis.T, fitted[:, -1]
+    return LinearHead(weight=weight.float(), bias=bias.float())
 
 
-def out_of_fold(features: np.ndarray, labels: np.ndarray, num_classes: int, *, seed: int) -> OutOfFold | None:
-    """The answers by cross-validation; None where no picture can be held out.
+def head_folds(
+    labels: np.ndarray, paths: Sequence[str], classes: Sequence[str], *, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray | None:
+    """(N,) int: the folds of `data.splits.fold_places`, at most `FOLDS`; fewer of few pictures or groups, and None where there are not two.
+
+    A picture in no fold, -1, is always fitted to. So every fold is fitted to every class, unless all pictures of one are of one fold's
+    groups.
+    """
+    for count in range(FOLDS, 1, -1) if len(np.unique(labels)) > 1 else ():
+        with contextlib.suppress(DataError):
+            return fold_places(labels, names_below(paths), classes, count=count, seed=seed, groups=groups)
+    return None
+
+
+def out_of_fold(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, *, folds: np.ndarray, weights: np.ndarray | None = None
+) -> OutOfFold:
+    """The answers by cross-validation.
 
     The strength is chosen by the likelihood of the answers, which flatters their accuracy less than a choice by the accuracy would.
 
@@ -72,65 +95,70 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, num_classes: int, *, s
         features: (N, F).
         labels: (N,) int64.
         num_classes: The number of classes.
-        seed: Decides the folds.
+        folds: (N,) int, as of `head_folds`.
+        weights: (N,) of the pictures in the loss and in the choice of the strength; None: all weigh alike.
     """
-    divided = list(divisions(labels, seed=seed))
-    if not divided:
-        return None
-    asked = np.concatenate([held for _, held in divided])
-    found: list[tuple[float, float, np.ndarray]] = []
-    for strength in STRENGTHS:
-        shares = np.concatenate([_answers(features, labels, num_classes, fitted, held, strength) for fitted, held in divided])
-        likely = shares[np.arange(len(asked)), labels[asked]]
-        found.append((-float(np.log(np.maximum(likely, 1e-12)).sum()), strength, shares))
-    _, strength, shares = min(found, key=lambda each: each[:2])
-    order = np.argsort(asked)
-    asked, shares = asked[order], shares[order]
-    return OutOfFold(strength, asked, shares, shares.argmax(1) == labels[asked], len(divided))
+    asked = np.flatnonzero(folds >= 0)
+    shares = np.zeros((len(STRENGTHS), len(labels), num_classes))
+    turned, weighed = _turned(features)[0], None if weights is None else torch.from_numpy(weights)
+    for fitted, held in divisions(folds):
+        present, places = np.unique(labels[fitted], return_inverse=True)
+        factor, found = _factor(features[fitted]), None
+        for shown, strength in zip(shares, STRENGTHS, strict=True):  # each begins where the last one came to
+            some = None if weighed is None else weighed[fitted]
+            found = _fitted(factor * turned[fitted], torch.from_numpy(places), strength, some, start=found)
+            logits = factor * turned[held] @ found[:, :-1].T + found[:, -1]
+            shown[held[:, None], present] = logits.softmax(1).numpy()
+    likely = np.log(np.maximum(shares[:, asked, labels[asked]], 1e-12))  # (S, M)
+    best = int((likely if weights is None else likely * weights[asked]).sum(1).argmax())
+    answers = shares[best, asked]
+    return OutOfFold(STRENGTHS[best], asked, answers, answers.argmax(1) == labels[asked], int(folds.max()) + 1)
 
 
-def divisions(labels: np.ndarray, *, seed: int, folds: int = FOLDS) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The places that are fitted to and those that are held out, for each fold.
+def divisions(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The places that are fitted to and those that are held out, for each fold."""
+    for fold in range(int(folds.max()) + 1):
+        yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
-    The only picture of its class is never held out, and a class of fewer pictures than folds has them held out one at a time, so that
-    every fold is fitted to every class.
+
+def _factor(features: np.ndarray) -> float:
+    """The factor that gives features the length `LENGTH`, in the mean of all pictures."""
+    return float(LENGTH / np.maximum(np.linalg.norm(features, axis=-1).mean(), 1e-12))
+
+
+def _turned(features: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Features (N, F) in an orthonormal basis (F, R) of the space that they span, (N, R), and that basis; R is the lesser of N and F."""
+    values = torch.from_numpy(features).double()
+    if len(values) >= values.shape[1]:
+        return values, torch.eye(values.shape[1], dtype=torch.float64)
+    basis, turned = torch.linalg.qr(values.T)
+    return turned.T.contiguous(), basis
+
+
+def _fitted(features: Tensor, labels: Tensor, strength: float, weights: Tensor | None, start: Tensor | None = None) -> Tensor:
+    """(K, R + 1) the weights W and biases b of the logistic regression on features x_n (N, R) with labels y_n in [0, K).
+
+    They minimize, with the pictures' weights w_n divided by their sum,
+
+        sum_n w_n (-log softmax(W x_n + b)[y_n]) + |W|^2 / (2 C N)
+
+    by L-BFGS from `start`, or from 0.
     """
-    from sklearn.model_selection import StratifiedKFold
+    num_images, num_classes = len(labels), int(labels.max()) + 1
+    shares = (
+        torch.full((num_images,), 1 / num_images, dtype=torch.float64) if weights is None else weights / weights.sum().clamp(min=1e-300)
+    )
+    right = shares[:, None] * torch.nn.functional.one_hot(labels, num_classes)  # (N, K)
+    values = torch.zeros(num_classes, features.shape[1] + 1, dtype=torch.float64) if start is None else start.clone()
+    solver = torch.optim.LBFGS([values], max_iter=MOST_STEPS, tolerance_grad=CLOSE, line_search_fn="strong_wolfe")
 
-    counts = np.bincount(labels)
-    single, others = np.flatnonzero(counts[labels] == 1), np.flatnonzero(counts[labels] > 1)
-    if not len(others) or len(np.unique(labels)) < 2:
-        return
-    splitter = StratifiedKFold(min(folds, int(counts.max())), shuffle=True, random_state=seed % 2**32)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        divided = list(splitter.split(others, labels[others]))
-    for fitted, held in divided:
-        yield np.concatenate([others[fitted], single]), others[held]
+    def loss() -> Tensor:
+        logs = (features @ values[:, :-1].T + values[:, -1]).log_softmax(1)  # (N, K)
+        slopes = shares[:, None] * logs.exp() - right
+        penalty = values[:, :-1] / (strength * num_images)
+        values.grad = torch.cat([slopes.T @ features + penalty, slopes.sum(0)[:, None]], 1)
+        return (values[:, :-1] * penalty).sum() / 2 - (right * logs).sum()
 
-
-def _answers(
-    features: np.ndarray, labels: np.ndarray, num_classes: int, fitted: np.ndarray, held: np.ndarray, strength: float
-) -> np.ndarray:
-    """(n, K) the probabilities of the pictures at `held` by a head that is fitted to those at `fitted`."""
-    factor = _factor(features[fitted])
-    model = _fitted(factor * features[fitted], labels[fitted], strength)
-    shares = np.zeros((len(held), num_classes))
-    shares[:, model.classes_] = model.predict_proba(factor * features[held])
-    return shares
-
-
-def _factor(features: np.ndarray) -> np.ndarray:
-    """() the factor that gives features the length `LENGTH`, in the mean of all pictures."""
-    factor: np.ndarray = LENGTH / np.maximum(np.linalg.norm(features, axis=-1).mean(), 1e-12)
-    return factor
-
-
-def _fitted(features: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
-    """Logistic regression on features (N, F)."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a head that is nearly there serves as well
-        return LogisticRegression(C=strength, max_iter=200).fit(features, labels)
+    with torch.no_grad(), threads_for(features.numel() * num_classes):
+        solver.step(loss)  # type: ignore[no-untyped-call]  # torch's
+    return values

@@ -14,7 +14,7 @@ from striate.models.builtin import is_builtin
 from striate.models.features import kept_features
 from striate.models.fitting import Fitting, begun
 from striate.models.learning_curve import CurvePoint, extrapolated, learning_curve
-from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, out_of_fold
+from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, head_folds, out_of_fold
 from striate.workflows.recipes.choices import chosen_augmentation, chosen_settings
 from striate.workflows.training.request import CrossValidation, LearningPoint, cross_validation_in_words
 
@@ -87,22 +87,25 @@ def with_fitted_head(
     seen = train_set.joined(held_out) if held_out is not None and few else train_set
     num_train, num_classes, seed = len(train_set), len(fitting.classes), fitting.settings.seed
     features = kept_features(module, path, seen.images, observer.say, done=lambda done, total: observer.step(0, done, total))
-    found = _out_of_fold(features, seen.labels, num_classes, seed)
+    folds = head_folds(seen.labels, seen.paths, fitting.classes, seed=seed, groups=seen.facts.groups)
+    found = None if folds is None else _out_of_fold(features, seen, num_classes, folds, seed)
     strength = USUAL_STRENGTH if found is None else found.strength
-    head = fit_linear_head(features[:num_train], train_set.labels, num_classes, strength=strength)
+    head = fit_linear_head(features[:num_train], train_set.labels, num_classes, strength=strength, weights=train_set.facts.weights)
     observer.say(f"head      logistic regression on {num_train:,} pictures, C = {strength:g}")
     measured = _measured(found) if found is not None and few else None
     if measured is not None:
         observer.say(f"accuracy  {cross_validation_in_words(measured)}")
     start = {**fitting.start, f"{path}.weight": head.weight, f"{path}.bias": head.bias}
-    curve = _learning(learning_curve(features, seen.labels, num_classes, strength=strength, seed=seed)) if request.learning_curve else ()
+    curve: tuple[LearningPoint, ...] = ()
+    if request.learning_curve and folds is not None:
+        weights = seen.facts.weights
+        points = learning_curve(features, seen.labels, num_classes, folds=folds, strength=strength, seed=seed, weights=weights)
+        curve = _learning(points)
     return FittedHead(dataclasses.replace(fitting, start=start), measured, curve)
 
 
 def _learning(points: list[CurvePoint]) -> tuple[LearningPoint, ...]:
     """The points for the report, with what twice the pictures would bring."""
-    if not points:
-        return ()
     double, expected = extrapolated(points)
     found = [
         LearningPoint(num_images=size, accuracy=right / asked, accuracy_interval=wilson_interval(right, asked))
@@ -111,12 +114,12 @@ def _learning(points: list[CurvePoint]) -> tuple[LearningPoint, ...]:
     return (*found, LearningPoint(num_images=double, accuracy=expected, accuracy_interval=None))
 
 
-def _out_of_fold(features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int) -> OutOfFold | None:
+def _out_of_fold(features: np.ndarray, seen: ImageSet, num_classes: int, folds: np.ndarray, seed: int) -> OutOfFold:
     """The answers by cross-validation, of at most `MOST_ASKED` pictures."""
-    if len(labels) > MOST_ASKED:
-        places = np.random.default_rng(seed).permutation(len(labels))[:MOST_ASKED]
-        features, labels = features[places], labels[places]
-    return out_of_fold(features, labels, num_classes, seed=seed)
+    places = np.sort(np.random.default_rng(seed).permutation(len(folds))[:MOST_ASKED])
+    weights = seen.facts.weights
+    some = None if weights is None else weights[places]
+    return out_of_fold(features[places], seen.labels[places], num_classes, folds=folds[places], weights=some)
 
 
 def _measured(found: OutOfFold) -> CrossValidation:
