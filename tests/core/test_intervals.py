@@ -11,6 +11,7 @@ from striate.core.intervals import (
     least_sign_flip_p,
     paired_difference,
     paired_share_difference,
+    share_in_words,
     share_interval,
     t_interval,
     wilson_interval,
@@ -128,3 +129,8 @@ def test_holm_corrects_as_in_its_paper():
 
 def test_the_least_p_of_a_sign_flip_is_two_of_all_flips():
     assert [least_sign_flip_p(count) for count in (1, 3, 6)] == [1.0, 0.25, 0.03125]
+
+
+def test_a_share_in_words_has_the_interval_of_its_whole_number():
+    """Agresti and Coull, 1998: of 10 out of 10, the score interval begins at 10 / (10 + 1.96^2)."""
+    assert share_in_words(1.0, 10) == "1.0000 (95 % interval 0.7225 to 1.0000)"

@@ -12,6 +12,7 @@ import torch
 import striate
 from striate.core.images import ImageSpec
 from striate.models import features as features_module
+from striate.models import linear_head
 from striate.models.features import features, folded, kept_features
 from striate.models.linear_head import divisions, fit_linear_head, head_folds, out_of_fold
 from striate.networks.modules.image import ImageModule
@@ -150,6 +151,14 @@ def test_probabilities_of_the_head_are_those_of_the_weighted_regression_on_featu
     expected = peer.fit(scaled, labels, weights / weights.mean()).predict_proba(scaled)
     logits = torch.from_numpy(values).float() @ head.weight.T + head.bias
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
+
+
+def test_a_fit_in_parts_is_that_of_all_pictures_together(monkeypatch: pytest.MonkeyPatch):
+    values, labels = np.random.default_rng(0).normal(0, 1, (20, 5)), np.arange(20) % 3
+    whole = fit_linear_head(values, labels, 3, strength=0.1)
+    monkeypatch.setattr(linear_head, "PART", 21)  # seven pictures of three logits
+    parts = fit_linear_head(values, labels, 3, strength=0.1)
+    torch.testing.assert_close((parts.weight, parts.bias), (whole.weight, whole.bias))
 
 
 def test_every_fold_is_fitted_to_every_class_and_each_picture_is_held_out_once_but_the_only_ones():

@@ -44,6 +44,12 @@ def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
     return low, high
 
 
+def share_in_words(share: float, trials: int) -> str:
+    """A share of `trials` with its `wilson_interval`, in words."""
+    low, high = wilson_interval(round(share * trials), trials)
+    return f"{share:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
     """mean -+ t s / sqrt(n) with Student's t of n - 1 degrees of freedom; None without values.
 

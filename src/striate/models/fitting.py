@@ -120,9 +120,13 @@ def shift_for(network: Network, channels: int) -> int:
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel of uint8 images (N, H, W, C), as shares of 255; a deviation is at least 1/255."""
-    pixels = images.reshape(-1, images.shape[3])  # (pixels, C)
-    mean = pixels.mean(0, dtype=np.float64) / 255
-    std = np.maximum(pixels.std(0, dtype=np.float64) / 255, 1 / 255)
+    counts = np.zeros((images.shape[3], 256), np.int64)  # (C, 256) pixels of each value
+    for start in range(0, len(images), PART_SIZE):
+        part = images[start : start + PART_SIZE]
+        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(len(counts))]
+    values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
+    mean = shares @ values  # (C,)
+    std = np.maximum(np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1)), 1 / 255)
     return tuple(mean.tolist()), tuple(std.tolist())
 
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
 from striate.core.images import Kind
+from striate.core.intervals import share_in_words
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.drawing.attacks import Resistance, attack_files
@@ -137,7 +138,8 @@ def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None
 def summary(report: AttackReport) -> Lines:
     """The report as text."""
     count = f"{report.num_images:,} {report.kind or 'pictures'}"
-    lines = [f"{report.model} on {report.data}, {report.split} split: {count}, clean accuracy {report.accuracy:.4f}"]
+    clean = share_in_words(report.accuracy, report.num_images)
+    lines = [f"{report.model} on {report.data}, {report.split} split: {count}, clean accuracy {clean}"]
     for result in report.results:
         lines += ["", f"{result.attack}, {result.unit}"]
         lines.append("  size      " + "".join(f"{size:>9.3g}" for size in result.sizes))

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
+from striate.core.intervals import share_in_words
 from striate.core.places import check_folder
 from striate.core.reports import shown_short, write_files
 from striate.core.tables import csv_text
@@ -170,7 +171,8 @@ def lesion_picture(report: LesionReport) -> bytes:
 
 def summary(report: LesionReport) -> Lines:
     """The report as text."""
-    lines = [f"{report.run}: {report.network}, accuracy {report.accuracy:.4f} on {report.images:,} validation pictures", ""]
+    accuracy = share_in_words(report.accuracy, report.images)
+    lines = [f"{report.run}: {report.network}, accuracy {accuracy} on {report.images:,} validation pictures", ""]
     lines += [f"{'lesion':<20}{'damage':>7}  accuracy  where"]
     lines += [f"{point.lesion:<20}{point.damage:>7.2f}  {point.accuracy:>8.4f}  {point.where}".rstrip() for point in report.points]
     return in_lines([*lines, "", f"table and picture: {report.output}", ""])

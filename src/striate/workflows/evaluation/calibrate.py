@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.calibration import UNKNOWN, Calibration, Score, scores_of
 from striate.core.errors import UsageError
 from striate.core.images import Kind, of_kind
+from striate.core.intervals import share_in_words
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.insight.calibrate.abstain import CoveragePoint, abstention, coverage_curve
@@ -115,8 +116,9 @@ def summary(report: CalibrateReport) -> Lines:
     """The report as text."""
     low, high = report.fitted.interval
     few = f"; {report.fitted.num_images:,} pictures are few: give {ENOUGH} or more" if report.fitted.is_uncertain else ""
+    accuracy = share_in_words(report.accuracy, report.num_images)
     lines = [
-        f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {report.accuracy:.4f}",
+        f"{report.model} on {report.data}, val split: {report.num_images:,} pictures, accuracy {accuracy}",
         f"temperature {report.after.temperature:.4f} (95 % interval {low:.2f} to {high:.2f}{few})",
         f"expected calibration error {report.before.ece:.4f} -> {report.after.ece:.4f}",
         f"log loss {report.before.log_loss:.4f} -> {report.after.log_loss:.4f} nats",

@@ -107,7 +107,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     if isinstance(spec, ImageSpec) and task_named(source.task).pixels_as_they_are:
         spec = dataclasses.replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
     elif isinstance(spec, ImageSpec) and extension is None:
-        spec = normalized(with_statistics(spec, train_set), request, weights, observer.say)
+        spec = normalized(spec, request, weights, observer.say, of_pictures=lambda spec: with_statistics(spec, train_set))
     elif extension is None:
         spec = spec_of_signals(source, train_set.images, weights)
     start = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from striate.core.intervals import wilson_interval
+from striate.core.intervals import share_in_words, wilson_interval
 from striate.data.records import ImageSet
 from striate.models.loading import load
 from striate.workflows.runs.config import Extended
@@ -68,4 +68,4 @@ def _pictures(share: Share) -> str:
 
 
 def _in_words(share: Share) -> str:
-    return f"{share.accuracy:.4f} (95 % interval {share.interval[0]:.4f} to {share.interval[1]:.4f})"
+    return share_in_words(share.accuracy, share.num_images)

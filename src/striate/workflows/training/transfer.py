@@ -154,20 +154,28 @@ def started_from(weights: Weights, network: Network, classes: tuple[str, ...], s
     return start.tensors
 
 
-def normalized(spec: ImageSpec, request: TrainRequest, weights: Weights | None, say: Callable[[str], None]) -> ImageSpec:
+def normalized(
+    spec: ImageSpec,
+    request: TrainRequest,
+    weights: Weights | None,
+    say: Callable[[str], None],
+    *,
+    of_pictures: Callable[[ImageSpec], ImageSpec],
+) -> ImageSpec:
     """The normalization of a training, the first available of: the requested one, that of the weights, that of the training pictures.
 
     Args:
-        spec: With that of the training pictures.
+        spec: With any.
         request: The request.
         weights: The initial weights of the training.
         say: Receives the choices made.
+        of_pictures: Gives a record that of the training pictures.
     """
     given = given_statistics(request, spec.channels)
     theirs = weights.normalized(spec) if weights is not None and request.normalization is None else None
     if given:
         given["normalization"] = "dataset"
-    chosen = dataclasses.replace(theirs or spec, **given)
+    chosen = dataclasses.replace(theirs or of_pictures(spec), **given)
     if weights is None and not given:
         return chosen
     whose = "as in the training of the weights" if theirs is not None else "of the training pictures"
