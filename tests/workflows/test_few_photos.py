@@ -185,8 +185,14 @@ def test_an_extension_trains_the_whole_network_from_there(trained, tmp_path: Pat
     assert float(second["train_loss"]) > 0
 
 
-def test_a_setting_of_updates_asks_for_a_training(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_setting_of_updates_asks_for_a_training_and_a_worse_one_is_not_kept(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
-    report = striate.train(photos, image_size=96, steps=1, output=tmp_path / "run", diagnose=False)
+    report = striate.train(photos, image_size=96, steps=1, learning_rate=0.5, warmup_epochs=0, output=tmp_path / "run", diagnose=False)
     assert report.steps == 1
-    assert report.cross_validation is None  # what it measured was not kept
+    rows = RunFolder(tmp_path / "run").read_metrics()
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["val_loss"]) > float(rows[0]["val_loss"])
+    assert report.best_epoch == 0  # which the update has made worse: the head stays as it was fitted
+    assert report.cross_validation is not None

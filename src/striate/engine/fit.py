@@ -50,6 +50,7 @@ def fit(
     val_batches: Batches | None = None,
     class_counts: Tensor | None = None,
     group: ProcessGroup | None = None,
+    counts_start: bool = False,
 ) -> Training:
     """Train `model` in place; consume the events to do it.
 
@@ -65,6 +66,7 @@ def fit(
         val_batches: The batches to validate on after each epoch; None gives NaN in the rows.
         class_counts: (K,) how many training samples each class has, for balanced class weights.
         group: The processes that train together; the batches of each are its parts of the same batches (`Batches.divide`).
+        counts_start: Validate the weights that the training begins with, too, as epoch 0: they are kept where no epoch is better.
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; names the update and the part of the network. The weights may be
@@ -72,7 +74,7 @@ def fit(
         DataError: there are no training or no validation batches, or fewer come than there should be.
         UsageError: each parameter of the model is frozen.
     """
-    return Training(model, train_batches, settings, val_batches, class_counts, group)
+    return Training(model, train_batches, settings, val_batches, class_counts, group, counts_start=counts_start)
 
 
 class Training:
@@ -86,8 +88,10 @@ class Training:
         val_batches: Batches | None,
         class_counts: Tensor | None,
         group: ProcessGroup | None = None,
+        *,
+        counts_start: bool = False,
     ) -> None:
-        self.model, self.settings, self.group = model, settings, group
+        self.model, self.settings, self.group, self.counts_start = model, settings, group, counts_start
         if group is not None:
             group.take_from_first([*model.parameters(), *model.buffers()])
         self.train_batches, self.val_batches = train_batches, val_batches
@@ -177,7 +181,7 @@ class Training:
     def _run(self) -> Generator[FitEvent]:
         """Epoch by epoch: its remaining updates, until a signal asks to stop, and a validation."""
         with self._prepared() as stop:
-            if self.num_steps == 0 and not self.done:
+            if not self.done and (self.num_steps == 0 or (self.counts_start and self.step == 0 and math.isinf(self.best_score[0]))):
                 yield self._begun()
             while not self.done:
                 self.freezer.begin(self.epoch)
@@ -308,7 +312,7 @@ class Training:
         return notes
 
     def _begun(self) -> FitEvent:
-        """The only event of a training without updates: the weights that it begins with are validated and kept, as after an epoch 0."""
+        """The event before the first update, the only one where there is none: what it begins with is validated, as after an epoch 0."""
         self.epoch = 0
         row, is_best = self._validated()
         self._next_epoch(row, is_best)

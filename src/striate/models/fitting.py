@@ -177,11 +177,25 @@ def fit_images(
     if group is not None:
         for batches in filter(None, (train_batches, val_batches)):
             batches.divide(group.rank, group.size)
-    loop = fit(module, train_batches, settings, val_batches=val_batches, class_counts=class_counts(train_set), group=group)
+    loop = fit(
+        module,
+        train_batches,
+        settings,
+        val_batches=val_batches,
+        class_counts=class_counts(train_set),
+        group=group,
+        counts_start=val_set is not None and begins_whole(fitting, module),
+    )
     events: Iterator[FitEvent] = iter(loop)
     if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
         events = on_one_thread(events)
     return FittingRun(module, loop, events)
+
+
+def begins_whole(fitting: Fitting, module: ImageModule) -> bool:
+    """Return whether all weights that the training begins with are given, those of the head among them: their answers mean something."""
+    names = {name for name in described(module).state_dict() if not name.endswith("num_batches_tracked")}
+    return fitting.start is not None and names <= set(fitting.start)
 
 
 def begun(fitting: Fitting, train_set: ImageSet) -> ImageModule:

@@ -160,7 +160,7 @@ def _fitted(features: Tensor, labels: Tensor, strength: float, weights: Tensor |
         penalty = values[:, :-1] / (strength * num_images)
         loss, slope = (values[:, :-1] * penalty).sum() / 2, torch.nn.functional.pad(penalty, (0, 1))
         size = max(1, PART // num_classes)
-        for seen, right, share in zip(features.split(size), labels.split(size), shares.split(size), strict=True):
+        for seen, right, share in zip(*(torch.split(each, size) for each in (features, labels, shares)), strict=True):
             logs, each = (seen @ values[:, :-1].T + values[:, -1]).log_softmax(1), torch.arange(len(seen))  # (n, K)
             loss -= (share * logs[each, right]).sum()
             errors = share[:, None] * logs.exp()

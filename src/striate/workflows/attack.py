@@ -137,8 +137,7 @@ def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None
 
 def summary(report: AttackReport) -> Lines:
     """The report as text."""
-    count = f"{report.num_images:,} {report.kind or 'pictures'}"
-    clean = share_in_words(report.accuracy, report.num_images)
+    count, clean = f"{report.num_images:,} {report.kind or 'pictures'}", share_in_words(report.accuracy, report.num_images)
     lines = [f"{report.model} on {report.data}, {report.split} split: {count}, clean accuracy {clean}"]
     for result in report.results:
         lines += ["", f"{result.attack}, {result.unit}"]

@@ -34,7 +34,8 @@ class Curves(NamedTuple):
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Curves:
-        """The columns of `rows`, whose cells are numbers, their text, or nothing."""
+        """The columns of `rows`, whose cells are numbers, their text, or nothing; without epoch 0, which is before the training."""
+        rows = [row for row in rows if str(row.get("epoch")) != "0"]
         return cls(*([_number(row.get(name)) for row in rows] for name in cls._fields))
 
     @property

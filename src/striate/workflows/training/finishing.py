@@ -103,7 +103,7 @@ def report_of(call: Call, plan: Plan, folder: Path, outcome: Outcome) -> TrainRe
         epochs=outcome.rows[-1].epoch,
         steps=outcome.step,
         seconds=round(time.monotonic() - call.started, 3),
-        images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows])), 1),
+        images_per_second=round(float(np.median([row.images_per_second for row in outcome.rows[-max(1, outcome.rows[-1].epoch) :]])), 1),
         best_epoch=best.epoch,
         val=val_score(plan, folder, outcome) if call.is_first else ValScore(accuracy=best.val_accuracy, loss=best.val_loss),
         interrupted=outcome.interrupted,
