@@ -1,13 +1,16 @@
 """Few photos: accuracy in folds, the speed of features, and the time of `striate train` to its run folder: `few_photos PHOTOS [...]`.
 
 PHOTOS is a folder with a folder of photos for each class; the sheet has 5 kinds of flowers, 80 each. Ratios are of turns.
-Beside it: the same network in timm, scikit-learn on raw pixels, and with --scratch SECONDS what training from scratch reaches in that time.
+Beside it: the same network in timm, scikit-learn on raw pixels, with --scratch SECONDS what training from scratch reaches in that time, and
+with --fastai FOLDS fastai's `fine_tune` of the same network and weights, in packages of its own that are installed once, on our PyTorch.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from sheet import spread, write_sheet
 
 from striate.core.images import ImageSpec
@@ -38,6 +42,38 @@ NAME = next(iter(WHEELS))
 USUAL_SIDE = 224  # pixels, of timm's loop
 TIMED = 64  # photos of a turn
 RAW_SIDE = 32  # pixels of the pictures that scikit-learn gets
+FASTAI_EPOCHS = 4  # after one of the head alone
+FASTAI = (  # and what it imports that we have not
+    "fastai==2.8.12",
+    "fastcore==2.2.41",
+    "fastdownload==0.0.8",
+    "fastprogress==1.1.6",
+    "fasttransform==0.0.5",
+    "plum-dispatch==2.10.1",
+    "beartype==0.23.1",
+    "cloudpickle==3.1.3",
+    "python-fasthtml==0.14.14",
+    "fastlite==0.2.4",
+    "apswutils==0.1.2",
+    "apsw==3.54.1.0",
+    "starlette==1.10.0",
+    "oauthlib==4.0.1",
+    "itsdangerous==2.2.0",
+    "python-multipart==0.0.34",
+    "httpx==0.28.1",
+    "httpcore==1.0.9",
+    "h11==0.16.0",
+    "anyio==4.16.0",
+    "uvicorn==0.54.0",
+    "beautifulsoup4==4.15.0",
+    "soupsieve==4.1.3",
+    "python-dateutil==4.0.0",
+    "dateutils==0.6.12",
+    "pandas==3.1.1",
+    "pytz==2026.6",
+    "tzdata==2026.6",
+    "requests==2.34.2",
+)
 
 
 def main() -> None:
@@ -46,15 +82,20 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--turns", type=int, default=5, help="of each side of a ratio")
     parser.add_argument("--scratch", type=int, default=0, metavar="SECONDS", help="also train from scratch for so long")
+    parser.add_argument("--fastai", type=int, default=0, metavar="FOLDS", help="also fine-tune with fastai, in so many of the five folds")
     arguments = parser.parse_args()
     rows = [*accuracy_rows(arguments.photos), *speed_rows(arguments.photos, arguments.turns), *time_rows(arguments.photos)]
     if arguments.scratch:
         rows.append(scratch_row(arguments.photos, arguments.scratch))
+    if arguments.fastai:
+        rows += fastai_rows(arguments.photos, arguments.fastai)
     notes = [
         f"Accuracy: each photo is named once by a head that was fitted to the other four of five folds, {NAME} at {SIDE} pixels, one view.",
         "The penalty is chosen inside the photos that a head is fitted to. Intervals are Wilson's, 95 %.",
         f"Speed: {TIMED} photos at {USUAL_SIDE} pixels, {torch.get_num_threads()} threads; timm's module in groups of 32 and one by one.",
         "Time: from the command to the end of its process, each in a process of its own.",
+        f"fastai: vision_learner and fine_tune({FASTAI_EPOCHS}), random crops of {USUAL_SIDE} pixels, batches of 32: the seconds of",
+        "`fine_tune` alone beside those of the whole command `striate train`, in turns on the same photos.",
     ]
     write_sheet("few_photos", "Few photos", [["what", "measured", "wanted"], *rows], notes)
 
@@ -164,6 +205,66 @@ def scratch_row(folder: Path, seconds: int) -> list[str]:
     place_of = lines[0].split(",").index("val_accuracy")
     best = max(float(line.split(",")[place_of]) for line in lines[1:])
     return [f"from scratch, {seconds} s, best of {len(lines) - 1} epochs on a fifth held out", f"{best:.4f}", ""]
+
+
+def fastai_rows(folder: Path, count: int) -> list[list[str]]:
+    """fastai's `fine_tune` and `striate train` on the photos of the same folds: the share of the others named right, and the seconds."""
+    import timm
+
+    images = photos_at(folder, RAW_SIDE)[0]
+    folds = head_folds(images.labels, images.paths, images.classes, seed=0)
+    if folds is None:
+        raise SystemExit("each class needs two photos")
+    packages, found = fastai_packages(), []
+    with tempfile.TemporaryDirectory() as place:
+        names = list(timm.create_model(f"tf_{NAME}").state_dict())
+        tensors = (each.contiguous() for each in builtin_tensors(NAME).values())
+        save_file(dict(zip(names, tensors, strict=True)), f"{place}/weights.safetensors")
+        for number, (fitted, held) in enumerate(list(divisions(folds))[:count]):
+            parts = {"train": fitted, "test": held}
+            listed = {
+                part: [(images.paths[each], images.classes[images.labels[each]]) for each in chosen] for part, chosen in parts.items()
+            }
+            run = Path(place) / str(number)
+            for part, photos in listed.items():
+                for path, name in photos:
+                    (run / part / name).mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, run / part / name)
+            plan = {"weights": f"{place}/weights.safetensors", "side": USUAL_SIDE, "epochs": FASTAI_EPOCHS}
+            (run / "plan.json").write_text(json.dumps(plan | {"folds": [{"train": listed["train"], "valid": listed["test"]}]}))
+            program = [sys.executable, str(Path(__file__).parent / "peers" / "fastai_photos.py"), str(run / "plan.json")]
+            printed = subprocess.run(program, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(packages)})
+            theirs = json.loads(printed.stdout.splitlines()[-1])
+            ours = [sys.executable, "-m", "striate"]
+            started = time.perf_counter()
+            kept = {**os.environ, "STRIATE_DATA": f"{place}/kept-{number}"}
+            subprocess.run([*ours, "train", str(run), "--output", f"{place}/run-{number}"], check=True, capture_output=True, env=kept)
+            seconds = time.perf_counter() - started
+            evaluate = [*ours, "evaluate", f"{place}/run-{number}", "--split", "test", "--json"]
+            measured = json.loads(subprocess.run(evaluate, check=True, capture_output=True, text=True).stdout)
+            found.append((theirs["accuracy"] * len(held), theirs["seconds"], measured["accuracy"] * len(held), seconds, len(held)))
+    their_right, their_seconds, our_right, our_seconds, counts = (list(each) for each in zip(*found, strict=True))
+
+    def share(right: list[float]) -> str:
+        low, high = wilson_interval(round(sum(right)), sum(counts))
+        return f"{sum(right) / sum(counts):.4f} ({low:.4f} to {high:.4f})"
+
+    return [
+        [f"fastai's fine_tune, accuracy in {count} folds", share(their_right), ""],
+        [f"`striate train`, accuracy in {count} folds", f"**{share(our_right)}**", "fastai's"],
+        ["fastai's fine_tune, s", spread(their_seconds, ".0f"), ""],
+        ["`striate train`, s", spread(our_seconds, ".0f"), ""],
+        ["time of fastai over ours", f"**{spread([a / b for a, b in zip(their_seconds, our_seconds, strict=True)])}**", "2"],
+    ]
+
+
+def fastai_packages() -> Path:
+    """The folder of fastai and what it imports, installed the first time; PyTorch is ours."""
+    place = Path("~/.cache/striate/peers/fastai").expanduser()
+    if not (place / "fastai").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), *FASTAI]
+        subprocess.run(command, check=True)
+    return place
 
 
 if __name__ == "__main__":
