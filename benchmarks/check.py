@@ -137,25 +137,34 @@ def labels(seeds: int) -> None:
     rows = []
     for name, embedded, truth in (flowers(), cifar()):
         for share in SHARES:
-            hits, flagged, flipped = zip(*(found_again(embedded, truth, share, seed) for seed in range(seeds)), strict=True)
-            n = flipped[0]
-            kept = [min(n, each) for each in flagged]
-            precision = f"{np.mean([hit / max(1, most) for hit, most in zip(hits, kept, strict=True)]):.2f}"
-            rows.append([name, f"{share:.0%}", str(n), f"{np.mean(flagged):.0f}", precision, f"{np.mean(hits) / n:.2f}"])
-    heading = ["data", "flipped", "labels", "suspected in all", "precision among the first so many", "recall among them"]
+            draws = [found_again(embedded, truth, share, seed) for seed in range(seeds)]
+            for way in draws[0]:
+                hits, flagged, flipped = zip(*(draw[way] for draw in draws), strict=True)
+                n = flipped[0]
+                kept = [min(n, each) for each in flagged]
+                precision = f"{np.mean([hit / max(1, most) for hit, most in zip(hits, kept, strict=True)]):.2f}"
+                rows.append([name, f"{share:.0%}", str(n), way, f"{np.mean(flagged):.0f}", precision, f"{np.mean(hits) / n:.2f}"])
+    heading = ["data", "flipped", "labels", "suspected by", "suspected in all", "precision among the first so many", "recall among them"]
     notes = [f"means over {seeds} draws; the data's own wrong labels count as mistakes of the check"]
     write_sheet("check_labels", "Labels flipped at random, and found again", [heading, *rows], notes)
 
 
-def found_again(embedded: np.ndarray, truth: np.ndarray, share: float, seed: int) -> tuple[int, int, int]:
-    """Flipped labels among the first suspects, as many as were flipped; all suspects; flipped labels."""
+def found_again(embedded: np.ndarray, truth: np.ndarray, share: float, seed: int) -> dict[str, tuple[int, int, int]]:
+    """Flipped labels among the first suspects, as many as were flipped; all suspects; flipped labels: of each way to suspect."""
     rng = np.random.default_rng(seed)
     flipped = rng.permutation(len(truth))[: round(share * len(truth))]
     given, classes = truth.copy(), int(truth.max()) + 1
     given[flipped] = (truth[flipped] + rng.integers(1, classes, len(flipped))) % classes
-    found = suspects(out_of_fold(embedded, given, seed=seed), given)
-    hits = len({one.place for one in found[: len(flipped)]} & set(flipped.tolist()))
-    return hits, len(found), len(flipped)
+    probs = out_of_fold(embedded, given, seed=seed)
+    ways = {"confident learning": [one.place for one in suspects(probs, given)], "margin alone": by_margin(probs, given)}
+    return {way: (len(set(found[: len(flipped)]) & set(flipped.tolist())), len(found), len(flipped)) for way, found in ways.items()}
+
+
+def by_margin(probs: np.ndarray, labels: np.ndarray) -> list[int]:
+    """The pictures whose most probable class is not their label, those with the largest difference of the two first."""
+    margins = probs.max(1) - probs[np.arange(len(labels)), labels]
+    order = np.argsort(-margins, kind="stable")
+    return [int(place) for place in order if margins[place] > 0]
 
 
 def flowers() -> tuple[str, np.ndarray, np.ndarray]:

@@ -134,6 +134,7 @@ def test_masks_without_a_fault_are_counted_in_pixels_and_copies_compared(photos:
     assert report.trainable and report.classes == {"ground": 11 * 620 + 740, "tree": 12 * 100 + 720}
     assert [finding.kind for finding in report.findings if finding.severity != "note"] == ["two_labels"]
     assert "1 picture with two masks: images/00.png (mask " in report.findings[0].message
+    assert "With two masks" in (text := (tmp_path / "page.html").read_text()) and "pixels of" in text
     assert open_data(root, task="segment", drop=tmp_path / "drop.csv").num_images("train") == 11
 
 

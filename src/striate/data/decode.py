@@ -75,12 +75,17 @@ class PictureHeader(NamedTuple):
 class WholePicture(NamedTuple):
     """A picture file that decodes to its end, and what its header says."""
 
-    pixels: np.ndarray  # uint8 (h, w, 1 or 3); of a large JPEG at a half, a quarter or an eighth
+    image: Image.Image  # grey or RGB, upright; of a large JPEG at a half, a quarter or an eighth
     height: int  # upright, in the file
     width: int
     format: str
     mode: str  # as Pillow calls it: RGB, L, P, CMYK, ...
     frames: bool
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture as uint8 (h, w, 1 or 3)."""
+        return _as_array(self.image)
 
 
 def decode_image(source: Readable, spec: ImageSpec | None = None, *, name: str | None = None, fit: bool = True) -> np.ndarray:
@@ -156,9 +161,9 @@ def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
         _draft(image, 2 * side)
         drafted = image.size
         room.enter_context(_room(image, name))
-        pixels = _pixels(image, file)
-    turned = pixels.shape[:2] != drafted[::-1] and pixels.shape[:2] == drafted
-    return WholePicture(pixels, *((width, height) if turned else (height, width)), kind, mode, frames)
+        upright = _upright(image, file)
+    turned = upright.size != drafted and upright.size == drafted[::-1]
+    return WholePicture(upright, *((width, height) if turned else (height, width)), kind, mode, frames)
 
 
 def picture_header(path: str | PathLike[str] | Piece) -> PictureHeader:
@@ -332,9 +337,18 @@ def _orientation(image: Image.Image) -> int:
 
 def _pixels(image: Image.Image, file: IO[bytes]) -> np.ndarray:
     """The whole picture, upright, as uint8 (H, W, 1 or 3)."""
+    return _as_array(_upright(image, file))
+
+
+def _upright(image: Image.Image, file: IO[bytes]) -> Image.Image:
+    """The whole picture, upright, grey or RGB."""
     flat = _flat(image, file)
     turn = TURNS.get(_orientation(image))
-    pixels = np.asarray(flat if turn is None else flat.transpose(turn))
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _as_array(image: Image.Image) -> np.ndarray:
+    pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 

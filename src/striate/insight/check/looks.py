@@ -35,12 +35,16 @@ def look_at(pixels: np.ndarray) -> Look:
     """The measures of a picture (h, w, c) uint8; of another number of channels than 1 or 3, of their mean."""
     if pixels.shape[2] not in (1, 3):
         pixels = pixels.mean(2, keepdims=True).round().astype(np.uint8)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return look_at_image(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+
+
+def look_at_image(image: Image.Image) -> Look:
+    """The measures of a picture that is grey or RGB."""
     factor = max(image.size) // SIDE
     small = image.reduce(factor) if factor > 1 else image
     planes = np.stack([np.asarray(plane) for plane in small.convert("RGB").split()])  # (3, h, w): reductions along rows are fast
-    grey = np.asarray(small.convert("L"))
-    counts = np.bincount(grey.ravel(), minlength=256)
+    shades = small.convert("L")
+    grey, counts = np.asarray(shades), np.array(shades.histogram())
     levels, shares = np.cumsum(counts) / grey.size, counts[counts > 0] / grey.size
     edge = np.concatenate([planes[:, 0], planes[:, -1], planes[:, :, 0], planes[:, :, -1]], 1).mean(1)
     extremes = np.array(image.getextrema()).reshape(-1, 2)
@@ -53,7 +57,7 @@ def look_at(pixels: np.ndarray) -> Look:
         border=_border(planes),
         edge=_triple(edge),
         colour=_triple(planes.reshape(3, -1).mean(1)),
-        is_grey=pixels.shape[2] == 1 or bool(np.ptp(planes.astype(np.int16), axis=0).max() <= 2),
+        is_grey=image.mode == "L" or bool(np.ptp(planes, axis=0).max() <= 2),
         grid=np.asarray(image.convert("RGB").resize((GRID, GRID), Image.Resampling.BOX)),
     )
 
@@ -67,8 +71,11 @@ def _sharpness(grey: np.ndarray) -> float:
     if min(grey.shape) < 3:
         return 0.0
     g = grey.astype(np.int16)
-    laplacian = 4 * g[1:-1, 1:-1] - g[:-2, 1:-1] - g[2:, 1:-1] - g[1:-1, :-2] - g[1:-1, 2:]
-    return float(laplacian.astype(np.float32).var())
+    laplacian = 4 * g[1:-1, 1:-1]
+    for neighbours in (g[:-2, 1:-1], g[2:, 1:-1], g[1:-1, :-2], g[1:-1, 2:]):
+        laplacian -= neighbours
+    values = laplacian.astype(np.float32).ravel()
+    return float(values @ values / values.size - values.mean(dtype=np.float64) ** 2)
 
 
 def _border(planes: np.ndarray) -> tuple[float, float, float, float]:

@@ -18,6 +18,7 @@ from striate.drawing.page import Section, Tile, document, facts, folded, paragra
 from striate.drawing.sheet import shown
 from striate.workflows.checking.findings import FLAWS
 from striate.workflows.checking.shapes import input_of
+from striate.workflows.checking.words import HEADS
 from striate.workflows.info import info
 
 if TYPE_CHECKING:
@@ -79,13 +80,15 @@ def page(report: CheckReport, request: CheckRequest, source: DataSource, seen: S
 
 def _sections(report: CheckReport, request: CheckRequest, album: Album, seen: Survey) -> Iterator[Section]:
     yield Section("Summary", _summary(report))
-    yield Section("Classes", _classes(report))
+    if report.classes:
+        yield Section("Classes", _classes(report))
     yield Section("Files", _files(report))
     if report.leaks:
         words = "The same picture in two splits. Drop the one that is trained on, or what is measured is what was learned by heart."
         yield Section("In two splits", _copies(report.leaks, album, words))
     if report.two_labels:
-        yield Section("With two labels", _copies(report.two_labels, album, "Only one of the labels can be right."))
+        noun = "masks" if report.task == "segment" else "labels"
+        yield Section(f"With two {noun}", _copies(report.two_labels, album, f"Only one of the {noun} can be right."))
     if report.label_errors:
         yield Section("Probable label errors", _label_errors(report, album))
     known = {*report.leaks, *report.two_labels}
@@ -107,7 +110,8 @@ def _summary(report: CheckReport) -> str:
     judged = report.judged
     named = [
         ("pictures", f"{report.num_images:,}"),
-        ("classes", f"{len(report.classes):,}"),
+        *([("classes", f"{len(report.classes):,}")] if report.classes else []),
+        *report.numbers.items(),
         ("can be trained on", "yes" if report.trainable else "no"),
         ("findings", f"{sum(one.severity != 'note' for one in report.findings):,}"),
     ]
@@ -127,7 +131,8 @@ def _classes(report: CheckReport) -> str:
         [name, *(f"{report.class_counts[split].get(name, 0):,}" for split in splits), f"{count:,}"]
         for name, count in report.classes.items()
     ]
-    return table(["class", *splits, "all"], rows, "pictures of each class")
+    what = "pixels" if report.task == "segment" else "pictures"
+    return table([HEADS.get(report.task, "class"), *splits, "all"], rows, f"{what} of each class")
 
 
 def _files(report: CheckReport) -> str:

@@ -16,7 +16,7 @@ from striate.data.identities import DIGEST_BYTES, picture_digests
 from striate.data.pieces import PictureFile
 from striate.data.records import DataSource, Part
 from striate.insight.check.embedding import SIDES, Embedding
-from striate.insight.check.looks import Look, look_at
+from striate.insight.check.looks import Look, look_at, look_at_image
 
 PREFIX = "cannot be read as a picture: "
 CHUNK = 128  # pictures that are in memory at a time
@@ -118,6 +118,8 @@ def file_looked_at(picture: Picture, file: PictureFile, embedding: Embedding | N
         data = picture_bytes(file)
         digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
         whole = whole_picture(data, SIDES[-1], str(file))
+        content = hashlib.sha256(repr((whole.height, whole.width)).encode())
+        content.update(whole.image.tobytes())
         found = picture._replace(
             digest=digest,
             format=whole.format,
@@ -126,8 +128,8 @@ def file_looked_at(picture: Picture, file: PictureFile, embedding: Embedding | N
             num_bytes=len(data),
             height=whole.height,
             width=whole.width,
-            pixels=hashlib.sha256(repr((whole.height, whole.width)).encode() + whole.pixels.tobytes()).digest()[:DIGEST_BYTES],
-            look=look_at(whole.pixels),
+            pixels=content.digest()[:DIGEST_BYTES],
+            look=look_at_image(whole.image),
         )
         return found, None if embedding is None else fit_image(whole.pixels, embedding.spec)
     except DataError as error:
