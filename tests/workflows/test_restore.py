@@ -278,8 +278,9 @@ def test_a_report_shows_what_was_gained(run: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     assert command(["report", str(run), "--output", str(page)]) == 0
 
-    text = page.read_text()
-    assert "PSNR (dB)" in text
+    text, report = page.read_text(), striate.evaluate(run, split="val", output=tmp_path / "val")
+    for words, value in {"PSNR (dB)": report.psnr, "PSNR before (dB)": report.psnr_before, "SSIM": report.ssim}.items():
+        assert f"<dt>val {words}</dt><dd>{value:.4f}</dd>" in text
     assert "The worst pictures" in text
 
 

@@ -18,7 +18,7 @@ from striate.core.text import Lines
 from striate.data.augmentation.record import Augmentation
 from striate.data.fitting import fit_image
 from striate.data.input_effects import unchanged
-from striate.data.omissions import Omission
+from striate.data.omissions import Omission, count_of
 from striate.data.pairs import PairSource
 from striate.data.records import DataSource, ImageSet
 from striate.drawing.pictures import montage
@@ -121,7 +121,7 @@ def evaluate(model: Model, measured: Measured) -> RestoreReport:
             for place in worst.tolist()
             for text in (f"before {given[place]:.1f} dB", f"after {after[place]:.1f} dB", Path(images.paths[place]).name)
         ]
-        title = f"The worst of {len(images):,} pictures: before, after, target"
+        title = f"The worst of {count_of(images.paths, 'picture')}: before, after, target"
         files = {
             "pictures.csv": csv_text(["path", "psnr", "psnr_before", "ssim", "ssim_before"], rows),
             "worst.png": sheet([before[worst], answers[worst], images.labels[worst]], captions, title),
