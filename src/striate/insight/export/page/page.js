@@ -5,7 +5,7 @@ const plan = JSON.parse(at("plan").textContent), {classes, task, images} = plan;
 const SHARED_BYTES = 32 * 2 ** 20; // of weights, up to which each worker has its own
 const answers = []; // one record for each picture, in the order in which they came
 const queue = [];
-let chosen = -1;
+let chosen = -1, removed = 0; // how many pictures were removed: a picture's id is its place among all that ever came
 
 // ---- workers
 
@@ -33,7 +33,7 @@ function newWorker() {
   worker.onerror = event => {
     const error = `the page cannot compute here: ${event.message || "workers are not allowed"}`;
     queue.length = 0;
-    answers.forEach((answer, id) => { if (answer.waits) take({id, error}); });
+    answers.forEach((answer, id) => { if (answer.waits) take({id: removed + id, error}); });
     next();
   };
   worker.postMessage({plan, weights}, most === 1 ? [weights] : []);
@@ -57,7 +57,7 @@ function next() {
 // Takes one picture: a file, or an ImageData that was drawn or filmed.
 function add(name, picture, {drawn = false, url = null} = {}) {
   answers.push({name, waits: true, url: url ?? (picture instanceof Blob ? URL.createObjectURL(picture) : null)});
-  queue.push({id: answers.length - 1, picture, drawn});
+  queue.push({id: removed + answers.length - 1, picture, drawn});
 }
 
 function addFiles(files) {
@@ -66,9 +66,9 @@ function addFiles(files) {
   if (answers.length > first) { chosen = first; next(); }
 }
 
-function take({id, ...found}) {
-  const answer = answers[id];
-  if (!answer) return; // it was removed
+function take({id: serial, ...found}) {
+  const id = serial - removed, answer = answers[id];
+  if (!answer) return; // it was removed meanwhile
   Object.assign(answer, found, {waits: false});
   if (found.values) {
     answer.order = found.values.map((_, k) => k);
@@ -173,6 +173,7 @@ at("save").onclick = () => {
 };
 at("forget").onclick = () => {
   for (const {url} of answers) if (url?.startsWith("blob:")) URL.revokeObjectURL(url);
+  removed += answers.length;
   answers.length = queue.length = 0;
   chosen = -1;
   at("rows").replaceChildren();
