@@ -54,6 +54,7 @@ def test_a_larger_input_gets_the_logits_of_each_window():
                 window = larger[:, :, 2 * row : 2 * row + 8, 2 * column : 2 * column + 12]
                 torch.testing.assert_close(scores[:, :, row, column], module(window), rtol=0, atol=1e-6)
     assert "fully convolutional: replaced 2 parts (head.hidden, head.linear), removed 1 part (head.flatten)" in converted.provenance
+    assert not fully_convolutional(net.auxiliary((0, 1, 1, 0, 1))).heads  # what they read is no longer there
 
 
 @pytest.mark.row("000-16")
