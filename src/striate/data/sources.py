@@ -128,7 +128,7 @@ def _opened_file(
     **how: bool,
 ) -> DataSource:
     to_train = how["to_train"]
-    if isinstance(spec, tuple) and len(spec) in (2, 3):
+    if isinstance(spec, tuple) and (len(spec) == 2 or (len(spec) == 3 and isinstance(spec[2], Mapping))):
         _refuse_reading("arrays", reading, to_train)
         arrays = open_arrays({"train": spec[:2]}, "arrays", {"train": ("X", "y")}, task=task, kind=form.kind, to_train=to_train)
         return arrays if len(spec) == 2 else with_columns(arrays, spec[2])
@@ -163,17 +163,17 @@ def _opened_file(
     raise DataError(f"{path}: {problem}", near(path, KNOWN))
 
 
-def with_columns(source: DataSource, columns: Any) -> DataSource:
-    """The data of arrays with `columns` that the user gives beside them: a mapping of names to one value for each sample.
+def with_columns(source: DataSource, columns: Mapping[str, Any]) -> DataSource:
+    """The data of arrays with `columns` that the user gives beside them: by their names, one value for each sample.
 
     Raises:
-        DataError: they are none, or hold another number of values.
+        DataError: there are none, or one holds another number of values.
     """
     count = source.num_images("train")
-    cells = {str(name): np.asarray(values) for name, values in columns.items()} if isinstance(columns, Mapping) else {}
+    cells = {str(name): np.asarray(values) for name, values in columns.items()}
     bad = next((f"{name!r} has shape {found.shape}" for name, found in cells.items() if found.shape != (count,)), None)
     if not cells or bad:
-        came = bad or f"got {type(columns).__name__}"
+        came = bad or "got none"
         raise DataError(f"arrays: columns must be names with {count:,} values each, {came}", "Give (X, y, {'name': values}).")
     part = source.parts["train"]()
     return dataclasses.replace(
