@@ -13,7 +13,7 @@ import striate
 from striate.core.images import ImageSpec
 from striate.models import features as features_module
 from striate.models import linear_head
-from striate.models.features import features, folded, kept_features
+from striate.models.features import features, folded, kept_features, kept_views, middles
 from striate.models.linear_head import divisions, fit_linear_head, head_folds, out_of_fold
 from striate.networks.modules.image import ImageModule
 
@@ -151,6 +151,41 @@ def test_probabilities_of_the_head_are_those_of_the_weighted_regression_on_featu
     expected = peer.fit(scaled, labels, weights / weights.mean()).predict_proba(scaled)
     logits = torch.from_numpy(values).float() @ head.weight.T + head.bias
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
+
+
+def test_views_count_as_one_picture_and_the_first_of_them_is_asked():
+    """scikit-learn's regression on all views, each with half the weight of its picture; views that mislead are asked nothing."""
+    from sklearn.linear_model import LogisticRegression
+
+    draws = np.random.default_rng(0)
+    views, labels = draws.normal(3, 2, (20, 2, 5)), np.arange(20) % 3
+    head = fit_linear_head(views, labels, 3, strength=0.1)
+    rows = views.reshape(40, 5)
+    scaled = rows * 30 / np.sqrt((rows**2).sum(1)).mean()
+    peer = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit(scaled, labels.repeat(2), np.full(40, 0.5))
+    logits = torch.from_numpy(rows).float() @ head.weight.T + head.bias
+    np.testing.assert_allclose(logits.softmax(1).numpy(), peer.predict_proba(scaled), atol=1e-3)
+
+    told = 9 * np.eye(3)[labels] + draws.normal(0, 0.1, (20, 3))
+    other = 9 * np.eye(3)[(labels + 1) % 3] / 10 + draws.normal(0, 0.1, (20, 3))
+    assert out_of_fold(np.stack([told, other], 1), labels, 3, folds=folds_of(labels)).right.all()
+    assert out_of_fold(np.stack([other, told], 1), labels, 3, folds=folds_of(labels)).right.mean() < 0.5
+
+
+def test_few_pictures_are_seen_whole_and_by_their_middle(module: ImageModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
+    images, _ = coloured(5, 3)
+    framed = np.zeros((1, 32, 32, 3), np.uint8)
+    framed[:, 3:29, 3:29] = 200
+    assert middles(framed).min() == 200 and middles(framed).shape == framed.shape
+
+    told: list[tuple[int, int]] = []
+    views = kept_views(module, head_of(module), images, lambda _text: None, done=lambda *counts: told.append(counts))
+    seen = np.stack([features(module, head_of(module), each) for each in (images, middles(images))], 1)
+    np.testing.assert_array_equal(views, seen)
+    assert told[-1] == (10, 10)
+    monkeypatch.setattr(features_module, "FEW", 4)
+    np.testing.assert_array_equal(kept_views(module, head_of(module), images, lambda _text: None), seen[:, :1])
 
 
 def test_a_fit_in_parts_is_that_of_all_pictures_together(monkeypatch: pytest.MonkeyPatch):

@@ -112,7 +112,7 @@ def test_groups_stay_together_in_the_folds_and_weights_reach_the_head(monkeypatc
     """Each group has a direction of its own and nothing tells the classes apart; where the greens weigh nothing, all are red."""
     groups = np.arange(48) % 8
     values = 9 * np.eye(8)[groups] + np.random.default_rng(0).normal(0, 0.1, (48, 8))
-    monkeypatch.setattr(heads, "kept_features", lambda *_given, **_named: values)
+    monkeypatch.setattr(heads, "kept_views", lambda *_given, **_named: values[:, None])
     net = striate.network("compact_cnn", num_classes=2, in_channels=3, input_size=8)
     spec = ImageSpec(height=8, width=8, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="stretch")
     fitting = Fitting(network=net, images=spec, classes=CLASSES, settings=TrainSettings(), augmentation=Augmentation(), start={})

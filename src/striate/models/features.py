@@ -21,8 +21,10 @@ from torch import nn
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.files import make_folder
+from striate.core.images import ImageSpec
 from striate.core.modes import hooked
 from striate.core.tensor_files import numpy_arrays, read_tensor_file, write_tensor_file
+from striate.data.fitting import fit_images
 from striate.data.packing import data_directory
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from striate.networks.modules.image import ImageModule
 
 GROUP = 4  # pictures that the network sees at a time; of 16 the maps leave the caches, which halves the speed
+FEW = 2_000  # pictures, of which two views are seen: the second gains a point of accuracy from 400 photos, and doubles the time
+MIDDLE = 0.8  # of the height and the width, that the second view shows
 MOST_KEPT = 10_000  # pictures of a file
 MOST_FILES = 8  # of networks and sizes; the oldest go
 
@@ -74,6 +78,32 @@ def folded(module: ImageModule) -> ImageModule:
                 setattr(chain, name, nn.utils.fuse_conv_bn_eval(conv, norm))
                 setattr(chain, norm_name, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
+
+
+def kept_views(
+    module: ImageModule,
+    head: str,
+    images: np.ndarray,
+    say: Callable[[str], None],
+    *,
+    done: Callable[[int, int], None] = lambda _done, _total: None,
+) -> np.ndarray:
+    """(N, V, F) the features of views of pictures, as of `kept_features`: each as it is and, of at most `FEW`, its middle at full size."""
+    if len(images) > FEW:
+        return kept_features(module, head, images, say, done=done)[:, None]
+    count = len(images)
+    plain = kept_features(module, head, images, say, done=lambda some, _: done(some, 2 * count))
+    near = kept_features(module, head, middles(images), lambda _: None, done=lambda some, _: done(count + some, 2 * count))
+    return np.stack([plain, near], 1)
+
+
+def middles(images: np.ndarray) -> np.ndarray:
+    """The middle of each picture (N, H, W, C) at the size of the whole."""
+    _, height, width, channels = images.shape
+    top, left = (round(extent * (1 - MIDDLE) / 2) for extent in (height, width))
+    plain = (0.5,) * channels
+    spec = ImageSpec(height=height, width=width, channels=channels, mean=plain, std=plain, fit="stretch")
+    return fit_images(np.ascontiguousarray(images[:, top : height - top, left : width - left]), spec)
 
 
 def kept_features(

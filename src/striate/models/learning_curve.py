@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from striate.models.linear_head import divisions, fit_linear_head
+from striate.models.linear_head import divisions, fit_linear_head, views_of
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 LEAST_ERRORS = 0.5  # that count for none at all, where logarithms are taken
@@ -34,7 +34,7 @@ def learning_curve(
     """A point for each of `SHARES`: in every fold, a head of that share of each class of the other folds names all that were held out.
 
     Args:
-        features: (N, F).
+        features: (N, F), or (N, V, F), as of `linear_head.out_of_fold`.
         labels: (N,) int64.
         num_classes: The number of classes.
         folds: (N,) int, as of `linear_head.head_folds`.
@@ -51,7 +51,7 @@ def learning_curve(
             some = np.concatenate([_first(fitted[labels[fitted] == label], share) for label in np.unique(labels)])
             some_weights = None if weights is None else weights[some]
             head = fit_linear_head(features[some], labels[some], num_classes, strength=strength, weights=some_weights)
-            logits = features[held] @ head.weight.numpy().T + head.bias.numpy()  # (n, K)
+            logits = views_of(features)[held, 0] @ head.weight.numpy().T + head.bias.numpy()  # (n, K)
             right += int((logits.argmax(1) == labels[held]).sum())
             asked += len(held)
             sizes.append(len(some))

@@ -56,17 +56,17 @@ def fit_linear_head(
     """The dense layer that names the pictures best, with a penalty on its weights.
 
     Args:
-        features: (N, F).
+        features: (N, F), or (N, V, F) of several views of each picture, which all count as the picture's.
         labels: (N,) int64.
         num_classes: The outputs of the head; a class without a picture gets the least bias of all.
         strength: The inverse of the penalty.
         weights: (N,) of the pictures in the loss, where only their ratios count; None: all weigh alike.
     """
-    factor = _factor(features)
-    turned, basis = _turned(factor * features)
+    factor, views = _factor(features), views_of(features)
+    turned, basis = _turned(factor * views)
     present, places = np.unique(labels, return_inverse=True)
     fitted = _fitted(turned, torch.from_numpy(places), strength, None if weights is None else torch.from_numpy(weights))
-    weight = torch.zeros(num_classes, features.shape[1], dtype=torch.float64)
+    weight = torch.zeros(num_classes, features.shape[-1], dtype=torch.float64)
     bias = torch.full((num_classes,), float(fitted[:, -1].min()) - 10, dtype=torch.float64)
     weight[present], bias[present] = factor * fitted[:, :-1] @ basis.T, fitted[:, -1]
     return LinearHead(weight=weight.float(), bias=bias.float())
@@ -94,7 +94,7 @@ def out_of_fold(
     The strength is chosen by the likelihood of the answers, which flatters their accuracy less than a choice by the accuracy would.
 
     Args:
-        features: (N, F).
+        features: (N, F), or (N, V, F) of several views; held out, a picture is answered by its first.
         labels: (N,) int64.
         num_classes: The number of classes.
         folds: (N,) int, as of `head_folds`.
@@ -102,14 +102,14 @@ def out_of_fold(
     """
     asked = np.flatnonzero(folds >= 0)
     shares = np.zeros((len(STRENGTHS), len(labels), num_classes))
-    turned, weighed = _turned(features)[0], None if weights is None else torch.from_numpy(weights)
+    turned, weighed = _turned(views_of(features))[0], None if weights is None else torch.from_numpy(weights)
     for fitted, held in divisions(folds):
         present, places = np.unique(labels[fitted], return_inverse=True)
         factor, found = _factor(features[fitted]), None
         for shown, strength in zip(shares, STRENGTHS, strict=True):  # each begins where the last one came to
             some = None if weighed is None else weighed[fitted]
             found = _fitted(factor * turned[fitted], torch.from_numpy(places), strength, some, start=found)
-            logits = factor * turned[held] @ found[:, :-1].T + found[:, -1]
+            logits = factor * turned[held, 0] @ found[:, :-1].T + found[:, -1]
             shown[held[:, None], present] = logits.softmax(1).numpy()
     likely = np.log(np.maximum(shares[:, asked, labels[asked]], 1e-12))  # (S, M)
     best = int((likely if weights is None else likely * weights[asked]).sum(1).argmax())
@@ -123,44 +123,50 @@ def divisions(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
 
 
+def views_of(features: np.ndarray) -> np.ndarray:
+    """(N, V, F), also where there is one view of each picture, (N, F)."""
+    return features if features.ndim == 3 else features[:, None]
+
+
 def _factor(features: np.ndarray) -> float:
     """The factor that gives features the length `LENGTH`, in the mean of all pictures."""
     return float(LENGTH / np.maximum(np.linalg.norm(features, axis=-1).mean(), 1e-12))
 
 
-def _turned(features: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Features (N, F) in an orthonormal basis (F, R) of the space that they span, (N, R), and that basis; R is the lesser of N and F."""
-    values = torch.from_numpy(features).double()
-    if len(values) >= values.shape[1]:
-        return values, torch.eye(values.shape[1], dtype=torch.float64)
-    basis, turned = torch.linalg.qr(values.T)
-    return turned.T.contiguous(), basis
+def _turned(views: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Features (N, V, F) in an orthonormal basis (F, R) of what they span, (N, V, R), and that basis; R is the lesser of NV and F."""
+    values = torch.from_numpy(views).double()
+    rows = values.flatten(0, 1)
+    if len(rows) >= rows.shape[1]:
+        return values, torch.eye(rows.shape[1], dtype=torch.float64)
+    basis, turned = torch.linalg.qr(rows.T)
+    return turned.T.reshape(*values.shape[:2], -1).contiguous(), basis
 
 
-def _fitted(features: Tensor, labels: Tensor, strength: float, weights: Tensor | None, start: Tensor | None = None) -> Tensor:
-    """(K, R + 1) the weights W and biases b of the logistic regression on features x_n (N, R) with labels y_n in [0, K).
+def _fitted(views: Tensor, labels: Tensor, strength: float, weights: Tensor | None, start: Tensor | None = None) -> Tensor:
+    """(K, R + 1) the weights W and biases b of the logistic regression on features x_nv (N, V, R) with labels y_n in [0, K).
 
     They minimize, with the pictures' weights w_n divided by their sum,
 
-        sum_n w_n (-log softmax(W x_n + b)[y_n]) + |W|^2 / (2 C N)
+        sum_nv w_n / V (-log softmax(W x_nv + b)[y_n]) + |W|^2 / (2 C N)
 
     by scipy's L-BFGS from `start`, or from 0: the first use of torch's imports its compiler, which takes longer than the fit.
     """
     from scipy.optimize import minimize
 
-    num_images, num_classes = len(labels), int(labels.max()) + 1
-    macs = 2 * features.numel() * num_classes  # of a loss and its slope
-    shares = (
-        torch.full((num_images,), 1 / num_images, dtype=torch.float64) if weights is None else weights / weights.sum().clamp(min=1e-300)
-    )
-    begun = torch.zeros(num_classes, features.shape[1] + 1, dtype=torch.float64) if start is None else start
+    (num_images, num_views, size), num_classes = views.shape, int(labels.max()) + 1
+    macs = 2 * views.numel() * num_classes  # of a loss and its slope
+    weights = torch.ones(num_images, dtype=torch.float64) if weights is None else weights
+    features, labels = views.flatten(0, 1), labels.repeat_interleave(num_views)
+    shares = (weights / (num_views * weights.sum().clamp(min=1e-300))).repeat_interleave(num_views)
+    begun = torch.zeros(num_classes, size + 1, dtype=torch.float64) if start is None else start
 
     def loss_and_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
         values = torch.from_numpy(flat).view_as(begun)
         penalty = values[:, :-1] / (strength * num_images)
         loss, slope = (values[:, :-1] * penalty).sum() / 2, torch.nn.functional.pad(penalty, (0, 1))
-        size = max(1, PART // num_classes)
-        for seen, right, share in zip(*(torch.split(each, size) for each in (features, labels, shares)), strict=True):
+        part = max(1, PART // num_classes)
+        for seen, right, share in zip(*(torch.split(each, part) for each in (features, labels, shares)), strict=True):
             logs, each = (seen @ values[:, :-1].T + values[:, -1]).log_softmax(1), torch.arange(len(seen))  # (n, K)
             loss -= (share * logs[each, right]).sum()
             errors = share[:, None] * logs.exp()

@@ -11,7 +11,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.intervals import wilson_interval
 from striate.models.builtin import is_builtin
-from striate.models.features import kept_features
+from striate.models.features import kept_views
 from striate.models.fitting import Fitting, begun
 from striate.models.learning_curve import CurvePoint, extrapolated, learning_curve
 from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, head_folds, out_of_fold
@@ -86,7 +86,7 @@ def with_fitted_head(
     few = held_out is not None and len(held_out) < FEW_TO_MEASURE
     seen = train_set.joined(held_out) if held_out is not None and few else train_set
     num_train, num_classes, seed = len(train_set), len(fitting.classes), fitting.settings.seed
-    features = kept_features(module, path, seen.images, observer.say, done=lambda done, total: observer.step(0, done, total))
+    features = kept_views(module, path, seen.images, observer.say, done=lambda done, total: observer.step(0, done, total))
     folds = head_folds(seen.labels, seen.paths, fitting.classes, seed=seed, groups=seen.facts.groups)
     found = None if folds is None else _out_of_fold(features, seen, num_classes, folds, seed)
     strength = USUAL_STRENGTH if found is None else found.strength
