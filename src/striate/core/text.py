@@ -46,6 +46,11 @@ def shown(text: str) -> str:
     return text if isinstance(text, Lines) else printable(text)
 
 
+def number_of(count: int, plural: str) -> str:
+    """`1 picture`, `2,000 pictures`."""
+    return f"{count:,} {plural.removesuffix('s') if count == 1 else plural}"
+
+
 def encodable(text: str) -> str:
     r"""`text` as UTF-8 can encode it: a byte of a file name that is not text becomes \xe9, everything else stays."""
     return re.sub("[\ud800-\udfff]", lambda found: _visible(found[0]), text)

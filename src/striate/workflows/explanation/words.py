@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from striate.core.images import Kind
-from striate.core.text import Lines, in_lines
+from striate.core.text import Lines, in_lines, number_of
 from striate.insight.explain import has_relu
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def trust_in_words(randomisation: dict[str, float], kind: Kind = "pictures") -> 
 
 def summary(report: ExplainReport) -> Lines:
     """The report as text."""
-    lines = [f"{report.model}: {len(report.pictures)} {report.kind}" + (f", feature map of {report.layer}" if report.layer else "")]
+    layer = f", feature map of {report.layer}" if report.layer else ""
+    lines = [f"{report.model}: {number_of(len(report.pictures), report.kind)}{layer}"]
     if report.randomisation:
         lines.append(f"  {'method':<22}{''.join(f'{name:>12}' for name in TRUST)}")
     for method in report.methods:
