@@ -203,5 +203,5 @@ def test_a_card_has_what_other_verbs_measured_and_refuses_their_damaged_reports(
     assert f"| noise | eps (linf) | 0.1: {found.accuracies[-1]:.3f} |" in text and "was not measured" not in text
     report = here / "report" / "attack" / "attack.json"
     report.write_text(report.read_text().replace('"accuracies"', '"accuracy"'))
-    with pytest.raises(RefusedFileError, match=r"attack.json: results.0.accuracies"):
+    with pytest.raises(RefusedFileError, match=r"attack.json: lacks results.0.accuracies"):
         card_of(subject, images)

@@ -8,11 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import read_json
-from striate.core.errors import RefusedFileError
+from striate.core.refusals import checked_entry
 from striate.core.text import printable
 from striate.data.named import NAMED
 from striate.data.records import ImageSet
@@ -108,11 +108,7 @@ def _kept(path: Path, record: type[Any]) -> Any:
     """The report that a verb left in the run folder; None where it left none."""
     if not path.is_file():
         return None
-    try:
-        return TypeAdapter(record).validate_python(read_json(path, remedy=MEASURE_AGAIN))
-    except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise RefusedFileError(f"{path}: {field}: {error.errors()[0]['msg']}", MEASURE_AGAIN) from None
+    return checked_entry(TypeAdapter(record), read_json(path, remedy=MEASURE_AGAIN), str(path), MEASURE_AGAIN)
 
 
 def _limits(model: Model, val: SplitReport, test: EvaluateReport | None, *, was_attacked: bool) -> Iterator[str]:
