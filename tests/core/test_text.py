@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from striate.core.tables import aligned
-from striate.core.text import Lines, command, encodable, in_lines, json_text, number_of, printable, shown
+from striate.core.text import Lines, command, counted, encodable, in_lines, json_text, printable, shown
 
 HOSTILE = "\x1b[31m\x07\r\n\x9b2J\u202egpj.\u2066\x7f"
 NO_UTF8 = os.fsdecode(b"caf\xe9")
@@ -65,4 +65,4 @@ def test_a_command_line_gives_the_shell_the_path_that_was_meant(name):
 
 
 def test_one_picture_is_no_pictures():
-    assert [number_of(1, "pictures"), number_of(0, "rows"), number_of(2_000, "signals")] == ["1 picture", "0 rows", "2,000 signals"]
+    assert [counted(1, "picture"), counted(0, "row"), counted(2_000, "signal")] == ["1 picture", "0 rows", "2,000 signals"]

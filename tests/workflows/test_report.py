@@ -18,12 +18,13 @@ from PIL import Image
 import striate
 from striate.apps.cli import main
 from striate.core.errors import DataError, RefusedFileError, UsageError
+from striate.core.text import counted
 from striate.insight.calibrate.abstain import coverage_curve
 from striate.networks.families.parts import conv_norm
 from striate.networks.layers import Chain, Conv
 from striate.workflows.evaluation.reliability import worth
 from striate.workflows.reporting.report import ReportRequest, RunReport, report
-from striate.workflows.reporting.sections import calibration, counted
+from striate.workflows.reporting.sections import calibration
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 NAMES = ("<img src=x>", "a&b" + "long" * 20, "plain")

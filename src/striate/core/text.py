@@ -46,9 +46,9 @@ def shown(text: str) -> str:
     return text if isinstance(text, Lines) else printable(text)
 
 
-def number_of(count: int, plural: str) -> str:
-    """`1 picture`, `2,000 pictures`."""
-    return f"{count:,} {plural.removesuffix('s') if count == 1 else plural}"
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """The number with its noun, in the plural unless it is one."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def encodable(text: str) -> str:

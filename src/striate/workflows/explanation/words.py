@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from striate.core.images import Kind
-from striate.core.text import Lines, in_lines, number_of
+from striate.core.text import Lines, counted, in_lines
 from striate.insight.explain import has_relu
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def trust_in_words(randomisation: dict[str, float], kind: Kind = "pictures") -> 
 def summary(report: ExplainReport) -> Lines:
     """The report as text."""
     layer = f", feature map of {report.layer}" if report.layer else ""
-    lines = [f"{report.model}: {number_of(len(report.pictures), report.kind)}{layer}"]
+    lines = [f"{report.model}: {counted(len(report.pictures), report.kind[:-1])}{layer}"]
     if report.randomisation:
         lines.append(f"  {'method':<22}{''.join(f'{name:>12}' for name in TRUST)}")
     for method in report.methods:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import RefusedFileError
 from striate.core.files import read_plain
-from striate.core.text import command
+from striate.core.text import command, counted
 from striate.drawing.curves import curves_picture
 from striate.drawing.page import code, facts, figure, folded, pairs, paragraph, table
 from striate.insight.calibrate.temperature import HIGHEST, LOWEST
@@ -261,11 +261,6 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def counted(count: int, noun: str, nouns: str = "") -> str:
-    """The number with its noun, in the plural unless it is one."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def _short(cell: str) -> str:

@@ -14,7 +14,7 @@ from striate.core.bounded import read_json
 from striate.core.calibration import scores_of
 from striate.core.errors import DataError, UsageError
 from striate.core.refusals import checked_entry
-from striate.core.text import command
+from striate.core.text import command, counted
 from striate.data.records import ImageSet
 from striate.insight.calibrate.abstain import CoveragePoint, coverage_curve
 from striate.insight.calibrate.evidence import held_back_temperature
@@ -30,7 +30,6 @@ from striate.workflows.evaluation.reliability import Reliability, worth
 from striate.workflows.explanation.choosing import spread, taken
 from striate.workflows.explanation.explain import ExplainReport, ExplainRequest, explain_chosen
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest, profile
-from striate.workflows.reporting.sections import counted
 from striate.workflows.runs.behind import refuse_edits
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.tables import csv_text
-from striate.core.text import Lines, in_lines, number_of
+from striate.core.text import Lines, counted, in_lines
 from striate.data.records import ImageSet
 from striate.engine.epochs import EpochRow
 from striate.models.estimates import Estimates
@@ -69,7 +69,7 @@ def of_kept(measure: Callable[[Model, ImageSet], Any], *names: str) -> Callable[
 
 def in_table(report: Any, lines: Sequence[str], more: str = "") -> Lines:
     """A report as text: what was measured, with `more` of it, then `lines`, and where the tables lie."""
-    head = f"{report.model} on {report.data}, {report.split} split: {number_of(report.num_images, report.kind or 'pictures')}{more}"
+    head = f"{report.model} on {report.data}, {report.split} split: {counted(report.num_images, (report.kind or 'pictures')[:-1])}{more}"
     foot = ["", f"tables and pictures: {report.output}"] if report.output else []
     return in_lines([head, *lines, *foot, ""])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from striate.core.intervals import share_in_words, wilson_interval
+from striate.core.text import counted
 from striate.data.records import ImageSet
 from striate.models.loading import load
 from striate.workflows.runs.config import Extended
@@ -64,7 +65,7 @@ def retention_in_words(found: Retention) -> list[str]:
 
 
 def _pictures(share: Share) -> str:
-    return f"{share.num_images:,} picture{'' if share.num_images == 1 else 's'}"
+    return counted(share.num_images, "picture")
 
 
 def _in_words(share: Share) -> str:
