@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import affine_transform, convolve1d, map_coordinates, rotate
 from scipy.stats import chisquare, kstest
 
+from striate.data.augmentation import places
 from striate.data.augmentation.draws import Draw, Draws
 from striate.data.augmentation.places import (
     FINE,
@@ -146,6 +147,20 @@ def test_a_window_is_resized_as_pillow_does_it():
 
     assert np.abs(got.numpy().astype(int) - np.stack(expected)).max() <= 1
     assert (got.numpy()[4] == images[4, 10, 14]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_pictures_are_sampled_in_parts_to_the_bits_of_the_whole(channels: int, monkeypatch: pytest.MonkeyPatch):
+    images = torch.from_numpy(noise(3, 70, 90, channels))
+    windows = random_windows(some(3), (70, 90), (0.08, 1.0), (3 / 4, 4 / 3))
+    moves = random_moves(some(3), (70, 90), rotation=20, shear=10, shift=0.2)
+    monkeypatch.setattr(places, "IN_CACHE", 2 * 70 * 90)
+    in_parts = resized_windows(images, *windows), moved(images, *moves, "reflect")
+    monkeypatch.setattr(places, "IN_CACHE", 2**40)
+    monkeypatch.setattr(places, "SMALL", 2**40)
+
+    assert torch.equal(in_parts[0], resized_windows(images, *windows))
+    assert torch.equal(in_parts[1], moved(images, *moves, "reflect"))
 
 
 @pytest.mark.row("003-58")

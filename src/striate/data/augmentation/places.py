@@ -18,6 +18,8 @@ from striate.data.augmentation.record import PadMode
 Outside = Literal["zero", "reflect", "edge"]
 FINE = 2**24  # parts of a pixel in which places are computed
 PARTS = 2**11  # parts of a pixel in which they are read
+IN_CACHE = 2**16  # pixels that are sampled at a time, whose numbers stay in a processor's cache
+SMALL = 48 * 48  # pixels: smaller pictures are sampled faster all at once than one after the other
 ATTEMPTS = 10  # at a rectangle that fits into the picture
 
 
@@ -62,9 +64,18 @@ def sampled(images: Tensor, rows: Tensor, columns: Tensor, outside: Outside) -> 
     Returns:
         (N, h, w, C) uint8.
     """
+    count = len(images)
+    rows, columns = torch.broadcast_tensors(_in_parts(rows), _in_parts(columns))
+    few = max(1, IN_CACHE // rows[0].numel()) if images.device.type == "cpu" and count else count
+    if count > few:
+        parts = [_sampled(*part, outside) for part in zip(images.split(few), rows.split(few), columns.split(few), strict=True)]
+        return torch.cat(parts)
+    return _sampled(images, rows, columns, outside)
+
+
+def _sampled(images: Tensor, rows: Tensor, columns: Tensor, outside: Outside) -> Tensor:
+    """`sampled` of places in 1/2**11 pixel, (N, h, w) int32."""
     count, height, width, channels = images.shape
-    shift = (FINE // PARTS).bit_length() - 1
-    rows, columns = (((place + FINE // PARTS // 2) >> shift).int() for place in (rows, columns))  # in 1/2**11 pixel
     planes = images.permute(3, 0, 1, 2).reshape(channels, -1)  # each channel by itself: single bytes are found faster than groups
     start = torch.arange(count, device=images.device)[:, None, None] * (height * width)
     totals = [torch.tensor(PARTS * PARTS // 2, dtype=torch.int32, device=images.device)] * channels
@@ -76,6 +87,11 @@ def sampled(images: Tensor, rows: Tensor, columns: Tensor, outside: Outside) -> 
                 values = plane.index_select(0, places.view(-1)).view(places.shape)
                 totals[channel] = totals[channel] + values.int() * weight
     return torch.stack([(total >> 22).to(torch.uint8) for total in totals], 3)
+
+
+def _in_parts(places: Tensor) -> Tensor:
+    """Places in 1/2**24 pixel (int64), rounded half up to 1/2**11 pixel (int32)."""
+    return ((places + FINE // PARTS // 2) >> (FINE // PARTS).bit_length() - 1).int()
 
 
 def _neighbours(places: Tensor, size: int, outside: Outside) -> list[tuple[Tensor, Tensor]]:
@@ -219,7 +235,28 @@ def resized_windows(images: Tensor, top: Tensor, left: Tensor, height: Tensor, w
     """A window of each picture, stretched to the picture's size: (N, H, W, C) uint8. Nothing outside the window is read."""
     rows = _stretched(top, height, images.shape[1], images.device)
     columns = _stretched(left, width, images.shape[2], images.device)
-    return sampled(images, rows[:, :, None], columns[:, None, :], "edge")
+    if images.device.type != "cpu" or rows.shape[1] * columns.shape[1] < SMALL:
+        return sampled(images, rows[:, :, None], columns[:, None, :], "edge")
+    return _sampled_by_axes(images, rows, columns)
+
+
+def _sampled_by_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """`sampled` at the crossings of `rows` (N, h) and `columns` (N, w), within the picture: along one axis, then along the other.
+
+    The sums are of whole numbers and rounded once, so the bits are those of `sampled`, for a fifth of the time at 224 x 224.
+    """
+    (above, weight_above), (below, weight_below) = _neighbours(_in_parts(rows), images.shape[1], "edge")
+    (before, weight_before), (after, weight_after) = _neighbours(_in_parts(columns), images.shape[2], "edge")
+    taken = images.new_empty((len(images), rows.shape[1], columns.shape[1], images.shape[3]))
+    for number, image in enumerate(images):
+        upright = image.transpose(0, 1).contiguous()  # (W, H, C): a column's pixels lie together
+        level = upright.index_select(0, before[number]).int().mul_(weight_before[number][:, None, None])
+        level.addcmul_(upright.index_select(0, after[number]).int(), weight_after[number][:, None, None])
+        level = level.transpose(0, 1).contiguous()  # (H, w, C), up to 2**19
+        total = level.index_select(0, above[number]).mul_(weight_above[number][:, None, None])
+        total.addcmul_(level.index_select(0, below[number]), weight_below[number][:, None, None])
+        taken[number] = total.add_(PARTS * PARTS // 2).bitwise_right_shift_(22)
+    return taken
 
 
 def _stretched(start: Tensor, length: Tensor, size: int, device: torch.device) -> Tensor:
