@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from striate.data.dropped import DropList, files_to_drop
 from striate.data.fitting import with_channels
 from striate.data.grouping import refuse_spanning
 from striate.data.identities import file_digests
+from striate.data.kept import KeptPictures, worth_keeping
 from striate.data.kinds import DECODED, HEAD, OF_TABLES, format_of, not_decoded, picture_format
 from striate.data.layout import Layout, folders_of_splits
 from striate.data.listing import Visits, entries_of, leave_out_top, named_pictures, pictures_below, subfolders_of
@@ -37,7 +39,7 @@ UNSEEN = PictureHeader(0, 0, 3)  # of a picture that was not looked into
 LOOKED_AT = 16  # pictures with transparency, whose ground is told
 
 T = TypeVar("T")
-AnyFile = TypeVar("AnyFile", bound=PictureFile)
+Of = TypeVar("Of", bound=Hashable)
 
 
 class Listing(NamedTuple):
@@ -278,17 +280,17 @@ def whole_header(path: PictureFile) -> PictureHeader:
     return header
 
 
-def in_threads(work: Callable[[AnyFile], T], paths: Iterable[AnyFile]) -> tuple[dict[AnyFile, T], dict[AnyFile, DataError]]:
+def in_threads(work: Callable[[Of], T], paths: Iterable[Of]) -> tuple[dict[Of, T], dict[Of, DataError]]:
     """`work` of each file, done by several threads, and the errors of those files that have one; in the order of `paths`."""
 
-    def attempt(path: AnyFile) -> tuple[AnyFile, T | DataError]:
+    def attempt(path: Of) -> tuple[Of, T | DataError]:
         try:
             return path, work(path)
         except DataError as error:
             return path, error
 
-    done: dict[AnyFile, T] = {}
-    failed: dict[AnyFile, DataError] = {}
+    done: dict[Of, T] = {}
+    failed: dict[Of, DataError] = {}
     with ThreadPoolExecutor() as pool:
         for path, result in pool.map(attempt, paths):
             if isinstance(result, DataError):
@@ -357,12 +359,19 @@ def decode_all(paths: Sequence[PictureFile], channels: int, spec: ImageSpec | No
     else:
         shape = (len(paths), spec.height, spec.width, spec.channels)
     packed = room_for(shape)
-    places = {path: place for place, path in enumerate(paths)}
+    kept = KeptPictures(spec) if spec is not None and worth_keeping(spec, len(paths)) else None
 
-    def pack(path: PictureFile) -> None:
-        put(packed, places[path], decode_image(path, spec) if spec else with_channels(decode_image(path), channels), path)
+    def pack(place: int) -> None:
+        path = paths[place]
+        put(packed, place, decode(path), path)
 
-    _, bad = in_threads(pack, paths)
-    if bad:
-        raise unreadable(bad)
+    def decode(path: PictureFile) -> np.ndarray:
+        if spec is None:
+            return with_channels(decode_image(path), channels)
+        return decode_image(path, spec) if kept is None else kept.picture(path)
+
+    with kept or contextlib.nullcontext():
+        _, failed = in_threads(pack, range(len(paths)))
+    if failed:
+        raise unreadable({paths[place]: error for place, error in failed.items()})
     return packed

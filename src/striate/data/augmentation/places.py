@@ -65,11 +65,12 @@ def sampled(images: Tensor, rows: Tensor, columns: Tensor, outside: Outside) -> 
         (N, h, w, C) uint8.
     """
     count = len(images)
-    rows, columns = torch.broadcast_tensors(_in_parts(rows), _in_parts(columns))
-    few = max(1, IN_CACHE // rows[0].numel()) if images.device.type == "cpu" and count else count
+    rows, columns = _in_parts(rows), _in_parts(columns)
+    few = max(1, IN_CACHE // (rows.shape[1] * columns.shape[2])) if images.device.type == "cpu" else count
     if count > few:
-        parts = [_sampled(*part, outside) for part in zip(images.split(few), rows.split(few), columns.split(few), strict=True)]
-        return torch.cat(parts)
+        rows, columns = (places.expand(count, -1, -1) for places in (rows, columns))
+        parts = [slice(start, start + few) for start in range(0, count, few)]
+        return torch.cat([_sampled(images[part], rows[part], columns[part], outside) for part in parts])
     return _sampled(images, rows, columns, outside)
 
 
