@@ -1,6 +1,7 @@
 """The device that is named, or the best there is; what it supports."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -219,3 +220,13 @@ def test_where_threads_can_be_started_or_the_user_has_set_their_number_nothing_c
     few_threads(0)
     spare_threads(said.append)
     assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"], said) == ("3", "2", [])
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="emulation is set for oneDNN on x86")
+def test_emulated_bfloat16_is_measured_as_slow():
+    program = "from striate.core.devices import bfloat16_slowdown; print(bfloat16_slowdown())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}, capture_output=True, text=True, check=True
+    )
+
+    assert float(done.stdout) > 3

@@ -12,6 +12,7 @@ from striate.workflows.recipes.choices import with_checked_fields
 from striate.workflows.training.continuing import asked_of, conditions, warn_of_other_conditions
 from striate.workflows.training.extending import extension_of
 from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.sharing import locked
 from striate.workflows.training.train import train
 
@@ -158,3 +159,23 @@ def test_data_that_has_moved_and_weights_by_their_short_path_are_no_other_settin
 
     assert asked_of(TrainRequest(resume=tmp_path, data_dir=tmp_path / "new", pretrained="runs/a"), config) == config
     assert asked_of(TrainRequest(resume=tmp_path, pretrained="runs/b"), config)["pretrained"] == str(tmp_path / "runs" / "b")
+
+
+@pytest.mark.parametrize(
+    ("precision", "fast", "slowdown", "said"),
+    [("bfloat16", False, 9.12, True), ("bfloat16", False, 0.8, False), ("bfloat16", True, 9.12, False), ("auto", False, 9.12, False)],
+)
+def test_bfloat16_is_warned_of_where_the_processor_emulates_it(tmp_path, monkeypatch, precision, fast, slowdown, said):
+    monkeypatch.setattr("striate.workflows.training.finishing.is_bfloat16_fast", lambda _device: fast)
+    monkeypatch.setattr("striate.workflows.training.finishing.bfloat16_slowdown", lambda: slowdown)
+    lines = []
+    observer = QuietObserver()
+    observer.say = lines.append
+
+    train(
+        TrainRequest(data="digits", network="lenet1", epochs=1, device="cpu", precision=precision, output=tmp_path / "run"),
+        observer=observer,
+    )
+
+    expected = "bfloat16  takes 9.1 times as long as float32 on this processor, by a convolution; `precision='float32'` is faster"
+    assert [line for line in lines if line.startswith("bfloat16")] == ([expected] if said else [])

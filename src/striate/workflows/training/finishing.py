@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.core.devices import bfloat16_slowdown, choose_device, is_bfloat16_fast
 from striate.core.files import write_atomically, write_json
 from striate.core.intervals import wilson_interval
 from striate.core.reports import write_files
@@ -52,6 +53,8 @@ def trained(
         return report_of(call, plan, folder, followed(plan, group, start=start, workers=request.workers))
     training = fit_images(plan.fitting, plan.train_set, plan.val_set, workers=request.workers, group=group)
     plan = first(plan)
+    if slow := slow_precision(plan):
+        call.observer.say(slow)
     with open_logs(request.log, folder, plan.config.plain(), call.observer.say) as logs:
         diagnose = request.diagnose and training.loop.num_steps > 0
         outcome = run(plan, folder, call.observer, training=training, start=start, every=every, diagnose=diagnose, logs=logs, group=group)
@@ -59,6 +62,18 @@ def trained(
         report = report_of(call, plan, folder, outcome)
         logs.status = "KILLED" if outcome.interrupted else "FINISHED"
     return report
+
+
+def slow_precision(plan: Plan) -> str | None:
+    """A warning where bfloat16 is asked for, and slower here than float32."""
+    settings = plan.fitting.settings
+    device = choose_device(settings.device)
+    if settings.precision != "bfloat16" or device.type != "cpu" or is_bfloat16_fast(device):
+        return None
+    slowdown = bfloat16_slowdown()
+    if slowdown <= 1:
+        return None
+    return f"bfloat16  takes {slowdown:.1f} times as long as float32 on this processor, by a convolution; `precision='float32'` is faster"
 
 
 def draw_curves(plan: Plan, folder: Path, outcome: Outcome) -> None:
