@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import DataError, UsageError
 from striate.insight.calibrate.evidence import coverage_interval
 
+ROUNDING = 1e-4  # of a score, relative above 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class CoveragePoint:
@@ -39,7 +41,9 @@ def abstention(scores: np.ndarray, correct: np.ndarray, coverage: float) -> Abst
 
 
 def threshold_for(scores: np.ndarray, coverage: float) -> float:
-    """The highest threshold at which at least `coverage` of the pictures have a score that is not below it.
+    """The highest threshold at which at least `coverage` of the pictures have a score that is not below it, less `ROUNDING`.
+
+    With less, another program, whose sums are rounded differently, answers the picture with that score too.
 
     Raises:
         UsageError: `coverage` is not in (0, 1].
@@ -49,7 +53,10 @@ def threshold_for(scores: np.ndarray, coverage: float) -> float:
         raise UsageError(f"coverage must lie in (0, 1], got {coverage:g}", "0.95 answers 95 % of the pictures like those of the split.")
     if len(scores) == 0:
         raise DataError("no pictures to choose a threshold by", "Give a split that holds at least one picture.")
-    return float(np.sort(scores)[::-1][math.ceil(round(coverage * len(scores), 9)) - 1])
+    descending = np.sort(scores)[::-1]
+    lowest = descending[math.ceil(round(coverage * len(scores), 9)) - 1]  # of those answered
+    below = descending[descending < lowest][:1]
+    return float(max([lowest - ROUNDING * max(1, abs(lowest)), *(lowest + below) / 2]))
 
 
 def coverage_curve(scores: np.ndarray, correct: np.ndarray, num_points: int = 20) -> list[CoveragePoint]:
