@@ -15,7 +15,7 @@ from striate.workflows.attack import AttackRequest
 from striate.workflows.evaluation.calibrate import CalibrateRequest
 from striate.workflows.evaluation.evaluate import EvaluateRequest
 from striate.workflows.explanation.explain import ExplainRequest
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.reporting.report import ReportRequest
 from striate.workflows.training.request import TrainRequest

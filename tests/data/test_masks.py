@@ -12,12 +12,13 @@ from PIL import Image
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.decode import decode_mask
 from striate.data.dropped import DropRow, write_drop_list
 from striate.data.fitting import fit_image, fit_mask, unfit_mask
 from striate.data.identities import file_digests
-from striate.data.masks import MaskBatches, MaskedSet, open_masks
+from striate.data.mask_batches import MaskBatches
+from striate.data.masks import MaskedSet, open_masks
 from striate.data.sources import open_data
 from striate.data.splits import split_train_val
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,31 @@ def test_verbs_that_need_answers_take_it_like_the_run(run: Path, exported: Path)
         striate.explain(exported, pictures[0])
     with pytest.raises(UsageError, match="exported file already"):
         striate.export(exported)
+
+
+WITHOUT_TORCH = """
+import contextlib, sys
+from striate.apps.cli import main
+for words in (["predict", FILE, DATA], ["evaluate", FILE, "--data", DATA, "--split", "val"], ["compare", FILE, FILE, "--data", DATA]):
+    with contextlib.suppress(SystemExit):
+        main([*words, "--json"])
+    print("----")
+print("torch" in sys.modules)
+"""
+
+
+def test_verbs_that_need_answers_run_it_where_there_is_no_torch(run: Path, exported: Path):
+    data = run.parent / "photos"
+    code = WITHOUT_TORCH.replace("FILE", repr(str(exported))).replace("DATA", repr(str(data)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    *parts, has_torch = done.stdout.split("----\n")
+    rows, measures, compared = map(json.loads, parts)
+    assert has_torch == "False\n"
+    ours = striate.predict(run / "calibrated.safetensors", data).to_data()
+    assert [(row["path"], row["class"]) for row in rows] == [(row["path"], row["class"]) for row in ours]
+    np.testing.assert_allclose([row["probability"] for row in rows], [row["probability"] for row in ours], atol=1e-5)
+    assert measures["accuracy"] == striate.evaluate(run / "calibrated.safetensors", data, split="val").accuracy
+    assert compared["differences"] == []
 
 
 def test_a_changed_file_is_refused(exported: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ import pytest
 
 import striate
 from striate.core.images import ImageSpec
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.records import ImageSet
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting, fit_images

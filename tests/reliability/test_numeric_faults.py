@@ -15,7 +15,7 @@ from torch import nn
 import striate
 from striate.core.errors import DataError, NumericError, StriateError, UsageError
 from striate.core.images import ImageSpec
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.sources import open_data
 from striate.engine.checkpoints import CheckpointStore
 from striate.engine.settings import TrainSettings

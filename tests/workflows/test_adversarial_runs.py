@@ -15,7 +15,7 @@ from striate.apps.cli import main
 from striate.core.errors import UnknownNameError, UsageError
 from striate.networks.layers import Activation, Chain, Conv, Dropout, Flatten, Linear
 from striate.networks.network import Network
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.training.repro import ReproRequest, repro
 from striate.workflows.training.request import TrainRequest, summary
 from striate.workflows.training.running import QuietObserver

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
-from striate.workflows.recipes.choices import with_checked_fields
+from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.training.continuing import asked_of, conditions, warn_of_other_conditions
 from striate.workflows.training.extending import extension_of
 from striate.workflows.training.request import TrainRequest

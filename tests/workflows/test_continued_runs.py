@@ -23,7 +23,7 @@ from striate.core.images import ImageSpec, InputSpec, SignalSpec
 from striate.core.journal import read_journal
 from striate.core.targets import TargetSpec
 from striate.data.archives import npz_arrays
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.pairs import PairSet
 from striate.data.records import ImageSet
 from striate.data.sources import open_data

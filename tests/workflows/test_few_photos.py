@@ -12,7 +12,7 @@ import striate
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.images import ImageSpec
 from striate.core.intervals import wilson_interval
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.records import DataSource, Facts, ImageSet, Part
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting

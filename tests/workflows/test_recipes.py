@@ -11,14 +11,15 @@ import yaml
 
 import striate
 from striate.core.errors import UnknownNameError, UsageError
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import LossName, TrainSettings
 from striate.models.fitting import default_settings
 from striate.networks.layers import Activation, Chain, Flatten, Linear
 from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, weight_layers
-from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for, with_checked_fields
+from striate.workflows.recipes.checked import with_checked_fields
+from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train

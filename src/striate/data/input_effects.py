@@ -5,19 +5,15 @@ The input is uint8, as a file would hold it: noisy values are rounded and cut of
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from striate.core.errors import UsageError
-from striate.data.augmentation.draws import PLACES, Draw, Draws, normals
 
 EffectName = Literal["noise", "downscale", "grey"]
 KNOWN = "Known: noise:SIGMA with the deviation in grey levels, such as noise:25; downscale:FACTOR, such as downscale:2; grey."
@@ -72,22 +68,16 @@ class InputEffect:
         """The channels of the input of a picture that has `of_picture`."""
         return 1 if self.name == "grey" else of_picture
 
-    def made(self, pictures: np.ndarray, draws: Draws) -> np.ndarray:
-        """The inputs (N, h, w, c) uint8 of `pictures` (N, H, W, C) uint8, whose random numbers are `draws`."""
+    def made(self, pictures: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """The inputs (N, h, w, c) uint8 of `pictures` (N, H, W, C) uint8, whose random numbers belong to their names."""
         if self.name == "noise":
-            return noisy(torch.from_numpy(np.ascontiguousarray(pictures)), self.amount, draws).numpy()
+            from striate.data.noise import noisy_by_name
+
+            return noisy_by_name(pictures, self.amount, names)
         if self.name == "grey":
             return grey(pictures)
         height, width = (side // self.scale for side in pictures.shape[1:3])
         return scaled(pictures, (height, width))
-
-
-def noisy(pictures: Tensor, sigma: float, draws: Draws) -> Tensor:
-    """uint8 (N, H, W, C) plus normal noise of deviation `sigma`, rounded and cut off at 0 and 255; the same bits on every device."""
-    count = pictures[0].numel() if len(pictures) else 0
-    places = draws.field(Draw.INPUT_NOISE, count, pictures.device) & (PLACES - 1)  # (N, H W C)
-    levels = (sigma * normals()).to(torch.float32).to(pictures.device)[places].view(pictures.shape)
-    return (pictures + levels).round().clamp(0, 255).to(torch.uint8)
 
 
 def grey(pictures: np.ndarray) -> np.ndarray:
@@ -119,9 +109,3 @@ def unchanged(inputs: np.ndarray, form: tuple[int, ...]) -> np.ndarray:
         larger = grey(larger)
     repeated: np.ndarray = larger.mean(3, keepdims=True).round().astype(np.uint8).repeat(form[2], axis=3)
     return repeated
-
-
-def constant_draws(names: Sequence[str]) -> Draws:
-    """Random numbers that belong to the names of pictures: their inputs come out the same wherever and whenever they are measured."""
-    keys = [int.from_bytes(hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=7).digest()) for name in names]
-    return Draws(0, 0, torch.tensor(keys, dtype=torch.int64))

@@ -20,7 +20,7 @@ import numpy as np
 from striate.core.errors import DataError, UsageError
 from striate.core.images import InputSpec, SignalSpec
 from striate.core.targets import Task
-from striate.data.batches import Augmentation, Batch, Batches
+from striate.data.augmentation.record import Augmentation
 from striate.data.decode import PictureHeader, decode_image, decode_mask, picture_header
 from striate.data.dropped import DropList
 from striate.data.fitting import IGNORED, fit_mask, with_channels
@@ -297,23 +297,3 @@ def only_moves(augmentation: Augmentation, what: str) -> None:
     if augmentation != moves:
         others = [f.name for f in dataclasses.fields(Augmentation) if getattr(augmentation, f.name) != getattr(moves, f.name)]
         raise UsageError(f"augmentation of {what}: {', '.join(others)} cannot be used", f"Known: {', '.join(MOVES)}.")
-
-
-class MaskBatches(Batches):
-    """The batches of a set of pictures with masks; labels are (N, H, W) int64, 255 where a pixel has none.
-
-    A picture and its mask are shifted and mirrored together: they are layers of one array.
-
-    Raises:
-        UsageError: the augmentation changes something else than places.
-    """
-
-    def _prepared(self, images: MaskedSet) -> ImageSet:
-        """Each picture and its mask as layers of one array."""
-        only_moves(self.augmentation, "pictures with masks")
-        return ImageSet(images.name, images.split, images.packed, np.zeros(len(images), np.int64), images.classes, images.paths)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of `epoch` (from 1), from batch `start` (from 0) on."""
-        for batch in super().epoch(epoch, start):
-            yield Batch(batch.images[..., :-1], (IGNORED - batch.images[..., -1]).long(), batch.indices)

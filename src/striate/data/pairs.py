@@ -16,26 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.targets import Task
 from striate.data.arrays import as_images
-from striate.data.augmentation.apply import augmented, shifts
-from striate.data.augmentation.draws import Draws
-from striate.data.augmentation.places import shifted_crops
-from striate.data.batches import Batch, Batches
 from striate.data.decode import PictureHeader, decode_image
 from striate.data.dropped import DropList, without_listed
 from striate.data.fitting import fit_image, fit_images, placed, placement, with_channels
 from striate.data.folder import in_threads, known_header, whole_header
 from striate.data.identities import file_digests, picture_digests
-from striate.data.input_effects import InputEffect, constant_draws, noisy
+from striate.data.input_effects import InputEffect
 from striate.data.layout import Layers, Layout, folders_of_splits
 from striate.data.listing import leave_out_top, pictures_below, subfolders_of
-from striate.data.masks import only_moves
 from striate.data.omissions import NO_SIDE, Ledger, count_of, no_pictures, some, unreadable
 from striate.data.packing import room_for, take_rows
 from striate.data.records import SPLITS, DataSource, ImageSet, Part
@@ -151,8 +144,7 @@ class PairSource(DataSource):
             names = part.names or part.paths
             for start in range(0, len(chosen), CHUNK):
                 some_places = chosen[start : start + CHUNK]
-                draws = constant_draws([names[place] for place in some_places])
-                made = self.effect.made(targets[start : start + CHUNK], draws)
+                made = self.effect.made(targets[start : start + CHUNK], [names[place] for place in some_places])
                 inputs[start : start + CHUNK] = _with_channels_of(made, spec)
         return PairSet(self.name, split, inputs, targets, self.classes, paths, self.effect)
 
@@ -462,43 +454,3 @@ def _nothing(count: int) -> np.ndarray:
 
 def _no_images(_spec: Any, _places: np.ndarray | None = None) -> np.ndarray:
     raise RuntimeError("pairs are read by their source")
-
-
-# ---- batches
-
-
-class PairBatches(Batches):
-    """The batches of a set of pairs; labels are the targets (N, C, H, W) float32 in [0, 1].
-
-    An input and its target are shifted and mirrored together. Noise that an effect makes is drawn anew each epoch of a training.
-
-    Raises:
-        UsageError: the augmentation changes something else than places, or mirrors pixels beyond the edge of larger targets.
-    """
-
-    def _prepared(self, images: PairSet) -> ImageSet:
-        """The inputs."""
-        only_moves(self.augmentation, "pictures with targets")
-        if images.scale > 1 and self.augmentation.crop_padding and self.augmentation.pad_mode == "reflect":
-            raise UsageError("pad_mode 'reflect': an input and its larger target have no edge in common to mirror at", "Use 'zero'.")
-        self.pairs = images
-        return ImageSet(images.name, images.split, images.images, np.zeros(len(images), np.int64), images.classes, images.paths)
-
-    def _batch(self, indices: Tensor, epoch: int) -> Batch:
-        inputs, draws = super()._batch(indices, epoch).images, Draws(self.seed, epoch, indices)
-        targets = torch.from_numpy(self.pairs.labels[indices.numpy()]).to(self.device)  # (N, H, W, C)
-        if len(indices):
-            targets = self._moved(targets, draws)
-        effect = self.pairs.effect
-        if self.shuffle and effect is not None and effect.name == "noise":
-            inputs = noisy(targets, effect.amount, draws)
-        return Batch(inputs, targets.movedim(-1, 1).float() / 255, indices)
-
-    def _moved(self, targets: Tensor, draws: Draws) -> Tensor:
-        """Targets moved as their inputs are: by `scale` pixels for each of theirs."""
-        scale, padding = self.pairs.scale, self.augmentation.crop_padding
-        unscaled = dataclasses.replace(self.augmentation, crop_padding=0)
-        if padding:
-            top, left = shifts(draws, padding)
-            targets = shifted_crops(targets, scale * top, scale * left, scale * padding, self.augmentation.pad_mode)
-        return augmented(targets, draws, unscaled)

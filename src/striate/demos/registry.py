@@ -139,7 +139,7 @@ def demo(name: str, **fields: Any) -> DemoReport:
     Raises:
         UsageError: an unknown or bad field; and what `demonstrate` raises.
     """
-    from striate.workflows.recipes.choices import with_checked_fields  # here, as it loads torch, and the list of demos needs none
+    from striate.workflows.recipes.checked import with_checked_fields
 
     return demonstrate(with_checked_fields(DemoRequest, name=name, **fields))
 

@@ -24,7 +24,7 @@ from striate.core.modes import kept_modes
 from striate.core.seeds import deterministic_algorithms, mixed, torch_seed
 from striate.engine.accelerate import pool_before_activation, tune_allocator
 from striate.engine.averaging import average_of, refresh_norms
-from striate.engine.epochs import EpochRow, FitEvent, Tally, score_of
+from striate.engine.epochs import EpochRow, FitEvent, score_of
 from striate.engine.failures import TrainingDivergedError, divergence, first_not_finite, in_words
 from striate.engine.freezing import Freezer
 from striate.engine.interrupt import StopRequest, stop_on_signals
@@ -36,6 +36,7 @@ from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
 from striate.engine.shared_norms import norms_together
 from striate.engine.step import Batch, Batches, InParts, LossNotFiniteError, StepResult, computing_in, train_step
+from striate.engine.tally import Tally
 from striate.engine.validation import Validation, measured
 
 REFRESH_BATCHES = 100  # from which the norms of an average of weights get their statistics

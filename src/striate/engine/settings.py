@@ -20,6 +20,7 @@ CountOrNone = Annotated[int, Field(ge=0, le=10**9)]
 OptimizerName = Literal["gd", "sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw", "radam", "lion", "muon", "lbfgs"]
 LossName = Literal["cross_entropy", "nll", "focal", "hinge", "squared_hinge", "map", "binary_cross_entropy", "mse", "l1", "huber"]
 MonitorName = Literal["accuracy", "loss", "macro_f1", "balanced_accuracy"]
+OF_CLASSES = ("macro_f1", "balanced_accuracy")  # monitored measures that need to know which class was given to which
 ScheduleName = Literal[
     "constant",
     "step",

@@ -14,10 +14,8 @@ from striate.engine.adversarial import examiner_of, robust_accuracy
 from striate.engine.confusion import ConfusionTable
 from striate.engine.losses import hits_of, plain_loss_of
 from striate.engine.processes import ProcessGroup
-from striate.engine.settings import TrainSettings
+from striate.engine.settings import OF_CLASSES, TrainSettings
 from striate.engine.step import Batches, Loss, hits_of_classes
-
-OF_CLASSES = ("macro_f1", "balanced_accuracy")  # monitored measures that need to know which class was given to which
 
 
 class Validation(NamedTuple):

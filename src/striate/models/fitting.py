@@ -18,8 +18,10 @@ from striate.core.seeds import mixed, torch_seed
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.data.augmentation.record import default_shift
 from striate.data.batches import Augmentation, Batches
-from striate.data.masks import MaskBatches, MaskedSet
-from striate.data.pairs import PairBatches, PairSet
+from striate.data.mask_batches import MaskBatches
+from striate.data.masks import MaskedSet
+from striate.data.pair_batches import PairBatches
+from striate.data.pairs import PairSet
 from striate.data.records import ImageSet
 from striate.data.targets import standardized
 from striate.engine.epochs import EpochRow, FitEvent

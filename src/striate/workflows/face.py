@@ -47,7 +47,7 @@ from striate.workflows.explanation.views import View
 from striate.workflows.predict import PredictRequest, answered, asked_pictures, check_outputs, refuse_drawing
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
-from striate.workflows.recipes.choices import request_of, with_checked_fields
+from striate.workflows.recipes.checked import request_of, with_checked_fields
 from striate.workflows.recipes.options import OPTIONS
 from striate.workflows.recipes.words import OTHER_NAMES
 from striate.workflows.reporting.report import ReportRequest, RunReport

@@ -81,7 +81,7 @@ def ablate_command(
         return
     from striate.workflows.ablation.ablate import AblateRequest, ablate
     from striate.workflows.ablation.report import latex_report, summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     if resume is None and (network is None or data is None):
         raise UsageError("ablate needs NETWORK and DATA", "For example: striate ablate resnet20_cifar cifar10 --without shortcut")

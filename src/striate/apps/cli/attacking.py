@@ -73,7 +73,7 @@ def attack_command(
     from striate.apps.cli.progress import show_progress
     from striate.workflows.attack import AttackRequest, summary
     from striate.workflows.attack import attack as attack_model
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     fields: dict[str, Any] = {name: values for name, values in (("attacks", attack), ("degrees", angles), ("pixels", shifts)) if values}
     epsilons = [share("--eps", text) for text in eps] if eps else None

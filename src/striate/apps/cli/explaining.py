@@ -54,7 +54,7 @@ def explain_command(
     """Show what a model looks at in pictures, and what it learned: heat maps, filters, maps, units, embeddings."""
     from striate.workflows.explanation.explain import ExplainRequest, explain
     from striate.workflows.explanation.words import summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     listed = {"pictures": tuple(pictures or ()), "methods": tuple(method or ("grad_cam",)), "views": tuple(view or ())}
     report = explain(request_of(ExplainRequest, locals(), **listed), say=say)

@@ -58,7 +58,7 @@ def evaluate_command(
 ) -> None:
     """Measure a model on a split: accuracy, per class, calibration, confusion, worst mistakes."""
     from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate, summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     named_columns = columns_of(columns or [])
     request = request_of(EvaluateRequest, locals(), data=one_data(data, named), slices=tuple(slices or ()), columns=named_columns)
@@ -100,7 +100,7 @@ def predict_command(
     """Classify picture files, or the pictures of a data set."""
     from striate.core.images import of_kind
     from striate.workflows.predict import PredictRequest, answer_rows, predict
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     predictions = predict(request_of(PredictRequest, locals()), say=say)
     if as_json:
@@ -145,7 +145,7 @@ def compare_command(
     """Compare networks or runs; runs with a paired test (McNemar) on the same pictures."""
     from striate.workflows.evaluation.compare import CompareRequest, compare
     from striate.workflows.evaluation.comparison import summary, table
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     report = compare(request_of(CompareRequest, locals()), say=say)
     if as_json:
@@ -187,7 +187,7 @@ def calibrate_command(
 ) -> None:
     """Calibrate a model's confidence: temperature, reliability diagram, and a threshold for the answer unknown."""
     from striate.workflows.evaluation.calibrate import CalibrateRequest, calibrate, summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     request = request_of(CalibrateRequest, locals(), data=one_data(data, named))
     print_report(calibrate(request, say=say), summary, as_json=as_json)
@@ -210,7 +210,7 @@ def repeat_command(
 ) -> None:
     """Train several times, from several seeds or on k folds: mean and standard deviation of the accuracy."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.recipes.choices import request_of, with_checked_fields
+    from striate.workflows.recipes.checked import request_of, with_checked_fields
     from striate.workflows.training.repeat import RepeatRequest, repeat
     from striate.workflows.training.request import TrainRequest
     from striate.workflows.training.spread import latex_report, summary
@@ -239,7 +239,7 @@ def report_command(
     as_json: Json = False,
 ) -> None:
     """Summarize a run on one self-contained HTML page: training, results, explanations, cost, diagnosis, how to repeat it."""
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
     from striate.workflows.reporting.report import ReportRequest, report, summary
 
     request = request_of(ReportRequest, locals(), data=one_data(data, named))

@@ -108,7 +108,7 @@ def convert_command(
 ) -> None:
     """Write a trained classifier in another form with the same weights, and compare the two."""
     from striate.workflows.convert import ConvertRequest, convert, summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     print_report(convert(request_of(ConvertRequest, locals())), summary, as_json=as_json)
 
@@ -131,7 +131,7 @@ def profile_command(
     """Count and measure each layer: parameters, MACs and FLOPs, memory, receptive field, time, share of the machine's peak."""
     from striate.workflows.profiling.profile import ProfileRequest, check_sizes, profile
     from striate.workflows.profiling.words import summary, table
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     report = profile(request_of(ProfileRequest, locals(), batch_sizes=check_sizes(batch_sizes)), say=say)
     if as_json:
@@ -164,7 +164,7 @@ def datasets_command(
     """List the named data sets and whether each is on this machine; or count the pictures of one, and draw some of each class."""
     from striate.core.errors import UsageError
     from striate.workflows.datasets import DatasetRequest, datasets, look_at, summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     if data is not None:
         print_report(
@@ -217,7 +217,7 @@ def check_command(
     from striate.workflows.checking.check import check
     from striate.workflows.checking.record import CheckRequest
     from striate.workflows.checking.words import summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     request = request_of(CheckRequest, locals(), columns=columns_of(columns or []))
     with show_progress() as observer:
@@ -243,7 +243,7 @@ def split_command(
     as_json: Json = False,
 ) -> None:
     """Divide pictures into train, val and test, stratified, in a CSV table with a column of splits; no file is moved."""
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
     from striate.workflows.split import SplitRequest, split, summary
 
     print_report(split(request_of(SplitRequest, locals(), columns=columns_of(columns or [])), say=say), summary, as_json=as_json)

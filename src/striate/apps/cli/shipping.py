@@ -34,7 +34,7 @@ def export_command(
     as_json: Json = False,
 ) -> None:
     """Export a model with its preprocessing, and refuse to if the file's answers differ from the model's."""
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
     from striate.workflows.shipping.export import ExportRequest, export
     from striate.workflows.shipping.words import summary
 

@@ -32,7 +32,7 @@ def train_command(
 ) -> None:
     """Train a network on labelled pictures; leaves a run folder with the model and its curves."""
     from striate.apps.cli.progress import show_progress
-    from striate.workflows.recipes.choices import with_checked_fields
+    from striate.workflows.recipes.checked import with_checked_fields
     from striate.workflows.training.request import TrainRequest
     from striate.workflows.training.train import train
 
@@ -92,7 +92,7 @@ def diagnose_command(
     """Diagnose a training run: gradients, dead units, learning rate, curves, labels, loading."""
     from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
     from striate.workflows.diagnosis.words import summary
-    from striate.workflows.recipes.choices import request_of
+    from striate.workflows.recipes.checked import request_of
 
     request = request_of(DiagnoseRequest, locals(), data=one_data(data, named))
     print_report(diagnose(request, say=say), summary, as_json=as_json)

@@ -21,7 +21,7 @@ from striate.core.seeds import torch_seed
 from striate.core.settings import check_counts, is_whole
 from striate.core.targets import TargetSpec
 from striate.data.arrays import as_images
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.checks import look
 from striate.data.decode import fit_image
 from striate.data.findings import DataFinding

@@ -15,7 +15,7 @@ from striate.insight.diagnose.probe import Probe
 from striate.models.fitting import batches_of
 
 if TYPE_CHECKING:
-    from striate.data.batches import Augmentation
+    from striate.data.augmentation.record import Augmentation
     from striate.data.records import ImageSet
     from striate.engine.settings import TrainSettings
     from striate.insight.diagnose.records import Sample

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic.dataclasses import dataclass
-from scipy.ndimage import gaussian_filter
 
 from striate.core.errors import DataError, ShapeError
 
@@ -64,6 +63,7 @@ def ssim_of(pictures: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def _similarity(x: np.ndarray, y: np.ndarray) -> float:
     """SSIM of two pictures (H, W, C)."""
+    from scipy.ndimage import gaussian_filter
 
     def windowed(values: np.ndarray) -> np.ndarray:
         return np.asarray(gaussian_filter(values, SIGMA, radius=RADIUS, axes=(0, 1)))

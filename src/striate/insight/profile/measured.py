@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic.dataclasses import dataclass
 
+from striate.insight.profile.latency import Latency
 from striate.insight.profile.layers import LayerTime, batches, time_layers
 from striate.insight.profile.machine import Machine, best, measure_machine, raised
-from striate.insight.profile.whole import Latency, peak_memory, time_inference, time_training
+from striate.insight.profile.whole import peak_memory, time_inference, time_training
 from striate.networks.layers.base import elements
 from striate.networks.network import BYTES_PER_NUMBER, Network
 
@@ -37,6 +38,11 @@ class Measured:
     def machine(self) -> Machine:
         """The limits of the machine."""
         return Machine(self.peak_flops_per_second, self.peak_bytes_per_second)
+
+
+def time_alone(module: nn.Module, input_shape: tuple[int, ...]) -> Latency:
+    """The latency of one picture of that shape (C, H, W)."""
+    return time_inference(module, next(batches(module, input_shape, (1,))))
 
 
 def measure(

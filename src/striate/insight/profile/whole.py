@@ -8,29 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from striate.core.modes import evaluation_mode, kept_buffers, kept_modes
 from striate.insight.profile.clock import seconds_of, wait_for
+from striate.insight.profile.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency:
-    """The latency of a batch in inference: the network alone, without reading pictures."""
-
-    batch_size: int
-    num_runs: int
-    latency_ms_p50: float
-    latency_ms_p99: float
-    images_per_second: float  # by the median
 
 
 def time_inference(module: nn.Module, images: Tensor, *, budget: float = 1.0) -> Latency:

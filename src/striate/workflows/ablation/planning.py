@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from striate.core.bounded import read_text
 from striate.core.errors import UsageError
 from striate.core.text import in_lines
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.recorded import SplitRecord
 from striate.data.records import num_batches
 from striate.models.fitting import fit_images
 from striate.workflows.ablation.record import START_AGAIN
 from striate.workflows.ablation.trials import Trial
 from striate.workflows.ablation.variants import AUGMENTATION, Variant, slug, variants_of
-from striate.workflows.recipes.choices import finds_rate, with_checked_fields
+from striate.workflows.recipes.checked import with_checked_fields
+from striate.workflows.recipes.choices import finds_rate
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.registry import task_named
 from striate.workflows.training.continuing import Plan

@@ -16,12 +16,11 @@ from striate.core.places import check_file
 from striate.core.reports import shown_short
 from striate.insight.measure.classes import Interval
 from striate.insight.measure.paired import Difference, PairedTest, differences, paired_test
-from striate.insight.profile.layers import batches
-from striate.insight.profile.whole import Latency, time_inference
+from striate.insight.profile.latency import Latency
 from striate.networks.foreign import needs_its_module
 from striate.workflows.evaluation.answering import answers_of
 from striate.workflows.evaluation.comparison import write_differences
-from striate.workflows.profiling.profile import Totals, totals
+from striate.workflows.profiling.totals import Totals, totals
 from striate.workflows.subjects.labelled import DataRequest
 from striate.workflows.subjects.subject import Subject, is_untrained, open_subject
 
@@ -134,8 +133,9 @@ def _compared(one: Subject, request: CompareRequest, right: np.ndarray | None = 
     """One of them, timed where that is asked for; `right` (N,) bool is whether it answers each picture correctly."""
     latency = None
     if request.measure and not needs_its_module(one.network):
-        module = one.module()
-        latency = time_inference(module, next(batches(module, one.network.input_shape, (1,))))
+        from striate.insight.profile.measured import time_alone  # here, as it loads torch
+
+        latency = time_alone(one.module(), one.network.input_shape)
     return Compared(
         name=one.name,
         network=one.network.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,9 +17,9 @@ from striate.core.tables import csv_text
 from striate.insight.profile.measured import Measured, add_traffic, measure
 from striate.insight.profile.published import PaperNumbers, paper_numbers
 from striate.networks.foreign import needs_its_module
-from striate.networks.network import Network
 from striate.networks.table import layer_records
 from striate.workflows.profiling.roofline import roofline_picture
+from striate.workflows.profiling.totals import Totals, totals
 from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects.subject import open_subject
 
@@ -43,18 +42,6 @@ class ProfileRequest:
     device: str = "auto"
     output: Path | None = None  # folder for layers.csv and roofline.png
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """The counts, for one picture in float32."""
-
-    params: int
-    macs: int
-    flops: int
-    training_memory_bytes: int | None  # activations kept for the backward pass, each output counted; None: not known, as of a
-    inference_memory_bytes: int | None  # activations alive at once                       module of the user that is not at hand
-    receptive_field: int | tuple[int, ...]
 
 
 @shown_short
@@ -111,13 +98,6 @@ def profile(request: ProfileRequest, *, say: Callable[[str], None] = lambda _tex
         layers=layers,
         output=str(request.output) if request.output else None,
     )
-
-
-def totals(network: Network) -> Totals:
-    """The counts of a whole network."""
-    counts = {field.name: getattr(network, field.name) for field in dataclasses.fields(Totals)}
-    unknown = ("training_memory_bytes", "inference_memory_bytes") if needs_its_module(network) else ()
-    return Totals(**counts | dict.fromkeys(unknown))
 
 
 def check_sizes(words: str) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from striate.insight.profile.measured import Measured
     from striate.insight.profile.published import PaperNumbers
-    from striate.workflows.profiling.profile import ProfileReport, Totals
+    from striate.workflows.profiling.profile import ProfileReport
+    from striate.workflows.profiling.totals import Totals
 
 SAVING = "computed with fewer multiplications than are counted (Winograd's method for convolutions of stride 1)"
 COLUMNS = "field: receptive field in pixels; FLOPs/B: FLOPs for each byte that must move at least"

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import SMALL_PICTURE
 from striate.networks.layers import BatchNorm, Conv, Linear

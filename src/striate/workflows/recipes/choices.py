@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import UnknownNameError, UsageError
 from striate.core.images import STATISTICS
-from striate.core.refusals import UNKNOWN, Refusal, refusal
 from striate.core.targets import Task
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.data.input_effects import InputEffect
 from striate.data.reading import FIELDS as READING
 from striate.data.records import DataSource, num_batches
@@ -30,9 +27,9 @@ from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.book import NETWORKS as OF_RECIPES
 from striate.workflows.recipes.book import RECIPES, Recipe
+from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.recipes.options import given
-from striate.workflows.recipes.words import EXAMPLES, OTHER_NAMES, OTHER_WORDS
 from striate.workflows.runs.config import ARRAYS, refuse_bad_fields
 from striate.workflows.tasks.registry import task_named
 
@@ -44,7 +41,6 @@ GROUPS = ("settings", "augmentation", "images")  # of `set`
 IMAGES = ("mean", "std", "fit", "normalization")  # of images in `set`; the size is `image_size`
 FIND = "find"  # in place of a learning rate
 LEFT_TO_US = (("learning_rate", FIND), ("batch_size", "auto"), ("pretrained", "auto"))  # that are found out before the training
-Record = TypeVar("Record")
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
@@ -347,42 +343,6 @@ def given_statistics(request: TrainRequest, channels: int | None = None) -> dict
             few = f"{channels} channel{'' if channels == 1 else 's'}"
             raise UsageError(f"`set` images.{name}: the network takes {few}, got {len(values)} numbers", "Give one for each channel.")
     return {name: tuple(map(float, values)) * ((channels or 1) if len(values) == 1 else 1) for name, values in given.items()}
-
-
-def with_checked_fields(make: Callable[..., Record], *arguments: Any, **fields: Any) -> Record:
-    """The result of `make`, with pydantic's error about a field as one of ours."""
-    try:
-        return make(*arguments, **fields)
-    except ValidationError as error:
-        found = refusal(error)
-        if found.said == UNKNOWN:
-            raise unknown_field(found.field, dataclasses.fields(make)) from None  # type: ignore[arg-type]  # a record's class
-        raise found.cause or usage_error(found) from None
-
-
-def request_of(make: Callable[..., Record], arguments: Mapping[str, Any], **others: Any) -> Record:
-    """The request of a call, checked: its fields among `arguments`, which are the caller's `locals()`, and the `others`."""
-    names = {field.name for field in dataclasses.fields(make)}  # type: ignore[arg-type]  # a record's class
-    return with_checked_fields(make, **{name: value for name, value in arguments.items() if name in names} | others)
-
-
-def unknown_field(name: str, fields: Iterable[dataclasses.Field[Any]]) -> UnknownNameError:
-    """The error for an unknown argument; names the one that is called so in other tools, or else the nearest."""
-    known = [field.name for field in fields]
-    here = OTHER_NAMES.get(name, "")
-    if here.partition("=")[0] in known:
-        return UnknownNameError("argument", name, (), f"Striate calls it `{here}`.")
-    return UnknownNameError("argument", name, known)
-
-
-def usage_error(found: Refusal) -> UsageError:
-    """A value that pydantic refuses, as an error about the field."""
-    field, _, entry = found.field.partition(".")
-    remedy = OTHER_WORDS.get(str(found.given).lower(), found.remedy) if found.known else found.remedy
-    if field in EXAMPLES and not remedy:
-        remedy = f"For example {EXAMPLES[field]}."
-    place = f", entry {int(entry) + 1}" if entry.isdigit() else f", {entry}" if entry else ""
-    return UsageError(f"`{field}`{place}: {found.said}", remedy)
 
 
 def augmentation_for(

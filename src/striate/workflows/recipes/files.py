@@ -11,7 +11,7 @@ from striate.core.bounded import read_yaml
 from striate.core.errors import RefusedFileError, UnknownNameError, UsageError
 from striate.core.images import ImageSpec, SignalSpec
 from striate.core.places import near
-from striate.data.batches import Augmentation
+from striate.data.augmentation.record import Augmentation
 from striate.engine.settings import TrainSettings
 from striate.workflows.runs.config import FIELDS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,9 +162,7 @@ def open_subject(
         UsageError: numbers for a network that has its own, or none for a module that needs its input's size.
         RefusedFileError: the model file is damaged or not a model.
     """
-    from torch import nn
-
-    if isinstance(source, nn.Module):
+    if _is_module(source):
         if input_size is None:
             raise UsageError(f"a {type(source).__name__} does not define the size of its input", "Give input_size=, such as 32.")
         size = (input_size, input_size) if isinstance(input_size, int) else input_size
@@ -188,9 +187,7 @@ def open_subject(
 
 def is_untrained(source: Any) -> bool:
     """Return whether `source` is a name or a torch module, whose sizes can be chosen."""
-    from torch import nn
-
-    return isinstance(source, nn.Module) or (isinstance(source, str) and not _is_path(source))
+    return _is_module(source) or (isinstance(source, str) and not _is_path(source))
 
 
 def read_split(
@@ -208,6 +205,12 @@ def read_split(
     openings = count_opening(labelled.run, verb, images)
     say_opening(openings, say)
     return images, openings
+
+
+def _is_module(source: Any) -> bool:
+    """Return whether `source` is a torch module; where torch is not imported, there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.nn.Module)
 
 
 def _is_path(source: Any) -> bool:

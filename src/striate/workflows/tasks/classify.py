@@ -17,7 +17,7 @@ from striate.data.omissions import Omission
 from striate.data.records import ImageSet
 from striate.drawing.pictures import confusion_picture, mistakes_picture, predictions_picture
 from striate.engine.epochs import EpochRow
-from striate.engine.validation import OF_CLASSES
+from striate.engine.settings import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.insight.measure.slices import SliceMeasures, Slices, slices_of, write_slices_csv
 from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
