@@ -1,14 +1,16 @@
-"""The verbs that ship a trained model: export."""
+"""The verbs that ship a trained model: export, serve."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.apps.cli.app import DataDir, Download, Json, NamedData, OwnData, Run, SkipUnreadable, app, one_data
-from striate.apps.cli.output import print_report, say
+from striate.apps.cli.app import DataDir, Device, Download, Json, NamedData, OwnData, Run, SkipUnreadable, app, one_data
+from striate.apps.cli.output import print_data, print_report, say
+from striate.core.text import json_text
 
 
 @app.command("export", short_help="Export a model for other programs, and check its answers.")
@@ -40,3 +42,35 @@ def export_command(
 
     request = request_of(ExportRequest, locals(), data=one_data(data, named), format=file_format)
     print_report(export(request, say=say), summary, as_json=as_json)
+
+
+@app.command("serve", short_help="Answer pictures over HTTP.")
+def serve_command(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Run folders and model files; NAME=PATH names one.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; one that other machines reach needs --token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(envvar="STRIATE_TOKEN", show_envvar=True, help="Text that each request must carry as its bearer token.")
+    ] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A further name that requests may call this server.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, max=1024, help="Pictures answered at once, at most.")] = 16,
+    wait: Annotated[float, typer.Option(min=0, max=1000, help="Milliseconds that a picture waits for others.")] = 2.0,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait; further ones are refused at once.")] = 128,
+    max_body: Annotated[float, typer.Option(help="MiB of a request, at most.")] = 16.0,
+    time_limit: Annotated[float, typer.Option(help="Seconds for a request to arrive, and for a batch to be answered.")] = 15.0,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address and the models as JSON on stdout once they answer.")] = False,
+) -> None:
+    """Serve trained models over HTTP until Ctrl-C or SIGTERM: the exported file of a run where there is one, else the run itself."""
+    from striate.apps.server.request import ServeRequest
+    from striate.apps.server.serve import serve
+
+    given = {name: value for name, value in locals().items() if name in ServeRequest.__dataclass_fields__ and value is not None}
+    request = ServeRequest.of(**given | {"allow_host": tuple(allow_host or ())})
+    serve(request, say=say, tell=print_ready if as_json else lambda _facts: None)
+
+
+def print_ready(facts: dict[str, Any]) -> None:
+    """What is served, as JSON on stdout, at once: another program waits for it."""
+    print_data(json_text(facts) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""The queue of pictures, and the batches that are taken from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.apps.server.metrics import Metrics
+from striate.apps.server.refused import Refused, busy, unavailable
+
+SMOOTHING = 0.2  # of the newest batch in the measured rate
+MOST_RETRIES = 1  # of a picture whose process was lost
+
+
+@dataclass(eq=False)
+class Item:
+    """A picture, or a sample, that waits for its answer."""
+
+    key: tuple[str, str]  # model, and kind of answer: what can be computed together
+    header: dict[str, Any]
+    data: bytes
+    answer: asyncio.Future[Any]
+    born: float = field(default_factory=time.monotonic)
+    lost: int = 0  # processes that ended while they had it
+
+
+class Queue:
+    """Pictures that wait, oldest first.
+
+    Args:
+        most: As many may wait.
+        batch_size: As many are taken at once.
+        wait: Seconds that a picture waits for others before it is taken.
+        patience: Seconds after which a picture that was not taken is given up.
+        metrics: What is counted.
+    """
+
+    def __init__(self, *, most: int, batch_size: int, wait: float, patience: float, metrics: Metrics) -> None:
+        self.most, self.batch_size, self.wait, self.patience, self.metrics = most, batch_size, wait, patience, metrics
+        self.items: deque[Item] = deque()
+        self.came = asyncio.Event()
+        self.taking = asyncio.Lock()
+        self.rate = 0.0  # pictures a second
+        metrics.waiting.set_function(lambda: len(self.items))
+
+    def refuse_if_full(self, coming: int = 1) -> None:
+        """Refuse what does not fit, before it is read or computed.
+
+        Raises:
+            Refused: 429, with the time after which there should be room.
+        """
+        if len(self.items) + coming > self.most:
+            self._forget_the_gone()
+        if len(self.items) + coming > self.most:
+            seconds = math.ceil(len(self.items) / self.rate) if self.rate else 1
+            raise busy(f"{len(self.items)} pictures wait already, of {self.most} that may", min(max(1, seconds), 60))
+
+    def put(self, items: list[Item]) -> None:
+        """Let pictures wait; raises as `refuse_if_full`."""
+        self.refuse_if_full(len(items))
+        self.items.extend(items)
+        self.came.set()
+
+    def put_back(self, items: list[Item], reason: Refused) -> None:
+        """Let pictures whose process was lost be tried once more, each alone; those that were alone already are refused."""
+        alone = len(items) == 1
+        for item in reversed(items):
+            item.lost += 1
+            if item.answer.done():
+                continue
+            if item.lost > MOST_RETRIES and alone:
+                item.answer.set_exception(reason)
+            else:
+                self.items.appendleft(item)
+        self.came.set()
+
+    def computed(self, count: int, seconds: float) -> None:
+        """Measure the rate by a batch that was answered."""
+        rate = count / max(seconds, 1e-6)
+        self.rate = rate if not self.rate else (1 - SMOOTHING) * self.rate + SMOOTHING * rate
+
+    async def batch(self) -> list[Item]:
+        """The next pictures of one model, once there are enough or the first has waited long enough."""
+        async with self.taking:
+            while True:
+                self._forget_the_gone()
+                if not self.items:
+                    self.came.clear()
+                    await self.came.wait()
+                    continue
+                first = self.items[0]
+                alike = [item for item in self.items if item.key == first.key and not item.lost][: self.batch_size]
+                left = first.born + self.wait - time.monotonic()
+                if first.lost:
+                    alike, left = [first], 0.0
+                if len(alike) >= self.batch_size or left <= 0:
+                    taken = set(map(id, alike))
+                    self.items = deque(item for item in self.items if id(item) not in taken)
+                    return alike
+                self.came.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self.came.wait()
+
+    def _forget_the_gone(self) -> None:
+        """Leave out pictures whose client left, and give up those that have waited too long."""
+        late = time.monotonic() - self.patience
+        kept: deque[Item] = deque()
+        for item in self.items:
+            if item.answer.cancelled():
+                self.metrics.dropped.inc()
+            elif item.born < late:
+                item.answer.set_exception(unavailable(f"waited {self.patience:g} s in the queue"))
+            else:
+                kept.append(item)
+        self.items = kept

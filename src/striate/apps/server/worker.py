@@ -1,0 +1,182 @@
+"""A process that holds models and answers pictures: `python -m striate.apps.server.worker`, driven over its stdin and stdout.
+
+It reads what strangers sent, with decoders written in C. If one crashes, hangs or takes all memory, this process ends, not the server.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.apps.server import wire
+from striate.core.errors import DataError, EnvironmentFault, ShapeError, StriateError, UsageError, is_out_of_memory
+from striate.core.images import ImageSpec
+from striate.data.decode import REMEDY as FOR_FILES
+from striate.data.decode import decode_image
+from striate.models.exported import ONNX, ExportedModel
+from striate.models.inputs import Given
+from striate.models.loading import load
+from striate.models.model import Model
+
+FAULTS: tuple[tuple[type[BaseException], int], ...] = (  # what went wrong with a picture, as HTTP says it
+    (DataError, 422),
+    (ShapeError, 422),
+    (EnvironmentFault, 503),
+)
+
+
+def open_served(path: Path, device: str) -> Model:
+    """A model that can be served.
+
+    Raises:
+        UsageError: it answers with masks or pictures.
+        RefusedFileError, EnvironmentFault: as of `load`.
+    """
+    if path.suffix.lower() == ONNX:
+        model: Model = ExportedModel(path)
+    else:
+        from striate.core.devices import choose_device
+
+        model = load(path, device=str(choose_device(device)))
+    if model.task in ("segment", "restore"):
+        raise UsageError(
+            f"{path}: answers with a {'mask' if model.task == 'segment' else 'picture'}, which is not served", "Use striate predict."
+        )
+    return model
+
+
+def facts_of(model: Model, batch_size: int) -> dict[str, Any]:
+    """The facts that clients ask for, once the model has answered a batch of empty samples."""
+    empty = np.zeros((batch_size, *model.images.array_shape), np.uint8 if isinstance(model.images, ImageSpec) else np.float32)
+    for count in (1, batch_size):
+        model.outputs(empty[:count])
+    return {
+        "task": model.task,
+        "classes": list(model.classes),
+        "network": model.network.name,
+        "params": model.network.params,
+        "input": model.images.kind,
+        "input_shape": list(model.images.array_shape),
+        "backend": "onnxruntime" if isinstance(model, ExportedModel) else "torch",
+        "device": model.device,
+        "calibrated": "calibration" in model.info,
+        "scores": model.gives_scores,
+    }
+
+
+def samples_of(model: Model, items: list[dict[str, Any]], parts: list[bytes], pool: ThreadPoolExecutor) -> list[np.ndarray | Exception]:
+    """Each item as the model takes it, or what is wrong with it. An item is a picture file, or with a `shape` the numbers of a sample."""
+
+    def one(item: dict[str, Any], data: bytes) -> np.ndarray | Exception:
+        try:
+            if "shape" not in item:
+                if not isinstance(model.images, ImageSpec):
+                    raise ShapeError(f"the model takes {model.images.kind}, not picture files", "Send numbers to /v2/models/NAME/infer.")
+                return decode_image(data, model.images, name=item["name"])
+            kind = np.uint8 if isinstance(model.images, ImageSpec) else np.float32
+            return model.read(np.frombuffer(data, kind).reshape(1, *item["shape"]))[0]  # type: ignore[no-any-return]
+        except Exception as error:  # noqa: BLE001  # of this picture alone: the others are answered
+            return error
+
+    return list(pool.map(one, items, parts))
+
+
+def answers_of(model: Model, kind: str, items: list[dict[str, Any]], samples: np.ndarray) -> list[Any]:
+    """The answer for each sample: a record as `striate predict --json` prints it, or with `values` the numbers of the output."""
+    if kind == "values":
+        found = model.outputs(samples) if model.task == "regression" or model.gives_scores else model.shares(samples)
+        return list(found.tolist())
+    names = [item["name"] for item in items]
+    predicted = model.predict(Given(names, samples), top=max(item["top"] for item in items))
+    records = predicted.to_data()
+    for record, item in zip(records, items, strict=True):
+        if "top" in record:
+            record["top"] = record["top"][: item["top"]]
+    return records
+
+
+def fault(error: Exception) -> dict[str, Any]:
+    """An error as the server passes it on."""
+    status = next((status for kind, status in FAULTS if isinstance(error, kind)), 503 if is_out_of_memory(error) else 500)
+    if isinstance(error, StriateError):
+        remedy = "Send another file." if error.remedy == FOR_FILES else error.remedy
+        return {"status": status, "kind": error.kind, "message": error.message, "remedy": remedy}
+    if status == 500:
+        traceback.print_exception(error)
+    return {"status": status, "kind": "internal", "message": "the model failed" if status == 500 else "out of memory", "remedy": ""}
+
+
+def answered(model: Model, header: dict[str, Any], parts: list[bytes], pool: ThreadPoolExecutor) -> list[Any]:
+    """For each item its answer, or {"fault": ...}. What fails in company is tried alone, so that one picture harms no other."""
+    items = header["items"]
+    samples = samples_of(model, items, parts, pool)
+    found: list[Any] = [{"fault": fault(sample)} if isinstance(sample, Exception) else None for sample in samples]
+
+    def run(places: list[int]) -> None:
+        if not places:
+            return
+        try:
+            group = np.stack([np.asarray(samples[place]) for place in places])
+            answers = answers_of(model, header["kind"], [items[place] for place in places], group)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
+            if len(places) == 1:
+                found[places[0]] = {"fault": fault(error)}
+            else:
+                for place in places:
+                    run([place])
+            return
+        for place, answer in zip(places, answers, strict=True):
+            found[place] = answer
+
+    run([place for place, sample in enumerate(samples) if not isinstance(sample, Exception)])
+    return found
+
+
+def main() -> None:
+    """Open the models that the first message names, say how that went, and answer until stdin ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the server ends this process, once it has its last answers
+    source, out = sys.stdin.buffer, io.FileIO(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints, prints to the log
+
+    def send(header: Any) -> None:
+        for piece in wire.packed(header):
+            view = memoryview(piece)
+            while view:
+                view = view[out.write(view) :]
+
+    job, _ = wire.read(source)
+    opened(job, send, source)
+
+
+def opened(job: dict[str, Any], send: Callable[[Any], None], source: Any) -> None:
+    """Serve the models of `job`."""
+    models, facts = {}, {}
+    try:
+        for name, path in job["models"].items():
+            models[name] = open_served(Path(path), job["device"])
+            facts[name] = facts_of(models[name], job["batch_size"])
+    except StriateError as error:
+        send({"refused": {"kind": error.kind, "message": error.message, "remedy": error.remedy, "name": name}})
+        return
+    send({"ready": facts, "torch": "torch" in sys.modules})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while True:
+            try:
+                header, parts = wire.read(source)
+            except EOFError:
+                return
+            send({"answers": answered(models[header["model"]], header, parts, pool)})
+
+
+if __name__ == "__main__":
+    main()
