@@ -238,7 +238,7 @@ def test_an_exported_file_is_served_without_torch(server: Running):
 
 
 REFUSED = [  # body, type of it, query, status, words of the reason
-    (b"", "image/png", "?model=a", 422, "a picture is empty"),
+    (b"", "image/png", "?model=a", 422, "picture: the file is empty"),
     (b"no picture", "image/png", "?model=a", 422, "not a picture of a known format"),
     (png(1)[:500], "image/png", "?model=a", 422, "cannot be read as a picture"),
     (b"x" * 300_000, "image/png", "?model=a", 413, "larger than 0.2 MiB"),

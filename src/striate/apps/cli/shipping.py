@@ -71,6 +71,6 @@ def serve_command(
 
 
 def print_ready(facts: dict[str, Any]) -> None:
-    """What is served, as JSON on stdout, at once: another program waits for it."""
+    """Print the address and the models as JSON on stdout, at once: another program waits for it."""
     print_data(json_text(facts) + "\n")
     sys.stdout.flush()

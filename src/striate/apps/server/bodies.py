@@ -92,8 +92,11 @@ class Bodies:
             found = await asyncio.to_thread(_of_json, body)
         else:
             found = [Upload("picture", body)]
-        if not found or not all(upload.data for upload in found):
-            raise Refused(422, "no picture in the request" if not found else "a picture is empty", AS_FILES)
+        if not found:
+            raise Refused(422, "no picture in the request", AS_FILES)
+        empty = next((upload.name for upload in found if not upload.data), None)
+        if empty is not None:
+            raise Refused(422, f"{empty}: the file is empty", "Send another file.")
         if len(found) > MOST_PICTURES:
             raise Refused(413, f"{len(found):,} pictures are more than {MOST_PICTURES}", "Send them in several requests.")
         return found

@@ -1,4 +1,4 @@
-"""What every request passes before it reaches a route: form, Host, origin, token; and what every answer carries."""
+"""The checks of every request before it reaches a route: form, Host, origin, token; and the headers of every answer."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # pictures
 
 
 class Metrics:
-    """What a server counts; each server has its own."""
+    """The counts of one server."""
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 

@@ -30,7 +30,7 @@ LEFT = 499  # the client left; nobody reads the answer
 
 
 class Service:
-    """What the routes share."""
+    """The state that the routes share."""
 
     def __init__(self, request: ServeRequest, crew: Crew, queue: Queue, metrics: Metrics) -> None:
         self.request, self.crew, self.queue, self.metrics = request, crew, queue, metrics

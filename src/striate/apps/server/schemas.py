@@ -1,4 +1,4 @@
-"""What the OpenAPI description says of bodies and answers, with examples."""
+"""The bodies and answers of the OpenAPI description, with examples."""
 
 from __future__ import annotations
 

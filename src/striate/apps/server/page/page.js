@@ -45,6 +45,7 @@ function chosen() { return models.find(model => model.name === $("model").value)
 function about() {
   const model = chosen();
   if (!model) return;
+  $("described").hidden = token !== ""; // a link carries no token
   const names = model.classes.slice(0, 12).join(", ") + (model.classes.length > 12 ? ", …" : "");
   $("about").textContent = `${model.name}: ${model.network}, ${model.classes.length} outputs: ${names}`;
   const query = models.length > 1 ? `?model=${encodeURIComponent(model.name)}` : "";
@@ -69,7 +70,8 @@ function shown(file, answer) {
   const item = node("article"), image = node("img"), words = node("div"), address = URL.createObjectURL(file);
   image.alt = "";
   image.src = address;
-  image.onload = image.onerror = () => URL.revokeObjectURL(address);
+  image.onload = () => URL.revokeObjectURL(address);
+  image.onerror = () => { URL.revokeObjectURL(address); image.remove(); item.classList.add("alone"); };
   const labels = answer.labels && (answer.labels.join(", ") || "none");
   words.append(node("h2", answer.error ? "no answer" : answer.class ?? labels ?? "numbers"), node("p", file.name, "faint"));
   if (answer.error) words.append(node("p", answer.error));
