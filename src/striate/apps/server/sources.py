@@ -28,7 +28,7 @@ class Source:
 
     @property
     def state(self) -> tuple[int, int, int] | None:
-        """What changes as the file does; None where there is none."""
+        """Facts that change as the file does; None where there is none."""
         try:
             found = self.file.stat()
         except OSError:
