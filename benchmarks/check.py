@@ -31,8 +31,9 @@ from striate.data.packing import data_directory
 from striate.data.sources import open_data
 from striate.insight.check.copies import near_pairs
 from striate.insight.check.embedding import Embedding
-from striate.insight.check.labels import out_of_fold, suspects
+from striate.insight.check.labels import suspects
 from striate.insight.check.looks import GRID
+from striate.models.linear_head import head_folds, out_of_fold
 
 FORMS = ((95, 1.0), (80, 1.0), (60, 0.9), (90, 0.8), (75, 0.7))  # quality and size of the re-encoded forms
 ALIKE, MOST_BITS = (0.97, 0.95, 0.93, 0.9), 24  # correlations, and bits of the hash, at which copies are counted
@@ -155,7 +156,10 @@ def found_again(embedded: np.ndarray, truth: np.ndarray, share: float, seed: int
     flipped = rng.permutation(len(truth))[: round(share * len(truth))]
     given, classes = truth.copy(), int(truth.max()) + 1
     given[flipped] = (truth[flipped] + rng.integers(1, classes, len(flipped))) % classes
-    probs = out_of_fold(embedded, given, seed=seed)
+    folds = head_folds(given, [], range(classes), seed=seed, groups=np.arange(len(given)))
+    if folds is None:
+        raise SystemExit("too few pictures")
+    probs = out_of_fold(embedded, given, classes, folds=folds).shares
     ways = {"confident learning": [one.place for one in suspects(probs, given)], "margin alone": by_margin(probs, given)}
     return {way: (len(set(found[: len(flipped)]) & set(flipped.tolist())), len(found), len(flipped)) for way, found in ways.items()}
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.core.intervals import wilson_interval
-from striate.insight.check.labels import out_of_fold, suspects
+from striate.insight.check.labels import suspects
 from striate.insight.check.shortcuts import Shortcut, shortcuts
+from striate.models.linear_head import head_folds, out_of_fold
 from striate.workflows.checking.record import Judged, LabelError
 from striate.workflows.checking.same import Same
 from striate.workflows.checking.surveying import Picture
@@ -33,17 +34,18 @@ def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[s
     one_of = together(pictures, [group.places for group in same if group.by != "network"])
     kinds = [label for label in range(len(classes)) if len(np.unique(one_of[labels == label])) >= FEWEST]
     kept = np.flatnonzero(np.isin(labels, kinds))
-    if len(kinds) < 2:
+    folds = head_folds(labels[kept], [pictures[place].path for place in kept], classes, seed=seed, groups=one_of[kept])
+    if folds is None:
         return Verdict([], None)
-    probs = out_of_fold(features[kept], labels[kept], one_of[kept], seed=seed)
-    correct = int((probs.argmax(1) == labels[kept]).sum())
+    found = out_of_fold(features[kept], labels[kept], len(classes), folds=folds)
+    kept, correct = kept[found.asked], int(found.right.sum())
     low, high = wilson_interval(correct, len(kept))
     judged = Judged(accuracy=correct / len(kept), accuracy_interval=(low, high), num_images=len(kept))
     most = float(np.bincount(labels[kept]).max() / len(kept))  # right by guessing always the same
     if low < most + GAIN * (1 - most):
         return Verdict([], judged, f"labels were not judged: a classifier names {judged.accuracy:.0%} right, hardly more than guessing")
     errors = []
-    for suspect in suspects(probs, labels[kept]):
+    for suspect in suspects(found.shares, labels[kept]):
         place = int(kept[suspect.place])
         label = classes[labels[place]]
         error = LabelError(path=pictures[place].path, label=label, suggested=classes[suspect.suggested], score=round(suspect.margin, 4))
