@@ -4,8 +4,8 @@ check speed|duplicates|labels [--count N] [--seeds N]
 
 speed: N files, made of the flower photos: each in five re-encoded forms, and those repeated; `striate check` from start to exit, with its
 processor seconds and largest memory, beside a tenth of the files. duplicates: CIFAR-10's test pictures with a twin in train, of which 3.3 %
-are published (Barz and Denzler, 2020, arXiv:1902.00423): by the hash, and by the network of `--deep`. labels: labels of pictures changed to another class at random, and how many of the
-pictures with the largest margins, as many as were changed, are those.
+are published (Barz and Denzler, 2020, arXiv:1902.00423): by the hash, and by the network of `--deep`. labels: labels of pictures changed
+to another class at random, and how many of the pictures with the largest margins, as many as were changed, are those.
 """
 
 from __future__ import annotations
