@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,19 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.core.errors import EnvironmentFault, UsageError
+from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.intervals import wilson_interval
 from striate.data.augmentation.record import Augmentation
+from striate.data.identities import Identities
+from striate.data.recorded import SplitRecord
 from striate.data.records import DataSource, Facts, ImageSet, Part
 from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import heads, starting
 from striate.workflows.training.heads import FittedHead, with_fitted_head
+from striate.workflows.training.replaying import read_seen
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.starting import FEW_PHOTOS, with_chosen_weights
@@ -121,7 +125,9 @@ def test_groups_stay_together_in_the_folds_and_weights_reach_the_head(monkeypatc
         paths = tuple(f"{place}.png" for place in range(48))
         train_set = ImageSet("some", "train", np.zeros((48, 8, 8, 3), np.uint8), groups % 2, CLASSES, paths, facts=facts)
         held_out = train_set.take(range(0))
-        return with_fitted_head(fitting, train_set, held_out, TrainRequest(data="some", pretrained="builtin"), QuietObserver())
+        request, none = TrainRequest(data="some", pretrained="builtin"), Identities((), ())
+        record = SplitRecord(classes=CLASSES, own_val=False, train=none, val=none, unused=none)
+        return with_fitted_head(fitting, train_set, held_out, request, QuietObserver(), record=record)
 
     assert fitted(Facts()).cross_validation.accuracy == 1
     assert fitted(Facts(groups=groups.astype(str))).cross_validation.accuracy < 0.8
@@ -196,3 +202,45 @@ def test_a_setting_of_updates_asks_for_a_training_and_a_worse_one_is_not_kept(
     assert float(rows[1]["val_loss"]) > float(rows[0]["val_loss"])
     assert report.best_epoch == 0  # which the update has made worse: the head stays as it was fitted
     assert report.cross_validation is not None
+
+
+@pytest.mark.slow
+def test_a_class_is_added_where_the_old_pictures_are_gone_by_their_stored_features(
+    trained, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The head is that of all pictures but for rounding to 16 bits; a further class finds the features of both runs."""
+    monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
+    shutil.copytree(trained[0].run, tmp_path / "run")
+    config = RunFolder(tmp_path / "run").config
+    config.write_text(config.read_text().replace(str(photos), str(tmp_path / "gone")))
+    for name, channels in (("purple", (0, 2)), ("yellow", (0, 1))):
+        for number in range(4):
+            pixels = np.random.default_rng(number).integers(0, 120, (120, 120, 3), dtype=np.uint8)
+            pixels[..., channels] += 100
+            (tmp_path / name / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / name / name / f"{number}.png")
+    observer = Lines()
+
+    report = striate.train(tmp_path / "purple", extend=tmp_path / "run", output=tmp_path / "more", observer=observer)
+
+    model, kept = striate.load(tmp_path / "more"), report.retention
+    assert model.classes == ("blue", "green", "red", "purple")
+    assert f"replayed  from the features that {tmp_path / 'run'} keeps: 19 pictures to train on, 2 held out" in observer.lines
+    assert "training  of the head alone" in observer.lines
+    assert (report.epochs, report.num_train, kept.before.num_images, kept.after.accuracy) == (0, 3, 2, 1.0)
+    whole = striate.train(tmp_path / "purple", extend=trained[0].run, output=tmp_path / "whole")
+    assert whole.num_train == 19 + 3
+    every = model.read(sorted(photos.glob("*/*.png")))
+    np.testing.assert_allclose(model.probabilities(every), striate.load(tmp_path / "whole").probabilities(every), atol=0.02)
+
+    striate.train(tmp_path / "yellow", extend=tmp_path / "more", output=tmp_path / "most")
+    most = read_seen(tmp_path / "most", RunFolder(tmp_path / "most").read_config())
+    assert (len(most.train.labels), len(most.val.labels)) == (19 + 3 + 3, 2 + 1 + 1)
+    with pytest.raises(UsageError, match=r"`epochs`: pictures of .*run are not at hand.*\nRestore the pictures, or leave out `epochs`"):
+        striate.train(tmp_path / "purple", extend=tmp_path / "run", epochs=1, output=tmp_path / "other")
+    with pytest.raises(UsageError, match=r"`epochs`: pictures of .* are not at hand"):
+        striate.train(None, resume=tmp_path / "more", epochs="+1")
+    features = RunFolder(tmp_path / "run").features
+    features.write_bytes(features.read_bytes()[:-1] + b"0")
+    with pytest.raises(RefusedFileError, match=r"features\.safetensors: the content does not match its SHA-256"):
+        striate.train(tmp_path / "purple", extend=tmp_path / "run", output=tmp_path / "other")

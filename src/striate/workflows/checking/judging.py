@@ -34,7 +34,7 @@ def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[s
     one_of = together(pictures, [group.places for group in same if group.by != "network"])
     kinds = [label for label in range(len(classes)) if len(np.unique(one_of[labels == label])) >= FEWEST]
     kept = np.flatnonzero(np.isin(labels, kinds))
-    folds = head_folds(labels[kept], [pictures[place].path for place in kept], classes, seed=seed, groups=one_of[kept])
+    folds = head_folds(labels[kept], [pictures[place].path for place in kept.tolist()], classes, seed=seed, groups=one_of[kept])
     if folds is None:
         return Verdict([], None)
     found = out_of_fold(features[kept], labels[kept], len(classes), folds=folds)

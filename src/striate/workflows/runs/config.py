@@ -42,14 +42,26 @@ class EarlierData:
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Replayed:
+    """The pictures of an extended run that are not at hand any more, and are known by the features that it keeps."""
+
+    num_train: NotNegative  # that the head was fitted to
+    num_val: NotNegative  # that it held out
+    correct: NotNegative  # of these, that the extended run names right
+    correct_now: NotNegative  # and that the run does
+    taken_for_new: NotNegative  # and that it takes for a new class
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Extended:
     """The run with fewer classes that a run goes on from, and the data that is replayed beside the run's own."""
 
     run: str
     num_classes: Count  # that it has: the first of the run's own
-    num_val: NotNegative  # pictures that it held out: the first of the run's own
+    num_val: NotNegative  # pictures at hand that it held out: the first of the run's own
     correct: NotNegative  # of them, that it names right
     data: tuple[EarlierData, ...] = ()  # oldest first
+    replayed: Replayed | None = None  # where pictures of it are not at hand
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

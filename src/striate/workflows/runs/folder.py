@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REMOVE = "Remove the file to continue without it."
 RESTORE_GROWN = "Restore the file as the training wrote it, or remove it to do without it."
 NOT_CLOSED = "no hash of it is recorded, as for a run that is in progress, was killed or is old: whether it was edited is unknown"
-DESCRIPTION = (*HASHED, "env.json", "start.safetensors")  # what a training writes before it begins
+DESCRIPTION = (*HASHED, "env.json", "start.safetensors", "features.safetensors")  # what a training writes before it begins
 FOUND = "found_in_data"  # of the event that tells of the start
 WHOLE = ("epoch", "step")  # columns of metrics.csv that hold whole numbers
 
@@ -65,6 +65,7 @@ class RunFolder:
     events = _At("events.jsonl")  # starts, interruptions, notes, checkpoints, and each epoch with its numbers
     history = _At("probe.jsonl")  # the samples of the probe, one per line
     model = _At(MODEL_NAME)  # the model of the best epoch
+    features = _At("features.safetensors")  # of the pictures that a head was fitted to
     start = _At("start.safetensors")  # the weights that the run started from, if they were pretrained
     checkpoints = _At("checkpoints")  # of the training
     openings = _At("test-openings.jsonl")  # one line per use of the test split

@@ -32,6 +32,7 @@ from striate.workflows.runs.config import RESTORE, RunConfig, flat
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import NOT_RECORDED, read_record
 from striate.workflows.tasks.registry import task_named
+from striate.workflows.training.replaying import SeenSets
 from striate.workflows.training.request import CrossValidation, LearningPoint, TrainRequest
 from striate.workflows.training.transfer import pretrained_name
 
@@ -100,6 +101,7 @@ class Plan:
     found: tuple[DataFinding, ...] | None = None  # what its data look like, where that was looked at
     cross_validation: CrossValidation | None = None  # of the head that it begins with, where that was fitted
     learning_curve: tuple[LearningPoint, ...] = ()  # of such heads
+    seen: SeenSets | None = None  # of a head alone, what it was fitted to
 
     def with_settings(self, settings: TrainSettings) -> Plan:
         """The same training with other settings."""

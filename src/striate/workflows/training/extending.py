@@ -11,6 +11,7 @@ from striate.engine.checkpoints import Checkpoint
 from striate.engine.schedules import replanned
 from striate.workflows.runs.config import RunConfig
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.training.replaying import refuse_updates
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.sharing import may_restart
 
@@ -37,11 +38,13 @@ def extension_of(request: TrainRequest, config: dict[str, Any], folder: Path, *,
 
     Raises:
         UsageError: `epochs` is not "+N" or fewer than the run has, or the run is done and not extended; or `torchrun` may start the
-            processes again, which would add N each time.
+            processes again, which would add N each time; or pictures are known by their features alone.
     """
     planned: int = config["settings"]["epochs"]
     in_epochs = config["settings"]["steps"] is None
     reached = planned if reached is None else reached
+    if request.epochs not in (None, planned) and (config.get("extends") or {}).get("replayed"):
+        refuse_updates(config["extends"]["run"])
     if isinstance(request.epochs, str):
         added = added_epochs(request.epochs)
         if may_restart():

@@ -30,8 +30,10 @@ from striate.workflows.runs.behind import config_behind, opened_earlier
 from striate.workflows.runs.config import ARRAYS, EarlierData, Extended, RunConfig
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import read_record
+from striate.workflows.training.replaying import SeenSets, read_seen, replayed
 
 if TYPE_CHECKING:
+    from striate.models.fitting import Fitting
     from striate.workflows.training.request import TrainRequest
 
 OF_THE_RUN = ("network", "pretrained", "pretrain", "unlabelled", "image_size", "fit", "normalization", "target")  # fields that stay
@@ -48,6 +50,9 @@ class Extension:
     record: SplitRecord
     earlier: tuple[EarlierData, ...]
     source: DataSource  # all pictures, by the classes of the run, and then the new ones
+    seen: SeenSets | None = None  # all pictures of the run, by the features that it keeps
+    replay: SeenSets | None = None  # those that are not at hand, where there are such
+    extended: Extended | None = None  # what is to be recorded, once the pictures are read
 
     @property
     def images(self) -> ImageSpec:
@@ -63,6 +68,13 @@ class Extension:
     def weights_for(self, network: Network) -> Weights:
         """The run's weights for the network of all classes; without a head where one is fitted to the pictures of all classes."""
         return self.weights if is_builtin(self.config.pretrained) else with_more_classes(self.weights, network, self.source.classes)
+
+    def recorded(self, fitting: Fitting) -> Extended | None:
+        """The record of it in a configuration, with the answers for held-out pictures that are not at hand."""
+        if self.extended is None or self.replay is None or fitting.start is None:
+            return self.extended
+        head = [row for row in fitting.network.rows if row.cost.params][-1].path
+        return dataclasses.replace(self.extended, replayed=replayed(self.replay, self.weights.tensors, fitting.start, head))
 
 
 def extension_of_classes(request: TrainRequest, run: Path, new: DataSource, say: Callable[[str], None]) -> Extension:
@@ -108,7 +120,8 @@ def extension_of_classes(request: TrainRequest, run: Path, new: DataSource, say:
     for line in alike_in_words(new.name, source.classes):
         say(line)
     weights = open_weights(run, None)
-    return Extension(run=run, config=config, model=model, weights=weights, record=record, earlier=earlier, source=source)
+    seen = read_seen(run, config)
+    return Extension(run=run, config=config, model=model, weights=weights, record=record, earlier=earlier, source=source, seen=seen)
 
 
 def _refuse_settings(request: TrainRequest) -> None:
@@ -127,8 +140,13 @@ def _earlier_data(config: RunConfig, request: TrainRequest) -> tuple[EarlierData
     return tuple(each for each in held if each.data not in (ARRAYS, str(now), str(Path(now).resolve())))
 
 
-def read_extended(extension: Extension, division: Division, say: Callable[[str], None]) -> tuple[ImageSet, ImageSet, SplitRecord, Extended]:
-    """The pictures to train and to validate on: those of the run in its order, and then the new ones; and what is to be recorded.
+def read_extended(
+    extension: Extension, division: Division, say: Callable[[str], None]
+) -> tuple[ImageSet, ImageSet, SplitRecord, Extension]:
+    """The pictures to train and to validate on: those of the run in its order, and then the new ones; and the record of them.
+
+    The last is the extension, with what is to be recorded of it, and with those pictures that are not at hand, where the run keeps their
+    features.
 
     What the run held out stays held out. Of the new pictures a part is held out, where they have no val split of their own.
 
@@ -141,6 +159,8 @@ def read_extended(extension: Extension, division: Division, say: Callable[[str],
         if lost := differences(found, role, f"{words} of {run}"):
             say("; ".join(lost))
     labels = {split: source.strata(split)[0] for split in source.splits}
+    identities = {split: source.identities(split) for split in labels}
+    extension = _with_replay(extension, {identities[split].digests[place] for split, place in (*found.train, *found.val)}, say)
     _refuse_forgotten(extension, {int(labels[split][place]) for split, place in found.train})
     known = {*found.train, *found.val, *found.trained}
     new = {split: [(split, place) for place in range(len(labels[split])) if (split, place) not in known] for split in ("train", "val")
@@ -155,9 +175,9 @@ def read_extended(extension: Extension, division: Division, say: Callable[[str],
     if not val:
         raise DataError(f"{source.name}: no picture is held out to measure the run on", "Give more pictures of the new classes.")
     train_set, val_set = (pictures_at(source, places, role, extension.images) for role, places in (("train", train), ("val", val)))
-    if lacking := sorted({*range(len(source.classes))} - set(val_set.labels.tolist())):
+    measured = {*val_set.labels.tolist(), *(extension.replay.val.labels.tolist() if extension.replay is not None else ())}
+    if lacking := sorted({*range(len(source.classes))} - measured):
         say(f"val has no picture of class {some([repr(source.classes[k]) for k in lacking])}: it does not measure how well that is learned")
-    identities = {split: source.identities(split) for split in labels}
     roles = {"train": train, "val": val, "unused": aside}
     kept = SplitRecord(
         classes=source.classes,
@@ -169,12 +189,27 @@ def read_extended(extension: Extension, division: Division, say: Callable[[str],
     right = int((extension.model.outputs(old.images).argmax(1) == old.labels).sum()) if len(old) else 0
     known_classes = len(record.classes)
     extended = Extended(run=str(run.resolve()), num_classes=known_classes, num_val=len(old), correct=right, data=extension.earlier)
-    return train_set, val_set, kept, extended
+    return train_set, val_set, kept, dataclasses.replace(extension, extended=extended)
+
+
+def _with_replay(extension: Extension, at_hand: set[bytes], say: Callable[[str], None]) -> Extension:
+    """The extension with those pictures, known by their features, that are not at hand."""
+    if extension.seen is None:
+        return extension
+    gone = SeenSets(*(some.without(at_hand) for some in extension.seen))
+    if not len(gone.train.labels) + len(gone.val.labels):
+        return extension
+    say(
+        f"replayed  from the features that {extension.run} keeps: {len(gone.train.labels):,} pictures to train on, "
+        f"{len(gone.val.labels):,} held out"
+    )
+    return dataclasses.replace(extension, replay=gone)
 
 
 def _refuse_forgotten(extension: Extension, present: set[int]) -> None:
     """Refuse a class of the run of which there is no picture to replay: it would be forgotten."""
-    lacking = [name for place, name in enumerate(extension.record.classes) if place not in present]
+    replayed_labels = extension.replay.train.labels.tolist() if extension.replay is not None else ()
+    lacking = [name for place, name in enumerate(extension.record.classes) if place not in {*present, *replayed_labels}]
     if lacking:
         message = (
             f"`extend` {extension.run}: no picture that it was trained on is at hand of class {some([repr(name) for name in lacking])}"

@@ -30,6 +30,7 @@ from striate.networks.catalog import SUFFIX, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import (
+    NO_CHOICES,
     Choices,
     augmentation_for,
     chosen_augmentation,
@@ -64,7 +65,8 @@ from striate.workflows.training.transfer import (
     with_pretrained_layers,
 )
 
-NO_UPDATES = "training  of the head alone; `epochs=5` also fits the whole network to the pictures, which takes longer"
+NO_UPDATES = "training  of the head alone"
+MORE_UPDATES = "; `epochs=5` also fits the whole network to the pictures, which takes longer"
 
 
 def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
@@ -85,7 +87,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         say=observer.say,
         to_train=request.extend is None,
     )
-    extension, extended, weights = None, None, None
+    extension, weights = None, None
     if request.extend is not None:
         extension = extension_of_classes(request, request.extend, source, observer.say)
         source, weights, asked = extension.source, extension.weights, None
@@ -100,7 +102,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     network, spec = planned_input(request, asked, source, weights)
     if extension is not None:
         spec = extension.images
-        train_set, val_set, record, extended = read_extended(extension, division, observer.say)
+        train_set, val_set, record, extension = read_extended(extension, division, observer.say)
     else:
         train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
     findings = looked_at(train_set, val_set, spec, source, observer, request.data)
@@ -132,13 +134,15 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     if request.batch_size == AUTO:
         trial = fitting
         fitting = fitting_with(int(agreed(group, lambda: str(auto_batch_size(trial, train_set, observer.say)))))
-    fitting = without_updates(fitting, request, choices)
-    held_out = val_set if "val" not in source.splits else None
-    fitting, measured, learning = with_fitted_head(fitting, train_set, held_out, request, observer)
-    fitting = with_pretrained_layers(fitting, train_set, request, observer.say)
+    fitting = without_updates(fitting, request, choices if request.recipe is not None else NO_CHOICES)  # not what an extended run had
+    replay = extension.replay if extension is not None else None
+    begun = with_fitted_head(fitting, train_set, val_set, request, observer, record=record, replay=replay)
+    fitting = with_pretrained_layers(begun.fitting, train_set, request, observer.say)
     if request.target is not None and isinstance(spec, ImageSpec):  # which has no place for it
         request = dataclasses.replace(request, columns={**request.columns, "label": request.target})
-    config = dataclasses.replace(configuration(request, fitting, division, len(train_set), len(val_set)), extends=extended)
+    config = dataclasses.replace(
+        configuration(request, fitting, division, len(train_set), len(val_set)), extends=extension.recorded(fitting) if extension else None
+    )
     say_choices(config, network, source, request, choices, observer.say)
     return Plan(
         fitting=fitting,
@@ -148,8 +152,9 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         record=record,
         config=config,
         found=findings,
-        cross_validation=measured,
-        learning_curve=learning,
+        cross_validation=begun.cross_validation,
+        learning_curve=begun.learning_curve,
+        seen=begun.seen,
     )
 
 
@@ -318,12 +323,13 @@ def chosen(plan: Plan, folder: Path) -> Lines:
     loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""
     clip = f", gradients clipped at {settings.max_grad_norm:g}" if settings.max_grad_norm is not None else ""
     rate = f"learning rate {settings.learning_rate:g} ({settings.schedule})"
+    has_all = plan.config.extends is None or plan.config.extends.replayed is None
     schedule = f"{settings.optimizer}, {rate}, weight decay {settings.weight_decay:g}{clip}"
     return in_lines(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
-            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES,
+            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES + MORE_UPDATES * has_all,
             *attack_in_words(settings),
             *second_task_in_words(settings),
             *frozen_in_words(settings),

@@ -30,7 +30,7 @@ class Retention:
 
     run: str
     before: Share | None  # of the extended run's model on what it held out
-    after: Share | None  # of the new model on the same pictures
+    after: Share | None  # of the new model on the same pictures; of those that are not at hand, on their features
     taken_for_new: int  # of these, answered with a class that was added
     added: Share | None  # of the new model on the other pictures of val
 
@@ -38,12 +38,16 @@ class Retention:
 def retention(extended: Extended, folder: Path, val_set: ImageSet) -> Retention:
     """The kept model of the run in `folder` on the pictures that the run which it extends had held out, and on the others."""
     answers = load(folder).outputs(val_set.images).argmax(1)
-    right, old = answers == val_set.labels, extended.num_val
+    right, old, gone = answers == val_set.labels, extended.num_val, extended.replayed
+    correct, now, taken = extended.correct, int(right[:old].sum()), int((answers[:old] >= extended.num_classes).sum())
+    total = old
+    if gone is not None:
+        correct, now, taken, total = correct + gone.correct, now + gone.correct_now, taken + gone.taken_for_new, old + gone.num_val
     return Retention(
         run=extended.run,
-        before=_share(extended.correct, old),
-        after=_share(int(right[:old].sum()), old),
-        taken_for_new=int((answers[:old] >= extended.num_classes).sum()),
+        before=_share(correct, total),
+        after=_share(now, total),
+        taken_for_new=taken,
         added=_share(int(right[old:].sum()), len(right) - old),
     )
 

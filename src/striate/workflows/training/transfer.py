@@ -33,6 +33,7 @@ from striate.networks.layers.foreign import OwnNetwork
 from striate.networks.network import Network
 from striate.workflows.recipes.choices import choices_of, chosen_settings, given_statistics, network_for
 from striate.workflows.runs.folder import RunFolder
+from striate.workflows.training.replaying import write_seen
 from striate.workflows.training.starting import NONE
 
 if TYPE_CHECKING:
@@ -252,7 +253,12 @@ def pretrained_name(source: str | Path | None) -> str | None:
 
 
 def with_written_start(plan: Plan, folder: RunFolder) -> Plan:
-    """The plan with the weights that the training starts from; they are written into its folder, so that it can be repeated."""
+    """The plan with the weights that the training starts from; they are written into its folder, so that it can be repeated.
+
+    So are the features that a head was fitted to, so that the run can be taken to more classes.
+    """
+    if plan.seen is not None:
+        write_seen(folder.features, plan.seen)
     if plan.fitting.start is None:
         return plan
     sha256 = write_start(folder.start, plan.fitting.start)
