@@ -503,6 +503,20 @@ def test_matched_channels_are_the_same_or_their_mean_repeated():
     assert grey.shape == (2, 2, 5, 6)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_gradient_of_padded_channels_lies_as_the_maps_do(stride: int):
+    layer, x = built(PadChannels(7, stride), (3, 5, 6)), images(2, 3, 5, 6)
+    gradients = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = x.contiguous(memory_format=layout).requires_grad_()
+        output = layer(maps)
+        (gradient,) = torch.autograd.grad((output * torch.linspace(-1, 2, output.numel()).view(output.shape)).sum(), maps)
+        gradients.append(gradient)
+
+    assert torch.equal(*gradients) and gradients[1].is_contiguous(memory_format=torch.channels_last)
+    assert torch.autograd.gradcheck(layer, x.contiguous(memory_format=torch.channels_last).requires_grad_())
+
+
 @pytest.mark.row("003-53")
 def test_channel_padding_keeps_every_second_place_and_adds_maps_of_zeros():
     x = images(2, 3, 5, 6)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import sys
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -76,6 +77,13 @@ def pool_before_activation(model: nn.Module) -> Iterator[int]:
         for first, relu, second, pool in reversed(swapped):
             first.put(relu)
             second.put(pool)
+
+
+def followed_alone(model: nn.Module) -> dict[nn.Module, nn.Module]:
+    """For modules whose output only one other takes, that one; each of the two stands in one place of the model."""
+    places = Counter(id(part) for _, part in model.named_modules(remove_duplicate=False))
+    pairs = [(first.part, second.part) for first, second in _pairs(model)]
+    return {one: other for one, other in pairs if one is not None and other is not None and places[id(one)] == places[id(other)] == 1}
 
 
 def _pairs(model: nn.Module) -> list[tuple[Slot, Slot]]:

@@ -27,6 +27,7 @@ from striate.engine.averaging import average_of, refresh_norms
 from striate.engine.epochs import EpochRow, FitEvent, score_of
 from striate.engine.failures import TrainingDivergedError, divergence, first_not_finite, in_words
 from striate.engine.freezing import Freezer
+from striate.engine.fused import fused_layers
 from striate.engine.interrupt import StopRequest, stop_on_signals
 from striate.engine.memory import more_parts, more_validation_parts
 from striate.engine.optimizers import optimizer_of
@@ -224,6 +225,8 @@ class Training:
             stack.enter_context(pool_before_activation(self.model))
             if self.group is not None and self.settings.sync_norm:
                 stack.enter_context(norms_together(self.model, self.group))
+            if self.device.type == "cpu" and not self.settings.compile:
+                stack.enter_context(fused_layers(self.model))
             if self.settings.deterministic:
                 stack.enter_context(deterministic_algorithms())
             if not self.model.training:

@@ -14,13 +14,14 @@ PACKAGES = ("striate", "torch", "torchvision", "timm", "numpy", "pillow", "sciki
 
 
 def info() -> dict[str, Any]:
-    """Versions, processor, threads, memory, devices and the precision that each supports; JSON-able.
+    """Versions, processor, threads, compiled kernels, memory, devices and the precision that each supports; JSON-able.
 
     It is what a run keeps as `env.json`.
     """
     import torch
 
     from striate.core.devices import device_report
+    from striate.engine.native import kernels
 
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
@@ -28,6 +29,7 @@ def info() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "kernels": kernels() is not None,
         "memory_bytes": machine_memory_bytes(),
         **device_report(),
     }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.networks.modules.layout import keep_layout
+from striate.networks.modules.layout import every_place, keep_layout
 
 
 class ChannelLinearModule(nn.Linear):
@@ -49,8 +49,7 @@ class PadChannelsModule(nn.Module):
         self.count, self.stride = count, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        places = tuple(slice(None, None, step) for step in self.stride)
-        return F.pad(keep_layout(x)[(slice(None), slice(None), *places)], (0, 0) * len(self.stride) + (0, self.count))
+        return F.pad(every_place(x, self.stride), (0, 0) * len(self.stride) + (0, self.count))
 
     def extra_repr(self) -> str:
         return f"{self.count}, stride={self.stride}"

@@ -14,9 +14,20 @@ def keep_layout(x: Tensor) -> Tensor:
     The gradients of a mean, a slice and a padding lie channel by channel whatever the input did. An activation hands that on, except
     ReLU, and the backward pass of a batch normalization then takes ten times as long.
     """
-    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    kept: Tensor = _ChannelsLast.apply(x) if last and x.requires_grad else x
+    kept: Tensor = _ChannelsLast.apply(x) if _is_last(x) and x.requires_grad else x
     return kept
+
+
+def every_place(x: Tensor, stride: tuple[int, ...]) -> Tensor:
+    """Every `stride`-th place of `x` (N, C, ...) along each axis, whose gradient lies as `x` does."""
+    places = (slice(None), slice(None), *(slice(None, None, step) for step in stride))
+    taken: Tensor = _Places.apply(x, places) if _is_last(x) and x.requires_grad else x[places]
+    return taken
+
+
+def _is_last(x: Tensor) -> bool:
+    """Return whether the channels of `x` lie last in memory."""
+    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 class _ChannelsLast(torch.autograd.Function):
@@ -27,3 +38,16 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0].contiguous(memory_format=torch.channels_last)
+
+
+class _Places(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: tuple[slice, ...]) -> Tensor:
+        ctx.shape, ctx.places = x.shape, places
+        return x[places]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        whole = torch.empty(ctx.shape, dtype=gradients[0].dtype, device=gradients[0].device, memory_format=torch.channels_last).zero_()
+        whole[ctx.places] = gradients[0]
+        return whole, None

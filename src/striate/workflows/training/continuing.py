@@ -261,11 +261,11 @@ def conditions(processes: int) -> dict[str, Any]:
     """The environment that a continued training must share to be bit-identical."""
     import torch
 
-    versions = info()["versions"]
-    kept = {name: versions[name] for name in ("striate", "torch")}
+    known = info()
+    kept = {name: known["versions"][name] for name in ("striate", "torch")}
     most = os.environ.get("OMP_THREAD_LIMIT", "")  # which torch is not told of
     threads = min(torch.get_num_threads(), int(most)) if most.isdigit() and int(most) else torch.get_num_threads()
-    return {"versions": kept, "threads": threads, "processes": processes}
+    return {"versions": kept, "threads": threads, "processes": processes, "kernels": known["kernels"]}
 
 
 def fingerprint(*sets: ImageSet) -> str:

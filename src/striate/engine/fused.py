@@ -1,0 +1,177 @@
+"""Pooling and batch normalization on a CPU together with the ReLU that follows them, by kernels of our own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.nn.modules import module as hooks_of_all
+
+from striate.engine.accelerate import followed_alone
+from striate.engine.native import kernels
+
+TYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+LAST = torch.channels_last
+
+
+@contextlib.contextmanager
+def fused_layers(model: nn.Module) -> Iterator[int]:
+    """Context in which a layer and the ReLU that alone takes its output are computed at once on a CPU; yields how many layers are.
+
+    They are batch norms, also those without a ReLU, max poolings of 2 x 2, and sums, which are rectified in place. Modules, hooks and state
+    dicts stay as they are. Where a hook wants to see what is between the two, they are computed one after the other, to the same bits.
+    Other inputs than maps channels last in float32 or bfloat16 on a CPU, and evaluation, go the usual way.
+    """
+    library = kernels()
+    followers = followed_alone(model) if library is not None else {}
+    fused = [each for part in model.modules() if library is not None and (each := _fused(part, followers.get(part), library)) is not None]
+    with contextlib.ExitStack() as stack:
+        for each in fused:
+            stack.callback(each.part.__dict__.pop, "forward")
+            each.part.__dict__["forward"] = each.forward
+            if each.relu is not None:
+                stack.callback(each.relu.__dict__.pop, "forward")
+                each.relu.__dict__["forward"] = each.rest
+        yield len(fused)
+
+
+def _fused(part: nn.Module, follower: nn.Module | None, library: Any) -> _Fused | None:
+    """`part` and what follows it as one, if there is a way."""
+    relu = follower if type(follower) is nn.ReLU else None
+    if "forward" in part.__dict__:
+        return None  # somebody else's
+    if type(part) is nn.BatchNorm2d:
+        return _Norm(part, relu, library)
+    if relu is not None and type(part) is nn.MaxPool2d and _is_two_by_two(part):
+        return _Pool(part, relu, library)
+    if relu is not None and getattr(part, "merge_by", None) == "sum":
+        return _Sum(part, relu, library)
+    return None
+
+
+def _is_two_by_two(pool: nn.MaxPool2d) -> bool:
+    extents = [(extent, extent) if isinstance(extent, int) else tuple(extent) for extent in (pool.kernel_size, pool.stride, pool.padding)]
+    return extents == [(2, 2), (2, 2), (0, 0)] and pool.dilation in (1, (1, 1)) and not (pool.ceil_mode or pool.return_indices)
+
+
+class _Fused:
+    """A layer, a sum or a pooling, and the ReLU that alone takes its output."""
+
+    def __init__(self, part: Any, relu: nn.ReLU | None, library: Any) -> None:
+        self.part, self.relu, self.library = part, relu, library
+        self.is_rectified = False  # the output that the ReLU will get
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the part, rectified where `is_rectified`."""
+        usual: Tensor = type(self.part).forward(self.part, x)
+        return usual
+
+    def takes(self, x: Tensor) -> bool:
+        """Return whether the kernels compute `x`."""
+        return x.device.type == "cpu" and x.dtype in TYPES and x.ndim == 4 and x.numel() > 0 and x.is_contiguous(memory_format=LAST)
+
+    def is_seen_between(self) -> bool:
+        """Return whether a hook sees the output before it is rectified, or its gradient."""
+        inner: list[nn.Module] = [self.part] if self.relu is None else [self.part, self.relu]
+        of_parts = [part.__dict__[f"_{name}_hooks"] for part in inner for name in ("forward", "backward", "backward_pre")]
+        before = [] if self.relu is None else [self.relu.__dict__["_forward_pre_hooks"]]
+        of_all = [vars(hooks_of_all)[f"_global_{name}_hooks"] for name in ("forward", "forward_pre", "backward", "backward_pre")]
+        return any([*of_parts, *before, *of_all])
+
+    def rest(self, x: Tensor) -> Tensor:
+        """The ReLU of what the layer gave."""
+        return x if self.is_rectified else F.relu(x)
+
+
+class _Sum(_Fused):
+    """A sum, whose ReLU takes its place: nothing else needs it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of the branches, rectified."""
+        total = super().forward(x)
+        self.is_rectified = type(total.grad_fn).__name__ == "AddBackward0" and not self.is_seen_between()
+        return total.relu_() if self.is_rectified else total
+
+
+class _Pool(_Fused):
+    """Windows of 2 x 2, and the ReLU of their maxima."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        self.is_rectified = self.takes(x) and min(x.shape[2:]) > 1 and not self.is_seen_between()
+        pooled: Tensor = _MaxPool.apply(x, self.library) if self.is_rectified else super().forward(x)
+        return pooled
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, library: Any) -> Tensor:
+        count, channels, height, width = ctx.shape = x.shape
+        y = torch.empty((count, channels, height // 2, width // 2), dtype=x.dtype, memory_format=LAST)
+        at = torch.empty((count, height // 2, width // 2, channels), dtype=torch.uint8)
+        _call(library, "max_pool", x.dtype, x, y, at, count, height, width, channels)
+        ctx.save_for_backward(at)
+        ctx.library = library
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        count, channels, height, width = ctx.shape
+        dy = gradients[0].contiguous(memory_format=LAST)
+        dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=LAST)
+        _call(ctx.library, "max_pool_back", dy.dtype, dy, ctx.saved_tensors[0], dx, count, height, width, channels)
+        return dx, None
+
+
+class _Norm(_Fused):
+    """A batch normalization, with or without a ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        norm = self.part
+        self.is_rectified = False
+        tracked = norm.training and norm.track_running_stats and norm.momentum is not None and norm.affine
+        if not (tracked and self.takes(x) and x.numel() > x.shape[1] and norm.weight.dtype is torch.float32):
+            return super().forward(x)
+        self.is_rectified = self.relu is not None and not self.is_seen_between()
+        norm.num_batches_tracked.add_(1)
+        fixed = (norm.running_mean, norm.running_var, norm.momentum, norm.eps)
+        normalized: Tensor = _BatchNorm.apply(x, norm.weight, norm.bias, fixed, self.is_rectified, self.library)
+        return normalized
+
+
+class _BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *more: Any) -> Tensor:
+        fixed, rectified, library = more
+        channels = x.shape[1]
+        y, mean, inverse = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
+        places = x.numel() // channels
+        _call(library, "norm", x.dtype, x, weight, bias, *fixed, y, mean, inverse, places, channels, int(rectified))
+        ctx.save_for_backward(x, weight, bias, mean, inverse)
+        ctx.rectified, ctx.library = rectified, library
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, inverse = ctx.saved_tensors
+        channels, dy = x.shape[1], gradients[0].to(x.dtype).contiguous(memory_format=LAST)
+        dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+        places = x.numel() // channels
+        _call(
+            ctx.library, "norm_back", x.dtype, dy, x, weight, bias, mean, inverse, dx, dweight, dbias, places, channels, int(ctx.rectified)
+        )
+        return dx, dweight, dbias, None, None, None
+
+
+def _call(library: Any, name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """Run a kernel on tensors and numbers, on as many threads as torch has."""
+    values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+    getattr(library, f"{name}_{TYPES[dtype]}")(*values, torch.get_num_threads())
