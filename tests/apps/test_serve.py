@@ -29,7 +29,7 @@ from striate.apps.server.guard import Guard
 from striate.apps.server.metrics import Metrics
 from striate.apps.server.refused import Refused, unavailable
 from striate.apps.server.request import ServeRequest
-from striate.apps.server.serve import free_port, serve
+from striate.apps.server.serve import free_address, serve
 from striate.apps.server.sources import sources_of
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
@@ -350,22 +350,27 @@ def test_a_run_that_was_not_exported_is_served_with_torch(tmp_path: Path):
 
 def run(steps: Callable[[Queue], Any], **settings: Any) -> None:
     async def all_of_it() -> None:
-        await steps(Queue(**({"most": 4, "batch_size": 3, "wait": 0.0, "patience": 60.0} | settings), metrics=Metrics()))
+        await steps(Queue(**({"most": 4, "most_bytes": 100, "batch_size": 3, "wait": 0.0, "patience": 60.0} | settings), metrics=Metrics()))
 
     asyncio.run(all_of_it())
 
 
-def item(model: str = "a") -> Item:
-    return Item((model, "answer"), {}, b"", asyncio.get_running_loop().create_future())
+def item(model: str = "a", data: bytes = b"") -> Item:
+    return Item((model, "answer"), {}, data, asyncio.get_running_loop().create_future())
 
 
 def test_a_full_queue_refuses_at_once_and_says_when_there_is_room():
     async def steps(queue: Queue) -> None:
         queue.computed(2, 1.0)  # pictures, s
         queue.put([item() for _ in range(4)])
-        with pytest.raises(Refused, match="4 pictures wait already, of 4") as refused:
+        with pytest.raises(Refused, match="4 pictures in the queue already, of 4") as refused:
             queue.put([item()])
         assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "2"})
+        while queue.items:
+            await queue.batch()
+        queue.put([item(data=b"x" * 101)])  # more than all may be, and alone
+        with pytest.raises(Refused, match="1 picture in the queue"):
+            queue.put([item(data=b"x")])
 
     run(steps)
 
@@ -456,6 +461,8 @@ GUARDED = [  # changes of the headers, the path, the status
     ({"sec-fetch-site": "cross-site"}, "/", 0),
     ({"content-encoding": "gzip"}, "/predict", 415),
     ({"content-length": "9" * 30}, "/predict", 413),
+    ({"x": "y" * 40_000}, "/predict", 431),
+    ({}, "/" + "y" * 9_000, 414),
     ({"content-length": "1", "transfer-encoding": "chunked"}, "/predict", 400),
 ]
 
@@ -465,7 +472,7 @@ def guarded(headers: dict[str, str], path: str = "/predict", guard: Guard | None
     guard = guard or Guard(None, ServeRequest(models=["a"], token=TOKEN, **settings), Metrics(), lambda _scope: "")
     pairs = [(name.encode(), value.encode()) for name, value in headers.items() if value or name == "host"]
     try:
-        guard.check({"path": path, "headers": pairs, "client": ("1.2.3.4", 5)}, dict(pairs))
+        guard.check({"path": path, "raw_path": path.encode(), "query_string": b"", "headers": pairs, "client": ("1.2.3.4", 5)}, dict(pairs))
     except Refused as refused:
         return refused.status
     return 0
@@ -501,16 +508,17 @@ def test_wrong_requests_are_refused_in_words(folder: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
     with pytest.raises(RefusedFileError, match=r"holds no best\.safetensors"):
         sources_of([str(tmp_path / "run")], said.append)
+    assert free_address("localhost", 0)[0] in ("127.0.0.1", "::1")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(EnvironmentFault, match="another program listens"):
-            free_port("127.0.0.1", taken.getsockname()[1])
+            free_address("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(UsageError, match="no such address"):
-        free_port("no.such.host.invalid", 0)
+        free_address("no.such.host.invalid", 0)
     if sys.platform == "linux" and os.geteuid() and int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 80:
         with pytest.raises(EnvironmentFault, match="below 1024"):
-            free_port("127.0.0.1", 80)
+            free_address("127.0.0.1", 80)
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
     with pytest.raises(RefusedFileError, match=r"bad\.onnx: ONNX Runtime cannot open it"):
         serve(ServeRequest(models=[str(tmp_path / "bad.onnx")], port=0), say=said.append)

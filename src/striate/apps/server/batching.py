@@ -12,6 +12,7 @@ from typing import Any
 
 from striate.apps.server.metrics import Metrics
 from striate.apps.server.refused import Refused, busy, unavailable
+from striate.core.text import counted
 
 SMOOTHING = 0.2  # of the newest batch in the measured rate
 MOST_RETRIES = 1  # of a picture whose process was lost
@@ -33,36 +34,46 @@ class Queue:
     """Pictures that wait, oldest first.
 
     Args:
-        most: As many may wait.
+        most: As many may wait,
+        most_bytes: of as many bytes together.
         batch_size: As many are taken at once.
         wait: Seconds that a picture waits for others before it is taken.
         patience: Seconds after which a picture that was not taken is given up.
         metrics: What is counted.
     """
 
-    def __init__(self, *, most: int, batch_size: int, wait: float, patience: float, metrics: Metrics) -> None:
-        self.most, self.batch_size, self.wait, self.patience, self.metrics = most, batch_size, wait, patience, metrics
+    def __init__(self, *, most: int, most_bytes: int, batch_size: int, wait: float, patience: float, metrics: Metrics) -> None:
+        self.most, self.most_bytes, self.batch_size = most, most_bytes, batch_size
+        self.wait, self.patience, self.metrics = wait, patience, metrics
         self.items: deque[Item] = deque()
         self.came = asyncio.Event()
         self.taking = asyncio.Lock()
         self.rate = 0.0  # pictures a second
         metrics.waiting.set_function(lambda: len(self.items))
 
-    def refuse_if_full(self, coming: int = 1) -> None:
+    def refuse_if_full(self, coming: int = 1, coming_bytes: int = 0) -> None:
         """Refuse what does not fit, before it is read or computed.
 
         Raises:
             Refused: 429, with the time after which there should be room.
         """
-        if len(self.items) + coming > self.most:
-            self._forget_the_gone()
-        if len(self.items) + coming > self.most:
+        if self._fits(coming, coming_bytes):
+            return
+        self._forget_the_gone()
+        if not self._fits(coming, coming_bytes):
             seconds = math.ceil(len(self.items) / self.rate) if self.rate else 1
-            raise busy(f"{len(self.items)} pictures wait already, of {self.most} that may", min(max(1, seconds), 60))
+            raise busy(
+                f"{counted(len(self.items), 'picture')} in the queue already, of {self.most} that may wait", min(max(1, seconds), 60)
+            )
+
+    def _fits(self, coming: int, coming_bytes: int) -> bool:
+        """Return whether so many more may wait; a single request always may where nothing waits."""
+        held = sum(len(item.data) for item in self.items)
+        return len(self.items) + coming <= self.most and (not self.items or held + coming_bytes <= self.most_bytes)
 
     def put(self, items: list[Item]) -> None:
         """Let pictures wait; raises as `refuse_if_full`."""
-        self.refuse_if_full(len(items))
+        self.refuse_if_full(len(items), sum(len(item.data) for item in items))
         self.items.extend(items)
         self.came.set()
 

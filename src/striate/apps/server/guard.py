@@ -26,6 +26,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SAME = (b"same-origin", b"none")  # of Sec-Fetch-Site
+MOST_HEADER, MOST_ADDRESS = 32_768, 8_192  # bytes
 WRONG_TOKENS, FORGIVEN = 20, 60.0  # so many of one address are compared within so many seconds
 ADDRESSES = 10_000  # that are remembered for it
 POLICY = b"default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -95,6 +96,10 @@ class Guard:
             Refused: it is.
         """
         counts = [name for name, _ in scope["headers"]]
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER:
+            raise Refused(431, f"the headers are longer than {MOST_HEADER:,} bytes")
+        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_ADDRESS:
+            raise Refused(414, f"the address is longer than {MOST_ADDRESS:,} bytes")
         if scope["path"][:1] != "/":
             raise Refused(400, "the path must begin with /")
         if counts.count(b"host") != 1 or counts.count(b"content-length") > 1:

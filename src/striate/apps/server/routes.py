@@ -103,7 +103,7 @@ def routes(service: Service) -> FastAPI:
     """The application, without its guard."""
     app = FastAPI(
         title="Striate", version=importlib.metadata.version("striate"), description=schemas.DESCRIPTION, docs_url=None, redoc_url=None,
-        openapi_url="/openapi.json", responses=schemas.REFUSALS, separate_input_output_schemas=False,
+        openapi_url="/openapi.json", responses=schemas.REFUSALS, redirect_slashes=False,
     )  # fmt: skip
     _handle_errors(app, service)
 

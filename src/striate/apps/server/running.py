@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from striate.apps.server.batching import Queue
+from striate.apps.server.bodies import BODIES
 from striate.apps.server.crew import Crew
 from striate.apps.server.guard import Guard
 from striate.apps.server.inference import add_inference
@@ -42,38 +43,49 @@ class Assembled(NamedTuple):
     listener: Server
 
 
-def assembled(request: ServeRequest, sources: list[Source], port: int, say: Callable[[str], None]) -> Assembled:
+def assembled(request: ServeRequest, sources: list[Source], address: tuple[str, int], say: Callable[[str], None]) -> Assembled:
     """The parts of a server, none of them started."""
     metrics = Metrics()
-    queue = Queue(most=request.queue, batch_size=request.batch_size, wait=request.wait / 1000, patience=PATIENCE, metrics=metrics)
+    queue = Queue(
+        most=request.queue,
+        most_bytes=BODIES * request.body_bytes,
+        batch_size=request.batch_size,
+        wait=request.wait / 1000,
+        patience=PATIENCE,
+        metrics=metrics,
+    )
     crew = Crew(sources, request, queue, metrics, say)
     service = Service(request, crew, queue, metrics)
     app = routes(service)
     add_inference(app, service)
     guard = Guard(app, request, metrics, counted_path(app))
     listener = Server(
-        guard, address=request.host, port=port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, backlog=1024,
+        guard, address=address[0], port=address[1], interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, backlog=1024,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_LIMIT, max_buffer_size=HEADER_BYTES), log_enabled=False,
     )  # fmt: skip
     return Assembled(crew, service, guard, listener)
 
 
 async def run(
-    request: ServeRequest, sources: list[Source], port: int, say: Callable[[str], None], tell: Callable[[dict[str, Any]], None]
+    request: ServeRequest,
+    sources: list[Source],
+    address: tuple[str, int],
+    say: Callable[[str], None],
+    tell: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Listen on `port`, open the models, and answer until a signal comes; arguments and errors as of `serve`."""
-    parts, stop = assembled(request, sources, port, say), asyncio.Event()
+    """Listen on an address of `free_address`, open the models, and answer until a signal comes; arguments and errors as of `serve`."""
+    parts, stop = assembled(request, sources, address, say), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listening = asyncio.ensure_future(parts.listener.serve())  # /healthz answers while the models start, /readyz says no
-    stopped, working = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(_work(parts.crew, request, port, say, tell))
+    stopped, working = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(_work(parts.crew, address, say, tell))
     try:
         await asyncio.wait((stopped, working, listening), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
         if listening.done():
-            raise EnvironmentFault(f"{request.host}:{port}: the listener ended", "Start again.")
+            raise EnvironmentFault(f"{request.host}: the listener ended", "Start again.")
         await _drain(parts, say)
     finally:
         stopped.cancel()
@@ -88,10 +100,11 @@ async def run(
         os._exit(0)
 
 
-async def _work(crew: Crew, request: ServeRequest, port: int, say: Callable[[str], None], tell: Callable[[dict[str, Any]], None]) -> None:
+async def _work(crew: Crew, address: tuple[str, int], say: Callable[[str], None], tell: Callable[[dict[str, Any]], None]) -> None:
     """Open the models, say so, and answer for ever."""
     await crew.start()
-    url = f"http://{f'[{request.host}]' if ':' in request.host else request.host}:{port}"
+    host, port = address
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     for source in crew.sources:
         facts = crew.facts[source.name]
         say(f"{source.name}: {counted(len(facts['classes']), 'output')}, {facts['backend']}, {source.file}")

@@ -34,14 +34,14 @@ def serve(request: ServeRequest, *, say: Callable[[str], None], tell: Callable[[
     if missing:
         raise EnvironmentFault(f"serve needs {', '.join(missing)}, not installed", "Install it: pip install striate[serve].")
     sources = sources_of(request.models, say)
-    port = free_port(request.host, request.port)
+    address = free_address(request.host, request.port)
     from striate.apps.server.running import run
 
-    asyncio.run(run(request, sources, port, say, tell))
+    asyncio.run(run(request, sources, address, say, tell))
 
 
-def free_port(host: str, port: int) -> int:
-    """The port, once it is known that it can be listened on; one that is free for 0.
+def free_address(host: str, port: int) -> tuple[str, int]:
+    """The numbers of the address and of the port, once it is known that they can be listened on; a port that is free for 0.
 
     Raises:
         UsageError: no such host.
@@ -63,5 +63,5 @@ def free_port(host: str, port: int) -> int:
             if error.errno == errno.EADDRINUSE:
                 raise EnvironmentFault(f"`port` {port}: another program listens on it", "Choose another, or 0 for any.") from None
             raise EnvironmentFault(f"`host` {host}: cannot listen there: {error.strerror}", "Give an address of this machine.") from None
-        found: int = tried.getsockname()[1]
-        return found
+        number, found = tried.getsockname()[:2]
+        return number, found
