@@ -10,9 +10,9 @@ from starlette.responses import Response
 from striate.core.text import json_text
 
 KINDS = {  # of errors, by their status
-    400: "malformed", 401: "no_token", 403: "forbidden", 404: "not_found", 405: "wrong_method", 408: "too_slow", 413: "too_large", 414: "too_long",
-    415: "wrong_type", 421: "wrong_host", 422: "data",
-    429: "busy", 431: "too_long", 500: "internal", 503: "unavailable",
+    400: "malformed", 401: "no_token", 403: "forbidden", 404: "not_found", 405: "wrong_method", 408: "too_slow", 413: "too_large",
+    414: "too_long", 415: "wrong_type", 421: "wrong_host", 422: "data", 429: "busy", 431: "too_long", 500: "internal",
+    503: "unavailable",
 }  # fmt: skip
 
 
