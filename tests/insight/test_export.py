@@ -173,6 +173,17 @@ def test_other_answers_do_not_pass_the_gate(run: Path, exported: Path):
     assert not found.passed and found.max_difference > 1e-4 and len(found.worst) == 5
 
 
+def test_a_process_of_the_gate_that_ends_early_is_one_clear_error(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = striate.load(run)
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(NumericError, match="the exported file does not run: ONNX Runtime cannot open it"):
+        gate(model, tmp_path / "model.onnx", [], [])
+    killed = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr("striate.insight.export.gate.subprocess.run", lambda *_, **__: killed)
+    with pytest.raises(EnvironmentFault, match="was ended by SIGKILL, as when memory runs out"):
+        gate(model, tmp_path / "model.onnx", [], [])
+
+
 def test_no_file_appears_where_the_answers_differ(run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(verb.FORMS, "onnx", verb.FORMS["onnx"]._replace(make=lambda *_: exported.read_bytes()))
     with pytest.raises(NumericError, match=r"not written, because its answers are not those of .*worst: "):
@@ -185,10 +196,10 @@ def test_what_cannot_be_exported_says_so(run: Path, tmp_path: Path, monkeypatch:
         striate.export(run, output=tmp_path / "model.pt")
     with pytest.raises(UsageError, match="no place for the exported file"):
         striate.export(run / "best.safetensors")
-    module = nn.Conv2d(3, 2, 3, padding=1)  # two classes for each pixel
-    pixels = Model.of(module, input_size=8, classes=("sky", "sea"))
-    with pytest.raises(UsageError, match="answers for each pixel"):
-        striate.export(pixels, output=tmp_path / "pixels.onnx")
+    with pytest.raises(UsageError, match="`precision`: html has no precision bfloat16"):
+        striate.export(run, format="html", precision="bfloat16")
+    with pytest.raises(UsageError, match="`input`: html has no input float32"):
+        striate.export(run, format="html", input="float32")
     monkeypatch.setattr(onnx_file, "EXPORTERS", ("onnx", "no_such_package"))
     with pytest.raises(EnvironmentFault, match="no_such_package"):
         striate.export(run)

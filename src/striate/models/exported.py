@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,7 +12,9 @@ import numpy as np
 from striate.core.bounded import parsed_json
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.files import read_plain
+from striate.core.images import ImageSpec, InputSpec
 from striate.core.settings import check_counts
+from striate.core.targets import Task
 from striate.core.tensor_files import COPY_AGAIN, check_seal
 from striate.models.inputs import as_seen, finite_outputs
 from striate.models.model import Model, calibration_of
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 ONNX = ".onnx"  # the ending of its name
 MAX_BYTES = 2**31 - 1  # of an ONNX file that holds its weights
 GRAPH = "graph"  # of the description: the length and the SHA-256 of the file before its description
+GRAPH_FIELDS = {"bytes", "sha256", "facts_sha256"}  # and of the other metadata
+KNOWN = "known"  # an output, false: the answer is "unknown"
 LOGITS = ("logits", "numbers")  # the output that answers are made from: one of these
 
 
@@ -39,6 +44,7 @@ class ExportedModel(Model):
     def __init__(self, path: Path) -> None:
         data = read_plain(path, limit=MAX_BYTES, remedy="Give an .onnx file that `striate export` wrote.")
         self._session = session_of(path, data)
+        self._metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         header = self._description(path, data)
         found = described_model(path, header, {}, len(data))
         self.path, self.device = path, "cpu"
@@ -48,15 +54,17 @@ class ExportedModel(Model):
 
     def _description(self, path: Path, data: bytes) -> dict[str, Any]:
         """The description in the metadata, once it and the graph are known to be unchanged."""
-        text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
+        text = self._metadata.get(ENTRY)
         if text is None:
             raise RefusedFileError(f"{path}: an ONNX file without a Striate description", "Give one that `striate export` wrote.")
         header: dict[str, Any] = parsed_json(text, f"{path}: {ENTRY}", COPY_AGAIN, any_text=True)
         check_fields(path, header, FIELDS | {GRAPH})
         check_seal(path, header, {})
         graph = header[GRAPH]
-        if not isinstance(graph, dict) or set(graph) != {"bytes", "sha256"} or type(graph["bytes"]) is not int:
-            raise RefusedFileError(f"{path}: {GRAPH} must have the fields bytes and sha256", COPY_AGAIN)
+        if not isinstance(graph, dict) or set(graph) != GRAPH_FIELDS or type(graph["bytes"]) is not int:
+            raise RefusedFileError(f"{path}: {GRAPH} must have the fields {', '.join(sorted(GRAPH_FIELDS))}", COPY_AGAIN)
+        if digest_of({name: value for name, value in self._metadata.items() if name != ENTRY}) != graph["facts_sha256"]:
+            raise RefusedFileError(f"{path}: the metadata does not match its SHA-256: damaged or edited", COPY_AGAIN)
         if hashlib.sha256(data[: graph["bytes"]]).hexdigest() != graph["sha256"]:
             raise RefusedFileError(f"{path}: the graph does not match its SHA-256: damaged or edited", COPY_AGAIN)
         return header
@@ -76,17 +84,45 @@ class ExportedModel(Model):
         )
 
     @property
+    def task(self) -> Task:
+        """The task, by the outputs of the file: a network of another library would have to be built to tell."""
+        if self.targets is not None:
+            return self.targets.task
+        logits = next(each for each in self._session.get_outputs() if each.name in LOGITS)
+        return "classify" if len(logits.shape) == 2 else "segment"
+
+    @property
+    def takes_prepared(self) -> bool:
+        """True if the file takes pictures (N, C, H, W) that were prepared, in place of decoded ones."""
+        return isinstance(self.images, ImageSpec) and self._session.get_inputs()[0].type == "tensor(float)"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The facts in its metadata, by name."""
+        return {name: value for name, value in self._metadata.items() if name != ENTRY}
+
+    @property
     def answers_output(self) -> str:
         """The name of the output that users read: the probabilities, where the file gives them."""
         return str(self._session.get_outputs()[0].name)
 
     def run(self, images: np.ndarray, output: str | None = None) -> np.ndarray:
-        """One output, by default the logits or numbers, (N, K) of pictures of any one size, uint8 (N, h, w, C), run at once."""
+        """One output, by default the logits or numbers, (N, K) of pictures, uint8 (N, h, w, C), run at once.
+
+        Their size may be any one, or, of a file that takes prepared pictures, the model's own.
+        """
         names = [each.name for each in self._session.get_outputs()]
         wanted = output or next(name for name in LOGITS if name in names)
-        (answers,) = self._session.run([wanted], {self._session.get_inputs()[0].name: np.ascontiguousarray(images)})
+        given = prepared(images, self.images) if self.takes_prepared else np.ascontiguousarray(images)
+        (answers,) = self._session.run([wanted], {self._session.get_inputs()[0].name: given})
         found: np.ndarray = np.asarray(answers)
         return found
+
+    def knows(self, images: np.ndarray) -> np.ndarray:
+        """(N,) bool of pictures of the model's own size: False where the file itself says that it does not know them."""
+        if KNOWN not in [each.name for each in self._session.get_outputs()]:
+            return np.ones(len(images), bool)
+        return np.concatenate([self.run(images[start : start + 1], KNOWN) for start in range(len(images))])
 
     def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size."""
@@ -102,6 +138,16 @@ class ExportedModel(Model):
             UsageError: always.
         """
         self._refuse()
+
+
+def prepared(images: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """float32 (N, C, H, W) in [0, 1] of uint8 pictures (N, H, W, C); samples of another kind as they are."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 255 if isinstance(spec, ImageSpec) else images
+
+
+def digest_of(facts: dict[str, str]) -> str:
+    """The SHA-256 of named facts, in the order of their names."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def session_of(path: Path, data: bytes) -> Any:

@@ -282,6 +282,17 @@ class Model:
             raise UsageError(f"the model gives {self._meaning.noun}, which have no probabilities", "Use model.outputs, or model.predict.")
         return self._meaning.shares(self.outputs(images, batch_size=batch_size), self.calibration.temperature)
 
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """The outputs (N, ...) float32 of uint8 images (N, H, W, C) of the model's own size, all at once."""
+        import torch
+
+        from striate.core.modes import evaluation_mode
+
+        with torch.inference_mode(), evaluation_mode(self.module):
+            outputs = self.module(torch.from_numpy(np.array(images)).to(self.device))  # of a copy: the source may be read-only, or a view
+            found: np.ndarray = outputs.cpu().numpy()
+        return found
+
     def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 

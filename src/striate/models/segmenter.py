@@ -101,23 +101,15 @@ def segment(model: Model, images: np.ndarray, *, batch_size: int = PIXELS_AT_ONC
         ShapeError: `images` has another shape or type.
         NumericError: an output is NaN or Inf; says which of the pictures, by `names` where given.
     """
-    import torch
-
-    from striate.core.modes import evaluation_mode
-
     check_counts(batch_size=batch_size)
     images = as_seen(images, model.images)
     size = 1 if model.device.partition(":")[0] == "cpu" else batch_size
     if size == 1 and not is_own(model.network) and model.network.inference_memory_bytes > ALWAYS_THERE:
         need_memory(model.network.inference_memory_bytes, f"{model.network.name}: a picture", SMALLER_PICTURES)
     answers = np.empty(images.shape[:-1], np.uint8)
-    with torch.inference_mode(), evaluation_mode(model.module):
-        for start in range(0, len(images), size):
-            group = np.array(images[start : start + size])  # a copy: the source may be read-only, or a view
-            logits = model.module(torch.from_numpy(group).to(model.device))  # (n, K, H, W)
-            if not logits.isfinite().all():
-                finite_outputs(logits.cpu().numpy(), names and names[start : start + size])
-            answers[start : start + size] = logits.argmax(1).cpu().numpy()
+    for start in range(0, len(images), size):
+        logits = finite_outputs(model.run(images[start : start + size]), names and names[start : start + size])  # (n, K, H, W)
+        answers[start : start + size] = logits.argmax(1)
     return answers
 
 

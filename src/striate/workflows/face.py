@@ -523,10 +523,12 @@ def export(
     data: Any = None,
     *,
     format: Literal["onnx", "html"] = "onnx",  # noqa: A002  # as the command has it
-    precision: Literal["float32", "float16", "int8"] | None = None,
+    precision: Literal["float32", "float16", "bfloat16", "int8", "int8_weights"] | None = None,
+    input: Literal["uint8", "float32"] = "uint8",  # noqa: A002  # as the command has it
     output: str | PathLike[str] | None = None,
     images: int = 256,
     max_difference: float | None = None,
+    max_loss: float = 0.01,
     module: Any = None,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
@@ -541,10 +543,13 @@ def export(
         model: A Model, a run folder, or a model file.
         data: Whose val split is compared; the run's own data when left out.
         format: onnx, or html: a page that classifies pictures by itself, offline.
-        precision: Of the weights: float32 for onnx; float16, or float32 or int8, for html.
+        precision: Of the weights: float32 (onnx) or float16 (html) by default. int8 of onnx: of all that the network computes, by ranges
+            found on training pictures; int8_weights: of the weights alone.
+        input: Of onnx: uint8, pictures as they were decoded, of any size; float32, (N, C, H, W) in [0, 1], which you prepare yourself.
         output: The file; RUN/export/model.onnx, or model.html, by default.
         images: Pictures of the val split to compare, at most.
-        max_difference: The largest difference of a probability; by default 1e-4, and 0.02 for html.
+        max_difference: The largest difference of a probability; by default 1e-4 of float32, and 0.02 for html.
+        max_loss: The largest loss of accuracy on val of int8 and int8_weights.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.

@@ -22,14 +22,20 @@ def export_command(
         Literal["onnx", "html"], typer.Option("--format", help="Format of the file; html: a page that classifies pictures, offline.")
     ] = "onnx",
     precision: Annotated[
-        Literal["float32", "float16", "int8"] | None, typer.Option(help="Of the weights [default: float32; html: float16].")
+        Literal["float32", "float16", "bfloat16", "int8", "int8_weights"] | None,
+        typer.Option(help="Of the weights; int8 of onnx: of all that is computed [default: float32; html: float16]."),
     ] = None,
+    given: Annotated[
+        Literal["uint8", "float32"],
+        typer.Option("--input", help="uint8: pictures as they are decoded; float32: (N, C, H, W) in [0, 1] that you prepare yourself."),
+    ] = "uint8",
     output: Annotated[Path | None, typer.Option(help="The file [default: RUN/export/model.onnx, or .html].")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of pictures of the val split to compare the answers on, at most.")] = 256,
     max_difference: Annotated[
         float | None,
         typer.Option(help="Largest difference of a probability between the file's answers and the model's [default: 0.0001; html: 0.02]."),
     ] = None,
+    max_loss: Annotated[float, typer.Option(min=0, max=1, help="Largest loss of accuracy on val of int8.")] = 0.01,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -40,7 +46,7 @@ def export_command(
     from striate.workflows.shipping.export import ExportRequest, export
     from striate.workflows.shipping.words import summary
 
-    request = request_of(ExportRequest, locals(), data=one_data(data, named), format=file_format)
+    request = request_of(ExportRequest, locals(), data=one_data(data, named), format=file_format, input=given)
     print_report(export(request, say=say), summary, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
 from striate.drawing.page import STYLE, escape
 from striate.insight.export.steps import Step, steps_of
+from striate.insight.export.wanted import Precision
 
 if TYPE_CHECKING:
     from striate.models.model import Model
 
-Precision = Literal["float32", "float16", "int8"]
 MAX_BYTES = 300_000_000  # of weights: base64 makes a third more of them, and a browser's texts end at 512 MiB
 LARGEST_HALF = 65504.0
 ALIGNED = 4  # bytes

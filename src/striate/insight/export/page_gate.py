@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from striate.core.calibration import scores_of
 from striate.core.images import ImageSpec
 from striate.insight.export.browser import Answers, answers_of_page
 from striate.insight.export.gate import LIMIT, WORST, Gate, hard_pictures, reference_answers, same_answers
-from striate.insight.export.html_file import Precision
+from striate.insight.export.wanted import Precision
 from striate.models.inputs import read_pictures
 from striate.models.model import Model
 
@@ -95,13 +94,9 @@ def _compared(model: Model, images: np.ndarray, found: Answers) -> tuple[np.ndar
     """The largest difference of each picture's answers (N,), infinite where the page gave none, and bool (N,): the same answer."""
     ours = reference_answers(model, images)
     read = np.array([values is not None for values in found.values])
-    theirs = np.stack([ours[place] if values is None else values for place, values in enumerate(found.values)])
+    theirs = np.stack([ours.values[place] if values is None else values for place, values in enumerate(found.values)])
     deviation = np.array(model.targets.std) if model.task == "regression" and model.targets is not None else 1.0
-    differences = np.where(read, (np.abs(theirs - ours) / deviation).max(1), np.inf)
+    differences = np.where(read, (np.abs(theirs - ours.values) / deviation).max(1), np.inf)
     if model.task == "regression":
         return differences, read & (differences <= PAGE_LIMIT)
-    calibration, same = model.calibration, read & same_answers(model, theirs, ours)
-    if calibration.threshold is not None and model.task == "classify":
-        known = scores_of(model.outputs(images), calibration.score, calibration.temperature) >= calibration.threshold
-        same &= known == np.array(found.known)
-    return differences, same
+    return differences, read & same_answers(model, theirs, ours.values) & (ours.known == np.array(found.known))

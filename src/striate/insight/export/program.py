@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from striate.core.images import ImageSpec
 from striate.data.fitting import UNSCALED_GROWTH
+from striate.models.exported import KNOWN
 
 if TYPE_CHECKING:
     from striate.core.images import Fit
+    from striate.insight.export.wanted import Input
     from striate.models.model import Model
 
 WEIGHT = 2.0**22  # of Pillow's weights: whole numbers of this many parts
 FIELDS = ("probabilities", "logits")  # of the outputs, for a classifier
 PLAIN = ("numbers",)  # for a network that gives numbers
-KNOWN = "known"  # false: the answer is "unknown"
 
 
 class Side(NamedTuple):
@@ -119,12 +120,14 @@ class Program(nn.Module):
     """A model from pictures as they were decoded to its answers.
 
     uint8 (N, h, w, C), or float32 samples (N, ..., C) of the model's own size where it takes no pictures -> the tensors that `outputs`
-    names: `probabilities` (N, K) by the temperature, `logits` (N, K), and `known` (N,) where the model answers "unknown"; `numbers`
-    (N, K) in the user's units of a regression.
+    names: `probabilities` (N, K) by the temperature, `logits` (N, K), and `known` (N,) where the model answers "unknown"; of pixels (N, K,
+    H, W); `numbers` (N, K) in the user's units of a regression. With the input float32 the pictures are (N, C, H, W) in [0, 1] and of the
+    network's own size.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, given: Input = "uint8") -> None:
         super().__init__()
+        self.given = given
         self.fitted = FittedPictures(model.images) if isinstance(model.images, ImageSpec) else nn.Identity()
         self.module = model.module
         self.task, self.calibration = model.task, model.calibration
@@ -134,7 +137,7 @@ class Program(nn.Module):
             self.outputs = (*self.outputs, KNOWN)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        logits = self.module(self.fitted(images))
+        logits = self.module(self.fitted(images) if self.given == "uint8" else (255 * images).movedim(1, -1))
         found = {"numbers": logits, "logits": logits}
         if "probabilities" in self.outputs:
             shares = torch.sigmoid(logits) if self.task == "multilabel" else torch.softmax(logits / self.calibration.temperature, 1)

@@ -145,7 +145,7 @@ def card_text(card: Card, file: str, facts: Mapping[str, str]) -> str:
             ("fact", ""),
             [
                 ("network", f"{card.network}, {card.params:,} parameters, {card.macs:,} multiply-adds a picture"),
-                ("input (C x H x W)", f"{size}; the file takes pictures of any size"),
+                ("input (C x H x W)", f"{size}; of the network"),
                 (f"outputs ({len(card.outputs):,})", _listed(card.outputs, 40)),
                 ("trained on", f"{_cell(card.data or 'not recorded')}, {_number(card.num_train)} pictures"),
                 ("licence of the data", card.data_licence or "not recorded: ask whoever made the pictures"),

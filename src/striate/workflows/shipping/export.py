@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import NumericError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import make_folder, temporary_name, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
+from striate.data.records import ImageSet
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
-from striate.insight.export.html_file import Precision
-from striate.models.exported import ExportedModel
+from striate.insight.export.wanted import Input, Precision, Wanted
+from striate.models.model import Model
 from striate.workflows.shipping.card import CARD, Card, card_of, card_text
-from striate.workflows.shipping.words import file_facts, report_file
+from striate.workflows.shipping.judging import AccuracyKept, accuracy_kept, refuse_other_answers
+from striate.workflows.shipping.refusals import refuse_other_forms, refuse_other_models
+from striate.workflows.shipping.words import facts_of, file_facts, report_file
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
+CALIBRATED = 256  # pictures of the training split that the ranges of int8 are found on
+VALUES = 2**26  # of answers that are compared at most, 256 MiB each time
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -32,9 +38,11 @@ class ExportRequest(LabelledRequest):
 
     format: Literal["onnx", "html"] = "onnx"
     precision: Precision | None = None  # of the weights; the usual one of the format by default
+    input: Input = "uint8"  # pictures as they are decoded; float32: (N, C, H, W) in [0, 1], prepared by who uses the file
     output: Path | None = None  # RUN/export/model.onnx, or .html, by default
     images: Annotated[int, Field(ge=1)] = 256  # at most so many of the val split
-    max_difference: Annotated[float, Field(gt=0)] | None = None  # of a probability; by default 1e-4, and 0.02 of a page
+    max_difference: Annotated[float, Field(gt=0)] | None = None  # of a probability; by default 1e-4 in float32, and 0.02 of a page
+    max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01  # of accuracy on val, where int8 costs some
 
 
 @shown_short
@@ -51,6 +59,8 @@ class ExportReport:
     sha256: str
     gate: Gate
     card: Card  # also as text, in MODEL_CARD.md
+    input: str = "uint8"
+    accuracy: AccuracyKept | None = None  # of int8
 
 
 def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text: None) -> ExportReport:
@@ -67,41 +77,38 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
         RefusedFileError: the model file is damaged or not a model.
     """
     form = FORMS[request.format]
-    precision = request.precision or form.precisions[0]
-    if precision not in form.precisions:
-        raise UsageError(f"{request.format} has no precision {precision}", f"It has {', '.join(form.precisions)}.")
+    precision = request.precision or form.usual
+    refuse_other_forms(request, form, precision)
     form.need()
     subject = open_model(request.run, device="cpu", module=request.module)
     model = subject.trained
-    if isinstance(model, ExportedModel):
-        raise UsageError(f"{subject.name}: is an exported file already", "Give the run that it comes from.")
-    if len(model.network.output_shape) > 1:
-        raise UsageError(f"{subject.name}: answers for each pixel or step, which is not exported yet", "Export a classifier.")
+    refuse_other_models(subject, form, precision)
     run = subject.path if subject.path is not None and subject.path.is_dir() else None
     output = request.output or (run / "export" / f"{NAME}{form.ending}" if run is not None else None)
     if output is None:
         raise UsageError("no place for the exported file", f"Name a file: `output='{NAME}{form.ending}'`.")
     check_file(output, "output", (form.ending,), makes_folder=True)
     images = subject.pictures(request, "val", "export", say)
-    pictures, names = _pictures(images, request.images)
+    training = None
+    if precision == "int8" and precision in form.by_accuracy:
+        training = np.asarray(_some(subject.pictures(request, "train", "export", say), CALIBRATED).images)
+    pictures, names = _pictures(_some(images, _most(model, request.images)))
     card = card_of(subject, images)
     say(f"exporting {model.network.name} to {request.format}")
-    data = form.make(model, precision)
+    data = form.make(model, Wanted(precision=precision, input=request.input, training=training, facts=facts_of(card, run)))
     make_folder(output.parent)
-    candidate = temporary_name(output)
+    candidate, kept = temporary_name(output), None
     try:
         candidate.write_bytes(data)
-        found = form.gate(model, candidate, pictures, names, limit=request.max_difference or form.limit, precision=precision)
+        limit = request.max_difference or form.limits[precision]
+        found = form.gate(model, candidate, pictures, names, limit=limit, precision=precision)
+        if precision in form.by_accuracy:
+            kept = accuracy_kept(model, candidate, images, precision)
     finally:
         candidate.unlink(missing_ok=True)
-    if not found.passed:
-        asked = f", and it made {found.requests} requests" if found.requests else ""
-        finer = "" if precision == "float32" else "Use `precision='float32'`. "
-        raise NumericError(
-            f"{output}: not written, because its answers are not those of {subject.name}: {found.agreement:.2%} of {found.num_images:,} "
-            f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}{asked}; worst: {'; '.join(found.worst)}",
-            f"{finer}Allow a larger `max_difference`, or keep the run.",
-        )
+    refuse_other_answers(found, output, subject.name, precision)
+    if kept is not None:
+        kept.refuse(output, request.max_loss, precision)
     write_atomically(output, data)
     report = ExportReport(
         model=subject.name,
@@ -113,14 +120,25 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
         sha256=hashlib.sha256(data).hexdigest(),
         gate=found,
         card=card,
+        input=request.input,
+        accuracy=kept,
     )
     write_report(report_file(output), report)
     write_atomically(output.with_name(CARD), card_text(card, output.name, file_facts(report)).encode())
     return report
 
 
-def _pictures(images: Any, count: int) -> tuple[list[Path] | np.ndarray, list[str]]:
-    """At most `count` of the pictures, evenly taken, and their names: as files where they are files, else as they are."""
-    chosen = images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
+def _most(model: Model, count: int) -> int:
+    """At most `count` pictures, fewer where the answer to each is large."""
+    return max(1, min(count, VALUES // math.prod(model.network.output_shape)))
+
+
+def _some(images: ImageSet, count: int) -> ImageSet:
+    """At most `count` of the pictures, evenly taken."""
+    return images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
+
+
+def _pictures(chosen: ImageSet) -> tuple[list[Path] | np.ndarray, list[str]]:
+    """The pictures and their names: as files where they are files, else as they are."""
     files = [Path(path) for path in chosen.paths]
     return (files if all(file.is_file() for file in files) else np.asarray(chosen.images)), list(chosen.paths)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.text import Lines, in_lines
 from striate.models.exported import ONNX
-from striate.workflows.shipping.card import CARD
+from striate.workflows.runs.folder import RunFolder
+from striate.workflows.shipping.card import CARD, Card
 
 if TYPE_CHECKING:
     from striate.workflows.shipping.export import ExportReport
+
+INPUTS = {"uint8": "pictures as they were decoded, of any size", "float32": "(N, C, H, W) in [0, 1], of the network's own size"}
 
 
 def summary(report: ExportReport) -> Lines:
@@ -25,10 +29,14 @@ def summary(report: ExportReport) -> Lines:
             f"in {found.program}, {speed}, {found.requests} requests to other places",
         ]
     else:
+        same = "the same answers as" if found.agreement == 1 else f"{found.agreement:.2%} of the answers of"
+        ways = "" if report.input == "float32" else "alone and "
         compared = [
-            f"the same answers as {report.model} for {counted},",
-            f"alone and in batches of {', '.join(map(str, found.batches[1:]))}; {largest}",
+            f"{same} {report.model} for {counted},",
+            f"{ways}in batches of {', '.join(map(str, found.batches[1:]))}; {largest}",
         ]
+    if report.accuracy is not None:
+        compared.append(report.accuracy.words)
     lines = [
         f"{report.network} as {report.format}, {report.precision}: {report.size_bytes / 1e6:.1f} MB",
         *compared,
@@ -42,13 +50,32 @@ def summary(report: ExportReport) -> Lines:
 def file_facts(report: ExportReport) -> dict[str, str]:
     """The facts about the file for the card."""
     found = report.gate
+    accuracy = {"accuracy": report.accuracy.words.removeprefix("accuracy ")} if report.accuracy is not None else {}
     return {
         "format": f"{report.format}, weights in {report.precision}, {report.size_bytes / 1e6:.1f} MB",
+        "input": INPUTS[report.input],
         "SHA-256": report.sha256,
         "compared with the model on": f"{found.num_images:,} pictures, {found.num_hard} of them of odd sizes and kinds",
         "equal answers": f"{found.agreement:.2%}",
         "largest difference of a probability": f"{found.max_difference:.1g}, of {found.limit:g} allowed",
+        **accuracy,
     }
+
+
+def facts_of(card: Card, run: Path | None) -> dict[str, str]:
+    """The facts of the model that stand in the file itself: where it comes from, and the licences."""
+    config = RunFolder(run).config if run is not None else None
+    known = {
+        "model": Path(card.model).name,
+        "model_sha256": card.weights_sha256,
+        "run_config_sha256": hashlib.sha256(config.read_bytes()).hexdigest() if config is not None and config.is_file() else None,
+        "data": Path(card.data).name if card.data else None,
+        "data_licence": card.data_licence,
+        "started_from": card.pretrained,
+        "started_from_licence": card.pretrained_licence,
+        "striate_version": card.versions["striate"],
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def report_file(output: Path) -> Path:
