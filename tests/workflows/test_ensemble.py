@@ -124,9 +124,11 @@ def test_the_models_of_seeds_vote_and_are_one_model_for_other_verbs(tmp_path, ca
     assert Path(explained.output).exists()
 
 
-def test_folds_and_own_modules_are_refused_before_they_train(tmp_path):
+def test_folds_own_modules_and_scores_are_refused_before_they_train(tmp_path):
     with pytest.raises(UsageError, match="an ensemble needs seeds"):
         striate.repeat("digits", folds=3, ensemble=True, output=tmp_path / "a")
     with pytest.raises(UsageError, match="an ensemble cannot hold a torch module"):
         striate.repeat("digits", seeds=2, ensemble=True, network=torch.nn.Linear(64, 10), output=tmp_path / "b")
+    with pytest.raises(UsageError, match="an ensemble needs probabilities, which the scores of `loss='hinge'` are not"):
+        striate.repeat("digits", seeds=2, ensemble=True, loss="hinge", output=tmp_path / "c")
     assert not list(tmp_path.iterdir())

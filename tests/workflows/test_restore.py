@@ -274,6 +274,14 @@ def test_a_training_is_repeated_from_several_seeds(photos: Path, tmp_path: Path)
     assert report.loss.mean > 0
 
 
+@pytest.mark.parametrize("asked", ["ensemble", "test"])
+def test_what_needs_classes_is_refused_before_a_seed_trains(asked: str, photos: Path, tmp_path: Path) -> None:
+    given = {"input_effect": "noise:9", "network": tiny(), "steps": 2, "seeds": 2, "output": tmp_path / "repeat", asked: True}
+    with pytest.raises(UsageError, match=f"`{asked}=True`: needs one class per sample, and photos is of the task restore"):
+        striate.repeat(photos, **given)
+    assert not (tmp_path / "repeat").exists()
+
+
 def test_a_report_shows_what_was_gained(run: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     assert command(["report", str(run), "--output", str(page)]) == 0

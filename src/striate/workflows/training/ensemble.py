@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.intervals import wilson_interval
 from striate.models.loading import load
-from striate.models.model import Model
+from striate.models.model import MARGIN_LOSSES, Model
+from striate.workflows.recipes.choices import chosen_settings, with_recipe
 from striate.workflows.subjects.labelled import DataRequest, open_labelled
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Ensemble:
 
 
 def refuse_no_ensemble(request: RepeatRequest) -> None:
-    """Refuse trainings whose models share no held-out pictures, or that no file can hold together.
+    """Refuse trainings whose models share no held-out pictures, have no probabilities, or that no file can hold together.
 
     Raises:
         UsageError: they are such.
@@ -52,6 +53,8 @@ def refuse_no_ensemble(request: RepeatRequest) -> None:
 
     if request.seeds is None:
         raise UsageError("an ensemble needs seeds: each picture of folds validates one model and trains the others", "Give `seeds=5`.")
+    if (loss := chosen_settings(*with_recipe(request.training)).get("loss")) in MARGIN_LOSSES:
+        raise UsageError(f"an ensemble needs probabilities, which the scores of `loss={loss!r}` are not", "Train with another loss.")
     if isinstance(request.training.network, nn.Module):
         raise UsageError("an ensemble cannot hold a torch module of its own", "Give a network of the catalogue, or a Network.")
 

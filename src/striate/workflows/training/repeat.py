@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -14,11 +14,11 @@ from striate.core.reports import write_files
 from striate.core.text import command
 from striate.data.folds import folds
 from striate.data.reading import Reading
+from striate.data.records import DataSource
 from striate.data.sources import open_data
 from striate.drawing.curves import bands_picture
-from striate.models.ensemble import refuse_other
-from striate.models.loading import load
 from striate.workflows.evaluation.evaluate import EvaluateRequest, evaluate
+from striate.workflows.recipes.choices import with_recipe
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.tasks.classify import EvaluateReport
 from striate.workflows.training.ensemble import ensemble_of, refuse_no_ensemble
@@ -49,8 +49,8 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
     """Train the requested number of times, one after the other, and write a folder of runs with `repeat.json`.
 
     Raises:
-        UsageError: neither or both of seeds and folds, an ensemble of folds or of what gives no probabilities, or folders of its own
-            for the training; and what `train` raises.
+        UsageError: neither or both of seeds and folds, an ensemble of folds or of what gives no probabilities, a test of what gives no
+            classes, or folders of its own for the training; and what `train` raises.
         DataError: fewer pictures than folds.
         InterruptedRun: a training was stopped.
     """
@@ -61,6 +61,9 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         raise UsageError(message, "Give `output` for the folder of all runs.")
     if request.ensemble:
         refuse_no_ensemble(request)
+    if (request.ensemble or request.test) and not (source := _opened(request.training)).has_classes:
+        asked = "ensemble" if request.ensemble else "test"
+        raise UsageError(f"`{asked}=True`: needs one class per sample, and {source.name} is of the task {source.task}", f"Leave `{asked}` out.")
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
@@ -72,8 +75,6 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         if report.interrupted:
             again = command("striate", "train", "--resume", Path(report.run))
             raise InterruptedRun(f"{report.run}: stopped before its end", f"Continue it with: {again}")
-        if request.ensemble and not reports:  # before the others are trained
-            refuse_other(first := load(report.run), first)
         reports.append(report)
         tests.append(test_measures(report.run, training) if request.test else None)
     found = [
@@ -112,22 +113,20 @@ def _trainings(request: RepeatRequest) -> Iterator[tuple[str, TrainRequest]]:
     for seed in range(request.seeds or 0):  # of weights, order and augmentation; the division keeps the seed of the training
         yield f"seed {seed}", dataclasses.replace(training, set={**training.set, "settings.seed": seed})
     if request.folds is not None:
-        where: dict[str, Any] = {name: getattr(training, name) for name in ("data_dir", "download", "skip_unreadable", "layout", "drop")}
-        source = open_data(training.data, task=training.task, form=form_of(training), reading=Reading.of(training), **where)
-        for place, fold in enumerate(folds(source, request.folds, seed=training.seed or 0), start=1):
+        for place, fold in enumerate(folds(_opened(training), request.folds, seed=training.seed or 0), start=1):
             yield f"fold {place} of {request.folds}", dataclasses.replace(training, data=fold, drop=None)
 
 
-def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
-    """The measures of the kept model on the test split.
+def _opened(training: TrainRequest) -> DataSource:
+    """The data of a training, of which no picture is read yet."""
+    asked, _ = with_recipe(training)
+    where: dict[str, Any] = {name: getattr(asked, name) for name in ("data_dir", "download", "skip_unreadable", "layout", "drop")}
+    return open_data(asked.data, task=asked.task, form=form_of(asked), reading=Reading.of(asked), **where)
 
-    Raises:
-        UsageError: the model gives no classes.
-    """
+
+def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
+    """The measures of the kept model, which gives classes, on the test split."""
     request = EvaluateRequest(
         run=Path(run), data=training.data, split="test", data_dir=training.data_dir, skip_unreadable=training.skip_unreadable
     )
-    report = evaluate(request)
-    if not isinstance(report, EvaluateReport):
-        raise UsageError("`test=True`: the models do not give classes", "Leave `test` out, and evaluate each run.")
-    return report
+    return cast(EvaluateReport, evaluate(request))
