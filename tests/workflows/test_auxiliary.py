@@ -179,6 +179,14 @@ def test_a_column_that_cannot_be_a_second_task_is_one_clear_error(columns, optio
     assert not (tmp_path / "run").exists()
 
 
+def test_the_labels_are_no_second_task_by_whatever_name(shades, tmp_path):
+    images, labels, _ = shades
+    data = (images, labels, {"kind": [f"kind {label}" for label in labels]})
+    with pytest.raises(UsageError, match="auxiliary: the column 'kind' tells the same as the labels, so it is no second task"):
+        striate.train(data, auxiliary="kind", output=tmp_path / "run", **SHORT)
+    assert not (tmp_path / "run").exists()
+
+
 def test_rotations_are_of_square_pictures():
     with pytest.raises(UsageError, match="rotation turns square pictures"):
         NETWORK.with_input((1, 6, 8)).auxiliary("rotation")

@@ -230,21 +230,33 @@ def with_second_labels(fitting: Fitting, train_set: ImageSet, val_set: ImageSet 
 
     Raises:
         UnknownNameError: there is no such column.
-        UsageError: pictures are mixed, so that they have no single label.
+        UsageError: the column tells the labels of the first task; or pictures are mixed, so that they have no single label.
         DataError: a cell is empty, or holds in validation what no training picture has; names the picture.
     """
     column = fitting.settings.auxiliary
     if not isinstance(column, str) or column == ROTATION:
         return train_set, val_set
     if column not in train_set.facts.columns:
-        hint = "It is rotation, a column of the table, or a coarser class of each class."
+        hint = f"It is rotation,{' a column of the table,' if train_set.facts.columns else ''} or a coarser class of each class."
         raise UnknownNameError("second task or column in auxiliary", column, (ROTATION, *train_set.facts.columns), hint)
     if fitting.augmentation.mixes:
         raise UsageError(f"auxiliary: mixed pictures have no single label in the column {column!r}", "Leave out mixup and cutmix.")
-    kinds = sorted({str(cell) for cell in train_set.facts.columns[column].tolist()} - {""})
+    cells = train_set.facts.columns[column]
+    targets = train_set.labels.reshape(len(cells), -1).T if train_set.labels.ndim <= 2 else ()
+    if any(_told_by_each_other(cells, target) for target in targets):
+        message = f"auxiliary: the column {column!r} tells the same as the labels, so it is no second task"
+        raise UsageError(message, "Name another column, or `auxiliary='rotation'`.")
+    kinds = sorted({str(cell) for cell in cells.tolist()} - {""})
     return tuple(  # type: ignore[return-value]  # two
         each and dataclasses.replace(each, facts=each.facts.with_second(column, kinds, each.paths)) for each in (train_set, val_set)
     )
+
+
+def _told_by_each_other(first: np.ndarray, second: np.ndarray) -> bool:
+    """Return whether two columns (N,) put the same samples together."""
+    codes = [np.unique(column, return_inverse=True)[1] for column in (first, second)]
+    pairs = len(np.unique(np.stack(codes), axis=1).T)
+    return all(pairs == code.max() + 1 for code in codes)
 
 
 def with_second_task(fitting: Fitting, train_set: ImageSet) -> Network:
