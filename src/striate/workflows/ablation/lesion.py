@@ -80,7 +80,7 @@ def lesion_model(request: LesionRequest, *, say: Callable[[str], None] = lambda 
         RefusedFileError: the model file is damaged.
     """
     subject = open_model(request.run, device=request.device, module=request.module)
-    model = subject.classifier(f"{request.run}: lesions are measured on classifiers of pictures", "")
+    model = subject.classifier(f"{request.run}: lesions are measured on classifiers of pictures", "Give a run of `task='classify'`.")
     output = request.output or (request.run if request.run.is_dir() else request.run.parent) / "report" / "lesion"
     check_folder(output)
     pictures, _ = read_split(subject.open_data(request, f"ablate {subject.where} --lesion", say), None, "ablate", say)

@@ -63,7 +63,9 @@ def repeat(request: RepeatRequest, *, observer: Observer | None = None) -> Repea
         refuse_no_ensemble(request)
     if (request.ensemble or request.test) and not (source := _opened(request.training)).has_classes:
         asked = "ensemble" if request.ensemble else "test"
-        raise UsageError(f"`{asked}=True`: needs one class per sample, and {source.name} is of the task {source.task}", f"Leave `{asked}` out.")
+        raise UsageError(
+            f"`{asked}=True`: needs one class per sample, and {source.name} is of the task {source.task}", f"Leave `{asked}` out."
+        )
     trainings = list(_trainings(request))
     name = request.training.data if isinstance(request.training.data, str | Path) else "arrays"
     folder = new_run_folder("repeat", request.training.name or Path(name).name, request.output)
