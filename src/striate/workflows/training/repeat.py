@@ -131,4 +131,4 @@ def test_measures(run: str, training: TrainRequest) -> EvaluateReport:
     request = EvaluateRequest(
         run=Path(run), data=training.data, split="test", data_dir=training.data_dir, skip_unreadable=training.skip_unreadable
     )
-    return cast(EvaluateReport, evaluate(request))
+    return cast("EvaluateReport", evaluate(request))
