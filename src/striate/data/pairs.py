@@ -1,8 +1,8 @@
 """Pictures with the pictures that a network is to make of them: denoised, enlarged, coloured.
 
-A folder holds `root/{input,target}/*`, or `root/{train,val,test}/{input,target}/*`; both have the same name, whatever their formats. Arrays
-are X (n, h, w, c) and Y (n, H, W, C). A target is as large as its input, or a whole number of times larger on both sides, the same for
-all; its channels may be others. With an `InputEffect` any pictures will do: they are the targets, and their inputs are made of them.
+Arrays are X (n, h, w, c) and Y (n, H, W, C); folders are opened in `pair_files`. A target is as large as its input, or a whole number of
+times larger on both sides, the same for all; its channels may be others. With an `InputEffect` any pictures will do: they are the targets,
+and their inputs are made of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,20 +20,12 @@ from striate.core.errors import DataError, UsageError
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.targets import Task
 from striate.data.arrays import as_images
-from striate.data.decode import PictureHeader, decode_image
-from striate.data.dropped import DropList, without_listed
 from striate.data.fitting import fit_image, fit_images, placed, placement, with_channels
-from striate.data.folder import in_threads, known_header, whole_header
-from striate.data.identities import file_digests, picture_digests
+from striate.data.identities import picture_digests
 from striate.data.input_effects import InputEffect
-from striate.data.layout import Layers, Layout, folders_of_splits
-from striate.data.listing import leave_out_top, pictures_below, subfolders_of
-from striate.data.omissions import NO_SIDE, Ledger, count_of, no_pictures, some, unreadable
 from striate.data.packing import room_for, take_rows
-from striate.data.records import SPLITS, DataSource, ImageSet, Part
+from striate.data.records import DataSource, ImageSet, Part
 
-INPUT, TARGET = "input", "target"  # the folders
-PAIRS = "Give each picture of input/ one of the same name in target/."
 CHUNK = 64  # pictures whose inputs are made at a time
 CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
 
@@ -69,13 +60,6 @@ class PairSet(ImageSet):
         places = np.asarray(indices, np.int64)
         paths = tuple(self.paths[place] for place in places)
         return dataclasses.replace(self, images=take_rows(self.images, places), labels=take_rows(self.labels, places), paths=paths)
-
-
-class Files(NamedTuple):
-    """A target, and its input unless that is made of it."""
-
-    target: Path
-    input: Path | None
 
 
 Read = Callable[[int], tuple[np.ndarray, np.ndarray | None]]  # target and input of a pair, by its place in a split; uint8 (h, w, c)
@@ -201,154 +185,6 @@ def _with_channels_of(inputs: np.ndarray, spec: ImageSpec) -> np.ndarray:
     return np.stack([with_channels(one, spec.channels) for one in inputs]) if inputs.shape[3] != spec.channels else inputs
 
 
-# ---- folders
-
-
-def open_pairs(
-    root: Path,
-    effect: InputEffect | None = None,
-    *,
-    skip_unreadable: bool = False,
-    layout: Layout = "auto",
-    to_train: bool = True,
-    drop: DropList | None = None,
-) -> PairSource:
-    """The pairs of a folder; with an effect all pictures below it, or below its splits; without those of which `drop` lists a file.
-
-    The files are only looked into here, with `skip_unreadable` decoded.
-
-    Raises:
-        DataError: no pictures, pictures without a partner, targets of another size, grey ones where colours are to be learned, or a file
-            that cannot be read; names them.
-    """
-    ledger = Ledger()
-    whole = Layers({"train": root}, [])
-    is_whole = effect is None and (root / INPUT).is_dir()
-    inside = f"{{{INPUT},{TARGET}}}"
-    if effect is None:
-        folders, notes = whole if is_whole else folders_of_splits(root, ledger, layout=layout, inside=inside, to_train=to_train)
-    else:
-        folders, notes = _folders_of_pictures(root, layout)
-    listing = _paired if effect is None else _alone
-    files, dropped = without_listed(drop, root, {split: listing(folder, ledger) for split, folder in folders.items()}, ledger)
-    files = {split: found for split, found in files.items() if found}
-    first = "train" if to_train else next(iter(files), "train")
-    if first not in files and not ledger.unreadable:
-        where = folders.get(first, root)
-        if effect is not None:
-            raise no_pictures(str(where), ledger, f"Put some in {where}/")
-        remedy = f"Put pictures in {where / INPUT}/ and what is to become of them, by the same names, in {TARGET}/ beside it."
-        raise DataError(f"{where}: no pictures in {INPUT}/", f"{remedy} To make inputs of any pictures: `input_effect='noise:25'`.")
-    every = [path for found in files.values() for pair in found for path in pair if path is not None]
-    headers, bad = in_threads(whole_header if skip_unreadable else known_header, every)
-    everything = {**ledger.unreadable, **bad}
-    ledger.refuse_or_skip(bad, skip=skip_unreadable)
-    files = {split: [pair for pair in found if all(path is None or path in headers for path in pair)] for split, found in files.items()}
-    files = {split: found for split, found in files.items() if found}
-    if first not in files:
-        raise unreadable(everything, "; no pictures are left")
-    left_out = ledger.omissions()
-    scale = effect.scale if effect is not None else _scale_of_files(files, headers)
-    targets = max(headers[pair.target].channels for found in files.values() for pair in found)
-    _refuse_without_colours(str(root), targets, effect)
-    sides = {path for found in files.values() for pair in found if (path := pair.input if effect is None else pair.target) is not None}
-    sizes = {(headers[path].height, headers[path].width) for path in sides}
-    return PairSource(
-        root.resolve().name,
-        channel_names(targets),
-        effect.channels(targets) if effect is not None else max(headers[path].channels for path in sides),
-        _input_size(sizes, effect),
-        parts={split: partial(_part_of_files, root, tuple(found)) for split, found in files.items()},
-        notes=(*notes, *dropped, *(omission.words for omission in left_out)),
-        left_out=left_out,
-        pairs={split: partial(_files_reader, tuple(found)) for split, found in files.items()},
-        scale=scale,
-        effect=effect,
-    )
-
-
-def _folders_of_pictures(root: Path, layout: Layout) -> Layers:
-    """The folders of splits where they are called plainly so, with or without folders of classes in them; else the folder itself."""
-    named = {path.name: path for path in subfolders_of(root) if path.name in SPLITS}
-    if layout == "classes" or "train" not in named:
-        return Layers({"train": root}, [])
-    return Layers({split: named[split] for split in SPLITS if split in named}, [])
-
-
-def _paired(folder: Path, ledger: Ledger) -> list[Files]:
-    """The pictures of input/ with those of target/.
-
-    Raises:
-        DataError: some have no partner; counts and names them.
-    """
-    leave_out_top(folder, ledger, NO_SIDE)
-    for path in subfolders_of(folder):
-        if path.name not in (INPUT, TARGET):
-            ledger.leave_out(NO_SIDE, pictures_below(path, Ledger()))
-    sides = []
-    for name in (INPUT, TARGET):
-        found: dict[Path, Path] = {}
-        for path in pictures_below(folder / name, ledger) if (folder / name).is_dir() else []:
-            key = path.relative_to(folder / name).with_suffix("")
-            if key in found:
-                raise DataError(f"{found[key]} and {path.name} have one name but for their endings", "Rename one of them, and its partner.")
-            found[key] = path
-        sides.append(found)
-    inputs, targets = sides
-    lonely = [path for key, path in inputs.items() if key not in targets], [path for key, path in targets.items() if key not in inputs]
-    for paths, other in zip(lonely, (TARGET, INPUT), strict=True):
-        if paths:
-            names = some([path.relative_to(folder) for path in paths])
-            raise DataError(f"{folder}: {count_of(paths, 'picture')} without a partner in {other}/: {names}", PAIRS)
-    return [Files(targets[key], path) for key, path in inputs.items()]
-
-
-def _alone(folder: Path, ledger: Ledger) -> list[Files]:
-    return [Files(path, None) for path in pictures_below(folder, ledger)]
-
-
-def _scale_of_files(files: Mapping[str, Sequence[Files]], headers: Mapping[Path, PictureHeader]) -> int:
-    """The factor of all pairs.
-
-    Raises:
-        DataError: it is no whole number, or not the same for all; names the pair.
-    """
-    scale = None
-    for target, given in (pair for found in files.values() for pair in found):
-        if given is None:
-            continue
-        small, large = ((headers[path].height, headers[path].width) for path in (given, target))
-        scale = scale or scale_of(small, large, str(target))
-        if large != (scale * small[0], scale * small[1]):
-            raise size_error(f"{target}:", small, large, scale)
-    return scale or 1
-
-
-def _refuse_without_colours(name: str, channels: int, effect: InputEffect | None) -> None:
-    if effect is not None and effect.name == "grey" and channels != 3:
-        kind = "are grey already" if channels == 1 else f"have {channels} channels, not three colours"
-        raise DataError(f"{name}: the pictures {kind}, so `input_effect='grey'` makes nothing of them", "Give pictures in colour.")
-
-
-def _input_size(sizes: set[tuple[int, int]], effect: InputEffect | None) -> tuple[int, int] | None:
-    """The size of all inputs, if they have one."""
-    if len(sizes) != 1:
-        return None
-    height, width = next(iter(sizes))
-    scale = effect.scale if effect is not None else 1
-    return (height // scale, width // scale) if min(height, width) >= scale else None
-
-
-def _part_of_files(root: Path, files: Sequence[Files]) -> Part:
-    shown = [pair.input or pair.target for pair in files]
-    paths, names = tuple(map(str, shown)), tuple(path.relative_to(root).as_posix() for path in shown)
-    return Part(_nothing(len(files)), paths, _no_images, names, partial(file_digests, shown))
-
-
-def _files_reader(files: Sequence[Files]) -> Read:
-    return lambda place: (decode_image(files[place].target), decode_image(given) if (given := files[place].input) is not None else None)
-
-
 # ---- arrays and other data
 
 
@@ -393,7 +229,7 @@ def source_of_pictures(values: Any) -> DataSource:
     """
     images = as_images(values, "arrays: X")
     paths = tuple(f"arrays/train/{index:05d}" for index in range(len(images)))
-    part = Part(_nothing(len(images)), paths, partial(fit_images, images), digests=partial(picture_digests, images))
+    part = Part(without_labels(len(images)), paths, partial(fit_images, images), digests=partial(picture_digests, images))
     height, width, channels = images.shape[1:]
     return DataSource("arrays", channel_names(channels), channels, (height, width), {"train": lambda: part})
 
@@ -410,17 +246,17 @@ def pairs_of_source(source: DataSource, effect: InputEffect) -> PairSource:
     if source.image_size is None:
         raise DataError(f"{source.name}: the pictures have different sizes", "Give them one size, or a folder of picture files.")
 
-    _refuse_without_colours(source.name, source.channels, effect)
+    refuse_without_colours(source.name, source.channels, effect)
 
     def part(split: str) -> Part:
         found = source.parts[split]()
-        return found._replace(labels=_nothing(len(found.paths)))
+        return found._replace(labels=without_labels(len(found.paths)))
 
     return PairSource(
         source.name,
         channel_names(source.channels),
         effect.channels(source.channels),
-        _input_size({source.image_size}, effect),
+        input_size({source.image_size}, effect),
         parts={split: partial(part, split) for split in source.splits},
         pairs={split: partial(_source_reader, source, split) for split in source.splits},
         scale=effect.scale,
@@ -428,9 +264,29 @@ def pairs_of_source(source: DataSource, effect: InputEffect) -> PairSource:
     )
 
 
+def refuse_without_colours(name: str, channels: int, effect: InputEffect | None) -> None:
+    """Refuse pictures without three colours where an effect makes them grey.
+
+    Raises:
+        DataError: they have none.
+    """
+    if effect is not None and effect.name == "grey" and channels != 3:
+        kind = "are grey already" if channels == 1 else f"have {channels} channels, not three colours"
+        raise DataError(f"{name}: the pictures {kind}, so `input_effect='grey'` makes nothing of them", "Give pictures in colour.")
+
+
+def input_size(sizes: set[tuple[int, int]], effect: InputEffect | None) -> tuple[int, int] | None:
+    """The size of all inputs, if they have one."""
+    if len(sizes) != 1:
+        return None
+    height, width = next(iter(sizes))
+    scale = effect.scale if effect is not None else 1
+    return (height // scale, width // scale) if min(height, width) >= scale else None
+
+
 def _part_of_array(name: str, split: str, array: np.ndarray) -> Part:
     paths = tuple(f"{name}/{split}/{index:05d}" for index in range(len(array)))
-    return Part(_nothing(len(array)), paths, partial(fit_images, array), digests=partial(picture_digests, array))
+    return Part(without_labels(len(array)), paths, partial(fit_images, array), digests=partial(picture_digests, array))
 
 
 def _arrays_reader(targets: np.ndarray, inputs: np.ndarray) -> Read:
@@ -447,10 +303,11 @@ def _reader_at(opened: Callable[[], Read], places: Callable[[], np.ndarray]) -> 
     return lambda place: read(int(chosen[place]))
 
 
-def _nothing(count: int) -> np.ndarray:
+def without_labels(count: int) -> np.ndarray:
     """(count, 0): the labels of pictures without any, all of one kind for a division."""
     return np.zeros((count, 0))
 
 
-def _no_images(_spec: Any, _places: np.ndarray | None = None) -> np.ndarray:
+def no_images(_spec: Any, _places: np.ndarray | None = None) -> np.ndarray:
+    """The pictures of a part of pairs, which nothing asks for."""
     raise RuntimeError("pairs are read by their source")

@@ -25,7 +25,8 @@ from striate.data.layout import Layout
 from striate.data.manifest import lists_pictures, open_manifest
 from striate.data.masks import open_masks
 from striate.data.named import NAMED, open_named
-from striate.data.pairs import INPUT, TARGET, open_pairs, pairs_of_arrays, pairs_of_source, source_of_pictures
+from striate.data.pair_files import INPUT, TARGET, open_pairs
+from striate.data.pairs import pairs_of_arrays, pairs_of_source, source_of_pictures
 from striate.data.reading import AS_USUAL, Reading
 from striate.data.records import SPLITS, DataSource, Facts
 from striate.data.shards import BRACES, open_shards, shards_of
