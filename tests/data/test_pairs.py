@@ -56,8 +56,8 @@ def draw_pairs(root: Path, count: int, scale: int = 1, size: tuple[int, int] = (
 def test_noise_has_the_deviation_that_is_asked_for_and_the_same_bits_for_the_same_name() -> None:
     pictures = np.full((2, 40, 50, 3), 128, np.uint8)
 
-    made = InputEffect.read("noise:25").made(pictures, constant_draws(["a", "b"]))
-    alone = InputEffect.read("noise:25").made(pictures[:1], constant_draws(["b"]))
+    made = InputEffect.read("noise:25").made(pictures, ["a", "b"])
+    alone = InputEffect.read("noise:25").made(pictures[:1], ["b"])
 
     levels = made.astype(float) - 128
     assert abs(levels.mean()) < 4 * 25 / np.sqrt(levels.size)
@@ -82,7 +82,7 @@ def test_grey_and_smaller_pictures_are_those_of_pillow() -> None:
         image = Image.fromarray(picture)
         np.testing.assert_array_equal(brightness[..., 0], np.asarray(image.convert("L")))
         np.testing.assert_array_equal(small, np.asarray(image.resize((4, 6), Image.Resampling.BICUBIC)))
-    assert InputEffect.read("downscale:2").made(pictures, constant_draws(["a", "b"])).shape == (2, 6, 4, 3)
+    assert InputEffect.read("downscale:2").made(pictures, ["a", "b"]).shape == (2, 6, 4, 3)
 
 
 def test_without_a_network_an_input_is_enlarged_and_gets_the_channels_of_its_target() -> None:

@@ -18,7 +18,7 @@ from striate.estimators import (
 )
 from striate.estimators.sequences.bptt import bptt
 from striate.estimators.sequences.padded import adding_problem, recall_problem, temporal_xor
-from striate.estimators.sequences.recurrent import SequenceReader
+from striate.estimators.sequences.reader import SequenceReader
 from striate.networks.layers import GRU, LSTM, Elman
 
 QUICK = {"hidden_size": 8, "learning_rate": 0.05}

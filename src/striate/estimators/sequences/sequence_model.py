@@ -30,7 +30,8 @@ from striate.core.settings import check_counts, check_limit, check_numbers, chec
 from striate.estimators.numbers import need_units
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import random_state_of, seed_of
-from striate.estimators.sequences.recurrent import ON_ONE_THREAD, set_forget_bias
+from striate.estimators.sequences.reader import set_forget_bias
+from striate.estimators.sequences.recurrent import ON_ONE_THREAD
 from striate.models.threads import on_one_thread
 from striate.networks.layers import GRU, LSTM, Elman, Linear
 from striate.networks.layers.recurrent import Recurrent
