@@ -21,12 +21,14 @@ from striate.models.inputs import Given
 from striate.models.maps import class_maps, own_pixels
 from striate.models.meanings import softmax
 from striate.models.model import Model
+from striate.workflows.predicting.many import ManyReport, predict_many
 from striate.workflows.runs.behind import say_edits
 from striate.workflows.subjects.labelled import DataRequest
 from striate.workflows.subjects.subject import Subject, open_model
 from striate.workflows.tasks.record import PictureAnswers
 from striate.workflows.tasks.registry import task_of
 
+MADE_FILES = ("segment", "restore")  # tasks whose answers are files themselves
 MAPPED, MAPS = 6, 5  # pictures, and classes of each, of which maps are drawn
 
 
@@ -41,9 +43,9 @@ class PredictRequest:
     top: int = 1
     plot: Path | None = None  # PNG of the pictures with their answers
     maps: Path | None = None  # PNG of the pictures in their own size, with the probability of classes at each place over them
-    output: Path | None = (
-        None  # folder for the masks of a model that gives a class to each pixel, or for the pictures of one that gives those
-    )
+    output: Path | None = None  # folder for files of answers; for masks, or pictures, of a model that gives those
+    output_format: Literal["csv", "jsonl", "parquet"] = "csv"  # of the files of answers
+    shard: str | None = None  # of many pictures: 3/16 is the third of sixteen parts
     skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
@@ -52,8 +54,10 @@ class PredictRequest:
     module: Any = None  # the user's own torch module, where the run trained one: files hold its weights alone
 
 
-def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> PictureAnswers:
+def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _text: None) -> PictureAnswers | ManyReport:
     """The classes, masks, numbers, labels or pictures that are made of pictures, in their order; a folder's in the order of their names.
+
+    With `output`, classes, numbers and labels go into files there, and what is returned counts them.
 
     Raises:
         DataError: no pictures, no such file, or, unless those are to be skipped, one that cannot be read; names it.
@@ -64,6 +68,8 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     check_outputs(request)
     subject = open_model(request.run, device=request.device, module=request.module)
     say_edits(request.run, subject.trained, say)
+    if task_of(subject.trained).name not in MADE_FILES and (request.output is not None or request.shard is not None):
+        return predict_many(subject, request, say)
     refuse_drawing(subject.trained, request)
     answers = answered(subject.trained, asked_pictures(subject, request, say), request, say)
     answers.kind = subject.trained.images.kind

@@ -89,7 +89,14 @@ def predict_command(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for the masks of a --task segment model, or the pictures of a --task restore model, as PNG files."),
+        typer.Option(
+            help="Folder for files of answers, of many pictures or a manifest (.csv, .tsv, .jsonl, .txt); for the masks of a --task "
+            "segment model, or the pictures of a --task restore model, as PNG files."
+        ),
+    ] = None,
+    output_format: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option(help="Format of the files of answers.")] = "csv",
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Part of the pictures to answer into files: 3/16 is the third of sixteen.")
     ] = None,
     skip_unreadable: SkipUnreadable = False,
     batch_size: BatchSize = 128,
@@ -100,10 +107,13 @@ def predict_command(
     """Classify picture files, or the pictures of a data set."""
     from striate.core.images import of_kind
     from striate.workflows.predict import PredictRequest, answer_rows, predict
+    from striate.workflows.predicting.many import ManyReport, summary
     from striate.workflows.recipes.checked import request_of
 
     predictions = predict(request_of(PredictRequest, locals()), say=say)
-    if as_json:
+    if isinstance(predictions, ManyReport):
+        print_report(predictions, summary, as_json=as_json)
+    elif as_json:
         print_data(predictions.to_json() + "\n")
     elif as_csv:
         exact, safe = predictions.to_csv(), predictions.to_csv(spreadsheet=True)
