@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import random
 import subprocess
 import sys
@@ -85,10 +84,22 @@ def answered(model: Path, manifest: Path, output: Path) -> tuple[float, int]:
     """Pictures a second, and the largest memory in bytes, of one process."""
     began = time.monotonic()
     child = subprocess.Popen(command(model, manifest, output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"predict ended with {status}")
-    return sum(1 for _ in manifest.open()) / (time.monotonic() - began), 1024 * used.ru_maxrss
+    peak = 0
+    while child.poll() is None:
+        peak = max(peak, largest_memory(child.pid))
+        time.sleep(0.05)
+    if child.returncode:
+        raise SystemExit(f"predict ended with {child.returncode}")
+    return sum(1 for _ in manifest.open()) / (time.monotonic() - began), peak
+
+
+def largest_memory(process: int) -> int:
+    """The most bytes that a process has held since its program began, which of a child's usage would be its parent's; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def plain_loop(model: Path, files: list[Path]) -> float:
