@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import striate
 from striate.apps.server.batching import Item, Queue
 from striate.apps.server.crew import POLL
 from striate.apps.server.guard import Guard
@@ -34,7 +36,7 @@ from striate.apps.server.sources import sources_of
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.tensor_files import sealed
-from striate.models.exported import GRAPH, ExportedModel
+from striate.models.exported import GRAPH, ExportedModel, digest_of
 from striate.models.loading import load
 from striate.networks.layers import Chain, GlobalPool, Linear
 from striate.networks.model_file import ENTRY, description_of, save_model
@@ -75,7 +77,7 @@ def onnx_file(path: Path, seed: int = 0, network: Network = NETWORK) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     data = model.SerializeToString(deterministic=True)
     description = description_of(network, classes=CLASSES, images=SPEC, info={}, targets=None)
-    description[GRAPH] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    description[GRAPH] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts_sha256": digest_of({})}
     tail = type(model)()
     helper.set_model_props(tail, {ENTRY: json.dumps(sealed(description, {}))})
     temporary = path.with_suffix(".new")
@@ -346,6 +348,17 @@ def test_a_run_that_was_not_exported_is_served_with_torch(tmp_path: Path):
 
 
 # ---- the parts
+
+
+def test_onnx_runtime_is_told_to_report_nothing_before_it_is_imported(folder: Path):
+    ExportedModel(folder / "a.onnx")
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    imports = re.compile(r"^ *(?:import|from) onnxruntime", re.MULTILINE)
+    source = Path(striate.__file__).parent
+    texts = {path.name: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
+    found = {name: text for name, text in texts.items() if imports.search(text)}
+    assert set(found) == {"exported.py", "onnx_numbers.py"}
+    assert all(imports.search(text).start() > text.index("silent_runtime()") for text in found.values())
 
 
 def run(steps: Callable[[Queue], Any], **settings: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -150,6 +151,19 @@ def digest_of(facts: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def silent_runtime() -> Any:
+    """The module `onnxruntime`, told to report nothing to its maker, which it does by default from 1.32 on. Import it here alone.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is read when it is imported
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # where the user's program imported it before
+    return onnxruntime
+
+
 def session_of(path: Path, data: bytes) -> Any:
     """An ONNX Runtime session of a file's bytes; weights in other files are not read.
 
@@ -158,7 +172,7 @@ def session_of(path: Path, data: bytes) -> Any:
         RefusedFileError: the file cannot be run.
     """
     try:
-        import onnxruntime
+        onnxruntime = silent_runtime()
     except ImportError:
         raise EnvironmentFault(f"{path}: needs ONNX Runtime, which is not installed", "Install it: pip install striate[export].") from None
     options = onnxruntime.SessionOptions()

@@ -63,7 +63,6 @@ def facts_of(model: Model, batch_size: int) -> dict[str, Any]:
         "task": model.task,
         "classes": list(model.classes),
         "network": model.network.name,
-        "params": model.network.params,
         "input": model.images.kind,
         "input_shape": list(model.images.array_shape),
         "backend": "onnxruntime" if isinstance(model, ExportedModel) else "torch",

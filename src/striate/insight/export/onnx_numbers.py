@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.models.exported import silent_runtime
+
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
@@ -60,6 +62,8 @@ def in_int8(proto: ModelProto, batches: list[np.ndarray], *, per_channel: bool) 
     Weights are signed and of 7 bits, activations unsigned: sums then overflow on no processor, with or without instructions for it.
     """
     import onnx
+
+    silent_runtime()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]  # it carries no types
