@@ -1,9 +1,9 @@
 """Malformed, hostile, slow and too many requests to `striate serve`, and its models' process killed: counted, row by row.
 
-serve [ROW ...] [--json]
+serve [requests|faults|load|ROW ...]
 
-Rows: malformed bodies pictures schema slow leaving tokens paths limits reload kills stop load. All by default, but for `schema`, which
-installs schemathesis into an environment of its own the first time. Each row starts its own server, on loopback.
+All three groups by default, and a sheet for each; a row alone is printed. `schema` installs schemathesis into an environment of its own
+the first time. Each row starts its own server, on loopback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from odd_pictures import BY_CHANCE, READABLE, UNREADABLE
 from serve_faults import of_kills, of_leaving, of_load, of_reload, of_slow, of_stop
-from serve_process import TOKEN, Row, counted, exported, png, running, status_of
+from serve_process import TOKEN, Row, counted, exported, load, png, running, status_of
 from serve_requests import HEAD, LIMIT, TRAVERSALS, bodies, malformed
 from sheet import write_sheet
 
@@ -265,33 +265,37 @@ def of_limits(model: Path) -> list[Row]:
 
 
 ROWS: dict[str, Callable[[Path], list[Row]]] = {
-    "malformed": of_malformed, "bodies": of_bodies, "pictures": of_pictures, "schema": of_schema, "slow": of_slow, "leaving": of_leaving,
-    "tokens": of_tokens, "paths": of_paths, "limits": of_limits, "reload": of_reload, "kills": of_kills, "stop": of_stop, "load": of_load,
+    "malformed": of_malformed, "bodies": of_bodies, "pictures": of_pictures, "schema": of_schema, "tokens": of_tokens,
+    "paths": of_paths, "limits": of_limits, "slow": of_slow, "leaving": of_leaving, "reload": of_reload, "kills": of_kills,
+    "stop": of_stop, "load": of_load,
+}  # fmt: skip
+GROUPS = {  # and their titles; each has a sheet
+    "requests": (("malformed", "bodies", "pictures", "schema", "tokens", "paths", "limits"), "Malformed and hostile requests to `striate serve`"),
+    "faults": (("reload", "kills", "stop", "slow", "leaving"), "Files that change, processes that die and clients that dawdle, with `striate serve`"),
+    "load": (("load",), "Twice as many requests as `striate serve` can answer"),
 }  # fmt: skip
 
 
 def main() -> None:
-    """Measure the rows, and write the sheet."""
+    """Measure the rows, and write a sheet for each group."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--json", action="store_true", help="print the rows and write no sheet")
-    asked = parser.parse_args()
-    chosen = asked.rows or list(ROWS)
-    table: list[Row] = []
+    parser.add_argument("rows", nargs="*", choices=[*GROUPS, *ROWS, []], metavar="ROW", help=", ".join((*GROUPS, *ROWS)))
+    asked = parser.parse_args().rows or list(GROUPS)
     with tempfile.TemporaryDirectory(prefix="serve-") as name:
         model = exported(Path(name) / "small.onnx", "compact_cnn", 32)
-        for row in chosen:
-            print(row, file=sys.stderr, flush=True)
-            found = ROWS[row](model)
-            print(*map(" | ".join, found), sep="\n", file=sys.stderr, flush=True)
-            table += found
-    if asked.json:
-        print(json.dumps(table))
-        return
-    title = "Malformed, hostile, slow and too many requests to `striate serve`"
-    notes = [f"A limit of bodies of {LIMIT:,} bytes where they are tested; networks have fresh weights; server and clients on one machine."]
-    sheet = "serve" if chosen == list(ROWS) else f"serve_{'_'.join(chosen)}"
-    write_sheet(sheet, title, [["row", "found", "wanted"], *table], notes)
+        for word in asked:
+            rows, title = GROUPS.get(word, ((word,), ""))
+            table: list[Row] = []
+            for row in rows:
+                found = ROWS[row](model)
+                print(*map(" | ".join, found), sep="\n", flush=True)
+                table += found
+            if title:
+                notes = [
+                    f"Each row on a server of its own on the same machine, {load()} at the end; networks with fresh weights.",
+                    f"Bodies are limited to {LIMIT:,} bytes where their limit is tested.",
+                ]
+                write_sheet(f"serve_{word}", title, [["row", "found", "wanted"], *table], notes)
 
 
 if __name__ == "__main__":
