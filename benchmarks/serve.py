@@ -270,10 +270,16 @@ ROWS: dict[str, Callable[[Path], list[Row]]] = {
     "stop": of_stop, "load": of_load,
 }  # fmt: skip
 GROUPS = {  # and their titles; each has a sheet
-    "requests": (("malformed", "bodies", "pictures", "schema", "tokens", "paths", "limits"), "Malformed and hostile requests to `striate serve`"),
-    "faults": (("reload", "kills", "stop", "slow", "leaving"), "Files that change, processes that die and clients that dawdle, with `striate serve`"),
+    "requests": (
+        ("malformed", "bodies", "pictures", "schema", "tokens", "paths", "limits"),
+        "Malformed and hostile requests to `striate serve`",
+    ),
+    "faults": (
+        ("reload", "kills", "stop", "slow", "leaving"),
+        "Files that change, processes that die and clients that dawdle, with `striate serve`",
+    ),
     "load": (("load",), "Twice as many requests as `striate serve` can answer"),
-}  # fmt: skip
+}
 
 
 def main() -> None:

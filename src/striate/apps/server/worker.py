@@ -5,6 +5,7 @@ It reads what strangers sent, with decoders written in C. If one crashes, hangs 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -153,12 +154,13 @@ def main() -> None:
             while view:
                 view = view[out.write(view) :]
 
-    job, _ = wire.read(source)
-    opened(job, send, source)
+    with contextlib.suppress(BrokenPipeError, EOFError):  # the server ended first
+        job, _ = wire.read(source)
+        opened(job, send, source)
 
 
 def opened(job: dict[str, Any], send: Callable[[Any], None], source: Any) -> None:
-    """Serve the models of `job`."""
+    """Serve the models of `job`; raises EOFError at the end of `source`."""
     models, facts = {}, {}
     try:
         for name, path in job["models"].items():
@@ -170,10 +172,7 @@ def opened(job: dict[str, Any], send: Callable[[Any], None], source: Any) -> Non
     send({"ready": facts, "torch": "torch" in sys.modules})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while True:
-            try:
-                header, parts = wire.read(source)
-            except EOFError:
-                return
+            header, parts = wire.read(source)
             send({"answers": answered(models[header["model"]], header, parts, pool)})
 
 
