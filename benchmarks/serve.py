@@ -29,6 +29,8 @@ from serve_process import TOKEN, Row, counted, exported, load, png, running, sta
 from serve_requests import HEAD, LIMIT, TRAVERSALS, bodies, malformed
 from sheet import write_sheet
 
+from striate.models.exported import ExportedModel
+
 EVERY = "0.0.0.0"  # noqa: S104  # refused without a token
 NEEDED = ["schemathesis==4.32.5"]
 
@@ -87,10 +89,18 @@ def of_pictures(model: Path) -> list[Row]:
     """S4."""
     cases = [(name, data) for pictures in (READABLE, UNREADABLE) for name, data in pictures.items()]
     cases += [(f"{name} {seed}", make(random.Random(f"{name} {seed}"))) for name, make in BY_CHANCE.items() for seed in range(20)]
-    with running(model) as server:
-        found, wrong = Counter[int](), []
+    reference = ExportedModel(model)
+    with running(model) as server, tempfile.TemporaryDirectory() as folder:
+        found, wrong, other, largest = Counter[int](), [], [], 0.0
         for name, data in cases:
             status, answer = server.predict(data)
+            if status == 200:
+                path = Path(folder) / "picture"
+                path.write_bytes(data)
+                expected = reference.predict([path]).to_data()[0]
+                largest = max(largest, abs(expected["probability"] - answer[0]["probability"]))
+                if expected["class"] != answer[0]["class"]:
+                    other.append(name)
             found[status] += 1
             if status not in (200, 413, 422) or (status != 200 and not answer["error"]["message"]):
                 wrong.append(f"{name}: {status}")
@@ -99,6 +109,8 @@ def of_pictures(model: Path) -> list[Row]:
     return [
         [f"S4 odd and damaged pictures answered, or refused with a reason ({said})", counted(wrong, len(cases)), "all"],
         ["S4 processes lost over them", f"{lost:.0f}", "0"],
+        ["answers with the class that `predict` gives", counted(other, found[200]), "all"],
+        ["the largest difference of a probability", f"{largest:.1g}", "<= 1e-5"],
     ]
 
 
