@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 import striate
 from striate.apps.cli.app import app
-from striate.core.errors import DataError, EnvironmentFault, UnknownNameError, UsageError
+from striate.core.errors import DataError, EnvironmentFault, RefusedFileError, UnknownNameError, UsageError
 from striate.data.dropped import read_drop_list
 from striate.data.sources import open_data
+from striate.insight.check import embedding
 from striate.workflows.checking.record import CheckReport
 
 LABELS = ("oak", "pine")
@@ -217,3 +218,21 @@ def test_a_list_that_is_none_names_the_line(tmp_path: Path, text: str, words: st
         read_drop_list(path)
     with pytest.raises(DataError, match="no such list of pictures to drop"):
         read_drop_list(tmp_path / "other.csv")
+
+
+def test_a_damaged_network_leaves_the_rest_of_a_check_and_is_said(sick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The name of the data is cut off where a path begins with it, and not inside of another path."""
+
+    def damaged(_name: str) -> None:
+        raise RefusedFileError(f"/a/{sick.name}/weights.pth: its SHA-256 is another", "Install weights again.")
+
+    monkeypatch.setattr(embedding, "builtin_tensors", damaged)
+    monkeypatch.chdir(sick.parent)
+    report = striate.check(sick.name, output=tmp_path / "page.html")
+
+    assert report.num_images == 31 and report.judged is None
+    (told,) = (one for one in report.findings if one.kind == "not_judged")
+    words = f"labels were not judged by a network: /a/{sick.name}/weights.pth: its SHA-256 is another"
+    assert (told.message, told.remedy) == (words, "Install weights again.")
+    with pytest.raises(RefusedFileError, match="weights"):
+        striate.check(sick, deep=True, output=tmp_path / "page.html")

@@ -109,7 +109,7 @@ def test_each_fault_of_masks_is_told_with_the_first_of_them(photos: Path, tmp_pa
     faults = {"02.png": ground[:-3] + 1, "03.png": odd, "04.png": ground, "05.png": ground + 255, "06.png": b"no picture"}
     root = masks(tmp_path / "trees", photos, faults)
 
-    report = striate.check(root, task="segment", output=tmp_path / "page.html")
+    report = striate.check(root, task="segment", output=tmp_path / "page.html", fix_list=tmp_path / "fix.csv")
 
     assert not report.trainable and report.exit_code == 3
     said = {finding.message for finding in report.findings if finding.kind in ("masks", "empty_masks", "unlabelled_masks")}
@@ -122,6 +122,10 @@ def test_each_fault_of_masks_is_told_with_the_first_of_them(photos: Path, tmp_pa
     }
     with pytest.raises(DataError):
         open_data(root, task="segment")
+    rows = csv.DictReader((tmp_path / "fix.csv").read_text().splitlines())
+    assert [(row["drop"], row["name"]) for row in rows if row["reason"] == "mask"] == [("yes", f"masks/0{k}.png") for k in (6, 2, 3)]
+    fewer = open_data(root, task="segment", drop=tmp_path / "fix.csv")
+    assert fewer.num_images("train") == report.num_images - 3
 
 
 def test_masks_without_a_fault_are_counted_in_pixels_and_copies_compared(photos: Path, tmp_path: Path):

@@ -303,11 +303,11 @@ def _targets(  # all of a table
     where = f", column {column!r}" if column is not None else ""
     gaps = [at for at, cell in enumerate(cells) if cell.lower() in GAPS]
     if gaps and task != "multilabel":
-        message = f"{table.where(rows[gaps[0]].place)}{where}: {len(gaps):,} of {len(cells):,} pictures have no label"
-        raise DataError(message, "Fill them in, or leave those rows out.")
+        raise DataError(_without(table, where, rows, gaps, "label"), "Fill them in, or leave those rows out.")
     if task == "regression":
         if bad := [at for at, cell in enumerate(cells) if not is_number(cell)]:
             message = f"{table.where(rows[bad[0]].place)}{where}: must be a finite number, got {cells[bad[0]]!r}"
+            message += f"; {len(bad):,} of {len(cells):,} are none: {some([rows[at].name for at in bad])}" if len(bad) > 1 else ""
             raise DataError(message, "Correct it; for classes, `task='classify'`.")
         return (column or "y",), np.array(cells, np.float64)[:, None], []
     if task not in ("classify", "multilabel"):
@@ -372,8 +372,8 @@ def _facts(table: Table, reading: Reading, rows: Sequence[Row], *, to_train: boo
     if reading.group is not None and is_rule(reading.group) and group is None:
         groups = columns["group"] = np.array(groups_by_rule(reading.group, [row.name for row in rows], str(table.path)))
     elif groups is not None and (groups == "").any():
-        empty = np.flatnonzero(groups == "")
-        message = f"{table.where(places[int(empty[0])])}, column {group!r}: {len(empty):,} of {len(places):,} pictures have no group"
+        empty = np.flatnonzero(groups == "").tolist()
+        message = _without(table, f", column {group!r}", rows, empty, "group")
         raise DataError(message, "Fill them in: a picture that belongs to no other gets a group of its own.")
     weight = _column(table, reading, "weight", to_train=to_train)
     return Facts(columns, groups, None if weight is None else _weights(table, weight, columns[weight].tolist(), places))
@@ -391,6 +391,12 @@ def _weights(table: Table, column: str, cells: Sequence[str], places: Sequence[i
 
 
 # ---- words
+
+
+def _without(table: Table, where: str, rows: Sequence[Row], gaps: Sequence[int], what: str) -> str:
+    """The words on the rows at `gaps`, which lack something."""
+    names = some([rows[at].name for at in gaps])
+    return f"{table.where(rows[gaps[0]].place)}{where}: {len(gaps):,} of {len(rows):,} pictures have no {what}: {names}"
 
 
 def _read_as(table: Table, reading: Reading, label: str | None, count: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.places import check_file, check_folder
 from striate.core.reports import write_files
 from striate.data.dropped import write_drop_list
@@ -58,14 +59,17 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     many = total * (side / FULL_SIDE) ** 2 > MOST_SHOWN
     judges = request.deep or (source.has_classes and not many)
     watch = (lambda done, every: observer.share("pictures", done, every)) if observer else _unwatched
-    seen = survey(source, Embedding(side, request.fit) if judges else None, watch)
+    embedding, not_judged = _embedding(request, side) if judges else (None, None)
+    if source.has_classes and many and not judges:
+        not_judged = f"labels were not judged by a network: {total:,} pictures are many", "Judge them with `deep=True`."
+    seen = survey(source, embedding, watch)
     masks = None if data.pairs is None else masks_of(data.pairs, seen, source.classes, Path(request.data))
     seen = seen if masks is None else masks.pictures
     groups = same_pictures(seen.readable, seen.features if request.deep else None)
-    verdict = Verdict([], None, f"labels were not judged by a network: {total:,} pictures are many" if source.has_classes and many else "")
+    verdict = Verdict([], None, not_judged)
     if seen.features is not None and source.has_classes:
         verdict = judge(seen.readable, seen.features, source.classes, groups, request.seed)
-    rows = rows_to_drop(seen, groups, verdict.errors, source.task)
+    rows = rows_to_drop(seen, groups, verdict.errors, source.task) + ([] if masks is None else masks.to_drop)
     if request.fix_list is not None:
         write_drop_list(request.fix_list, rows)
     report = reported(request, data, seen, groups, verdict, masks)
@@ -79,6 +83,20 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     )
     write_files(path.parent, {path.name: page(report, request, source, seen), f"{path.stem}.json": report})
     return report
+
+
+def _embedding(request: CheckRequest, side: int) -> tuple[Embedding | None, tuple[str, str] | None]:
+    """The network that labels are judged by; or why there is none, where it is not asked for, and the remedy.
+
+    Raises:
+        EnvironmentFault, RefusedFileError: it is asked for, and its weights are not installed or damaged.
+    """
+    try:
+        return Embedding(side, request.fit), None
+    except (EnvironmentFault, RefusedFileError) as error:
+        if request.deep:
+            raise
+        return None, (f"labels were not judged by a network: {error.message}", error.remedy)
 
 
 def reported(
@@ -105,7 +123,7 @@ def reported(
             found.of_files(unreadable, source.left_out, readable),
             masks.findings if masks is not None else (),
             found.of_copies(copies, source.task),
-            found.of_labels(errors, verdict.judged, verdict.why_not, by_network=seen.features is not None),
+            found.of_labels(errors, verdict.judged, verdict.not_judged),
             found.of_shortcuts(given_away, CONTENT),
             of_classes(source.name, counts, seen.pictures, source.classes) if counts and masks is None else (),
             of_numbers(source),

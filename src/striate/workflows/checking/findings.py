@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -30,7 +31,8 @@ FLAWS = {
 def sorted_findings(found: Iterable[DataFinding], pictures: Sequence[Picture]) -> tuple[DataFinding, ...]:
     """The most severe first, else in their order; their words name pictures below the data's folder."""
     folder = next((picture.path.removesuffix(picture.name) for picture in pictures if picture.path.endswith(picture.name)), "")
-    short = [dataclasses.replace(one, message=one.message.replace(folder, "") if folder else one.message) for one in found]
+    begins = rf"(?<![^\s(=:,]){re.escape(folder)}" if folder else r"(?!)"
+    short = [dataclasses.replace(one, message=re.sub(begins, "", one.message)) for one in found]
     return tuple(sorted(short, key=lambda one: ORDER[one.severity]))
 
 
@@ -119,11 +121,10 @@ def of_shortcuts(found: Sequence[ShortcutFound], contents: frozenset[str]) -> It
         )
 
 
-def of_labels(errors: Sequence[LabelError], judged: Judged | None, why_not: str, *, by_network: bool) -> Iterator[DataFinding]:
-    """Labels that are probably wrong."""
-    if why_not:
-        remedy = "Add pictures, or look whether the classes can be told apart." if by_network else "Judge them with `deep=True`."
-        yield finding("not_judged", why_not, remedy, severity="note")
+def of_labels(errors: Sequence[LabelError], judged: Judged | None, not_judged: tuple[str, str] | None) -> Iterator[DataFinding]:
+    """Labels that are probably wrong; or the reason why they were not judged, and the remedy."""
+    if not_judged is not None:
+        yield finding("not_judged", *not_judged, severity="note")
     if errors and judged is not None:
         shown = some([f"{one.path} ({one.label}, rather {one.suggested})" for one in errors])
         message = f"{len(errors):,} of {judged.num_images:,} labels {_is(len(errors))} doubtful: {shown}"

@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
     errors: list[tuple[int, LabelError]]
     judged: Judged | None
-    why_not: str = ""  # none are suspected
+    not_judged: tuple[str, str] | None = None  # why not, and the remedy
 
 
 def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[str], same: Sequence[Same], seed: int) -> Verdict:
@@ -43,7 +43,8 @@ def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[s
     judged = Judged(accuracy=correct / len(kept), accuracy_interval=(low, high), num_images=len(kept))
     most = float(np.bincount(labels[kept]).max() / len(kept))  # right by guessing always the same
     if low < most + GAIN * (1 - most):
-        return Verdict([], judged, f"labels were not judged: a classifier names {judged.accuracy:.0%} right, hardly more than guessing")
+        why = f"labels were not judged: a classifier names {judged.accuracy:.0%} right, hardly more than guessing"
+        return Verdict([], judged, (why, "Add pictures, or look whether the classes can be told apart."))
     errors = []
     for suspect in suspects(found.shares, labels[kept]):
         place = int(kept[suspect.place])

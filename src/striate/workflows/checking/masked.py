@@ -12,10 +12,11 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.data.checks import findings_on_masks
 from striate.data.decode import decode_mask
+from striate.data.dropped import DropRow
 from striate.data.findings import DataFinding
 from striate.data.fitting import IGNORED
 from striate.data.folder import in_threads
-from striate.data.identities import DIGEST_BYTES
+from striate.data.identities import DIGEST_BYTES, file_digests
 from striate.data.mask_files import Pair
 from striate.data.mask_values import BLACK, TWO_TONES, WHITE, refuse_colours, remedy_for
 from striate.data.omissions import count_of, some
@@ -41,6 +42,7 @@ class Masks(NamedTuple):
     counts: dict[str, dict[str, int]]  # pixels of each class, by split
     findings: list[DataFinding]
     pictures: Survey  # each with its mask in words, so that copies with different masks are told
+    to_drop: list[DropRow]  # the masks that a training refuses
 
     @property
     def hopeless(self) -> bool:
@@ -80,6 +82,10 @@ def masks_of(pairs: Mapping[str, Sequence[Pair]], seen: Survey, classes: Sequenc
         return [path.relative_to(root).as_posix() for path in paths]
 
     findings = [*_of_reading(bad, shown), *_of_sizes(sizes, shown), *_of_values(looks, values, len(classes), two_tones, shown)]
+    refused = dict.fromkeys(Path(name) for one in findings for name in one.names)
+    readable = [path for path in refused if path not in bad]
+    digests = dict(zip(readable, file_digests(readable), strict=True))
+    to_drop = [DropRow(True, *shown([path]), digests.get(path, b""), "mask") for path in refused]
     if len(names) < 2 and not findings:
         message = f"the masks hold {f'only class {names[0]!r}' if names else 'no class'}; a network needs two"
         findings.append(finding("masks_of_one_class", message, "Draw masks with at least the indices 0 and 1.", severity="error"))
@@ -93,7 +99,7 @@ def masks_of(pairs: Mapping[str, Sequence[Pair]], seen: Survey, classes: Sequenc
         picture._replace(said=f"mask {looks[pair.mask].digest}" if (pair := places[picture.split, picture.place]).mask in looks else "mask")
         for picture in seen.pictures
     ]
-    return Masks(names, per_class, findings, seen._replace(pictures=pictures))
+    return Masks(names, per_class, findings, seen._replace(pictures=pictures), to_drop)
 
 
 def _look(path: Path) -> MaskLook:
