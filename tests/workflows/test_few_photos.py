@@ -23,7 +23,7 @@ from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import heads, starting
 from striate.workflows.training.heads import FittedHead, with_fitted_head
 from striate.workflows.training.replaying import read_seen
-from striate.workflows.training.request import TrainRequest
+from striate.workflows.training.request import TrainRequest, summary
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.starting import FEW_PHOTOS, with_chosen_weights
 
@@ -150,6 +150,7 @@ def test_the_head_is_fitted_and_measured_over_all_training_pictures_and_nothing_
     assert report.val.accuracy_interval == wilson_interval(2, 2)
     (row,) = RunFolder(Path(report.run)).read_metrics()
     assert (row["epoch"], row["train_loss"], row["val_accuracy"]) == ("0", "", "1.0")
+    assert ", loss " in (text := str(summary(report))) and " (of the head alone), " in text
 
 
 def test_a_learning_curve_is_measured_and_drawn_where_it_is_asked_for(trained, tmp_path: Path):

@@ -264,12 +264,12 @@ def summary(report: TrainReport) -> Lines:
         measured[0] += " (95 % interval {:.4f} to {:.4f})".format(*report.val.accuracy_interval)
     words = ", ".join(measured)
     early = ", stopped early" if report.stopped_early else ""
-    length = f"(epoch {report.best_epoch} of {report.epochs}{early}), {report.seconds:.1f} s"
+    length = f"epoch {report.best_epoch} of {report.epochs}{early}" if report.epochs or report.steps else "of the head alone"
     following = command("striate", "evaluate", Path(report.run), "--split", split)
     zeros = [] if report.zeros is None else [f"zeros: {report.zeros:,} of {report.params:,} parameters are exactly 0"]
     return in_lines(
         (
-            f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} {length}",
+            f"{report.network} on {report.data}: val {words}, loss {report.val.loss:.4f} ({length}), {report.seconds:.1f} s",
             *(retention_in_words(report.retention) if report.retention is not None else ()),
             *([f"accuracy  {cross_validation_in_words(report.cross_validation)}"] if report.cross_validation else []),
             *learning_in_words(report.learning_curve),
