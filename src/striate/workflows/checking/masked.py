@@ -85,7 +85,7 @@ def masks_of(pairs: Mapping[str, Sequence[Pair]], seen: Survey, classes: Sequenc
     refused = dict.fromkeys(Path(name) for one in findings for name in one.names)
     readable = [path for path in refused if path not in bad]
     digests = dict(zip(readable, file_digests(readable), strict=True))
-    to_drop = [DropRow(True, *shown([path]), digests.get(path, b""), "mask") for path in refused]
+    to_drop = [DropRow(True, shown([path])[0], digests.get(path, b""), "mask") for path in refused]
     if len(names) < 2 and not findings:
         message = f"the masks hold {f'only class {names[0]!r}' if names else 'no class'}; a network needs two"
         findings.append(finding("masks_of_one_class", message, "Draw masks with at least the indices 0 and 1.", severity="error"))
