@@ -9,17 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.places import check_file, check_folder
 from striate.core.reports import write_files
 from striate.data.dropped import write_drop_list
-from striate.insight.check.embedding import Embedding, side_for
 from striate.workflows.checking import findings as found
 from striate.workflows.checking.dropping import rows_to_drop
-from striate.workflows.checking.judging import CONTENT, Verdict, giveaways, judge
+from striate.workflows.checking.judging import CONTENT, Verdict, giveaways, judge, network_to_judge
 from striate.workflows.checking.masked import Masks, masks_of
 from striate.workflows.checking.numbers import class_counts, numbers_in_words, of_numbers
-from striate.workflows.checking.opening import Opened, opened, typical_side
+from striate.workflows.checking.opening import Opened, opened
 from striate.workflows.checking.page import page
 from striate.workflows.checking.record import CheckReport, CheckRequest, ShortcutFound, Unreadable
 from striate.workflows.checking.same import Same, described, same_pictures
@@ -27,9 +25,6 @@ from striate.workflows.checking.shapes import fit_losses, flaws_of_all, sizes_in
 from striate.workflows.checking.structure import classes_gone, of_classes
 from striate.workflows.checking.surveying import Survey, survey
 from striate.workflows.training.runs import new_run_folder
-
-MOST_SHOWN = 2_000  # pictures of FULL_SIDE pixels a side, up to which a network judges labels without being asked to
-FULL_SIDE = 224
 
 
 class Observer(Protocol):
@@ -54,14 +49,9 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     if request.output is None:
         check_folder(Path("runs") / "check")
     data = opened(request)
-    source, side = data.source, side_for(typical_side(data.source))
-    total = sum(source.num_images(split) for split in source.splits)
-    many = total * (side / FULL_SIDE) ** 2 > MOST_SHOWN
-    judges = request.deep or (source.has_classes and not many)
+    source = data.source
+    embedding, not_judged = network_to_judge(request, source)
     watch = (lambda done, every: observer.share("pictures", done, every)) if observer else _unwatched
-    embedding, not_judged = _embedding(request, side) if judges else (None, None)
-    if source.has_classes and many and not judges:
-        not_judged = f"labels were not judged by a network: {total:,} pictures are many", "Judge them with `deep=True`."
     seen = survey(source, embedding, watch)
     masks = None if data.pairs is None else masks_of(data.pairs, seen, source.classes, Path(request.data))
     seen = seen if masks is None else masks.pictures
@@ -83,20 +73,6 @@ def check(request: CheckRequest, *, observer: Observer | None = None) -> CheckRe
     )
     write_files(path.parent, {path.name: page(report, request, source, seen), f"{path.stem}.json": report})
     return report
-
-
-def _embedding(request: CheckRequest, side: int) -> tuple[Embedding | None, tuple[str, str] | None]:
-    """The network that labels are judged by; or why there is none, where it is not asked for, and the remedy.
-
-    Raises:
-        EnvironmentFault, RefusedFileError: it is asked for, and its weights are not installed or damaged.
-    """
-    try:
-        return Embedding(side, request.fit), None
-    except (EnvironmentFault, RefusedFileError) as error:
-        if request.deep:
-            raise
-        return None, (f"labels were not judged by a network: {error.message}", error.remedy)
 
 
 def reported(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.intervals import wilson_interval
+from striate.insight.check.embedding import Embedding, side_for
 from striate.insight.check.labels import suspects
 from striate.insight.check.shortcuts import Shortcut, shortcuts
 from striate.models.linear_head import head_folds, out_of_fold
+from striate.workflows.checking.opening import typical_side
 from striate.workflows.checking.record import Judged, LabelError
 from striate.workflows.checking.same import Same
 from striate.workflows.checking.surveying import Picture
 
+if TYPE_CHECKING:
+    from striate.data.records import DataSource
+    from striate.workflows.checking.record import CheckRequest
+
 CONTENT = frozenset({"colour cast", "brightness", "grey or coloured", "sharpness"})  # that the subject may have by its nature
 GAIN = 0.25  # of the way from guessing to always right, below which a classifier knows too little to judge
 FEWEST = 2  # pictures of a class, below which its labels are not judged
+
+
+MOST_SHOWN = 2_000  # pictures of FULL_SIDE pixels a side, up to which a network judges labels without being asked to
+FULL_SIDE = 224
 
 
 class Verdict(NamedTuple):
@@ -26,6 +37,25 @@ class Verdict(NamedTuple):
     errors: list[tuple[int, LabelError]]
     judged: Judged | None
     not_judged: tuple[str, str] | None = None  # why not, and the remedy
+
+
+def network_to_judge(request: CheckRequest, source: DataSource) -> tuple[Embedding | None, tuple[str, str] | None]:
+    """The network that labels are judged by; or why there is none, where one would serve, and the remedy.
+
+    Raises:
+        EnvironmentFault, RefusedFileError: it is asked for, and its weights are not installed or damaged.
+    """
+    side, total = side_for(typical_side(source)), sum(source.num_images(split) for split in source.splits)
+    many = total * (side / FULL_SIDE) ** 2 > MOST_SHOWN
+    if not request.deep and (many or not source.has_classes):
+        words = f"labels were not judged by a network: {total:,} pictures are many"
+        return None, (words, "Judge them with `deep=True`.") if source.has_classes else None
+    try:
+        return Embedding(side, request.fit), None
+    except (EnvironmentFault, RefusedFileError) as error:
+        if request.deep:
+            raise
+        return None, (f"labels were not judged by a network: {error.message}", error.remedy)
 
 
 def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[str], same: Sequence[Same], seed: int) -> Verdict:
