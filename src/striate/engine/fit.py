@@ -8,6 +8,7 @@ consumed, in the order written there. Between two events the training can be wri
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import math
 import time
@@ -36,6 +37,7 @@ from striate.engine.rules import rule_of
 from striate.engine.schedules import schedule_of
 from striate.engine.settings import TrainSettings
 from striate.engine.shared_norms import norms_together
+from striate.engine.side_by_side import SideBySide, can_be_divided, is_worth_dividing
 from striate.engine.step import Batch, Batches, InParts, LossNotFiniteError, StepResult, computing_in, train_step
 from striate.engine.tally import Tally
 from striate.engine.validation import Validation, measured
@@ -53,6 +55,7 @@ def fit(
     class_counts: Tensor | None = None,
     group: ProcessGroup | None = None,
     counts_start: bool = False,
+    divides: bool = False,
 ) -> Training:
     """Train `model` in place; consume the events to do it.
 
@@ -69,6 +72,8 @@ def fit(
         class_counts: (K,) how many training samples each class has, for balanced class weights.
         group: The processes that train together; the batches of each are its parts of the same batches (`Batches.divide`).
         counts_start: Validate the weights that the training begins with, too, as epoch 0: they are kept where no epoch is better.
+        divides: On a CPU, each thread computes a part of a batch. The model must compute each sample by itself, but for its batch norms,
+            and draw no random numbers but from `generator` of a module (`SideBySide`); the loss must be a mean over samples.
 
     Raises:
         TrainingDivergedError: the loss or a weight is NaN or Inf; names the update and the part of the network. The weights may be
@@ -76,7 +81,7 @@ def fit(
         DataError: there are no training or no validation batches, or fewer come than there should be.
         UsageError: each parameter of the model is frozen.
     """
-    return Training(model, train_batches, settings, val_batches, class_counts, group, counts_start=counts_start)
+    return Training(model, train_batches, settings, val_batches, class_counts, group, counts_start=counts_start, divides=divides)
 
 
 class Training:
@@ -92,6 +97,7 @@ class Training:
         group: ProcessGroup | None = None,
         *,
         counts_start: bool = False,
+        divides: bool = False,
     ) -> None:
         self.model, self.settings, self.group, self.counts_start = model, settings, group, counts_start
         if group is not None:
@@ -110,6 +116,11 @@ class Training:
         self.schedule = schedule_of(settings, self.num_steps, len(train_batches))
         self.stepped = cast("nn.Module", torch.compile(model)) if settings.compile else model
         self.rule = rule_of(settings, model, self.device, class_counts=class_counts, group=group)
+        self.fuses = self.device.type == "cpu" and not settings.compile
+        threads = torch.get_num_threads()
+        alone = self.fuses and group is None and self.rule.attacker is None and settings.accumulate == 1
+        if divides and alone and is_worth_dividing(settings.batch_size, threads) and can_be_divided(model):
+            self.rule = dataclasses.replace(self.rule, side_by_side=SideBySide(model, threads))
         self.freezer = Freezer(model, settings.freeze, settings.unfreeze_every)
         self.average = average_of(settings, model)
         self.step, self.epoch = 0, 1  # updates done; the epoch under way
@@ -225,8 +236,10 @@ class Training:
             stack.enter_context(pool_before_activation(self.model))
             if self.group is not None and self.settings.sync_norm:
                 stack.enter_context(norms_together(self.model, self.group))
-            if self.device.type == "cpu" and not self.settings.compile:
-                stack.enter_context(fused_layers(self.model))
+            if self.fuses:
+                layers = stack.enter_context(fused_layers(self.model))
+                if self.rule.side_by_side is not None:
+                    stack.enter_context(self.rule.side_by_side.prepared(layers))
             if self.settings.deterministic:
                 stack.enter_context(deterministic_algorithms())
             if not self.model.training:

@@ -20,8 +20,8 @@ LAST = torch.channels_last
 
 
 @contextlib.contextmanager
-def fused_layers(model: nn.Module) -> Iterator[int]:
-    """Context in which a layer and the ReLU that alone takes its output are computed at once on a CPU; yields how many layers are.
+def fused_layers(model: nn.Module) -> Iterator[list[Fused]]:
+    """Context in which a layer and the ReLU that alone takes its output are computed at once on a CPU; yields these.
 
     They are batch norms, also those without a ReLU, max poolings of 2 x 2, and sums, which are rectified in place. Modules, hooks and state
     dicts stay as they are. Where a hook wants to see what is between the two, they are computed one after the other, to the same bits.
@@ -29,7 +29,9 @@ def fused_layers(model: nn.Module) -> Iterator[int]:
     """
     library = kernels()
     followers = followed_alone(model) if library is not None else {}
-    fused = [each for part in model.modules() if library is not None and (each := _fused(part, followers.get(part), library)) is not None]
+    fused = [
+        each for part in model.modules() if library is not None and (each := _fused_with(part, followers.get(part), library)) is not None
+    ]
     with contextlib.ExitStack() as stack:
         for each in fused:
             stack.callback(each.part.__dict__.pop, "forward")
@@ -37,16 +39,16 @@ def fused_layers(model: nn.Module) -> Iterator[int]:
             if each.relu is not None:
                 stack.callback(each.relu.__dict__.pop, "forward")
                 each.relu.__dict__["forward"] = each.rest
-        yield len(fused)
+        yield fused
 
 
-def _fused(part: nn.Module, follower: nn.Module | None, library: Any) -> _Fused | None:
+def _fused_with(part: nn.Module, follower: nn.Module | None, library: Any) -> Fused | None:
     """`part` and what follows it as one, if there is a way."""
     relu = follower if type(follower) is nn.ReLU else None
     if "forward" in part.__dict__:
         return None  # somebody else's
     if type(part) is nn.BatchNorm2d:
-        return _Norm(part, relu, library)
+        return FusedNorm(part, relu, library)
     if relu is not None and type(part) is nn.MaxPool2d and _is_two_by_two(part):
         return _Pool(part, relu, library)
     if relu is not None and getattr(part, "merge_by", None) == "sum":
@@ -59,7 +61,38 @@ def _is_two_by_two(pool: nn.MaxPool2d) -> bool:
     return extents == [(2, 2), (2, 2), (0, 0)] and pool.dilation in (1, (1, 1)) and not (pool.ceil_mode or pool.return_indices)
 
 
-class _Fused:
+class Team:
+    """Threads that have a part of a batch each, and normalize over all parts."""
+
+    def __init__(self, library: Any, size: int, channels: int) -> None:
+        self.library = library
+        self.address = library.team_new(size, channels)
+
+    def give_up(self) -> None:
+        """Let those that wait for the others go on, with an error."""
+        self.library.team_give_up(self.address)
+
+    def __del__(self) -> None:
+        self.library.team_free(self.address)
+
+
+class GivenUpError(RuntimeError):
+    """Another thread of the team failed, or did not normalize where this one did."""
+
+
+class Seat:
+    """The place of a thread in a team, or alone; it counts the meetings."""
+
+    def __init__(self, team: Team | None = None, rank: int = 0) -> None:
+        self.team, self.rank, self.meetings = team, rank, 0
+
+    def next_meeting(self) -> tuple[int | None, int, int]:
+        """Team, rank and number of the next meeting, as the kernels take them."""
+        self.meetings += 1
+        return (self.team.address if self.team is not None else None), self.rank, self.meetings
+
+
+class Fused:
     """A layer, a sum or a pooling, and the ReLU that alone takes its output."""
 
     def __init__(self, part: Any, relu: nn.ReLU | None, library: Any) -> None:
@@ -88,7 +121,7 @@ class _Fused:
         return x if self.is_rectified else F.relu(x)
 
 
-class _Sum(_Fused):
+class _Sum(Fused):
     """A sum, whose ReLU takes its place: nothing else needs it."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,7 +131,7 @@ class _Sum(_Fused):
         return total.relu_() if self.is_rectified else total
 
 
-class _Pool(_Fused):
+class _Pool(Fused):
     """Windows of 2 x 2, and the ReLU of their maxima."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,7 +147,7 @@ class _MaxPool(torch.autograd.Function):
         count, channels, height, width = ctx.shape = x.shape
         y = torch.empty((count, channels, height // 2, width // 2), dtype=x.dtype, memory_format=LAST)
         at = torch.empty((count, height // 2, width // 2, channels), dtype=torch.uint8)
-        _call(library, "max_pool", x.dtype, x, y, at, count, height, width, channels)
+        _call(library, "max_pool", x.dtype, x, y, at, count, height, width, channels, torch.get_num_threads())
         ctx.save_for_backward(at)
         ctx.library = library
         return y
@@ -125,37 +158,49 @@ class _MaxPool(torch.autograd.Function):
         count, channels, height, width = ctx.shape
         dy = gradients[0].contiguous(memory_format=LAST)
         dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=LAST)
-        _call(ctx.library, "max_pool_back", dy.dtype, dy, ctx.saved_tensors[0], dx, count, height, width, channels)
+        sizes = (count, height, width, channels, torch.get_num_threads())
+        _call(ctx.library, "max_pool_back", dy.dtype, dy, ctx.saved_tensors[0], dx, *sizes)
         return dx, None
 
 
-class _Norm(_Fused):
-    """A batch normalization, with or without a ReLU."""
+class FusedNorm(Fused):
+    """A batch normalization, with or without a ReLU; over the parts of a team where its seat is in one."""
+
+    seat = Seat()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         norm = self.part
         self.is_rectified = False
-        tracked = norm.training and norm.track_running_stats and norm.momentum is not None and norm.affine
-        if not (tracked and self.takes(x) and x.numel() > x.shape[1] and norm.weight.dtype is torch.float32):
+        if self.seat.team is not None and norm.training:
+            x = x.contiguous(memory_format=LAST)  # there is no other way
+        if not (norm.training and can_fuse(norm) and self.takes(x) and (self.seat.team is not None or x.numel() > x.shape[1])):
             return super().forward(x)
         self.is_rectified = self.relu is not None and not self.is_seen_between()
-        norm.num_batches_tracked.add_(1)
+        if self.seat.rank == 0:
+            norm.num_batches_tracked.add_(1)
         fixed = (norm.running_mean, norm.running_var, norm.momentum, norm.eps)
-        normalized: Tensor = _BatchNorm.apply(x, norm.weight, norm.bias, fixed, self.is_rectified, self.library)
+        normalized: Tensor = _BatchNorm.apply(x, norm.weight, norm.bias, fixed, self.is_rectified, self.seat, self.library)
         return normalized
+
+
+def can_fuse(norm: nn.Module) -> bool:
+    """Return whether a batch norm of maps is one that the kernels compute."""
+    tracked = type(norm) is nn.BatchNorm2d and norm.track_running_stats and norm.momentum is not None
+    return tracked and bool(norm.affine) and norm.weight.dtype is torch.float32
 
 
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *more: Any) -> Tensor:
-        fixed, rectified, library = more
+        fixed, rectified, seat, library = more
         channels = x.shape[1]
-        y, mean, inverse = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
+        y, mean, inverse, whole = torch.empty_like(x), torch.empty(channels), torch.empty(channels), torch.empty(1, dtype=torch.float64)
         places = x.numel() // channels
-        _call(library, "norm", x.dtype, x, weight, bias, *fixed, y, mean, inverse, places, channels, int(rectified))
+        sizes = (places, channels, int(rectified), torch.get_num_threads())
+        _call(library, "norm", x.dtype, x, weight, bias, *fixed, y, mean, inverse, whole, *sizes, *seat.next_meeting())
         ctx.save_for_backward(x, weight, bias, mean, inverse)
-        ctx.rectified, ctx.library = rectified, library
+        ctx.whole, ctx.rectified, ctx.seat, ctx.library = whole.item(), rectified, seat, library
         return y
 
     @staticmethod
@@ -164,14 +209,18 @@ class _BatchNorm(torch.autograd.Function):
         x, weight, bias, mean, inverse = ctx.saved_tensors
         channels, dy = x.shape[1], gradients[0].to(x.dtype).contiguous(memory_format=LAST)
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
-        places = x.numel() // channels
-        _call(
-            ctx.library, "norm_back", x.dtype, dy, x, weight, bias, mean, inverse, dx, dweight, dbias, places, channels, int(ctx.rectified)
-        )
-        return dx, dweight, dbias, None, None, None
+        sizes = (x.numel() // channels, channels, int(ctx.rectified), torch.get_num_threads())
+        found = (weight, bias, mean, inverse, ctx.whole, dx, dweight, dbias)
+        _call(ctx.library, "norm_back", x.dtype, dy, x, *found, *sizes, *ctx.seat.next_meeting())
+        return dx, dweight, dbias, None, None, None, None
 
 
 def _call(library: Any, name: str, dtype: torch.dtype, *arguments: Any) -> None:
-    """Run a kernel on tensors and numbers, on as many threads as torch has."""
+    """Run a kernel on tensors and numbers.
+
+    Raises:
+        GivenUpError: another thread of the team failed.
+    """
     values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-    getattr(library, f"{name}_{TYPES[dtype]}")(*values, torch.get_num_threads())
+    if getattr(library, f"{name}_{TYPES[dtype]}")(*values) == 0:
+        raise GivenUpError

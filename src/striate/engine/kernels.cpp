@@ -4,9 +4,12 @@
 // the places, so that the same number of threads gives the same bits. `engine/fused.py` calls these functions.
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <omp.h>
 #include <vector>
 
@@ -120,15 +123,68 @@ double gathered(const std::vector<double>& totals, int which, int64_t channel, i
   return sum;
 }
 
-// y = (x - mean) inverse weight + bias over `places` rows of `channels`, rectified or not; mean and 1 / deviation are given back.
+// Callers that have a part of a batch each and share sums: each writes its own, waits for the others, and reads all.
+//
+// A caller can be ahead by one meeting at most, so that two sets of sums are enough.
+class Team {
+ public:
+  Team(int size, int64_t channels) : size(size), stride(1 + 2 * channels), sums(size_t(2) * size * stride) {}
+
+  double* own(int64_t meeting, int rank) { return sums.data() + ((meeting % 2) * size + rank) * stride; }
+
+  bool meet() {  // false where one of them will not come
+    const uint64_t before = meetings.load();
+    if (arrived.fetch_add(1) + 1 == size) {
+      arrived.store(0);
+      const std::lock_guard<std::mutex> guard(lock);
+      meetings.fetch_add(1);
+      changed.notify_all();
+      return !broken.load();
+    }
+    for (int turn = 0; turn < 20000; turn++)  // some tens of microseconds
+      if (meetings.load() != before || broken.load()) return meetings.load() != before;
+    std::unique_lock<std::mutex> guard(lock);
+    changed.wait(guard, [&] { return meetings.load() != before || broken.load(); });
+    return meetings.load() != before;
+  }
+
+  void give_up() {
+    const std::lock_guard<std::mutex> guard(lock);
+    broken.store(true);
+    changed.notify_all();
+  }
+
+  const int size;
+
+ private:
+  const int64_t stride;
+  std::vector<double> sums;
+  std::atomic<int> arrived{0};
+  std::atomic<uint64_t> meetings{0};
+  std::atomic<bool> broken{false};
+  std::mutex lock;
+  std::condition_variable changed;
+};
+
+// A caller's place in a team, and the number of the meeting; without a team, it is alone.
+struct Place {
+  Team* team;
+  int rank;
+  int64_t meeting;
+  int callers() const { return team ? team->size : 1; }
+};
+
+// y = (x - mean) inverse weight + bias over `places` rows of `channels`, rectified or not; mean and 1 / deviation are given back, those of
+// all callers of a team. The first of them moves the running statistics. False where the team was given up.
 template <class T>
-void norm(const T* x, const float* weight, const float* bias, float* running_mean, float* running_var, float momentum, float eps, T* y,
-          float* mean, float* inverse, int64_t places, int64_t channels, bool rectified, int threads) {
+bool norm(const T* x, const float* weight, const float* bias, float* running_mean, float* running_var, float momentum, float eps, T* y,
+          float* mean, float* inverse, double* whole, int64_t places, int64_t channels, bool rectified, int threads, Place place) {
   const int64_t rows_of_one = rows_at_a_time(places, channels), wide = channels * rows_of_one, rows = places / rows_of_one;
-  std::vector<double> totals(size_t(threads) * 2 * wide);
+  std::vector<double> totals(size_t(threads) * 2 * wide), alone(place.team ? 0 : 1 + 2 * channels);
   std::vector<float> pivots(wide), scales(wide), shifts(wide);
   for (int64_t j = 0; j < wide; j++) pivots[j] = number(x[j % channels]);  // near the mean: squares of small numbers keep their digits
   float *pivot = pivots.data(), *scale = scales.data(), *shift = shifts.data();
+  bool met = true;
 #pragma omp parallel num_threads(threads)
   {
     const int t = omp_get_thread_num();
@@ -142,17 +198,37 @@ void norm(const T* x, const float* weight, const float* bias, float* running_mea
       }
     });
 #pragma omp barrier
-#pragma omp for schedule(static)
-    for (int64_t k = 0; k < channels; k++) {
-      const double off = gathered(totals, 0, k, channels, wide, threads) / places;
-      const double squares = gathered(totals, 1, k, channels, wide, threads) / places - off * off;
-      const double variance = squares < 0 ? 0 : squares;  // NaN stays NaN
-      mean[k] = float(pivot[k] + off), inverse[k] = float(1 / std::sqrt(variance + eps));
-      running_mean[k] += momentum * (mean[k] - running_mean[k]);
-      running_var[k] += momentum * (float(variance * places / (places - 1)) - running_var[k]);
-      for (int64_t j = k; j < wide; j += channels) scale[j] = weight[k] * inverse[k], shift[j] = bias[k] - mean[k] * weight[k] * inverse[k];
+#pragma omp single
+    {
+      double* own = place.team ? place.team->own(place.meeting, place.rank) : alone.data();  // places, means, sums of squares about them
+      own[0] = double(places);
+      for (int64_t k = 0; k < channels; k++) {
+        const double off = gathered(totals, 0, k, channels, wide, threads) / places;
+        own[1 + k] = pivot[k] + off;
+        own[1 + channels + k] = gathered(totals, 1, k, channels, wide, threads) - off * off * places;
+      }
+      met = !place.team || place.team->meet();
+      const auto of = [&](int rank) { return place.team ? place.team->own(place.meeting, rank) : own; };
+      double all = 0;
+      for (int rank = 0; rank < place.callers(); rank++) all += of(rank)[0];
+      *whole = all;
+      for (int64_t k = 0; k < channels && met; k++) {
+        double centre = 0, squares = 0;
+        for (int rank = 0; rank < place.callers(); rank++) centre += of(rank)[0] * of(rank)[1 + k] / all;
+        for (int rank = 0; rank < place.callers(); rank++) {
+          const double off = of(rank)[1 + k] - centre;
+          squares += of(rank)[1 + channels + k] + of(rank)[0] * off * off;
+        }
+        const double variance = squares < 0 ? 0 : squares / all;  // NaN stays NaN
+        mean[k] = float(centre), inverse[k] = float(1 / std::sqrt(variance + eps));
+        if (place.rank == 0) {
+          running_mean[k] += momentum * (mean[k] - running_mean[k]);
+          running_var[k] += momentum * (float(variance * all / (all - 1)) - running_var[k]);
+        }
+        for (int64_t j = k; j < wide; j += channels) scale[j] = weight[k] * inverse[k], shift[j] = bias[k] - mean[k] * weight[k] * inverse[k];
+      }
     }
-    for (int64_t row = begin; row < end; row++) {
+    for (int64_t row = begin; row < end && met; row++) {
       const T* in = x + row * wide;
       T* out = y + row * wide;
       if (rectified) {
@@ -167,20 +243,23 @@ void norm(const T* x, const float* weight, const float* bias, float* running_mea
       }
     }
   }
+  return met;
 }
 
-// The gradients of `norm`; where the output was not positive is computed again, as nothing of it was kept.
+// The gradients of `norm` over a batch of `whole` places, those of the parameters for the caller's own part; where the output was not
+// positive is computed again, as nothing of it was kept.
 template <class T>
-void norm_back(const T* dy, const T* x, const float* weight, const float* bias, const float* mean, const float* inverse, T* dx,
-               float* dweight, float* dbias, int64_t places, int64_t channels, bool rectified, int threads) {
+bool norm_back(const T* dy, const T* x, const float* weight, const float* bias, const float* mean, const float* inverse, double whole, T* dx,
+               float* dweight, float* dbias, int64_t places, int64_t channels, bool rectified, int threads, Place place) {
   const int64_t rows_of_one = rows_at_a_time(places, channels), wide = channels * rows_of_one, rows = places / rows_of_one;
-  std::vector<double> totals(size_t(threads) * 2 * wide);
+  std::vector<double> totals(size_t(threads) * 2 * wide), alone(place.team ? 0 : 2 * channels);
   std::vector<float> tiles(5 * wide);
   float *centre = tiles.data(), *scale = centre + wide, *shift = scale + wide, *slope = shift + wide, *level = slope + wide;
   for (int64_t j = 0; j < wide; j++) {
     const int64_t k = j % channels;
     centre[j] = mean[k], scale[j] = weight[k] * inverse[k], shift[j] = bias[k] - mean[k] * weight[k] * inverse[k];
   }
+  bool met = true;
 #pragma omp parallel num_threads(threads)
   {
     const int t = omp_get_thread_num();
@@ -195,16 +274,27 @@ void norm_back(const T* dy, const T* x, const float* weight, const float* bias, 
       }
     });
 #pragma omp barrier
-#pragma omp for schedule(static)
-    for (int64_t k = 0; k < channels; k++) {
-      const double sum = gathered(totals, 0, k, channels, wide, threads), product = gathered(totals, 1, k, channels, wide, threads);
-      dbias[k] = float(sum), dweight[k] = float(product * inverse[k]);
-      // dx = scale (g - mean of g - (x - mean) inverse^2 mean of g (x - mean)) = scale g + slope x + level
-      const double factor = -double(scale[k]) * inverse[k] * inverse[k] * product / places;
-      for (int64_t j = k; j < wide; j += channels)
-        slope[j] = float(factor), level[j] = float(-double(scale[k]) * sum / places - factor * mean[k]);
+#pragma omp single
+    {
+      double* own = place.team ? place.team->own(place.meeting, place.rank) : alone.data();
+      for (int64_t k = 0; k < channels; k++) {
+        own[k] = gathered(totals, 0, k, channels, wide, threads), own[channels + k] = gathered(totals, 1, k, channels, wide, threads);
+        dbias[k] = float(own[k]), dweight[k] = float(own[channels + k] * inverse[k]);
+      }
+      met = !place.team || place.team->meet();
+      for (int64_t k = 0; k < channels && met; k++) {
+        double sum = 0, product = 0;
+        for (int rank = 0; rank < place.callers(); rank++) {
+          const double* other = place.team ? place.team->own(place.meeting, rank) : own;
+          sum += other[k], product += other[channels + k];
+        }
+        // dx = scale (g - mean of g - (x - mean) inverse^2 mean of g (x - mean)) = scale g + slope x + level
+        const double factor = -double(scale[k]) * inverse[k] * inverse[k] * product / whole;
+        for (int64_t j = k; j < wide; j += channels)
+          slope[j] = float(factor), level[j] = float(-double(scale[k]) * sum / whole - factor * mean[k]);
+      }
     }
-    for (int64_t row = begin; row < end; row++) {
+    for (int64_t row = begin; row < end && met; row++) {
       const T *in = x + row * wide, *gradient = dy + row * wide;
       T* out = dx + row * wide;
 #pragma omp simd
@@ -215,26 +305,34 @@ void norm_back(const T* dy, const T* x, const float* weight, const float* bias, 
       }
     }
   }
+  return met;
 }
 
 }  // namespace
+
+extern "C" void* team_new(int size, int64_t channels) { return new Team(size, channels); }
+extern "C" void team_give_up(void* team) { static_cast<Team*>(team)->give_up(); }
+extern "C" void team_free(void* team) { delete static_cast<Team*>(team); }
 
 #define FOR_TYPE(NAME, T, BITS)                                                                                                          \
   extern "C" void max_pool_##NAME(const T* x, T* y, uint8_t* at, int64_t n, int64_t h, int64_t w, int64_t c, int threads) {              \
     max_pool(x, y, at, n, h, w, c, threads);                                                                                             \
   }                                                                                                                                      \
-  extern "C" void max_pool_back_##NAME(const BITS* dy, const uint8_t* at, BITS* dx, int64_t n, int64_t h, int64_t w, int64_t c, int threads) { \
+  extern "C" void max_pool_back_##NAME(const BITS* dy, const uint8_t* at, BITS* dx, int64_t n, int64_t h, int64_t w, int64_t c,          \
+                                       int threads) {                                                                                    \
     max_pool_back(dy, at, dx, n, h, w, c, threads);                                                                                      \
   }                                                                                                                                      \
-  extern "C" void norm_##NAME(const T* x, const float* weight, const float* bias, float* running_mean, float* running_var,               \
-                              float momentum, float eps, T* y, float* mean, float* inverse, int64_t places, int64_t channels,            \
-                              int rectified, int threads) {                                                                              \
-    norm(x, weight, bias, running_mean, running_var, momentum, eps, y, mean, inverse, places, channels, rectified != 0, threads);        \
+  extern "C" int norm_##NAME(const T* x, const float* weight, const float* bias, float* running_mean, float* running_var,                \
+                             float momentum, float eps, T* y, float* mean, float* inverse, double* whole, int64_t places,                \
+                             int64_t channels, int rectified, int threads, void* team, int rank, int64_t meeting) {                      \
+    return norm(x, weight, bias, running_mean, running_var, momentum, eps, y, mean, inverse, whole, places, channels, rectified != 0,    \
+                threads, Place{static_cast<Team*>(team), rank, meeting});                                                                \
   }                                                                                                                                      \
-  extern "C" void norm_back_##NAME(const T* dy, const T* x, const float* weight, const float* bias, const float* mean,                   \
-                                   const float* inverse, T* dx, float* dweight, float* dbias, int64_t places, int64_t channels,          \
-                                   int rectified, int threads) {                                                                         \
-    norm_back(dy, x, weight, bias, mean, inverse, dx, dweight, dbias, places, channels, rectified != 0, threads);                        \
+  extern "C" int norm_back_##NAME(const T* dy, const T* x, const float* weight, const float* bias, const float* mean,                    \
+                                  const float* inverse, double whole, T* dx, float* dweight, float* dbias, int64_t places,               \
+                                  int64_t channels, int rectified, int threads, void* team, int rank, int64_t meeting) {                 \
+    return norm_back(dy, x, weight, bias, mean, inverse, whole, dx, dweight, dbias, places, channels, rectified != 0, threads,           \
+                     Place{static_cast<Team*>(team), rank, meeting});                                                                    \
   }
 
 FOR_TYPE(float32, float, uint32_t)

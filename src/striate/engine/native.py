@@ -13,19 +13,22 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
 SECONDS = 120  # for the compiler, which takes one or two
 
-P, N, INT, F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
-ARGUMENTS = {
-    "max_pool": (P, P, P, N, N, N, N, INT),
-    "max_pool_back": (P, P, P, N, N, N, N, INT),
-    "norm": (P, P, P, P, P, F, F, P, P, P, N, N, INT, INT),
-    "norm_back": (P, P, P, P, P, P, P, P, P, N, N, INT, INT),
+P, N, INT, F, D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float, ctypes.c_double
+SEAT = (P, INT, N)  # team, rank, meeting
+ARGUMENTS: dict[str, tuple[Any, ...]] = {  # of the functions that there are for each type, behind the result
+    "max_pool": (None, P, P, P, N, N, N, N, INT),
+    "max_pool_back": (None, P, P, P, N, N, N, N, INT),
+    "norm": (INT, P, P, P, P, P, F, F, P, P, P, P, N, N, INT, INT, *SEAT),
+    "norm_back": (INT, P, P, P, P, P, P, D, P, P, P, N, N, INT, INT, *SEAT),
 }
+OF_TEAMS: dict[str, tuple[Any, ...]] = {"team_new": (P, INT, N), "team_give_up": (None, P), "team_free": (None, P)}
 TYPES = ("float32", "bfloat16")
 
 
@@ -42,10 +45,10 @@ def kernels() -> ctypes.CDLL | None:
         return None
     with contextlib.suppress(OSError, subprocess.SubprocessError, AttributeError):
         library = ctypes.CDLL(str(_compiled(compiler)))
-        for name, arguments in ARGUMENTS.items():
-            for kind in TYPES:
-                function = getattr(library, f"{name}_{kind}")
-                function.argtypes, function.restype = arguments, None
+        of_types = {f"{name}_{kind}": arguments for name, arguments in ARGUMENTS.items() for kind in TYPES}
+        for name, (result, *arguments) in (of_types | OF_TEAMS).items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
         return library
     return None
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.engine.optimizers import Optimizer
+from striate.engine.side_by_side import SideBySide
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) -> (), mean over the batch
 Scaled = Callable[[float], tuple[Tensor, Tensor]]  # a factor of the loss -> the loss times it, and the hits; adds to the gradients
@@ -101,6 +102,7 @@ class StepRule:
         after_update: Called after the update.
         shared: Makes the gradient of one process's part that of the whole batch; None if one process has it all.
         attacker: Changes the images of a part, by its targets, before they are learned from; None learns from them as they are.
+        side_by_side: Computes parts of a batch at once; None computes the batch as a whole.
     """
 
     loss_fn: Loss
@@ -112,6 +114,7 @@ class StepRule:
     after_update: Callable[[], None] | None = None
     shared: Shared | None = None
     attacker: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    side_by_side: SideBySide | None = None
 
 
 def train_step(
@@ -173,8 +176,9 @@ def train_step(
 
 def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor: float = 1.0) -> tuple[Tensor, Tensor]:
     """Add the gradient of `factor` times the batch's mean loss to the parameters; returns that product and the number of hits."""
-    losses, hits = [], []
-    for (images, labels, weights, second), share in parts_of(batch, parts):
+
+    def of_part(model: nn.Module, part: tuple[Part, float]) -> tuple[Tensor, Tensor]:
+        (images, labels, weights, second), share = part
         seen = images if rule.attacker is None else rule.attacker(model, images, labels)
         loss_fn = rule.loss_fn if weights is None else weighted(rule.loss_fn, weights)
         loss, outputs = _loss(model, seen, labels, loss_fn, rule.autocast, second)
@@ -182,9 +186,15 @@ def _gradient(model: nn.Module, batch: Batch, rule: StepRule, parts: int, factor
             raise LossNotFiniteError
         scaled = loss if share * factor == 1 else loss * (share * factor)
         scaled.backward()  # type: ignore[no-untyped-call]
-        losses.append(scaled.detach())
-        hits.append(rule.hits_fn(outputs.detach(), labels))
-    return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
+        return scaled.detach(), rule.hits_fn(outputs.detach(), labels)
+
+    beside = rule.side_by_side
+    if parts == 1 and beside is not None and len(batch.labels) >= beside.count:
+        found = beside.each(list(parts_of(batch, beside.count)), of_part)
+    else:
+        found = [of_part(model, part) for part in parts_of(batch, parts)]
+    losses, hits = zip(*found, strict=True)
+    return (losses[0], hits[0]) if len(found) == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
 
 
 def computing_in(dtype: torch.dtype | None, device: torch.device) -> torch.autocast:

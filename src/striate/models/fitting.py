@@ -31,6 +31,30 @@ from striate.engine.losses import refuse_weights
 from striate.engine.processes import ProcessGroup
 from striate.engine.settings import ROTATION, TrainSettings
 from striate.models.threads import on_one_thread
+from striate.networks.edits.tree import parts
+from striate.networks.layers import (
+    Activation,
+    AdaptivePool,
+    BatchNorm,
+    Chain,
+    ChannelChunk,
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    GroupNorm,
+    Identity,
+    LayerNorm,
+    Linear,
+    LocalResponseNorm,
+    MatchChannels,
+    PadChannels,
+    Parallel,
+    Pool,
+    Scale,
+    ShuffleChannels,
+    Subsample,
+)
 from striate.networks.layers.foreign import Foreign, ForeignPart
 from striate.networks.modules.image import ImageModule, ImageModuleWithHeads
 from striate.networks.network import Network
@@ -47,6 +71,11 @@ PART_SIZE = 512  # pictures of a full batch that are computed at a time
 OWN_RATES = {"gd": 0.1, "lbfgs": 1.0}  # peak learning rates of those that are unlike Adam
 RATES_TO_ADAM = {"adagrad": 5.0, "lion": 0.1}  # factors of Adam's peak rate, of those that are like it
 GROW_AS_SQUARES = ("mse", "squared_hinge")  # losses whose gradient grows with the error
+MEAN_LOSSES = ("cross_entropy", "focal", "binary_cross_entropy", "mse", "l1", "huber")  # over samples
+SEPARATE = (  # layers that compute each sample by itself, but for batch norms, and draw nothing that is not theirs
+    *(Activation, AdaptivePool, BatchNorm, Chain, ChannelChunk, Conv, Dropout, Flatten, GlobalPool, GroupNorm, Identity, LayerNorm, Linear),
+    *(LocalResponseNorm, MatchChannels, PadChannels, Parallel, Pool, Scale, ShuffleChannels, Subsample),
+)
 INIT_IMAGES = 64  # that an initialisation may look at
 ONE_CORE_BYTES = 4 * 2**20  # activations of a step up to which a second thread gains less than it may cost
 
@@ -179,6 +208,7 @@ def fit_images(
     if group is not None:
         for batches in filter(None, (train_batches, val_batches)):
             batches.divide(group.rank, group.size)
+    tiny = fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES
     loop = fit(
         module,
         train_batches,
@@ -187,11 +217,21 @@ def fit_images(
         class_counts=class_counts(train_set),
         group=group,
         counts_start=val_set is not None and begins_whole(fitting, module),
+        divides=not tiny and can_be_divided(fitting),
     )
     events: Iterator[FitEvent] = iter(loop)
-    if device.type == "cpu" and fitting.network.training_memory_bytes * settings.batch_size <= ONE_CORE_BYTES:
+    if device.type == "cpu" and tiny:
         events = on_one_thread(events)
     return FittingRun(module, loop, events)
+
+
+def can_be_divided(fitting: Fitting) -> bool:
+    """Return whether the parts of a batch can be computed apart: each sample by itself, and a loss that is their mean."""
+    network, settings = fitting.network, fitting.settings
+    mean = settings.loss in MEAN_LOSSES and settings.class_weights is None and settings.auxiliary is None
+    flat = len(network.output_shape) == 1 and not network.heads
+    draws_nothing = all(part.layer != Activation("rrelu") for part in parts(network))
+    return mean and flat and draws_nothing and all(isinstance(part.layer, SEPARATE) for part in parts(network))
 
 
 def begins_whole(fitting: Fitting, module: ImageModule) -> bool:

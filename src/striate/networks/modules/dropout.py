@@ -9,13 +9,18 @@ LEVELS = 2**32  # of the random numbers that decide what `DropoutModule` drops
 
 
 class DropoutModule(nn.Dropout):
-    """`nn.Dropout`, at least twice as fast on a processor: one 64-bit random number decides two elements."""
+    """`nn.Dropout`, at least twice as fast on a processor: one 64-bit random number decides two elements.
+
+    They come from `generator` where there is one, else from torch's own.
+    """
+
+    generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         dropped = round(self.p * LEVELS)  # of the equally likely numbers
         if not self.training or self.inplace or x.device.type != "cpu" or dropped in (0, LEVELS):
             return super().forward(x)
-        draws = torch.empty(-(-x.numel() // 2), dtype=torch.int64).random_(-(2**63), None)
+        draws = torch.empty(-(-x.numel() // 2), dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
         kept = draws.view(torch.int32)[: x.numel()].view(x.shape) >= dropped - LEVELS // 2
         return x * kept / (1 - self.p)
 

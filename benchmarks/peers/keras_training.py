@@ -1,0 +1,141 @@
+"""Keras's `fit` on TensorFlow, as its documentation has it: `keras_training NAME PICTURES STEPS WARMUP BATCH PRECISION`, for `throughput`.
+
+NAME is one of our networks; PICTURES an .npz file of `images` (n, h, w, c) uint8 and `labels` (n,); PRECISION float32 or bfloat16. Colour
+pictures are padded by 4, cut out at a random place, and mirrored. Prints a line of JSON: parameters, images a second after the warm-up, and
+the seconds from the start of the program to the end of the first update.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+STARTED = time.perf_counter()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers  # noqa: E402
+
+PAD = 4
+
+
+def main() -> None:
+    """Train for the steps that are asked for."""
+    name, file, steps, warmup, batch, precision = sys.argv[1:]
+    if precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    with np.load(file) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(images.shape[1:]), *NETWORKS[name]()])
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    clock = Clock(int(warmup), int(steps))
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).repeat()
+    mean, deviation = images[::50].mean((0, 1, 2)), images[::50].std((0, 1, 2))
+    prepare = prepared(mean, deviation, crops=images.shape[3] == 3)
+    data = data.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(int(batch)).prefetch(tf.data.AUTOTUNE)
+    model.fit(data, steps_per_epoch=int(steps) + int(warmup), epochs=1, verbose=0, callbacks=[clock])
+    speed = int(steps) * int(batch) / (clock.end - clock.begin)
+    print(json.dumps({"parameters": model.count_params(), "images_per_second": speed, "first_step_seconds": clock.first - STARTED}))
+
+
+class Clock(keras.callbacks.Callback):
+    """The time after the first update, after the warm-up, and at the end."""
+
+    def __init__(self, warmup: int, steps: int) -> None:
+        super().__init__()
+        self.warmup, self.steps = warmup, steps
+        self.first = self.begin = self.end = 0.0
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # of Keras
+        """Take the time."""
+        now = time.perf_counter()
+        if batch == 0:
+            self.first = now
+        if batch == self.warmup - 1:
+            self.begin = now
+        if batch == self.warmup + self.steps - 1:
+            self.end = now
+
+
+def prepared(mean: np.ndarray, deviation: np.ndarray, *, crops: bool) -> object:
+    """The preparation of a picture and its label."""
+
+    def prepare(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if crops:
+            shape = image.shape
+            image = tf.image.random_crop(tf.pad(image, [[PAD, PAD], [PAD, PAD], [0, 0]]), shape)
+            image = tf.image.random_flip_left_right(image)
+        return (tf.cast(image, tf.float32) - mean.astype(np.float32)) / deviation.astype(np.float32), label
+
+    return prepare
+
+
+def cifar_notes() -> list[layers.Layer]:
+    """Three convolutions of 32 filters, each with its pooling."""
+    blocks = [[layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D(2)] for _ in range(3)]
+    return [*(layer for block in blocks for layer in block), layers.Flatten(), *logits()]
+
+
+def mnist_notes() -> list[layers.Layer]:
+    """Two convolutions and a hidden layer of 1,024 units without an activation, as the notes have it."""
+    return [
+        *(layers.Conv2D(32, 5, activation="relu"), layers.MaxPooling2D(2)),
+        *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(2)),
+        *(layers.Flatten(), layers.Dense(1024), layers.Dropout(0.25)),
+        *logits(),
+    ]
+
+
+def resnet20_cifar() -> list[layers.Layer]:
+    """Three stages of three blocks; where the size changes, the shortcut takes every second pixel and is padded with zeros."""
+    return [
+        *(convolution(16, 1), layers.BatchNormalization(), layers.ReLU()),
+        *(Block(filters, 2 if filters > 16 and number == 0 else 1) for filters in (16, 32, 64) for number in range(3)),
+        layers.GlobalAveragePooling2D(),
+        *logits(),
+    ]
+
+
+def logits() -> list[layers.Layer]:
+    """The last layer, whose numbers are of float32."""
+    return [layers.Dense(10), layers.Activation("linear", dtype="float32")]
+
+
+def convolution(filters: int, stride: int) -> layers.Layer:
+    """3 x 3, without a bias."""
+    return layers.Conv2D(filters, 3, stride, padding="same", use_bias=False)
+
+
+class Block(layers.Layer):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, filters: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.body = [
+            *(convolution(filters, stride), layers.BatchNormalization(), layers.ReLU()),
+            *(convolution(filters, 1), layers.BatchNormalization()),
+        ]
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:  # as Keras calls it
+        """-> the rectified sum of both."""
+        outputs = inputs
+        for layer in self.body:
+            outputs = layer(outputs, training=training) if isinstance(layer, layers.BatchNormalization) else layer(outputs)
+        if self.stride > 1:
+            more = outputs.shape[-1] - inputs.shape[-1]
+            inputs = tf.pad(inputs[:, :: self.stride, :: self.stride], [[0, 0], [0, 0], [0, 0], [more // 2, more - more // 2]])
+        return tf.nn.relu(inputs + outputs)
+
+
+NETWORKS = {"cifar_notes": cifar_notes, "mnist_notes": mnist_notes, "resnet20_cifar": resnet20_cifar}
+
+if __name__ == "__main__":
+    main()
