@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from peer_packages import packages_of
 from safetensors.torch import save_file
 from sheet import spread, write_sheet
 
@@ -215,7 +216,7 @@ def fastai_rows(folder: Path, count: int) -> list[list[str]]:
     folds = head_folds(images.labels, images.paths, images.classes, seed=0)
     if folds is None:
         raise SystemExit("each class needs two photos")
-    packages, found = fastai_packages(), []
+    packages, found = packages_of("fastai", FASTAI), []
     with tempfile.TemporaryDirectory() as place:
         names = list(timm.create_model(f"tf_{NAME}").state_dict())
         tensors = (each.contiguous() for each in builtin_tensors(NAME).values())
@@ -256,15 +257,6 @@ def fastai_rows(folder: Path, count: int) -> list[list[str]]:
         ["`striate train`, s", spread(our_seconds, ".0f"), ""],
         ["time of fastai over ours", f"**{spread([a / b for a, b in zip(their_seconds, our_seconds, strict=True)])}**", "2"],
     ]
-
-
-def fastai_packages() -> Path:
-    """The folder of fastai and what it imports, installed the first time; PyTorch is ours."""
-    place = Path("~/.cache/striate/peers/fastai").expanduser()
-    if not (place / "fastai").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), *FASTAI]
-        subprocess.run(command, check=True)
-    return place
 
 
 if __name__ == "__main__":

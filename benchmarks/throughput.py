@@ -1,19 +1,27 @@
-"""Training images a second beside the usual PyTorch loop, same network and data: `throughput [NAME ...] [--rounds N] [--steps N]`.
+"""Training images a second beside the usual PyTorch loop and Keras: `throughput [NAME ...] [--rounds N] [--steps N] [--busy N] [--keras]`.
 
 The usual loop: a DataLoader with two worker processes over a Dataset that transforms each picture with torchvision's v2 transforms,
-float32, channels first, torch.optim.Adam. Each measurement is a process of its own; the loops alternate, round after round.
+float32, channels first, torch.optim.Adam. With --keras, Keras's `fit` on TensorFlow, in packages of its own that are installed once, in
+float32 and, where the processor is fast in it, in bfloat16. With --busy, N other programs compute meanwhile. Each measurement is a process
+of its own; the loops alternate, round after round.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from peer_packages import packages_of
 from sheet import spread, write_sheet
 
 if TYPE_CHECKING:
@@ -22,7 +30,10 @@ if TYPE_CHECKING:
 
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS = 128, 1e-3, 20
 LOOPS = ("usual", "striate float32", "striate auto")
-GOALS = {"cifar_notes": ("cifar10", 3.0), "mnist_notes": ("mnist", 2.5), "resnet20_cifar": ("cifar10", 2.0)}  # data, ratio wanted
+PEERS = ("keras float32", "keras bfloat16")
+KERAS = "tensorflow-cpu==2.21.0"
+BUSY = "import numpy\nwhile True: numpy.ones((600, 600)) @ numpy.ones((600, 600))"
+GOALS = {"cifar_notes": ("cifar10", 5.0), "mnist_notes": ("mnist", 3.5), "resnet20_cifar": ("cifar10", 2.0)}  # data, ratio wanted
 
 
 def main() -> None:
@@ -31,6 +42,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(GOALS), metavar="NAME", help=f"of {', '.join(GOALS)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=150, help="updates timed in each measurement")
+    parser.add_argument("--keras", action="store_true", help="also measure Keras on TensorFlow")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="programs that compute meanwhile, each on a thread")
     parser.add_argument("--measure", choices=LOOPS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in GOALS]:
@@ -38,47 +51,90 @@ def main() -> None:
     if arguments.measure:
         print(measure(arguments.measure, arguments.names[0], arguments.steps))
         return
+    loops = [*LOOPS, *(PEERS if arguments.keras else ())]
     rows = []
-    for name in arguments.names:
-        speeds: dict[str, list[float]] = {loop: [] for loop in LOOPS}
-        for turn in range(arguments.rounds):
-            for loop in LOOPS:
-                speeds[loop].append(in_own_process(loop, name, arguments.steps))
-            print(f"{name} round {turn + 1}: " + ", ".join(f"{loop} {speeds[loop][-1]:,.0f}" for loop in LOOPS), flush=True)
-        rows.append(row_of(name, speeds))
-    heading = ["network", "usual loop, img/s", "Striate float32, img/s", "ratio", "Striate default, img/s", "ratio", "wanted"]
-    write_sheet(
-        "throughput", "Training throughput beside the usual PyTorch loop", [heading, *rows], notes(arguments.rounds, arguments.steps)
-    )
+    with busy(arguments.busy):
+        for name in arguments.names:
+            speeds: dict[str, list[float]] = {loop: [] for loop in loops}
+            for turn in range(arguments.rounds):
+                for loop in loops:
+                    speeds[loop].append(in_own_process(loop, name, arguments.steps))
+                print(f"{name} round {turn + 1}: " + ", ".join(f"{loop} {speeds[loop][-1]:,.0f}" for loop in loops), flush=True)
+            rows += rows_of(name, speeds)
+    heading = ["network", "precision", "Striate, img/s", "beside", "img/s", "ratio", "wanted"]
+    title = "Training throughput beside the usual PyTorch loop" + (" and Keras" if arguments.keras else "")
+    title += f", other programs that compute meanwhile: {arguments.busy}" * bool(arguments.busy)
+    name = "throughput" + "_keras" * arguments.keras + "_busy" * bool(arguments.busy)
+    write_sheet(name, title, [heading, *rows], notes(arguments.rounds, arguments.steps, keras=arguments.keras))
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Context in which so many other programs compute, each on one thread."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    programs = [subprocess.Popen([sys.executable, "-c", BUSY], env=environment) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 def in_own_process(loop: str, name: str, steps: int) -> float:
     """Images a second, measured by a new process."""
+    if loop in PEERS:
+        return of_keras(name, steps, loop.split()[1])
     command = [sys.executable, __file__, name, "--steps", str(steps), "--measure", loop]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    environment = os.environ | {"GOMP_SPINCOUNT": "10000"} if loop != "usual" else None  # as the command line sets it
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()[-1])
 
 
-def row_of(name: str, speeds: dict[str, list[float]]) -> list[str]:
-    """One row of the sheet; a ratio is taken within each round."""
-    ratios = {loop: [ours / usual for ours, usual in zip(speeds[loop], speeds["usual"], strict=True)] for loop in LOOPS[1:]}
-    cells = [name, spread(speeds["usual"], ",.0f")]
-    for loop in LOOPS[1:]:
-        cells += [
-            spread(speeds[loop], ",.0f"),
-            f"**{statistics.median(ratios[loop]):.2f}** ({min(ratios[loop]):.2f} to {max(ratios[loop]):.2f})",
-        ]
-    return [*cells, f"{GOALS[name][1]:g}"]
+def of_keras(name: str, steps: int, precision: str) -> float:
+    """Images a second of Keras; its network has as many parameters as ours, and the running statistics."""
+    import striate
+    from striate.data.sources import open_data
+
+    file = Path("~/.cache/striate/peers").expanduser() / f"{GOALS[name][0]}.npz"
+    packages = packages_of("keras", (KERAS,), dependencies=True)
+    if not file.exists():
+        pictures = open_data(GOALS[name][0]).read("train")
+        np.savez(file, images=pictures.images, labels=pictures.labels)
+    program = str(Path(__file__).parent / "peers" / "keras_training.py")
+    command = [sys.executable, program, name, str(file), str(steps), str(WARMUP_STEPS), str(BATCH_SIZE), precision]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(packages)})
+    found = json.loads(done.stdout.splitlines()[-1])
+    net = striate.network(name, num_classes=10, in_channels=1 if GOALS[name][0] == "mnist" else 3)
+    buffers = sum(tensor.numel() for key, tensor in net.build().named_buffers() if key.endswith(("running_mean", "running_var")))
+    if found["parameters"] != net.params + buffers:
+        raise SystemExit(f"{name}: Keras has {found['parameters']:,} numbers, we have {net.params + buffers:,}")
+    return float(found["images_per_second"])
 
 
-def notes(rounds: int, steps: int) -> list[str]:
+def rows_of(name: str, speeds: dict[str, list[float]]) -> list[list[str]]:
+    """The rows of a network; a ratio is taken within each round."""
+    pairs = [("striate float32", "usual"), ("striate auto", "usual")]
+    if PEERS[0] in speeds:
+        pairs += [("striate float32", PEERS[0]), ("striate auto", PEERS[0]), ("striate auto", PEERS[1])]
+    rows = []
+    for ours, other in pairs:
+        ratios = [one / two for one, two in zip(speeds[ours], speeds[other], strict=True)]
+        cell = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
+        words = "float32" if ours.endswith("float32") else "default"
+        wanted = f"{GOALS[name][1]:g}" if other == "usual" else ""
+        rows.append([name, words, spread(speeds[ours], ",.0f"), other, spread(speeds[other], ",.0f"), cell, wanted])
+    return rows
+
+
+def notes(rounds: int, steps: int, *, keras: bool) -> list[str]:
     """What the figures are."""
     return [
         "The usual loop is float32. Striate's default multiplies in bfloat16 where the processor is fast in it, else in float32.",
-        "So the first ratio compares like with like; the second is what a user gets.",
         f"Median (smallest to largest) of {rounds} rounds, each measurement in a process of its own.",
         f"{steps} updates of {BATCH_SIZE} pictures after {WARMUP_STEPS} that are not counted; Adam at {LEARNING_RATE:g}.",
         "The start of the workers is not counted, which favours the usual loop.",
         "CIFAR-10: random crop of 32 with padding 4, and flip. MNIST: no augmentation. Normalization in both.",
+        *([f"Keras: {KERAS}, tf.data with AUTOTUNE, `fit` without XLA, which is slower; bfloat16 is its mixed_bfloat16 policy."] * keras),
     ]
 
 

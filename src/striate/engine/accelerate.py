@@ -24,7 +24,8 @@ def tune_allocator() -> bool:
     """Let glibc keep freed memory for the next step instead of handing it back to the system; returns whether it did.
 
     By default each large activation is mapped anew, and the page faults cost as much time as the arithmetic of a small network; and each
-    thread has an arena of its own, which does hand back. The price is a higher resident memory. `STRIATE_MALLOC=0` leaves the allocator alone.
+    thread has an arena of its own, which does hand back. The price is a higher resident memory. `STRIATE_MALLOC=0` leaves the allocator
+    alone.
     """
     if not sys.platform.startswith("linux") or os.environ.get("STRIATE_MALLOC") == "0":
         return False
