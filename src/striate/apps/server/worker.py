@@ -21,6 +21,7 @@ import numpy as np
 from striate.apps.server import wire
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, StriateError, UsageError, is_out_of_memory
 from striate.core.images import ImageSpec
+from striate.core.text import in_lines
 from striate.data.decode import REMEDY as FOR_FILES
 from striate.data.decode import decode_image
 from striate.models.exported import ONNX, ExportedModel
@@ -111,7 +112,7 @@ def fault(error: Exception) -> dict[str, Any]:
         remedy = "Send another file." if error.remedy == FOR_FILES else error.remedy
         return {"status": status, "kind": error.kind, "message": error.message, "remedy": remedy}
     if status == 500:
-        traceback.print_exception(error)
+        sys.stderr.write(in_lines("".join(traceback.format_exception(error)).split("\n")))  # which may hold names of strangers
     return {"status": status, "kind": "internal", "message": "the model failed" if status == 500 else "out of memory", "remedy": ""}
 
 
