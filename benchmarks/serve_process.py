@@ -118,7 +118,7 @@ class Server:
         """The sum of a metric over its labels."""
         _, text, _ = self.ask("GET", "/metrics")
         return sum(
-            float(line.rsplit(None, 1)[1]) for line in text.decode().splitlines() if line.startswith(name) and line[len(name)] in " {"
+            float(line.rsplit(None, 1)[1]) for line in text.decode().splitlines() if line.startswith(name) and line[len(name)] in " {}"
         )
 
     @property
