@@ -213,6 +213,8 @@ def test_the_inference_protocol_gives_the_probabilities(server: Running, folder:
     ):
         refused = server.ask("POST", "/v2/models/a/infer", json.dumps({"inputs": [changed]}))
         assert refused.status == 422 and words in refused.data["error"]["message"]
+    refused = server.ask("POST", "/v2/models/a/infer", json.dumps({"inputs": [tensor], "outputs": [{"name": {}}]}))
+    assert refused.status == 422 and "outputs: must be" in refused.data["error"]["message"]
 
 
 def test_models_and_metrics_and_the_page(server: Running):

@@ -115,7 +115,7 @@ def asked_of(body: bytes, facts: dict[str, Any]) -> Asked:
         raise Refused(422, f"inputs[0].name: must be images, got {str(name)[:100]!r}")
     if identity is not None and not isinstance(identity, str):
         raise Refused(422, "id: must be text")
-    known = {values_name(facts), *(("class",) if facts["task"] == "classify" else ())}
+    known = [values_name(facts), *(["class"] if facts["task"] == "classify" else [])]  # a list: what is asked for may be no text
     if not isinstance(wanted, list) or not all(isinstance(each, dict) and each.get("name") in known for each in wanted):
         raise Refused(422, f"outputs: must be a list of objects with a name of {', '.join(sorted(known))}")
     headers, parts = _samples(inputs[0], facts)
