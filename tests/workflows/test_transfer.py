@@ -18,6 +18,7 @@ import striate
 import striate.workflows.training.train
 from striate.core.errors import RefusedFileError, UsageError
 from striate.models import published_weights
+from striate.models.fitting import default_settings
 from striate.models.published_weights import TIMM_TWINS
 from striate.models.transfer import open_weights, start_of
 from striate.networks.catalog import network
@@ -26,7 +27,9 @@ from striate.networks.modules.image import ImageModule
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import transfer
 from striate.workflows.training.repro import ReproRequest, repro
+from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
+from striate.workflows.training.transfer import for_trained_weights
 
 QUICK = {"batch_size": 4, "steps": 2, "precision": "float32", "device": "cpu", "crop_padding": 0, "diagnose": False}
 
@@ -131,14 +134,37 @@ def test_a_run_that_began_with_weights_is_repeated_without_their_source(grey_run
         repro(ReproRequest(run=tmp_path / "run", data=(X, y)))
 
 
-def test_trained_weights_are_moved_a_tenth_as_fast_unless_a_rate_is_given(grey_run, tmp_path):
+@pytest.mark.parametrize(
+    ("num_train", "said", "start", "expected"),
+    [
+        (80, {}, "stem.weight", (16, 0.1 * 16 / 128 * 100 / 150)),  # 30 epochs of 5 updates
+        (80, {"steps": 50}, "stem.weight", (16, 0.1 * 16 / 128)),
+        (80, {"batch_size": 40}, "stem.weight", (40, 0.1 * 40 / 128)),  # 60 updates
+        (5_120, {}, "stem.weight", (128, 0.1 * 100 / 800)),  # 20 epochs of 40 updates
+        (50_000, {}, "stem.weight", (128, 0.1 * 0.1)),  # 3910
+        (80, {}, "head.linear.weight", (32, 0.1 * 32 / 128 / 10)),
+        (80, {"learning_rate": 0.5}, "stem.weight", (32, 0.5)),
+        (80, {}, None, (32, 0.1 * 32 / 128)),
+    ],
+)
+def test_a_fresh_head_on_trained_weights_gets_the_rate_that_its_updates_need(num_train, said, start, expected):
+    net = network("compact_cnn", num_classes=4, in_channels=3, input_size=16)
+    head = [row.path for row in net.rows if row.cost.params][-1]
+    tensors = None if start is None else {start.replace("head.linear", head): torch.zeros(1)}
+    request = TrainRequest(data="some", pretrained="weights.safetensors", **said)
+    found = for_trained_weights(default_settings(net, num_train, **said), request, net, num_train, start=tensors)
+    assert (found.batch_size, found.learning_rate) == (expected[0], pytest.approx(expected[1]))
+
+
+def test_a_run_from_trained_weights_has_that_rate_unless_one_is_given(grey_run, tmp_path):
     X, y = pictures(1, 4, (8, 8))
     rates = []
-    for name, fields in (("fresh", {}), ("trained", {"pretrained": grey_run}), ("given", {"pretrained": grey_run, "learning_rate": 0.02})):
-        striate.train((X, y), network="compact_cnn", output=tmp_path / name, **fields, **QUICK)
+    trained = {"pretrained": grey_run}
+    for name, fields in (("fresh", {}), ("trained", {**trained, "steps": 200}), ("given", {**trained, "learning_rate": 0.02})):
+        striate.train((X, y), network="compact_cnn", output=tmp_path / name, **{**QUICK, **fields})
         rates.append(yaml.safe_load((tmp_path / name / "config.yaml").read_text())["settings"]["learning_rate"])
 
-    assert rates == [pytest.approx(10 * rates[1]), rates[1], 0.02]
+    assert rates == [pytest.approx(2 * rates[1]), rates[1], 0.02]  # 200 updates of a fresh head
 
 
 TWINS = ["resnet18", "mobilenet_v2", "densenet121", "convnext_tiny", "vgg11", "efficientnet_b0", "inception_v3", "resnetv2_50"]

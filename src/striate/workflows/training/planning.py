@@ -54,6 +54,7 @@ from striate.workflows.training.signals import form_of, network_of_signals, refu
 from striate.workflows.training.starting import NONE, with_chosen_weights
 from striate.workflows.training.transfer import (
     asked_weights,
+    for_trained_weights,
     frozen_in_words,
     is_module,
     module_for,
@@ -61,7 +62,6 @@ from striate.workflows.training.transfer import (
     normalized,
     pretrained_name,
     started_from,
-    with_gentle_rate,
     with_pretrained_layers,
 )
 
@@ -119,7 +119,8 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
 
     def fitting_with(batch_size: int | None) -> Fitting:
         sized = {} if batch_size is None else {"batch_size": batch_size}
-        settings = with_gentle_rate(settings_for(network, len(train_set), request, choices, source.task, **sized), request)
+        settings = settings_for(network, len(train_set), request, choices, source.task, **sized)
+        settings = for_trained_weights(settings, request, network, len(train_set), start=start)
         return Fitting(
             network=network,
             images=spec,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ from striate.core.memory import need_memory
 from striate.data.arrays import as_images
 from striate.data.fitting import fit_image
 from striate.data.folder import decode_all, readable_pictures
-from striate.data.records import DataSource, ImageSet
+from striate.data.records import DataSource, ImageSet, num_batches
 from striate.data.sources import open_data
 from striate.engine.settings import TrainSettings
 from striate.estimators.generative.machine_pretraining import pretrain_as_machines
 from striate.estimators.generative.pretraining import pretrain_first_layers
 from striate.models.builtin import is_builtin
-from striate.models.fitting import Fitting, begun, described
+from striate.models.fitting import Fitting, begun, described, usual_rate
 from striate.models.transfer import WORDS, Weights, open_weights, read_start, start_of, write_start
 from striate.networks.catalog import CATALOG
 from striate.networks.catalog import network as catalog_network
@@ -47,6 +47,8 @@ NAME_STATISTICS = (
     "half (values from -1 to 1), unit (from 0 to 1), or dataset, for the mean and deviation of your own pictures."
 )
 GENTLE = 0.1  # of the default learning rate, for weights that are good already
+FEW_UPDATES = 100  # up to which a fresh head on them gets all of the default rate
+FEW_IN_SETS, SMALL_BATCH = 1_000, 16  # training pictures below which it gets small batches, and their size
 OUTPUTS = ("out_features", "out_channels", "num_classes")  # fields of layers that can be a head
 
 
@@ -236,11 +238,33 @@ def unlabelled_images(request: TrainRequest, spec: ImageSpec, say: Callable[[str
     return np.asarray(open_data(data, data_dir=request.data_dir, download=request.download, say=say).read("train", spec=spec).images)
 
 
-def with_gentle_rate(settings: TrainSettings, request: TrainRequest) -> TrainSettings:
-    """A tenth of the default learning rate for pretrained weights; a flag or a recipe overrides it."""
-    if request.pretrained in (None, NONE) or request.recipe is not None or "learning_rate" in chosen_settings(request, choices_of(None)):
+def for_trained_weights(
+    settings: TrainSettings, request: TrainRequest, network: Network, num_train: int, *, start: Mapping[str, Tensor] | None
+) -> TrainSettings:
+    """The settings for pretrained weights; a recipe or a learning rate that is asked for leaves them as they are.
+
+    With a head that is given or fitted, the default rate is divided by ten. A fresh head has to be learned, which takes updates: fewer
+    than `FEW_IN_SETS` pictures come in batches of `SMALL_BATCH`, and of U updates the rate is multiplied by `FEW_UPDATES` / U instead, at
+    least by a tenth and at most by 1.
+
+    Args:
+        settings: The default ones, with what is asked for.
+        request: The request.
+        network: The network.
+        num_train: Pictures that are trained on.
+        start: The weights; None: they are fresh.
+    """
+    said = chosen_settings(request, choices_of(None))
+    if start is None or request.pretrained in (None, NONE) or request.recipe is not None or "learning_rate" in said:
         return settings
-    return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
+    head = [row.path for row in network.rows if row.cost.params][-1]
+    if is_builtin(request.pretrained) or any(name.startswith(f"{head}.") for name in start):
+        return dataclasses.replace(settings, learning_rate=GENTLE * settings.learning_rate)
+    if num_train < FEW_IN_SETS and "batch_size" not in said:
+        settings = dataclasses.replace(settings, batch_size=min(SMALL_BATCH, settings.batch_size))
+    updates = settings.steps or settings.epochs * num_batches(num_train, settings.batch_size)
+    factor = min(1.0, max(GENTLE, FEW_UPDATES / max(updates, 1)))
+    return dataclasses.replace(settings, learning_rate=factor * usual_rate(network, num_train, settings))
 
 
 def pretrained_name(source: str | Path | None) -> str | None:
