@@ -78,7 +78,8 @@ def test_a_map_draws_its_hits_labels_and_distances(grid):
     hits, distances = (axes.collections[0].get_array() for axes in figure.axes[:2])
     assert hits.sum() == 100 and len(hits) == 12
     np.testing.assert_allclose(distances, som.u_matrix().ravel())
-    assert len([text for text in figure.axes[0].texts if text.get_text()]) == (hits > 0).sum()
+    labels = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    assert len(labels) == (hits > 0).sum() and set(labels) == {"versicolor", "virginica"}  # which cells of an inch have room for
     assert "samples that each unit wins" in drawn(som.plot(X))
 
 

@@ -12,6 +12,7 @@ from striate.drawing.animation import tiles
 from striate.drawing.style import (
     COLOURS,
     FAINT,
+    LEAST,
     SMALL,
     TEN,
     bare,
@@ -113,10 +114,11 @@ def map_figure(positions: np.ndarray, hits: np.ndarray, names: np.ndarray | None
 
 
 def _name_units(axes: Axes, positions: np.ndarray, names: np.ndarray, dark: np.ndarray, *, inches: float) -> None:
-    """The label of each unit in its cell of some `inches`, white on `dark` ones."""
+    """The label of each unit in its cell of some `inches`, white on `dark` ones; shortened where it cannot be read at full length."""
+    room = 72 * 0.8 * inches / 0.65  # points, for letters 0.65 as wide as high
     for (x, y), name, is_dark in zip(positions, names, dark, strict=True):
-        words = short_name(str(name), 5)
-        size = min(10.0, 72 * 0.8 * inches / max(1, 0.65 * len(words)))
+        words = short_name(str(name), max(5, int(room / LEAST)))
+        size = min(10.0, room / max(1, len(words)))
         axes.text(x, y, words, ha="center", va="center", fontsize=size, color="white" if is_dark else "#222222", parse_math=False)
 
 
