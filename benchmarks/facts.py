@@ -18,6 +18,7 @@ from torch.nn import functional as F
 import striate
 from striate.core.errors import NumericError
 from striate.core.images import ImageSpec
+from striate.core.intervals import Interval, Paired, paired_difference, t_interval
 from striate.core.seeds import mixed, torch_seed
 from striate.data.batches import Batches
 from striate.data.records import ImageSet
@@ -45,11 +46,8 @@ def pictures(name: str, count: int, size: int) -> ImageSet:
     return source.read("train", spec=spec).take(np.arange(count))
 
 
-def trained(network: Network, images: ImageSet, scheme: InitName, settings: TrainSettings, *, zeroed: str | None = None) -> EpochRow | None:
-    """The last row of a training, None where it diverged. Its training columns are of batches in training mode, before their update.
-
-    The weights of the parts whose path ends in `zeroed` begin at 0.
-    """
+def trained(network: Network, images: ImageSet, scheme: InitName, settings: TrainSettings) -> EpochRow | None:
+    """The last row of a training, None where it diverged. Its training columns are of batches in training mode, before their update."""
     _, height, width, channels = images.images.shape
     flat = images.images.reshape(-1, channels) / 255
     spec = ImageSpec(height=height, width=width, channels=channels, mean=tuple(flat.mean(0)), std=tuple(flat.std(0)))
@@ -57,9 +55,6 @@ def trained(network: Network, images: ImageSet, scheme: InitName, settings: Trai
         module = network.build()
         sample = ImageModule(module, spec).normalized(torch.from_numpy(images.images[:64].copy()))
         initialise(module, scheme, images=sample)
-    for path, part in module.named_modules():
-        if zeroed is not None and path.endswith(zeroed):
-            nn.init.zeros_(part.weight)
     train = Batches(images, settings.batch_size, seed=settings.seed, shuffle=True)
     row = None
     try:
@@ -192,21 +187,37 @@ def starts(steps: int | None, seeds: int | None) -> Table:
 
 
 def degradation(steps: int | None, seeds: int | None) -> Table:
-    """The training loss of plain and residual networks of 20 and 56 layers after the same number of updates.
+    """The training loss of plain and residual networks of 20 and 56 layers, from the same seeds and after the same number of updates.
 
-    He's networks for CIFAR-10 at half their width, on its first 2,000 pictures averaged to 8 x 8 pixels. Each residual block begins as
-    the identity: the scale of its last normalization is 0 (Goyal et al., 2017). In the paper, after 64,000 updates, 56 layers with
-    shortcuts train better than 20.
+    He's networks for CIFAR-10 at half their width, on its first 10,000 pictures averaged to 8 x 8 pixels, without augmentation. Loss and
+    accuracy are means over the last pass, with their 95 % intervals over the seeds. With shortcuts, 56 layers are behind 20 early in a
+    training, so these networks are given more updates. In the paper, after 64,000, they train better.
     """
-    images = averaged(pictures("cifar10", 2_000, 32), 4)
+    images = averaged(pictures("cifar10", 10_000, 32), 4)
     rows: Table = []
-    for name in ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar"):
-        network, done = striate.network(name, input_size=8).width(0.5), []
-        for seed in range(seeds or 3):
-            settings = TrainSettings(steps=steps or 320, batch_size=64, learning_rate=0.1, weight_decay=1e-4, seed=seed)
-            done.append(trained(network, images, "he", settings, zeroed="unit2.norm" if name.startswith("resnet") else None))
-        rows.append([name, *judged(done)])
-    return [["network", "training loss", "training accuracy"], *rows]
+    for family, updates in (("plain", steps or 2_500), ("resnet", steps or 4_000)):
+        losses: dict[int, list[float]] = {}
+        for depth in (20, 56):
+            network, done = striate.network(f"{family}{depth}_cifar", input_size=8).width(0.5), []
+            for seed in range(seeds or 5):
+                settings = TrainSettings(steps=updates, batch_size=64, learning_rate=0.1, weight_decay=1e-4, seed=seed)
+                row = trained(network, images, "he", settings)
+                if row is None:
+                    raise NumericError(f"{network.name} diverged from seed {seed}")
+                done.append(row)
+            losses[depth] = [row.train_loss for row in done]
+            more = paired_difference(losses[depth], losses[20]) if depth > 20 else None
+            shown = t_interval(losses[depth]), t_interval([row.train_accuracy for row in done]), more
+            rows.append([f"{family}{depth}_cifar", f"{updates:,}", f"{len(done)}", *(within(interval) for interval in shown)])
+    return [["network", "updates", "seeds", "training loss", "training accuracy", "loss more than with 20 layers, seed by seed"], *rows]
+
+
+def within(interval: Interval | Paired | None) -> str:
+    """A mean and its bounds, where there are any."""
+    if interval is None:
+        return ""
+    mean, low, high = interval[:3]
+    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 
 def averaged(images: ImageSet, factor: int) -> ImageSet:
@@ -221,7 +232,7 @@ FACTS: dict[str, tuple[Callable[[int | None, int | None], Table], str]] = {
     "batch_norm": (batch_norm, "Batch normalization and the learning rate"),
     "noise": (noise, "The noise of the gradient falls with the batch size"),
     "starts": (starts, "From where a training starts"),
-    "degradation": (degradation, "Degradation: 56 plain layers train far worse than 20; with shortcuts the two cannot be told apart"),
+    "degradation": (degradation, "Degradation: 56 plain layers train far worse than 20; with shortcuts, worse by less than 0.1 or not at all"),
 }
 
 
