@@ -232,7 +232,10 @@ FACTS: dict[str, tuple[Callable[[int | None, int | None], Table], str]] = {
     "batch_norm": (batch_norm, "Batch normalization and the learning rate"),
     "noise": (noise, "The noise of the gradient falls with the batch size"),
     "starts": (starts, "From where a training starts"),
-    "degradation": (degradation, "Degradation: 56 plain layers train far worse than 20; with shortcuts, worse by less than 0.1 or not at all"),
+    "degradation": (
+        degradation,
+        "Degradation: 56 plain layers train far worse than 20; with shortcuts, worse by less than 0.1 or not at all",
+    ),
 }
 
 
