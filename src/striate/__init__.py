@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         repro,
         split,
         train,
+        verify,
     )
     from striate.workflows.tasks.classify import EvaluateReport
     from striate.workflows.training.request import TrainReport
@@ -78,6 +79,7 @@ __all__ = [
     "repro",
     "split",
     "train",
+    "verify",
 ]
 
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
@@ -112,6 +114,7 @@ NAMES = {  # of each module
         "repro",
         "split",
         "train",
+        "verify",
     ),
     "striate.workflows.tasks.classify": ("EvaluateReport",),
     "striate.workflows.training.request": ("TrainReport",),

@@ -164,6 +164,26 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path):
         ExportedModel(tmp_path / "other.onnx")
 
 
+def test_a_file_is_verified_by_its_hashes_and_its_answers(run: Path, exported: Path, tmp_path: Path):
+    report = striate.verify(exported, images=4)
+    assert report.recorded and report.gate is not None and report.gate.passed and report.run == str(run / "calibrated.safetensors")
+    assert report.facts["model_sha256"] == hashlib.sha256((run / "calibrated.safetensors").read_bytes()).hexdigest()
+
+    moved = Path(shutil.copy(exported, tmp_path / "model.onnx"))
+    assert striate.verify(moved).gate is None  # neither report nor run is named
+    other = striate.load(run)
+    with torch.no_grad():
+        next(other.module.parameters()).mul_(1.5)
+    with pytest.raises(NumericError, match=r"model.onnx: its answers are not those of"):
+        striate.verify(moved, run=other, data=run.parent / "photos", images=4)
+    record = json.loads(exported.with_suffix(".json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
+    with pytest.raises(RefusedFileError, match=r"is not the file that model.json tells of"):
+        striate.verify(moved)
+    with pytest.raises(UsageError, match=r"only exported .onnx files are verified"):
+        striate.verify(run / "best.safetensors")
+
+
 def test_other_answers_do_not_pass_the_gate(run: Path, exported: Path):
     other = striate.load(run / "calibrated.safetensors")
     with torch.no_grad():

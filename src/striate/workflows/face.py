@@ -54,6 +54,8 @@ from striate.workflows.reporting.report import ReportRequest, RunReport
 from striate.workflows.reporting.report import report as report_request
 from striate.workflows.shipping.export import ExportReport, ExportRequest
 from striate.workflows.shipping.export import export as export_request
+from striate.workflows.shipping.verify import VerifyReport, VerifyRequest
+from striate.workflows.shipping.verify import verify as verify_request
 from striate.workflows.split import ManifestReport, SplitRequest
 from striate.workflows.split import split as split_request
 from striate.workflows.subjects.subject import open_model
@@ -560,6 +562,38 @@ def export(
         UsageError: an unknown or bad field; and what `striate.workflows.shipping.export.export` raises.
     """
     return export_request(request_of(ExportRequest, locals(), run=model))
+
+
+@call_as_in("striate.verify('runs/train/digits-001/export/model.onnx')", other_names=OTHER_NAMES)
+def verify(
+    file: str | PathLike[str],
+    *,
+    run: Model | str | PathLike[str] | None = None,
+    data: Any = None,
+    images: int = 256,
+    module: Any = None,
+    skip_unreadable: bool = False,
+    layout: Layout = "auto",
+    data_dir: str | PathLike[str] | None = None,
+    download: bool = False,
+) -> VerifyReport:
+    """Check that an exported ONNX file is unchanged, and that it answers as its run on this machine.
+
+    Args:
+        file: The file that `export` wrote.
+        run: The run that it comes from; the one that the report beside the file names, where it is there, when left out.
+        data: Whose val split is compared; the run's own data when left out.
+        images: Pictures of the val split to compare, at most.
+        module: Your own torch module, where the run trained one: files hold its weights alone.
+        skip_unreadable: Leave out pictures that cannot be decoded, and say so.
+        layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
+        data_dir: The folder of named sets; None: the cache.
+        download: Fetch a named set from its publisher where it is missing.
+
+    Raises:
+        UsageError: an unknown or bad field; and what `striate.workflows.shipping.verify.verify` raises.
+    """
+    return verify_request(request_of(VerifyRequest, locals(), file=given_path(file, "file")))
 
 
 @call_as_in("striate.explain('runs/train/digits-001', 'new/', methods=('grad_cam', 'occlusion'))", other_names=OTHER_NAMES)

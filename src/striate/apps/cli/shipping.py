@@ -50,6 +50,26 @@ def export_command(
     print_report(export(request, say=say), summary, as_json=as_json)
 
 
+@app.command("verify", short_help="Check that an exported file is unchanged and answers as its run.")
+def verify_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .onnx file that striate export wrote.")],
+    run: Annotated[Path | None, typer.Option(help="The run that it comes from [default: the one that its report names].")] = None,
+    data: OwnData = None,
+    named: NamedData = None,
+    images: Annotated[int, typer.Option(min=1, help="Number of pictures of the val split to compare the answers on, at most.")] = 256,
+    skip_unreadable: SkipUnreadable = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+    as_json: Json = False,
+) -> None:
+    """Check an exported file by its hashes, and its answers against those of its run, on this machine."""
+    from striate.workflows.recipes.checked import request_of
+    from striate.workflows.shipping.verify import VerifyRequest, summary, verify
+
+    request = request_of(VerifyRequest, locals(), data=one_data(data, named))
+    print_report(verify(request, say=say), summary, as_json=as_json)
+
+
 @app.command("serve", short_help="Answer pictures over HTTP.")
 def serve_command(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Run folders and model files; NAME=PATH names one.")],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,20 +15,18 @@ from striate.core.errors import UsageError
 from striate.core.files import make_folder, temporary_name, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
-from striate.data.records import ImageSet
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
 from striate.insight.export.wanted import Input, Precision, Wanted
-from striate.models.model import Model
 from striate.workflows.shipping.card import CARD, Card, card_of, card_text
 from striate.workflows.shipping.judging import AccuracyKept, accuracy_kept, refuse_other_answers
+from striate.workflows.shipping.pictures import compared_pictures, some_of
 from striate.workflows.shipping.refusals import refuse_other_forms, refuse_other_models
 from striate.workflows.shipping.words import facts_of, file_facts, report_file
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
 CALIBRATED = 256  # pictures of the training split that the ranges of int8 are found on
-VALUES = 2**26  # of answers that are compared at most, 256 MiB each time
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -91,8 +88,8 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     images = subject.pictures(request, "val", "export", say)
     training = None
     if precision == "int8" and precision in form.by_accuracy:
-        training = np.asarray(_some(subject.pictures(request, "train", "export", say), CALIBRATED).images)
-    pictures, names = _pictures(_some(images, _most(model, request.images)))
+        training = np.asarray(some_of(subject.pictures(request, "train", "export", say), CALIBRATED).images)
+    pictures, names = compared_pictures(model, images, request.images)
     card = card_of(subject, images)
     say(f"exporting {model.network.name} to {request.format}")
     data = form.make(model, Wanted(precision=precision, input=request.input, training=training, facts=facts_of(card, run)))
@@ -126,19 +123,3 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     write_report(report_file(output), report)
     write_atomically(output.with_name(CARD), card_text(card, output.name, file_facts(report)).encode())
     return report
-
-
-def _most(model: Model, count: int) -> int:
-    """At most `count` pictures, fewer where the answer to each is large."""
-    return max(1, min(count, VALUES // math.prod(model.network.output_shape)))
-
-
-def _some(images: ImageSet, count: int) -> ImageSet:
-    """At most `count` of the pictures, evenly taken."""
-    return images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
-
-
-def _pictures(chosen: ImageSet) -> tuple[list[Path] | np.ndarray, list[str]]:
-    """The pictures and their names: as files where they are files, else as they are."""
-    files = [Path(path) for path in chosen.paths]
-    return (files if all(file.is_file() for file in files) else np.asarray(chosen.images)), list(chosen.paths)

@@ -60,8 +60,9 @@ def refuse_other_answers(found: Gate, output: Path, name: str, precision: str) -
         return
     asked = f", and it made {found.requests} requests" if found.requests else ""
     finer = "" if precision == "float32" else "Use `precision='float32'`. "
+    file = f"{output}:" if output.exists() else f"{output}: not written, because"
     raise NumericError(
-        f"{output}: not written, because its answers are not those of {name}: {found.agreement:.2%} of {found.num_images:,} "
+        f"{file} its answers are not those of {name}: {found.agreement:.2%} of {found.num_images:,} "
         f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}{asked}; worst: {'; '.join(found.worst)}",
         f"{finer}Allow a larger `max_difference`, or keep the run.",
     )
