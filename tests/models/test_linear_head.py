@@ -175,9 +175,9 @@ def test_views_count_as_one_picture_and_the_first_of_them_is_asked():
 def test_few_pictures_are_seen_whole_and_by_their_middle(module: ImageModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STRIATE_DATA", str(tmp_path))
     images, _ = coloured(5, 3)
-    framed = np.zeros((1, 32, 32, 3), np.uint8)
-    framed[:, 3:29, 3:29] = 200
-    assert middles(framed).min() == 200 and middles(framed).shape == framed.shape
+    framed = np.zeros((1, 96, 160, 3), np.uint8)
+    framed[:, 10:86, 16:144] = 200
+    assert middles(framed).min() == 200 and middles(framed).shape == (1, 64, 96, 3)
 
     told: list[tuple[int, int]] = []
     views = kept_views(module, head_of(module), images, lambda _text: None, done=lambda *counts: told.append(counts))

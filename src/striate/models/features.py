@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     from striate.networks.modules.image import ImageModule
 
 GROUP = 4  # pictures that the network sees at a time; of 16 the maps leave the caches, which halves the speed
-FEW = 2_000  # pictures, of which two views are seen: the second gains a point of accuracy from 400 photos, and doubles the time
+FEW = 2_000  # pictures, of which two views are seen: the second gains half a point to a point of accuracy from 400 photos
 MIDDLE = 0.8  # of the height and the width, that the second view shows
+SMALLER, STRIDE = (
+    2 / 3,
+    32,
+)  # of the side of the first view, in whole strides: within 0.004 of the accuracy of the whole side, in 0.44 of the time
 MOST_KEPT = 10_000  # pictures of a file
 MOST_FILES = 8  # of networks and sizes; the oldest go
 
@@ -88,7 +92,7 @@ def kept_views(
     *,
     done: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> np.ndarray:
-    """(N, V, F) the features of views of pictures, as of `kept_features`: each as it is and, of at most `FEW`, its middle at full size."""
+    """(N, V, F) the features of views of pictures, as of `kept_features`: each as it is and, of at most `FEW`, its middle, smaller."""
     if len(images) > FEW:
         return kept_features(module, head, images, say, done=done)[:, None]
     count = len(images)
@@ -98,11 +102,12 @@ def kept_views(
 
 
 def middles(images: np.ndarray) -> np.ndarray:
-    """The middle of each picture (N, H, W, C) at the size of the whole."""
+    """The middle of each picture (N, H, W, C), (N, h, w, C): of 288 pixels 192, of which the middle of the picture has 230."""
     _, height, width, channels = images.shape
     top, left = (round(extent * (1 - MIDDLE) / 2) for extent in (height, width))
     plain = (0.5,) * channels
-    spec = ImageSpec(height=height, width=width, channels=channels, mean=plain, std=plain, fit="stretch")
+    smaller = [max(1, round(SMALLER * extent / STRIDE)) * STRIDE for extent in (height, width)]
+    spec = ImageSpec(height=smaller[0], width=smaller[1], channels=channels, mean=plain, std=plain, fit="stretch")
     return fit_images(np.ascontiguousarray(images[:, top : height - top, left : width - left]), spec)
 
 
