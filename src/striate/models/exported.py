@@ -100,7 +100,7 @@ class ExportedModel(Model):
     @property
     def facts(self) -> dict[str, str]:
         """The facts in its metadata, by name."""
-        return {name: value for name, value in self._metadata.items() if name != ENTRY}
+        return {name: value for name, value in sorted(self._metadata.items()) if name != ENTRY}
 
     @property
     def answers_output(self) -> str:
