@@ -259,20 +259,22 @@ def of_load(model: Path) -> list[Row]:
                 ended = threading.Event()
                 probing = threading.Thread(target=_probe, args=(server, health, ended))
                 probing.start()
-                over = asyncio.run(open_loop(server.port, data, 2 * around[0], 20))
+                rate = 2 * around[0]
+                over = asyncio.run(open_loop(server.port, data, rate, 20))
                 ended.set()
                 probing.join()
             rates.append(statistics.mean(around))
             good = [seconds for status, seconds in over if status == 200]
-            goodputs.append(len(good) / (20 + max(good)) / rates[-1])  # the last ones are answered after the last were sent
+            in_time = [status == 200 and number / rate + seconds <= 20 for number, (status, seconds) in enumerate(over)]
+            goodputs.append(sum(in_time) / 20 / rates[-1])
             accepted.append(sorted(good)[int(0.99 * len(good))])
             refused = sorted(seconds for status, seconds in over if status in (429, 503))
             rejected.append(refused[int(0.99 * len(refused))] if refused else 0.0)
             fives += sum((status >= 500 and status != 503) or status == 0 for status, _ in over)
     return [
         [f"L1 efficientnet_lite0, photos of 500 x 375: pictures a second ({load()})", spread(rates, ".0f"), ""],
-        ["L2 at twice that: answered, as a share of it", spread(goodputs, ".2f"), ">= 0.9"],
-        ["L2 p99 of answers, s (queue of 128)", spread(accepted, ".2f"), "<= queue / rate + 2 single"],
+        ["L2 at twice that, for 20 s: answered in that time, as a share of it", spread(goodputs, ".2f"), ">= 0.9"],
+        ["L2 p99 of answers, s", spread(accepted, ".2f"), "<= 2 s of queue, or 2 batches, and a batch"],
         ["L2 p99 of refusals, s", spread(rejected, ".3f"), "<= 0.05"],
         ["L2 other than 200, 429, 503", str(fives), "0"],
         ["S18 /healthz, /readyz, /metrics meanwhile, s, the slowest", f"{max(health):.3f} of {len(health)}", "<= 1"],

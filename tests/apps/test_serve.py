@@ -390,6 +390,17 @@ def test_a_full_queue_refuses_at_once_and_says_when_there_is_room():
     run(steps)
 
 
+def test_the_queue_of_a_slow_model_is_short():
+    async def steps(queue: Queue) -> None:
+        assert queue.room == 100
+        queue.computed(10, 1.0)  # pictures, s
+        assert queue.room == 20
+        queue.rate = 0.1
+        assert queue.room == 6  # two batches
+
+    run(steps, most=100)
+
+
 def test_batches_hold_one_model_and_only_pictures_that_someone_waits_for():
     async def steps(queue: Queue) -> None:
         first, gone, other, third = item(), item(), item("b"), item()

@@ -15,6 +15,7 @@ from striate.apps.server.refused import Refused, busy, unavailable
 from striate.core.text import counted
 
 SMOOTHING = 0.2  # of the newest batch in the measured rate
+LONGEST = 2.0  # s that the queue may last, at the measured rate
 MOST_RETRIES = 1  # of a picture whose process was lost
 
 
@@ -51,8 +52,13 @@ class Queue:
         self.rate = 0.0  # pictures a second
         metrics.waiting.set_function(lambda: len(self.items))
 
+    @property
+    def room(self) -> int:
+        """Pictures that may wait now: not more than are answered in `LONGEST` seconds, so that nobody waits for long to be served late."""
+        return min(self.most, max(2 * self.batch_size, int(self.rate * LONGEST))) if self.rate else self.most
+
     def refuse_if_full(self, coming: int = 1, coming_bytes: int = 0) -> None:
-        """Refuse what does not fit, before it is read or computed.
+        """Refuse what does not fit, before it is read or computed; where nothing waits, `most` pictures fit, of any size.
 
         Raises:
             Refused: 429, with the time after which there should be room.
@@ -63,13 +69,14 @@ class Queue:
         if not self._fits(coming, coming_bytes):
             seconds = math.ceil(len(self.items) / self.rate) if self.rate else 1
             raise busy(
-                f"{counted(len(self.items), 'picture')} in the queue already, of {self.most} that may wait", min(max(1, seconds), 60)
+                f"{counted(len(self.items), 'picture')} in the queue already, of {self.room} that may wait", min(max(1, seconds), 60)
             )
 
     def _fits(self, coming: int, coming_bytes: int) -> bool:
-        """Return whether so many more may wait; a single request always may where nothing waits."""
+        if not self.items:
+            return coming <= self.most
         held = sum(len(item.data) for item in self.items)
-        return len(self.items) + coming <= self.most and (not self.items or held + coming_bytes <= self.most_bytes)
+        return len(self.items) + coming <= self.room and held + coming_bytes <= self.most_bytes
 
     def put(self, items: list[Item]) -> None:
         """Let pictures wait; raises as `refuse_if_full`."""
