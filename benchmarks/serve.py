@@ -311,9 +311,12 @@ def main() -> None:
             if title:
                 notes = [
                     f"Each row on a server of its own on the same machine, {load()} at the end; networks with fresh weights.",
+                    "An address with a fragment (S1, `#`) is let in by the HTTP library, without the fragment."
+                    if word == "requests"
+                    else "",
                     f"Bodies are limited to {LIMIT:,} bytes where their limit is tested.",
                 ]
-                write_sheet(f"serve_{word}", title, [["row", "found", "wanted"], *table], notes)
+                write_sheet(f"serve_{word}", title, [["row", "found", "wanted"], *table], [note for note in notes if note])
 
 
 if __name__ == "__main__":
