@@ -49,7 +49,7 @@ def main() -> None:
     rows.append([f"{LOOPED:,}, a plain loop", f"{loop:,.0f}", "-"])
     notes = [
         f"Killed {asked.kills} times at random and started again, 40,000 pictures in {parts} files: {lost} rows lost, {repeated} repeated.",
-        "The loop decodes with Pillow, resizes with the same code, and runs ONNX Runtime on 128 pictures at once, in one thread.",
+        "The loop decodes with Pillow, resizes with the same code, and runs ONNX Runtime on 128 pictures at once.",
     ]
     if asked.json:
         print(json.dumps({"rows": rows, "notes": notes}))
