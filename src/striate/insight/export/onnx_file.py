@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 OPSET = 20
 TRACED = 2  # pictures of the example: with 1, an exporter takes the batch for fixed
 AS_USUAL = Wanted()
-OTHERS = "Export it with `format='torch'`, which takes every network."
+OTHERS = "Predict with the run itself, which takes every network."
 EXPORTERS = ("onnx", "onnxscript", "onnxruntime")
 
 
