@@ -14,6 +14,8 @@ import striate
 from striate.apps.cli import main
 from striate.core.errors import RefusedFileError, UsageError
 from striate.data.archives import npz_arrays
+from striate.data.sources import open_data
+from striate.insight.diagnose.replay import doubted_labels
 from striate.workflows.diagnosis.diagnose import DiagnoseRequest, diagnose
 from striate.workflows.diagnosis.record import stopped_at
 from striate.workflows.diagnosis.words import summary
@@ -123,8 +125,11 @@ def test_the_command_line_prints_the_report_as_json(too_fast, capsys):
 
 
 @pytest.mark.slow
-def test_wrong_labels_are_found_while_training_and_afterwards_and_listed(tmp_path):
-    """A third of them, and the rest of 1,200 digits right; the list holds the labels that the kept model is sure to be wrong."""
+def test_wrong_labels_are_found_while_training_and_afterwards_and_listed(healthy, tmp_path):
+    """A third of them, and the rest of 1,200 digits right; the list holds the labels that a model is sure to be wrong.
+
+    The model that learned them is sure of few or none; one that learned the right ones, of many.
+    """
     rng = np.random.default_rng(0)
     digits = npz_arrays(write_digits(tmp_path / "digits.npz", wrong=rng.permutation(1200)[:400]))
     run = tmp_path / "run"
@@ -135,9 +140,10 @@ def test_wrong_labels_are_found_while_training_and_afterwards_and_listed(tmp_pat
     assert [line.split(":")[1].strip() for line in said] == ["label noise"]
     assert ([finding.kind for finding in report.findings], report.withdrawn) == (["label_noise"], ())
     with (run / "report" / "diagnose" / "doubted-labels.csv").open() as lines:
-        doubted = list(csv.DictReader(lines))
-    right = [str(digits["right"][int(row["path"].rsplit("/", 1)[1])]) == row["answer"] for row in doubted]
-    assert np.mean(right) > 0.9
+        rows = [list(row.values()) for row in csv.DictReader(lines)]
+    for doubted, fewest in ((rows, 0), (doubted_labels(striate.load(healthy[0]), open_data(tmp_path / "digits.npz").read("train")), 300)):
+        right = [str(digits["right"][int(path.rsplit("/", 1)[1])]) == answer for path, _, answer, _ in doubted]
+        assert len(right) >= fewest and sum(right) >= 0.9 * len(right)
 
 
 def test_what_was_said_is_kept_in_the_journal_and_withdrawn_where_it_holds_no_longer(healthy, tmp_path):

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from striate.core.images import SignalSpec
+from striate.core.text import counted
 from striate.drawing.lines import heat_of_columns, heat_over_lines
 from striate.drawing.pictures import Scale, montage
 from striate.drawing.style import short_name
@@ -60,7 +61,7 @@ def draw_maps(
     classes = torch.from_numpy(targets).to(inputs.device)
     heats, trust, apart = {}, {}, viewed.kind == "rows"
     for method in methods:
-        say(f"{method}: {len(answers)} {viewed.kind}")
+        say(f"{method}: {counted(len(answers), viewed.kind[:-1])}")
         heats[str(method)] = attribute(method, network, layer, inputs, classes, seed=request.seed, apart=apart)
         if request.sanity:
             trust[str(method)] = trust_in(method, network, layer, inputs, classes, heats[method], seed=request.seed, apart=apart)
