@@ -13,6 +13,8 @@ from striate.estimators import (
     ARTMAP,
     Adaline,
     Autoencoder,
+    BoltzmannMachine,
+    DeepBelief,
     FuzzyART,
     Hopfield,
     LinearSVM,
@@ -90,6 +92,26 @@ def test_a_restricted_machine_draws_its_filters_and_its_history():
     assert {"weights of the hidden units", "reconstruction error", "epoch", "weight"} <= set(drawn(figure))
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), rbm.reconstruction_errors_)
     assert len(rbm.reconstruction_errors_) == 5
+
+
+def test_a_deep_belief_network_draws_samples_of_each_label_and_its_history():
+    net = DeepBelief((4, 3), pretrain_max_iter=3, max_iter=1, random_state=0).fit(BITS, ["a", "b"] * (len(BITS) // 2))
+    figure = net.plot(n_samples=2, n_steps=3)
+
+    assert {"samples of each label", "reconstruction error"} <= set(drawn(figure))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b"]
+    assert [line.get_label() for line in figure.axes[1].lines] == ["machine 1", "machine 2"]
+    for line, errors in zip(figure.axes[1].lines, net.reconstruction_errors_, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), errors)
+
+
+def test_a_boltzmann_machine_draws_its_weights_with_the_biases_on_the_diagonal():
+    machine = BoltzmannMachine(2, max_iter=3, random_state=0).fit([[0, 0, 1], [1, 1, 0]])
+    figure = machine.plot()
+
+    assert {"unit, visible ones first", "unit", "weight, on the diagonal bias", "Boltzmann machine after 3 updates"} <= set(drawn(figure))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), machine.weights_ + np.diag(machine.intercept_))
+    assert len(figure.axes[0].lines) == 2  # between visible and hidden units
 
 
 def test_the_energy_of_a_recall_falls_to_that_of_the_answer():

@@ -152,6 +152,46 @@ def filters_figure(filters: np.ndarray, errors: Sequence[float], title: str) -> 
         return figure
 
 
+def samples_figure(samples: np.ndarray, names: Sequence[str], errors: Sequence[Sequence[float]], title: str) -> Figure:
+    """Samples (labels, n, h, w) of each label, a row for each, and the reconstruction error of each machine before and after each epoch."""
+    count, each, height, width = samples.shape
+    with drawing():
+        figure, grid = panels(1, 2, size=(10.4, 4.6), title=title, width_ratios=(1, 1))
+        left, right = grid[0]
+        bare(left, title="samples of each label")
+        sheet = np.ma.masked_invalid(tiles(samples.reshape(-1, height, width), each, gap=1, fill=np.nan))
+        left.imshow(sheet, cmap="gray", interpolation="nearest")
+        left.set_yticks([(row + 0.5) * (height + 1) - 0.5 for row in range(count)], [short_name(name) for name in names], fontsize=SMALL)
+        plain(right, title="reconstruction error", y="mean square of the data less its reconstruction")
+        for k, course in enumerate(errors):
+            style = look(k) | {"marker": ""}
+            right.plot(range(len(course)), course, label=f"machine {k + 1}", **style)
+        whole_epochs(right, np.arange(max(map(len, errors))))
+        right.set_ylim(bottom=0)
+        beside(right)
+        return figure
+
+
+def couplings_figure(weights: np.ndarray, biases: np.ndarray, num_visible: int, title: str) -> Figure:
+    """The weights (n, n) between all units as shades, the biases on the diagonal; lines part the visible units from the hidden ones."""
+    shown = weights + np.diag(biases)
+    limit = float(np.abs(shown).max()) or 1.0
+    with drawing():
+        figure, grid = panels(1, 1, size=(6.4, 5.2), title=title)
+        axes = grid[0, 0]
+        plain(axes, x="unit, visible ones first", y="unit")
+        axes.grid(visible=False)
+        image = axes.imshow(shown, cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest")
+        if num_visible < len(weights):
+            axes.axhline(num_visible - 0.5, color="black", linewidth=0.8)
+            axes.axvline(num_visible - 0.5, color="black", linewidth=0.8)
+        marks = sorted({0, num_visible - 1, len(weights) - 1})
+        axes.set_xticks(marks, [str(mark + 1) for mark in marks])
+        axes.set_yticks(marks, [str(mark + 1) for mark in marks])
+        colour_bar(figure, image, axes, "weight, on the diagonal bias")
+        return figure
+
+
 def energies_figure(energies: Sequence[Sequence[float]], names: Sequence[str], title: str) -> Figure:
     """The energy of each recalled state after every update of a unit."""
     with drawing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data as validated_by_scikit_learn
 
-from striate.core.errors import DataError, NumericError
+from striate.core.errors import DataError, NumericError, ShapeError
 from striate.core.memory import need_parameters
 from striate.data.ranges import refuse_masked
 
@@ -82,3 +83,16 @@ def standardization(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, scale = shares.mean(0), shares.std(0)
     constant = scale <= 8 * np.finfo(float).eps  # rounding of the mean is no deviation
     return mean * largest, np.where(constant, 1.0, scale * largest)
+
+
+def shape_of(count: int, shape: tuple[int, int] | None) -> tuple[int, int]:
+    """The height and width of `count` numbers as a picture: `shape`, else square where they are, else one row.
+
+    Raises:
+        ShapeError: they do not fill the shape.
+    """
+    side = math.isqrt(count)
+    height, width = shape or ((side, side) if side**2 == count else (1, count))
+    if height * width != count:
+        raise ShapeError(f"shape must hold the {count} visibles, got {height} x {width}")
+    return height, width

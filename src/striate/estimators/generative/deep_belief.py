@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from striate.core.devices import choose_device
 from striate.core.errors import NumericError, UsageError
 from striate.core.seeds import mixed
 from striate.core.settings import check_counts, check_numbers, check_word, sizes_of
+from striate.core.text import counted
 from striate.estimators.generative.contrastive import (
     GAUSSIAN_SHARE,
     Contrast,
@@ -35,9 +36,12 @@ from striate.estimators.generative.contrastive import (
     require_shares,
 )
 from striate.estimators.labels import classes_of
-from striate.estimators.numbers import finite_answers, need_units, num_dense, validate_data
+from striate.estimators.numbers import finite_answers, need_units, num_dense, shape_of, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_EPOCHS, MIN_UPDATES = 20, 2000  # of fine-tuning by default: small data has few updates an epoch
 MIN_PRETRAIN_EPOCHS, MOST_PRETRAIN_EPOCHS, PRETRAIN_UPDATES = 10, 80, 8000  # of each machine by default
@@ -285,6 +289,29 @@ class DeepBelief(Saved, ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         places = self.predict_proba(X).argmax(1)
         labels: np.ndarray = self.classes_[places]
         return labels
+
+    def plot(self, shape: tuple[int, int] | None = None, *, n_samples: int = 8, n_steps: int = 500) -> Figure:
+        """Samples of each label as pictures of `shape`, and the reconstruction error of each machine by epoch; a matplotlib figure.
+
+        Args:
+            shape: (height, width) of the inputs; None: square where they are, else one row.
+            n_samples: Samples of each label.
+            n_steps: Draws of both layers of the topmost machine before each.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+            UsageError: there was no pre-training.
+            ShapeError: the inputs do not fill the shape.
+        """
+        from striate.drawing.classical import samples_figure
+
+        check_is_fitted(self)
+        height, width = shape_of(self.n_features_in_, shape)
+        check_counts(n_samples=n_samples)
+        samples = np.stack([self.sample(n_samples, label, n_steps=n_steps) for label in self.classes_])  # (K, n, features)
+        title = f"Deep belief network, {counted(len(self.machines_), 'machine')}"
+        pictures = samples.reshape(len(samples), n_samples, height, width)
+        return samples_figure(pictures, [str(label) for label in self.classes_], self.reconstruction_errors_, title)
 
     def sample(self, n_samples: int = 1, label: Any = None, *, n_steps: int = 500) -> np.ndarray:
         """Draws of P(x | label), or of P(x) where no label is given: (n_samples, n).

@@ -8,7 +8,6 @@ mean; `score_samples` is the pseudo-likelihood itself, not an estimate from one 
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,7 +35,7 @@ from striate.estimators.generative.contrastive import (
     reconstruction_error,
     require_shares,
 )
-from striate.estimators.numbers import finite_answers, need_units, num_dense, real_numbers, validate_data
+from striate.estimators.numbers import finite_answers, need_units, num_dense, real_numbers, shape_of, validate_data
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
 
@@ -139,11 +138,7 @@ class RestrictedBoltzmann(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMix
         from striate.drawing.classical import filters_figure
 
         check_is_fitted(self)
-        visibles = self.components_.shape[1]
-        side = math.isqrt(visibles)
-        height, width = shape or ((side, side) if side**2 == visibles else (1, visibles))
-        if height * width != visibles:
-            raise ShapeError(f"shape must hold the {visibles} visibles, got {height} x {width}")
+        height, width = shape_of(self.components_.shape[1], shape)
         title = f"Restricted Boltzmann machine after {self.n_iter_:,} epochs"
         return filters_figure(self.components_.reshape(-1, height, width), self.reconstruction_errors_, title)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
@@ -19,9 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from striate.core.errors import DataError, NumericError, ShapeError, UsageError
 from striate.core.settings import check_counts, check_numbers, check_word, is_number, is_whole
+from striate.core.text import counted
 from striate.estimators.numbers import need_units, real_numbers
 from striate.estimators.persistence import Saved
 from striate.estimators.randomness import seed_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_ENUMERATED = 16  # units whose states are all gone through
 ENUMERATED = 10  # likewise, in learning, by default
@@ -102,6 +106,18 @@ class BoltzmannMachine(Saved, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """One update on the patterns X."""
         return self._learn(X, 1)
+
+    def plot(self) -> Figure:
+        """The weights between all units, visible ones first, and on the diagonal the biases; a matplotlib figure.
+
+        Raises:
+            NotFittedError: nothing was fitted yet.
+        """
+        from striate.drawing.classical import couplings_figure
+
+        check_is_fitted(self)
+        title = f"Boltzmann machine after {counted(self.n_iter_, 'update')}"
+        return couplings_figure(self.weights_, self.intercept_, self.n_features_in_, title)
 
     def _learn(self, X: Any, num_updates: int) -> Self:
         first = not hasattr(self, "weights_")
