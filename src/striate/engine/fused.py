@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,8 @@ def fused_layers(model: nn.Module) -> Iterator[list[Fused]]:
     dicts stay as they are. Where a hook wants to see what is between the two, they are computed one after the other, to the same bits.
     Other inputs than maps channels last in float32 or bfloat16 on a CPU, and evaluation, go the usual way.
     """
-    library = kernels()
-    followers = followed_alone(model) if library is not None else {}
-    fused = [
-        each for part in model.modules() if library is not None and (each := _fused_with(part, followers.get(part), library)) is not None
-    ]
+    parts, followers = (model.modules(), followed_alone(model)) if kernels() is not None else ((), {})
+    fused = [each for part in parts if (each := _fused_with(part, followers.get(part))) is not None]
     with contextlib.ExitStack() as stack:
         for each in fused:
             stack.callback(each.part.__dict__.pop, "forward")
@@ -42,17 +39,17 @@ def fused_layers(model: nn.Module) -> Iterator[list[Fused]]:
         yield fused
 
 
-def _fused_with(part: nn.Module, follower: nn.Module | None, library: Any) -> Fused | None:
+def _fused_with(part: nn.Module, follower: nn.Module | None) -> Fused | None:
     """`part` and what follows it as one, if there is a way."""
     relu = follower if type(follower) is nn.ReLU else None
     if "forward" in part.__dict__:
         return None  # somebody else's
     if type(part) is nn.BatchNorm2d:
-        return FusedNorm(part, relu, library)
+        return FusedNorm(part, relu)
     if relu is not None and type(part) is nn.MaxPool2d and _is_two_by_two(part):
-        return _Pool(part, relu, library)
+        return _Pool(part, relu)
     if relu is not None and getattr(part, "merge_by", None) == "sum":
-        return _Sum(part, relu, library)
+        return _Sum(part, relu)
     return None
 
 
@@ -64,9 +61,9 @@ def _is_two_by_two(pool: nn.MaxPool2d) -> bool:
 class Team:
     """Threads that have a part of a batch each, and normalize over all parts."""
 
-    def __init__(self, library: Any, size: int, channels: int) -> None:
-        self.library = library
-        self.address = library.team_new(size, channels)
+    def __init__(self, size: int, channels: int) -> None:
+        self.library = cast("Any", kernels())
+        self.address = self.library.team_new(size, channels)
 
     def give_up(self) -> None:
         """Let those that wait for the others go on, with an error."""
@@ -95,8 +92,8 @@ class Seat:
 class Fused:
     """A layer, a sum or a pooling, and the ReLU that alone takes its output."""
 
-    def __init__(self, part: Any, relu: nn.ReLU | None, library: Any) -> None:
-        self.part, self.relu, self.library = part, relu, library
+    def __init__(self, part: Any, relu: nn.ReLU | None) -> None:
+        self.part, self.relu = part, relu
         self.is_rectified = False  # the output that the ReLU will get
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,30 +134,29 @@ class _Pool(Fused):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H/2, W/2)."""
         self.is_rectified = self.takes(x) and min(x.shape[2:]) > 1 and not self.is_seen_between()
-        pooled: Tensor = _MaxPool.apply(x, self.library) if self.is_rectified else super().forward(x)
+        pooled: Tensor = _MaxPool.apply(x) if self.is_rectified else super().forward(x)
         return pooled
 
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, library: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         count, channels, height, width = ctx.shape = x.shape
         y = torch.empty((count, channels, height // 2, width // 2), dtype=x.dtype, memory_format=LAST)
         at = torch.empty((count, height // 2, width // 2, channels), dtype=torch.uint8)
-        _call(library, "max_pool", x.dtype, x, y, at, count, height, width, channels, torch.get_num_threads())
+        _call("max_pool", x.dtype, x, y, at, count, height, width, channels, torch.get_num_threads())
         ctx.save_for_backward(at)
-        ctx.library = library
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         count, channels, height, width = ctx.shape
         dy = gradients[0].contiguous(memory_format=LAST)
         dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=LAST)
         sizes = (count, height, width, channels, torch.get_num_threads())
-        _call(ctx.library, "max_pool_back", dy.dtype, dy, ctx.saved_tensors[0], dx, *sizes)
-        return dx, None
+        _call("max_pool_back", dy.dtype, dy, ctx.saved_tensors[0], dx, *sizes)
+        return dx
 
 
 class FusedNorm(Fused):
@@ -180,7 +176,7 @@ class FusedNorm(Fused):
         if self.seat.rank == 0:
             norm.num_batches_tracked.add_(1)
         fixed = (norm.running_mean, norm.running_var, norm.momentum, norm.eps)
-        normalized: Tensor = _BatchNorm.apply(x, norm.weight, norm.bias, fixed, self.is_rectified, self.seat, self.library)
+        normalized: Tensor = _BatchNorm.apply(x, norm.weight, norm.bias, fixed, self.is_rectified, self.seat)
         return normalized
 
 
@@ -193,14 +189,14 @@ def can_fuse(norm: nn.Module) -> bool:
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *more: Any) -> Tensor:
-        fixed, rectified, seat, library = more
+        fixed, rectified, seat = more
         channels = x.shape[1]
         y, mean, inverse, whole = torch.empty_like(x), torch.empty(channels), torch.empty(channels), torch.empty(1, dtype=torch.float64)
         places = x.numel() // channels
         sizes = (places, channels, int(rectified), torch.get_num_threads())
-        _call(library, "norm", x.dtype, x, weight, bias, *fixed, y, mean, inverse, whole, *sizes, *seat.next_meeting())
+        _call("norm", x.dtype, x, weight, bias, *fixed, y, mean, inverse, whole, *sizes, *seat.next_meeting())
         ctx.save_for_backward(x, weight, bias, mean, inverse)
-        ctx.whole, ctx.rectified, ctx.seat, ctx.library = whole.item(), rectified, seat, library
+        ctx.whole, ctx.rectified, ctx.seat = whole.item(), rectified, seat
         return y
 
     @staticmethod
@@ -211,16 +207,16 @@ class _BatchNorm(torch.autograd.Function):
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
         sizes = (x.numel() // channels, channels, int(ctx.rectified), torch.get_num_threads())
         found = (weight, bias, mean, inverse, ctx.whole, dx, dweight, dbias)
-        _call(ctx.library, "norm_back", x.dtype, dy, x, *found, *sizes, *ctx.seat.next_meeting())
-        return dx, dweight, dbias, None, None, None, None
+        _call("norm_back", x.dtype, dy, x, *found, *sizes, *ctx.seat.next_meeting())
+        return dx, dweight, dbias, None, None, None
 
 
-def _call(library: Any, name: str, dtype: torch.dtype, *arguments: Any) -> None:
+def _call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
     """Run a kernel on tensors and numbers.
 
     Raises:
         GivenUpError: another thread of the team failed.
     """
     values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
-    if getattr(library, f"{name}_{TYPES[dtype]}")(*values) == 0:
+    if getattr(kernels(), f"{name}_{TYPES[dtype]}")(*values) == 0:
         raise GivenUpError

@@ -70,7 +70,7 @@ class SideBySide:
         if self.threads is None:
             raise RuntimeError("parts are computed while `prepared` only")
         self._follow()
-        team = Team(kernels(), self.count, self.channels)
+        team = Team(self.count, self.channels)
         before, seed = torch.get_num_threads(), torch.initial_seed()
         torch.set_num_threads(1)
         try:
