@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 GROUP = 4  # pictures that the network sees at a time; of 16 the maps leave the caches, which halves the speed
 FEW = 2_000  # pictures, of which two views are seen: the second gains half a point to a point of accuracy from 400 photos
 MIDDLE = 0.8  # of the height and the width, that the second view shows
-SMALLER, STRIDE = (
-    2 / 3,
-    32,
-)  # of the side of the first view, in whole strides: within 0.004 of the accuracy of the whole side, in 0.44 of the time
+SMALLER = 2 / 3  # of the side of the first view: within 0.004 of the accuracy of the whole side, in 0.44 of the time
+STRIDE = 32  # pixels: the side of the second view is a whole number of strides
 MOST_KEPT = 10_000  # pictures of a file
 MOST_FILES = 8  # of networks and sizes; the oldest go
 

@@ -217,7 +217,7 @@ def fit_images(
         class_counts=class_counts(train_set),
         group=group,
         counts_start=val_set is not None and begins_whole(fitting, module),
-        divides=not tiny and can_be_divided(fitting),
+        divides=not tiny and takes_samples_apart(fitting),
     )
     events: Iterator[FitEvent] = iter(loop)
     if device.type == "cpu" and tiny:
@@ -225,13 +225,13 @@ def fit_images(
     return FittingRun(module, loop, events)
 
 
-def can_be_divided(fitting: Fitting) -> bool:
+def takes_samples_apart(fitting: Fitting) -> bool:
     """Return whether the parts of a batch can be computed apart: each sample by itself, and a loss that is their mean."""
     network, settings = fitting.network, fitting.settings
     mean = settings.loss in MEAN_LOSSES and settings.class_weights is None and settings.auxiliary is None
     flat = len(network.output_shape) == 1 and not network.heads
-    draws_nothing = all(part.layer != Activation("rrelu") for part in parts(network))
-    return mean and flat and draws_nothing and all(isinstance(part.layer, SEPARATE) for part in parts(network))
+    layers = (part.layer for part in parts(network))
+    return mean and flat and all(isinstance(layer, SEPARATE) and layer != Activation("rrelu") for layer in layers)
 
 
 def begins_whole(fitting: Fitting, module: ImageModule) -> bool:
