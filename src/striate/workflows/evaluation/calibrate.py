@@ -17,6 +17,7 @@ from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.insight.calibrate.abstain import CoveragePoint, abstention, coverage_curve
 from striate.insight.calibrate.evidence import ENOUGH, Temperature, held_back_temperature, refuse_few
+from striate.models.exported import ExportedModel
 from striate.workflows.evaluation.reliability import Reliability, reliability_picture, worth
 from striate.workflows.evaluation.strangers import OutOfDistribution, strangers
 from striate.workflows.subjects.subject import LabelledRequest, open_model
@@ -59,7 +60,7 @@ class CalibrateReport:
     accuracy_answered: float | None = None
     curve: list[CoveragePoint]
     against: OutOfDistribution | None
-    output: str
+    output: str | None  # None: of an exported file, which stays as it is
     picture: str | None
     kind: Kind | None = None  # of samples that are no pictures
 
@@ -67,7 +68,7 @@ class CalibrateReport:
 def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda _text: None) -> CalibrateReport:
     """Fit the temperature on the val split, choose the threshold, and write a model file that holds both.
 
-    The model file that was read stays as it is.
+    The model file that was read stays as it is; of an exported file the findings are reported, and nothing is written.
 
     Raises:
         UsageError: a model that gives no single class, no place to write to, or no data.
@@ -79,7 +80,10 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     if request.coverage is not None and UNKNOWN in model.classes:
         raise UsageError(f"{subject.name}: has a class {UNKNOWN!r} already, so that answer would be ambiguous", "Leave `coverage` out.")
     run = subject.path if subject.path is not None and subject.path.is_dir() else None
-    output = subject.model_file(NAME, "calibrated model", request.output)
+    exported = isinstance(model, ExportedModel)
+    if exported and request.output is not None:
+        raise UsageError(f"`output`: {subject.name} is an exported file, which is read only", "Calibrate its run, and export that again.")
+    output = None if exported else subject.model_file(NAME, "calibrated model", request.output)
     images = subject.pictures(request, "val", "calibrate", say)
     if request.coverage is not None:
         refuse_few(len(images), request.coverage)
@@ -89,7 +93,8 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
     answered = abstention(scores, correct, request.coverage) if request.coverage is not None else None
     found = Calibration(temperature=fitted.value, score=request.score, threshold=answered.threshold if answered else None)
     against = None if request.against is None else strangers(request, model, logits, found, say)
-    model.calibrated(found).save(output)
+    if output is not None:
+        model.calibrated(found).save(output)
     report = CalibrateReport(
         model=subject.name,
         data=images.name,
@@ -102,7 +107,7 @@ def calibrate(request: CalibrateRequest, *, say: Callable[[str], None] = lambda 
         **(answered._asdict() if answered else {}),
         curve=coverage_curve(scores, correct),
         against=against,
-        output=str(output),
+        output=str(output) if output is not None else None,
         picture=str(run / "report" / "calibrate" / "reliability.png") if run is not None else None,
         kind=None if images.kind == "pictures" else images.kind,
     )
@@ -136,5 +141,5 @@ def summary(report: CalibrateReport) -> Lines:
             lines.append(f"of those, {report.against.answered:.1%} would still be answered")
     lines = [of_kind(line, report.kind) for line in lines]
     lines += [f"picture: {report.picture}"] if report.picture else []
-    lines.append(f"model: {report.output}")
+    lines += [f"model: {report.output}"] if report.output else []
     return in_lines([*lines, ""])

@@ -9,13 +9,14 @@ import numpy as np
 
 from striate.data.records import ImageSet
 from striate.models.model import Model
+from striate.workflows.subjects.labelled import evenly
 
 VALUES = 2**26  # of answers that are compared at most, 256 MiB each time
 
 
 def some_of(images: ImageSet, count: int) -> ImageSet:
     """At most `count` of the pictures, evenly taken."""
-    return images.take(np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)))
+    return images.take(np.array(evenly(len(images), count)))
 
 
 def compared_pictures(model: Model, images: ImageSet, count: int) -> tuple[list[Path] | np.ndarray, list[str]]:

@@ -93,6 +93,11 @@ def open_labelled(
     return Labelled(source=source, model=model, record=record, run=run, config=config, named=request.data is not None)
 
 
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` of the places 0 to `total` - 1, evenly taken."""
+    return [int(place) for place in np.unique(np.linspace(0, total - 1, min(count, total)).round())]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
     """Opened data beside a model.
@@ -146,8 +151,10 @@ class Labelled:
             raise DataError(message, f"Choose another `split`: {', '.join(splits)}.")
         return wanted
 
-    def read(self, asked: str | None, say: Say, order: Sequence[str] = LOOKED_AT) -> ImageSet:
+    def read(self, asked: str | None, say: Say, order: Sequence[str] = LOOKED_AT, at_most: int | None = None) -> ImageSet:
         """The pictures of a split as the model takes them, labelled by its classes; `split` of the set says which it is.
+
+        Of recorded pictures no more than `at_most`, evenly taken, are decoded.
 
         Of the run's own data, val and train are the pictures that the training held out and learned from, wherever they lie now; what is
         gone, has changed or is new since is reported. Pictures that were trained on are never among those of val.
@@ -156,7 +163,7 @@ class Labelled:
             DataError: there is no such split, nothing is left of it, or a picture has a class that the model does not know; names it.
         """
         split = self.split_for(asked, order)
-        images = self._recorded(split, say) if self.is_own and split in ("train", "val") else self._as_it_is(split, say)
+        images = self._recorded(split, say, at_most) if self.is_own and split in ("train", "val") else self._as_it_is(split, say)
         if not len(images):
             raise DataError(f"{self.source.name}: {split} has no {self.source.kind}", "Choose another `split`, or other data.")
         return self._labelled(images)
@@ -214,7 +221,7 @@ class Labelled:
         """True if the model is measured by its accuracy."""
         return task_named(self.source.task).single_class
 
-    def _recorded(self, split: str, say: Say) -> ImageSet:
+    def _recorded(self, split: str, say: Say, at_most: int | None) -> ImageSet:
         """Train or val of the run's own data."""
         spec = self.model.images
         if self.record is None:
@@ -238,7 +245,7 @@ class Labelled:
             return pictures_at(self.source, places, "val", spec)
         if split == "train" and isinstance(record, BriefRecord):
             say(f"train: the {self._counted(len(found.train))} that were not held out; the training had {record.num_train:,}")
-            return self._set(found.train, split)
+            return self._set(found.train, split, at_most)
         total = found.num_train if split == "train" else found.num_val
         what = "that were trained on" if split == "train" else "that the training held out" if not record.own_val else "that validated it"
         there = found.train if split == "train" else found.val
@@ -248,15 +255,16 @@ class Labelled:
             parts.append(f"{words} to neither train nor val")
         of = f"the {self._counted(total)}" if len(there) == total else f"{len(there):,} of the {self._counted(total)}"
         say("; ".join([f"{split}: {of} {what}", *parts]))
-        return self._set(there, split)
+        return self._set(there, split, at_most)
 
-    def _set(self, places: Sequence[Place], split: str) -> ImageSet:
+    def _set(self, places: Sequence[Place], split: str, at_most: int | None) -> ImageSet:
         if not places:
             words = "was trained on" if split == "train" else "was held out"
             remedy = "Name the folder that holds them with `data`; other pictures are measured from a folder of their own."
             raise DataError(f"{self.source.name}: no picture that {words} is in it any more", remedy)
         self._refuse_unknown(places)
-        return pictures_at(self.source, places, split, self.model.images)
+        chosen = places if at_most is None else [places[place] for place in evenly(len(places), at_most)]
+        return pictures_at(self.source, chosen, split, self.model.images)
 
     def _refuse_unknown(self, places: Sequence[Place]) -> None:
         """Refuse pictures of classes that the model does not know, before they are decoded."""

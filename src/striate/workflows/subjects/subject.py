@@ -15,9 +15,9 @@ from striate.core.devices import choose_device
 from striate.core.errors import UsageError
 from striate.core.places import check_file, check_folder
 from striate.data.reading import AS_USUAL, Reading
-from striate.models.exported import ONNX
 from striate.models.loading import load
 from striate.models.model import MODEL_NAME, Model
+from striate.models.runtimes import ENDINGS
 from striate.networks.catalog import network as catalogue_network
 from striate.networks.foreign import channels_of, needs_its_module, own_network
 from striate.networks.model_file import read_model
@@ -122,9 +122,11 @@ class Subject:
         """The data that the request names, or that of the run, opened; errors name the command. Arguments as of `open_labelled`."""
         return open_labelled(self.trained, self.path, request, verb=command, reading=reading, say=say, drop=drop)
 
-    def pictures(self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None]) -> ImageSet:
+    def pictures(
+        self, request: DataRequest, split: str | None, verb: str, say: Callable[[str], None], at_most: int | None = None
+    ) -> ImageSet:
         """The pictures of a split of that data; raises as `open_labelled` and `read_split`."""
-        return read_split(self.open_data(request, f"{verb} {self.where}", say), split, verb, say)[0]
+        return read_split(self.open_data(request, f"{verb} {self.where}", say), split, verb, say, at_most=at_most)[0]
 
 
 def open_model(source: Any, *, device: str = "auto", module: nn.Module | None = None) -> Subject:
@@ -191,7 +193,12 @@ def is_untrained(source: Any) -> bool:
 
 
 def read_split(
-    labelled: Labelled, split: str | None, verb: str, say: Callable[[str], None], order: Sequence[str] = LOOKED_AT
+    labelled: Labelled,
+    split: str | None,
+    verb: str,
+    say: Callable[[str], None],
+    order: Sequence[str] = LOOKED_AT,
+    at_most: int | None = None,
 ) -> tuple[ImageSet, int | None]:
     """The pictures of a split, and how often they were opened by now where they are of test and the model has a run, which counts that.
 
@@ -199,7 +206,7 @@ def read_split(
         DataError: there is no such split, or as of `Labelled.read`.
         EnvironmentFault: the run folder cannot be written.
     """
-    images = labelled.read(split, say, order)
+    images = labelled.read(split, say, order, at_most)
     if images.split != "test" or labelled.run is None:
         return images, None
     openings = count_opening(labelled.run, verb, images)
@@ -214,12 +221,12 @@ def _is_module(source: Any) -> bool:
 
 
 def _is_path(source: Any) -> bool:
-    return isinstance(source, Path) or (isinstance(source, str) and (source.endswith((".safetensors", ONNX)) or Path(source).is_dir()))
+    return isinstance(source, Path) or (isinstance(source, str) and (source.endswith((".safetensors", *ENDINGS)) or Path(source).is_dir()))
 
 
 def is_exported(source: Any) -> bool:
     """Return whether `source` names an exported file, which needs neither torch nor a device."""
-    return isinstance(source, str | Path) and str(source).lower().endswith(ONNX)
+    return isinstance(source, str | Path) and str(source).lower().endswith(ENDINGS)
 
 
 def _without_its_module(source: Path) -> Network | None:
