@@ -180,7 +180,7 @@ def test_a_file_is_verified_by_its_hashes_and_its_answers(run: Path, exported: P
     (tmp_path / "model.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
     with pytest.raises(RefusedFileError, match=r"is not the file that model.json tells of"):
         striate.verify(moved)
-    with pytest.raises(UsageError, match=r"only exported .onnx files are verified"):
+    with pytest.raises(UsageError, match=r"only exported files are verified"):
         striate.verify(run / "best.safetensors")
 
 
@@ -205,7 +205,7 @@ def test_a_process_of_the_gate_that_ends_early_is_one_clear_error(run: Path, tmp
 
 
 def test_no_file_appears_where_the_answers_differ(run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(verb.FORMS, "onnx", verb.FORMS["onnx"]._replace(make=lambda *_: exported.read_bytes()))
+    monkeypatch.setitem(verb.FORMS, "onnx", verb.FORMS["onnx"]._replace(make=lambda *_: {".onnx": exported.read_bytes()}))
     with pytest.raises(NumericError, match=r"not written, because its answers are not those of .*worst: "):
         export(ExportRequest(run=run / "calibrated.safetensors", output=tmp_path / "model.onnx", images=4, max_difference=1e-15))
     assert not list(tmp_path.iterdir())

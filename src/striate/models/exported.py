@@ -1,17 +1,16 @@
-"""A model that was exported to an ONNX file: the same answers, without torch."""
+"""A model that was exported to a file: the same answers; from an ONNX file without torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from striate.core.bounded import parsed_json
-from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import read_plain
 from striate.core.images import ImageSpec, InputSpec
 from striate.core.settings import check_counts
@@ -19,6 +18,7 @@ from striate.core.targets import Task
 from striate.core.tensor_files import COPY_AGAIN, check_seal
 from striate.models.inputs import as_seen, finite_outputs
 from striate.models.model import Model, calibration_of
+from striate.models.runtimes import Runtime, runtime_of
 from striate.networks.model_file import ENTRY, FIELDS, check_fields, described_model
 
 if TYPE_CHECKING:
@@ -26,47 +26,46 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-ONNX = ".onnx"  # the ending of its name
 MAX_BYTES = 2**31 - 1  # of an ONNX file that holds its weights
-GRAPH = "graph"  # of the description: the length and the SHA-256 of the file before its description
+GRAPH = "graph"  # of the description: the length and the SHA-256 of the rest of the file
 GRAPH_FIELDS = {"bytes", "sha256", "facts_sha256"}  # and of the other metadata
 KNOWN = "known"  # an output, false: the answer is "unknown"
 LOGITS = ("logits", "numbers")  # the output that answers are made from: one of these
 
 
 class ExportedModel(Model):
-    """An ONNX file that Striate wrote, run by ONNX Runtime on the processor; answers like the Model that it was exported from.
+    """An exported file, run on the processor; answers like the Model that it was exported from.
 
     Raises:
         RefusedFileError: the file is damaged or edited, was not written by Striate, or keeps its weights in another file.
-        EnvironmentFault: ONNX Runtime is not installed.
+        EnvironmentFault: what runs it is not installed.
     """
 
     def __init__(self, path: Path) -> None:
-        data = read_plain(path, limit=MAX_BYTES, remedy="Give an .onnx file that `striate export` wrote.")
-        self._session = session_of(path, data)
-        self._metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        header = self._description(path, data)
+        data = read_plain(path, limit=MAX_BYTES, remedy="Give a file that `striate export` wrote.")
+        self._runtime: Runtime = runtime_of(path, data)
+        header = self._description(path)
         found = described_model(path, header, {}, len(data))
         self.path, self.device = path, "cpu"
         self.network, self.classes, self.images = found.network, found.classes, found.images
         self.info, self.targets = found.info, found.targets
         self.calibration = calibration_of(found.info)
 
-    def _description(self, path: Path, data: bytes) -> dict[str, Any]:
+    def _description(self, path: Path) -> dict[str, Any]:
         """The description in the metadata, once it and the graph are known to be unchanged."""
-        text = self._metadata.get(ENTRY)
+        metadata = self._runtime.metadata
+        text = metadata.get(ENTRY)
         if text is None:
-            raise RefusedFileError(f"{path}: an ONNX file without a Striate description", "Give one that `striate export` wrote.")
+            raise RefusedFileError(f"{path}: a file without a Striate description", "Give one that `striate export` wrote.")
         header: dict[str, Any] = parsed_json(text, f"{path}: {ENTRY}", COPY_AGAIN, any_text=True)
         check_fields(path, header, FIELDS | {GRAPH})
         check_seal(path, header, {})
         graph = header[GRAPH]
         if not isinstance(graph, dict) or set(graph) != GRAPH_FIELDS or type(graph["bytes"]) is not int:
             raise RefusedFileError(f"{path}: {GRAPH} must have the fields {', '.join(sorted(GRAPH_FIELDS))}", COPY_AGAIN)
-        if digest_of({name: value for name, value in self._metadata.items() if name != ENTRY}) != graph["facts_sha256"]:
+        if digest_of({name: value for name, value in metadata.items() if name != ENTRY}) != graph["facts_sha256"]:
             raise RefusedFileError(f"{path}: the metadata does not match its SHA-256: damaged or edited", COPY_AGAIN)
-        if hashlib.sha256(data[: graph["bytes"]]).hexdigest() != graph["sha256"]:
+        if self._runtime.graph_digest(graph["bytes"]) != graph["sha256"]:
             raise RefusedFileError(f"{path}: the graph does not match its SHA-256: damaged or edited", COPY_AGAIN)
         return header
 
@@ -89,39 +88,40 @@ class ExportedModel(Model):
         """The task, by the outputs of the file: a network of another library would have to be built to tell."""
         if self.targets is not None:
             return self.targets.task
-        logits = next(each for each in self._session.get_outputs() if each.name in LOGITS)
-        return "classify" if len(logits.shape) == 2 else "segment"
+        axes = next(axes for name, axes in self._runtime.outputs.items() if name in LOGITS)
+        return "classify" if axes == 2 else "segment"
+
+    @property
+    def backend(self) -> str:
+        """The name of what runs the file."""
+        return self._runtime.backend
 
     @property
     def takes_prepared(self) -> bool:
         """True if the file takes pictures (N, C, H, W) that were prepared, in place of decoded ones."""
-        return isinstance(self.images, ImageSpec) and self._session.get_inputs()[0].type == "tensor(float)"
+        return isinstance(self.images, ImageSpec) and self._runtime.takes_floats
 
     @property
     def facts(self) -> dict[str, str]:
         """The facts in its metadata, by name."""
-        return {name: value for name, value in sorted(self._metadata.items()) if name != ENTRY}
+        return {name: value for name, value in sorted(self._runtime.metadata.items()) if name != ENTRY}
 
     @property
     def answers_output(self) -> str:
         """The name of the output that users read: the probabilities, where the file gives them."""
-        return str(self._session.get_outputs()[0].name)
+        return next(iter(self._runtime.outputs))
 
     def run(self, images: np.ndarray, output: str | None = None) -> np.ndarray:
         """One output, by default the logits or numbers, (N, K) of pictures, uint8 (N, h, w, C), run at once.
 
         Their size may be any one, or, of a file that takes prepared pictures, the model's own.
         """
-        names = [each.name for each in self._session.get_outputs()]
-        wanted = output or next(name for name in LOGITS if name in names)
-        given = prepared(images, self.images) if self.takes_prepared else np.ascontiguousarray(images)
-        (answers,) = self._session.run([wanted], {self._session.get_inputs()[0].name: given})
-        found: np.ndarray = np.asarray(answers)
-        return found
+        wanted = output or next(name for name in LOGITS if name in self._runtime.outputs)
+        return self._runtime.run(wanted, prepared(images, self.images) if self.takes_prepared else np.ascontiguousarray(images))
 
     def knows(self, images: np.ndarray) -> np.ndarray:
         """(N,) bool of pictures of the model's own size: False where the file itself says that it does not know them."""
-        if KNOWN not in [each.name for each in self._session.get_outputs()]:
+        if KNOWN not in self._runtime.outputs:
             return np.ones(len(images), bool)
         return np.concatenate([self.run(images[start : start + 1], KNOWN) for start in range(len(images))])
 
@@ -149,36 +149,3 @@ def prepared(images: np.ndarray, spec: InputSpec) -> np.ndarray:
 def digest_of(facts: dict[str, str]) -> str:
     """The SHA-256 of named facts, in the order of their names."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def silent_runtime() -> Any:
-    """The module `onnxruntime`, told to report nothing to its maker, which it does by default from 1.32 on. Import it here alone.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is read when it is imported
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # where the user's program imported it before
-    return onnxruntime
-
-
-def session_of(path: Path, data: bytes) -> Any:
-    """An ONNX Runtime session of a file's bytes; weights in other files are not read.
-
-    Raises:
-        EnvironmentFault: ONNX Runtime is not installed.
-        RefusedFileError: the file cannot be run.
-    """
-    try:
-        onnxruntime = silent_runtime()
-    except ImportError:
-        raise EnvironmentFault(f"{path}: needs ONNX Runtime, which is not installed", "Install it: pip install striate[export].") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  # its own classes, without a common base
-        reason = str(error).splitlines()[0][:200]
-        raise RefusedFileError(f"{path}: ONNX Runtime cannot open it: {reason}", COPY_AGAIN) from None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from striate.core.calls import call_as_in
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.places import near
-from striate.models.exported import ONNX, ExportedModel
+from striate.models.exported import ExportedModel
 from striate.models.model import MODEL_NAME, Model
+from striate.models.runtimes import ENDINGS
 from striate.networks.model_file import load_model
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @call_as_in("striate.load('runs/train/digits-001', device='cuda')")
 def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module | None = None) -> Model:
-    """The model of a run folder, a `.safetensors` file or an exported `.onnx` file; with the `module` of the user, which no file holds.
+    """The model of a run folder, a `.safetensors` file or an exported file; with the `module` of the user, which no file holds.
 
     Raises:
         UsageError: there is no such file or folder, or the network was the user's own module, which is not passed; or `source`
@@ -39,6 +40,6 @@ def load(source: str | PathLike[str], *, device: str = "cpu", module: nn.Module 
         if not (path / MODEL_NAME).is_file():
             raise RefusedFileError(f"{path}: the folder holds no {MODEL_NAME}", "Give the folder of a finished training run.")
         path = path / MODEL_NAME
-    if path.suffix.lower() == ONNX:
+    if path.suffix.lower() in ENDINGS:
         return ExportedModel(path)
     return Model(load_model(path, module=module), device=device)

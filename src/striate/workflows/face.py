@@ -524,7 +524,7 @@ def export(
     model: Model | str | PathLike[str],
     data: Any = None,
     *,
-    format: Literal["onnx", "html"] = "onnx",  # noqa: A002  # as the command has it
+    format: Literal["onnx", "torch", "openvino", "html", "bundle"] = "onnx",  # noqa: A002  # as the command has it
     precision: Literal["float32", "float16", "bfloat16", "int8", "int8_weights"] | None = None,
     input: Literal["uint8", "float32"] = "uint8",  # noqa: A002  # as the command has it
     output: str | PathLike[str] | None = None,
@@ -544,11 +544,12 @@ def export(
     Args:
         model: A Model, a run folder, or a model file.
         data: Whose val split is compared; the run's own data when left out.
-        format: onnx, or html: a page that classifies pictures by itself, offline.
+        format: onnx; torch, a program of `torch.export`; openvino, an .xml and a .bin file; html, a page that classifies pictures
+            offline; or bundle, a zip file of the ONNX file with a short program that needs no Striate.
         precision: Of the weights: float32 (onnx) or float16 (html) by default. int8 of onnx: of all that the network computes, by ranges
             found on training pictures; int8_weights: of the weights alone.
-        input: Of onnx: uint8, pictures as they were decoded, of any size; float32, (N, C, H, W) in [0, 1], which you prepare yourself.
-        output: The file; RUN/export/model.onnx, or model.html, by default.
+        input: uint8: pictures as they were decoded, of any size; float32, not of html: (N, C, H, W) in [0, 1], which you prepare yourself.
+        output: The file; RUN/export/model.onnx, or of the ending of the format, by default.
         images: Pictures of the val split to compare, at most.
         max_difference: The largest difference of a probability; by default 1e-4 of float32, and 0.02 for html.
         max_loss: The largest loss of accuracy on val of int8 and int8_weights.
@@ -577,7 +578,7 @@ def verify(
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
 ) -> VerifyReport:
-    """Check that an exported ONNX file is unchanged, and that it answers as its run on this machine.
+    """Check that an exported file is unchanged, and that it answers as its run on this machine.
 
     Args:
         file: The file that `export` wrote.

@@ -19,7 +19,11 @@ def export_command(
     data: OwnData = None,
     named: NamedData = None,
     file_format: Annotated[
-        Literal["onnx", "html"], typer.Option("--format", help="Format of the file; html: a page that classifies pictures, offline.")
+        Literal["onnx", "torch", "openvino", "html", "bundle"],
+        typer.Option(
+            "--format",
+            help="torch: .pt2, of torch.export; openvino: .xml and .bin; html: a page; bundle: a zip with a short program.",
+        ),
     ] = "onnx",
     precision: Annotated[
         Literal["float32", "float16", "bfloat16", "int8", "int8_weights"] | None,
@@ -29,7 +33,7 @@ def export_command(
         Literal["uint8", "float32"],
         typer.Option("--input", help="uint8: pictures as they are decoded; float32: (N, C, H, W) in [0, 1] that you prepare yourself."),
     ] = "uint8",
-    output: Annotated[Path | None, typer.Option(help="The file [default: RUN/export/model.onnx, or .html].")] = None,
+    output: Annotated[Path | None, typer.Option(help="The file [default: RUN/export/model.onnx, or of the ending of the format].")] = None,
     images: Annotated[int, typer.Option(min=1, help="Number of pictures of the val split to compare the answers on, at most.")] = 256,
     max_difference: Annotated[
         float | None,
@@ -52,7 +56,7 @@ def export_command(
 
 @app.command("verify", short_help="Check that an exported file is unchanged and answers as its run.")
 def verify_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .onnx file that striate export wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .onnx, .pt2 or .xml file that striate export wrote.")],
     run: Annotated[Path | None, typer.Option(help="The run that it comes from [default: the one that its report names].")] = None,
     data: OwnData = None,
     named: NamedData = None,

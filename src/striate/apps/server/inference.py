@@ -18,7 +18,7 @@ from striate.apps.server.bodies import MOST_PICTURES, decoded, json_of, media_ty
 from striate.apps.server.refused import Refused, json_response
 from striate.apps.server.routes import Service
 
-PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "torch": "pytorch_torch"}
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "openvino": "openvino", "torch": "pytorch_torch"}
 KINDS: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FP32": np.float32}
 MOST_PIXELS = 50_000_000
 

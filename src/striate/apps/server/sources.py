@@ -11,8 +11,8 @@ from pathlib import Path
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.places import near
 from striate.core.text import counted
-from striate.models.exported import ONNX
 from striate.models.model import MODEL_NAME
+from striate.models.runtimes import ONNX
 
 EXPORTED = Path("export") / f"model{ONNX}"  # of a run folder
 FINISH = "Give the folder of a finished training run."

@@ -24,10 +24,11 @@ from striate.core.images import ImageSpec
 from striate.core.text import in_lines
 from striate.data.decode import REMEDY as FOR_FILES
 from striate.data.decode import decode_image
-from striate.models.exported import ONNX, ExportedModel
+from striate.models.exported import ExportedModel
 from striate.models.inputs import Given
 from striate.models.loading import load
 from striate.models.model import Model
+from striate.models.runtimes import ENDINGS
 
 FAULTS: tuple[tuple[type[BaseException], int], ...] = (  # what went wrong with a picture, as HTTP says it
     (DataError, 422),
@@ -43,7 +44,7 @@ def open_served(path: Path, device: str) -> Model:
         UsageError: it answers with masks or pictures.
         RefusedFileError, EnvironmentFault: as of `load`.
     """
-    if path.suffix.lower() == ONNX:
+    if path.suffix.lower() in ENDINGS:
         model: Model = ExportedModel(path)
     else:
         from striate.core.devices import choose_device
@@ -67,7 +68,7 @@ def facts_of(model: Model, batch_size: int) -> dict[str, Any]:
         "network": model.network.name,
         "input": model.images.kind,
         "input_shape": list(model.images.array_shape),
-        "backend": "onnxruntime" if isinstance(model, ExportedModel) else "torch",
+        "backend": model.backend if isinstance(model, ExportedModel) else "torch",
         "device": model.device,
         "calibrated": "calibration" in model.info,
         "scores": model.gives_scores,

@@ -1,4 +1,4 @@
-"""The gate: an exported file gets its name once its answers are those of the model, in a process that does not know torch."""
+"""The gate: an exported file gets its name once its answers are those of the model, in a process of its own."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def gate(
     *,
     limit: float = LIMIT,
     least_agreement: float = 1.0,
+    without_torch: bool = True,
 ) -> Gate:
     """Compare the answers of an exported file with the model's.
 
@@ -66,6 +67,7 @@ def gate(
         names: One of each.
         limit: The largest difference of a probability that passes.
         least_agreement: The least share of equal answers to `pictures` that passes.
+        without_torch: Whether the process that runs the file may not import torch.
 
     Raises:
         NumericError: the file does not run.
@@ -90,7 +92,7 @@ def gate(
         max_difference=float(differences.max()),
         limit=limit,
         torch_imported=torch_imported,
-        passed=bool(judged.mean() >= least_agreement and not beyond.any() and not torch_imported),
+        passed=bool(judged.mean() >= least_agreement and not beyond.any() and not (torch_imported and without_torch)),
         worst=tuple(f"{names[place]}: {differences[place]:.2g}" for place in order),
         least_agreement=least_agreement,
     )

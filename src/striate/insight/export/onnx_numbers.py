@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.models.exported import silent_runtime
+from striate.models.runtimes import silent_runtime
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto

@@ -10,6 +10,7 @@ import numpy as np
 
 Precision = Literal["float32", "float16", "bfloat16", "int8", "int8_weights"]
 Input = Literal["uint8", "float32"]
+Format = Literal["onnx", "torch", "openvino", "html", "bundle"]
 
 
 @dataclass(frozen=True, kw_only=True)

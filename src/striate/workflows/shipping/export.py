@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from striate.core.errors import UsageError
-from striate.core.files import make_folder, temporary_name, write_atomically
+from striate.core.files import folder_beside, make_folder, write_atomically
 from striate.core.places import check_file
 from striate.core.reports import shown_short, write_report
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
-from striate.insight.export.wanted import Input, Precision, Wanted
+from striate.insight.export.wanted import Format, Input, Precision, Wanted
 from striate.workflows.shipping.card import CARD, Card, card_of, card_text
 from striate.workflows.shipping.judging import AccuracyKept, accuracy_kept, refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures, some_of
@@ -33,10 +34,10 @@ CALIBRATED = 256  # pictures of the training split that the ranges of int8 are f
 class ExportRequest(LabelledRequest):
     """The model, the format, and the pictures to compare the answers on; by default those of the run's val split."""
 
-    format: Literal["onnx", "html"] = "onnx"
+    format: Format = "onnx"
     precision: Precision | None = None  # of the weights; the usual one of the format by default
     input: Input = "uint8"  # pictures as they are decoded; float32: (N, C, H, W) in [0, 1], prepared by who uses the file
-    output: Path | None = None  # RUN/export/model.onnx, or .html, by default
+    output: Path | None = None  # RUN/export/model.onnx, or of another ending, by default
     images: Annotated[int, Field(ge=1)] = 256  # at most so many of the val split
     max_difference: Annotated[float, Field(gt=0)] | None = None  # of a probability; by default 1e-4 in float32, and 0.02 of a page
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01  # of accuracy on val, where int8 costs some
@@ -88,38 +89,46 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     images = subject.pictures(request, "val", "export", say)
     training = None
     if precision == "int8" and precision in form.by_accuracy:
-        training = np.asarray(some_of(subject.pictures(request, "train", "export", say), CALIBRATED).images)
+        training = np.asarray(some_of(subject.pictures(request, "train", "export", say, CALIBRATED), CALIBRATED).images)
     pictures, names = compared_pictures(model, images, request.images)
     card = card_of(subject, images)
     say(f"exporting {model.network.name} to {request.format}")
-    data = form.make(model, Wanted(precision=precision, input=request.input, training=training, facts=facts_of(card, run)))
+    files = form.make(model, Wanted(precision=precision, input=request.input, training=training, facts=facts_of(card, run)))
     make_folder(output.parent)
-    candidate, kept = temporary_name(output), None
-    try:
-        candidate.write_bytes(data)
+    kept = None
+    with folder_beside(output) as folder:
+        ending = list(files)[-1]
+        candidate = folder / f"{output.stem}{ending}"
+        for each, data in files.items():
+            write_atomically(candidate.with_suffix(each), data)
         limit = request.max_difference or form.limits[precision]
         found = form.gate(model, candidate, pictures, names, limit=limit, precision=precision)
         if precision in form.by_accuracy:
             kept = accuracy_kept(model, candidate, images, precision)
-    finally:
-        candidate.unlink(missing_ok=True)
-    refuse_other_answers(found, output, subject.name, precision)
-    if kept is not None:
-        kept.refuse(output, request.max_loss, precision)
-    write_atomically(output, data)
-    report = ExportReport(
-        model=subject.name,
-        network=model.network.name,
-        format=request.format,
-        precision=precision,
-        output=str(output),
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        gate=found,
-        card=card,
-        input=request.input,
-        accuracy=kept,
-    )
+        refuse_other_answers(found, output, subject.name, precision)
+        if kept is not None:
+            kept.refuse(output, request.max_loss, precision)
+        report = ExportReport(
+            model=subject.name,
+            network=model.network.name,
+            format=request.format,
+            precision=precision,
+            output=str(output),
+            size_bytes=sum(map(len, files.values())),
+            sha256=hashlib.sha256(files[ending]).hexdigest(),
+            gate=found,
+            card=card,
+            input=request.input,
+            accuracy=kept,
+        )
+        text = card_text(card, f"{output.stem}{ending}", file_facts(report))
+        if form.pack is not None:
+            packed = form.pack(files[ending], text)
+            files = {form.ending: packed}
+            write_atomically(candidate.with_suffix(form.ending), packed)
+            report = replace(report, size_bytes=len(packed), sha256=hashlib.sha256(packed).hexdigest())
+        for each in files:
+            candidate.with_suffix(each).replace(output if each == form.ending else output.with_suffix(each))
     write_report(report_file(output), report)
-    write_atomically(output.with_name(CARD), card_text(card, output.name, file_facts(report)).encode())
+    write_atomically(output.with_name(CARD), text.encode())
     return report

@@ -17,7 +17,8 @@ from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
-from striate.models.exported import MAX_BYTES, ONNX, ExportedModel
+from striate.models.exported import MAX_BYTES, ExportedModel
+from striate.models.runtimes import ENDINGS
 from striate.workflows.shipping.judging import refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures
 from striate.workflows.shipping.words import report_file
@@ -50,21 +51,24 @@ class VerifyReport:
 
 
 def verify(request: VerifyRequest, *, say: Callable[[str], None] = lambda _text: None) -> VerifyReport:
-    """Compare an exported ONNX file with its own hashes, with the report beside it, and with the answers of its run.
+    """Compare an exported file with its own hashes, with the report beside it, and with the answers of its run.
 
     Raises:
-        UsageError: no exported ONNX file.
+        UsageError: no exported file.
         RefusedFileError: the file was changed since it was written, or is another one than its report tells of.
         NumericError: its answers on this machine are not those of the run.
     """
     path = request.file
-    if path.suffix.lower() != ONNX:
-        raise UsageError(f"{path}: only exported {ONNX} files are verified", "Give one that `striate export` wrote.")
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(
+            f"{path}: only exported files are verified, with the endings {', '.join(ENDINGS)}", "Give one that `striate export` wrote."
+        )
     model = ExportedModel(path)
     digest = hashlib.sha256(read_plain(path, limit=MAX_BYTES)).hexdigest()
     beside = report_file(path)
     record = read_json(beside, remedy=AGAIN) if beside.is_file() else None
-    form, precision = FORMS["onnx"], (record or {}).get("precision", "float32")
+    form = next(form for form in FORMS.values() if form.ending == path.suffix.lower())
+    precision = (record or {}).get("precision", "float32")
     if precision not in form.limits:
         raise RefusedFileError(f"{beside}: precision: there is none called {precision!r}", AGAIN)
     if record is not None and record.get("sha256") != digest:

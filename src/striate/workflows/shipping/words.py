@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.core.text import Lines, in_lines
-from striate.models.exported import ONNX
+from striate.models.runtimes import ONNX
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.shipping.card import CARD, Card
 
