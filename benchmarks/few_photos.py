@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from peer_packages import packages_of
+from peer_packages import FASTAI, packages_of
 from safetensors.torch import save_file
 from sheet import spread, write_sheet
 
@@ -44,37 +44,6 @@ USUAL_SIDE = 224  # pixels, of timm's loop
 TIMED = 64  # photos of a turn
 RAW_SIDE = 32  # pixels of the pictures that scikit-learn gets
 FASTAI_EPOCHS = 4  # after one of the head alone
-FASTAI = (  # and what it imports that we have not
-    "fastai==2.8.12",
-    "fastcore==2.2.41",
-    "fastdownload==0.0.8",
-    "fastprogress==1.1.6",
-    "fasttransform==0.0.5",
-    "plum-dispatch==2.10.1",
-    "beartype==0.23.1",
-    "cloudpickle==3.1.3",
-    "python-fasthtml==0.14.14",
-    "fastlite==0.2.4",
-    "apswutils==0.1.2",
-    "apsw==3.54.1.0",
-    "starlette==1.10.0",
-    "oauthlib==4.0.1",
-    "itsdangerous==2.2.0",
-    "python-multipart==0.0.34",
-    "httpx==0.28.1",
-    "httpcore==1.0.9",
-    "h11==0.16.0",
-    "anyio==4.16.0",
-    "uvicorn==0.54.0",
-    "beautifulsoup4==4.15.0",
-    "soupsieve==4.1.3",
-    "python-dateutil==4.0.0",
-    "dateutils==0.6.12",
-    "pandas==3.1.1",
-    "pytz==2026.6",
-    "tzdata==2026.6",
-    "requests==2.34.2",
-)
 
 
 def main() -> None:

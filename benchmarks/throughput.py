@@ -1,9 +1,9 @@
-"""Training images a second beside the usual PyTorch loop and Keras: `throughput [NAME ...] [--rounds N] [--steps N] [--busy N] [--keras]`.
+"""Training images a second beside what people would use instead: `throughput [NAME ...] [--beside PEER ...] [--rounds N] [--busy N]`.
 
-The usual loop: a DataLoader with two worker processes over a Dataset that transforms each picture with torchvision's v2 transforms,
-float32, channels first, torch.optim.Adam. With --keras, Keras's `fit` on TensorFlow, in packages of its own that are installed once, in
-float32 and, where the processor is fast in it, in bfloat16. With --busy, N other programs compute meanwhile. Each measurement is a process
-of its own; the loops alternate, round after round.
+Peers: `usual`, the loop of most tutorials, with two worker processes that transform each picture with torchvision, float32, channels
+first, torch.optim.Adam; `lightning` and `fastai` around the same data; `keras`, Keras's `fit` on TensorFlow, and `keras_bfloat16` by its
+mixed policy; `keras_jax`. Their packages are installed once, in folders of their own. With --busy, N other programs compute meanwhile.
+Each measurement is a process of its own; the loops alternate, round after round. --quick takes a round of few updates.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from peer_packages import packages_of
+from peer_packages import FASTAI, packages_of
 from sheet import spread, write_sheet
 
 if TYPE_CHECKING:
@@ -29,43 +30,82 @@ if TYPE_CHECKING:
     from striate.networks.network import Network
 
 BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS = 128, 1e-3, 20
-LOOPS = ("usual", "striate float32", "striate auto")
-PEERS = ("keras float32", "keras bfloat16")
-KERAS = "tensorflow-cpu==2.21.0"
+OURS = {"striate float32": "float32", "striate as it comes": "auto"}
 BUSY = "import numpy\nwhile True: numpy.ones((600, 600)) @ numpy.ones((600, 600))"
 GOALS = {"cifar_notes": ("cifar10", 5.0), "mnist_notes": ("mnist", 3.5), "resnet20_cifar": ("cifar10", 2.0)}  # data, ratio wanted
+HERE = Path(__file__).parent
+
+
+class Peer(NamedTuple):
+    """A program that trains in another way, and what it needs."""
+
+    program: str
+    packages: tuple[str, ...] = ()
+    folder: str = ""  # of the packages
+    whole: bool = True  # with what the packages depend on
+    environment: tuple[tuple[str, str], ...] = ()
+    more: tuple[str, ...] = ()  # arguments
+    takes_file: bool = False  # a file of pictures, and no name of a set
+
+
+TENSORFLOW, JAX, LIGHTNING = "tensorflow-cpu==2.21.0", "jax==0.10.2", "lightning==2.6.6"
+NAMED = (TENSORFLOW, JAX, LIGHTNING, FASTAI[0])  # in the sheet
+PEERS = {
+    "usual": Peer("usual_training.py"),
+    "lightning": Peer("lightning_training.py", (LIGHTNING, "lightning-utilities", "torchmetrics"), "lightning", whole=False),
+    "fastai": Peer("fastai_training.py", FASTAI, "fastai", whole=False),
+    "keras": Peer("keras_training.py", (TENSORFLOW,), "keras", more=("float32",), takes_file=True),
+    "keras_bfloat16": Peer("keras_training.py", (TENSORFLOW,), "keras", more=("bfloat16",), takes_file=True),
+    "keras_jax": Peer(
+        *("keras_training.py", (TENSORFLOW, JAX), "keras_jax"),
+        environment=(("KERAS_BACKEND", "jax"),),
+        more=("float32",),
+        takes_file=True,
+    ),
+}
+
+
+class Measured(NamedTuple):
+    """One measurement."""
+
+    speed: float  # images a second
+    first: float  # seconds from the start of the program to the end of the first update
+    memory: float  # MiB, the most of the process, without its workers
 
 
 def main() -> None:
     """Measure in processes of their own and write the sheet; with --measure, be such a process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(GOALS), metavar="NAME", help=f"of {', '.join(GOALS)}")
+    parser.add_argument("--beside", nargs="+", choices=PEERS, default=["usual"], metavar="PEER", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=150, help="updates timed in each measurement")
-    parser.add_argument("--keras", action="store_true", help="also measure Keras on TensorFlow")
+    parser.add_argument("--quick", action="store_true", help="one round of 30 updates")
     parser.add_argument("--busy", type=int, default=0, metavar="N", help="programs that compute meanwhile, each on a thread")
-    parser.add_argument("--measure", choices=LOOPS, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=OURS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in GOALS]:
         parser.error(f"no goal for {', '.join(unknown)}; there is one for {', '.join(GOALS)}")
     if arguments.measure:
-        print(measure(arguments.measure, arguments.names[0], arguments.steps))
+        measure(OURS[arguments.measure], arguments.names[0], arguments.steps)
         return
-    loops = [*LOOPS, *(PEERS if arguments.keras else ())]
-    rows = []
+    rounds, steps = (1, 30) if arguments.quick else (arguments.rounds, arguments.steps)
+    rows, more = [], []
     with busy(arguments.busy):
         for name in arguments.names:
-            speeds: dict[str, list[float]] = {loop: [] for loop in loops}
-            for turn in range(arguments.rounds):
-                for loop in loops:
-                    speeds[loop].append(in_own_process(loop, name, arguments.steps))
-                print(f"{name} round {turn + 1}: " + ", ".join(f"{loop} {speeds[loop][-1]:,.0f}" for loop in loops), flush=True)
-            rows += rows_of(name, speeds)
-    heading = ["network", "precision", "Striate, img/s", "beside", "img/s", "ratio", "wanted"]
-    title = "Training throughput beside the usual PyTorch loop" + (" and Keras" if arguments.keras else "")
+            found: dict[str, list[Measured]] = {loop: [] for loop in (*OURS, *arguments.beside)}
+            for turn in range(rounds):
+                for loop, measured in found.items():
+                    measured.append(in_own_process(loop, name, steps))
+                said = ", ".join(f"{loop} {measured[-1].speed:,.0f}" for loop, measured in found.items())
+                print(f"{name} round {turn + 1}: {said}", flush=True)
+            rows += rows_of(name, found)
+            more += [start_of(name, loop, measured) for loop, measured in found.items()]
+    heading = ["network", "Striate", "img/s", "beside", "img/s", "ratio", "wanted"]
+    title = f"Training throughput beside {', '.join(arguments.beside)}"
     title += f", other programs that compute meanwhile: {arguments.busy}" * bool(arguments.busy)
-    name = "throughput" + "_keras" * arguments.keras + "_busy" * bool(arguments.busy)
-    write_sheet(name, title, [heading, *rows], notes(arguments.rounds, arguments.steps, keras=arguments.keras))
+    sheet = "throughput" + "_peers" * (arguments.beside != ["usual"]) + "_busy" * bool(arguments.busy)
+    write_sheet(sheet, title, [heading, *rows], [*notes(rounds, steps, arguments.beside), *more])
 
 
 @contextlib.contextmanager
@@ -81,127 +121,117 @@ def busy(count: int) -> Iterator[None]:
             program.wait()
 
 
-def in_own_process(loop: str, name: str, steps: int) -> float:
-    """Images a second, measured by a new process."""
-    if loop in PEERS:
-        return of_keras(name, steps, loop.split()[1])
-    command = [sys.executable, __file__, name, "--steps", str(steps), "--measure", loop]
-    environment = os.environ | {"GOMP_SPINCOUNT": "10000"} if loop != "usual" else None  # as the command line sets it
-    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()[-1])
+def in_own_process(loop: str, name: str, steps: int) -> Measured:
+    """What a new process measures."""
+    environment = dict(os.environ)
+    if loop in OURS:
+        command = [sys.executable, __file__, name, "--steps", str(steps), "--measure", loop]
+        environment["GOMP_SPINCOUNT"] = "10000"  # as the command line sets it
+    else:
+        peer = PEERS[loop]
+        data = str(file_of(GOALS[name][0])) if peer.takes_file else GOALS[name][0]
+        numbers = (str(steps), str(WARMUP_STEPS), str(BATCH_SIZE))
+        command = [sys.executable, str(HERE / "peers" / peer.program), name, data, *numbers, *peer.more]
+        environment |= dict(peer.environment)
+        if peer.folder:
+            place = packages_of(peer.folder, peer.packages, dependencies=peer.whole)
+            environment["PYTHONPATH"] = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment["STARTED"] = str(time.time())
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{loop}, {name}: {errors.read().decode()[-2000:]}")
+        answer = json.loads(output.read().decode().splitlines()[-1])
+    if (wanted := parameters_of(name, statistics="keras" in loop)) != answer["parameters"]:
+        raise SystemExit(f"{name}: {loop} has {answer['parameters']:,} numbers, we have {wanted:,}")
+    return Measured(answer["images_per_second"], answer["first_step_seconds"], usage.ru_maxrss / 1024)
 
 
-def of_keras(name: str, steps: int, precision: str) -> float:
-    """Images a second of Keras; its network has as many parameters as ours, and the running statistics."""
-    import striate
+def file_of(data: str) -> Path:
+    """The pictures of a set as a file, for programs that do not read sets."""
     from striate.data.sources import open_data
 
-    file = Path("~/.cache/striate/peers").expanduser() / f"{GOALS[name][0]}.npz"
-    packages = packages_of("keras", (KERAS,), dependencies=True)
+    file = Path("~/.cache/striate/peers").expanduser() / f"{data}.npz"
     if not file.exists():
-        pictures = open_data(GOALS[name][0]).read("train")
+        pictures = open_data(data).read("train")
+        file.parent.mkdir(parents=True, exist_ok=True)
         np.savez(file, images=pictures.images, labels=pictures.labels)
-    program = str(Path(__file__).parent / "peers" / "keras_training.py")
-    command = [sys.executable, program, name, str(file), str(steps), str(WARMUP_STEPS), str(BATCH_SIZE), precision]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(packages)})
-    found = json.loads(done.stdout.splitlines()[-1])
+    return file
+
+
+def parameters_of(name: str, *, statistics: bool) -> int:
+    """The number of parameters, with or without the running statistics."""
+    import striate
+
     net = striate.network(name, num_classes=10, in_channels=1 if GOALS[name][0] == "mnist" else 3)
-    buffers = sum(tensor.numel() for key, tensor in net.build().named_buffers() if key.endswith(("running_mean", "running_var")))
-    if found["parameters"] != net.params + buffers:
-        raise SystemExit(f"{name}: Keras has {found['parameters']:,} numbers, we have {net.params + buffers:,}")
-    return float(found["images_per_second"])
+    kept = [tensor for key, tensor in net.build().named_buffers() if key.endswith(("running_mean", "running_var"))]
+    return net.params + sum(tensor.numel() for tensor in kept) * statistics
 
 
-def rows_of(name: str, speeds: dict[str, list[float]]) -> list[list[str]]:
+def rows_of(name: str, found: dict[str, list[Measured]]) -> list[list[str]]:
     """The rows of a network; a ratio is taken within each round."""
-    pairs = [("striate float32", "usual"), ("striate auto", "usual")]
-    if PEERS[0] in speeds:
-        pairs += [("striate float32", PEERS[0]), ("striate auto", PEERS[0]), ("striate auto", PEERS[1])]
     rows = []
-    for ours, other in pairs:
-        ratios = [one / two for one, two in zip(speeds[ours], speeds[other], strict=True)]
-        cell = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
-        words = "float32" if ours.endswith("float32") else "default"
-        wanted = f"{GOALS[name][1]:g}" if other == "usual" else ""
-        rows.append([name, words, spread(speeds[ours], ",.0f"), other, spread(speeds[other], ",.0f"), cell, wanted])
+    for other in (loop for loop in found if loop not in OURS):
+        for ours in OURS:
+            if other.endswith("bfloat16") and ours.endswith("float32"):
+                continue
+            speeds = [[one.speed for one in found[loop]] for loop in (ours, other)]
+            ratios = [one / two for one, two in zip(*speeds, strict=True)]
+            cell = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
+            wanted = f"{GOALS[name][1]:g}" if other == "usual" and not ours.endswith("float32") else ""
+            rows.append([name, ours.removeprefix("striate "), spread(speeds[0], ",.0f"), other, spread(speeds[1], ",.0f"), cell, wanted])
     return rows
 
 
-def notes(rounds: int, steps: int, *, keras: bool) -> list[str]:
+def start_of(name: str, loop: str, measured: list[Measured]) -> str:
+    """The first update, and the memory."""
+    first, memory = (statistics.median(values) for values in ([one.first for one in measured], [one.memory for one in measured]))
+    return f"{name}, {loop}: first update after {first:.1f} s, {memory:,.0f} MiB"
+
+
+def notes(rounds: int, steps: int, beside: Sequence[str]) -> list[str]:
     """What the figures are."""
+    packages = sorted({package for peer in beside for package in PEERS[peer].packages if package in NAMED})
     return [
-        "The usual loop is float32. Striate's default multiplies in bfloat16 where the processor is fast in it, else in float32.",
+        "Striate as it comes multiplies in bfloat16 where the processor is fast in it, else in float32.",
         f"Median (smallest to largest) of {rounds} rounds, each measurement in a process of its own.",
         f"{steps} updates of {BATCH_SIZE} pictures after {WARMUP_STEPS} that are not counted; Adam at {LEARNING_RATE:g}.",
-        "The start of the workers is not counted, which favours the usual loop.",
+        "The start of worker processes is not counted in images a second, and their memory is not, which favours the peers.",
         "CIFAR-10: random crop of 32 with padding 4, and flip. MNIST: no augmentation. Normalization in both.",
-        *([f"Keras: {KERAS}, tf.data with AUTOTUNE, `fit` without XLA, which is slower; bfloat16 is its mixed_bfloat16 policy."] * keras),
+        *([f"{', '.join(packages)}; Keras with tf.data and AUTOTUNE, on TensorFlow without XLA, which is slower."] if packages else []),
     ]
 
 
-# ---- a measurement
+# ---- a measurement of ours
 
 
-def measure(loop: str, name: str, steps: int) -> float:
-    """Images a second of one loop on one network."""
+def measure(precision: str, name: str, steps: int) -> None:
+    """Print what `striate train` reaches on one network, as the peers' programs do."""
     import striate
     from striate.data.sources import open_data
 
     pictures = open_data(GOALS[name][0]).read("train")
     height, _, channels = pictures.images.shape[1:]
     net = striate.network(name, num_classes=len(pictures.classes), in_channels=channels, input_size=height)
-    if loop == "usual":
-        updates = usual_loop(net, pictures, steps + WARMUP_STEPS)
-    else:
-        updates = striates_loop(net, pictures, steps + WARMUP_STEPS, precision=loop.split()[1])
-    started = 0.0
-    for step, _ in enumerate(updates, start=1):
-        if step == WARMUP_STEPS:
-            started = time.perf_counter()
-        if step == WARMUP_STEPS + steps:
+    times: list[float] = []
+    first = 0.0
+    for _ in striates_loop(net, pictures, steps + WARMUP_STEPS, precision=precision):
+        times.append(time.perf_counter())
+        first = first or time.time() - float(os.environ["STARTED"])
+        if len(times) == WARMUP_STEPS + steps:
             break
-    return steps * BATCH_SIZE / (time.perf_counter() - started)
+    speed = steps * BATCH_SIZE / (times[-1] - times[WARMUP_STEPS - 1])
+    print(json.dumps({"parameters": net.params, "images_per_second": speed, "first_step_seconds": first}))
 
 
 def statistics_of(pictures: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel over every fiftieth picture, in [0, 1]."""
     pixels = pictures.images[::50].reshape(-1, pictures.images.shape[3]) / 255
     return tuple(pixels.mean(0).tolist()), tuple(pixels.std(0).tolist())
-
-
-def usual_loop(net: Network, pictures: ImageSet, num_steps: int) -> Iterator[None]:
-    """The loop of most tutorials, an update at a time."""
-    import torch
-    from torch.nn import functional as F
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision.transforms import v2
-
-    mean, std = statistics_of(pictures)
-    augmentation = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()] if pictures.images.shape[3] == 3 else []
-    transform = v2.Compose([v2.ToImage(), *augmentation, v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-
-    class Pictures(Dataset[tuple[torch.Tensor, int]]):
-        def __len__(self) -> int:
-            return len(pictures)
-
-        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            return transform(pictures.images[index]), int(pictures.labels[index])
-
-    torch.manual_seed(0)
-    model = net.build()
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    loader = DataLoader(Pictures(), BATCH_SIZE, shuffle=True, num_workers=2)
-    model.train()
-    done = 0
-    while done < num_steps:
-        for images, labels in loader:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            done += 1
-            yield
-            if done == num_steps:
-                break
 
 
 def striates_loop(net: Network, pictures: ImageSet, num_steps: int, *, precision: str) -> Iterator[None]:
