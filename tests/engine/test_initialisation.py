@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -385,6 +386,27 @@ def test_lsuv_names_the_layer_whose_output_is_the_same_everywhere() -> None:
         initialise(model, "lsuv", images=torch.zeros(5, 3))
 
 
+def test_whitened_filters_have_equal_variance_and_later_layers_pass_their_inputs_on() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 28, 2), nn.ReLU(), nn.Conv2d(28, 32, 3), nn.Linear(4, 3))
+    smooth = nn.functional.avg_pool2d(torch.randn(64, 3, 14, 14), 3, 1)  # pixels that resemble their neighbours
+    before = copy.deepcopy(model)
+
+    initialise(model, "whitened", images=smooth)
+
+    out = model[0](smooth)  # (N, 28, h, w)
+    values = out.movedim(1, 0).flatten(1)
+    torch.testing.assert_close(values[12:24], -values[:12])
+    covariance = values[:12] @ values[:12].T / values.shape[1]
+    shares = covariance.diagonal()
+    assert 0.9 < shares[0] <= 1.001 and (shares.diff() < 1e-4).all()  # less than 1 where windows hardly vary
+    assert (covariance - covariance.diag().diag()).abs().max() < 1e-3
+    torch.testing.assert_close(model[0].weight[24:], before[0].weight[24:])
+    passed_on = model[2](out)[:, :28]
+    torch.testing.assert_close(passed_on, out[:, :, 1:-1, 1:-1])
+    assert torch.equal(model[2].weight[28:], before[2].weight[28:])
+    assert torch.equal(model[3].weight, before[3].weight)
+
+
 # ---- errors
 
 
@@ -396,8 +418,14 @@ def test_errors_say_what_is_wrong() -> None:
         UsageError, match=r"a scale belongs to the initialisations constant, normal, uniform, not to he\nLeave init_scale out"
     ):
         initialise(model, "he", scale=0.1)
-    with pytest.raises(UsageError, match="lsuv needs a batch of images"):
-        initialise(model, "lsuv")
+    for scheme in ("lsuv", "whitened"):
+        with pytest.raises(UsageError, match=f"{scheme} needs a batch of images"):
+            initialise(model, scheme)  # type: ignore[arg-type]
+    for images in (torch.ones(2, 2), torch.ones(2, 1, 3, 3)):
+        with pytest.raises(
+            UsageError, match=r"whitened needs a network whose first layer is a convolution of pictures\nChoose another init"
+        ):
+            initialise(nn.Sequential(model, nn.Conv2d(1, 2, 3)), "whitened", images=images)
 
 
 # ---- what it is for

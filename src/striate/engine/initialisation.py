@@ -21,6 +21,8 @@ from striate.engine.settings import InitName
 
 SCALES = {"constant": 0.1, "normal": 0.01, "uniform": 0.05}  # the value, the deviation (Krizhevsky 2012), the half-width
 CONVENTIONS: dict[type[nn.Module], float] = {nn.Tanh: 5 / 3, nn.Sigmoid: 1.0, nn.Hardsigmoid: 1.0, nn.Softmax: 1.0, nn.SELU: 1.0}
+OF_IMAGES = ("lsuv", "whitened")  # schemes that look at images
+WHITENING_EPS = 5e-4  # beside the variances of windows, so that faint directions are not all noise
 MEASURED = (nn.ELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.ReLU6, nn.Hardtanh, nn.Softsign)
 
 
@@ -57,6 +59,8 @@ def initialise(model: nn.Module, scheme: InitName, *, scale: float | None = None
         orthogonal       g times a matrix with orthonormal rows or columns, kernels flattened
         dirac            the identity: 1 from input i to output i, at the middle of a kernel
         lsuv             orthogonal, then divided by the deviation of the layer's output for `images`
+        whitened         the first convolution whitens windows of `images`; later ones pass their first inputs on, as dirac, and are what
+                         they were built with beyond
 
     Normalizations, learned slopes and gains, layers that are built with a start of their own (bilinear enlarging) and weights of any
     other kind stay as they are. The numbers are drawn on the CPU from torch's generator: one seed gives one start on every device.
@@ -66,24 +70,25 @@ def initialise(model: nn.Module, scheme: InitName, *, scale: float | None = None
             ReLU after each layer but the last.
         scheme: One of the names above.
         scale: Of constant, normal and uniform; None is the number in brackets.
-        images: One batch as the model takes it, for lsuv.
+        images: One batch as the model takes it, for lsuv and whitened.
 
     Raises:
         UnknownNameError: there is no such scheme.
-        UsageError: `scale` with another scheme; lsuv without `images`.
+        UsageError: `scale` with another scheme; lsuv or whitened without `images`; whitened where the first layer is no convolution.
         NumericError: lsuv found a layer whose output is the same everywhere, or not finite; names the layer.
 
     Cost: orthogonal and lsuv decompose each matrix, cubic in its smaller side; lsuv runs the model once.
 
     Source: Glorot and Bengio, 2010, section 4.2.1, equation 16; He et al., 2015, arXiv:1502.01852, section 2.2; Saxe et al., 2014,
-    arXiv:1312.6120; Mishkin and Matas, 2016, arXiv:1511.06422, algorithm 1; Klambauer et al., 2017, arXiv:1706.02515 (SELU).
+    arXiv:1312.6120; Mishkin and Matas, 2016, arXiv:1511.06422, algorithm 1; Klambauer et al., 2017, arXiv:1706.02515 (SELU); Jordan,
+    2024, arXiv:2404.00498, sections 3.1 and 3.2 (whitened).
     """
     if scheme not in get_args(InitName):
         raise UnknownNameError("initialisation", scheme, get_args(InitName))
     if scale is not None and scheme not in SCALES:
         raise UsageError(f"a scale belongs to the initialisations {', '.join(SCALES)}, not to {scheme}", "Leave init_scale out.")
-    if scheme == "lsuv" and images is None:
-        raise UsageError("lsuv needs a batch of images to measure the layers' outputs")
+    if scheme in OF_IMAGES and images is None:
+        raise UsageError(f"{scheme} needs a batch of images to look at")
     if scheme == "default":
         return
     with torch.no_grad():
@@ -95,6 +100,8 @@ def initialise(model: nn.Module, scheme: InitName, *, scale: float | None = None
                     nn.init.zeros_(bias)
         if scheme == "lsuv" and images is not None:
             scale_to_unit_variance(model, images)
+        if scheme == "whitened" and images is not None:
+            whiten(next(iter(gains(model)), model), images)
 
 
 def draw(kernel: Kernel, scheme: str, gain: float, scale: float) -> None:
@@ -122,10 +129,17 @@ def draw(kernel: Kernel, scheme: str, gain: float, scale: float) -> None:
                 block.copy_(orthogonal(len(block), block[0].numel()).view(block.shape) * gain)
         case "dirac":
             weight.zero_()
-            taps = weight
-            for size in weight.shape[3:]:
-                taps = taps.select(3, size // 2)
-            taps.diagonal(dim1=1, dim2=2).fill_(1)  # of (blocks, out, in)
+            middle_taps(weight).diagonal(dim1=1, dim2=2).fill_(1)
+        case "whitened" if weight.ndim > 3:
+            weight[:, : weight.shape[2]] = 0
+            middle_taps(weight).diagonal(dim1=1, dim2=2).fill_(1)
+
+
+def middle_taps(weight: Tensor) -> Tensor:
+    """(blocks, out, in): the middle of each kernel, a view."""
+    for size in weight.shape[3:]:
+        weight = weight.select(3, size // 2)
+    return weight
 
 
 def uniform(shape: torch.Size, half_width: float) -> Tensor:
@@ -263,3 +277,24 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
     handles = [layer.register_forward_hook(divide) for layer in layers]
     with hooked(handles), torch.no_grad(), evaluation_mode(model):
         model(images)
+
+
+# ---- whitening
+
+
+def whiten(layer: nn.Module, images: Tensor) -> None:
+    """Let the first 2 n filters of a convolution be plus and minus the n = in h w directions of windows of `images`, at variance 1.
+
+    Directions are the eigenvectors of the windows' covariance, the widest first, each divided by its deviation. Filters beyond 2 n stay.
+
+    Raises:
+        UsageError: the layer is no convolution of pictures in one group.
+    """
+    if not isinstance(layer, nn.Conv2d) or layer.groups > 1 or layer.in_channels != images.shape[1]:
+        raise UsageError("whitened needs a network whose first layer is a convolution of pictures", "Choose another init.")
+    windows = nn.functional.unfold(images.float(), layer.kernel_size, layer.dilation)  # (N, n, windows)
+    values = windows.movedim(1, 0).flatten(1).double()  # (n, N windows)
+    variances, directions = torch.linalg.eigh(values @ values.T / values.shape[1])
+    filters = (directions / (variances + WHITENING_EPS).sqrt()).T.flip(0)
+    both = torch.cat([filters, -filters])[: layer.out_channels]
+    layer.weight[: len(both)] = both.to(layer.weight).view(-1, *layer.weight.shape[1:])

@@ -35,7 +35,19 @@ ScheduleName = Literal[
     "plateau",
 ]
 InitName = Literal[
-    "default", "zero", "constant", "normal", "uniform", "xavier", "xavier_normal", "he", "he_uniform", "orthogonal", "dirac", "lsuv"
+    "default",
+    "zero",
+    "constant",
+    "normal",
+    "uniform",
+    "xavier",
+    "xavier_normal",
+    "he",
+    "he_uniform",
+    "orthogonal",
+    "dirac",
+    "lsuv",
+    "whitened",
 ]
 
 
