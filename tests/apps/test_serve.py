@@ -29,7 +29,7 @@ from striate.apps.server.batching import Item, Queue
 from striate.apps.server.crew import POLL
 from striate.apps.server.guard import Guard
 from striate.apps.server.metrics import Metrics
-from striate.apps.server.refused import Refused, unavailable
+from striate.apps.server.refused import Refused, busy, unavailable
 from striate.apps.server.request import ServeRequest
 from striate.apps.server.serve import free_address, serve
 from striate.apps.server.sources import sources_of
@@ -390,6 +390,29 @@ def test_a_full_queue_refuses_at_once_and_says_when_there_is_room():
     run(steps)
 
 
+def test_what_does_not_fit_is_refused_before_its_body_is_read():
+    def full() -> None:
+        raise busy("full", 2)
+
+    async def ask(method: str) -> list[Any]:
+        sent, routed = [], []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def app(*_: Any) -> None:
+            routed.append(method)
+
+        guard = Guard(app, ServeRequest(models=["a"]), Metrics(), lambda _scope: "", full)
+        headers = [(b"host", b"localhost"), (b"content-length", b"9")]
+        scope = {"type": "http", "method": method, "path": "/predict", "raw_path": b"/predict", "query_string": b"", "headers": headers}
+        await guard(scope, None, send)
+        return [*routed, *(message["status"] for message in sent if "status" in message)]
+
+    assert asyncio.run(ask("POST")) == [429]  # without a call of `receive`, which there is not
+    assert asyncio.run(ask("GET")) == ["GET"]
+
+
 def test_the_queue_of_a_slow_model_is_short():
     async def steps(queue: Queue) -> None:
         assert queue.room == 100
@@ -495,7 +518,7 @@ GUARDED = [  # changes of the headers, the path, the status
 
 def guarded(headers: dict[str, str], path: str = "/predict", guard: Guard | None = None, **settings: Any) -> int:
     """The status with which the guard refuses a request, or 0."""
-    guard = guard or Guard(None, ServeRequest(models=["a"], token=TOKEN, **settings), Metrics(), lambda _scope: "")
+    guard = guard or Guard(None, ServeRequest(models=["a"], token=TOKEN, **settings), Metrics(), lambda _scope: "", lambda: None)
     pairs = [(name.encode(), value.encode()) for name, value in headers.items() if value or name == "host"]
     try:
         guard.check({"path": path, "raw_path": path.encode(), "query_string": b"", "headers": pairs, "client": ("1.2.3.4", 5)}, dict(pairs))
@@ -511,7 +534,7 @@ def test_the_guard_lets_only_own_requests_with_the_token_pass():
 
 
 def test_many_wrong_tokens_are_put_off_and_the_right_one_is_not():
-    guard = Guard(None, ServeRequest(models=["a"], token=TOKEN), Metrics(), lambda _scope: "")
+    guard = Guard(None, ServeRequest(models=["a"], token=TOKEN), Metrics(), lambda _scope: "", lambda: None)
     found = [guarded(GOOD | {"authorization": f"Bearer {number}"}, guard=guard) for number in range(30)]
     assert found == [401] * 20 + [429] * 10
     assert guarded(GOOD, guard=guard) == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from striate.core.devices import (
+    available_cores,
     choose_device,
     device_report,
     is_bfloat16_fast,
@@ -230,3 +231,11 @@ def test_emulated_bfloat16_is_measured_as_slow():
     )
 
     assert float(done.stdout) > 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are assigned on Linux")
+def test_the_cores_that_count_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 5, 6})
+    for said, count in (("", 3), ("2", 2), ("8", 3), ("0", 3), ("2,1", 3)):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert available_cores() == count

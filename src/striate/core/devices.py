@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 OTHER_THREADS = 4  # that torch and what else is used start, beside those that compute
 
 
+def available_cores() -> int:
+    """The cores that this process may use; fewer where `OMP_NUM_THREADS` says so, as for torch."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(count, int(wanted)) if wanted.isdecimal() and int(wanted) else count
+
+
 def choose_device(name: str) -> torch.device:
     """The device called `name`; "auto" is CUDA where there is one, else MPS, else the CPU.
 

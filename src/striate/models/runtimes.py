@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from striate.core.devices import available_cores
 from striate.core.errors import EnvironmentFault, RefusedFileError
 from striate.core.tensor_files import COPY_AGAIN
 
@@ -108,6 +109,8 @@ def session_of(path: Path, data: bytes) -> Any:
         raise EnvironmentFault(f"{path}: needs ONNX Runtime, which is not installed", "Install it: pip install striate[export].") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
+    options.intra_op_num_threads = available_cores()  # by itself it counts those that it may not use, and its threads wait for each other
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the cores to decoding and HTTP
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # its own classes, without a common base

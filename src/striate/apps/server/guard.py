@@ -47,10 +47,13 @@ class Guard:
         request: Token, host and limits.
         metrics: What is counted.
         paths: The routes by which answers are counted; all else counts as "other".
+        admit: Refuses what asks for answers while there is no room. Asked here, so that a refusal costs little when many come.
     """
 
-    def __init__(self, app: Application, request: ServeRequest, metrics: Metrics, paths: Callable[[Scope], str]) -> None:
-        self.app, self.request, self.metrics, self.paths = app, request, metrics, paths
+    def __init__(
+        self, app: Application, request: ServeRequest, metrics: Metrics, paths: Callable[[Scope], str], admit: Callable[[], None]
+    ) -> None:
+        self.app, self.request, self.metrics, self.paths, self.admit = app, request, metrics, paths, admit
         self.token = None if request.token is None else request.token.encode()
         self.names = {*LOOPBACK, *(name.lower() for name in request.allow_host)}
         if not request.is_private:
@@ -78,6 +81,8 @@ class Guard:
         try:
             try:
                 self.check(scope, headers)
+                if scope["method"] == "POST":
+                    self.admit()
             except Refused as refused:
                 refused.headers["Connection"] = "close"  # its body is not read
                 await refused.response(request_id)(scope, receive, answer)

@@ -80,7 +80,6 @@ def add_inference(app: FastAPI, service: Service) -> None:
     @app.post("/v2/models/{name}/infer", tags=["v2"], openapi_extra={"requestBody": schemas.INFERENCE}, responses=schemas.INFERRED)
     async def infer(request: Request, name: str) -> Response:
         """Answer pictures, or other samples, as tensors; pictures may come as files in base64 too, with the datatype BYTES."""
-        service.admit()
         facts = service.crew.facts[service.model(name)]
         if media_type(request) not in ("application/json", ""):
             raise Refused(415, f"the body is {media_type(request)}, not application/json")

@@ -110,7 +110,6 @@ def routes(service: Service) -> FastAPI:
     @app.post("/predict", openapi_extra={"requestBody": schemas.PICTURES}, responses=schemas.ANSWERS, tags=["answers"])
     async def predict(request: Request, model: str | None = None, top: schemas.Top = 1) -> Response:
         """Answer pictures; what comes back is what `striate predict --json` prints for the same files."""
-        service.admit()
         name = service.model(model)
         uploads: list[Upload] = await service.bodies.uploads(request)
         headers = [{"name": upload.name, "top": top} for upload in uploads]
@@ -185,8 +184,11 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
 def counted_path(app: FastAPI) -> Any:
     """A function that gives the route of a request, for counts: strangers may ask for any number of others."""
+    plain = {path for route in app.routes if "{" not in (path := getattr(route, "path", "{"))}
 
     def path(scope: Scope) -> str:
+        if scope["path"] in plain:
+            return str(scope["path"])
         for route in app.routes:
             if getattr(route, "path", None) and route.matches(dict(scope))[0] is not Match.NONE:
                 return str(route.path)  # type: ignore[attr-defined]

@@ -58,7 +58,7 @@ def assembled(request: ServeRequest, sources: list[Source], address: tuple[str, 
     service = Service(request, crew, queue, metrics)
     app = routes(service)
     add_inference(app, service)
-    guard = Guard(app, request, metrics, counted_path(app))
+    guard = Guard(app, request, metrics, counted_path(app), service.admit)
     listener = Server(
         guard, address=address[0], port=address[1], interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, backlog=1024,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_LIMIT, max_buffer_size=HEADER_BYTES), log_enabled=False,
@@ -74,6 +74,8 @@ async def run(
     tell: Callable[[dict[str, Any]], None],
 ) -> None:
     """Listen on an address of `free_address`, open the models, and answer until a signal comes; arguments and errors as of `serve`."""
+    with contextlib.suppress(AttributeError, OSError):  # Linux: many requests do not interrupt the models one by one
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     parts, stop = assembled(request, sources, address, say), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows

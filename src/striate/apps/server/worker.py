@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from striate.apps.server import wire
+from striate.core.devices import available_cores
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, StriateError, UsageError, is_out_of_memory
 from striate.core.images import ImageSpec
 from striate.core.text import in_lines
@@ -172,7 +173,7 @@ def opened(job: dict[str, Any], send: Callable[[Any], None], source: Any) -> Non
         send({"refused": {"kind": error.kind, "message": error.message, "remedy": error.remedy, "name": name}})
         return
     send({"ready": facts, "torch": "torch" in sys.modules})
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         while True:
             header, parts = wire.read(source)
             send({"answers": answered(models[header["model"]], header, parts, pool)})
