@@ -33,6 +33,7 @@ from striate.apps.server.refused import Refused, busy, unavailable
 from striate.apps.server.request import ServeRequest
 from striate.apps.server.serve import free_address, serve
 from striate.apps.server.sources import sources_of
+from striate.apps.server.worker import answered
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.core.tensor_files import sealed
@@ -52,8 +53,11 @@ def weights(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return random.normal(size=(3, 3)).astype(np.float32), random.normal(size=3).astype(np.float32)
 
 
-def onnx_file(path: Path, seed: int = 0, network: Network = NETWORK) -> Path:
-    """The file that `export` writes for the network, without its exporter's seconds: the mean of each channel, then a layer."""
+def onnx_file(path: Path, seed: int = 0, network: Network = NETWORK, *, fragile: bool = False) -> Path:
+    """The file that `export` writes for the network, without its exporter's seconds: the mean of each channel, then a layer.
+
+    A fragile one fails where the first channel of a picture has a pixel of 255, and needs 40 TB where the second has.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     weight, bias = weights(seed)
@@ -64,15 +68,30 @@ def onnx_file(path: Path, seed: int = 0, network: Network = NETWORK) -> Path:
         helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
         helper.make_node("Mul", ["means", "scale"], ["scaled"]),
         helper.make_node("Add", ["scaled", "offset"], ["normalized"]),
-        helper.make_node("Gemm", ["normalized", "weight", "bias"], ["logits"], transB=1),
+        helper.make_node("Gemm", ["normalized", "weight", "bias"], ["sums" if fragile else "logits"], transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
+    if fragile:
+        constants |= {"batch": np.array([0, 1, 2]), "limit": np.float32(254.5), "row": np.zeros(1, np.float32)}
+        constants |= {"one": np.array([1]), "many": np.array([10**13])}
+        nodes[-1:-1] = [
+            helper.make_node("ReduceMax", ["floats", "batch"], ["largest"], keepdims=0),
+            helper.make_node("Greater", ["largest", "limit"], ["over"]),
+            helper.make_node("Cast", ["over"], ["flags"], to=TensorProto.INT64),
+            helper.make_node("Split", ["flags"], ["fails", "grows", "fine"], num_outputs=3),
+            helper.make_node("Gather", ["row", "fails"], ["nothing"]),
+            helper.make_node("Mul", ["grows", "many"], ["needed"]),
+            helper.make_node("Add", ["needed", "one"], ["size"]),
+            helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+            helper.make_node("Sum", ["sums", "nothing", "zero"], ["logits"]),
+        ]
     graph = helper.make_graph(
         nodes,
         "means",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", "h", "w", 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("probabilities", "logits")],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     data = model.SerializeToString(deterministic=True)
@@ -350,6 +369,25 @@ def test_a_run_that_was_not_exported_is_served_with_torch(tmp_path: Path):
 
 
 # ---- the parts
+
+
+def flat(*colour: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_over_which_the_model_fails_or_runs_out_of_memory_harms_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    model = ExportedModel(onnx_file(tmp_path / "fragile.onnx", fragile=True))
+    pictures = [flat(9, 9, 9), flat(255, 0, 0), flat(0, 255, 0), flat(7, 7, 255)]
+    items = [{"name": f"{place}.png", "top": 1} for place in range(4)]
+    with ThreadPoolExecutor(1) as pool:
+        good, failed, grew, other = answered(model, {"kind": "answer", "items": items}, pictures, pool)
+        assert (good["path"], other["path"]) == ("0.png", "3.png")
+        assert good["class"] == answered(model, {"kind": "answer", "items": items[:1]}, pictures[:1], pool)[0]["class"]
+    assert failed["fault"] == {"status": 500, "kind": "internal", "message": "the model failed", "remedy": ""}
+    assert grew["fault"] == {"status": 503, "kind": "internal", "message": "out of memory", "remedy": ""}
+    assert "out of data bounds" in capfd.readouterr().err
 
 
 def test_onnx_runtime_is_told_to_report_nothing_before_it_is_imported(folder: Path):

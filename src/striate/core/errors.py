@@ -5,8 +5,8 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-OUT_OF_MEMORY = (  # as torch, systems and oneDNN say it, whose kernels need memory of their own
-    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory",
+OUT_OF_MEMORY = (  # as torch, systems, ONNX Runtime and oneDNN say it, whose kernels need memory of their own
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "failed to allocate memory",
     "could not create a primitive", "could not execute a primitive",
 )  # fmt: skip
 
@@ -124,7 +124,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` reports that memory ran out, on any device."""
     if isinstance(error, StriateError):
         return False
-    said = isinstance(error, RuntimeError | OSError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+    can_say = isinstance(error, RuntimeError | OSError) or type(error).__module__.startswith("onnxruntime.")  # whose errors have no base
+    said = can_say and any(words in str(error).lower() for words in OUT_OF_MEMORY)
     return said or isinstance(error, MemoryError)
 
 

@@ -45,6 +45,8 @@ from striate.workflows.explanation.explain import explain as explain_request
 from striate.workflows.explanation.filters import FilterReport, FilterRequest, filter_picture
 from striate.workflows.explanation.views import View
 from striate.workflows.predict import PredictRequest, answered, asked_pictures, check_outputs, refuse_drawing
+from striate.workflows.predict import predict as predict_files
+from striate.workflows.predicting.many import ManyReport
 from striate.workflows.profiling.profile import ProfileReport, ProfileRequest
 from striate.workflows.profiling.profile import profile as profile_request
 from striate.workflows.recipes.checked import request_of, with_checked_fields
@@ -210,11 +212,17 @@ def predict(
     first: int | None = None,
     plot: str | PathLike[str] | None = None,
     maps: str | PathLike[str] | None = None,
+    output: str | PathLike[str] | None = None,
+    output_format: Literal["csv", "jsonl", "parquet"] = "csv",
+    shard: str | None = None,
+    on: str | None = None,
     module: Any = None,
     data_dir: str | PathLike[str] | None = None,
     download: bool = False,
-) -> Predictions | Segmentations | Estimates | Restorations:
+) -> Predictions | Segmentations | Estimates | Restorations | ManyReport:
     """The classes, labels, numbers, masks or pictures, as the model gives them, of picture files, of a folder's pictures or of an array.
+
+    With `output`, answers go into files, and what comes back counts them.
 
     Args:
         model: A Model, a run folder, or a model file.
@@ -225,6 +233,11 @@ def predict(
         first: Only so many; None: all.
         plot: A PNG file to draw the pictures with their answers into.
         maps: A PNG file to draw the probability of classes at each place of larger pictures into.
+        output: A folder for files of answers, of files, a folder or a manifest of pictures: a row for each, also for one that cannot be
+            read; what is there is kept. Of a model of masks or of pictures, the folder for those.
+        output_format: Of the files of answers.
+        shard: A part of the pictures to answer into files: 3/16 is the third of sixteen.
+        on: "ray", or "ray=ADDRESS": the workers of a Ray cluster answer them into files.
         module: The user's own torch module, where the run trained one.
         data_dir: The folder of named sets; None: the cache.
         download: Fetch a named set from its publisher where it is missing.
@@ -233,8 +246,14 @@ def predict(
         UsageError: the module is wanted and not handed in, or the other way round, or an array is asked for a split; and what
             `Model.predict` raises.
     """
-    named = [Path(pictures)] if isinstance(pictures, str | PathLike) else []
+    some = [pictures] if isinstance(pictures, str | PathLike) else pictures
+    into_files = (output, shard, on) != (None, None, None)
+    if into_files and not (isinstance(some, list | tuple) and all(isinstance(each, str | PathLike) for each in some)):
+        raise UsageError("`output`, `shard`, `on`: answer picture files", "Name files, a folder or a manifest.")
+    named = [Path(each) for each in some] if into_files else [Path(pictures)] if isinstance(pictures, str | PathLike) else []
     request = request_of(PredictRequest, locals(), run=model, pictures=named)
+    if into_files:
+        return predict_files(request)
     check_outputs(request)
     subject = open_model(model, device="cpu", module=module)
     refuse_drawing(subject.trained, request)

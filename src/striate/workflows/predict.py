@@ -46,6 +46,7 @@ class PredictRequest:
     output: Path | None = None  # folder for files of answers; for masks, or pictures, of a model that gives those
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"  # of the files of answers
     shard: str | None = None  # of many pictures: 3/16 is the third of sixteen parts
+    on: str | None = None  # "ray", or "ray=ADDRESS": the workers of a cluster answer many pictures
     skip_unreadable: bool = False
     batch_size: int = 128
     device: str = "auto"
@@ -68,8 +69,11 @@ def predict(request: PredictRequest, *, say: Callable[[str], None] = lambda _tex
     check_outputs(request)
     subject = open_model(request.run, device=request.device, module=request.module)
     say_edits(request.run, subject.trained, say)
-    if task_of(subject.trained).name not in MADE_FILES and (request.output is not None or request.shard is not None):
+    makes_files = task_of(subject.trained).name in MADE_FILES
+    if not makes_files and (request.output, request.shard, request.on) != (None, None, None):
         return predict_many(subject, request, say)
+    if (request.shard, request.on) != (None, None):
+        raise UsageError("`shard`, `on`: are for answers that are rows of a table, and this model gives pictures", "Leave them out.")
     refuse_drawing(subject.trained, request)
     answers = answered(subject.trained, asked_pictures(subject, request, say), request, say)
     answers.kind = subject.trained.images.kind

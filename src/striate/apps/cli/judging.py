@@ -98,6 +98,10 @@ def predict_command(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Part of the pictures to answer into files: 3/16 is the third of sixteen.")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="ray[=ADDRESS]", help="Answer into files on a Ray cluster: one that is started here, or that at ADDRESS."),
+    ] = None,
     skip_unreadable: SkipUnreadable = False,
     batch_size: BatchSize = 128,
     device: Device = "auto",

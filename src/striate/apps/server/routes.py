@@ -184,7 +184,7 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
 def counted_path(app: FastAPI) -> Any:
     """A function that gives the route of a request, for counts: strangers may ask for any number of others."""
-    plain = {path for route in app.routes if "{" not in (path := getattr(route, "path", "{"))}
+    plain = {text for route in app.routes if "{" not in (text := getattr(route, "path", "{"))}
 
     def path(scope: Scope) -> str:
         if scope["path"] in plain:

@@ -21,6 +21,7 @@ from striate.workflows.ablation.record import JOURNAL, PLAN, Result, in_words, r
 from striate.workflows.ablation.report import write_tables
 from striate.workflows.ablation.rows import VariantRow, rows_of
 from striate.workflows.ablation.trials import Trial, under_way
+from striate.workflows.cluster import check_cluster
 from striate.workflows.info import info
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.runs.split import write_record
@@ -81,8 +82,7 @@ def ablate(request: AblateRequest, *, observer: Observer | None = None) -> Ablat
         InterruptedRun: a signal stopped it; what is finished is kept.
     """
     observer, started = observer or QuietObserver(), time.monotonic()
-    if request.on is not None and request.on.partition("=")[0] != "ray":
-        raise UsageError(f"`on` must be ray or ray=ADDRESS, got {request.on!r}")
+    check_cluster(request.on)
     if request.retry_failed and request.resume is None:
         raise UsageError("`retry_failed=True` needs an existing ablation", "Name it: striate ablate --resume RUN --retry-failed.")
     if request.resume is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from striate.core.locks import RunLock
 from striate.engine.interrupt import stop_on_signals
 from striate.workflows.ablation.record import RESULT, Result, read_result
 from striate.workflows.ablation.trial import HEARTBEAT, LAST_WORDS, trial
+from striate.workflows.cluster import lacks_ray, ray_cluster
 from striate.workflows.runs.config import ARRAYS
 from striate.workflows.runs.folder import RunFolder
 
@@ -30,8 +30,6 @@ OUTPUT = "output.txt"  # of a trial: what its process printed
 POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 60.0  # that a trial without a driver may take to end
 GRACE_SECONDS = 10.0  # for a trial that is asked to stop
-OLDEST_RAY = (2, 50)
-LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0", set before Ray is imported: a cluster that Ray starts here listens on 127.0.0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,18 +201,6 @@ def _end_of(path: Path) -> str:
         return file.read(4 * LAST_WORDS).decode(errors="replace")
 
 
-def lacks_ray() -> str:
-    """The reason why Ray cannot be used here; empty if it can."""
-    if "ray" not in sys.modules and "RAY_ADDRESS" not in os.environ:
-        os.environ.setdefault(LOOPBACK_ONLY, "0")
-    try:
-        import ray
-    except ImportError:
-        return "Ray is not installed"
-    version = tuple(int(part) for part in ray.__version__.split(".")[:2] if part.isdigit())
-    return f"Ray {ray.__version__} is older than {'.'.join(map(str, OLDEST_RAY))}" if version < OLDEST_RAY else ""
-
-
 def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, threads: int = 1) -> Iterator[tuple[Trial, Result]]:
     """On the workers of the Ray cluster at `address`, or of one on this machine; each result as it comes.
 
@@ -224,18 +210,12 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, t
     Raises:
         EnvironmentFault: there is no cluster at the address.
     """
-    import ray
-
-    try:
-        ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EnvironmentFault(f"`on='ray'`: no cluster at {address}: {error}", "Start one with `ray start --head`.") from None
-    try:
+    with ray_cluster(address) as ray:
         remote = ray.remote(num_cpus=threads, max_retries=0)(trial_on_worker)
         waiting = {}
         for one in trials:
             words = (one.seed, json.dumps(dict(one.config)), one.network, hang_after, threads, one.measure_test)
-            waiting[remote.remote(*words)] = one  # type: ignore[call-arg]  # the stubs know no arguments with defaults
+            waiting[remote.remote(*words)] = one
         while waiting:
             (reference, *_), _ = ray.wait(list(waiting), num_returns=1)
             one = waiting.pop(reference)
@@ -246,8 +226,6 @@ def on_ray(trials: Sequence[Trial], *, address: str | None, hang_after: float, t
             one.folder.mkdir(parents=True, exist_ok=True)
             write_json(one.folder / RESULT, result)
             yield one, result
-    finally:
-        ray.shutdown()
 
 
 def trial_on_worker(seed: int, config: str, network: str, hang_after: float, threads: int, measure_test: bool = False) -> str:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import DataError, UsageError
+from striate.core.errors import UsageError
 from striate.core.files import make_folder, write_atomically
 from striate.core.images import ImageSpec
 from striate.core.reports import shown_short
 from striate.core.text import Lines, counted, in_lines, json_text
-from striate.data.decode import decode_image
-from striate.models.inputs import Given
-from striate.models.model import MODEL_NAME, Model
+from striate.workflows.cluster import check_cluster
+from striate.workflows.predicting.answering import Asked, Made, made_part
 from striate.workflows.predicting.listed import Listed, Shard, list_pictures
-from striate.workflows.predicting.parts import need_writer, part_bytes
+from striate.workflows.predicting.on_ray import parts_on_ray, refuse_without_ray
+from striate.workflows.predicting.parts import need_writer
+from striate.workflows.runs.hashes import file_hash
 from striate.workflows.subjects.subject import Subject
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 PART = 4096  # pictures of a file
 SAID_EVERY = 10.0  # seconds between two lines of progress
 Say = Callable[[str], None]
+Work = tuple[Path, list[str]]  # the file of a part, and its pictures
 
 
 @shown_short
@@ -51,12 +50,12 @@ class ManyReport:
 def predict_many(subject: Subject, request: PredictRequest, say: Say) -> ManyReport:
     """Answer the pictures of a shard into `output`: a row for each, also for one that cannot be read, `PART` of them in a file.
 
-    Files that are there are kept. Held are the pictures of two batches and the rows of a file.
+    Files that are there are kept. Held are the pictures of two batches and the rows of a file; with `on`, the paths of a few files.
 
     Raises:
         UsageError: no such shard; the model takes no pictures; or the folder holds answers of other pictures or another model.
         DataError: no pictures are listed.
-        EnvironmentFault: a file cannot be written.
+        EnvironmentFault: a file cannot be written, or there is no such cluster.
     """
     model, folder, kind = subject.trained, request.output, request.output_format
     if folder is None:
@@ -67,87 +66,67 @@ def predict_many(subject: Subject, request: PredictRequest, say: Say) -> ManyRep
         raise UsageError("`plot`, `maps`, `split`: are not of many pictures that are answered into files", "Leave `output` out.")
     shard = Shard.read(request.shard)
     need_writer(kind)
+    if request.on is not None:
+        _refuse_to_send(subject, request.on, request)
     listed = list_pictures(request.pictures, say)
     total = min(request.first or listed.total, listed.total)
     mine = len(range(shard.number - 1, total, shard.parts))
     make_folder(folder)
     _refuse_other_work(folder / f"{shard.name}.json", _work_of(subject, listed, request))
-    columns = _columns(model, request.top)
     paths = shard.of(islice(listed.paths(), total))
+    parts = [folder / f"{shard.name}.part-{number:05}.{kind}" for number, _ in enumerate(range(0, mine, PART))]
+    there = sum(min(PART, mine - PART * number) for number, file in enumerate(parts) if file.is_file())
+    work = ((file, names) for file, names in ((file, list(islice(paths, PART))) for file in parts) if not file.is_file())
     began, answered, unreadable = time.monotonic(), 0, 0
     said = began
-    starts = range(0, mine, PART)
-    for number, _ in enumerate(starts):
-        file = folder / f"{shard.name}.part-{number:05}.{kind}"
-        names = list(islice(paths, PART))
-        if file.is_file():
-            continue
-        rows: list[dict[str, Any]] = []
-        for some in _answers(model, names, request):
-            rows += some
-            now = time.monotonic()
-            if now - said > SAID_EVERY:
-                said = now
-                say(_progress(number * PART + len(rows), mine, (answered + len(rows)) / (now - began)))
-        write_atomically(file, part_bytes(kind, columns, rows))
-        answered += len(rows)
-        unreadable += sum("error" in row for row in rows)
+
+    def told(rows: int = 0) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said > SAID_EVERY:
+            said = now
+            done = answered + rows
+            say(_progress(there + done, mine, done / (now - began)))
+
+    for file, made in _made(subject, request, work, told):
+        write_atomically(file, made.data)
+        answered += made.pictures
+        unreadable += made.unreadable
+        told()
     return ManyReport(
         output=str(folder),
         shard=f"{shard.number}/{shard.parts}",
         num_pictures=mine,
         num_unreadable=unreadable,
         num_answered=answered,
-        num_parts=len(starts),
+        num_parts=len(parts),
         seconds=time.monotonic() - began,
     )
 
 
-def _answers(model: Model, names: Sequence[str], request: PredictRequest) -> Iterator[list[dict[str, Any]]]:
-    """The rows of pictures, a batch at a time; the next batch is decoded meanwhile."""
-    size = request.batch_size
-    with ThreadPoolExecutor() as pool:
-
-        def begun(start: int) -> list[Any]:
-            return [pool.submit(_decoded, name, model) for name in names[start : start + size]]
-
-        waiting = begun(0)
-        for start in range(0, len(names), size):
-            found, waiting = [each.result() for each in waiting], begun(start + size)
-            yield _rows(model, names[start : start + size], found, request.top)
+def _refuse_to_send(subject: Subject, on: str, request: PredictRequest) -> None:
+    """Refuse what the workers of a cluster cannot do; raises as `predict_many`."""
+    check_cluster(on)
+    if subject.path is None or request.module is not None:
+        raise UsageError(f"`on={on!r}`: the workers open the model from its file", "Give a run folder or a model file.")
+    if request.device not in ("auto", "cpu"):
+        raise UsageError(f"`on={on!r}`: the workers compute on processors, got `device` {request.device}", "Leave `device` out.")
+    refuse_without_ray(on)
 
 
-def _decoded(name: str, model: Model) -> np.ndarray | str:
-    """The picture as the model takes it, or why it cannot be read."""
-    try:
-        return decode_image(Path(name), model.images)  # type: ignore[arg-type]  # of pictures, as `predict_many` has checked
-    except DataError as error:
-        return error.message
-
-
-def _rows(model: Model, names: Sequence[str], found: Sequence[np.ndarray | str], top: int) -> list[dict[str, Any]]:
-    """A row for each picture, in their order."""
-    good = [place for place, each in enumerate(found) if isinstance(each, np.ndarray)]
-    rows: list[dict[str, Any]] = [{"path": name, "error": each} for name, each in zip(names, found, strict=True)]
-    if good:
-        given = Given([names[place] for place in good], np.stack([found[place] for place in good]))
-        header, *answers = model.predict(given, top=top, batch_size=len(good)).to_rows()
-        for place, answer in zip(good, answers, strict=True):
-            rows[place] = dict(zip(map(str, header), answer, strict=True))
-    return rows
-
-
-def _columns(model: Model, top: int) -> list[str]:
-    """The columns of every file."""
-    blank = np.zeros((1, *model.images.array_shape), np.uint8)
-    return [*map(str, model.predict(blank, top=top).to_rows()[0]), "error"]
+def _made(subject: Subject, request: PredictRequest, work: Iterable[Work], told: Callable[[int], None]) -> Iterator[tuple[Path, Made]]:
+    """The parts, made in this process or on the workers of a cluster."""
+    asked = Asked(request.output_format, request.top, request.batch_size)
+    if request.on is None:
+        yield from ((file, made_part(subject.trained, names, asked, told)) for file, names in work)
+    elif subject.path is not None and subject.weights is not None:
+        yield from parts_on_ray(subject.path.absolute(), file_hash(subject.weights), work, asked, request.on)
 
 
 def _work_of(subject: Subject, listed: Listed, request: PredictRequest) -> dict[str, Any]:
     """The facts that decide the rows of a shard."""
-    file = subject.path / MODEL_NAME if subject.path is not None and subject.path.is_dir() else subject.path
     return {
-        "model": hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else subject.name,
+        "model": file_hash(subject.weights) if subject.weights is not None else subject.name,
         "pictures": listed.sha256,
         "count": listed.total,
         "first": request.first,

@@ -58,6 +58,11 @@ class Subject:
         return run_of(self.path) if self.path is not None else None
 
     @property
+    def weights(self) -> Path | None:
+        """The model file: the path itself, or that of the run folder."""
+        return self.path / MODEL_NAME if self.path is not None and self.path.is_dir() else self.path
+
+    @property
     def trained(self) -> Model:
         """The model of a subject that was opened as a trained one."""
         if self.model is None:
