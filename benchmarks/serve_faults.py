@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from serve_process import Row, Server, closed_loop, counted, exported, load, open_loop, photo, png, posted, running
+from serve_process import Row, Server, closed_loop, counted, exported, flat, fragile, load, open_loop, photo, png, posted, running
 from sheet import spread
 
 
@@ -193,6 +193,22 @@ def of_kills(model: Path) -> list[Row]:
             [f"S13 {words}: requests meanwhile: answered, 503, other", f"{found[200]:,}, {found[503]}, {failed}", "0 other"],
         ]
     return rows
+
+
+def of_failures(model: Path) -> list[Row]:
+    """S13: pictures over which the model fails or runs out of memory, beside others."""
+    weak = fragile(model, model.with_name("fragile.onnx"))
+    cases = {"fails": (flat(255, 0, 0), 500), "needs 40 TB": (flat(0, 255, 0), 503)}
+    rows: list[Row] = []
+    with running(weak, "--wait", "20") as server, Asking(server) as found:
+        for name, (data, status) in cases.items():
+            answers = [server.predict(data) for _ in range(20)]
+            wrong = [f"{got} {answer}" for got, answer in answers if got != status or not answer["error"]["message"]]
+            rows.append([f"S13 pictures over which the model {name}: {status}", counted(wrong, 20), "all"])
+        lost = server.metric("striate_lost_workers_total")
+    failed = sum(found.values()) - found[200]
+    said = f"{failed} of {sum(found.values()):,}"
+    return [*rows, ["S13 other pictures meanwhile that failed; processes lost", f"{said}; {lost:.0f}", "0; 0"]]
 
 
 def of_stop(model: Path) -> list[Row]:

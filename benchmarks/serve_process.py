@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import http.client
 import io
 import json
@@ -63,6 +64,51 @@ def exported(path: Path, name: str, side: int, seed: int = 0) -> Path:
     new = path.with_suffix(".new")
     new.write_bytes(data)
     new.replace(path)
+    return path
+
+
+def flat(*colour: int) -> bytes:
+    """A small picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def fragile(model: Path, path: Path) -> Path:
+    """An exported file that fails where the first channel of a picture has a pixel of 255, and needs 40 TB where the second has."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from striate.core.tensor_files import sealed
+    from striate.models.exported import GRAPH, digest_of
+    from striate.networks.model_file import ENTRY
+
+    found = onnx.load(model)
+    description = json.loads(next(each.value for each in found.metadata_props if each.key == ENTRY))
+    del found.metadata_props[:], description["sha256"]
+    graph = found.graph
+    constants = {"axes_": [0, 1, 2], "limit_": np.float32(254.5), "row_": np.zeros(1, np.float32), "one_": [1], "many_": [10**13]}
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    place = next(place for place, node in enumerate(graph.node) if "logits" in node.output)
+    graph.node[place].output[list(graph.node[place].output).index("logits")] = "sums_"
+    steps = (
+        ("Cast", ["images"], "floats_", {"to": TensorProto.FLOAT}), ("ReduceMax", ["floats_", "axes_"], "largest_", {"keepdims": 0}),
+        ("Greater", ["largest_", "limit_"], "over_", {}), ("Cast", ["over_"], "flags_", {"to": TensorProto.INT64}),
+        ("Slice", ["flags_", "zero_", "one_"], "fails_", {}), ("Slice", ["flags_", "one_", "two_"], "grows_", {}),
+        ("Gather", ["row_", "fails_"], "nothing_", {}), ("Mul", ["grows_", "many_"], "needed_", {}),
+        ("Add", ["needed_", "one_"], "size_", {}), ("ConstantOfShape", ["size_"], "zeros_", {}),
+        ("ReduceSum", ["zeros_"], "none_", {"keepdims": 0}), ("Sum", ["sums_", "nothing_", "none_"], "logits", {}),
+    )  # fmt: skip
+    graph.initializer.extend(numpy_helper.from_array(np.array([value]), name) for name, value in (("zero_", 0), ("two_", 2)))
+    nodes = list(graph.node)
+    nodes[place + 1 : place + 1] = [helper.make_node(kind, inputs, [output], **fields) for kind, inputs, output, fields in steps]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    data = found.SerializeToString(deterministic=True)
+    description[GRAPH] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts_sha256": digest_of({})}
+    tail = type(found)()
+    helper.set_model_props(tail, {ENTRY: json.dumps(sealed(description, {}))})
+    path.write_bytes(data + tail.SerializeToString(deterministic=True))
     return path
 
 
