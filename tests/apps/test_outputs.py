@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from striate.apps.cli.app import app
+from striate.apps.cli.output import folded
+from striate.data.kept import cache_size
 
 FULL = Path("/dev/full")  # a device on which there is never space
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
@@ -15,6 +20,33 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this 
 def striate(*words, **more):
     """The command line in a process of its own."""
     return subprocess.run([sys.executable, "-m", "striate", *words], check=False, **more)
+
+
+def test_long_sentences_are_folded_at_blanks_and_names_stay_whole():
+    long = "warning: 1 picture with two labels: roses/110472418_87b6a3aa98_m.jpg (roses) = tulips/again.jpg"
+    text = folded(f"sizes    1 x 2 to 30 x 40, five different\n\nclass  train\n{long}\n  {long}\n", 40)
+
+    assert text.split("\n") == [
+        "sizes    1 x 2 to 30 x 40, five",
+        "         different",
+        "",
+        "class  train",
+        "warning: 1 picture with two labels:",
+        "    roses/110472418_87b6a3aa98_m.jpg",
+        "    (roses) = tulips/again.jpg",
+        "  warning: 1 picture with two labels:",
+        "  roses/110472418_87b6a3aa98_m.jpg",
+        "  (roses) = tulips/again.jpg",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_the_size_of_the_kept_photos_is_a_flag(verb: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STRIATE_CACHE_SIZE", "3")
+    done = CliRunner().invoke(app, [verb, "no-such-place", "--cache-size", "0.5"])
+
+    assert done.exit_code != 0 and cache_size() == 2**29
 
 
 @needs_full

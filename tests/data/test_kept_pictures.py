@@ -11,8 +11,9 @@ from PIL import Image
 
 from striate.core.errors import UsageError
 from striate.core.images import ImageSpec
-from striate.data import kept
+from striate.data import identities, kept
 from striate.data.folder import decode_all
+from striate.data.pieces import PictureFile
 
 SPEC = ImageSpec(height=16, width=16, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -59,6 +60,15 @@ def test_pictures_are_decoded_once(photos: list[Path], tmp_path: Path, monkeypat
 
     assert len(files(tmp_path)) == 2
     assert (first == expected).all() and (again == np.concatenate([expected[::-1], expected[3:4]])).all()
+
+
+def test_a_file_that_was_decoded_is_not_hashed_again_for_its_identity(photos: list[Path], monkeypatch: pytest.MonkeyPatch):
+    expected = identities.file_digests(photos)
+    hashes: dict[PictureFile, bytes] = {}
+    decode_all(photos, 3, SPEC, hashes=hashes)
+    monkeypatch.setattr(identities, "_sha256", refuse_to_decode)
+
+    assert identities.file_digests(photos, hashes) == expected
 
 
 def test_a_changed_file_is_decoded_again(photos: list[Path]):

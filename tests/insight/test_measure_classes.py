@@ -76,6 +76,21 @@ def test_balanced_accuracy_equals_scikit_learns() -> None:
     assert measures.balanced_accuracy == pytest.approx(peer.balanced_accuracy_score(labels, probs.argmax(1)), abs=1e-12)
 
 
+def test_thousands_of_classes_have_measures_and_no_matrix() -> None:
+    """One picture a class, every other named right: what is kept grows with the classes, not with their square."""
+    count = 1_001
+    answers = np.arange(count) // 2 * 2
+    probs = np.zeros((count, count), np.float32)
+    probs[np.arange(count), answers] = 1
+
+    measures = measure(probs, np.arange(count), [f"class {k}" for k in range(count)])
+
+    assert measures.confusion_matrix is None
+    assert measures.accuracy == pytest.approx(501 / 1_001)
+    assert [measures.classes[f"class {k}"].recall for k in range(4)] == [1, 0, 1, 0]
+    assert [measures.classes[f"class {k}"].precision for k in range(4)] == [0.5, None, 0.5, None]
+
+
 def test_top5_accuracy_equals_scikit_learns_without_ties() -> None:
     """Six classes and more; with five or fewer it would say nothing, and is None."""
     rng = np.random.default_rng(5)

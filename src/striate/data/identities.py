@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -27,22 +27,27 @@ class Identities(NamedTuple):
         return Identities(tuple(self.names[place] for place in chosen), tuple(self.digests[place] for place in chosen))
 
 
-def file_digests(paths: Sequence[PictureFile]) -> tuple[bytes, ...]:
+def file_digests(paths: Sequence[PictureFile], known: Mapping[PictureFile, bytes] | None = None) -> tuple[bytes, ...]:
     """A digest of the bytes of each file, or piece of one, read by several threads.
+
+    Args:
+        paths: The files.
+        known: The SHA-256 of files that were read before; these are not read again.
 
     Raises:
         DataError: a file cannot be read; names it.
     """
+    known = known or {}
     with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(_file_digest, paths))
+        return tuple(pool.map(lambda path: (known.get(path) or _sha256(path))[:DIGEST_BYTES], paths))
 
 
-def _file_digest(path: PictureFile) -> bytes:
+def _sha256(path: PictureFile) -> bytes:
     if isinstance(path, Piece):
-        return hashlib.sha256(path.content()).digest()[:DIGEST_BYTES]
+        return hashlib.sha256(path.content()).digest()
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES]
+            return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", "Check that it is there, and its permissions.") from None
 

@@ -8,6 +8,7 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Self
 
@@ -39,10 +40,12 @@ class KeptPictures:
 
     Args:
         spec: The input that the pictures are fitted to.
+        digests: Gets the SHA-256 of each file that is read.
     """
 
-    def __init__(self, spec: ImageSpec) -> None:
+    def __init__(self, spec: ImageSpec, digests: MutableMapping[PictureFile, bytes] | None = None) -> None:
         self.spec, self.shape = spec, spec.array_shape
+        self.digests = {} if digests is None else digests
         self.folder = data_directory() / "pictures" / _key(spec)
         self.known: dict[bytes, np.ndarray] = {}  # (H, W, C) uint8
         self.fresh: dict[bytes, np.ndarray] = {}
@@ -59,7 +62,7 @@ class KeptPictures:
             DataError: as `decode_image`.
         """
         data = picture_bytes(file)
-        digest = hashlib.sha256(data).digest()
+        self.digests[file] = digest = hashlib.sha256(data).digest()
         if (pixels := self.known.get(digest)) is None:
             pixels = decode_image(data, self.spec, name=str(file))
             self._add(digest, pixels)

@@ -11,7 +11,7 @@ from striate.engine.step import Loss
 
 
 class ConfusionTable:
-    """A `hits_fn` that also counts true against predicted classes: of the pixels of masks, or of pictures.
+    """A `hits_fn` that also counts hits, true and predicted classes: of the pixels of masks, or of pictures.
 
     Args:
         hits_fn: The function whose result a call returns.
@@ -21,26 +21,25 @@ class ConfusionTable:
     def __init__(self, hits_fn: Loss, *, of_pictures: bool = False) -> None:
         self.hits_fn, self.of_pictures = hits_fn, of_pictures
         self.of_pixels = False
-        self.counts: Tensor | None = None  # (K, K) int64: row = true class, column = given class
+        self.counts: Tensor | None = None  # (3, K) int64: places that were given their class, of each class, that were given each class
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The result of `hits_fn`."""
         of_classes = not targets.is_floating_point()
         self.of_pixels = self.of_pixels or (outputs.ndim > 2 and of_classes)
         if of_classes and (outputs.ndim > 2 or self.of_pictures):
-            num_classes = outputs.shape[1]
             known = targets != IGNORED  # (N, ...)
-            pairs = targets[known] * num_classes + outputs.argmax(1)[known]
-            counts = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+            true, given = targets[known], outputs.argmax(1)[known]
+            counts = torch.stack([torch.bincount(of, minlength=outputs.shape[1]) for of in (true[true == given], true, given)])
             self.counts = counts if self.counts is None else self.counts + counts
         return self.hits_fn(outputs, targets)
 
     def share(self, group: ProcessGroup) -> None:
         """Add the counts of the processes together."""
-        side = int(group.sum(torch.tensor(0 if self.counts is None else len(self.counts))).item())  # one of them may have had no pictures
+        classes = int(group.sum(torch.tensor(0 if self.counts is None else self.counts.shape[1])).item())  # one may have had no pictures
         having = int(group.sum(torch.tensor(int(self.counts is not None))).item())
         if having:
-            counts = torch.zeros(side // having, side // having, dtype=torch.int64) if self.counts is None else self.counts.cpu()
+            counts = torch.zeros(3, classes // having, dtype=torch.int64) if self.counts is None else self.counts.cpu()
             self.counts = group.sum(counts)
         self.of_pixels = bool(group.sum(torch.tensor(int(self.of_pixels))).item())
 
@@ -67,10 +66,9 @@ class ConfusionTable:
         hits, true, _ = self._sums()
         return _mean_of_shares(hits, true)
 
-    def _sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(K,) each: places that were given their class, places of each class, places that were given each class."""
-        counts = torch.zeros(0, 0) if self.counts is None else self.counts.double()
-        return counts.diagonal(), counts.sum(1), counts.sum(0)
+    def _sums(self) -> Tensor:
+        """(3, K) float64: places that were given their class, places of each class, places that were given each class."""
+        return torch.zeros(3, 0) if self.counts is None else self.counts.double()
 
 
 def _mean_of_shares(parts: Tensor, wholes: Tensor) -> float | None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from striate.core.errors import DataError
 from striate.data.splits import fold_places, names_below
+from striate.models.discriminant import discriminant
 from striate.models.threads import threads_for
 
 LENGTH = 30.0  # of the mean features
@@ -30,6 +31,7 @@ CLOSE = 1e-4  # the largest derivative of the mean loss at which a fit ends
 STEPS = (20, 200)  # of a fit, at least and at most, between which
 WORK = 2e11  # multiply-adds end it: with thousands of classes a head that is nearly there serves as well
 PART = 2**25  # logits that are computed at a time
+MOST_WORK = 2e12  # multiply-adds of the least steps, above which a head is computed in closed form: minutes, and gigabytes for L-BFGS
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,43 @@ class OutOfFold(NamedTuple):
 def fit_linear_head(
     features: np.ndarray, labels: np.ndarray, num_classes: int, *, strength: float, weights: np.ndarray | None = None
 ) -> LinearHead:
-    """The dense layer that names the pictures best, with a penalty on its weights.
+    """The dense layer that names the pictures best, with a penalty on its weights; of very many classes that of their discriminant.
 
     Args:
         features: (N, F), or (N, V, F) of several views of each picture, which all count as the picture's.
         labels: (N,) int64.
         num_classes: The outputs of the head; a class without a picture gets the least bias of all.
-        strength: The inverse of the penalty.
+        strength: The inverse of the penalty, of which a discriminant has none.
         weights: (N,) of the pictures in the loss, where only their ratios count; None: all weigh alike.
     """
     factor, views = _factor(features), views_of(features)
-    turned, basis = _turned(factor * views)
     present, places = np.unique(labels, return_inverse=True)
+    if takes_long(features, len(present)):
+        return _of_discriminant(views, present, places, num_classes, weights)
+    turned, basis = _turned(factor * views)
     fitted = _fitted(turned, torch.from_numpy(places), strength, None if weights is None else torch.from_numpy(weights))
     weight = torch.zeros(num_classes, features.shape[-1], dtype=torch.float64)
     bias = torch.full((num_classes,), float(fitted[:, -1].min()) - 10, dtype=torch.float64)
     weight[present], bias[present] = factor * fitted[:, :-1] @ basis.T, fitted[:, -1]
     return LinearHead(weight=weight.float(), bias=bias.float())
+
+
+def takes_long(features: np.ndarray, num_classes: int) -> bool:
+    """Return whether logistic regression on features (N, F) or (N, V, F) would take too long."""
+    return 2 * features.size * num_classes * STEPS[0] > MOST_WORK
+
+
+def _of_discriminant(
+    views: np.ndarray, present: np.ndarray, places: np.ndarray, num_classes: int, weights: np.ndarray | None
+) -> LinearHead:
+    """The head of the discriminant of the classes that have pictures."""
+    num_images, num_views, size = views.shape
+    shares = torch.ones(num_images) if weights is None else torch.from_numpy(weights)
+    labels = torch.from_numpy(places).repeat_interleave(num_views)
+    found = discriminant(torch.from_numpy(views).flatten(0, 1).float(), labels, shares.float().repeat_interleave(num_views))
+    weight, bias = torch.zeros(num_classes, size), torch.full((num_classes,), float(found[:, -1].min()) - 10)
+    weight[present], bias[present] = found[:, :-1], found[:, -1]
+    return LinearHead(weight=weight, bias=bias)
 
 
 def head_folds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,13 @@ app = typer.Typer(
 
 HELP = {option.field: option.help for option in OPTIONS}
 
+
+def keep_at_most(size: float | None) -> None:
+    """Let kept photos take so many GiB, in this process and those that it starts."""
+    if size is not None:
+        os.environ["STRIATE_CACHE_SIZE"] = f"{size:g}"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a .safetensors model file.")]
 Data = Annotated[
@@ -29,6 +37,16 @@ Data = Annotated[
 ]
 MovedData = Annotated[str | None, typer.Argument(metavar="DATA", help="Current location of the run's data.")]
 DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
+CacheSize = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GIB",
+        min=0,
+        max=1e6,
+        callback=keep_at_most,
+        help="Keep decoded photos up to this many GiB for the next time; 0 keeps none [default: 10].",
+    ),
+]
 Download = Annotated[bool, typer.Option("--download", help=HELP["download"])]
 Layout = Annotated[Literal["auto", "classes", "splits"], typer.Option(help=HELP["layout"])]
 ClassFrom = Annotated[str | None, typer.Option(metavar="top|parent|regex:PATTERN", help=HELP["class_from"])]

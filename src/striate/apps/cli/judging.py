@@ -10,6 +10,7 @@ import typer
 from striate.apps.cli.app import (
     HELP,
     BatchSize,
+    CacheSize,
     Columns,
     Data,
     DataDir,
@@ -53,6 +54,7 @@ def evaluate_command(
     layout: Layout = "auto",
     drop: Annotated[Path | None, typer.Option(metavar="FILE", help=HELP["drop"])] = None,
     data_dir: DataDir = None,
+    cache_size: CacheSize = None,
     download: Download = False,
     as_json: Json = False,
 ) -> None:

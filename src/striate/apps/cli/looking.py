@@ -192,7 +192,10 @@ def check_command(
         bool, typer.Option("--deep", help="Also compare and judge many pictures by the installed network, which takes longer.")
     ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Also show on the page what a network sees of each class.")] = False,
-    image_size: Annotated[int, typer.Option("--img-size", min=8, help="Input size in pixels, for --preview and what fits cut off.")] = 128,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--img-size", min=8, help="Input size in pixels, for --preview and what fits cut off [default: as `train` chooses]."),
+    ] = None,
     fix_list: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what to drop into this CSV file, for `train --drop`.")
     ] = None,
@@ -222,7 +225,7 @@ def check_command(
     request = request_of(CheckRequest, locals(), columns=columns_of(columns or []))
     with show_progress() as observer:
         report = check(request, observer=observer)
-    print_report(report, summary, as_json=as_json)
+    print_report(report, summary, as_json=as_json, fold=True)
     raise typer.Exit(report.exit_code)
 
 

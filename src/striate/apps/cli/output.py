@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from striate.apps.cli.flags import with_flags
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from striate.core.errors import StriateError
 
 Report = TypeVar("Report")
+PIPED = 120  # columns of sentences where there is no terminal
+ABOUT = re.compile(r"\w+ {2,}")  # "sizes    ", before what there is to say
 
 
 def print_json(report: Any) -> None:
@@ -33,12 +37,13 @@ def print_data(text: str) -> None:
     sys.stdout.write(text)
 
 
-def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json: bool) -> None:
-    """A report on stdout: as JSON, or its `summary` as text."""
+def print_report(report: Report, summary: Callable[[Report], Lines], *, as_json: bool, fold: bool = False) -> None:
+    """A report on stdout: as JSON, or its `summary` as text, whose long sentences are folded if `fold`."""
     if as_json:
         print_json(report)
-    else:
-        print_text(with_flags(summary(report)))
+        return
+    text = with_flags(summary(report))
+    print_text(folded(text, line_width()) if fold else text)
 
 
 def print_text(text: str) -> None:
@@ -150,6 +155,21 @@ def report_fault(kind: type[BaseException], error: BaseException, trace: Traceba
     sys.stderr.write(in_lines(told.split("\n")))
     said = StriateError(f"a bug in Striate: {kind.__name__}: {error}", "Please report it with the command and the lines above.")
     sys.exit(report_error(said, as_json=as_json))
+
+
+def line_width() -> int:
+    """The columns that long sentences on stdout are folded to: those of the terminal, `PIPED` where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED
+
+
+def folded(text: str, width: int) -> Lines:
+    """`text` with lines that are longer than `width` folded at blanks, and what follows indented."""
+    folded = []
+    for line in text.split("\n"):
+        about = ABOUT.match(line)
+        indent = " " * len(about[0]) if about else "  " if line.startswith(" ") else "    "
+        folded += textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [line]
+    return Lines("\n".join(folded))
 
 
 def print_table(heading: list[str], rows: list[list[str]], right: set[int], *, fits: bool = False) -> None:

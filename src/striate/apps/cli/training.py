@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.apps.cli.app import DataDir, Device, Download, Json, MovedData, NamedData, SkipUnreadable, app, one_data
+from striate.apps.cli.app import CacheSize, DataDir, Device, Download, Json, MovedData, NamedData, SkipUnreadable, app, one_data
 from striate.apps.cli.options import fields_of, with_training_options
 from striate.apps.cli.output import print_json, print_report, print_text, say
 from striate.core.text import command
@@ -27,6 +27,7 @@ def train_command(
         Path | None,
         typer.Option(metavar="FILE", help="Only draw some training pictures beside their augmented forms, as PNG; train nothing."),
     ] = None,
+    cache_size: CacheSize = None,  # noqa: ARG001  # obeyed by its callback
     as_json: Json = False,
     **training: Any,
 ) -> None:

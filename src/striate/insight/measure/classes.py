@@ -6,7 +6,7 @@ Where probabilities tie, the class that comes first is the answer, here as at pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,8 @@ from striate.core.intervals import wilson_interval
 NUM_BINS = 15  # of the calibration error
 LOG_LOSS_FLOOR = float(np.finfo(np.float64).eps)  # no probability counts as less, so that the loss stays finite
 SUM_TOLERANCE = 1e-4  # of a row of probabilities; float32 rounding is far below
+MOST_IN_MATRIX = 1_000  # classes; of 10,000 a matrix would hold a hundred million counts, nearly all of them 0
+PART = 2**22  # probabilities that are compared at a time
 
 Interval = tuple[float, float]
 
@@ -50,7 +52,7 @@ class Measures:
     log_loss: float  # nats
     ece: float  # expected calibration error, 15 equal-width bins of the answer's probability
     classes: dict[str, ClassMeasures]
-    confusion_matrix: list[list[int]]  # (K, K): row = true class, column = predicted class
+    confusion_matrix: list[list[int]] | None  # (K, K): row = true class, column = predicted class; None of more than 1,000 classes
 
 
 def measure(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Measures:
@@ -70,9 +72,13 @@ def measure(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Me
     probs, labels = checked(probs, labels, classes)
     num_images, num_classes = probs.shape
     answers = probs.argmax(1)  # (N,)
-    confusion = np.bincount(labels * num_classes + answers, minlength=num_classes**2).reshape(num_classes, num_classes)
-    per_class = [_class_measures(confusion, k) for k in range(num_classes)]
-    correct = int(confusion.trace())
+    own = probs[np.arange(num_images), labels].astype(np.float64)  # (N,)
+    counts = [np.bincount(of, minlength=num_classes).tolist() for of in (labels[answers == labels], labels, answers)]
+    per_class = [_class_measures(*of_class) for of_class in zip(*counts, strict=True)]
+    correct = sum(counts[0])
+    confusion: np.ndarray | None = None
+    if num_classes <= MOST_IN_MATRIX:
+        confusion = np.bincount(labels * num_classes + answers, minlength=num_classes**2).reshape(num_classes, num_classes)
 
     balanced, balanced_interval = _mean_with_interval([(c.recall, c.recall_interval) for c in per_class])
     macro_f1, macro_f1_interval = _mean_with_interval([(c.f1, c.f1_interval) for c in per_class], errors_shared_by=2)
@@ -85,15 +91,15 @@ def measure(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Me
         balanced_accuracy_interval=balanced_interval,
         macro_f1=macro_f1,
         macro_f1_interval=macro_f1_interval,
-        log_loss=float(-np.log(np.clip(probs[np.arange(num_images), labels], LOG_LOSS_FLOOR, 1 - LOG_LOSS_FLOOR)).mean()),
-        ece=expected_calibration_error(probs.max(1), answers == labels),
+        log_loss=float(-np.log(np.clip(own, LOG_LOSS_FLOOR, 1 - LOG_LOSS_FLOOR)).mean()),
+        ece=expected_calibration_error(probs.max(1).astype(np.float64), answers == labels),
         classes=dict(zip(classes, per_class, strict=True)),
-        confusion_matrix=confusion.tolist(),
+        confusion_matrix=None if confusion is None else confusion.tolist(),
     )
 
 
 def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """`probs` as float64 and `labels` as int64, once they are known to fit; raises as `measure` does."""
+    """`probs` as floats and `labels` as int64, once they are known to fit; raises as `measure` does."""
     probs, labels = np.asarray(probs), np.asarray(labels)
     if probs.ndim != 2 or probs.shape[1] != len(classes):
         raise ShapeError(f"probs must have shape (N, {len(classes)}), one column per class, got {probs.shape}")
@@ -107,11 +113,12 @@ def checked(probs: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> tu
     if labels.min() < 0 or labels.max() >= len(classes):
         worst = labels.max() if labels.max() >= len(classes) else labels.min()
         raise DataError(f"labels must lie in [0, {len(classes)}), got {worst}", "Map the labels to the model's classes by name.")
-    probs = probs.astype(np.float64)
-    off = np.flatnonzero(~(np.abs(probs.sum(1) - 1) < SUM_TOLERANCE) | (probs < 0).any(1))  # not-a-number compares false: found too
+    probs = probs if probs.dtype.kind == "f" else probs.astype(np.float64)
+    sums = probs.sum(1, dtype=np.float64)
+    off = np.flatnonzero(~(np.abs(sums - 1) < SUM_TOLERANCE) | (probs.min(1) < 0))  # not-a-number compares false: found too
     if off.size:
         raise NumericError(
-            f"probs: row {off[0]} is not a distribution: it sums to {probs[off[0]].sum():g}, its smallest value is {probs[off[0]].min():g}",
+            f"probs: row {off[0]} is not a distribution: it sums to {sums[off[0]]:g}, its smallest value is {probs[off[0]].min():g}",
             "Give the softmax of the logits; where they are not finite, train again with a lower learning rate.",
         )
     return probs, labels.astype(np.int64)
@@ -137,10 +144,19 @@ def expected_calibration_error(confidences: np.ndarray, correct: np.ndarray, num
 
 def label_ranks(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(N,) int: the number of classes before the true one when sorted by falling probability, ties in the classes' order."""
-    own = probs[np.arange(len(labels)), labels][:, None]  # (N, 1)
-    earlier = np.arange(probs.shape[1]) < labels[:, None]  # (N, K)
-    ranks: np.ndarray = ((probs > own) | ((probs == own) & earlier)).sum(1)
+    ranks = np.zeros(len(labels), np.int64)
+    for places in parts_of(probs):
+        shares = probs[places]  # (n, K)
+        own = np.take_along_axis(shares, labels[places, None], 1)  # (n, 1)
+        earlier = np.arange(probs.shape[1]) < labels[places, None]  # (n, K)
+        ranks[places] = ((shares > own) | ((shares == own) & earlier)).sum(1)
     return ranks
+
+
+def parts_of(probs: np.ndarray) -> Iterator[slice]:
+    """Rows of `probs` (N, K), so many together that an operation on them takes little memory."""
+    size = max(1, PART // probs.shape[1])
+    return (slice(start, start + size) for start in range(0, len(probs), size))
 
 
 def most_confident_mistakes(probs: np.ndarray, labels: np.ndarray, limit: int = 36) -> np.ndarray:
@@ -151,8 +167,7 @@ def most_confident_mistakes(probs: np.ndarray, labels: np.ndarray, limit: int = 
     return chosen
 
 
-def _class_measures(confusion: np.ndarray, k: int) -> ClassMeasures:
-    hits, support, predicted = int(confusion[k, k]), int(confusion[k].sum()), int(confusion[:, k].sum())
+def _class_measures(hits: int, support: int, predicted: int) -> ClassMeasures:
     involved = support + predicted - hits  # pictures of the class, or given it, or both
     share, interval = _share(hits, involved)  # Jaccard's index J
     precision, precision_interval = _share(hits, predicted)

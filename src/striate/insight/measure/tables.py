@@ -10,19 +10,37 @@ import numpy as np
 from striate.core.errors import UsageError
 from striate.core.files import write_atomically
 from striate.core.tables import csv_text
-from striate.insight.measure.classes import Measures, checked
+from striate.insight.measure.classes import MOST_IN_MATRIX, Measures, checked, parts_of
 from striate.insight.measure.masks import SegmentMeasures
 
 
-def write_confusion_csv(path: Path, measures: Measures | SegmentMeasures) -> None:
+def write_confusion_csv(path: Path, classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
     """The confusion matrix: a row a true class, a column a predicted class, both named.
 
     Raises:
         EnvironmentFault: the file cannot be written.
     """
-    names = list(measures.classes)
-    rows = ([name, *counts] for name, counts in zip(names, measures.confusion_matrix, strict=True))
-    _write(path, ["true \\ predicted", *names], rows)
+    _write(path, ["true \\ predicted", *classes], ([name, *counts] for name, counts in zip(classes, matrix, strict=True)))
+
+
+def write_confusions_csv(path: Path, classes: Sequence[str], labels: np.ndarray, answers: np.ndarray) -> None:
+    """The pairs of a true and a predicted class that occur, in place of a matrix: a row each, the most frequent first.
+
+    Args:
+        path: The file to write.
+        classes: K names.
+        labels: (N,) int, class indices in [0, K).
+        answers: (N,) int, those of the predicted classes.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    pairs, counts = np.unique(np.stack([labels, answers], 1), axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    rows = [
+        [classes[true], classes[given], count] for (true, given), count in zip(pairs[order].tolist(), counts[order].tolist(), strict=True)
+    ]
+    _write(path, ["true", "predicted", "pictures"], rows)
 
 
 def write_regions_csv(path: Path, measures: SegmentMeasures) -> None:
@@ -76,7 +94,7 @@ def write_predictions_csv(
     probs, labels = checked(probs, labels, classes)
     if len(names) != len(probs):
         raise UsageError(f"names must have {len(probs)} entries, one per row of probs, got {len(names)}")
-    best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (N, top)
+    best = np.concatenate([first_of(probs[places], top) for places in parts_of(probs)])  # (N, top)
     header: list[object] = ["path", "label", "class", "probability", "correct", "label_probability"]
     for place in range(2, best.shape[1] + 1):
         header += [f"class{place}", f"probability{place}"]
@@ -88,6 +106,15 @@ def write_predictions_csv(
             row += [classes[other], _six(row_probs[other])]
         rows.append(row)
     _write(path, header, rows)
+
+
+def first_of(probs: np.ndarray, top: int) -> np.ndarray:
+    """(N, at most `top`) the places of the largest of each row, ties in the classes' order."""
+    if probs.shape[1] <= MOST_IN_MATRIX:
+        return np.argsort(-probs, axis=1, kind="stable")[:, :top]
+    least = np.partition(probs, -top, axis=1)[:, -top]  # (N,)
+    kept = [np.flatnonzero(row >= limit) for row, limit in zip(probs, least, strict=True)]
+    return np.stack([places[np.argsort(-row[places], kind="stable")[:top]] for row, places in zip(probs, kept, strict=True)])
 
 
 def _six(number: float) -> str:

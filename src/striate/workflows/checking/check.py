@@ -21,7 +21,7 @@ from striate.workflows.checking.opening import Opened, opened
 from striate.workflows.checking.page import page
 from striate.workflows.checking.record import CheckReport, CheckRequest, ShortcutFound, Unreadable
 from striate.workflows.checking.same import Same, described, same_pictures
-from striate.workflows.checking.shapes import fit_losses, flaws_of_all, sizes_in_words
+from striate.workflows.checking.shapes import fit_losses, flaws_of_all, size_of_input, sizes_in_words
 from striate.workflows.checking.structure import classes_gone, of_classes
 from striate.workflows.checking.surveying import Survey, survey
 from striate.workflows.training.runs import new_run_folder
@@ -91,7 +91,8 @@ def reported(
     ]
     unreadable = tuple(Unreadable(path=picture.path, reason=picture.error) for picture in seen.pictures if picture.error)
     errors = tuple(error for _, error in verdict.errors)
-    fits = tuple(fit_losses(readable, request.image_size))
+    fit_size = size_of_input(source, request.image_size)
+    fits = tuple(fit_losses(readable, fit_size))
     gone = classes_gone(seen, source.classes) if source.has_classes else []
     findings = found.sorted_findings(
         itertools.chain(
@@ -130,6 +131,7 @@ def reported(
         label_errors=errors,
         judged=verdict.judged,
         fits=fits,
+        fit_size=fit_size,
         left_out=source.left_out,
         findings=findings,
         num_dropped=0,

@@ -29,6 +29,7 @@ FEWEST = 2  # pictures of a class, below which its labels are not judged
 
 MOST_SHOWN = 2_000  # pictures of FULL_SIDE pixels a side, up to which a network judges labels without being asked to
 FULL_SIDE = 224
+MOST_ANSWERS = 10**7  # pictures times classes that are judged, in minutes; of 30,000 and 10,000 the answers alone would fill 10 GB
 
 
 class Verdict(NamedTuple):
@@ -67,6 +68,9 @@ def judge(pictures: Sequence[Picture], features: np.ndarray, classes: Sequence[s
     folds = head_folds(labels[kept], [pictures[place].path for place in kept.tolist()], classes, seed=seed, groups=one_of[kept])
     if folds is None:
         return Verdict([], None)
+    if len(kept) * len(kinds) > MOST_ANSWERS:
+        words = f"labels were not judged: {len(kept):,} pictures of {len(kinds):,} classes are too many"
+        return Verdict([], None, (words, "Check fewer classes at a time."))
     found = out_of_fold(features[kept], labels[kept], len(classes), folds=folds)
     kept, correct = kept[found.asked], int(found.right.sum())
     low, high = wilson_interval(correct, len(kept))

@@ -193,8 +193,8 @@ def _shortcuts(report: CheckReport) -> str:
 
 def _fits(report: CheckReport, request: CheckRequest, album: Album, seen: Survey) -> str:
     rows = [[one.fit, f"{one.cut:.1%}", f"{one.padding:.1%}", f"{one.stretch:.2f}", _worst(one.fit, one.worst)] for one in report.fits]
-    side = request.image_size
-    words = f"On average over all pictures, for an input of {side} x {side}; the last column is of the worst picture."
+    height, width = report.fit_size
+    words = f"On average over all pictures, for an input of {height} x {width}; the last column is of the worst picture."
     content = paragraph(words) + table(["fit", "cut off", "border", "stretched", "worst"], rows, "fits")
     if not request.preview:
         return content + paragraph("`--preview` shows pictures of each class as each fit gives them to a network.")
@@ -202,9 +202,9 @@ def _fits(report: CheckReport, request: CheckRequest, album: Album, seen: Survey
         chosen = [picture for picture in seen.readable if picture.label == label][:OF_CLASS]
         groups = []
         for picture in chosen:
-            pixels = album.pixels(picture, request.image_size)
+            pixels = album.pixels(picture, max(report.fit_size))
             if pixels is not None:
-                fitted = [Tile(jpeg(fit_image(pixels, input_of(request.image_size, fit))), fit) for fit in get_args(Fit)]
+                fitted = [Tile(jpeg(fit_image(pixels, input_of(report.fit_size, fit))), fit) for fit in get_args(Fit)]
                 groups.append([Tile(jpeg(pixels), f"{name}: as it is"), *fitted])
         content += tiles(groups)
     return content

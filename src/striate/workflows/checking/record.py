@@ -24,7 +24,7 @@ class CheckRequest:
     data: Any  # a named set, a path, arrays (X, y), or an opened source
     deep: bool = False  # also compare and judge by a network where there are many pictures
     preview: bool = False  # also show what a network sees of pictures of each class
-    image_size: int = Field(default=128, ge=8)  # pixels of the input of which `preview` and the losses of fits are
+    image_size: int | None = Field(default=None, ge=8)  # pixels of the input of `preview` and the losses of fits; None: as training chooses
     fit: Fit = "crop"  # how pictures are fitted to the network that judges labels
     fix_list: Path | None = None  # CSV of what to drop
     output: Path | None = None  # page; runs/check/NAME-NNN/index.html by default
@@ -135,6 +135,7 @@ class CheckReport:
     label_errors: tuple[LabelError, ...]
     judged: Judged | None  # None: labels were not judged
     fits: tuple[FitLoss, ...]
+    fit_size: tuple[int, int]  # (H, W) in pixels of the input that they are of
     left_out: tuple[Omission, ...]
     findings: tuple[DataFinding, ...]
     num_dropped: int  # rows of the fix list that say yes

@@ -20,7 +20,7 @@ from striate.engine.epochs import EpochRow
 from striate.engine.settings import OF_CLASSES
 from striate.insight.measure.classes import Measures, measure, most_confident_mistakes
 from striate.insight.measure.slices import SliceMeasures, Slices, slices_of, write_slices_csv
-from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_predictions_csv
+from striate.insight.measure.tables import write_classes_csv, write_confusion_csv, write_confusions_csv, write_predictions_csv
 from striate.models.inputs import Given
 from striate.models.model import OF_SCORES, Model, Predictions
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_MISTAKES = 36  # shown in the picture
 MAX_PICTURES_IN_PLOT = 36
 MAX_SLICES = 20  # values of a column in the text
+MAX_CLASSES, WORST = 200, 20  # classes in the text, and those that are shown of more
 
 
 @shown_short
@@ -66,14 +67,17 @@ def judged(model: Model, measured: Measured, probabilities: np.ndarray) -> Evalu
 
 def _write(output: Path, measures: Measures, probabilities: np.ndarray, images: ImageSet, model: Model, *, title: str) -> None:
     make_folder(output)
-    write_confusion_csv(output / "confusion.csv", measures)
+    predicted = probabilities.argmax(1)
     write_classes_csv(output / "classes.csv", measures)
     write_predictions_csv(output / "predictions.csv", images.paths, probabilities, images.labels, model.classes)
-    write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes, title=title))
+    if measures.confusion_matrix is None:
+        write_confusions_csv(output / "confusion.csv", model.classes, images.labels, predicted)
+    else:
+        write_confusion_csv(output / "confusion.csv", model.classes, measures.confusion_matrix)
+        write_atomically(output / "confusion.png", confusion_picture(measures.confusion_matrix, model.classes, title=title))
     if images.kind != "pictures":
         return
     wrong = most_confident_mistakes(probabilities, images.labels, MAX_MISTAKES)
-    predicted = probabilities.argmax(1)
     picture = mistakes_picture(
         np.asarray(images.images[wrong]),
         [model.classes[k] for k in images.labels[wrong]],
@@ -96,12 +100,18 @@ def summary(report: EvaluateReport) -> Lines:
         *([f"({OF_SCORES})"] if report.of_scores else []),
         "",
     ]
-    width = max(5, *(len(name) for name in report.classes))
+    shown = dict(report.classes)
+    if len(shown) > MAX_CLASSES:
+        known = [name for name, item in shown.items() if item.f1 is not None]
+        shown = {name: shown[name] for name in sorted(known, key=lambda name: shown[name].f1 or 0)[:WORST]}
+    width = max(5, *(len(name) for name in shown))
     lines.append(f"{'class':<{width}}  precision  recall      F1  {report.kind or 'pictures':>8}")
-    for name, item in report.classes.items():
+    for name, item in shown.items():
         shares = ((item.precision, 9), (item.recall, 6), (item.f1, 6))
         values = "  ".join(f"{'-' if value is None else format(value, '.4f'):>{wide}}" for value, wide in shares)
         lines.append(f"{name:<{width}}  {values}  {item.support:>8,}")
+    if len(shown) < len(report.classes):
+        lines.append(f"({len(report.classes) - len(shown):,} more classes, with no lower F1 or none, are in classes.csv)")
     for column, parts in report.slices.items():
         lines += ["", *slices_in_words(column, parts)]
     return in_table(report, lines)

@@ -115,7 +115,7 @@ def _write(
     output: Path, report: SegmentReport, images: ImageSet, answers: np.ndarray, confusions: Sequence[np.ndarray], model: Model
 ) -> None:
     classes = model.classes
-    write_confusion_csv(output / "confusion.csv", report)
+    write_confusion_csv(output / "confusion.csv", classes, report.confusion_matrix)
     write_regions_csv(output / "classes.csv", report)
     title = f"{report.model} on {report.data}, {report.split} split"
     write_atomically(output / "confusion.png", confusion_picture(report.confusion_matrix, classes, title=title, noun="pixel"))

@@ -14,7 +14,7 @@ from striate.models.builtin import is_builtin
 from striate.models.features import kept_features, kept_views
 from striate.models.fitting import Fitting, begun
 from striate.models.learning_curve import CurvePoint, extrapolated, learning_curve
-from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, head_folds, out_of_fold
+from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, head_folds, out_of_fold, takes_long
 from striate.workflows.recipes.choices import chosen_augmentation, chosen_settings
 from striate.workflows.training.replaying import Seen, SeenSets, refuse_updates
 from striate.workflows.training.request import CrossValidation, LearningPoint, cross_validation_in_words
@@ -111,11 +111,13 @@ def with_fitted_head(  # the pictures, what is asked for, and who is told
         if few and replay.val.views.shape[1] >= known.views.shape[1]:
             known = known.with_replayed(replay.val)
     folds = head_folds(known.labels, known.names, fitting.classes, seed=seed, groups=known.groups)
-    found = None if folds is None else _out_of_fold(known, num_classes, folds, seed)
+    many = takes_long(known.views[fitted], num_classes)
+    found = None if folds is None or many else _out_of_fold(known, num_classes, folds, seed)
     strength = USUAL_STRENGTH if found is None else found.strength
     weights = None if known.weights is None else known.weights[fitted]
     head = fit_linear_head(known.views[fitted], known.labels[fitted], num_classes, strength=strength, weights=weights)
-    observer.say(f"head      logistic regression on {len(fitted):,} pictures, C = {strength:g}")
+    how = f"linear discriminant of {num_classes:,} classes, too many for logistic regression," if many else "logistic regression"
+    observer.say(f"head      {how} on {len(fitted):,} pictures{'' if many else f', C = {strength:g}'}")
     measured = _measured(found) if found is not None and few else None
     if measured is not None:
         observer.say(f"accuracy  {cross_validation_in_words(measured)}")

@@ -65,6 +65,7 @@ from striate.workflows.training.transfer import (
     with_pretrained_layers,
 )
 
+USUAL_SIDE = 128  # pixels of the input for pictures of several sizes
 NO_UPDATES = "training  of the head alone"
 MORE_UPDATES = "; `epochs=5` also fits the whole network to the pictures, which takes longer"
 
@@ -261,10 +262,21 @@ def plan_network(
     return net, request.fit or ("stretch" if same else "pad" if source.image_size is not None else "crop")
 
 
+def usual_size(source: DataSource) -> tuple[int, int]:
+    """The input (H, W) in pixels of a training on pictures of which nothing else is asked.
+
+    Raises:
+        UsageError: there is no such training.
+    """
+    request = with_chosen_weights(TrainRequest(data=source.name), None, source, lambda _text: None)
+    _, height, width = plan_network(request, None, source, asked_weights(request, None, source))[0].input_shape
+    return height, width
+
+
 def default_size(name: str, source: DataSource, *, named: bool) -> int | tuple[int, int] | None:
     """The pictures' own size where they have one and the network takes it; else what the network was published for."""
     if source.image_size is None:
-        return None if named else 128
+        return None if named else USUAL_SIDE
     own = catalog_network(name)
     if max(source.image_size) <= 64 and own.fits((own.input_shape[0], *source.image_size)):
         return source.image_size
