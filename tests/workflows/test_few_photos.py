@@ -21,10 +21,10 @@ from striate.engine.settings import TrainSettings
 from striate.models.fitting import Fitting
 from striate.workflows.runs.folder import RunFolder
 from striate.workflows.training import heads, starting
-from striate.workflows.training.heads import FittedHead, with_fitted_head
+from striate.workflows.training.heads import FittedHead, tuning_in_words, with_fitted_head
 from striate.workflows.training.planning import usual_size
 from striate.workflows.training.replaying import read_seen
-from striate.workflows.training.request import TrainRequest, summary
+from striate.workflows.training.request import CrossValidation, TrainRequest, summary
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.starting import FEW_PHOTOS, with_chosen_weights
 
@@ -156,11 +156,18 @@ def test_the_head_is_fitted_and_measured_over_all_training_pictures_and_nothing_
     assert (found.accuracy, found.folds, found.num_images) == (1.0, 5, 20)  # not the only picture of its class
     assert found.accuracy_interval == wilson_interval(20, 20)
     assert "accuracy  1.00, between 0.84 and 1.00 (95 %), from 20 pictures in 5 folds" in lines
+    tuning = "tuning    none: out of fold the head names 1.00 right, between 0.84 and 1.00; from 0.7 on, training the whole network has"
+    assert any(line.startswith(tuning) and line.endswith("`epochs=5` does it") for line in lines)
     assert any(line.startswith("class 'blue' has 1 picture") for line in lines)
     assert report.val.accuracy_interval == wilson_interval(2, 2)
     (row,) = RunFolder(Path(report.run)).read_metrics()
     assert (row["epoch"], row["train_loss"], row["val_accuracy"]) == ("0", "", "1.0")
     assert ", loss " in (text := str(summary(report))) and " (of the head alone), " in text
+
+
+def test_a_head_that_is_often_wrong_gets_the_advice_to_train_the_whole_network():
+    found = CrossValidation(accuracy=0.5, accuracy_interval=(0.4, 0.6), folds=5, num_images=100)
+    assert tuning_in_words(found).startswith("none yet: out of fold the head names 0.50 right, between 0.40 and 0.60; below 0.7, training")
 
 
 def test_a_learning_curve_is_measured_and_drawn_where_it_is_asked_for(trained, tmp_path: Path):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FEW_TO_MEASURE = 100  # pictures of a validation split, below which its accuracy says little
 MOST_ASKED = 2_000  # pictures that choose the strength of the penalty
+MEASURED = 0.7  # accuracy of a head, from which on training the whole network after it gained nothing (docs/log.md)
 NOT_OF_UPDATES = ("seed", "device", "deterministic", "precision", "monitor", "patience")  # settings that ask for no training
 
 
@@ -121,6 +122,8 @@ def with_fitted_head(  # the pictures, what is asked for, and who is told
     measured = _measured(found) if found is not None and few else None
     if measured is not None:
         observer.say(f"accuracy  {cross_validation_in_words(measured)}")
+    if is_all and replay is None:
+        observer.say(f"tuning    {tuning_in_words(None if found is None else _measured(found))}")
     start = {**fitting.start, f"{path}.weight": head.weight, f"{path}.bias": head.bias}
     curve: tuple[LearningPoint, ...] = ()
     if request.learning_curve and folds is not None:
@@ -135,6 +138,20 @@ def with_fitted_head(  # the pictures, what is asked for, and who is told
         )
         kept = kept if replay is None else SeenSets(*(one.joined(other) for one, other in zip(kept, replay, strict=True)))
     return FittedHead(dataclasses.replace(fitting, start=start), measured, curve, kept)
+
+
+def tuning_in_words(found: CrossValidation | None) -> str:
+    """The decision whether the whole network is trained after its head, by the head's accuracy out of fold.
+
+    It is not, unless the user asks for it: nothing was gained where it was measured, and less accurate heads were not measured.
+    """
+    if found is None:
+        return "none: nothing tells how good the head is; `epochs=5` trains the whole network"
+    low, high = found.accuracy_interval
+    head = f"out of fold the head names {found.accuracy:.2f} right, between {low:.2f} and {high:.2f}"
+    if found.accuracy >= MEASURED:
+        return f"none: {head}; from {MEASURED:g} on, training the whole network has gained nothing beyond chance; `epochs=5` does it"
+    return f"none yet: {head}; below {MEASURED:g}, training the whole network may pay, which takes longer: `epochs=5` does it"
 
 
 class _Known(NamedTuple):

@@ -67,7 +67,6 @@ from striate.workflows.training.transfer import (
 
 USUAL_SIDE = 128  # pixels of the input for pictures of several sizes
 NO_UPDATES = "training  of the head alone"
-MORE_UPDATES = "; `epochs=5` also fits the whole network to the pictures, which takes longer"
 
 
 def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
@@ -336,13 +335,12 @@ def chosen(plan: Plan, folder: Path) -> Lines:
     loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""
     clip = f", gradients clipped at {settings.max_grad_norm:g}" if settings.max_grad_norm is not None else ""
     rate = f"learning rate {settings.learning_rate:g} ({settings.schedule})"
-    has_all = plan.config.extends is None or plan.config.extends.replayed is None
     schedule = f"{settings.optimizer}, {rate}, weight decay {settings.weight_decay:g}{clip}"
     return in_lines(
         (
             f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
             f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
-            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES + MORE_UPDATES * has_all,
+            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES,
             *attack_in_words(settings),
             *second_task_in_words(settings),
             *frozen_in_words(settings),
