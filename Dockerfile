@@ -8,7 +8,7 @@ FROM python:3.11-slim AS packages
 WORKDIR /build
 ENV NEEDED="annotated-doc annotated-types anyio click fastapi flatbuffers granian idna markdown-it-py mdurl numpy onnxruntime \
     opentelemetry-api packaging pillow prometheus-client protobuf pydantic pydantic-core pygments python-multipart pyyaml rich \
-    shellingham starlette typer typing-extensions typing-inspection"
+    shellingham simplejpeg starlette typer typing-extensions typing-inspection"
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 # The pins of these packages with their hashes, and nothing that they would like to have beside that.
 RUN python -m venv --without-pip /striate \

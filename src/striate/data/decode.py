@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import IO, NamedTuple
 
@@ -23,6 +23,7 @@ from striate.core.images import ImageSpec
 from striate.core.memory import MemoryShare
 from striate.core.places import no_such_file
 from striate.data.fitting import fit_image, with_channels
+from striate.data.jpeg import jpeg_pixels
 from striate.data.kinds import DECODED, HAS, HEAD, PLUGINS, format_of
 from striate.data.levels import AS_PNG, grey_of_8_bits, levels_of, whitened
 from striate.data.mask_values import indices_of
@@ -57,7 +58,16 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # the same for pixels (H, W, C)
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels.transpose(1, 0, 2)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
+}
 
 Readable = str | PathLike[str] | Piece | bytes
 
@@ -123,7 +133,8 @@ def _decoded(source: Readable, shown: str, spec: ImageSpec | None, room: context
         if spec is not None and spec.fit != "cut":
             _draft(image, 2 * max(spec.height, spec.width))
         room.enter_context(_room(image, shown))
-        return _pixels(image, file)
+        pixels = _of_jpeg(image, file)
+        return _as_array(_upright(image, file)) if pixels is None else pixels
 
 
 def _draft(image: Image.Image, side: int) -> None:
@@ -161,7 +172,8 @@ def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
         _draft(image, 2 * side)
         drafted = image.size
         room.enter_context(_room(image, name))
-        upright = _upright(image, file)
+        pixels = _of_jpeg(image, file)
+        upright = _upright(image, file) if pixels is None else Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     turned = upright.size != drafted and upright.size == drafted[::-1]
     return WholePicture(upright, *((width, height) if turned else (height, width)), kind, mode, frames)
 
@@ -335,9 +347,10 @@ def _orientation(image: Image.Image) -> int:
     return value if value in TURNS else 1
 
 
-def _pixels(image: Image.Image, file: IO[bytes]) -> np.ndarray:
-    """The whole picture, upright, as uint8 (H, W, 1 or 3)."""
-    return _as_array(_upright(image, file))
+def _of_jpeg(image: Image.Image, file: IO[bytes]) -> np.ndarray | None:
+    """The whole picture, upright, as uint8 (H, W, 1 or 3), if it is a JPEG file that needs no care; reads no pixels by `image`."""
+    pixels = jpeg_pixels(image, file.getvalue()) if isinstance(file, io.BytesIO) else None
+    return pixels if pixels is None else np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels))
 
 
 def _upright(image: Image.Image, file: IO[bytes]) -> Image.Image:
