@@ -70,7 +70,7 @@ class ExportedModel(Model):
         return header
 
     @property
-    def module(self) -> nn.Module:  # type: ignore[override]
+    def module(self) -> nn.Module:
         """Raise: there is no torch module.
 
         Raises:

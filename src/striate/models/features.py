@@ -76,7 +76,7 @@ def folded(module: ImageModule) -> ImageModule:
     for chain in fast.modules():
         children = list(chain.named_children()) if isinstance(chain, nn.Sequential) else []
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and conv.weight.ndim == 4 and isinstance(norm, nn.BatchNorm2d):
                 setattr(chain, name, nn.utils.fuse_conv_bn_eval(conv, norm))
                 setattr(chain, norm_name, nn.Identity())
     return fast.to(memory_format=torch.channels_last)

@@ -24,6 +24,7 @@ from striate.core.tables import aligned, html_table
 from striate.core.targets import TargetSpec, Task, task_of_outputs
 from striate.models.answers import Answers
 from striate.models.estimates import Estimates
+from striate.models.forms import Forms, answered
 from striate.models.inputs import as_seen, finite_outputs, given_pictures, read_pictures
 from striate.models.meanings import MEANINGS, Meaning, softmax
 from striate.models.restorer import Restorations
@@ -115,7 +116,8 @@ class Model:
 
     Attributes:
         module: Maps uint8 images (N, H, W, C), or float32 samples of another kind (N, ..., C), to logits (N, K), or to numbers in the
-            user's units; in evaluation mode.
+            user's units; in evaluation mode. A model whose `module` was never asked for answers by ONNX Runtime, where that is
+            installed and the network is made of layers that it knows: several times faster, and equal but for rounding.
         network: The description that the module was built from.
         classes: The class names, in the order of the logits; or the names of the labels or numbers that the outputs are.
         images: Size, channels and normalization of the input; an ImageSpec, or the SignalSpec of what is no picture.
@@ -129,9 +131,10 @@ class Model:
 
         module = MEANINGS[task_of_outputs(file.network.output_shape, file.targets)].module(file)
         self.device = str(choose_device(device))
-        self.module: nn.Module = module.eval().to(self.device)
+        module = module.eval().to(self.device)
         if file.images.kind == "pictures":
-            self.module = self.module.to(memory_format=torch.channels_last)
+            module = module.to(memory_format=torch.channels_last)
+        self._forms = Forms(module, described=not is_own(file.network) and file.images.kind == "pictures")
         self.network: Network = file.network
         self.classes: tuple[str, ...] = file.classes
         self.images: InputSpec = file.images
@@ -208,6 +211,11 @@ class Model:
         from striate.models.ensemble import ensemble_file
 
         return cls(ensemble_file(list(models)), device=device)
+
+    @property
+    def module(self) -> nn.Module:
+        """The torch module. Whoever takes it may change it, so from then on the answers are those of the module as it is."""
+        return self._forms.given_away()
 
     @property
     def task(self) -> Task:
@@ -288,17 +296,18 @@ class Model:
 
         from striate.core.modes import evaluation_mode
 
-        with torch.inference_mode(), evaluation_mode(self.module):
-            outputs = self.module(torch.from_numpy(np.array(images)).to(self.device))  # of a copy: the source may be read-only, or a view
+        module = self._forms.module
+        with torch.inference_mode(), evaluation_mode(module):
+            outputs = module(torch.from_numpy(np.array(images)).to(self.device))  # of a copy: the source may be read-only, or a view
             found: np.ndarray = outputs.cpu().numpy()
         return found
 
     def outputs(self, images: np.ndarray, *, batch_size: int = 128, names: Sequence[str] | None = None) -> np.ndarray:
         """The logits, or the numbers in the user's units, (N, K) float64 of uint8 images (N, H, W, C) of the model's own size.
 
-        In float32. On the CPU a network always runs on groups of one size, the last one filled up: the order in which a sum is taken
-        depends on the size of a batch, so this gives an image the same answer, bit for bit, alone and in any company. A small described
-        network runs on several groups at once, each on one thread.
+        In float32. On the CPU an image gets the same answer, bit for bit, alone and in any company. ONNX Runtime answers so by itself.
+        Torch takes a sum in an order that depends on the size of a batch, so there a network always runs on groups of one size, the last
+        one filled up; a small described network on several groups at once, each on one thread.
         """
         import torch
 
@@ -314,18 +323,24 @@ class Model:
         if on_cpu and one * size > ALWAYS_THERE:
             need_memory(one * size, f"{self.network.name}: {size} pictures at once", SMALLER_PICTURES)
 
+        session = self._forms.session(images.shape[1:]) if on_cpu and len(images) else None
+        if session is not None:
+            groups = [answered(session, images[start : start + size]) for start in range(0, len(images), size)]
+            return finite_outputs(np.concatenate(groups).astype(np.float64), names)
+        module = self._forms.evaluated()
+
         def of_group(start: int) -> np.ndarray:
             group = np.array(images[start : start + size])  # (n, H, W, C), a copy: the source may be read-only
             count = len(group)
             if count < size:
                 group = np.concatenate([group, np.repeat(group[-1:], size - count, axis=0)])
             with torch.inference_mode():
-                outputs = self.module(torch.from_numpy(group).to(self.device))[:count]  # (n, K)
+                outputs = module(torch.from_numpy(group).to(self.device))[:count]  # (n, K)
                 logits: np.ndarray = outputs.double().cpu().numpy()
             return logits
 
         starts = range(0, len(images), size)
-        with evaluation_mode(self.module):
+        with evaluation_mode(module):
             chunks = each_on_one_thread(of_group, starts) if small else [of_group(start) for start in starts]
         return finite_outputs(np.concatenate(chunks), names) if chunks else np.zeros((0, len(self.classes)))
 
@@ -408,8 +423,9 @@ class Model:
         from striate.models.activations import activations_of
 
         images = torch.from_numpy(np.array(self.read(pictures))).to(self.device)  # (N, H, W, C)
-        inputs: Tensor = self.module.normalized(images)  # type: ignore[operator]
-        found = activations_of(self.module.get_submodule("network"), inputs)
+        module = self._forms.module
+        inputs: Tensor = module.normalized(images)  # type: ignore[operator]
+        found = activations_of(module.get_submodule("network"), inputs)
         return {path: output.cpu().numpy() for path, output in found.items()}
 
     def read(self, pictures: Pictures) -> np.ndarray:
@@ -443,7 +459,7 @@ class Model:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model file again, at `path`."""
-        state = self.module.get_submodule("network").state_dict()
+        state = self._forms.module.get_submodule("network").state_dict()
         save_model(
             given_path(path, "path"), self.network, state, classes=self.classes, images=self.images, info=self.info, targets=self.targets
         )
