@@ -1,35 +1,38 @@
-"""Export every classifier of the catalogue as ONNX, gate it, run it back, and time it beside ONNX Runtime by hand.
+"""Export every classifier of the catalogue as ONNX, gate it, run it back, and time it beside ONNX Runtime, OpenVINO and torch by hand.
 
-onnx_files [NAME...] [--precision float32] [--small] [--untimed]
+onnx_files [NAME...] [--format onnx] [--precision float32] [--small] [--untimed]
 
-Weights are fresh. Each network has a process of its own. By hand is `torch.onnx.export` of the bare network, run on float pictures that
-are prepared already; our file takes decoded pictures, brings them to size and normalizes them, which its times include.
---small takes each network at the smallest input it knows; --untimed leaves out times, for a machine that is busy.
+Weights are fresh. Each network has a process of its own. By hand is the bare network, `torch.onnx.export` of it or its module in torch, run
+in float32 on float pictures that are prepared already; our files take decoded pictures, bring them to size and normalize them, which
+their times include. --small takes each network at the smallest input it knows; --untimed leaves out times, for a machine that is busy.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sheet import write_sheet
 
 if TYPE_CHECKING:
+    from striate.insight.export.wanted import Wanted
     from striate.models.model import Model
 
 AT_ONCE = 64
 PICTURES = 4  # that the gate compares, beside its hard ones
 BUDGET = 2.0  # seconds of a timing
 LEFT_OUT = ("dcgan_generator",)  # answers with pictures
+WAYS = ("our ONNX file", "ONNX Runtime by hand", "our OpenVINO file", "OpenVINO by hand", "torch by hand")
 OTHER_TASKS = ("compact_cnn regression", "compact_cnn multilabel", "signal_cnn regression")
 
 
@@ -37,34 +40,31 @@ def main() -> None:
     """One process a network; then the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--format", default="onnx", choices=("onnx", "torch", "openvino"))
     parser.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16", "int8_weights"))
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--untimed", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.one:
-        print(json.dumps(measured(asked.one, asked.precision, small=asked.small, timed=not asked.untimed)))
-        return
+    importlib.import_module("striate.insight.export.forms")  # once, for all the processes
     rows, good = [], 0
     for name in asked.names or cases():
-        words = [sys.executable, __file__, "--one", name, "--precision", asked.precision]
-        words += ["--small"] * asked.small + ["--untimed"] * asked.untimed
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            rows.append([name, "", "", done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else f"exit {done.returncode}"])
+        try:
+            with ProcessPoolExecutor(1, get_context("fork")) as pool:
+                work = pool.submit(measured, name, asked.format, asked.precision, small=asked.small, timed=not asked.untimed)
+                found = work.result()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the sheet names it, and the others go on
+            rows.append([name, "", "", str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__])
         else:
-            found = json.loads(done.stdout.splitlines()[-1])
             good += found["passed"]
             rows.append([name, found["input"], f"{found['bytes'] / 1e6:.1f}", f"{found['difference']:.1g}", *found["times"]])
         print(rows[-1], file=sys.stderr, flush=True)
     heading = ["network", "input", "MB", "largest difference of a probability"]
     if not asked.untimed:
-        heading += ["latency at 1, ms", "by hand, ms", f"pictures/s at {AT_ONCE}", "by hand"]
+        heading += [f"{way}, {unit}" for way in WAYS for unit in ("ms at 1", f"pictures/s at {AT_ONCE}")]
     width = len(heading)
     notes = [f"{good}/{len(rows)} exported, gated and run back, {asked.precision}, fresh weights"]
-    write_sheet(
-        "catalogue_onnx", "Every classifier of the catalogue as ONNX", [heading, *((row + [""] * width)[:width] for row in rows)], notes
-    )
+    name = f"catalogue_{asked.format}" if asked.untimed else f"{asked.format}_times"
+    write_sheet(name, f"The catalogue as {asked.format}", [heading, *((row + [""] * width)[:width] for row in rows)], notes)
 
 
 def cases() -> list[str]:
@@ -110,53 +110,74 @@ def model_of(name: str, *, small: bool) -> Model:
     return Model(ModelFile(net, module, tuple(map(str, range(net.output_shape[0]))), spec, {}, targets))
 
 
-def measured(name: str, precision: str, *, small: bool, timed: bool) -> dict[str, object]:
-    """What became of one network."""
+def measured(name: str, kind: str, precision: str, *, small: bool, timed: bool) -> dict[str, Any]:
+    """The findings about one network."""
     from striate.insight.export.forms import FORMS
     from striate.insight.export.wanted import Wanted
-    from striate.models.exported import ExportedModel
 
     model, random = model_of(name, small=small), np.random.default_rng(0)
     shape = (AT_ONCE if timed else PICTURES, *model.images.array_shape)
     is_pictures = model.images.kind == "pictures"
     images = random.integers(0, 256, shape, np.uint8) if is_pictures else random.normal(size=shape).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        form = FORMS["onnx"]
-        file = Path(folder) / f"model{form.ending}"
-        file.write_bytes(form.make(model, Wanted(precision=precision)))  # type: ignore[arg-type]  # of argparse's choices
+        form = FORMS[kind]  # type: ignore[index]  # of argparse's choices
+        file = written(model, kind, Wanted(precision=precision), Path(folder))  # type: ignore[arg-type]
         limit = form.limits[precision]  # type: ignore[index]
         found = form.gate(model, file, images[:PICTURES], [str(place) for place in range(PICTURES)], limit=limit, precision=precision)
         return {
             "input": model.images.words,
-            "bytes": file.stat().st_size,
+            "bytes": sum(each.stat().st_size for each in Path(folder).iterdir()),
             "difference": found.max_difference,
-            "agreement": found.agreement,
             "passed": found.passed,
-            "times": timings(model, ExportedModel(file), images, Path(folder)) if timed else [],
+            "times": timings(model, images, Path(folder)) if timed else [],
         }
 
 
-def timings(model: object, ours: object, images: np.ndarray, folder: Path) -> list[str]:
-    """Latency of one picture and pictures a second of many, of our file and by hand."""
+def written(model: Model, kind: str, wanted: Wanted, folder: Path) -> Path:
+    """The file of a model in a format; its weights lie beside it where they have a file of their own."""
+    from striate.insight.export.forms import FORMS
+
+    form = FORMS[kind]  # type: ignore[index]
+    for ending, data in form.make(model, wanted).items():
+        (folder / f"model{ending}").write_bytes(data)
+    return folder / f"model{form.ending}"
+
+
+def timings(model: Model, images: np.ndarray, folder: Path) -> list[str]:
+    """The latency of one picture and the pictures a second of many, in each of the `WAYS`."""
     import onnxruntime
     import torch
 
-    bare = model.module.get_submodule("network")  # type: ignore[attr-defined]
+    from striate.insight.export.wanted import Wanted
+    from striate.models.exported import ExportedModel
+    from striate.models.openvino_file import openvino_core
+
+    ours, theirs = (ExportedModel(written(model, kind, Wanted(), folder)) for kind in ("onnx", "openvino"))
+    bare = model.module.get_submodule("network")
     given = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 255
     path = folder / "by_hand.onnx"
     shapes = {"x": {0: torch.export.Dim("batch", min=1)}}
     torch.onnx.export(bare, (torch.from_numpy(given[:2]),), path, dynamo=True, dynamic_shapes=tuple(shapes.values()), verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    compiled = openvino_core("timing").compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     name = session.get_inputs()[0].name
-    one, hand_one = (
-        1000 * median_seconds(call)
-        for call in (lambda: ours.run(images[:1]), lambda: session.run(None, {name: given[:1]}))  # type: ignore[attr-defined]
+
+    def in_torch(batch: np.ndarray) -> object:
+        with torch.inference_mode():
+            return bare(torch.from_numpy(batch).contiguous(memory_format=torch.channels_last))
+
+    ways: tuple[tuple[Callable[[np.ndarray], object], np.ndarray], ...] = (
+        (ours.run, images),
+        (lambda batch: session.run(None, {name: batch}), given),
+        (theirs.run, images),
+        (lambda batch: compiled([batch]), given),
+        (in_torch, given),
     )
-    many, hand_many = (
-        AT_ONCE / median_seconds(call)
-        for call in (lambda: ours.run(images), lambda: session.run(None, {name: given}))  # type: ignore[attr-defined]
-    )
-    return [f"{one:.2f}", f"{hand_one:.2f}", f"{many:,.0f}", f"{hand_many:,.0f}"]
+    cells: list[str] = []
+    for run, batch in ways:
+        one, many = (median_seconds(lambda part=part, run=run: run(part)) for part in (batch[:1], batch))  # type: ignore[misc]
+        cells += [f"{1000 * one:.2f}", f"{AT_ONCE / many:,.0f}"]
+    return cells
 
 
 def median_seconds(call: Callable[[], object]) -> float:
