@@ -1,10 +1,11 @@
 """Export every classifier of the catalogue as ONNX, gate it, run it back, and time it beside ONNX Runtime, OpenVINO and torch by hand.
 
-onnx_files [NAME...] [--format onnx] [--precision float32] [--small] [--untimed]
+onnx_files [NAME...] [--format onnx|torch|openvino|html] [--precision float32] [--small] [--untimed]
 
 Weights are fresh. Each network has a process of its own. By hand is the bare network, `torch.onnx.export` of it or its module in torch, run
 in float32 on float pictures that are prepared already; our files take decoded pictures, bring them to size and normalize them, which
 their times include. --small takes each network at the smallest input it knows; --untimed leaves out times, for a machine that is busy.
+A page is timed in Chromium, alone.
 """
 
 from __future__ import annotations
@@ -40,30 +41,37 @@ def main() -> None:
     """One process a network; then the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--format", default="onnx", choices=("onnx", "torch", "openvino"))
-    parser.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16", "int8_weights"))
+    parser.add_argument("--format", default="onnx", choices=("onnx", "torch", "openvino", "html"))
+    parser.add_argument(
+        "--precision", choices=("float32", "float16", "bfloat16", "int8", "int8_weights"), help="the usual one of the format"
+    )
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--untimed", action="store_true")
     asked = parser.parse_args()
-    importlib.import_module("striate.insight.export.forms")  # once, for all the processes
+    forms = importlib.import_module("striate.insight.export.forms").FORMS  # imported once, for all the processes
+    asked.precision = asked.precision or forms[asked.format].usual
+    timed = not asked.untimed and asked.format != "html"
     rows, good = [], 0
     for name in asked.names or cases():
         try:
             with ProcessPoolExecutor(1, get_context("fork")) as pool:
-                work = pool.submit(measured, name, asked.format, asked.precision, small=asked.small, timed=not asked.untimed)
+                work = pool.submit(measured, name, asked.format, asked.precision, small=asked.small, timed=timed)
                 found = work.result()
         except Exception as error:  # noqa: BLE001  # whatever it is, the sheet names it, and the others go on
             rows.append([name, "", "", str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__])
         else:
             good += found["passed"]
+            found["times"] = found["times"] or [f"{found['milliseconds']:.0f}"] * (asked.format == "html")
             rows.append([name, found["input"], f"{found['bytes'] / 1e6:.1f}", f"{found['difference']:.1g}", *found["times"]])
         print(rows[-1], file=sys.stderr, flush=True)
     heading = ["network", "input", "MB", "largest difference of a probability"]
-    if not asked.untimed:
+    if asked.format == "html":
+        heading.append("ms a picture in Chromium")
+    elif timed:
         heading += [f"{way}, {unit}" for way in WAYS for unit in ("ms at 1", f"pictures/s at {AT_ONCE}")]
     width = len(heading)
     notes = [f"{good}/{len(rows)} exported, gated and run back, {asked.precision}, fresh weights"]
-    name = f"catalogue_{asked.format}" if asked.untimed else f"{asked.format}_times"
+    name = f"{asked.format}_times" if timed else f"catalogue_{asked.format}"
     write_sheet(name, f"The catalogue as {asked.format}", [heading, *((row + [""] * width)[:width] for row in rows)], notes)
 
 
@@ -129,6 +137,7 @@ def measured(name: str, kind: str, precision: str, *, small: bool, timed: bool) 
             "bytes": sum(each.stat().st_size for each in Path(folder).iterdir()),
             "difference": found.max_difference,
             "passed": found.passed,
+            "milliseconds": found.milliseconds,
             "times": timings(model, images, Path(folder)) if timed else [],
         }
 
