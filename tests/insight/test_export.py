@@ -109,6 +109,14 @@ def test_verbs_that_need_answers_take_it_like_the_run(run: Path, exported: Path)
     answers = [[item.class_name for item in striate.predict(model, pictures)] for model in (run / "calibrated.safetensors", exported)]
     assert answers[0] == answers[1]
     assert striate.compare(run / "calibrated.safetensors", exported, data=data) is not None
+    moved = striate.attack(exported, data, attacks=("flip", "fgsm"), num_images=8, output=run.parent / "attack")
+    assert [each.attack for each in moved.results] == ["horizontal_flip", "vertical_flip"]
+    with pytest.raises(UsageError, match="pgd: needs the network's module, and an exported file gives answers only"):
+        striate.attack(exported, data, attacks=("pgd",))
+    calibrated = striate.calibrate(exported, data)
+    assert calibrated.output is None and calibrated.accuracy == striate.calibrate(run, data, output=run.parent / "c.safetensors").accuracy
+    with pytest.raises(UsageError, match="is an exported file, which is read only"):
+        striate.calibrate(exported, data, output=run.parent / "c.safetensors")
     with pytest.raises(UsageError, match="an exported file gives answers only"):
         striate.explain(exported, pictures[0])
     with pytest.raises(UsageError, match="exported file already"):

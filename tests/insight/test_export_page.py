@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import shutil
@@ -21,7 +22,7 @@ from striate.core.errors import EnvironmentFault, NumericError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
 from striate.insight.export import browser, page_gate
-from striate.insight.export.html_file import MAX_BYTES, plan_of
+from striate.insight.export.html_file import MAX_BYTES, html_bytes, plan_of
 from striate.insight.export.steps import steps_of
 from striate.models.model import Model
 from striate.networks import layers as of
@@ -283,3 +284,38 @@ def test_no_page_appears_where_the_answers_differ(shipped: tuple[Model, Path], t
         striate.export(model, data, format="html", precision="int8", images=2, output=tmp_path / "page.html", max_difference=1e-9)
     assert "precision='float32'" in caught.value.remedy
     assert not list(tmp_path.iterdir())
+
+
+DROP = """([name, data]) => {
+  const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0)), given = new DataTransfer();
+  given.items.add(new File([bytes], name, {type: "image/png"}));
+  document.dispatchEvent(new DragEvent("drop", {dataTransfer: given, bubbles: true, cancelable: true}));
+}"""
+DONE = "n => striate.answers.length === n && striate.answers.every(answer => !answer.waits)"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("chromium")
+def test_pictures_are_dropped_on_the_page_and_come_from_the_camera(shipped: tuple[Model, Path], tmp_path: Path):
+    model, data = shipped
+    page, picture = tmp_path / "page.html", data / "val" / "0" / "0.png"
+    page.write_bytes(html_bytes(model, "float32"))
+    with browser._playwright() as started:
+        flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        program = started.chromium.launch(executable_path=browser._program(started), args=flags)
+        tab = program.new_page()
+        tab.goto(page.as_uri())
+        tab.evaluate(DROP, [picture.name, base64.b64encode(picture.read_bytes()).decode()])
+        tab.wait_for_function(DONE, arg=1)
+        dropped = tab.evaluate("[striate.answers[0].name, striate.answers[0].values]")
+        tab.click("#camera")
+        tab.wait_for_function("() => document.getElementById('video').videoWidth > 0")
+        tab.click("#shoot")
+        tab.wait_for_function(DONE, arg=2)
+        filmed = tab.evaluate("[striate.answers[1].name, striate.answers[1].values, striate.answers[1].error]")
+        tab.click("#camera")
+        assert tab.get_attribute("#camera", "aria-expanded") == "false"
+        program.close()
+    assert dropped[0] == "0.png"
+    np.testing.assert_allclose(dropped[1], model.probabilities(model.read([picture]))[0], atol=1e-4)
+    assert filmed[0] == "camera 1" and sum(filmed[1]) == pytest.approx(1, abs=1e-5) and not filmed[2]

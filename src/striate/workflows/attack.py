@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,21 +11,19 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.errors import UsageError
 from striate.core.images import Kind
 from striate.core.intervals import share_in_words
 from striate.core.reports import shown_short, write_files
 from striate.core.text import Lines, in_lines
 from striate.drawing.attacks import Resistance, attack_files
+from striate.models.exported import ExportedModel
 from striate.workflows.effort import ProgressCallback, counted, passes_of, seconds_of, time_in_words
-from striate.workflows.resistance import as_pixels, attacked
+from striate.workflows.resistance import as_pixels, attacked, possible_attacks
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 Attack = Literal["fgsm", "pgd", "deepfool", "cw", "noise", "rotation", "shift", "flip", "corruptions"]
 USUAL: tuple[Attack, ...] = ("fgsm", "pgd", "noise", "rotation", "shift", "flip")
 EPSILONS = {"linf": (0.0, 2 / 255, 4 / 255, 8 / 255, 16 / 255, 0.1, 0.2, 0.3), "l2": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
-OF_PICTURES = ("rotation", "shift", "flip", "corruptions")
-OF_SIGNALS = ("shift",)  # of those, along their axis
 DEGREES = (0.0, 15.0, 30.0, 45.0, 90.0)
 PIXELS = (0, 1, 2, 4, 8)
 
@@ -91,14 +90,16 @@ def attack(
     shown, labels = np.asarray(pictures.images[: request.num_images]), pictures.labels[: request.num_images]
 
     clean = float((model.outputs(shown).argmax(1) == labels).mean())  # first: refuses a network whose outputs are not finite
-    passes = {name: passes_of(name, request) for name in _possible(request.attacks, model.images.kind, say)}
-    seconds = seconds_of(passes.values(), *as_pixels(model, shown, labels), batch_size=request.batch_size)
-    longest = f"at most about {time_in_words(seconds)}, less as {model.images.kind} are fooled"
-    say(f"{', '.join(passes)} on {len(shown):,} {model.images.kind}: {longest}")
+    passes = {name: passes_of(name, request) for name in possible_attacks(request.attacks, model, say)}
+    longest = ""
+    if not isinstance(model, ExportedModel):
+        seconds = seconds_of(passes.values(), *as_pixels(model, shown, labels), batch_size=request.batch_size)
+        longest = f": at most about {time_in_words(seconds)}, less as {model.images.kind} are fooled"
+    say(f"{', '.join(passes)} on {len(shown):,} {model.images.kind}{longest}")
     found: list[tuple[Resistance, bytes | None]] = []
     for name, most in passes.items():
         say(f"{name}: {len(shown)} {model.images.kind}")
-        with counted(model.module, name, len(shown) * most.both, follow):
+        with nullcontext() if isinstance(model, ExportedModel) else counted(model.module, name, len(shown) * most.both, follow):
             found += attacked(name, request, model, shown, labels)
     report = AttackReport(
         model=subject.name,
@@ -117,22 +118,6 @@ def attack(
         ]
         write_files(output, attack_files(f"{report.model}: robustness", known, found) | {"attack.json": report})
     return report
-
-
-def _possible(attacks: tuple[Attack, ...], kind: Kind, say: Callable[[str], None]) -> list[Attack]:
-    """The attacks that can be made on samples of a kind, each once; the others are reported.
-
-    Raises:
-        UsageError: there is none.
-    """
-    named = list(dict.fromkeys(attacks))
-    taken = OF_PICTURES if kind == "pictures" else OF_SIGNALS if kind == "signals" else ()
-    left_out = [name for name in named if name in OF_PICTURES and name not in taken]
-    if len(left_out) == len(named):
-        raise UsageError(f"{left_out[0]}: changes pictures, and the model takes {kind}", "Use fgsm, pgd, deepfool, cw or noise.")
-    if left_out:
-        say(f"left out: {', '.join(left_out)}, as the model takes {kind}")
-    return [name for name in named if name not in left_out]
 
 
 def summary(report: AttackReport) -> Lines:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.core.errors import UsageError
 from striate.drawing.attacks import Cell, Resistance, fooled_picture, worsened_picture
 from striate.insight.attack import (
     PixelModel,
@@ -25,11 +26,14 @@ from striate.insight.attack import (
 )
 from striate.insight.attack.corruptions import NAMES as CORRUPTIONS
 from striate.insight.attack.moves import DIRECTIONS, Axis, Way
+from striate.models.exported import ExportedModel
 from striate.models.model import Model
 
 if TYPE_CHECKING:
     from striate.workflows.attack import Attack, AttackRequest
 
+OF_PICTURES = ("rotation", "shift", "flip", "corruptions")
+OF_SIGNALS = ("shift",)  # of those, along their axis
 LEAST: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {"deepfool": deepfool, "cw": carlini_wagner}  # change
 PICTURES = 12  # shown as they fool
 WORSENED = 4  # shown at every angle and severity
@@ -47,6 +51,30 @@ def as_pixels(model: Model, samples: np.ndarray, labels: np.ndarray) -> tuple[Pi
     subject = PixelModel(model.module, low=low.tolist(), span=span.tolist()).to(model.device)
     shares = (torch.from_numpy(samples).float().to(model.device) - subject.low) / torch.where(subject.span > 0, subject.span, 1.0)
     return subject, shares.movedim(-1, 1).clamp(0, 1), torch.from_numpy(labels.astype(np.int64)).to(model.device)
+
+
+def possible_attacks(attacks: tuple[Attack, ...], model: Model, say: Callable[[str], None]) -> list[Attack]:
+    """The attacks that can be made on a model and samples of its kind, each once; the others are reported.
+
+    Raises:
+        UsageError: there is none.
+    """
+    named, kind = list(dict.fromkeys(attacks)), model.images.kind
+    if isinstance(model, ExportedModel):
+        inside = [name for name in named if name not in OF_PICTURES]
+        named = [name for name in named if name in OF_PICTURES]
+        if not named:
+            remedy = f"Give the run that it comes from, or choose {', '.join(OF_PICTURES)}."
+            raise UsageError(f"{inside[0]}: needs the network's module, and an exported file gives answers only", remedy)
+        if inside:
+            say(f"left out: {', '.join(inside)}, as an exported file gives answers only")
+    taken = OF_PICTURES if kind == "pictures" else OF_SIGNALS if kind == "signals" else ()
+    left_out = [name for name in named if name in OF_PICTURES and name not in taken]
+    if len(left_out) == len(named):
+        raise UsageError(f"{left_out[0]}: changes pictures, and the model takes {kind}", "Use fgsm, pgd, deepfool, cw or noise.")
+    if left_out:
+        say(f"left out: {', '.join(left_out)}, as the model takes {kind}")
+    return [name for name in named if name not in left_out]
 
 
 def attacked(

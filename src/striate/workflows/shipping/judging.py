@@ -50,8 +50,8 @@ def accuracy_kept(model: Model, artefact: Path, images: ImageSet, precision: str
     return AccuracyKept(before=before, after=after, num_images=len(images), test=paired_test("float32", precision, *right))
 
 
-def refuse_other_answers(found: Gate, output: Path, name: str, precision: str) -> None:
-    """Refuse a file that did not pass the gate.
+def refuse_other_answers(found: Gate, output: Path, name: str, precision: str, *, written: bool = False) -> None:
+    """Refuse a file that did not pass the gate; one that is `written` already, or that is not written now.
 
     Raises:
         NumericError: it did not; names the worst pictures.
@@ -60,7 +60,7 @@ def refuse_other_answers(found: Gate, output: Path, name: str, precision: str) -
         return
     asked = f", and it made {found.requests} requests" if found.requests else ""
     finer = "" if precision == "float32" else "Use `precision='float32'`. "
-    file = f"{output}:" if output.exists() else f"{output}: not written, because"
+    file = f"{output}:" if written else f"{output}: not written, because"
     raise NumericError(
         f"{file} its answers are not those of {name}: {found.agreement:.2%} of {found.num_images:,} "
         f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}{asked}; worst: {'; '.join(found.worst)}",

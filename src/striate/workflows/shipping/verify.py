@@ -85,7 +85,7 @@ def verify(request: VerifyRequest, *, say: Callable[[str], None] = lambda _text:
     images = subject.pictures(request, "val", "verify", say)
     pictures, names = compared_pictures(subject.trained, images, request.images)
     found = form.gate(subject.trained, path, pictures, names, limit=form.limits[precision], precision=precision)
-    refuse_other_answers(found, path, subject.name, precision)
+    refuse_other_answers(found, path, subject.name, precision, written=True)
     return VerifyReport(file=str(path), sha256=digest, recorded=record is not None, facts=model.facts, run=subject.name, gate=found)
 
 
