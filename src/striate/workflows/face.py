@@ -550,6 +550,7 @@ def export(
     images: int = 256,
     max_difference: float | None = None,
     max_loss: float = 0.01,
+    sign: str | PathLike[str] | None = None,
     module: Any = None,
     skip_unreadable: bool = False,
     layout: Layout = "auto",
@@ -572,6 +573,7 @@ def export(
         images: Pictures of the val split to compare, at most.
         max_difference: The largest difference of a probability; by default 1e-4 of float32, and 0.02 for html.
         max_loss: The largest loss of accuracy on val of int8 and int8_weights.
+        sign: A PEM file with a private key, to sign the file with.
         module: Your own torch module, where the run trained one: files hold its weights alone.
         skip_unreadable: Leave out pictures that cannot be decoded, and say so.
         layout: How to read the folders of the data if their names are ambiguous; auto: as in the training.
@@ -589,6 +591,7 @@ def verify(
     file: str | PathLike[str],
     *,
     run: Model | str | PathLike[str] | None = None,
+    key: str | PathLike[str] | None = None,
     data: Any = None,
     images: int = 256,
     module: Any = None,
@@ -602,6 +605,7 @@ def verify(
     Args:
         file: The file that `export` wrote.
         run: The run that it comes from; the one that the report beside the file names, where it is there, when left out.
+        key: A PEM file with a public key, whose owner must have signed the file.
         data: Whose val split is compared; the run's own data when left out.
         images: Pictures of the val split to compare, at most.
         module: Your own torch module, where the run trained one: files hold its weights alone.

@@ -40,6 +40,7 @@ def export_command(
         typer.Option(help="Largest difference of a probability between the file's answers and the model's [default: 0.0001; html: 0.02]."),
     ] = None,
     max_loss: Annotated[float, typer.Option(min=0, max=1, help="Largest loss of accuracy on val of int8.")] = 0.01,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Private key, a PEM file, to sign the file with.")] = None,
     skip_unreadable: SkipUnreadable = False,
     data_dir: DataDir = None,
     download: Download = False,
@@ -58,6 +59,7 @@ def export_command(
 def verify_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An .onnx, .pt2 or .xml file that striate export wrote.")],
     run: Annotated[Path | None, typer.Option(help="The run that it comes from [default: the one that its report names].")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="PUB", help="Public key, a PEM file, whose owner must have signed the file.")] = None,
     data: OwnData = None,
     named: NamedData = None,
     images: Annotated[int, typer.Option(min=1, help="Number of pictures of the val split to compare the answers on, at most.")] = 256,

@@ -23,6 +23,7 @@ from striate.workflows.shipping.card import CARD, Card, card_of, card_text
 from striate.workflows.shipping.judging import AccuracyKept, accuracy_kept, refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures, some_of
 from striate.workflows.shipping.refusals import refuse_other_forms, refuse_other_models
+from striate.workflows.shipping.signing import sign, signature_of, signer
 from striate.workflows.shipping.words import facts_of, file_facts, report_file
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
@@ -41,6 +42,7 @@ class ExportRequest(LabelledRequest):
     images: Annotated[int, Field(ge=1)] = 256  # at most so many of the val split
     max_difference: Annotated[float, Field(gt=0)] | None = None  # of a probability; by default 1e-4 in float32, and 0.02 of a page
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.01  # of accuracy on val, where int8 costs some
+    sign: Path | None = None  # a private key, with which the file is signed
 
 
 @shown_short
@@ -68,9 +70,9 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     pictures of the val split as they lie in their files and on pictures of odd sizes and kinds, alone and in batches.
 
     Raises:
-        UsageError: the network has no such form, the model was exported already, or no place to write to.
+        UsageError: the network has no such form, the model was exported already, no place to write to, or `sign` is no key.
         NumericError: the answers differ by more than `max_difference`, or an answer differs; no file is written.
-        EnvironmentFault: what exports is not installed, or the file cannot be written.
+        EnvironmentFault: what exports or signs is not installed, or the file cannot be written.
         DataError: the data has no val split, or its pictures cannot be read.
         RefusedFileError: the model file is damaged or not a model.
     """
@@ -78,6 +80,7 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
     precision = request.precision or form.usual
     refuse_other_forms(request, form, precision)
     form.need()
+    signing = signer(request.sign) if request.sign is not None else None
     subject = open_model(request.run, device="cpu", module=request.module)
     model = subject.trained
     refuse_other_models(subject, form, precision)
@@ -127,8 +130,12 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
             files = {form.ending: packed}
             write_atomically(candidate.with_suffix(form.ending), packed)
             report = replace(report, size_bytes=len(packed), sha256=hashlib.sha256(packed).hexdigest())
+        signature = sign(candidate.with_suffix(form.ending), signing) if signing is not None else None
+        signature_of(output).unlink(missing_ok=True)  # of the file that was there before
         for each in files:
             candidate.with_suffix(each).replace(output if each == form.ending else output.with_suffix(each))
+        if signature is not None:
+            say(f"signature: {signature.replace(signature_of(output))}")
     write_report(report_file(output), report)
     write_atomically(output.with_name(CARD), text.encode())
     return report
