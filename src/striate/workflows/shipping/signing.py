@@ -21,7 +21,7 @@ def signature_of(file: Path) -> Path:
 
 
 def signer(key: Path) -> Any:
-    """What signs with a private key, in a PEM file without a password.
+    """The signer of a private key, in a PEM file without a password.
 
     Raises:
         EnvironmentFault: model-signing is not installed.
