@@ -186,6 +186,17 @@ def test_width_keeps_depthwise_and_grouped_convolutions() -> None:
     assert [(conv.out_channels, conv.groups) for conv in leaves(half, "conv")] == [(4, 1), (4, 4), (4, 4)]
 
 
+def test_width_rounds_each_number_to_the_groups_that_divide_it() -> None:
+    """Stages of 4, 9, 20 and 49 groups: a multiple of all would be 8,820 channels."""
+    net = network("regnet_y_800mf", num_classes=10)
+
+    half = net.width(0.5)
+
+    widths = [leaf.out_channels for leaf in leaves(half, "conv") if leaf.groups > 1]
+    assert list(dict.fromkeys(widths)) == [32, 72, 160, 392]
+    assert half.params < net.params / 3
+
+
 def test_width_says_why_it_cannot() -> None:
     with pytest.raises(UsageError, match=r"c3\.conv has a connection table"):
         network("lenet5_paper").width(0.5)

@@ -26,8 +26,8 @@ Unit = list[tuple[str, Layer]]
 def width(network: Network, factor: float) -> Network:
     """`network` with `factor` times as many channels and units between input and output.
 
-    Equal numbers stay equal, so that sums fit: each is rounded to the nearest multiple of the groups that the network's grouped
-    convolutions have. Depthwise convolutions stay depthwise.
+    Equal numbers stay equal, so that sums fit: each is rounded to the nearest multiple of those numbers of groups, among the network's
+    grouped convolutions, that divide it. Depthwise convolutions stay depthwise.
 
     Raises:
         UsageError: `factor` is not positive, nothing changes, or a convolution has a table of connections.
@@ -36,13 +36,11 @@ def width(network: Network, factor: float) -> Network:
     _check("width", factor)
     shapes = input_shapes(network)
     everything = {part.path: part.layer for part in parts(network)}
-    grain = math.lcm(
-        *(layer.groups for path, layer in everything.items() if isinstance(layer, Conv) and not _depthwise(layer, shapes[path]))
-    )
+    groups = {layer.groups for path, layer in everything.items() if isinstance(layer, Conv) and not _depthwise(layer, shapes[path])}
     fixed = {path for name, child in _roots(network) for path in _closing(child, name)[0]}
     new: dict[str, Layer] = {}
     for path, layer in everything.items():
-        changed = layer if path in fixed else _scaled(layer, shapes.get(path, ()), factor, grain, network.name, path)
+        changed = layer if path in fixed else _scaled(layer, shapes.get(path, ()), factor, groups, network.name, path)
         if changed != layer:
             new[path] = changed
     if not new:
@@ -101,8 +99,9 @@ def _depthwise(layer: Any, shape: Shape) -> bool:
     return bool(layer.groups > 1 and shape and layer.groups == shape[0])
 
 
-def _scaled(layer: Any, shape: Shape, factor: float, grain: int, name: str, path: str) -> Layer:
+def _scaled(layer: Any, shape: Shape, factor: float, groups: set[int], name: str, path: str) -> Layer:
     def scaled(number: int) -> int:
+        grain = math.lcm(*(each for each in groups if number % each == 0))
         return max(1, math.floor(number * factor / grain + 0.5)) * grain
 
     if getattr(layer, "connections", None) is not None:
