@@ -29,7 +29,7 @@ from striate.models.exported import ExportedModel
 from striate.models.inputs import Given
 from striate.models.loading import load
 from striate.models.model import Model
-from striate.models.runtimes import ENDINGS
+from striate.models.runtimes import ENDINGS, leave_cores_to_others
 
 FAULTS: tuple[tuple[type[BaseException], int], ...] = (  # what went wrong with a picture, as HTTP says it
     (DataError, 422),
@@ -150,6 +150,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the server ends this process, once it has its last answers
     source, out = sys.stdin.buffer, io.FileIO(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints, prints to the log
+    leave_cores_to_others()
 
     def send(header: Any) -> None:
         for piece in wire.packed(header):
