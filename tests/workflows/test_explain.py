@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 import striate
 from striate.apps.cli import app
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, UnknownNameError, UsageError
+from striate.core.images import ImageSpec
 from striate.insight.explain import METHODS
+from striate.networks.model_file import ModelFile
 from striate.workflows.explanation.explain import ExplainRequest, explain
 from striate.workflows.explanation.page import shaded
 from striate.workflows.explanation.words import summary
@@ -65,6 +67,20 @@ def test_views_of_the_network_are_drawn(run: Path, tmp_path: Path):
     }
     assert all((tmp_path / name).stat().st_size > 100 for name in report.files)
     assert len((tmp_path / "filters.csv").read_text().splitlines()) == 33  # 32 filters and the header
+
+
+def test_the_class_token_of_a_vision_transformer_is_among_the_values_inside(tmp_path: Path):
+    network = striate.network("vit_tiny", num_classes=2, input_size=32).depth(0.1)
+    spec = ImageSpec(height=32, width=32, channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+    model = striate.Model(ModelFile(network, network.build(), ("a", "b"), spec, {}))
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (32, 32), "green").save(picture)
+
+    report = explain(ExplainRequest(run=model, pictures=(picture,), methods=(), views=("activations",), output=tmp_path / "out"))
+
+    assert report.files[0] == "activations.npz"
+    with np.load(tmp_path / "out" / "activations.npz") as file:
+        assert {*file} <= {*model.activations(picture)} and any("token" in path for path in file)
 
 
 @pytest.mark.row("003-46")

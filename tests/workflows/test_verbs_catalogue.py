@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
 import math
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import striate
-from striate.core.errors import UsageError
+from striate.core.errors import ShapeError, UsageError
 from striate.core.images import ImageSpec
 from striate.insight import explain as tools
 from striate.insight.ablate.lesions import Block, blocks_of, dropped
@@ -25,7 +26,7 @@ from striate.insight.explain import METHODS
 from striate.networks.layers import AdaptivePool
 from striate.networks.model_file import ModelFile
 from striate.workflows.ablation.lesion import SHARES, lesion_points
-from striate.workflows.explanation.explain import ExplainRequest, explain
+from striate.workflows.explanation.explain import OF_MAPS, ExplainRequest, explain
 from striate.workflows.explanation.views import VIEWS
 from striate.workflows.profiling.profile import ProfileRequest, profile
 
@@ -55,7 +56,7 @@ EVERY = pytest.mark.classifiers("lenet5")
 @pytest.fixture
 def network(name: str, small_network: Callable[..., striate.Network]) -> striate.Network:
     """The entry with three classes, for small pictures."""
-    return small_network(name, num_classes=len(CLASSES))
+    return small_network(name, num_classes=len(CLASSES), least=64 if name == "vit_b_32" else 32)  # two patches a side
 
 
 @pytest.fixture
@@ -118,13 +119,18 @@ def test_explain_works_on_every_classifier_of_the_catalogue(
     request = ExplainRequest(
         run=model, pictures=(one,), methods=METHODS, views=views, data=pictures, split="train", output=tmp_path / "out"
     )
+    if not any(row.layer.role == "conv" for row in model.network.rows):
+        with pytest.raises(ShapeError, match="no part gives a feature map"):
+            explain(request)
+        methods = tuple(method for method in METHODS if method not in OF_MAPS)
+        request = dataclasses.replace(request, methods=methods, views=tuple(view for view in views if view not in (*OF_MAPS, "filters")))
 
     found = explain(request)
 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*found.files, "explain.json"}
     assert all((tmp_path / "out" / file).stat().st_size for file in found.files)
     scores = [*found.randomisation.values(), *found.pictures[0].deletion.values(), *found.pictures[0].insertion.values()]
-    assert len(scores) == 3 * len(METHODS) and all(math.isfinite(score) and -1 <= score <= 1 for score in scores)
+    assert len(scores) == 3 * len(request.methods) and all(math.isfinite(score) and -1 <= score <= 1 for score in scores)
     json.loads((tmp_path / "out" / "explain.json").read_text())
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.module.state_dict().items())
     assert not model.module.training and not any(part._forward_hooks for part in model.module.modules())

@@ -25,7 +25,7 @@ def activations_of(network: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
             return None
         recorded, copy = copies.get(id(output), (output, None))
         if copy is None or copy._version:  # noqa: SLF001  # new, or changed in place
-            recorded, copy = output, output.clone()
+            recorded, copy = output.detach(), output.clone()  # a class token is a weight itself
             copies[id(copy)] = recorded, copy
         seen[paths[part]] = recorded
         return copy
