@@ -124,6 +124,23 @@ def test_the_last_channel_stays() -> None:
         assert int(module(torch.ones(1, 1, 2, 3)).flatten(2).any(2).sum()) == 1
 
 
+def test_dense_networks_lose_hidden_units_and_weights() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([0.1, -5.0, 0.2, 3.0])[:, None].expand(4, 3))
+        module[1].bias.fill_(1.0)
+    before, samples = whole(module), torch.ones(5, 3)
+
+    with silenced_channels(module, 0.5, "largest"):
+        assert module[:2](samples).any(0).tolist() == [True, False, True, False]
+    with zeroed_filters(module, 0.25, seed=0):
+        assert int((module[0].weight == 0).sum()) == 3 and torch.equal(module[3].weight, before["3.weight"])
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    only = nn.Linear(3, 2)
+    with zeroed_filters(only, 0.5, seed=0):
+        assert int((only.weight == 0).sum()) == 3
+
+
 @pytest.mark.row("004-20")
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_a_share_of_the_filters_is_zero_and_comes_back(memory: torch.memory_format) -> None:

@@ -155,19 +155,27 @@ def _swap(module: nn.Module, first: str, second: str) -> None:
         module.get_submodule(parent).add_module(name, part)
 
 
+def weighed(module: nn.Module) -> list[Any]:
+    """The layers whose channels and filters are damaged: convolutions, or where there are none the hidden dense layers, or the only one."""
+    convolutions = [part for part in module.modules() if isinstance(part, WEIGHED)]
+    dense = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    return convolutions or dense[:-1] or dense
+
+
 @contextlib.contextmanager
 def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0) -> Iterator[None]:
     """Context in which this share of each convolution's channels is zero, after the normalization that follows it, if any.
 
-    They are ranked by the sum of the absolute weights of their filters; at least one channel stays.
+    Of a network without convolutions, it is units of the hidden dense layers. They are ranked by the sum of the absolute weights of their filters; at least one channel stays.
 
     Source: Li et al., 2017, arXiv:1608.08710, section 3.1.
     """
     generator = torch.Generator().manual_seed(mixed(seed))
-    parts = [part for part in module.modules() if isinstance(part, (*WEIGHED, *NORMS))]
+    hurt = weighed(module)
+    parts = [part for part in module.modules() if part in hurt or isinstance(part, NORMS)]
     handles = []
     for part, after in zip(parts, [*parts[1:], None], strict=True):
-        if isinstance(part, WEIGHED):
+        if part in hurt:
             kernels = part.dense_weight() if isinstance(part, PartialConv2d) else part.weight  # (out, in, ...)
             score = kernels.detach().flatten(1).abs().sum(1)
             if rank == "random":
@@ -189,16 +197,19 @@ def _without_channels(gone: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], 
 
 @contextlib.contextmanager
 def zeroed_filters(module: nn.Module, share: float, seed: int) -> Iterator[None]:
-    """Context in which this share of all filters (one per output and input channel) is zero, drawn at random."""
+    """Context in which this share of all filters (one per output and input channel) is zero, drawn at random.
+
+    Of a network without convolutions, it is weights of the hidden dense layers.
+    """
     generator = torch.Generator().manual_seed(mixed(seed))
-    parts = [part for part in module.modules() if isinstance(part, WEIGHED)]
+    parts = weighed(module)
     weights = [part.weight for part in parts]
     kept = [weight.detach().clone() for weight in weights]
     try:
         with torch.no_grad():
             for part, weight in zip(parts, weights, strict=True):
-                sides = len(part.kernel_size)
-                filters = weight.shape[:-sides]  # (out, in), or (links,)
+                sides = len(getattr(part, "kernel_size", ()))
+                filters = weight.shape[: weight.ndim - sides]  # (out, in), or (links,)
                 left = torch.ones(filters.numel())
                 left[torch.randperm(len(left), generator=generator)[: round(share * len(left))]] = 0
                 weight.mul_(left.to(weight).view(*filters, *(1,) * sides))
