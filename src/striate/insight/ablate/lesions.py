@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +166,8 @@ def weighed(module: nn.Module) -> list[Any]:
 def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0) -> Iterator[None]:
     """Context in which this share of each convolution's channels is zero, after the normalization that follows it, if any.
 
-    Of a network without convolutions, it is units of the hidden dense layers. They are ranked by the sum of the absolute weights of their filters; at least one channel stays.
+    Of a network without convolutions, it is units of the hidden dense layers. They are ranked by the sum of the absolute weights of their
+    filters; at least one channel stays.
 
     Source: Li et al., 2017, arXiv:1608.08710, section 3.1.
     """
