@@ -173,7 +173,7 @@ def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0
     """
     generator = torch.Generator().manual_seed(mixed(seed))
     hurt = weighed(module)
-    parts = [part for part in module.modules() if part in hurt or isinstance(part, NORMS)]
+    parts: list[Any] = [part for part in module.modules() if part in hurt or isinstance(part, NORMS)]
     handles = []
     for part, after in zip(parts, [*parts[1:], None], strict=True):
         if part in hurt:
