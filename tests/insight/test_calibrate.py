@@ -5,6 +5,7 @@ import pytest
 
 from striate.core.calibration import scores_of
 from striate.core.errors import DataError, NumericError, UnknownNameError, UsageError
+from striate.insight.calibrate import evidence
 from striate.insight.calibrate.abstain import auroc, coverage_curve, threshold_for
 from striate.insight.calibrate.evidence import coverage_interval, held_back_temperature, refuse_few
 from striate.insight.calibrate.temperature import fit_temperature, reliability
@@ -163,3 +164,12 @@ def test_a_threshold_from_too_few_pictures_is_refused():
         refuse_few(9, 0.9)
     assert caught.value.message == "9 pictures of val cannot show which score 90% of others reach: 66% to 100% reach the lowest"
     assert caught.value.remedy.startswith("Give at least 10 labelled pictures")
+
+
+def test_of_very_many_logits_every_nth_picture_is_taken(monkeypatch):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(900, 4)), rng.integers(0, 4, 900)
+    expected = held_back_temperature(logits[::3], labels[::3])
+    monkeypatch.setattr(evidence, "MOST_LOGITS", 1_200)
+
+    assert held_back_temperature(logits, labels) == expected and expected.num_images == 300
