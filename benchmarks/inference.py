@@ -110,7 +110,7 @@ def main() -> None:
                 else spread([b / a for a, b in zip(ours[count], theirs[count], strict=True)], ".2f") + " times as fast"
                 for count in (BATCH, 1)
             ]
-            table.append([name, way, spread(rates), ratios[0], spread(latencies), ratios[1]])
+            table.append([name, way, spread(rates, ",.0f" if min(rates) >= 1_000 else ".3g"), ratios[0], spread(latencies), ratios[1]])
             print(f"{name} {way}: {statistics.median(rates):.4g} images/s, {statistics.median(latencies):.3g} ms", flush=True)
     notes = [
         f"float32, {torch.get_num_threads()} threads, random weights",
