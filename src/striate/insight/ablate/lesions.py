@@ -172,7 +172,7 @@ def silenced_channels(module: nn.Module, share: float, rank: Rank, seed: int = 0
     Source: Li et al., 2017, arXiv:1608.08710, section 3.1.
     """
     generator = torch.Generator().manual_seed(mixed(seed))
-    hurt = weighed(module)
+    hurt = set(weighed(module))  # there may be a thousand
     parts: list[Any] = [part for part in module.modules() if part in hurt or isinstance(part, NORMS)]
     handles = []
     for part, after in zip(parts, [*parts[1:], None], strict=True):
