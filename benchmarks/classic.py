@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import itertools
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sheet import spread, write_sheet
+from sheet import Sheet, spread, write_sheet
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -35,20 +36,31 @@ class Contest(NamedTuple):
 
 
 def main() -> None:
-    """Run the contests and write the sheet."""
-    contests = {"som": som, "mlp": mlp, "art": art, "hopfield": hopfield}
+    """Measure and write the sheet."""
+    contests = ("som", "mlp", "art", "hopfield")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(contests), metavar="NAME", help=f"of {', '.join(contests)}")
+    parser.add_argument("names", nargs="*", default=contests, metavar="NAME", help=f"of {', '.join(contests)}")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in contests]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(contests)}")
+    write_sheet(*classic(arguments.names, arguments.rounds))
+
+
+def classic(names: Sequence[str], rounds: int) -> Sheet:
+    """Run the contests."""
+    kinds = {"som": som, "mlp": mlp, "art": art, "hopfield": hopfield}
+    rows = table_of(itertools.chain.from_iterable(kinds[name]() for name in names), rounds)
+    return Sheet("classic", "Classical networks beside their peers", rows, notes(rounds))
+
+
+def table_of(contests: Iterable[Contest], rounds: int) -> list[list[str]]:
+    """The heading, and a row for each contest."""
     rows = [["task", "Striate, s", "peer", "peer, s", "ratio", "wanted", "Striate's result", "peer's result"]]
-    for name in arguments.names:
-        for contest in contests[name]():
-            rows.append(row_of(contest, arguments.rounds))
-            print(" | ".join(rows[-1]), flush=True)
-    write_sheet("classic", "Classical networks beside their peers", rows, notes(arguments.rounds))
+    for contest in contests:
+        rows.append(row_of(contest, rounds))
+        print(" | ".join(rows[-1]), flush=True)
+    return rows
 
 
 def row_of(contest: Contest, rounds: int) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from classic import Contest, row_of
-from sheet import write_sheet
+from classic import Contest, table_of
+from sheet import Sheet, write_sheet
 from sklearn.datasets import load_digits
 from sklearn.neural_network import BernoulliRBM
 
@@ -27,25 +28,26 @@ NUM_MNIST = 10_000
 
 
 def main() -> None:
-    """Run the contests and write the sheet."""
+    """Measure and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["digits", "mnist"], metavar="NAME", help="digits or mnist")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    rows = [["task", "Striate, s", "peer", "peer, s", "ratio", "wanted", "Striate's result", "peer's result"]]
-    for name in arguments.names:
-        for contest in contests(name):
-            rows.append(row_of(contest, arguments.rounds))
-            print(" | ".join(rows[-1]), flush=True)
+    write_sheet(*classic_rbm(arguments.names, arguments.rounds))
+
+
+def classic_rbm(names: Sequence[str], rounds: int) -> Sheet:
+    """Run the contests."""
+    rows = table_of(itertools.chain.from_iterable(map(contests, names)), rounds)
     notes = [
         "Settings of our own: CD-1, batches of 20 or 50, a higher rate with momentum, and fewer or as many epochs.",
-        f"Median (smallest to largest) of {arguments.rounds} rounds in one process, in which ours and the peer's alternate.",
+        f"Median (smallest to largest) of {rounds} rounds in one process, in which ours and the peer's alternate.",
         "Each trains once uncounted. PL is the mean pseudo-likelihood of 500 samples, in nats, of both by the same function.",
         f"Digits are scikit-learn's 1,797 of 8 x 8; of MNIST it is the first {NUM_MNIST:,} training pictures. Grey is a share of being on.",
         "The peer gets the pictures in float64, as it is used mostly, and in float32, where it is faster.",
         f"scikit-learn {importlib.metadata.version('scikit-learn')}",
     ]
-    write_sheet("classic_rbm", "Restricted Boltzmann machine beside scikit-learn's", rows, notes)
+    return Sheet("classic_rbm", "Restricted Boltzmann machine beside scikit-learn's", rows, notes)
 
 
 def contests(name: str) -> Iterator[Contest]:

@@ -8,17 +8,18 @@ has it. Ours decodes each file once, to 224 x 224, and cuts and flips whole batc
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from sheet import spread, write_sheet
+from sheet import Sheet, spread, write_sheet
+from throughput import AREA, ratio
 
 from striate.core.images import STATISTICS, ImageSpec
 from striate.data.augmentation.record import Augmentation
@@ -28,7 +29,6 @@ from striate.data.fitting import fit_image
 from striate.data.sources import open_data
 
 SIDE, BATCH_SIZE, WORKERS = 224, 32, 2
-AREA = (0.35, 1.0)
 
 
 def main() -> None:
@@ -38,19 +38,24 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
+    write_sheet(*files(arguments.photos, arguments.copies, arguments.rounds))
+
+
+def files(photos: Path, copies: int, rounds: int) -> Sheet:
+    """Epochs of both, round after round."""
+    with tempfile.TemporaryDirectory() as place, kept_in(Path(place)) as keep:
         folder = Path(place) / "photos"
-        count = copied(arguments.photos, folder, arguments.copies)
+        count = copied(photos, folder, copies)
         theirs, first, later = [], [], []
-        for turn in range(arguments.rounds):
-            os.environ["STRIATE_DATA"] = str(Path(place) / f"kept{turn}")
+        for turn in range(rounds):
+            keep(turn)
             theirs.append(count / seconds(lambda: torchvision_epoch(folder)))
             first.append(count / seconds(lambda: epoch_of_files(folder)))
             later.append(count / seconds(lambda: epoch_of_files(folder)))
             print(f"torchvision {theirs[-1]:.0f}, first {first[-1]:.0f}, kept {later[-1]:.0f} images/s", flush=True)
         inside = batches_of(folder)
-        epochs = [count / seconds(lambda: [None for _ in inside.epoch(1)]) for _ in range(arguments.rounds)]
-        difference = distance_of_fits(sorted(folder.glob("*/*"))[:: arguments.copies])
+        epochs = [count / seconds(lambda: [None for _ in inside.epoch(1)]) for _ in range(rounds)]
+        difference = distance_of_fits(sorted(folder.glob("*/*"))[::copies])
     rows = [
         ["ImageFolder, DataLoader(2), RandomResizedCrop, flip", spread(theirs, ",.0f"), ""],
         ["Striate, an epoch that decodes the files and keeps them", spread(first, ",.0f"), ratio(first, theirs)],
@@ -58,12 +63,28 @@ def main() -> None:
         ["Striate, each further epoch of a run", spread(epochs, ",.0f"), ratio(epochs, theirs)],
     ]
     notes = [
-        f"{count:,} JPEG files of {arguments.photos.resolve().name}; batches of {BATCH_SIZE} of {SIDE} x {SIDE}.",
+        f"{count:,} JPEG files of {photos.resolve().name}; batches of {BATCH_SIZE} of {SIDE} x {SIDE}.",
         f"Crops of {AREA[0]:.0%} to all of the area; two workers on each side.",
-        f"Median (smallest to largest) of {arguments.rounds} rounds.",
+        f"Median (smallest to largest) of {rounds} rounds.",
         f"Scaled JPEG decoding beside a decoding in full, without a crop: mean difference {difference:.2f} of 255.",
     ]
-    write_sheet("files", "Photos from files beside torchvision", [["epoch", "images/s", "ratio"], *rows], notes)
+    return Sheet("files", "Photos from files beside torchvision", [["epoch", "images/s", "ratio"], *rows], notes)
+
+
+@contextlib.contextmanager
+def kept_in(place: Path) -> Iterator[Callable[[int], None]]:
+    """Context whose value has decoded photos kept in a new folder each time; afterwards they are kept where they were."""
+    before = os.environ.get("STRIATE_DATA")
+
+    def keep(turn: int) -> None:
+        os.environ["STRIATE_DATA"] = str(place / f"kept{turn}")
+
+    try:
+        yield keep
+    finally:
+        os.environ.pop("STRIATE_DATA", None)
+        if before is not None:
+            os.environ["STRIATE_DATA"] = before
 
 
 def copied(photos: Path, folder: Path, copies: int) -> int:
@@ -83,12 +104,6 @@ def seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
-
-
-def ratio(ours: list[float], theirs: list[float]) -> str:
-    """The ratios within rounds."""
-    ratios = [one / two for one, two in zip(ours, theirs, strict=True)]
-    return f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def torchvision_epoch(folder: Path) -> None:

@@ -9,13 +9,13 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sheet import spread, write_sheet
+from sheet import Sheet, spread, write_sheet
 
 import striate
 from striate.core.images import ImageSpec
@@ -83,19 +83,24 @@ def seconds_of(way: Way, images: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Let all ways take their turns, round after round, after one round that is not counted."""
+    """Measure and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    write_sheet(*answers(arguments.networks.split(","), arguments.rounds))
+
+
+def answers(networks: Sequence[str], rounds: int) -> Sheet:
+    """Let all ways take their turns, round after round, after one round that is not counted."""
     table = [["network", "way", f"batch {BATCH}, images/s", "Striate is", "batch 1, ms", "Striate is"]]
-    for name in arguments.networks.split(","):
+    for name in networks:
         model = model_of(name)
         with tempfile.TemporaryDirectory() as folder:
             ways = ways_of(model, Path(folder))
         pictures = np.random.default_rng(0).integers(0, 256, (BATCH, *model.images.array_shape), np.uint8)
         taken: dict[str, dict[int, list[float]]] = {way: {BATCH: [], 1: []} for way in ways}
-        for turn in range(arguments.rounds + 1):
+        for turn in range(rounds + 1):
             for count in (BATCH, 1):
                 for way, run in ways.items():
                     seconds = seconds_of(run, pictures[:count])
@@ -118,7 +123,7 @@ def main() -> None:
         "every way takes uint8 pictures of the network's size; decoding is not counted",
         "Striate answers each picture to the same bits in a batch of 64 and alone, which the others do not promise",
     ]
-    write_sheet("inference", "Answers of a trained network", table, notes)
+    return Sheet("inference", "Answers of a trained network", table, notes)
 
 
 if __name__ == "__main__":

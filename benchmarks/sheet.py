@@ -11,8 +11,18 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
+
+
+class Sheet(NamedTuple):
+    """What a benchmark found: the arguments of `write_sheet`."""
+
+    name: str
+    title: str
+    table: Sequence[Sequence[str]]  # the first row is the heading
+    notes: Sequence[str] = ()
 
 
 def machine() -> list[str]:
@@ -37,16 +47,16 @@ def spread(values: Sequence[float], form: str = ".3g") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}}, n={len(values)})"
 
 
-def write_sheet(name: str, title: str, table: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
-    """Print the table, and write it with machine, command and date to `results/NAME.md`."""
-    RESULTS.mkdir(exist_ok=True)
+def write_sheet(name: str, title: str, table: Sequence[Sequence[str]], notes: Sequence[str] = (), *, folder: Path = RESULTS) -> None:
+    """Print the table, and write it with machine, command and date to NAME.md in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     heading, *rows = table
     lines = [f"# {title}", "", "| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     lines += ["", *(f"- {note}" for note in notes), *(f"- {line}" for line in machine())]
     command = " ".join(["./scripts/bench", Path(sys.argv[0]).stem, *sys.argv[1:]])
     lines += [f"- `{command}`, {datetime.now(UTC):%Y-%m-%d}"]
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

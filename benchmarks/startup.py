@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sheet import spread, write_sheet
+from sheet import Sheet, spread, write_sheet
 
 STRIATE = str(Path(sys.executable).parent / "striate")
 FOLDER = Path(tempfile.mkdtemp())
@@ -63,10 +63,14 @@ def taken(command: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Start each command in turn, round after round, after one round that is not counted."""
+    """Measure and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    runs: int = parser.parse_args().runs
+    write_sheet(*startup(parser.parse_args().runs))
+
+
+def startup(runs: int) -> Sheet:
+    """Start each command in turn, round after round, after one round that is not counted."""
     prepare()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in (*COMMANDS, *TRAININGS)}
     for turn in range(runs + 1):
@@ -86,8 +90,8 @@ def main() -> None:
         "Time of the whole process, files in the page cache.",
         "The training of one step validates, draws and writes its run too; that of photos (60) ends with an evaluated model.",
     ]
-    write_sheet("startup", "Time to the first answer", [heading, *rows], notes)
     shutil.rmtree(FOLDER)
+    return Sheet("startup", "Time to the first answer", [heading, *rows], notes)
 
 
 if __name__ == "__main__":

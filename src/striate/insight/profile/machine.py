@@ -16,7 +16,7 @@ COPIED_BYTES = 64 * 2**20  # far more than a cache holds
 
 
 class Machine(NamedTuple):
-    """The measured limits of a device, in float32 and with the threads that torch uses.
+    """The measured limits of a device, with the threads that torch uses.
 
     A layer can pass that of bytes, as its data may lie in a cache, and that of FLOPs only where it is computed with fewer multiply-adds
     than are counted (Winograd): see `raised`.
@@ -46,26 +46,27 @@ def raised(machine: Machine, direct_rates: Iterable[float]) -> Machine:
     return machine._replace(flops_per_second=max([machine.flops_per_second, *direct_rates]))
 
 
-def measure_machine(device: torch.device) -> Machine:
-    """The best of several runs of each; random numbers are left alone."""
-    rates = [_product_rate(side, device) for side in SIDES] + [_convolution_rate(device)]
+def measure_machine(device: torch.device, dtype: torch.dtype = torch.float32) -> Machine:
+    """The best of several runs of each, the multiply-adds in `dtype`; random numbers are left alone."""
+    rates = [_product_rate(side, device, dtype) for side in SIDES] + [_convolution_rate(device, dtype)]
     source = torch.ones(COPIED_BYTES // 4, device=device)
     target = torch.empty_like(source)
     copy = min(seconds_of(lambda: target.copy_(source), device, least=5, most=20))
     return Machine(max(rates), 2 * COPIED_BYTES / copy)  # a copy reads and writes
 
 
-def _product_rate(side: int, device: torch.device) -> float:
-    left = torch.linspace(-1, 1, side * side, device=device).view(side, side)
+def _product_rate(side: int, device: torch.device, dtype: torch.dtype) -> float:
+    left = torch.linspace(-1, 1, side * side, device=device).view(side, side).to(dtype)
     product = torch.empty_like(left)
     return 2 * side**3 / min(seconds_of(lambda: torch.mm(left, left, out=product), device, least=5, most=40))
 
 
-def _convolution_rate(device: torch.device) -> float:
+def _convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Of a 1 x 1 convolution, which needs every multiply-add, by the kernels that the layers run on."""
     count, channels, side = CONVOLVED
     images = torch.linspace(-1, 1, count * channels * side * side, device=device).view(count, channels, side, side)
-    images, weight = images.contiguous(memory_format=torch.channels_last), torch.full((channels, channels, 1, 1), 0.5, device=device)
+    images = images.to(dtype, memory_format=torch.channels_last)
+    weight = torch.full((channels, channels, 1, 1), 0.5, device=device, dtype=dtype)
     with torch.no_grad():
         times = seconds_of(lambda: F.conv2d(images, weight), device, least=5, most=40)
     return 2 * count * channels**2 * side**2 / min(times)
