@@ -47,6 +47,8 @@ class Queue:
         self.most, self.most_bytes, self.batch_size = most, most_bytes, batch_size
         self.wait, self.patience, self.metrics = wait, patience, metrics
         self.items: deque[Item] = deque()
+        self.held = 0  # bytes of them
+        self.left = False  # some have a client that left
         self.came = asyncio.Event()
         self.taking = asyncio.Lock()
         self.rate = 0.0  # pictures a second
@@ -65,7 +67,8 @@ class Queue:
         """
         if self._fits(coming, coming_bytes):
             return
-        self._forget_the_gone()
+        if self.left:
+            self._forget_the_gone()
         if not self._fits(coming, coming_bytes):
             seconds = math.ceil(len(self.items) / self.rate) if self.rate else 1
             raise busy(
@@ -75,27 +78,34 @@ class Queue:
     def _fits(self, coming: int, coming_bytes: int) -> bool:
         if not self.items:
             return coming <= self.most
-        held = sum(len(item.data) for item in self.items)
-        return len(self.items) + coming <= self.room and held + coming_bytes <= self.most_bytes
+        return len(self.items) + coming <= self.room and self.held + coming_bytes <= self.most_bytes
 
     def put(self, items: list[Item]) -> None:
         """Let pictures wait; raises as `refuse_if_full`."""
         self.refuse_if_full(len(items), sum(len(item.data) for item in items))
         self.items.extend(items)
+        self.held += sum(len(item.data) for item in items)
+        self.came.set()
+
+    def put_first(self, items: list[Item]) -> None:
+        """Let pictures that were taken, and not computed, wait at the head."""
+        self.items.extendleft(reversed(items))
+        self.held += sum(len(item.data) for item in items)
         self.came.set()
 
     def put_back(self, items: list[Item], reason: Refused) -> None:
         """Let pictures whose process was lost be tried once more, each alone; those that were alone already are refused."""
         alone = len(items) == 1
-        for item in reversed(items):
+        again = []
+        for item in items:
             item.lost += 1
             if item.answer.done():
                 continue
             if item.lost > MOST_RETRIES and alone:
                 item.answer.set_exception(reason)
             else:
-                self.items.appendleft(item)
-        self.came.set()
+                again.append(item)
+        self.put_first(again)
 
     def computed(self, count: int, seconds: float) -> None:
         """Measure the rate by a batch that was answered."""
@@ -118,7 +128,7 @@ class Queue:
                     alike, left = [first], 0.0
                 if len(alike) >= self.batch_size or left <= 0:
                     taken = set(map(id, alike))
-                    self.items = deque(item for item in self.items if id(item) not in taken)
+                    self._keep([item for item in self.items if id(item) not in taken])
                     return alike
                 self.came.clear()
                 with contextlib.suppress(TimeoutError):
@@ -128,7 +138,7 @@ class Queue:
     def _forget_the_gone(self) -> None:
         """Leave out pictures whose client left, and give up those that have waited too long."""
         late = time.monotonic() - self.patience
-        kept: deque[Item] = deque()
+        kept = []
         for item in self.items:
             if item.answer.cancelled():
                 self.metrics.dropped.inc()
@@ -136,4 +146,9 @@ class Queue:
                 item.answer.set_exception(unavailable(f"waited {self.patience:g} s in the queue"))
             else:
                 kept.append(item)
-        self.items = kept
+        self._keep(kept)
+        self.left = False
+
+    def _keep(self, items: list[Item]) -> None:
+        self.items = deque(items)
+        self.held = sum(len(item.data) for item in items)

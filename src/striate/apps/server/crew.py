@@ -169,7 +169,7 @@ class Crew:
             if not taken.done():
                 taken.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    self.queue.items.extendleft(reversed(await taken))
+                    self.queue.put_first(await taken)
                 if self.worker.process.returncode is not None:
                     self._gone(Lost(hung=False))
                 continue

@@ -84,6 +84,7 @@ class Service:
         try:
             await asyncio.wait((every, gone), return_when=asyncio.FIRST_COMPLETED)
             if not every.done():
+                self.queue.left = True
                 raise Refused(LEFT, "the client left")
             return list(every.result())
         finally:

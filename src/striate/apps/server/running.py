@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -111,6 +112,7 @@ async def _work(crew: Crew, address: tuple[str, int], say: Callable[[str], None]
         facts = crew.facts[source.name]
         say(f"{source.name}: {counted(len(facts['classes']), 'output')}, {facts['backend']}, {source.file}")
     say(f"serving {counted(len(crew.sources), 'model')} on {url}; stop with Ctrl-C")
+    gc.freeze()  # what lives as long as the server is not looked through again and again
     tell({"url": url, "models": [{"name": name, **facts} for name, facts in crew.facts.items()]})
     await asyncio.gather(crew.run(), crew.watch())
 
