@@ -181,6 +181,11 @@ class Server:
             total += 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
         return total
 
+    def cpu_seconds(self) -> float:
+        """The processor time of the server so far, without that of its models' process."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def until_ready(self) -> float:
         """Seconds until it is ready."""
         begun = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import http.client
 import io
@@ -36,10 +37,11 @@ from striate.apps.server.sources import sources_of
 from striate.apps.server.worker import answered
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
+from striate.core.targets import TargetSpec
 from striate.core.tensor_files import sealed
 from striate.models.exported import GRAPH, ExportedModel, digest_of
 from striate.models.loading import load
-from striate.networks.layers import Chain, GlobalPool, Linear
+from striate.networks.layers import Chain, Conv, GlobalPool, Linear
 from striate.networks.model_file import ENTRY, description_of, save_model
 from striate.networks.network import Network
 
@@ -131,7 +133,10 @@ class Running:
         content = answer.read()
         connection.close()
         is_json = answer.headers.get_content_type() == "application/json"
-        return Answer(answer.status, dict(answer.headers.items()), json.loads(content) if is_json else content.decode())
+        is_text = answer.headers.get_content_maintype() == "text"
+        return Answer(
+            answer.status, dict(answer.headers.items()), json.loads(content) if is_json else content.decode() if is_text else content
+        )
 
     def predict(self, data: bytes, query: str = "?model=a") -> Answer:
         return self.ask("POST", f"/predict{query}", data, Content_Type="image/png")
@@ -345,27 +350,69 @@ def test_a_changed_file_is_served_and_a_bad_one_is_not(server: Running, folder: 
     assert POLL < 1 and server.ask("GET", "/models").data[1]["refused_reload"] is None
 
 
+def model_file(path: Path, network: Network, state: dict[str, Any], classes: tuple[str, ...], targets: TargetSpec | None = None) -> Path:
+    channels, *_ = network.input_shape
+    spec = dataclasses.replace(
+        SPEC, channels=channels, mean=SPEC.mean[:channels], std=SPEC.std[:channels], fit="pad" if network.name == "each" else "crop"
+    )
+    path.parent.mkdir(exist_ok=True)
+    save_model(path, network, state, classes=classes, images=spec, info={}, targets=targets)
+    return path
+
+
 @pytest.mark.slow
-def test_a_run_that_was_not_exported_is_served_with_torch(tmp_path: Path):
+def test_runs_that_were_not_exported_are_served_with_torch_and_masks_and_pictures_as_predict_gives_them(tmp_path: Path):
     import torch
 
+    torch.manual_seed(0)
     weight, bias = map(torch.from_numpy, weights(0))
-    (tmp_path / "run").mkdir()
-    save_model(
-        tmp_path / "run" / "best.safetensors", NETWORK, {"head.weight": weight, "head.bias": bias}, classes=CLASSES, images=SPEC, info={}
-    )
-    (tmp_path / "x.png").write_bytes(png(5))
-    running = Running(tmp_path / "run")
+    model_file(tmp_path / "run" / "best.safetensors", NETWORK, {"head.weight": weight, "head.bias": bias}, CLASSES)
+    each = Network("each", (3, 16, 16), Chain(head=Conv(3, 3, padding=1, bias=False)))
+    masks = model_file(tmp_path / "masks.safetensors", each, {"head.weight": torch.randn(3, 3, 3, 3)}, CLASSES)
+    same = Network("same", (3, 16, 16), Chain(head=Conv(3, 1, bias=False)))
+    colours = TargetSpec(task="restore")
+    filters = torch.eye(3).reshape(3, 3, 1, 1) * 0.2 + 0.1
+    restored = model_file(tmp_path / "restored.safetensors", same, {"head.weight": filters}, ("red", "green", "blue"), colours)
+    files = [tmp_path / "x.png", tmp_path / "y.png"]
+    for place, file in enumerate(files):
+        file.write_bytes(png(5 + place, 20 + place))
+    running = Running(tmp_path / "run", masks, restored)
     try:
-        assert (running.told["models"][0]["name"], running.told["models"][0]["backend"]) == ("run", "torch")
-        found = running.predict(png(5), "").data
+        assert [(each["name"], each["backend"]) for each in running.told["models"]] == [
+            ("run", "torch"), ("masks", "torch"), ("restored", "torch")
+        ]  # fmt: skip
+        found = running.predict(png(5, 20), "?model=run").data
+        body, kind = form([(file.name, file.read_bytes()) for file in files])
+        drawn = {name: running.ask("POST", f"/predict?model={name}", body, Content_Type=kind).data for name in ("masks", "restored")}
+        alone = {
+            name: running.ask("POST", f"/predict?model={name}", files[1].read_bytes(), Content_Type="image/png", Accept="image/png")
+            for name in drawn
+        }
+        both = running.ask("POST", "/predict?model=masks", body, Content_Type=kind, Accept="image/png")
+        bad = running.ask("POST", "/predict?model=masks", b"no", Content_Type="image/png")
+        tensor = {"name": "images", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(files[0].read_bytes()).decode()]}
+        inferred = running.ask("POST", "/v2/models/masks/infer", json.dumps({"inputs": [tensor]})).data["outputs"]
+        told = running.ask("GET", "/v2/models/restored").data["outputs"]
     finally:
-        code, _ = running.stop()
-    expected = load(tmp_path / "run").predict([tmp_path / "x.png"]).to_data()
-    assert (code, found[0]["class"]) == (0, expected[0]["class"])
+        code, errors = running.stop()
+    assert code == 0 and "Traceback" not in errors
+    expected = load(tmp_path / "run").predict(files[:1]).to_data()
+    assert found[0]["class"] == expected[0]["class"]
     assert found[0]["probability"] == pytest.approx(expected[0]["probability"], abs=1e-6)
-    onnx = ExportedModel(onnx_file(tmp_path / "same.onnx")).predict([tmp_path / "x.png"]).to_data()
+    onnx = ExportedModel(onnx_file(tmp_path / "same.onnx")).predict(files[:1]).to_data()
     assert onnx[0]["probability"] == pytest.approx(expected[0]["probability"], abs=1e-6)
+    for name, field in (("masks", "mask"), ("restored", "picture")):
+        predicted = load(tmp_path / f"{name}.safetensors").predict(files)
+        for answer, record, item in zip(drawn[name], predicted.to_data(), predicted, strict=True):
+            data = base64.b64decode(answer.pop(field))
+            record.pop("mask" if field == "mask" else "file")
+            assert answer == {**record, "path": Path(record["path"]).name}
+            np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), getattr(item, field))
+        assert (alone[name].status, alone[name].headers["content-type"]) == (200, "image/png")
+        assert alone[name].data == data
+    assert inferred[0]["name"] == "mask" and told == [{"name": "picture", "datatype": "BYTES", "shape": [-1]}]
+    assert both.status == 422 and "one mask is sent as image/png" in both.data["error"]["message"]
+    assert bad.status == 422 and "not a picture" in bad.data["error"]["message"]
 
 
 # ---- the parts
@@ -590,6 +637,15 @@ def test_wrong_requests_are_refused_in_words(folder: Path, tmp_path: Path):
     with pytest.raises(UsageError, match=r"two models are named a: .*\sName one: NAME="):
         sources_of([str(a), str(a)], said.append)
     assert [source.name for source in sources_of([str(a), f"other={a}"], said.append)] == ["a", "other"]
+    (tmp_path / "m.xml").write_bytes(b"graph")
+    (source,) = sources_of([str(tmp_path / "m.xml")], said.append)
+    assert source.state is None
+    (tmp_path / "m.bin").write_bytes(b"weights")
+    before = source.state
+    (tmp_path / "copies").mkdir()
+    assert source.copy(tmp_path / "copies").with_suffix(".bin").read_bytes() == b"weights"
+    (tmp_path / "m.bin").write_bytes(b"other weights")
+    assert source.state != before
     with pytest.raises(UsageError, match=r"Did you mean .*a\.onnx"):
         sources_of([str(folder / "aa.onnx")], said.append)
     (tmp_path / "run").mkdir()

@@ -178,17 +178,18 @@ def whole_picture(data: bytes, side: int, name: str) -> WholePicture:
     return WholePicture(upright, *((width, height) if turned else (height, width)), kind, mode, frames)
 
 
-def picture_header(path: str | PathLike[str] | Piece) -> PictureHeader:
-    """Size and channels of a picture from the first bytes of its file; damage further on is not seen.
+def picture_header(source: Readable, *, name: str | None = None) -> PictureHeader:
+    """Size and channels of a picture from the first bytes of its file; damage further on is not seen. Arguments as of `decode_image`.
 
     Raises:
         DataError: not a picture of a known format, or too large; names it.
     """
-    with _opened(path, str(path)) as (image, _):
+    name = str(source) if name is None else name
+    with _opened(source, name) as (image, _):
         channels = 1 if levels_of(image).is_grey else 3  # before the orientation, for which Pillow loads a PNG file
         transparent = image.has_transparency_data
         height, width = image.size[::-1]
-        with _room(image, str(path)) if image.format == "PNG" else contextlib.nullcontext():
+        with _room(image, name) if image.format == "PNG" else contextlib.nullcontext():
             turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns TIFF itself
         if turned:
             height, width = width, height

@@ -147,7 +147,12 @@ def restore_pictures(model: Model, pictures: Any, *, batch_size: int = AT_ONCE) 
             pixels = with_channels(decode_image(item) if isinstance(item, Path) else np.asarray(item), spec.channels)
         except DataError as error:
             raise DataError(f"{name}: {error.message.removeprefix(f'{name}: ')}", error.remedy) from None
-        own = pixels.shape[:2] == spec.extent
-        picture = restore(model, pixels[None], names=[name])[0] if own else restore_picture(model, pixels)
-        items.append(Restoration(path=name, before=pixels, picture=picture))
+        items.append(restoration(model, name, pixels))
     return Restorations(items)
+
+
+def restoration(model: Model, name: str, pixels: np.ndarray) -> Restoration:
+    """The answer to one picture (h, w, c) uint8; raises as `restore_picture`."""
+    own = pixels.shape[:2] == model.images.extent
+    picture = restore(model, pixels[None], names=[name])[0] if own else restore_picture(model, pixels)
+    return Restoration(path=name, before=pixels, picture=picture)

@@ -134,7 +134,11 @@ def segment_pictures(model: Model, pictures: Any, *, batch_size: int = PIXELS_AT
                 header = picture_header(picture)
                 size = (header.height, header.width)
             mask = unfit_mask(answer, model.images, size) if isinstance(model.images, ImageSpec) else answer
-            counts = np.bincount(mask[mask != 255], minlength=len(model.classes))
-            shares = dict(zip(model.classes, (counts / max(1, counts.sum())).tolist(), strict=True))
-            items.append(Segmentation(path=name, shares=shares, mask=mask))
+            items.append(segmentation(name, mask, model.classes))
     return Segmentations(items, model.classes)
+
+
+def segmentation(name: str, mask: np.ndarray, classes: Sequence[str]) -> Segmentation:
+    """The answer that is a mask, (H, W) or (L,) uint8 of class indices, 255 for no class."""
+    counts = np.bincount(mask[mask != 255], minlength=len(classes))
+    return Segmentation(path=name, shares=dict(zip(classes, (counts / max(1, counts.sum())).tolist(), strict=True)), mask=mask)

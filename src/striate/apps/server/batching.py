@@ -12,6 +12,7 @@ from typing import Any
 
 from striate.apps.server.metrics import Metrics
 from striate.apps.server.refused import Refused, busy, unavailable
+from striate.apps.server.wire import ALONE
 from striate.core.text import counted
 
 SMOOTHING = 0.2  # of the newest batch in the measured rate
@@ -124,7 +125,7 @@ class Queue:
                 first = self.items[0]
                 alike = [item for item in self.items if item.key == first.key and not item.lost][: self.batch_size]
                 left = first.born + self.wait - time.monotonic()
-                if first.lost:
+                if first.lost or first.key[1] == ALONE:
                     alike, left = [first], 0.0
                 if len(alike) >= self.batch_size or left <= 0:
                     taken = set(map(id, alike))

@@ -17,6 +17,7 @@ from striate.apps.server import schemas
 from striate.apps.server.bodies import MOST_PICTURES, decoded, json_of, media_type
 from striate.apps.server.refused import Refused, json_response
 from striate.apps.server.routes import Service
+from striate.apps.server.wire import ALONE, DRAWN
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "openvino": "openvino", "torch": "pytorch_torch"}
 KINDS: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FP32": np.float32}
@@ -58,6 +59,8 @@ def add_inference(app: FastAPI, service: Service) -> None:
         is_picture = facts["input"] == "pictures"
         shape = [-1, *([-1, -1] if is_picture else extent), channels]
         outputs = [{"name": values_name(facts), "datatype": "FP32", "shape": [-1, len(facts["classes"])]}]
+        if facts["task"] in DRAWN:
+            outputs = [{"name": drawn_name(facts), "datatype": "BYTES", "shape": [-1] if is_picture else [-1, *extent]}]
         if facts["task"] == "classify":
             outputs.append({"name": "class", "datatype": "BYTES", "shape": [-1]})
         return json_response(
@@ -84,9 +87,15 @@ def add_inference(app: FastAPI, service: Service) -> None:
         if media_type(request) not in ("application/json", ""):
             raise Refused(415, f"the body is {media_type(request)}, not application/json")
         asked = await asyncio.to_thread(asked_of, await service.bodies.read(request), facts)
-        rows = await service.answers(request, (name, "values"), asked.headers, asked.parts)
-        values = values_name(facts)
-        found = {values: {"datatype": "FP32", "shape": [len(rows), len(facts["classes"])], "data": [each for row in rows for each in row]}}
+        if facts["task"] in DRAWN:
+            rows = [row[drawn_name(facts)] for row in await service.answers(request, (name, ALONE), asked.headers, asked.parts)]
+            flat = rows if facts["input"] == "pictures" else [step for row in rows for step in row]
+            shape = [len(rows)] if facts["input"] == "pictures" else [len(rows), len(rows[0])]
+            found = {drawn_name(facts): {"datatype": "BYTES", "shape": shape, "data": flat}}
+        else:
+            rows = await service.answers(request, (name, "values"), asked.headers, asked.parts)
+            flat = [each for row in rows for each in row]
+            found = {values_name(facts): {"datatype": "FP32", "shape": [len(rows), len(facts["classes"])], "data": flat}}
         if facts["task"] == "classify":
             best = [facts["classes"][int(np.argmax(row))] for row in rows]
             found["class"] = {"datatype": "BYTES", "shape": [len(rows)], "data": best}
@@ -97,6 +106,11 @@ def add_inference(app: FastAPI, service: Service) -> None:
 def values_name(facts: dict[str, Any]) -> str:
     """The name of the output with a number for each class or target."""
     return "numbers" if facts["task"] == "regression" else "scores" if facts["scores"] else "probabilities"
+
+
+def drawn_name(facts: dict[str, Any]) -> str:
+    """The name of the output of a model of masks or pictures: files in base64, or of a signal the class at each step."""
+    return DRAWN[facts["task"]] if facts["input"] == "pictures" else "steps"
 
 
 def asked_of(body: bytes, facts: dict[str, Any]) -> Asked:
@@ -115,6 +129,7 @@ def asked_of(body: bytes, facts: dict[str, Any]) -> Asked:
     if identity is not None and not isinstance(identity, str):
         raise Refused(422, "id: must be text")
     known = [values_name(facts), *(["class"] if facts["task"] == "classify" else [])]  # a list: what is asked for may be no text
+    known = [drawn_name(facts)] if facts["task"] in DRAWN else known
     if not isinstance(wanted, list) or not all(isinstance(each, dict) and each.get("name") in known for each in wanted):
         raise Refused(422, f"outputs: must be a list of objects with a name of {', '.join(sorted(known))}")
     headers, parts = _samples(inputs[0], facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +23,12 @@ from striate.apps.server.guard import Scope
 from striate.apps.server.metrics import Metrics
 from striate.apps.server.refused import Refused, json_response, unavailable
 from striate.apps.server.request import ServeRequest
+from striate.apps.server.wire import ALONE, DRAWN
 from striate.core.errors import UnknownNameError
 from striate.drawing.page import STYLE
 
 PAGE = Path(__file__).parent / "page"
+PNG = "image/png"
 LEFT = 499  # the client left; nobody reads the answer
 
 
@@ -112,9 +115,15 @@ def routes(service: Service) -> FastAPI:
     async def predict(request: Request, model: str | None = None, top: schemas.Top = 1) -> Response:
         """Answer pictures; what comes back is what `striate predict --json` prints for the same files."""
         name = service.model(model)
+        field = DRAWN.get(service.crew.facts[name]["task"])
         uploads: list[Upload] = await service.bodies.uploads(request)
+        as_file = field is not None and PNG in request.headers.get("accept", "")
+        if as_file and len(uploads) > 1:
+            raise Refused(422, f"one {field} is sent as {PNG}, and {len(uploads)} are asked for", "Accept application/json.")
         headers = [{"name": upload.name, "top": top} for upload in uploads]
-        return json_response(await service.answers(request, (name, "answer"), headers, [upload.data for upload in uploads]))
+        kind = ALONE if field else "answer"
+        found = await service.answers(request, (name, kind), headers, [upload.data for upload in uploads])
+        return Response(base64.b64decode(found[0][field]), media_type=PNG) if as_file else json_response(found)
 
     @app.get("/models", responses=schemas.MODELS, tags=["models"])
     async def models() -> Response:

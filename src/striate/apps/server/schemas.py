@@ -51,6 +51,12 @@ ANSWER = {
         "values": {"type": "object", "description": "Of a model of numbers."},
         "labels": {"type": "array", "items": {"type": "string"}, "description": "Of a model of several labels."},
         "probabilities": {"type": "object", "description": "Of a model of several labels."},
+        "mask": {
+            "type": "string",
+            "description": "Of a model of masks: a PNG file in base64, the number of a class at each pixel, 255 for none.",
+        },
+        "classes": {"type": "object", "description": "Of a model of masks: the share of the pixels of each class."},
+        "picture": {"type": "string", "description": "Of a model that restores pictures: a PNG file in base64."},
     },
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -62,6 +68,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         ),
     }
 }
+ANSWERS[200]["content"] |= content({"type": "string", "format": "binary"}, kind="image/png")["content"]  # of one mask or picture
 FILE = {"type": "string", "format": "binary", "description": "A picture file: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF."}
 PICTURES: dict[str, Any] = {
     "required": True,

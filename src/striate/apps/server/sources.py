@@ -12,7 +12,8 @@ from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
 from striate.core.places import near
 from striate.core.text import counted
 from striate.models.model import MODEL_NAME
-from striate.models.runtimes import ONNX
+from striate.models.openvino_file import WEIGHTS
+from striate.models.runtimes import ONNX, OPENVINO
 
 EXPORTED = Path("export") / f"model{ONNX}"  # of a run folder
 FINISH = "Give the folder of a finished training run."
@@ -27,32 +28,36 @@ class Source:
     file: Path
 
     @property
-    def state(self) -> tuple[int, int, int] | None:
-        """Facts that change as the file does; None where there is none."""
+    def files(self) -> tuple[Path, ...]:
+        """The file, and the one with its weights where they lie beside it."""
+        return (self.file, self.file.with_suffix(WEIGHTS)) if self.file.suffix.lower() == OPENVINO else (self.file,)
+
+    @property
+    def state(self) -> tuple[tuple[int, int, int], ...] | None:
+        """Facts that change as its files do; None where one is missing."""
         try:
-            found = self.file.stat()
+            return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in (file.stat() for file in self.files))
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def copy(self, folder: Path) -> Path:
-        """The copy of the file in `folder`.
+        """The copy of the file in `folder`, with that of its weights beside it.
 
         Raises:
-            RefusedFileError: it cannot be read.
+            RefusedFileError: one cannot be read.
             EnvironmentFault: there is no space for it.
         """
-        target = folder / f"{self.name}{self.file.suffix}"
-        try:
-            with self.file.open("rb") as read:
-                size = os.fstat(read.fileno()).st_size
-                with target.open("wb") as written:
-                    shutil.copyfileobj(read, written)
-        except OSError as error:
-            if error.filename == str(self.file):
-                raise RefusedFileError(f"{self.file}: cannot be read: {error.strerror}", "Give a model file.") from None
-            raise EnvironmentFault(f"{folder}: no copy of {self.file}, {size:,} bytes: {error.strerror}", "Free some space.") from None
-        return target
+        for file in self.files:
+            try:
+                with file.open("rb") as read:
+                    size = os.fstat(read.fileno()).st_size
+                    with (folder / f"{self.name}{file.suffix}").open("wb") as written:
+                        shutil.copyfileobj(read, written)
+            except OSError as error:
+                if error.filename == str(file):
+                    raise RefusedFileError(f"{file}: cannot be read: {error.strerror}", "Give a model file.") from None
+                raise EnvironmentFault(f"{folder}: no copy of {file}, {size:,} bytes: {error.strerror}", "Free some space.") from None
+        return folder / f"{self.name}{self.file.suffix}"
 
 
 def sources_of(models: Iterable[str], say: Callable[[str], None]) -> list[Source]:
@@ -92,7 +97,9 @@ def _named(text: str) -> tuple[str, Path]:
 def _file_of(path: Path, say: Callable[[str], None]) -> Path:
     """The file to serve."""
     if not path.exists():
-        raise UsageError(f"{path}: no such run folder or model file", near(path, "Give a run folder, an .onnx or a .safetensors file."))
+        raise UsageError(
+            f"{path}: no such run folder or model file", near(path, "Give a run folder, an .onnx, .pt2, .xml or .safetensors file.")
+        )
     if not path.is_dir():
         return path
     exported, own = path / EXPORTED, path / MODEL_NAME

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Any
 
+ALONE = "drawn"  # the kind of answers that are masks or pictures, computed one by one
+DRAWN = {"segment": "mask", "restore": "picture"}  # the field of such an answer that holds a PNG file in base64, by the task
 COUNT, LENGTH = struct.Struct(">I"), struct.Struct(">Q")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from striate.apps.server import wire
+from striate.apps.server.drawn import drawn
 from striate.core.devices import available_cores
 from striate.core.errors import DataError, EnvironmentFault, ShapeError, StriateError, UsageError, is_out_of_memory
 from striate.core.images import ImageSpec
@@ -34,34 +35,25 @@ from striate.models.runtimes import ENDINGS, leave_cores_to_others
 FAULTS: tuple[tuple[type[BaseException], int], ...] = (  # what went wrong with a picture, as HTTP says it
     (DataError, 422),
     (ShapeError, 422),
+    (UsageError, 422),
     (EnvironmentFault, 503),
 )
 
 
 def open_served(path: Path, device: str) -> Model:
-    """A model that can be served.
-
-    Raises:
-        UsageError: it answers with masks or pictures.
-        RefusedFileError, EnvironmentFault: as of `load`.
-    """
+    """A model to serve; raises as `load`."""
     if path.suffix.lower() in ENDINGS:
-        model: Model = ExportedModel(path)
-    else:
-        from striate.core.devices import choose_device
+        return ExportedModel(path)
+    from striate.core.devices import choose_device
 
-        model = load(path, device=str(choose_device(device)))
-    if model.task in ("segment", "restore"):
-        raise UsageError(
-            f"{path}: answers with a {'mask' if model.task == 'segment' else 'picture'}, which is not served", "Use striate predict."
-        )
-    return model
+    return load(path, device=str(choose_device(device)))
 
 
 def facts_of(model: Model, batch_size: int) -> dict[str, Any]:
     """The facts that clients ask for, once the model has answered a batch of empty samples."""
-    empty = np.zeros((batch_size, *model.images.array_shape), np.uint8 if isinstance(model.images, ImageSpec) else np.float32)
-    for count in (1, batch_size):
+    most = 1 if model.task in wire.DRAWN else batch_size
+    empty = np.zeros((most, *model.images.array_shape), np.uint8 if isinstance(model.images, ImageSpec) else np.float32)
+    for count in {1, most}:
         model.outputs(empty[:count])
     return {
         "task": model.task,
@@ -121,6 +113,8 @@ def fault(error: Exception) -> dict[str, Any]:
 def answered(model: Model, header: dict[str, Any], parts: list[bytes], pool: ThreadPoolExecutor) -> list[Any]:
     """For each item its answer, or {"fault": ...}. What fails in company is tried alone, so that one picture harms no other."""
     items = header["items"]
+    if header["kind"] == wire.ALONE:
+        return [alone(model, item, part) for item, part in zip(items, parts, strict=True)]
     samples = samples_of(model, items, parts, pool)
     found: list[Any] = [{"fault": fault(sample)} if isinstance(sample, Exception) else None for sample in samples]
 
@@ -142,6 +136,14 @@ def answered(model: Model, header: dict[str, Any], parts: list[bytes], pool: Thr
 
     run([place for place, sample in enumerate(samples) if not isinstance(sample, Exception)])
     return found
+
+
+def alone(model: Model, item: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """The answer that is a picture, or {"fault": ...}."""
+    try:
+        return drawn(model, item, data)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is told
+        return {"fault": fault(error)}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from striate.networks.network import Network
 from striate.workflows.tasks.record import MEASURES, Measured, Say, SplitFacts, TaskRecord
 from striate.workflows.tasks.segment import moves
 from striate.workflows.tasks.targets import in_table, of_kept
-from striate.workflows.tasks.written import png_names
+from striate.workflows.tasks.written import picture_png, png_names
 
 if TYPE_CHECKING:
     from striate.workflows.predict import PredictRequest
@@ -185,19 +185,10 @@ def _shown(picture: np.ndarray) -> np.ndarray:
 
 def write_pictures(found: Restorations, output: Path) -> Restorations:
     """One PNG file per picture in the folder `output`."""
-    import io
-
-    from PIL import Image
-
     files = [Path(item.path) for item in found]
     names = png_names(files, output, noun="result", written="be written")
     for name, item in zip(names, found, strict=True):
-        pixels = item.picture
-        if pixels.shape[2] not in (1, 3, 4):
-            raise UsageError(f"{name}: a PNG file holds 1, 3 or 4 channels, and the model gives {pixels.shape[2]}", "Leave `output` out.")
-        file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
-        write_atomically(name, file.getvalue())
+        write_atomically(name, picture_png(item.picture, str(name)))
     named = found.with_files(names)
     write_json(output / "restored.json", named.to_data())  # tells the folder from one of pictures, too
     return named

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from striate.core.errors import UsageError
 from striate.core.files import make_folder, shortened
@@ -31,3 +35,16 @@ def png_names(files: Sequence[Path], output: Path, *, noun: str, written: str) -
             raise UsageError(f"{name}: the {noun} would overwrite its picture", "Choose another `output`.")
     make_folder(output)
     return names
+
+
+def picture_png(pixels: np.ndarray, name: str) -> bytes:
+    """A PNG file of a picture (H, W, C) uint8.
+
+    Raises:
+        UsageError: it has another number of channels than 1, 3 or 4; names it.
+    """
+    if pixels.shape[2] not in (1, 3, 4):
+        raise UsageError(f"{name}: a PNG file holds 1, 3 or 4 channels, and the model gives {pixels.shape[2]}", "Leave `output` out.")
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()

@@ -73,8 +73,16 @@ function shown(file, answer) {
   image.onload = () => URL.revokeObjectURL(address);
   image.onerror = () => { URL.revokeObjectURL(address); image.remove(); item.classList.add("alone"); };
   const labels = answer.labels && (answer.labels.join(", ") || "none");
-  words.append(node("h2", answer.error ? "no answer" : answer.class ?? labels ?? "numbers"), node("p", file.name, "faint"));
+  words.append(node("h2", answer.error ? "no answer" : answer.class ?? labels ?? (answer.mask ? "mask" : answer.picture ? "picture" : "numbers")), node("p", file.name, "faint"));
   if (answer.error) words.append(node("p", answer.error));
+  const made = answer.mask ?? answer.picture;
+  if (made) {
+    const result = node("img", "", "made");
+    result.alt = answer.mask ? "the mask" : "the restored picture";
+    result.src = `data:image/png;base64,${made}`;
+    words.append(result);
+  }
+  for (const [name, share] of Object.entries(answer.mask ? answer.classes : {})) if (share > 0) words.append(bar(name, share));
   for (const {class: name, probability, score} of answer.top ?? []) words.append(bar(name, probability ?? score));
   for (const [name, value] of Object.entries(answer.probabilities ?? answer.values ?? {})) words.append(bar(name, value));
   item.append(image, words);
