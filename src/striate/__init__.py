@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate import estimators, networks
+    from striate.apps.server.face import serve
     from striate.demos.registry import demo
     from striate.estimators.pictures.classifier import ImageClassifier
     from striate.estimators.pictures.regressor import ImageRegressor
@@ -77,6 +78,7 @@ __all__ = [
     "repeat",
     "report",
     "repro",
+    "serve",
     "split",
     "train",
     "verify",
@@ -84,6 +86,7 @@ __all__ = [
 
 # Public names are handed on when they are first asked for, so that `striate --help` does not wait for torch.
 NAMES = {  # of each module
+    "striate.apps.server.face": ("serve",),
     "striate.demos.registry": ("demo",),
     "striate.estimators.pictures.classifier": ("ImageClassifier",),
     "striate.estimators.pictures.regressor": ("ImageRegressor",),

@@ -662,6 +662,10 @@ def test_wrong_requests_are_refused_in_words(folder: Path, tmp_path: Path):
     if sys.platform == "linux" and os.geteuid() and int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 80:
         with pytest.raises(EnvironmentFault, match="below 1024"):
             free_address("127.0.0.1", 80)
+    with pytest.raises(UsageError, match="none: no such run folder or model file"):  # in the process of the server
+        striate.serve(tmp_path / "none", port=0)
+    with pytest.raises(UsageError, match="models: expected a path"):
+        striate.serve(7)
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
     with pytest.raises(RefusedFileError, match=r"bad\.onnx: ONNX Runtime cannot open it"):
         serve(ServeRequest(models=[str(tmp_path / "bad.onnx")], port=0), say=said.append)

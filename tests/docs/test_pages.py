@@ -19,6 +19,8 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -259,6 +261,36 @@ def test_a_page_does_what_it_says(page, started, run, tmp_path, request):
         wrong = go_through(page, tmp_path / "here", run, update=request.config.option.update_golden)
 
     assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.slow
+def test_the_server_answers_as_its_page_says(started, run, tmp_path):
+    """Its commands are not run with those of other pages: the server goes on while they run, and on another port."""
+    here = tmp_path / "here"
+    shutil.copytree(started[0], here)
+    text = (PAGES / "guide" / "serve.md").read_text(encoding="utf-8")
+    steps = [step for block in BLOCK.finditer(text) if block["kind"] == "console" for step in commands(block["text"])]
+    server, port, wrong = None, "", []
+    try:
+        for step in steps:
+            if step.text.startswith("striate serve "):
+                words = [sys.executable, "-m", *shlex.split(step.text), "--port", "0"]
+                server = subprocess.Popen(words, cwd=here, stderr=subprocess.PIPE, text=True)
+                came = [server.stderr.readline().rstrip("\n") for _ in step.shown]
+                port = came[-1].rpartition(":")[2].partition(";")[0]
+                came[-1] = came[-1].replace(f":{port};", ":8000;")
+            else:
+                code, written = run(here, "command", step.text.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+                came = written.splitlines() if code == 0 else [f"exit code {code}", written]
+            if not same(step.shown or ["..."], came):
+                wrong.append(f"{step.text}\nthe page shows {step.shown}\nbut came {came}")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        if server is not None:
+            server.kill()
+            server.communicate()
+    assert len(steps) > 3 and not wrong, "\n\n".join(wrong)
 
 
 def test_outputs_are_compared_by_their_words_and_roughly_by_their_numbers():

@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 OUT_OF_MEMORY = (  # as torch, systems, ONNX Runtime and oneDNN say it, whose kernels need memory of their own
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "failed to allocate memory",
@@ -118,6 +118,12 @@ class RefusedFileError(StriateError, ValueError):
 
     exit_code = 7
     kind = "refused_file"
+
+
+def error_of(told: Mapping[str, str]) -> StriateError:
+    """The error that another process told by its kind, message and remedy; of a kind with fields of its own the kind above it."""
+    kinds = {kind.kind: kind for kind in (StriateError, DataError, EnvironmentFault, NumericError, InterruptedRun, RefusedFileError)}
+    return kinds.get(told["kind"], UsageError)(told["message"], told["remedy"])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from striate.apps.server.metrics import Metrics
 from striate.apps.server.refused import Refused, unavailable
 from striate.apps.server.request import ServeRequest
 from striate.apps.server.sources import Source
-from striate.core.errors import EnvironmentFault, StriateError
+from striate.core.errors import EnvironmentFault, StriateError, error_of
 from striate.core.text import counted
 
 POLL = 0.5  # s between two looks at the files
@@ -66,9 +66,8 @@ class Worker:
             raise EnvironmentFault(f"{names}: the process that opens it {lost}", OPEN_AGAIN) from None
         if (told := header.get("refused")) is not None:
             source = next(each for each in sources if each.name == told["name"])
-            kinds = {kind.kind: kind for kind in _every_kind(StriateError)}
             await worker.close()
-            raise kinds[told["kind"]](told["message"].replace(copies[source.name], str(source.file)), told["remedy"])
+            raise error_of({**told, "message": told["message"].replace(copies[source.name], str(source.file))})
         worker.facts = header["ready"]
         return worker
 
@@ -271,7 +270,3 @@ class Crew:
     async def _retire(self, worker: Worker) -> None:
         await worker.close()
         shutil.rmtree(worker.models, ignore_errors=True)
-
-
-def _every_kind(kind: type[StriateError]) -> list[type[StriateError]]:
-    return [kind, *(each for child in kind.__subclasses__() for each in _every_kind(child))]
