@@ -84,3 +84,26 @@ def test_ratios_are_of_a_round_and_the_best_peer_has_the_goal(benchmark):
     assert rows["keras", "float32"][0] == "**2.00** (1.25 to 3.00)"
     assert rows["keras", "float32"][1].endswith(", the best in float32")
     assert rows["keras", "as it comes"][1] == ""
+
+
+def test_the_time_to_an_accuracy_is_of_the_first_epoch_that_has_it(benchmark):
+    timed = benchmark("time_to_accuracy")
+    curves = {
+        "Striate": [[timed.Point(4, 0.90), timed.Point(6, 0.95), timed.Point(8, 0.94)], [timed.Point(5, 0.91), timed.Point(9, 0.93)]],
+        "other": [[timed.Point(50, 0.80)], [timed.Point(70, 0.84)]],
+    }
+
+    _, ours, other = timed.sheet_of("cifar10", curves).table
+
+    assert ours == ["Striate", "0.9350 (0.9300 to 0.9400, n=2)", "8.5", "4.5", "6.0, 1 of 2 seeds"]
+    assert other == ["other", "0.8200 (0.8000 to 0.8400, n=2)", "60.0", "not reached", "not reached"]
+    assert timed.curves_picture(curves, (0.9, 0.94), title="cifar10").startswith(b"\x89PNG")
+
+
+def test_a_row_that_is_half_written_waits(benchmark, tmp_path):
+    rows_of = benchmark("time_to_accuracy").rows_of
+    file = tmp_path / "metrics.csv"
+
+    assert rows_of(file) == []
+    file.write_text("epoch,val_accuracy\n1,0.5\n2,0.6")
+    assert rows_of(file) == [{"epoch": "1", "val_accuracy": "0.5"}]
