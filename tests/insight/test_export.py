@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 from torch import nn
 
 import striate
@@ -21,14 +24,17 @@ from striate.core.errors import EnvironmentFault, NumericError, RefusedFileError
 from striate.core.images import Fit, ImageSpec
 from striate.data.fitting import fit_image
 from striate.insight.export import onnx_file
+from striate.insight.export.bundle_file import bundle_bytes
 from striate.insight.export.gate import gate
 from striate.insight.export.onnx_file import onnx_bytes
 from striate.insight.export.program import FittedPictures, Program
 from striate.models.exported import ExportedModel
 from striate.models.model import Model
 from striate.workflows.shipping import export as verb
-from striate.workflows.shipping.card import card_of, card_text
+from striate.workflows.shipping.bom import bom_text
+from striate.workflows.shipping.card import Card, card_of, card_text
 from striate.workflows.shipping.export import ExportRequest, export
+from striate.workflows.shipping.verify import VerifyRequest, verify
 from striate.workflows.shipping.words import summary
 from striate.workflows.subjects.subject import open_model
 
@@ -192,6 +198,40 @@ def test_a_file_is_verified_by_its_hashes_and_its_answers(run: Path, exported: P
         striate.verify(run / "best.safetensors")
 
 
+def test_the_card_and_the_bill_of_materials_are_verified_too(run: Path, exported: Path, tmp_path: Path):
+    here = shutil.copytree(exported.parent, tmp_path / "export") / exported.name
+    said: list[str] = []
+    record = here.with_suffix(".json")
+    record.write_text(record.read_text().replace(json.dumps(str(run))[1:-1], "/nowhere"))  # its answers are not compared
+    assert verify(VerifyRequest(file=here), say=said.append).recorded and len(said) == 1
+    for name, right, wrong in (("MODEL_CARD.md", "not calibrated", "right"), ("model.onnx.cdx.json", "SHA-256", "MD5")):
+        text = (here.parent / name).read_text()
+        (here.parent / name).write_text(text.replace(right, wrong) + " ")
+        with pytest.raises(RefusedFileError, match=rf"{name}: was changed since it was written with model\.onnx"):
+            striate.verify(here)
+        (here.parent / name).write_text("of another export")
+        verify(VerifyRequest(file=here), say=said.append)
+        assert said[-2] == f"{here.parent / name}: tells of another file"
+        (here.parent / name).write_text(text)
+    record.write_text('{"sha256": 3}')
+    with pytest.raises(RefusedFileError, match=r"model\.json: (sha256|lacks|model)"):
+        striate.verify(here)
+
+
+@pytest.mark.slow
+def test_a_bundle_is_verified_with_its_answers(run: Path, exported: Path, tmp_path: Path):
+    (tmp_path / "b.zip").write_bytes(bundle_bytes(exported.read_bytes(), {}))
+    report = striate.verify(tmp_path / "b.zip", run=run / "calibrated.safetensors", images=4)
+    assert report.gate is not None and report.gate.passed and not report.recorded
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path)
+    assert striate.verify(tmp_path / "model").facts == report.facts
+    other = exported.read_bytes().replace(b"light", b"right")
+    (tmp_path / "b.zip").write_bytes(bundle_bytes(other, {}))  # its list of hashes is right
+    with pytest.raises(RefusedFileError, match="damaged or edited"):
+        striate.verify(tmp_path / "b.zip")
+
+
 def test_other_answers_do_not_pass_the_gate(run: Path, exported: Path):
     other = striate.load(run / "calibrated.safetensors")
     with torch.no_grad():
@@ -257,6 +297,28 @@ def test_a_card_tells_what_the_model_is_good_for(run: Path, exported: Path):
     assert f"| SHA-256 | {hashlib.sha256(exported.read_bytes()).hexdigest()} |" in text
     weights = hashlib.sha256((run / "calibrated.safetensors").read_bytes()).hexdigest()
     assert f"| SHA-256 of the model file | {weights} |" in text
+
+
+def test_a_bill_of_materials_names_the_file_its_data_and_what_it_needs(exported: Path):
+    data = json.loads(exported.with_name("model.onnx.cdx.json").read_text())
+    assert (data["bomFormat"], data["specVersion"]) == ("CycloneDX", "1.6")
+    model = data["metadata"]["component"]
+    assert model["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(exported.read_bytes()).hexdigest()}]
+    card = json.loads(exported.with_suffix(".json").read_text())["card"]
+    assert float(model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"][0]["value"]) == pytest.approx(
+        card["val"]["accuracy"], 1e-5
+    )
+    parts = {each["bom-ref"]: each for each in data["components"]}
+    assert parts["training-data"]["name"] == "photos" and data["dependencies"] == [{"ref": "model", "dependsOn": list(parts)}]
+    assert parts["package-onnxruntime"]["purl"] == f"pkg:pypi/onnxruntime@{importlib.metadata.version('onnxruntime')}"
+
+    known = {"data_licence": "CC BY 4.0", "pretrained": "builtin:lite", "pretrained_licence": "Apache-2.0"}
+    licensed = TypeAdapter(Card).validate_python(card | known)
+    files = {"m.xml": "ab" * 32, "m.bin": "cd" * 32}
+    found = {each["name"]: each for each in json.loads(bom_text(licensed, "m.xml", files, ()))["components"]}
+    assert found["photos"]["licenses"] == [{"license": {"name": "CC BY 4.0"}}]
+    assert found["builtin:lite"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    assert found["m.bin"]["hashes"][0]["content"] == "cd" * 32
 
 
 def test_a_card_has_what_other_verbs_measured_and_refuses_their_damaged_reports(run: Path, tmp_path: Path):

@@ -36,7 +36,8 @@ class Form(NamedTuple):
     inputs: tuple[str, ...] = ("uint8",)
     tasks: tuple[str, ...] = ("classify", "multilabel", "regression")
     by_accuracy: tuple[str, ...] = ()  # precisions whose files are judged by it
-    pack: Callable[[bytes, str], bytes] | None = None  # the file in its final form, of the one that was tried and the text of its card
+    needs: tuple[str, ...] = ("onnxruntime", "numpy")  # packages that run it
+    pack: Callable[..., bytes] | None = None  # as `bundle_bytes`: the file in its final form, of the one that was tried and its papers
 
     @property
     def usual(self) -> Precision:
@@ -69,6 +70,7 @@ FORMS: dict[Format, Form] = {
         partial(_gate, without_torch=False),
         inputs=("uint8", "float32"),
         tasks=ALL_TASKS,
+        needs=("torch", "numpy"),
     ),
     "openvino": Form(
         OPENVINO,
@@ -79,13 +81,25 @@ FORMS: dict[Format, Form] = {
         inputs=("uint8", "float32"),
         tasks=ALL_TASKS,
         by_accuracy=BY_ACCURACY,
+        needs=("openvino", "numpy"),
     ),
-    "bundle": Form(ZIP, ONNX_LIMITS, need_exporter, bundled_onnx, _gate, tasks=("classify",), by_accuracy=BY_ACCURACY, pack=bundle_bytes),
+    "bundle": Form(
+        ZIP,
+        ONNX_LIMITS,
+        need_exporter,
+        bundled_onnx,
+        _gate,
+        tasks=("classify",),
+        by_accuracy=BY_ACCURACY,
+        needs=("onnxruntime", "numpy", "pillow"),
+        pack=bundle_bytes,
+    ),
     "html": Form(
         HTML,
         dict.fromkeys(("float16", "float32", "int8"), PAGE_LIMIT),
         need_browser,
         lambda model, wanted: {HTML: html_bytes(model, wanted.precision)},
         gate_page,
+        needs=(),
     ),
 }

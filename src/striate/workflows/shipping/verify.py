@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from striate.core.bounded import read_json
 from striate.core.errors import RefusedFileError, UsageError
 from striate.core.files import read_plain
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
+from striate.insight.export.bundle_file import MODEL, SUMS, ZIP, is_bundle, parts_of_bundle
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
+from striate.insight.export.wanted import Format
 from striate.models.exported import MAX_BYTES, ExportedModel
 from striate.models.runtimes import ENDINGS
 from striate.workflows.shipping.judging import refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures
+from striate.workflows.shipping.recorded import AGAIN, check_papers, recorded
 from striate.workflows.shipping.signing import check_signature
 from striate.workflows.shipping.words import report_file
 from striate.workflows.subjects.labelled import DataRequest
 from striate.workflows.subjects.subject import open_model
-
-AGAIN = "Copy the file again, or export it again."
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class VerifyRequest(DataRequest):
     """The file, and the run that it comes from."""
 
-    file: Path
+    file: Path  # or the folder of an unpacked bundle
     run: Any = None  # None: the run that the report beside the file names, where it is there
     images: Annotated[int, Field(ge=1)] = 256  # of the val split, at most
     key: Path | None = None  # a public key, whose owner must have signed the file
@@ -63,40 +66,60 @@ def verify(request: VerifyRequest, *, say: Callable[[str], None] = lambda _text:
         NumericError: its answers on this machine are not those of the run.
     """
     path = request.file
-    if path.suffix.lower() not in ENDINGS:
+    bundled = is_bundle(path)
+    if not bundled and path.suffix.lower() not in ENDINGS:
         raise UsageError(
-            f"{path}: only exported files are verified, with the endings {', '.join(ENDINGS)}", "Give one that `striate export` wrote."
+            f"{path}: only exported files are verified, with the endings {', '.join((*ENDINGS, ZIP))}, and unpacked bundles",
+            "Give one that `striate export` wrote.",
         )
+    listed = path / SUMS if path.is_dir() else path  # what is signed
     if request.key is not None:
-        check_signature(path, request.key)
-    signed, model = request.key is not None, ExportedModel(path)
-    digest = hashlib.sha256(read_plain(path, limit=MAX_BYTES)).hexdigest()
-    beside = report_file(path)
-    record = read_json(beside, remedy=AGAIN) if beside.is_file() else None
-    form = next(form for form in FORMS.values() if form.ending == path.suffix.lower())
-    precision = (record or {}).get("precision", "float32")
-    if precision not in form.limits:
-        raise RefusedFileError(f"{beside}: precision: there is none called {precision!r}", AGAIN)
-    if record is not None and record.get("sha256") != digest:
-        raise RefusedFileError(f"{path}: is not the file that {beside.name} tells of: its SHA-256 is {digest}", AGAIN)
-    if record is None:
-        say(f"{path}: no {beside.name} stands beside it; its own hashes are right")
-    run = request.run or (record or {}).get("model")
+        check_signature(listed, request.key)
+    digest = hashlib.sha256(read_plain(listed, limit=MAX_BYTES)).hexdigest()
+    with _answering(path) if bundled else contextlib.nullcontext(path) as artefact:
+        return _verified(request, artefact, digest, "bundle" if bundled else None, say)
+
+
+@contextlib.contextmanager
+def _answering(bundle: Path) -> Iterator[Path]:
+    """The ONNX file of a bundle, all of whose files are as they were."""
+    parts = parts_of_bundle(bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / MODEL
+        file.write_bytes(parts[MODEL])
+        yield file
+
+
+def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format | None, say: Callable[[str], None]) -> VerifyReport:
+    """The findings about a file whose signature was checked; `artefact` answers for it, and `digest` is its SHA-256."""
+    path, model, beside = request.file, ExportedModel(artefact), report_file(request.file)
+    record = recorded(beside) if not path.is_dir() else None
+    form = FORMS[kind] if kind is not None else next(form for form in FORMS.values() if form.ending == path.suffix.lower())
+    if record is not None:
+        if record.precision not in form.limits:
+            raise RefusedFileError(f"{beside}: precision: {record.precision!r} is none of this format", AGAIN)
+        if record.sha256 != digest:
+            raise RefusedFileError(f"{path}: is not the file that {beside.name} tells of: its SHA-256 is {digest}", AGAIN)
+        check_papers(path, record, hashlib.sha256(read_plain(artefact, limit=MAX_BYTES)).hexdigest(), say)
+    else:
+        say(f"{path}: no report of its export stands beside it; its own hashes are right")
+    report = VerifyReport(
+        file=str(path), sha256=digest, recorded=record is not None, facts=model.facts, run=None, gate=None, signed=request.key is not None
+    )
+    run = request.run or (record.model if record is not None else None)
     if run is None or (request.run is None and not Path(str(run)).exists()):
         say("the run that it comes from is not here: its answers were not compared; name it with `run`")
-        return VerifyReport(
-            file=str(path), sha256=digest, recorded=record is not None, facts=model.facts, run=None, gate=None, signed=signed
-        )
+        return report
     subject = open_model(run, device="cpu", module=request.module)
     if subject.trained.classes != model.classes:
         raise UsageError(f"{subject.name}: has other classes than {path}", "Name the run that the file comes from.")
     images = subject.pictures(request, "val", "verify", say)
     pictures, names = compared_pictures(subject.trained, images, request.images)
-    found = form.gate(subject.trained, path, pictures, names, limit=form.limits[precision], precision=precision)
+    precision = record.precision if record is not None else "float32"
+    limit = record.gate.limit if record is not None else form.limits[precision]
+    found = form.gate(subject.trained, artefact, pictures, names, limit=limit, precision=precision)
     refuse_other_answers(found, path, subject.name, precision, written=True)
-    return VerifyReport(
-        file=str(path), sha256=digest, recorded=record is not None, facts=model.facts, run=subject.name, gate=found, signed=signed
-    )
+    return replace(report, run=subject.name, gate=found)
 
 
 def summary(report: VerifyReport) -> Lines:

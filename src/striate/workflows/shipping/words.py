@@ -14,6 +14,7 @@ from striate.workflows.shipping.card import CARD, Card
 if TYPE_CHECKING:
     from striate.workflows.shipping.export import ExportReport
 
+BOM = "bom.cdx.json"  # in a bundle
 INPUTS = {"uint8": "pictures as they were decoded, of any size", "float32": "(N, C, H, W) in [0, 1], of the network's own size"}
 
 
@@ -43,6 +44,7 @@ def summary(report: ExportReport) -> Lines:
         f"file: {report.output}",
         f"what was compared: {report_file(Path(report.output))}",
         f"card: {Path(report.output).with_name(CARD)}",
+        f"bill of materials: {bom_file(Path(report.output))}",
     ]
     return in_lines([*lines, ""])
 
@@ -81,3 +83,8 @@ def facts_of(card: Card, run: Path | None) -> dict[str, str]:
 def report_file(output: Path) -> Path:
     """The report beside the file: model.json of model.onnx, model.html.json of model.html."""
     return output.with_suffix(".json") if output.suffix == ONNX else output.with_name(f"{output.name}.json")
+
+
+def bom_file(output: Path) -> Path:
+    """The bill of materials beside the file: model.onnx.cdx.json of model.onnx."""
+    return output.with_name(f"{output.name}.cdx.json")
