@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -16,18 +16,17 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.files import folder_beside, make_folder, write_atomically
 from striate.core.places import check_file
-from striate.core.reports import shown_short, write_report
+from striate.core.reports import shown_short
 from striate.insight.export.forms import FORMS
 from striate.insight.export.gate import Gate
 from striate.insight.export.wanted import Format, Input, Precision, Wanted
-from striate.workflows.shipping.bom import bom_text
-from striate.workflows.shipping.card import CARD, Card, card_of, card_text
+from striate.workflows.shipping.card import CARD, Card, card_of
 from striate.workflows.shipping.judging import AccuracyKept, accuracy_kept, refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures, some_of
-from striate.workflows.shipping.recorded import digests
+from striate.workflows.shipping.recorded import papers_of, write_papers
 from striate.workflows.shipping.refusals import refuse_other_forms, refuse_other_models
-from striate.workflows.shipping.signing import sign, signature_of, signer
-from striate.workflows.shipping.words import BOM, bom_file, facts_of, file_facts, report_file
+from striate.workflows.shipping.signing import sign, signature_bytes, signature_of, signer
+from striate.workflows.shipping.words import BOM, bom_file, facts_of
 from striate.workflows.subjects.subject import LabelledRequest, open_model
 
 NAME = "model"  # in RUN/export
@@ -128,9 +127,9 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
             input=request.input,
             accuracy=kept,
         )
-        papers = _papers(report, NAME if form.pack is not None else output.stem, files, form.needs)
+        papers = papers_of(report, NAME if form.pack is not None else output.stem, files, form.needs)
         if form.pack is not None:
-            packed = form.pack(files[ending], papers, partial(_signed, folder, signing) if signing is not None else None)
+            packed = form.pack(files[ending], papers, partial(signature_bytes, folder, signing) if signing is not None else None)
             files = {form.ending: packed}
             write_atomically(candidate.with_suffix(form.ending), packed)
             report = replace(report, size_bytes=len(packed), sha256=hashlib.sha256(packed).hexdigest())
@@ -140,27 +139,4 @@ def export(request: ExportRequest, *, say: Callable[[str], None] = lambda _text:
             candidate.with_suffix(each).replace(output if each == form.ending else output.with_suffix(each))
         if signature is not None:
             say(f"signature: {signature.replace(signature_of(output))}")
-    return _recorded(report, {CARD: papers[CARD], bom_file(output).name: papers[BOM]})
-
-
-def _papers(report: ExportReport, stem: str, files: Mapping[str, bytes], needs: Sequence[str]) -> dict[str, bytes]:
-    """The card and the bill of materials of the files of that name, by their endings; the one that is named, last."""
-    hashes = {f"{stem}{ending}": digest for ending, digest in digests(files).items()}
-    name = list(hashes)[-1]
-    return {CARD: card_text(report.card, name, file_facts(report)).encode(), BOM: bom_text(report.card, name, hashes, needs)}
-
-
-def _recorded(report: ExportReport, papers: Mapping[str, bytes]) -> ExportReport:
-    """The report, once it stands beside the file with its papers."""
-    found, output = replace(report, papers=digests(papers)), Path(report.output)
-    write_report(report_file(output), found)
-    for name, data in papers.items():
-        write_atomically(output.with_name(name), data)
-    return found
-
-
-def _signed(folder: Path, signing: Any, data: bytes) -> bytes:
-    """The signature of a file of a bundle."""
-    file = folder / "signed"
-    write_atomically(file, data)
-    return sign(file, signing).read_bytes()
+    return write_papers(report, {CARD: papers[CARD], bom_file(output).name: papers[BOM]})

@@ -1,20 +1,28 @@
-"""What the report beside an exported file says of it, and the card and the bill of materials that were written with it."""
+"""The papers of an exported file: its report, its card and its bill of materials, written beside it and read again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from striate.core.bounded import MAX_TEXT_BYTES, read_json
 from striate.core.errors import RefusedFileError
-from striate.core.files import read_plain
+from striate.core.files import read_plain, write_atomically
 from striate.core.refusals import checked_entry
+from striate.core.reports import write_report
 from striate.insight.export.wanted import Precision
+from striate.workflows.shipping.bom import bom_text
+from striate.workflows.shipping.card import CARD, card_text
+from striate.workflows.shipping.words import BOM, file_facts, report_file
+
+if TYPE_CHECKING:
+    from striate.workflows.shipping.export import ExportReport
 
 AGAIN = "Copy the file again, or export it again."
 
@@ -46,6 +54,22 @@ def recorded(beside: Path) -> Recorded | None:
     if not beside.is_file():
         return None
     found: Recorded = checked_entry(TypeAdapter(Recorded), read_json(beside, remedy=AGAIN), str(beside), AGAIN)
+    return found
+
+
+def papers_of(report: ExportReport, stem: str, files: Mapping[str, bytes], needs: Sequence[str]) -> dict[str, bytes]:
+    """The card and the bill of materials of the files of that name, by their endings; the one that is named, last."""
+    hashes = {f"{stem}{ending}": digest for ending, digest in digests(files).items()}
+    name = list(hashes)[-1]
+    return {CARD: card_text(report.card, name, file_facts(report)).encode(), BOM: bom_text(report.card, name, hashes, needs)}
+
+
+def write_papers(report: ExportReport, papers: Mapping[str, bytes]) -> ExportReport:
+    """The report with the hashes of its papers, once all of them stand beside the file."""
+    found, output = replace(report, papers=digests(papers)), Path(report.output)
+    write_report(report_file(output), found)
+    for name, data in papers.items():
+        write_atomically(output.with_name(name), data)
     return found
 
 

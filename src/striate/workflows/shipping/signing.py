@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import EnvironmentFault, RefusedFileError, UsageError
+from striate.core.files import write_atomically
 
 ENDING = ".sig"  # after the whole name of the file
 MAX_BYTES = 2**20  # of a signature
@@ -48,6 +49,17 @@ def sign(file: Path, signing: Any) -> Path:
     except OSError as error:
         raise EnvironmentFault(f"{place}: cannot be written: {error.strerror}", "Free some space, or choose another folder.") from None
     return place
+
+
+def signature_bytes(folder: Path, signing: Any, data: bytes) -> bytes:
+    """The signature of `data`, a file of a bundle; made in `folder`.
+
+    Raises:
+        EnvironmentFault: it cannot be written there.
+    """
+    file = folder / "signed"
+    write_atomically(file, data)
+    return sign(file, signing).read_bytes()
 
 
 def check_signature(file: Path, key: Path) -> None:
