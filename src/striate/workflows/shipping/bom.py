@@ -72,7 +72,7 @@ def _own(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def _model_card(card: Card) -> dict[str, Any]:
-    """What CycloneDX has fields for, of our card."""
+    """The facts of our card that CycloneDX has fields for."""
     metrics = []
     for found in filter(None, (card.val, card.test)):
         if isinstance(found, EvaluateReport) and found.accuracy is not None:
