@@ -63,7 +63,7 @@ def main() -> None:
     if unknown := [name for name in arguments.names if name not in asked]:
         parser.error(f"there is no question {', '.join(unknown)}; there are {', '.join(asked)}")
     try:
-        photos = photos_of(arguments.photos)
+        photos = photos_of(arguments.photos) if {"training", "files"} & set(arguments.names) else Path()
     except FileNotFoundError as error:
         parser.error(str(error))
     for name in arguments.names:

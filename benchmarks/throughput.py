@@ -127,7 +127,7 @@ def main() -> None:
         parser.error(f"no goal for {', '.join(unknown)}; there is one for {', '.join(WORKLOADS)}")
     rounds, steps = (1, QUICK_STEPS) if arguments.quick else (arguments.rounds, arguments.steps)
     try:
-        photos = photos_of(arguments.photos)
+        photos = photos_of(arguments.photos) if any(WORKLOADS[name].copies for name in arguments.names) else Path()
     except FileNotFoundError as error:
         parser.error(str(error))
     write_sheet(*throughput(arguments.names, arguments.beside, rounds=rounds, steps=steps, num_busy=arguments.busy, photos=photos))
@@ -172,7 +172,7 @@ def throughput(names: Sequence[str], beside: Sequence[str], *, rounds: int, step
     title = f"Training throughput beside {', '.join(beside)}"
     title += f", other programs that compute meanwhile: {num_busy}" * bool(num_busy)
     sheet = "throughput" + "_peers" * (list(beside) != ["usual"]) + "_busy" * bool(num_busy)
-    return Sheet(sheet, title, [heading, *rows], [*notes(rounds, steps, beside, peaks), *more])
+    return Sheet(sheet, title, [heading, *rows], [*notes(names, beside, rounds, steps, peaks), *more])
 
 
 def peak_of(precision: str) -> float:
@@ -318,19 +318,23 @@ def start_of(name: str, loop: str, measured: list[Measured]) -> str:
     return f"{name}, {loop}: first update after {first:.1f} s, {memory:,.0f} MiB"
 
 
-def notes(rounds: int, steps: int, beside: Sequence[str], peaks: dict[str, float]) -> list[str]:
+def notes(names: Sequence[str], beside: Sequence[str], rounds: int, steps: int, peaks: dict[str, float]) -> list[str]:
     """What the figures are."""
     packages = sorted({package for peer in beside for package in PEERS[peer].packages if package in NAMED})
     timm = [f"timm=={importlib.metadata.version('timm')}"] * ("timm" in beside)
-    photos = WORKLOADS["resnet18"]
+    of_photos: list[str] = []
+    for work in (WORKLOADS[name] for name in names if WORKLOADS[name].copies):
+        of_photos += [
+            f"Photos: {work.steps(steps)} updates of {work.batch_size} after {work.warmup}, from JPEG files.",
+            f"Each photo is there {work.copies} times with another quality; pieces of {AREA[0]:.0%} and more of the area, and flip.",
+            "Striate decodes all photos before the first update, which counts there, and cuts the pieces out of 224 x 224.",
+            "The peers decode the photos anew in each epoch.",
+        ]
     return [
         "Striate as it comes multiplies in bfloat16 where the processor is fast in it, else in float32.",
         f"Median (smallest to largest) of {rounds} rounds, each measurement in a process of its own.",
         f"{steps} updates of 128 pictures after 20 that are not counted; Adam at {LEARNING_RATE:g}.",
-        f"resnet18: {photos.steps(steps)} updates of {photos.batch_size} photos after {photos.warmup}, from JPEG files.",
-        f"Each photo is there {photos.copies} times with another quality; pieces of {AREA[0]:.0%} and more of the area, and flip.",
-        "Striate decodes all photos before the first update, which counts there, and cuts the pieces out of 224 x 224.",
-        "The peers decode the photos anew in each epoch.",
+        *of_photos,
         "The start of worker processes is not counted in images a second, and their memory is not, which favours the peers.",
         "CIFAR-10: random crop of 32 with padding 4, and flip. MNIST: no augmentation. Normalization in both.",
         "Shares of the peak: Striate's and the other's, of "
