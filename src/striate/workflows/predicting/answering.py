@@ -41,9 +41,11 @@ def made_part(model: Model, names: Sequence[str], asked: Asked, told: Callable[[
     for some in _answers(model, names, asked):
         rows += some
         told(len(rows))
-    blank = np.zeros((1, *model.images.array_shape), np.uint8)
-    columns = [*map(str, model.predict(blank, top=asked.top).to_rows()[0]), "error"]
-    return Made(part_bytes(asked.kind, columns, rows), len(rows), sum("error" in row for row in rows))
+    columns = next((list(row) for row in rows if "error" not in row), None)
+    if columns is None:  # no picture could be read: those of a blank one
+        blank = np.zeros((1, *model.images.array_shape), np.uint8)
+        columns = [*map(str, model.predict(blank, top=asked.top).to_rows()[0])]
+    return Made(part_bytes(asked.kind, [*columns, "error"], rows), len(rows), sum("error" in row for row in rows))
 
 
 def _answers(model: Model, names: Sequence[str], asked: Asked) -> Iterator[list[dict[str, Any]]]:
