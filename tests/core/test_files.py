@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from striate.core.errors import EnvironmentFault, RefusedFileError
-from striate.core.files import cannot_write, read_plain, shortened, sync_directory, write_atomically
+from striate.core.files import cannot_write, folder_beside, read_plain, shortened, sync_directory, write_atomically
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the file system has no such modes")
 
@@ -24,6 +24,15 @@ def old_file(tmp_path):
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+def test_a_file_in_a_folder_beside_is_named_as_it_was_asked_for(tmp_path):
+    asked = tmp_path / "net.onnx"
+    with pytest.raises(EnvironmentFault) as caught, folder_beside(asked) as folder:
+        raise cannot_write(folder / "net.onnx", OSError(errno.EFBIG, "File too large"))
+
+    assert caught.value.message == f"{asked}: larger than this process or the file system lets a file be"
+    assert "ulimit -f" in caught.value.remedy and names(tmp_path) == []
 
 
 def test_a_file_is_replaced_as_a_whole(old_file):

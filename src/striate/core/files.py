@@ -174,12 +174,14 @@ def folder_beside(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, for files that get their place once they were tried.
 
     Raises:
-        EnvironmentFault: it cannot be made.
+        EnvironmentFault: it cannot be made; or what was raised about a file in it, by the name that the file was to get.
     """
-    folder = temporary_name(path)
+    folder, place = temporary_name(path), str(path).removesuffix(path.name)
     make_folder(folder)
     try:
         yield folder
+    except EnvironmentFault as error:
+        raise EnvironmentFault(error.message.replace(f"{folder}{os.sep}", place), error.remedy) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -194,4 +196,7 @@ def cannot_write(path: Path, error: OSError, needed_bytes: int | None = None, fi
             free = f"; {shutil.disk_usage(path.parent).free:,} bytes are free"
         need = f" and {needed_bytes:,} bytes are needed" if needed_bytes is not None else ""
         return EnvironmentFault(f"{path}: no space left on the device{free}{need}", f"Free some space, or choose another `{field}`.")
+    if error.errno == errno.EFBIG:
+        larger = f"{path}: larger than this process or the file system lets a file be"
+        return EnvironmentFault(larger, f"Raise the limit (`ulimit -f`), or choose another `{field}`.")
     return EnvironmentFault(f"{path}: cannot write: {error.strerror or error}", f"Check the permissions, or choose another `{field}`.")

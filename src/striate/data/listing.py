@@ -266,11 +266,12 @@ def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], N
         DataError: there is no such file or folder, or it holds no pictures.
     """
     files: list[Path] = []
+    empty: list[Path] = []
     for path in paths:
         if _is_folder(path):
             found = pictures_below(path, ledger)
             if not found and not any(path in bad.parents for bad in ledger.unreadable):
-                say(f"{path}: no pictures")
+                empty.append(path)
             files += found
         elif (kind := _foreign(path)) is not None:
             ledger.unreadable[path] = not_decoded(path, kind)
@@ -278,6 +279,8 @@ def named_pictures(paths: Sequence[Path], ledger: Ledger, say: Callable[[str], N
             files.append(path)
     if not files and not ledger.unreadable and not ledger.closed:
         raise no_pictures(", ".join(map(str, paths)), ledger, "Give picture files, or folders of them")
+    for path in empty:
+        say(f"{path}: no pictures")
     return files
 
 

@@ -17,6 +17,7 @@ from striate.models.runtimes import ONNX, OPENVINO
 
 EXPORTED = Path("export") / f"model{ONNX}"  # of a run folder
 FINISH = "Give the folder of a finished training run."
+SPACE = "Free some space, or set TMPDIR to a folder on another disk."
 LONGEST_NAME = 100
 
 
@@ -56,7 +57,7 @@ class Source:
             except OSError as error:
                 if error.filename == str(file):
                     raise RefusedFileError(f"{file}: cannot be read: {error.strerror}", "Give a model file.") from None
-                raise EnvironmentFault(f"{folder}: no copy of {file}, {size:,} bytes: {error.strerror}", "Free some space.") from None
+                raise EnvironmentFault(f"{folder}: no copy of {file}, {size:,} bytes: {error.strerror}", SPACE) from None
         return folder / f"{self.name}{self.file.suffix}"
 
 
