@@ -35,13 +35,14 @@ KERNEL_1D = 5  # places of a signal that a convolution sees
 HIDDEN = 64  # units of an LSTM, or of a hidden layer
 
 
-def compact_cnn(num_classes: int, widths: Sequence[int] = WIDTHS, kernel_size: int = 3) -> Chain:
+def compact_cnn(num_classes: int, widths: Sequence[int] = WIDTHS, kernel_size: int = 3, dropout: float = 0.2) -> Chain:
     """Two convolutions a stage, a maximum pooling between stages, global average pooling before the classifier."""
     stages: dict[str, Layer] = {}
     for index, width in enumerate(widths, start=1):
         parts: dict[str, Layer] = {"pool": Pool("max", 2)} if index > 1 else {}
         stages[f"stage{index}"] = Chain(**parts, block1=conv_norm(width, kernel_size), block2=conv_norm(width, kernel_size))
-    return Chain(**stages, head=Chain(pool=GlobalPool(), dropout=Dropout(0.2), linear=Linear(num_classes)))
+    drop: dict[str, Layer] = {"dropout": Dropout(dropout)} if dropout else {}
+    return Chain(**stages, head=Chain(pool=GlobalPool(), **drop, linear=Linear(num_classes)))
 
 
 def signal_cnn(num_classes: int) -> Chain:
