@@ -20,6 +20,7 @@ from striate.networks.network import Network
 from striate.workflows.recipes.book import RECIPES, weight_layers
 from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.recipes.choices import augmentation_for, choices_of, finds_rate, settings_for
+from striate.workflows.recipes.defaults import default_recipe
 from striate.workflows.training.request import TrainRequest
 from striate.workflows.training.running import QuietObserver
 from striate.workflows.training.train import train
@@ -196,6 +197,52 @@ def test_the_textbooks_default_network_trains_with_the_textbooks_defaults(tmp_pa
 def test_a_named_network_or_another_recipe_is_trained_as_without_the_textbook(asked, tmp_path):
     given = {"recipe": "default_dnn", "steps": 1, "diagnose": False, "output": tmp_path / "run", **asked}
     assert striate.train("digits", **given).network == asked.get("network", "compact_cnn")
+
+
+# ---- what is taken where nothing is named
+
+
+def many(count: int = 20_000, **other):
+    fields = {"name": "cifar10", "image_size": (32, 32), "channels": 3, "task": "classify", "kind": "pictures"} | other
+    return SimpleNamespace(**fields, num_images=lambda _split: count)
+
+
+def test_many_small_pictures_are_trained_by_the_fast_recipe():
+    assert default_recipe(request(), many()) == "fast"
+    assert default_recipe(request(epochs=3, seed=1, precision="float32"), many(image_size=(28, 28), channels=1)) == "fast"
+    assert choices_of("fast").network_for(many()) == "fast_cnn"
+
+
+@pytest.mark.parametrize(
+    ("asked", "pictures"),
+    [
+        ({}, {"count": 19_999}),
+        ({"train_images": 5_000}, {}),
+        ({}, {"image_size": (224, 224)}),
+        ({}, {"image_size": None}),
+        ({}, {"image_size": (8, 8)}),
+        ({}, {"task": "multilabel"}),
+        ({"network": "lenet5"}, {}),
+        ({"recipe": "notes"}, {}),
+        ({"learning_rate": 0.1}, {}),
+        ({"flip": False}, {}),
+        ({"batch_size": 64}, {}),
+        ({"set": {"settings.ema": 0.9}}, {}),
+    ],
+)
+def test_other_pictures_and_other_requests_have_the_usual_defaults(asked, pictures):
+    assert default_recipe(request(**asked), many(**pictures)) is None
+
+
+def test_the_fast_recipe_whitens_its_own_network_and_trains_it_by_muon():
+    ours, few, others = (
+        RECIPES["fast"](striate.network(name), count).settings
+        for name, count in (("fast_cnn", 50_000), ("fast_cnn", 5_000), ("resnet20_cifar", 50_000))
+    )
+
+    assert (ours.init, ours.freeze, ours.optimizer) == ("whitened", ("whiten",), "muon")
+    assert (ours.learning_rate, few.learning_rate) == (0.1, 0.05)
+    assert (others.init, others.freeze, others.optimizer) == ("default", (), "sgd")
 
 
 # ---- what is stronger

@@ -25,8 +25,7 @@ from striate.models.fitting import network_for as network_for_size
 from striate.networks.catalog import CATALOG, described_network
 from striate.networks.catalog import network as catalog_network
 from striate.networks.network import Network
-from striate.workflows.recipes.book import NETWORKS as OF_RECIPES
-from striate.workflows.recipes.book import RECIPES, Recipe
+from striate.workflows.recipes.book import RECIPES, Recipe, network_of
 from striate.workflows.recipes.checked import with_checked_fields
 from striate.workflows.recipes.files import KNOWN, read_recipe_file
 from striate.workflows.recipes.options import given
@@ -64,7 +63,7 @@ class Choices:
         """The network that the recipe is for, if the data is pictures that have a class, labels or numbers each."""
         if self.recipe is None or source.kind != "pictures" or task_named(source.task).network is not None:
             return None
-        return OF_RECIPES.get(self.recipe)
+        return network_of(self.recipe, source.image_size)
 
     def augmentation_of(self, network: Network, num_train: int) -> Augmentation | None:
         """The recipe's augmentation, where there is a recipe."""

@@ -11,8 +11,7 @@ import numpy as np
 
 from striate.core.errors import UsageError
 from striate.core.images import Fit, ImageSpec, InputSpec, Normalization
-from striate.core.text import Lines, command, in_lines
-from striate.data.augmentation.record import Augmentation
+from striate.core.text import command
 from striate.data.checks import look, refuse_hopeless
 from striate.data.findings import DataFinding
 from striate.data.named import NAMED
@@ -23,7 +22,6 @@ from striate.data.splits import Division
 from striate.data.targets import target_spec
 from striate.engine.limits import cuts_in_words, idle_in_words
 from striate.engine.processes import ProcessGroup
-from striate.engine.settings import ROTATION, TrainSettings
 from striate.models.fitting import Fitting, channel_statistics, is_dense
 from striate.models.transfer import Weights
 from striate.networks.catalog import SUFFIX, described_network
@@ -40,6 +38,7 @@ from striate.workflows.recipes.choices import (
     settings_for,
     with_recipe,
 )
+from striate.workflows.recipes.defaults import with_default_recipe
 from striate.workflows.runs.config import ARRAYS, RunConfig
 from striate.workflows.tasks.registry import task_named
 from striate.workflows.tasks.suited import suited_to
@@ -55,7 +54,6 @@ from striate.workflows.training.starting import NONE, with_chosen_weights
 from striate.workflows.training.transfer import (
     asked_weights,
     for_trained_weights,
-    frozen_in_words,
     is_module,
     module_for,
     network_of_weights,
@@ -66,7 +64,6 @@ from striate.workflows.training.transfer import (
 )
 
 USUAL_SIDE = 128  # pixels of the input for pictures of several sizes
-NO_UPDATES = "training  of the head alone"
 
 
 def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | None = None) -> Plan:
@@ -87,6 +84,7 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
         say=observer.say,
         to_train=request.extend is None,
     )
+    request, choices = with_default_recipe(request, choices, source, observer.say)
     extension, weights = None, None
     if request.extend is not None:
         extension = extension_of_classes(request, request.extend, source, observer.say)
@@ -106,12 +104,8 @@ def resolve(request: TrainRequest, observer: Observer, group: ProcessGroup | Non
     else:
         train_set, val_set, record = read_train_and_val(source, spec, division, observer.say)
     findings = looked_at(train_set, val_set, spec, source, observer, request.data)
-    if isinstance(spec, ImageSpec) and task_named(source.task).pixels_as_they_are:
-        spec = dataclasses.replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
-    elif isinstance(spec, ImageSpec) and extension is None:
-        spec = normalized(spec, request, weights, observer.say, of_pictures=lambda spec: with_statistics(spec, train_set))
-    elif extension is None:
-        spec = spec_of_signals(source, train_set.images, weights)
+    if extension is None or task_named(source.task).pixels_as_they_are:
+        spec = normalized_input(spec, request, source, train_set, weights, observer.say)
     start = None
     if weights is not None:
         weights = weights if extension is None else extension.weights_for(network)
@@ -175,6 +169,17 @@ def planned_input(
         spec, normalization=cast("Normalization | None", request.normalization) or spec.normalization, **given_statistics(request, channels)
     )
     return network, spec
+
+
+def normalized_input(
+    spec: InputSpec, request: TrainRequest, source: DataSource, train_set: ImageSet, weights: Weights | None, say: Callable[[str], None]
+) -> InputSpec:
+    """`spec` with its normalization."""
+    if not isinstance(spec, ImageSpec):
+        return spec_of_signals(source, train_set.images, weights)
+    if task_named(source.task).pixels_as_they_are:
+        return dataclasses.replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
+    return normalized(spec, request, weights, say, of_pictures=lambda spec: with_statistics(spec, train_set))
 
 
 def looked_at(
@@ -324,69 +329,3 @@ def outputs_in_words(source: DataSource) -> str:
     """The number of classes, labels or numbers of the data, in words."""
     one, more = task_named(source.task).outputs
     return f"{len(source.classes)} {one if len(source.classes) == 1 else more}"
-
-
-def chosen(plan: Plan, folder: Path) -> Lines:
-    """A summary of the planned training, in a few lines."""
-    fitting, source = plan.fitting, plan.source
-    net, settings, spec = fitting.network, plan.config.settings, fitting.images
-    count, unit = (settings.steps, "step") if settings.steps else (settings.epochs, "epoch")
-    length = f"{count:,} {unit}{'s' if count != 1 else ''}, batch {settings.batch_size}"
-    loss = f", {settings.loss}" if settings.loss != "cross_entropy" else ""
-    clip = f", gradients clipped at {settings.max_grad_norm:g}" if settings.max_grad_norm is not None else ""
-    rate = f"learning rate {settings.learning_rate:g} ({settings.schedule})"
-    schedule = f"{settings.optimizer}, {rate}, weight decay {settings.weight_decay:g}{clip}"
-    return in_lines(
-        (
-            f"data      {source.name}: {len(plan.train_set):,} train, {len(plan.val_set):,} val, {outputs_in_words(source)}",
-            f"network   {net.name}: {net.params:,} parameters, {net.macs:,} MACs, input {spec.words}",
-            f"training  {length}{loss}, {schedule}" if settings.steps or settings.epochs else NO_UPDATES,
-            *attack_in_words(settings),
-            *second_task_in_words(settings),
-            *frozen_in_words(settings),
-            *patience_in_words(settings),
-            f"pictures  {spec.fit}; augmentation: {changes_of(fitting.augmentation) if count else 'none'}"
-            if isinstance(spec, ImageSpec)
-            else f"{spec.kind:<9} each {'channel' if spec.extent else 'column'} brought to mean 0 and deviation 1; no augmentation",
-            f"run       {folder}",
-        )
-    )
-
-
-def attack_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """The line on adversarial training, if there is one."""
-    if settings.adversarial is None:
-        return ()
-    size = f"{settings.adversarial_norm} eps {settings.adversarial_eps:.4g} of a pixel's range"
-    return (f"against   {settings.adversarial}, {size}; val: pgd of {settings.adversarial_steps} steps",)
-
-
-def second_task_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """The line on the auxiliary task, if there is one."""
-    task = settings.auxiliary
-    if task is None:
-        return ()
-    if isinstance(task, str):
-        words = "by how many quarters a picture is turned" if task == ROTATION else f"the column {task!r}"
-    else:
-        words = f"{len(set(task.values()))} groups of the classes"
-    return (f"besides   {words}, loss x {settings.auxiliary_weight:g}",)
-
-
-def patience_in_words(settings: TrainSettings) -> tuple[str, ...]:
-    """The line on early stopping, if it is on."""
-    never = settings.patience is None or (settings.steps is None and settings.patience >= settings.epochs)
-    if never:
-        return ()
-    epochs = f"{settings.patience} epoch{'s' if settings.patience != 1 else ''}"
-    return (f"stops     after {epochs} without a better val {settings.monitor.replace('_', ' ').replace('f1', 'F1')}",)
-
-
-def changes_of(augmentation: Augmentation) -> str:
-    """The augmentations of a record that are on, in words."""
-    words = [f"shift by up to {augmentation.crop_padding} px" if augmentation.crop_padding else "", "mirror" if augmentation.flip else ""]
-    for field in dataclasses.fields(augmentation):
-        value = getattr(augmentation, field.name)
-        if field.name not in ("crop_padding", "flip") and value != field.default:
-            words.append(f"{field.name} {value}")
-    return ", ".join(filter(None, words)) or "none"

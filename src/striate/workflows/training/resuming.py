@@ -24,9 +24,9 @@ from striate.workflows.training.continuing import (
 )
 from striate.workflows.training.extending import early_end, extension_of, with_extensions
 from striate.workflows.training.finishing import Call, trained, write_description
-from striate.workflows.training.planning import chosen
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.sharing import latest_for_all, locked, refuse_other_plans
+from striate.workflows.training.summary import chosen
 from striate.workflows.training.transfer import is_module, with_kept_start
 from striate.workflows.training.unchanged import refuse_other_files
 

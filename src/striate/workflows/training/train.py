@@ -17,7 +17,7 @@ from striate.workflows.training.continuing import Plan
 from striate.workflows.training.finishing import Call, trained, write_description
 from striate.workflows.training.logs import check_packages
 from striate.workflows.training.lr_find import with_found_rate
-from striate.workflows.training.planning import chosen, resolve
+from striate.workflows.training.planning import resolve
 from striate.workflows.training.request import TrainReport, TrainRequest
 from striate.workflows.training.resuming import resumed
 from striate.workflows.training.running import Observer, QuietObserver
@@ -30,6 +30,7 @@ from striate.workflows.training.sharing import (
     refuse_other_plans,
     refuse_other_runs,
 )
+from striate.workflows.training.summary import chosen
 from striate.workflows.training.transfer import with_written_start
 
 MORE_MEMORY = (
