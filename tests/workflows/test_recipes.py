@@ -241,7 +241,8 @@ def test_the_fast_recipe_whitens_its_own_network_and_trains_it_by_muon():
     )
 
     assert (ours.init, ours.freeze, ours.optimizer) == ("whitened", ("whiten",), "muon")
-    assert (ours.learning_rate, few.learning_rate) == (0.1, 0.05)
+    assert (ours.batch_size, few.batch_size) == (512, 256)
+    assert few.learning_rate == pytest.approx(ours.learning_rate / 2**0.5)
     assert (others.init, others.freeze, others.optimizer) == ("default", (), "sgd")
 
 
