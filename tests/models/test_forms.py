@@ -14,7 +14,17 @@ import striate
 from striate.core.images import ImageSpec
 from striate.models import graph
 from striate.models.model import Model
+from striate.networks.layers.activation import Activation
+from striate.networks.layers.convolution import Conv
+from striate.networks.layers.dense import Flatten, Identity, Linear
+from striate.networks.layers.joins import Chain, Parallel
+from striate.networks.layers.normalization import BatchNorm, GroupNorm, LocalResponseNorm
+from striate.networks.layers.pooling import AdaptivePool, Pool
+from striate.networks.layers.transposed import ConvTranspose, Interpolate
 from striate.networks.model_file import ModelFile
+from striate.networks.modules.attention import ClassTokenModule
+from striate.networks.modules.normalization import GlobalResponseNormModule
+from striate.networks.network import Network
 
 NETWORKS = (  # name, side, and the parts that it brings
     ("resnet20_cifar", 32),  # sums, padded channels
@@ -22,15 +32,42 @@ NETWORKS = (  # name, side, and the parts that it brings
     ("mobilenet_v3_small", 32),  # products, hard activations
     ("squeezenet1_1", 64),  # concatenations, poolings that round up
     ("cifar_notes", 32),  # dense layers, dropout
+    ("shufflenet_v2_x0_5", 32),  # parts of the channels, shuffled
+    ("convnextv2_atto", 32),  # normalization over channels and of responses, GELU
+    ("vit_tiny", 32),  # steps of a sequence, attention
+    ("lenet4", 32),  # subsampling, scaled tanh
+)
+SMALL = Chain(  # parts that the catalogue has in large networks alone
+    Conv(8, 3, padding=1),
+    LocalResponseNorm(),
+    Parallel(Chain(Conv(8, 1), Activation("leaky_relu")), Chain(Conv(8, 1), Activation("prelu")), merge="sum"),
+    Pool("avg", 3, stride=2, ceil_mode=True),
+    Activation("elu"),
+    Interpolate(scale=2),
+    ConvTranspose(6, 3, stride=2, padding=1, output_padding=1),
+    Interpolate(size=20, mode="bilinear"),
+    AdaptivePool(5),
+    AdaptivePool(10),
+    Parallel(preact=Chain(BatchNorm(), Activation("gelu")), shortcut=Identity(), body=Conv(6, 3, padding=1), merge="sum", trunk="preact"),
+    Flatten(),
+    Linear(5),
 )
 
 
 def model_of(name: str, side: int) -> Model:
-    """A model with fresh weights and statistics that matter."""
-    network = striate.network(name, num_classes=5, in_channels=3, input_size=side)
+    """A model of a catalogue network with fresh weights and statistics that matter."""
+    return with_weights(striate.network(name, num_classes=5, in_channels=3, input_size=side))
+
+
+def with_weights(network: Network) -> Model:
+    """The same of any network for square pictures in colour."""
+    side = network.input_shape[1]
     torch.manual_seed(0)
     module = network.build()
     for part in module.modules():
+        if isinstance(part, nn.LayerNorm | GlobalResponseNormModule | ClassTokenModule | nn.PReLU):
+            for weights in part.parameters():
+                nn.init.normal_(weights, 0.5, 0.2)
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.uniform_(-0.2, 0.2)
             part.running_var.uniform_(0.5, 1.5)
@@ -49,8 +86,14 @@ def small() -> Model:
 
 @pytest.mark.parametrize(("name", "side"), NETWORKS)
 def test_the_runtime_answers_as_the_module_and_to_the_same_bits_in_any_company(name: str, side: int) -> None:
-    model, pictures = model_of(name, side), pictures_of(side)
+    check(model_of(name, side), pictures_of(side))
 
+
+def test_parts_of_large_networks_are_answered_so_too() -> None:
+    check(with_weights(Network("small", (3, 20, 20), SMALL)), pictures_of(20))
+
+
+def check(model: Model, pictures: np.ndarray) -> None:
     together = model.outputs(pictures)
     alone = np.concatenate([model.outputs(pictures[place : place + 1]) for place in range(3)])
 
@@ -83,8 +126,8 @@ def test_what_shares_a_module_shares_that_it_was_taken(small: Model) -> None:
 
 def test_a_session_that_answers_otherwise_than_the_module_is_not_used(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model, pictures = copy.deepcopy(small), pictures_of(32, 2)
-    wrong = graph.graph_of(model_of("cifar_notes", 32)._forms.module)
-    monkeypatch.setattr(graph, "graph_of", lambda _: wrong)
+    wrong = graph.graph_of(model_of("cifar_notes", 32)._forms.module, (32, 32, 3))
+    monkeypatch.setattr(graph, "graph_of", lambda *_: wrong)
 
     found = model.outputs(pictures)
 
@@ -106,11 +149,9 @@ def test_without_onnx_runtime_torch_answers(small: Model, monkeypatch: pytest.Mo
 
 
 def test_a_network_with_a_part_outside_the_vocabulary_has_no_graph() -> None:
-    network = striate.network("vit_tiny", num_classes=5, in_channels=3, input_size=32)
-    spec = ImageSpec(height=32, width=32, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fit="crop")
-    model = Model(ModelFile(network, network.build(), tuple("abcde"), spec, {}))
+    model = with_weights(Network("grouped", (3, 8, 8), Chain(Conv(4, 3), GroupNorm(2), Flatten(), Linear(5))))
 
-    assert graph.graph_of(model._forms.module) is None
+    assert graph.graph_of(model._forms.module, (8, 8, 3)) is None
 
 
 def test_a_copy_makes_a_session_of_its_own(small: Model) -> None:

@@ -62,8 +62,8 @@ def _session(module: nn.Module, shape: tuple[int, ...]) -> Any | None:
         from striate.models.graph import graph_of
         from striate.models.runtimes import session_of
 
-        graph = graph_of(module)
-        session = None if graph is None else session_of(Path("network"), graph)
+        graph = graph_of(module, shape)
+        session = None if graph is None else session_of(Path("network"), *graph)
         if session is not None and _is_true(session, module, shape):
             return session
     return None

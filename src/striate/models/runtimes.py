@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,8 +107,8 @@ def silent_runtime() -> Any:
     return onnxruntime
 
 
-def session_of(path: Path, data: bytes) -> Any:
-    """An ONNX Runtime session of a file's bytes; weights in other files are not read.
+def session_of(path: Path, data: bytes, weights: Mapping[str, np.ndarray] = MappingProxyType({})) -> Any:
+    """An ONNX Runtime session of a file's bytes; weights in other files are not read, but for `weights` that it names.
 
     Raises:
         EnvironmentFault: ONNX Runtime is not installed.
@@ -121,8 +123,12 @@ def session_of(path: Path, data: bytes) -> Any:
     options.intra_op_num_threads = available_cores()  # by itself it counts those that it may not use, too
     for name, value in SETTINGS.items():
         options.add_session_config_entry(name, value)
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
+    options.add_external_initializers(list(values), list(values.values()))
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # its own classes, without a common base
         reason = str(error).splitlines()[0][:200]
         raise RefusedFileError(f"{path}: ONNX Runtime cannot open it: {reason}", COPY_AGAIN) from None
+    session.weights = values  # it computes with this memory, and does not keep it
+    return session
