@@ -24,7 +24,7 @@ DOUBTFUL, NEARLY_FLAT = 0.2, 0.35  # the same and the flatness, from which on to
 UNDER = 0.6  # the same in training, below which a network has not learned its pictures
 CLOSE = 0.1  # accuracy in training above validation: no overfitting
 SHARED = 0.05  # share of the validation pictures
-SHIFTED, BY_CHANCE = 0.3, 1e-4  # distance between brightness or contrast, and its probability
+BY_CHANCE = 1e-4  # the probability of a distance between brightness or contrast
 WORSE_BY = 0.15  # accuracy
 RARE = 0.25  # of the mean number of pictures of a class
 IGNORED = 0.3  # share of a rare class's pictures that are answered with it
@@ -104,7 +104,7 @@ def _leak(exam: Exam) -> Finding | None:
 
 def _val_differs(exam: Exam, curves: Curves) -> Finding | None:
     train, val = exam.train, exam.val
-    if val.num_images < FEWEST or exam.shift.distance < SHIFTED or exam.shift.p_value > BY_CHANCE:
+    if val.num_images < FEWEST or exam.shift.p_value is None or exam.shift.p_value > BY_CHANCE:
         return None
     known = max(train.accuracy, *curves.train_accuracy)  # the kept model may be one of before, where the validation was best
     if known - val.accuracy < WORSE_BY or gap_of(known, train.num_images, val.accuracy, val.num_images) < SURELY:
