@@ -11,7 +11,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from os import PathLike
 from typing import IO, NamedTuple
 
@@ -49,24 +49,15 @@ DAMAGE = (
 )  # fmt: skip
 
 ORIENTATION = 0x0112  # the EXIF field: how the camera was held
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # the same for pixels (H, W, C)
-    1: lambda pixels: pixels,
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: pixels.transpose(1, 0, 2)[:, ::-1],
-    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
+UPRIGHT: dict[int, tuple[bool, int, int]] = {  # how pixels (H, W, C) become upright: are rows columns, and the steps along both axes then
+    1: (False, 1, 1),
+    2: (False, 1, -1),
+    3: (False, -1, -1),
+    4: (False, -1, 1),
+    5: (True, 1, 1),
+    6: (True, 1, -1),
+    7: (True, -1, -1),
+    8: (True, -1, 1),
 }
 
 Readable = str | PathLike[str] | Piece | bytes
@@ -345,20 +336,26 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(ORIENTATION, 1)
     except DAMAGE:
         return 1
-    return value if value in TURNS else 1
+    return value if value in UPRIGHT else 1
 
 
 def _of_jpeg(image: Image.Image, file: IO[bytes]) -> np.ndarray | None:
     """The whole picture, upright, as uint8 (H, W, 1 or 3), if it is a JPEG file that needs no care; reads no pixels by `image`."""
     pixels = jpeg_pixels(image, file.getvalue()) if isinstance(file, io.BytesIO) else None
-    return pixels if pixels is None else np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels))
+    return pixels if pixels is None else _turned(pixels, _orientation(image))
 
 
 def _upright(image: Image.Image, file: IO[bytes]) -> Image.Image:
     """The whole picture, upright, grey or RGB."""
-    flat = _flat(image, file)
-    turn = TURNS.get(_orientation(image))
-    return flat if turn is None else flat.transpose(turn)
+    flat, orientation = _flat(image, file), _orientation(image)
+    return flat if orientation == 1 else Image.fromarray(_turned(np.asarray(flat), orientation))
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (H, W) or (H, W, C), upright by their EXIF orientation."""
+    across, down, along = UPRIGHT[orientation]
+    turned = pixels.swapaxes(0, 1) if across else pixels
+    return np.ascontiguousarray(turned[::down, ::along])
 
 
 def _as_array(image: Image.Image) -> np.ndarray:
