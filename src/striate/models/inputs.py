@@ -155,8 +155,9 @@ def finite_outputs(outputs: np.ndarray, names: Sequence[str] | None = None) -> n
     Raises:
         NumericError: one is NaN or Inf; names the picture.
     """
-    bad = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(1))
-    if len(bad):
+    finite = np.isfinite(outputs)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.reshape(len(outputs), -1).all(1))
         which = f"picture {bad[0]}" if names is None or names[bad[0]].isdecimal() else names[bad[0]]
         message = f"{which}: the network gives NaN or Inf, because its weights are too large"
         raise NumericError(message, "Train again with a smaller `learning_rate`.")

@@ -326,7 +326,7 @@ class Model:
         session = self._forms.session(images.shape[1:]) if on_cpu and len(images) else None
         if session is not None:
             groups = [answered(session, images[start : start + size]) for start in range(0, len(images), size)]
-            return finite_outputs(np.concatenate(groups).astype(np.float64), names)
+            return finite_outputs(np.concatenate(groups, dtype=np.float64), names)
         module = self._forms.evaluated()
 
         def of_group(start: int) -> np.ndarray:

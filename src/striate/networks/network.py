@@ -93,7 +93,7 @@ class Network:
         """Trainable numbers, auxiliary heads not counted."""
         return sum(row.cost.params for row in self.rows)
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-adds of convolutions and matrix products for one sample."""
         return sum(row.cost.macs for row in self.rows)
