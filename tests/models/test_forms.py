@@ -19,7 +19,7 @@ from striate.networks.layers.convolution import Conv
 from striate.networks.layers.dense import Flatten, Identity, Linear
 from striate.networks.layers.joins import Chain, Parallel
 from striate.networks.layers.normalization import BatchNorm, GroupNorm, LocalResponseNorm
-from striate.networks.layers.pooling import AdaptivePool, Pool
+from striate.networks.layers.pooling import AdaptivePool, GlobalPool, Pool
 from striate.networks.layers.transposed import ConvTranspose, Interpolate
 from striate.networks.model_file import ModelFile
 from striate.networks.modules.attention import ClassTokenModule
@@ -48,6 +48,7 @@ SMALL = Chain(  # parts that the catalogue has in large networks alone
     Interpolate(size=20, mode="bilinear"),
     AdaptivePool(5),
     AdaptivePool(10),
+    Parallel(place=Chain(GlobalPool(keep_axes=True), Conv(2, 1)), maps=Conv(4, 1), merge="concat"),
     Parallel(preact=Chain(BatchNorm(), Activation("gelu")), shortcut=Identity(), body=Conv(6, 3, padding=1), merge="sum", trunk="preact"),
     Flatten(),
     Linear(5),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from striate.models.graph_parts import UnknownPartError, Writer, written
+from striate.models.graph_parts import Sizes, UnknownPartError, Writer, written
 from striate.networks.modules.image import ImageModule
 
 if TYPE_CHECKING:
@@ -57,14 +57,16 @@ def graph_of(module: nn.Module, shape: tuple[int, ...]) -> Graph | None:
     return Graph(model.SerializeToString(), writer.weights)
 
 
-def _sizes(module: nn.Module, shape: tuple[int, ...]) -> dict[nn.Module, tuple[int, ...]]:
-    """The shape of what each part of a module takes, without N, of pictures (N, *shape)."""
-    sizes: dict[nn.Module, tuple[int, ...]] = {}
+def _sizes(module: nn.Module, shape: tuple[int, ...]) -> Sizes:
+    """Of pictures (N, *shape)."""
+    sizes = Sizes({}, {})
 
-    def note(part: nn.Module, given: tuple[Tensor, ...]) -> None:
-        sizes[part] = tuple(given[0].shape[1:])
+    def note(part: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+        sizes.taken[part] = tuple(given[0].shape[1:])
+        if isinstance(made, torch.Tensor):
+            sizes.made[part] = tuple(made.shape[1:])
 
-    hooks = [part.register_forward_pre_hook(note) for part in module.modules()]
+    hooks = [part.register_forward_hook(note) for part in module.modules()]
     try:
         with torch.inference_mode():
             module(torch.zeros(1, *shape, dtype=torch.uint8))

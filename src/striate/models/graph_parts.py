@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,10 +32,17 @@ class UnknownPartError(Exception):
     """The network has a part that the vocabulary lacks."""
 
 
-class Writer:
-    """The nodes of a graph, in the order in which they are written, and its numbers; `sizes` are of what each part takes, without N."""
+class Sizes(NamedTuple):
+    """The shapes of what each part takes and of what it makes, without N."""
 
-    def __init__(self, sizes: dict[nn.Module, tuple[int, ...]]) -> None:
+    taken: dict[nn.Module, tuple[int, ...]]
+    made: dict[nn.Module, tuple[int, ...]]
+
+
+class Writer:
+    """The nodes of a graph, in the order in which they are written, and its numbers."""
+
+    def __init__(self, sizes: Sizes) -> None:
         import onnx
         from onnx import helper, numpy_helper
 
@@ -93,8 +100,14 @@ def _parallel(writer: Writer, part: Any, x: str) -> str:
         raise UnknownPartError(part.merge_by)
     if part.trunk is not None:
         x = written(writer, part.get_submodule(part.trunk), x)
-    branches = [written(writer, branch, x) for name, branch in part.named_children() if name != part.trunk]
+    parts = [branch for name, branch in part.named_children() if name != part.trunk]
+    branches = [written(writer, branch, x) for branch in parts]
     if part.merge_by == "concat":
+        extents = [writer.sizes.made[branch][1:] for branch in parts]
+        largest = max(extents, key=math.prod)  # a map of one place stands for any
+        for place, extent in enumerate(extents):
+            if extent != largest:
+                branches[place] = writer.node("Expand", branches[place], writer.number([1, 1, *largest]))
         return writer.node("Concat", *branches, axis=1)
     merged = branches[0]
     for branch in branches[1:]:
@@ -119,7 +132,7 @@ def _transposed(writer: Writer, part: Any, x: str) -> str:
 
 
 def _resized(writer: Writer, part: Any, x: str) -> str:
-    _, height, width = writer.sizes[part]
+    _, height, width = writer.sizes.taken[part]
     if part.mode not in ("nearest", "bilinear") or part.align_corners:
         raise UnknownPartError("interpolation")
     scales = part.scale_factor or (part.size[0] / height, part.size[1] / width)
@@ -156,14 +169,14 @@ def _layer_norm(writer: Writer, part: Any, x: str) -> str:
 
 
 def _channel_norm(writer: Writer, part: Any, x: str) -> str:
-    if len(writer.sizes[part]) == 1:
+    if len(writer.sizes.taken[part]) == 1:
         return _layer_norm(writer, part, x)
     last = writer.node("Transpose", x, perm=[0, 2, 3, 1])
     return writer.node("Transpose", _layer_norm(writer, part, last), perm=[0, 3, 1, 2])
 
 
 def _response_norm(writer: Writer, part: Any, x: str) -> str:
-    channels, height, width = writer.sizes[part]
+    channels, height, width = writer.sizes.taken[part]
     squares = writer.node("GlobalAveragePool", writer.node("Mul", x, x))
     norms = writer.node("Sqrt", writer.node("Mul", squares, writer.number(float(height * width))))
     share = np.full(
@@ -183,7 +196,7 @@ def _pool(writer: Writer, part: Any, x: str) -> str:
     window: dict[str, Any] = {"kernel_shape": kernel, "strides": stride}
     if isinstance(part, nn.MaxPool2d):
         return writer.node("MaxPool", x, pads=padding * 2, ceil_mode=int(part.ceil_mode), **window)
-    sizes = zip(writer.sizes[part][1:], kernel, stride, padding, strict=True)
+    sizes = zip(writer.sizes.taken[part][1:], kernel, stride, padding, strict=True)
     more = [_overhang(*each) if part.ceil_mode else 0 for each in sizes]
     if part.divisor_override is not None or (any(more) and any(padding) and part.count_include_pad):
         raise UnknownPartError("pooling")
@@ -216,7 +229,7 @@ def _everywhere(writer: Writer, part: Any, x: str) -> str:
 def _adaptive_pool(writer: Writer, part: Any, x: str) -> str:
     """Windows that stand side by side, or read one place each."""
     kernel = [1, 1]
-    for axis, (places, wanted) in enumerate(zip(writer.sizes[part][1:], part.size, strict=True)):
+    for axis, (places, wanted) in enumerate(zip(writer.sizes.taken[part][1:], part.size, strict=True)):
         windows = adaptive_windows(places, wanted, torch.zeros(()))
         if places % wanted == 0:
             kernel[axis] = places // wanted
@@ -234,7 +247,7 @@ def _subsample(writer: Writer, part: Any, x: str) -> str:
 
 
 def _dense(writer: Writer, part: Any, x: str) -> str:
-    rank = len(writer.sizes[part])
+    rank = len(writer.sizes.taken[part])
     if rank == 3 and isinstance(part, ChannelLinearModule):
         return _point(writer, part, x)
     if rank == 1:
@@ -252,7 +265,7 @@ def _point(writer: Writer, part: Any, x: str) -> str:
 
 
 def _attention(writer: Writer, part: Any, x: str) -> str:
-    steps, features = writer.sizes[part]
+    steps, features = writer.sizes.taken[part]
     each = features // 3 // part.heads
     parts = writer.node("Transpose", writer.shape(x, 0, steps, 3, part.heads, each), perm=[2, 0, 3, 1, 4])
     queries, keys, values = (writer.node("Gather", parts, writer.number(place), axis=0) for place in range(3))  # (N, heads, T, each)
@@ -268,21 +281,21 @@ def _class_token(writer: Writer, part: Any, x: str) -> str:
 
 
 def _to_sequence(writer: Writer, part: Any, x: str) -> str:
-    if len(writer.sizes[part]) != 3:
+    if len(writer.sizes.taken[part]) != 3:
         raise UnknownPartError("rank")
-    channels, height, _ = writer.sizes[part]
+    channels, height, _ = writer.sizes.taken[part]
     if part.of == "places":
         return writer.node("Transpose", writer.shape(x, 0, channels, -1), perm=[0, 2, 1])
     return writer.shape(writer.node("Transpose", x, perm=[0, 2, 1, 3]), 0, height, -1)
 
 
 def _shuffle(writer: Writer, part: Any, x: str) -> str:
-    order = np.arange(writer.sizes[part][0]).reshape(part.groups, -1).T.reshape(-1)
+    order = np.arange(writer.sizes.taken[part][0]).reshape(part.groups, -1).T.reshape(-1)
     return writer.node("Gather", x, writer.number(order), axis=1)
 
 
 def _chunk(writer: Writer, part: Any, x: str) -> str:
-    size = writer.sizes[part][0] // part.chunks
+    size = writer.sizes.taken[part][0] // part.chunks
     return writer.node("Slice", x, *(writer.number([value]) for value in (part.index * size, (part.index + 1) * size, 1)))
 
 
@@ -290,7 +303,7 @@ def _wider(writer: Writer, part: Any, x: str) -> str:
     """Every `stride`-th place, and maps of zeros behind the last, by a convolution: padding would leave the layout of those around it."""
     if len(part.stride) != 2:
         raise UnknownPartError("rank")
-    channels = writer.sizes[part][0]
+    channels = writer.sizes.taken[part][0]
     chosen = np.eye(channels + part.count, channels, dtype=np.float32)[:, :, None, None]
     return writer.node("Conv", x, writer.number(chosen), strides=list(part.stride))
 
