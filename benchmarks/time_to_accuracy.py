@@ -65,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = QUICK_RESULTS if arguments.quick else RESULTS
     curves = trained(arguments.data, 1 if arguments.quick else arguments.seeds, quick=arguments.quick)
-    write_sheet(*sheet_of(arguments.data, curves), folder=folder)
+    write_sheet(*sheet_of(arguments.data, curves, quick=arguments.quick), folder=folder)
     (folder / f"time_to_{arguments.data}.png").write_bytes(curves_picture(curves, GOALS[arguments.data], title=arguments.data))
 
 
@@ -145,7 +145,7 @@ def seconds_to(points: Sequence[Point], goal: float) -> float | None:
     return next((point.seconds for point in points if point.accuracy >= goal), None)
 
 
-def sheet_of(data: str, curves: Curves) -> Sheet:
+def sheet_of(data: str, curves: Curves, *, quick: bool = False) -> Sheet:
     """The last accuracy of each recipe, and when the goals were reached."""
     goals = GOALS[data]
     rows = [["recipe", "last test accuracy, mean (spread)", "after, s", *(f"seconds to {goal:g}" for goal in goals)]]
@@ -162,7 +162,7 @@ def sheet_of(data: str, curves: Curves) -> Sheet:
         )
     notes = [
         "Seconds from the start of each program, with imports, reading and a test after each epoch.",
-        "All train on the whole training split; nothing is chosen by the test split, and the last epoch counts.",
+        f"All train on {f'{QUICK_PICTURES:,} pictures' if quick else 'the whole training split'}; nothing is chosen by the test split, and the last epoch counts.",
         *(["airbench94's last accuracy is by 6 views of each picture, those before by one."] if data == "cifar10" else []),
     ]
     return Sheet(f"time_to_{data}", f"Test accuracy over time on {data}", rows, notes)
