@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,9 +22,9 @@ from striate.core.calibration import Calibration, scores_of
 from striate.core.errors import EnvironmentFault, NumericError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
-from striate.insight.export import browser, page_gate
+from striate.insight.export import browser, page_gate, steps
 from striate.insight.export.html_file import MAX_BYTES, html_bytes, plan_of
-from striate.insight.export.steps import steps_of
+from striate.insight.export.steps import lower, steps_of
 from striate.models.model import Model
 from striate.networks import layers as of
 from striate.networks.layers.activation import ActivationName
@@ -218,6 +219,23 @@ def test_what_has_no_step_is_refused_by_name():
     signals = striate.network("signal_cnn")
     with pytest.raises(UsageError, match="a convolution of"):
         steps_of(signals, signals.build())
+
+
+LACKING = {  # layers that a page does not compute
+    "ConvTranspose", "DeformableConv", "Elman", "GRU", "Interpolate", "LSTM", "LocallyConnected", "MatchChannels", "ToSignal",
+}  # fmt: skip
+
+
+def test_the_engine_has_each_step_and_each_layer_has_one_or_is_known_to_lack_it():
+    """A new layer, or a new step, does not slip past: it is written, or stands among those that are refused by name."""
+    kinds = {name: kind for name, kind in vars(of).items() if isinstance(kind, type) and issubclass(kind, of.Layer)}
+    leaves = {name: kind for name, kind in kinds.items() if kind not in (of.Layer, of.Chain, of.Parallel)}
+    assert {name for name, kind in leaves.items() if lower.dispatch(kind) is lower.dispatch(object)} == LACKING
+    written = set(re.findall(r'Step\(\s*"(\w+)"', Path(steps.__file__).read_text()))
+    operations = ENGINE.read_text().partition("const OPS = {")[2].partition("};")[0]
+    known = set(re.findall(r"^  (\w+)[:,]", operations, re.MULTILINE))
+    assert written | set(steps.MERGES) == known
+    assert ENGINE.stat().st_size < 60_000
 
 
 def test_a_page_that_no_browser_tried_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
