@@ -115,12 +115,15 @@ def test_verbs_that_need_answers_take_it_like_the_run(run: Path, exported: Path)
     answers = [[item.class_name for item in striate.predict(model, pictures)] for model in (run / "calibrated.safetensors", exported)]
     assert answers[0] == answers[1]
     assert striate.compare(run / "calibrated.safetensors", exported, data=data) is not None
-    moved = striate.attack(exported, data, attacks=("flip", "fgsm"), num_images=8, output=run.parent / "attack")
-    assert [each.attack for each in moved.results] == ["horizontal_flip", "vertical_flip"]
+    settings = {"num_images": 8, "output": run.parent / "attack"}
+    moved = striate.attack(exported, data, attacks=("flip", "shift", "fgsm"), **settings)
+    same = striate.attack(run / "calibrated.safetensors", data, attacks=("flip", "shift"), **settings)
+    assert [(each.attack, each.accuracies) for each in moved.results] == [(each.attack, each.accuracies) for each in same.results]
     with pytest.raises(UsageError, match="pgd: needs the network's module, and an exported file gives answers only"):
         striate.attack(exported, data, attacks=("pgd",))
-    calibrated = striate.calibrate(exported, data)
-    assert calibrated.output is None and calibrated.accuracy == striate.calibrate(run, data, output=run.parent / "c.safetensors").accuracy
+    calibrated, ours = striate.calibrate(exported, data), striate.calibrate(run, data, output=run.parent / "c.safetensors")
+    assert calibrated.output is None and calibrated.accuracy == ours.accuracy
+    assert calibrated.fitted.value == pytest.approx(ours.fitted.value, rel=1e-3)
     with pytest.raises(UsageError, match="is an exported file, which is read only"):
         striate.calibrate(exported, data, output=run.parent / "c.safetensors")
     with pytest.raises(UsageError, match="an exported file gives answers only"):

@@ -331,9 +331,11 @@ def test_pictures_are_dropped_on_the_page_and_come_from_the_camera(shipped: tupl
         tab.click("#shoot")
         tab.wait_for_function(DONE, arg=2)
         filmed = tab.evaluate("[striate.answers[1].name, striate.answers[1].values, striate.answers[1].error]")
+        shades = tab.evaluate("new Set(striate.answers[1].seen).size")
         tab.click("#camera")
         assert tab.get_attribute("#camera", "aria-expanded") == "false"
         program.close()
     assert dropped[0] == "0.png"
     np.testing.assert_allclose(dropped[1], model.probabilities(model.read([picture]))[0], atol=1e-4)
     assert filmed[0] == "camera 1" and sum(filmed[1]) == pytest.approx(1, abs=1e-5) and not filmed[2]
+    assert shades > 2  # a picture, not a blank one
