@@ -160,9 +160,10 @@ def sheet_of(data: str, curves: Curves, *, quick: bool = False) -> Sheet:
                 *(in_words(seconds) for seconds in reached),
             ]
         )
+    pictures = f"{QUICK_PICTURES:,} pictures" if quick else "the whole training split"
     notes = [
         "Seconds from the start of each program, with imports, reading and a test after each epoch.",
-        f"All train on {f'{QUICK_PICTURES:,} pictures' if quick else 'the whole training split'}; nothing is chosen by the test split, and the last epoch counts.",
+        f"All train on {pictures}; nothing is chosen by the test split, and the last epoch counts.",
         *(["airbench94's last accuracy is by 6 views of each picture, those before by one."] if data == "cifar10" else []),
     ]
     return Sheet(f"time_to_{data}", f"Test accuracy over time on {data}", rows, notes)
