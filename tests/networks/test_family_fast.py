@@ -1,4 +1,4 @@
-"""The networks that learn small pictures in few epochs, or with few parameters."""
+"""The network that learns small pictures in few epochs, and the one with few parameters."""
 
 from __future__ import annotations
 

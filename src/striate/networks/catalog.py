@@ -117,7 +117,7 @@ CATALOG: dict[str, Entry] = {
     # small networks for small pictures
     "compact_cnn":        Entry(compact.compact_cnn, RGB_32, 10, OWN),
     "fast_cnn":           Entry(fast.fast_cnn, RGB_32, 10, "Jordan, 2024, arXiv:2404.00498", "94.01"),
-    "tiny_cnn":           Entry(fast.tiny_cnn, GREY_28, 10, OWN),
+    "tiny_cnn":           Entry(compact.tiny_cnn, GREY_28, 10, OWN),
     # small networks for what is no picture
     "signal_cnn":         Entry(compact.signal_cnn, (1, 128), 2, OWN),
     "volume_cnn":         Entry(compact.volume_cnn, (1, 28, 28, 28), 2, OWN),

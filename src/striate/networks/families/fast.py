@@ -1,24 +1,21 @@
-"""Networks of Striate's own that learn small pictures in few epochs, or with few parameters.
+"""A network that learns small pictures in few epochs.
 
-`fast_cnn`: a 2x2 convolution that only whitens, three stages of two 3x3 convolutions, the first of each pooled, then the largest value of
-each map. `tiny_cnn`: `compact_cnn` at a tenth of its width.
+A 2x2 convolution that only whitens, three stages of two 3x3 convolutions, the first of each pooled, then the largest value of each map.
 
-Source: `fast_cnn` is airbench94's (Jordan, 2024, arXiv:2404.00498, section 3), but for the last maximum, which is over whatever places are
-left, so that it takes other sizes than 32 x 32; `tiny_cnn` is Striate's own.
-Known size: fast_cnn 1,971,640 parameters at 3 channels and 10 classes; tiny_cnn 7,154 at 1 channel. Pictures from 9 x 9, 4 x 4 pixels on.
+Source: airbench94's (Jordan, 2024, arXiv:2404.00498, section 3), but for the last maximum, which is over whatever places are left, so that
+it takes other sizes than 32 x 32.
+Known size: fast_cnn 1,971,640 parameters at 3 channels and 10 classes. Any picture from 9 x 9 pixels on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.networks.families.compact import compact_cnn
 from striate.networks.layers import Activation, BatchNorm, Chain, Conv, GlobalPool, Layer, Linear, Pool, Scale
 
 WHITENED = "whiten"  # the path of the convolution that only whitens
 FILTERS = 24  # both signs of the 12 directions of windows of 2 x 2 places in 3 channels
 WIDTHS = (64, 256, 256)
-TINY_WIDTHS = (8, 12, 16)
 NEW_SHARE = 0.4  # of a batch in the running statistics
 
 
@@ -37,8 +34,3 @@ def fast_cnn(num_classes: int, widths: Sequence[int] = WIDTHS) -> Chain:
             act2=Activation("gelu"),
         )
     return Chain(**parts, head=Chain(pool=GlobalPool("max"), linear=Linear(num_classes, bias=False), scale=Scale(1 / 9)))
-
-
-def tiny_cnn(num_classes: int) -> Chain:
-    """`compact_cnn` of widths 8, 12 and 16 without dropout, which so few parameters do not need."""
-    return compact_cnn(num_classes, widths=TINY_WIDTHS, dropout=0)
