@@ -194,6 +194,10 @@ def test_a_file_is_verified_by_its_hashes_and_its_answers(run: Path, exported: P
     with pytest.raises(NumericError, match=r"model.onnx: its answers are not those of"):
         striate.verify(moved, run=other, data=run.parent / "photos", images=4)
     record = json.loads(exported.with_suffix(".json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(record | {"gate": record["gate"] | {"limit": 1e-15}}))
+    with pytest.raises(NumericError, match=r"model.onnx: its answers are not those of") as caught:
+        striate.verify(moved, images=2)  # is held to the limit that it was exported with
+    assert "max_difference" not in caught.value.remedy
     (tmp_path / "model.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
     with pytest.raises(RefusedFileError, match=r"is not the file that model.json tells of"):
         striate.verify(moved)

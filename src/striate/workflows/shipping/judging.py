@@ -64,5 +64,5 @@ def refuse_other_answers(found: Gate, output: Path, name: str, precision: str, *
     raise NumericError(
         f"{file} its answers are not those of {name}: {found.agreement:.2%} of {found.num_images:,} "
         f"pictures agree, and probabilities differ by up to {found.max_difference:.2g}{asked}; worst: {'; '.join(found.worst)}",
-        f"{finer}Allow a larger `max_difference`, or keep the run.",
+        "Export it again on this machine, or use the run." if written else f"{finer}Allow a larger `max_difference`, or keep the run.",
     )
