@@ -19,7 +19,7 @@ from PIL import Image
 
 import striate
 from striate.core.calibration import Calibration, scores_of
-from striate.core.errors import EnvironmentFault, NumericError, UsageError
+from striate.core.errors import EnvironmentFault, NumericError, RefusedFileError, UsageError
 from striate.core.images import ImageSpec
 from striate.data.fitting import fit_image
 from striate.insight.export import browser, page_gate, steps
@@ -292,6 +292,18 @@ def test_a_page_answers_in_a_browser_as_the_model_does(shipped: tuple[Model, Pat
     files = sorted((data / "val" / "0").iterdir())[:2]
     found = page_gate.gate_page(model, tmp_path / "other.html", files, ["a", "b"], limit=1e-3, precision="float32")
     assert not found.passed and found.requests == 1 and found.worst
+
+    # Nor is a page that was changed taken for the one that was written.
+    unchanged = striate.verify(tmp_path / "page.html", run=model, data=data, images=2)
+    assert unchanged.recorded and unchanged.gate is not None and unchanged.gate.agreement == 1 and "weights" in unchanged.facts
+    with pytest.raises(NumericError, match="answers are not those of"):
+        striate.verify(tmp_path / "other.html", run=model, data=data, images=2)
+    (tmp_path / "page.html.json").rename(tmp_path / "other.html.json")
+    with pytest.raises(RefusedFileError, match=r"is not the file that other\.html\.json tells of"):
+        striate.verify(tmp_path / "other.html")
+    (tmp_path / "cut.html").write_text(page.replace('id="weights">', 'id="weights">AAAA'))
+    with pytest.raises(RefusedFileError, match="its weights do not match their SHA-256"):
+        striate.verify(tmp_path / "cut.html")
 
 
 @pytest.mark.slow

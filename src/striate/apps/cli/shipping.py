@@ -58,7 +58,8 @@ def export_command(
 @app.command("verify", short_help="Check that an exported file is unchanged and answers as its run.")
 def verify_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An .onnx, .pt2, .xml or .zip file that striate export wrote, or an unpacked bundle.")
+        Path,
+        typer.Argument(metavar="FILE", help="An .onnx, .pt2, .xml, .html or .zip file that striate export wrote, or an unpacked bundle."),
     ],
     run: Annotated[Path | None, typer.Option(help="The run that it comes from [default: the one that its report names].")] = None,
     key: Annotated[Path | None, typer.Option(metavar="PUB", help="Public key, a PEM file, whose owner must have signed the file.")] = None,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.core.errors import UsageError
+from striate.core.errors import RefusedFileError, UsageError
+from striate.core.files import read_plain
 from striate.core.images import ImageSpec
+from striate.core.tensor_files import COPY_AGAIN
 from striate.drawing.page import STYLE, escape
 from striate.insight.export.steps import Step, steps_of
 from striate.insight.export.wanted import Precision
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from striate.models.model import Model
 
 MAX_BYTES = 300_000_000  # of weights: base64 makes a third more of them, and a browser's texts end at 512 MiB
+MAX_PAGE = 2 * MAX_BYTES  # with base64, the plan and the engine
 LARGEST_HALF = 65504.0
 ALIGNED = 4  # bytes
 NORMALIZED = {
@@ -51,6 +56,27 @@ def html_bytes(model: Model, precision: Precision = "float16") -> bytes:
     before, *rest = _part("page.html").split("{{")
     text = before + "".join(shown[name] + after for name, _, after in (piece.partition("}}") for piece in rest))
     return text.encode()
+
+
+def plan_in(page: Path) -> dict[str, Any]:
+    """The plan in a page that `html_bytes` made, whose weights are as it says.
+
+    Raises:
+        RefusedFileError: no such page, or its weights were changed.
+    """
+    text = read_plain(page, limit=MAX_PAGE).decode(errors="replace")
+    plan, weights = (
+        found[1] if (found := re.search(f'<script type="{kind}" id="{name}">(.*?)</script>', text, re.DOTALL)) else None
+        for name, kind in (("plan", "application/json"), ("weights", "text/plain"))
+    )
+    try:
+        known: dict[str, Any] = json.loads(plan or "")
+        whole = hashlib.sha256(base64.b64decode(weights or "", validate=True)).hexdigest() == known["sha256"]
+    except (ValueError, LookupError, TypeError):
+        raise RefusedFileError(f"{page}: is no page that `striate export` wrote, or damaged", COPY_AGAIN) from None
+    if not whole:
+        raise RefusedFileError(f"{page}: its weights do not match their SHA-256: damaged or edited", COPY_AGAIN)
+    return known
 
 
 def _part(name: str) -> str:

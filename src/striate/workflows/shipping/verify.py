@@ -18,8 +18,9 @@ from striate.core.files import read_plain
 from striate.core.reports import shown_short
 from striate.core.text import Lines, in_lines
 from striate.insight.export.bundle_file import MODEL, SUMS, ZIP, is_bundle, parts_of_bundle
-from striate.insight.export.forms import FORMS
+from striate.insight.export.forms import FORMS, HTML
 from striate.insight.export.gate import Gate
+from striate.insight.export.html_file import plan_in
 from striate.insight.export.wanted import Format
 from striate.models.exported import MAX_BYTES, ExportedModel
 from striate.models.runtimes import ENDINGS
@@ -67,9 +68,9 @@ def verify(request: VerifyRequest, *, say: Callable[[str], None] = lambda _text:
     """
     path = request.file
     bundled = is_bundle(path)
-    if not bundled and path.suffix.lower() not in ENDINGS:
+    if not bundled and path.suffix.lower() not in (*ENDINGS, HTML):
         raise UsageError(
-            f"{path}: only exported files are verified, with the endings {', '.join((*ENDINGS, ZIP))}, and unpacked bundles",
+            f"{path}: only exported files are verified, with the endings {', '.join((*ENDINGS, HTML, ZIP))}, and unpacked bundles",
             "Give one that `striate export` wrote.",
         )
     listed = path / SUMS if path.is_dir() else path  # what is signed
@@ -92,7 +93,8 @@ def _answering(bundle: Path) -> Iterator[Path]:
 
 def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format | None, say: Callable[[str], None]) -> VerifyReport:
     """The findings about a file whose signature was checked; `artefact` answers for it, and `digest` is its SHA-256."""
-    path, model, beside = request.file, ExportedModel(artefact), report_file(request.file)
+    path, beside = request.file, report_file(request.file)
+    classes, facts = _told_by(artefact)
     record = recorded(beside) if not path.is_dir() else None
     form = FORMS[kind] if kind is not None else next(form for form in FORMS.values() if form.ending == path.suffix.lower())
     if record is not None:
@@ -102,16 +104,19 @@ def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format 
             raise RefusedFileError(f"{path}: is not the file that {beside.name} tells of: its SHA-256 is {digest}", AGAIN)
         check_papers(path, record, hashlib.sha256(read_plain(artefact, limit=MAX_BYTES)).hexdigest(), say)
     else:
-        say(f"{path}: no report of its export stands beside it; its own hashes are right")
+        own = (
+            "only its weights have a hash in the page itself, and are right" if path.suffix.lower() == HTML else "its own hashes are right"
+        )
+        say(f"{path}: no report of its export stands beside it; {own}")
     report = VerifyReport(
-        file=str(path), sha256=digest, recorded=record is not None, facts=model.facts, run=None, gate=None, signed=request.key is not None
+        file=str(path), sha256=digest, recorded=record is not None, facts=facts, run=None, gate=None, signed=request.key is not None
     )
     run = request.run or (record.model if record is not None else None)
     if run is None or (request.run is None and not Path(str(run)).exists()):
         say("the run that it comes from is not here: its answers were not compared; name it with `run`")
         return report
     subject = open_model(run, device="cpu", module=request.module)
-    if subject.trained.classes != model.classes:
+    if subject.trained.classes != classes:
         raise UsageError(f"{subject.name}: has other classes than {path}", "Name the run that the file comes from.")
     images = subject.pictures(request, "val", "verify", say)
     pictures, names = compared_pictures(subject.trained, images, request.images)
@@ -120,6 +125,19 @@ def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format 
     found = form.gate(subject.trained, artefact, pictures, names, limit=limit, precision=precision)
     refuse_other_answers(found, path, subject.name, precision, written=True)
     return replace(report, run=subject.name, gate=found)
+
+
+def _told_by(artefact: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The classes, and the facts, that stand in a file.
+
+    Raises:
+        RefusedFileError: its hashes are not those of what it holds.
+    """
+    if artefact.suffix.lower() == HTML:
+        plan = plan_in(artefact)
+        return tuple(plan["classes"]), dict(plan["facts"])
+    model = ExportedModel(artefact)
+    return model.classes, model.facts
 
 
 def summary(report: VerifyReport) -> Lines:
