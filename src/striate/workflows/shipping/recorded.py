@@ -1,4 +1,4 @@
-"""The papers of an exported file: its report, its card and its bill of materials, written beside it and read again."""
+"""The facts that stand in an exported file, and its papers: its report, its card and its bill of materials beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from striate.core.errors import RefusedFileError
 from striate.core.files import read_plain, write_atomically
 from striate.core.refusals import checked_entry
 from striate.core.reports import write_report
+from striate.insight.export.forms import HTML
+from striate.insight.export.html_file import plan_in
 from striate.insight.export.wanted import Precision
+from striate.models.exported import ExportedModel
 from striate.workflows.shipping.bom import bom_text
 from striate.workflows.shipping.card import CARD, card_text
 from striate.workflows.shipping.words import BOM, file_facts, report_file
@@ -55,6 +58,19 @@ def recorded(beside: Path) -> Recorded | None:
         return None
     found: Recorded = checked_entry(TypeAdapter(Recorded), read_json(beside, remedy=AGAIN), str(beside), AGAIN)
     return found
+
+
+def told_by(artefact: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The classes, and the facts, that stand in a file.
+
+    Raises:
+        RefusedFileError: its hashes are not those of what it holds.
+    """
+    if artefact.suffix.lower() == HTML:
+        plan = plan_in(artefact)
+        return tuple(plan["classes"]), dict(plan["facts"])
+    model = ExportedModel(artefact)
+    return model.classes, model.facts
 
 
 def papers_of(report: ExportReport, stem: str, files: Mapping[str, bytes], needs: Sequence[str]) -> dict[str, bytes]:

@@ -20,13 +20,12 @@ from striate.core.text import Lines, in_lines
 from striate.insight.export.bundle_file import MODEL, SUMS, ZIP, is_bundle, parts_of_bundle
 from striate.insight.export.forms import FORMS, HTML
 from striate.insight.export.gate import Gate
-from striate.insight.export.html_file import plan_in
 from striate.insight.export.wanted import Format
-from striate.models.exported import MAX_BYTES, ExportedModel
+from striate.models.exported import MAX_BYTES
 from striate.models.runtimes import ENDINGS
 from striate.workflows.shipping.judging import refuse_other_answers
 from striate.workflows.shipping.pictures import compared_pictures
-from striate.workflows.shipping.recorded import AGAIN, check_papers, recorded
+from striate.workflows.shipping.recorded import AGAIN, check_papers, recorded, told_by
 from striate.workflows.shipping.signing import check_signature
 from striate.workflows.shipping.words import report_file
 from striate.workflows.subjects.labelled import DataRequest
@@ -94,7 +93,7 @@ def _answering(bundle: Path) -> Iterator[Path]:
 def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format | None, say: Callable[[str], None]) -> VerifyReport:
     """The findings about a file whose signature was checked; `artefact` answers for it, and `digest` is its SHA-256."""
     path, beside = request.file, report_file(request.file)
-    classes, facts = _told_by(artefact)
+    classes, facts = told_by(artefact)
     record = recorded(beside) if not path.is_dir() else None
     form = FORMS[kind] if kind is not None else next(form for form in FORMS.values() if form.ending == path.suffix.lower())
     if record is not None:
@@ -125,19 +124,6 @@ def _verified(request: VerifyRequest, artefact: Path, digest: str, kind: Format 
     found = form.gate(subject.trained, artefact, pictures, names, limit=limit, precision=precision)
     refuse_other_answers(found, path, subject.name, precision, written=True)
     return replace(report, run=subject.name, gate=found)
-
-
-def _told_by(artefact: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The classes, and the facts, that stand in a file.
-
-    Raises:
-        RefusedFileError: its hashes are not those of what it holds.
-    """
-    if artefact.suffix.lower() == HTML:
-        plan = plan_in(artefact)
-        return tuple(plan["classes"]), dict(plan["facts"])
-    model = ExportedModel(artefact)
-    return model.classes, model.facts
 
 
 def summary(report: VerifyReport) -> Lines:
