@@ -537,7 +537,7 @@ def test_a_limit_on_the_size_of_files_is_said(tmp_path):
     run = subprocess.run([sys.executable, "-c", SMALL_FILES, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert run.stdout.splitlines() == [
-        f"{tmp_path}/ckpt-00000002: cannot write: File too large",
+        f"{tmp_path}/ckpt-00000002: larger than this process or the file system lets a file be",
         "['ckpt-00000001', 'latest'] ckpt-00000001",
     ], run.stderr
 
