@@ -361,6 +361,25 @@ def model_file(path: Path, network: Network, state: dict[str, Any], classes: tup
 
 
 @pytest.mark.slow
+def test_a_server_ends_with_the_program_that_it_was_started_for(folder: Path):
+    if sys.platform == "win32":
+        pytest.skip("signals")
+    program = "import os, striate, sys; print(striate.serve(sys.argv[1], port=0).url, flush=True); os.kill(os.getpid(), 9)"
+    with subprocess.Popen([sys.executable, "-c", program, str(folder / "a.onnx")], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        url = killed.stdout.readline().strip()
+    assert killed.returncode == -9
+
+    host, _, port = url.removeprefix("http://").partition(":")
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) != 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"{url} still answers")
+
+
+@pytest.mark.slow
 def test_runs_that_were_not_exported_are_served_with_torch_and_masks_and_pictures_as_predict_gives_them(tmp_path: Path):
     import torch
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from striate.apps.server.request import ServeRequest
+from striate.apps.server.request import PARENT, ServeRequest
 from striate.core.calls import call_as_in
 from striate.core.errors import EnvironmentFault, StriateError, error_of
 from striate.core.files import given_path
@@ -143,6 +143,7 @@ def serve(  # noqa: PLR0913  # the fields of the request
         options += [f"--allow-host={name}" for name in request.allow_host]
         environment = {name: value for name, value in os.environ.items() if name != "STRIATE_TOKEN"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        environment[PARENT] = str(os.getpid())
         if token is not None:
             environment["STRIATE_TOKEN"] = token  # where other users do not see it
         return Server([sys.executable, "-m", "striate", "serve", *options, "--json", "--", *words], environment, files.pop_all())

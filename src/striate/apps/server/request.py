@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from striate.core.errors import UsageError
 from striate.core.refusals import refusal
 
+PARENT = "STRIATE_SERVED_FOR"  # in the environment: the process whose end is the server's
 LEAST_TOKEN = 16  # letters of a token: fewer can be guessed
 
 

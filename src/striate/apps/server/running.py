@@ -21,7 +21,7 @@ from striate.apps.server.crew import Crew
 from striate.apps.server.guard import Guard
 from striate.apps.server.inference import add_inference
 from striate.apps.server.metrics import Metrics
-from striate.apps.server.request import ServeRequest
+from striate.apps.server.request import PARENT, ServeRequest
 from striate.apps.server.routes import Service, counted_path, routes
 from striate.apps.server.sources import Source
 from striate.core.errors import EnvironmentFault
@@ -32,6 +32,7 @@ HEADER_BYTES = 64 * 1024
 PATIENCE = 30.0  # s that a picture waits in the queue, such as for a process that starts again
 NOTICE = 0.5  # s between "not ready" and the first refusal, in which a balancer looks elsewhere
 GRACE = 20.0  # s for what is in flight
+POLL = 0.5  # s between two looks for the program that the server is for
 CLOSING = 2.0  # s for connections on which nothing happens
 
 
@@ -83,16 +84,17 @@ async def run(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listening = asyncio.ensure_future(parts.listener.serve())  # /healthz answers while the models start, /readyz says no
     stopped, working = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(_work(parts.crew, address, say, tell))
+    alone = asyncio.ensure_future(_outlive(os.environ.get(PARENT)))
     try:
-        await asyncio.wait((stopped, working, listening), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopped, alone, working, listening), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
         if listening.done():
             raise EnvironmentFault(f"{request.host}: the listener ended", "Start again.")
         await _drain(parts, say)
     finally:
-        stopped.cancel()
-        working.cancel()
+        for waiting in (stopped, alone, working):
+            waiting.cancel()
         await parts.crew.close()
         if not listening.done():
             parts.listener.stop()  # type: ignore[no-untyped-call]
@@ -101,6 +103,12 @@ async def run(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+async def _outlive(parent: str | None) -> None:
+    """Wait until the program that a server was started for has ended, however it did; for ever without one."""
+    while parent is None or os.getppid() == int(parent):
+        await asyncio.sleep(POLL)
 
 
 async def _work(crew: Crew, address: tuple[str, int], say: Callable[[str], None], tell: Callable[[dict[str, Any]], None]) -> None:
