@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from striate.networks.network import Network
 
 LEARNING_RATE = 1e-3
-ROUNDS, STEPS, QUICK_STEPS = 5, 150, 20
+ROUNDS, STEPS, QUICK_STEPS = 5, 150, 8
 PHOTO_STEPS = 5  # updates of a small network for one on photos
 AREA = (0.35, 1.0)  # of a photo that is cut out
 BUSY = "import numpy\nwhile True: numpy.ones((600, 600)) @ numpy.ones((600, 600))"
@@ -205,7 +205,7 @@ def in_own_process(loop: str, name: str, folder: Path, steps: int) -> Measured:
     """What a new process measures; `folder` holds the photos, where the network is trained on some."""
     work, program = WORKLOADS[name], {**OURS, **PEERS}[loop]
     data = str(folder) if work.copies else str(file_of(work.data)) if program.takes_file else work.data
-    numbers = (str(work.steps(steps)), str(work.warmup), str(work.batch_size))
+    numbers = (str(work.steps(steps)), str(min(work.warmup, steps)), str(work.batch_size))
     command = [sys.executable, "-W", "ignore", str(HERE / "peers" / program.program), name, data, *numbers, *program.more]
     environment = os.environ | dict(program.environment)
     if program.folder:
