@@ -30,12 +30,12 @@ class Goal(NamedTuple):
 
 GOALS = {
     "mnist": Goal("mnist --model lenet5 --epochs 5", 0.990, 3),
-    "mnist_minute": Goal("mnist --epochs 2", 0.994, 3, 60),
+    "mnist_minute": Goal("mnist --epochs 1", 0.994, 3, 60),
     "mnist_fast": Goal("mnist", 0.997, 3, 600),
     "mnist_tiny": Goal(f"mnist --model tiny_cnn {TINY}", 0.994, 3),
     "fashion_mnist": Goal("fashion_mnist --model compact_cnn --epochs 10", 0.92, 1),
-    "fashion_mnist_fast": Goal("fashion_mnist", 0.93, 3, 300),
-    "fashion_mnist_long": Goal("fashion_mnist --epochs 40", 0.945, 1, 1800),
+    "fashion_mnist_fast": Goal("fashion_mnist --epochs 5", 0.93, 3, 300),
+    "fashion_mnist_long": Goal("fashion_mnist --epochs 30", 0.945, 1, 1800),
     "cifar10": Goal("cifar10 --model cifar_notes --epochs 15", 0.72, 1),
     "cifar10_fast": Goal("cifar10", 0.94, 5, 900),
 }
