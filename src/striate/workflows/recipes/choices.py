@@ -41,6 +41,7 @@ IMAGES = ("mean", "std", "fit", "normalization")  # of images in `set`; the size
 FIND = "find"  # in place of a learning rate
 LEFT_TO_US = (("learning_rate", FIND), ("batch_size", "auto"), ("pretrained", "auto"))  # that are found out before the training
 SETTINGS = [each.name for each in dataclasses.fields(TrainSettings)]
+NOT_OF_UPDATES = ("seed", "device", "deterministic", "precision", "monitor", "patience")  # settings that ask for no training
 AUGMENTATIONS = [each.name for each in dataclasses.fields(Augmentation)]
 
 

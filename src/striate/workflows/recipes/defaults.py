@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from striate.data.records import DataSource
 from striate.workflows.recipes.book import is_for_fast
-from striate.workflows.recipes.choices import NO_CHOICES, Choices, choices_of, chosen_augmentation, chosen_settings
+from striate.workflows.recipes.choices import NO_CHOICES, NOT_OF_UPDATES, Choices, choices_of, chosen_augmentation, chosen_settings
 
 if TYPE_CHECKING:
     from striate.workflows.training.request import TrainRequest
 
 MANY = 20_000  # training pictures from which few epochs are enough
-KEEP_RECIPE = ("epochs", "steps", "seed", "device", "deterministic", "precision", "compile", "monitor", "patience")
-OTHERS = ("recipe", "network", "pretrained", "pretrain", "extend", "image_size", "fit", "auxiliary", "adversarial", "batch_size")
+KEEP_RECIPE = (*NOT_OF_UPDATES, "epochs", "steps", "compile")  # settings that leave a recipe as it is
+OTHERS = ("recipe", "network", "pretrained", "pretrain", "extend", "image_size", "fit")  # fields beside the settings that ask for more
 
 
 def with_default_recipe(

@@ -15,7 +15,7 @@ from striate.models.features import kept_features, kept_views
 from striate.models.fitting import Fitting, begun
 from striate.models.learning_curve import CurvePoint, extrapolated, learning_curve
 from striate.models.linear_head import USUAL_STRENGTH, OutOfFold, fit_linear_head, head_folds, out_of_fold, takes_long
-from striate.workflows.recipes.choices import chosen_augmentation, chosen_settings
+from striate.workflows.recipes.choices import NOT_OF_UPDATES, chosen_augmentation, chosen_settings
 from striate.workflows.training.replaying import Seen, SeenSets, refuse_updates
 from striate.workflows.training.request import CrossValidation, LearningPoint, cross_validation_in_words
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 FEW_TO_MEASURE = 100  # pictures of a validation split, below which its accuracy says little
 MOST_ASKED = 2_000  # pictures that choose the strength of the penalty
 MEASURED = 0.7  # accuracy of a head, from which on training the whole network after it gained nothing (docs/log.md)
-NOT_OF_UPDATES = ("seed", "device", "deterministic", "precision", "monitor", "patience")  # settings that ask for no training
 
 
 class FittedHead(NamedTuple):
