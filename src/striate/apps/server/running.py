@@ -17,7 +17,7 @@ from granian.server.embed import Server
 
 from striate.apps.server.batching import Queue
 from striate.apps.server.bodies import BODIES
-from striate.apps.server.crew import Crew
+from striate.apps.server.crew import POLL, Crew
 from striate.apps.server.guard import Guard
 from striate.apps.server.inference import add_inference
 from striate.apps.server.metrics import Metrics
@@ -32,7 +32,6 @@ HEADER_BYTES = 64 * 1024
 PATIENCE = 30.0  # s that a picture waits in the queue, such as for a process that starts again
 NOTICE = 0.5  # s between "not ready" and the first refusal, in which a balancer looks elsewhere
 GRACE = 20.0  # s for what is in flight
-POLL = 0.5  # s between two looks for the program that the server is for
 CLOSING = 2.0  # s for connections on which nothing happens
 
 
@@ -84,16 +83,16 @@ async def run(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listening = asyncio.ensure_future(parts.listener.serve())  # /healthz answers while the models start, /readyz says no
     stopped, working = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(_work(parts.crew, address, say, tell))
-    alone = asyncio.ensure_future(_outlive(os.environ.get(PARENT)))
+    ending = [stopped, *([asyncio.ensure_future(_outlive(int(os.environ[PARENT])))] if PARENT in os.environ else [])]
     try:
-        await asyncio.wait((stopped, alone, working, listening), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((*ending, working, listening), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
         if listening.done():
             raise EnvironmentFault(f"{request.host}: the listener ended", "Start again.")
         await _drain(parts, say)
     finally:
-        for waiting in (stopped, alone, working):
+        for waiting in (*ending, working):
             waiting.cancel()
         await parts.crew.close()
         if not listening.done():
@@ -105,9 +104,9 @@ async def run(
         os._exit(0)
 
 
-async def _outlive(parent: str | None) -> None:
-    """Wait until the program that a server was started for has ended, however it did; for ever without one."""
-    while parent is None or os.getppid() == int(parent):
+async def _outlive(parent: int) -> None:
+    """Wait until the process that a server was started for has ended, however it did."""
+    while os.getppid() == parent:
         await asyncio.sleep(POLL)
 
 
