@@ -179,9 +179,7 @@ def _response_norm(writer: Writer, part: Any, x: str) -> str:
     channels, height, width = writer.sizes.taken[part]
     squares = writer.node("GlobalAveragePool", writer.node("Mul", x, x))
     norms = writer.node("Sqrt", writer.node("Mul", squares, writer.number(float(height * width))))
-    share = np.full(
-        (1, channels, 1, 1), 1 / channels, np.float32
-    )  # a mean by ONNX takes its sum in another order for one picture than for two
+    share = np.full((1, channels, 1, 1), 1 / channels, np.float32)  # ReduceMean sums in another order for one picture than for two
     mean = writer.node("Add", writer.node("Conv", norms, writer.number(share)), writer.number(part.eps))
     scaled = writer.node("Mul", x, writer.node("Mul", writer.node("Div", norms, mean), writer.number(part.weight[:, None, None])))
     return writer.node("Add", x, writer.node("Add", scaled, writer.number(part.bias[:, None, None])))
