@@ -47,12 +47,16 @@ class Workload(NamedTuple):
     beside_usual: float | None  # as it comes
     beside_best: tuple[float, float]  # of the peers in float32, ours too: on a processor with AVX-512, and without
     batch_size: int = 128
-    warmup: int = 20  # updates that are not counted
+    warmup: int = 20  # updates that are not counted, at most
     copies: int = 0  # of each photo, with another quality
 
     def steps(self, steps: int) -> int:
         """Updates that are counted, for so many of a small network."""
         return max(3, steps // PHOTO_STEPS) if self.copies else steps
+
+    def uncounted(self, steps: int) -> int:
+        """Updates before those that are counted."""
+        return min(self.warmup, steps)
 
 
 BEST_BFLOAT16 = 1.5  # ratio wanted beside the best peer in bfloat16, where the processor is fast in it
@@ -205,7 +209,7 @@ def in_own_process(loop: str, name: str, folder: Path, steps: int) -> Measured:
     """What a new process measures; `folder` holds the photos, where the network is trained on some."""
     work, program = WORKLOADS[name], {**OURS, **PEERS}[loop]
     data = str(folder) if work.copies else str(file_of(work.data)) if program.takes_file else work.data
-    numbers = (str(work.steps(steps)), str(min(work.warmup, steps)), str(work.batch_size))
+    numbers = (str(work.steps(steps)), str(work.uncounted(steps)), str(work.batch_size))
     command = [sys.executable, "-W", "ignore", str(HERE / "peers" / program.program), name, data, *numbers, *program.more]
     environment = os.environ | dict(program.environment)
     if program.folder:
@@ -323,9 +327,10 @@ def notes(names: Sequence[str], beside: Sequence[str], rounds: int, steps: int, 
     packages = sorted({package for peer in beside for package in PEERS[peer].packages if package in NAMED})
     timm = [f"timm=={importlib.metadata.version('timm')}"] * ("timm" in beside)
     of_photos: list[str] = []
+    small = WORKLOADS["cifar_notes"].uncounted(steps)
     for work in (WORKLOADS[name] for name in names if WORKLOADS[name].copies):
         of_photos += [
-            f"Photos: {work.steps(steps)} updates of {work.batch_size} after {work.warmup}, from JPEG files.",
+            f"Photos: {work.steps(steps)} updates of {work.batch_size} after {work.uncounted(steps)}, from JPEG files.",
             f"Each photo is there {work.copies} times with another quality; pieces of {AREA[0]:.0%} and more of the area, and flip.",
             "Striate decodes all photos before the first update, which counts there, and cuts the pieces out of 224 x 224.",
             "The peers decode the photos anew in each epoch.",
@@ -333,7 +338,7 @@ def notes(names: Sequence[str], beside: Sequence[str], rounds: int, steps: int, 
     return [
         "Striate as it comes multiplies in bfloat16 where the processor is fast in it, else in float32.",
         f"Median (smallest to largest) of {rounds} rounds, each measurement in a process of its own.",
-        f"{steps} updates of 128 pictures after 20 that are not counted; Adam at {LEARNING_RATE:g}.",
+        f"{steps} updates of 128 pictures after {small} that are not counted; Adam at {LEARNING_RATE:g}.",
         *of_photos,
         "The start of worker processes is not counted in images a second, and their memory is not, which favours the peers.",
         "CIFAR-10: random crop of 32 with padding 4, and flip. MNIST: no augmentation. Normalization in both.",
